@@ -1,2 +1,7 @@
-//! To be.
-fn main() {}
+//! The `vmatic` command. Everything it does is in the library; this file only hands over the process.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vmatic::cli::main()
+}

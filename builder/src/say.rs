@@ -1,0 +1,77 @@
+//! Talk on standard error: stages with their times, warnings, errors. Colour only on a terminal and
+//! without NO_COLOR. Results never pass here; they go to standard output.
+
+use std::io::{IsTerminal, Write};
+use std::time::Instant;
+
+use crate::Error;
+
+/// Whether standard error takes colour.
+pub fn colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::io::stderr().is_terminal()
+}
+
+fn painted(code: &str, text: &str) -> String {
+    if colour() {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// One line of talk. A closed standard error is not worth failing for.
+pub fn line(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+}
+
+/// A warning: the work goes on.
+pub fn warn(text: impl AsRef<str>) {
+    line(format!("{} {}", painted("33", "warning:"), text.as_ref()));
+}
+
+/// An error that ends the verb.
+pub fn error(error: &Error) {
+    line(format!("{} {error}", painted("1;31", "error:")));
+}
+
+/// Stages of a long verb, each printed with the time it took.
+pub struct Stages {
+    start: Instant,
+    last: Instant,
+}
+
+impl Default for Stages {
+    fn default() -> Self {
+        Stages::new()
+    }
+}
+
+impl Stages {
+    /// Starts the clock.
+    pub fn new() -> Stages {
+        let now = Instant::now();
+        Stages {
+            start: now,
+            last: now,
+        }
+    }
+
+    /// A stage is done: its name, what came of it, the seconds since the stage before.
+    pub fn done(&mut self, name: &str, what: impl AsRef<str>) {
+        let now = Instant::now();
+        let seconds = (now - self.last).as_secs_f64();
+        self.last = now;
+        line(format!(
+            "{} {} {}",
+            painted("36", &format!("{name:>9}")),
+            what.as_ref(),
+            painted("2", &format!("({seconds:.2} s)"))
+        ));
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+}
