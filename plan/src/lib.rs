@@ -1,1 +1,33 @@
-//! The law.
+//! The law of a cluster: node number -> name, MAC, addresses, parent, and back.
+//!
+//! Takes a [`Plan`] (a few hundred bytes, the same for every node) and a node's
+//! number; gives everything that node needs to know about itself and about any
+//! other node, by arithmetic in constant time. There is no table of nodes
+//! anywhere: ten million nodes cost the same bytes as ten.
+//!
+//! Also here, because builder, console and agent must agree on them: sets of
+//! nodes ([`NodeSet`]), and the node paths and folded forms that people write.
+#![no_std]
+
+extern crate alloc;
+
+mod address;
+mod names;
+mod net;
+mod nodeset;
+mod path;
+mod plan;
+mod range;
+mod seal;
+
+pub use names::{HostNames, NameError};
+pub use net::{Ipv4Net, NetError};
+pub use nodeset::{Node, NodeSet};
+pub use path::{PathError, parse_nodes};
+pub use plan::{Plan, PlanError};
+pub use range::RangeSet;
+
+/// Most hosts of one cluster: a host's number fills 24 bits of MAC and IPv6 prefix.
+pub const HOSTS_MAX: u32 = (1 << 24) - 1;
+/// Most guests of one host: a guest's number fills 16 bits of its MAC.
+pub const GUESTS_MAX: u32 = (1 << 16) - 1;

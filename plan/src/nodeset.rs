@@ -1,0 +1,286 @@
+//! Nodes and sets of nodes.
+//!
+//! A node is a pair (host, member); member 0 is the host itself, 1.. its
+//! guests. A set is kept as runs of neighbouring hosts that have the same
+//! members, so "every guest of hosts 1 to 1000" is one run, not a million
+//! entries, and what is printed is always folded.
+
+use crate::range::RangeSet;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// One node: a host, or a guest of a host. Both are numbered from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Node {
+    /// The host's number, from 1.
+    pub host: u32,
+    /// The guest's number, from 1; 0 is the host itself.
+    pub guest: u32,
+}
+
+impl Node {
+    /// Host `host` itself.
+    pub const fn host(host: u32) -> Self {
+        Node { host, guest: 0 }
+    }
+
+    /// Guest `guest` of host `host`.
+    pub const fn guest(host: u32, guest: u32) -> Self {
+        Node { host, guest }
+    }
+
+    /// Whether this is a host.
+    pub const fn is_host(&self) -> bool {
+        self.guest == 0
+    }
+}
+
+impl fmt::Display for Node {
+    /// `17` or `17/3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.guest {
+            0 => write!(f, "{}", self.host),
+            guest => write!(f, "{}/{guest}", self.host),
+        }
+    }
+}
+
+/// Hosts `first..=last`, each with the same members.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Run {
+    first: u32,
+    last: u32,
+    members: RangeSet,
+}
+
+/// A set of nodes, canonical: equal sets are equal values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Run>", into = "Vec<Run>")]
+pub struct NodeSet {
+    runs: Vec<Run>,
+}
+
+impl NodeSet {
+    /// The empty set.
+    pub const fn new() -> Self {
+        NodeSet { runs: Vec::new() }
+    }
+
+    /// One node.
+    pub fn one(node: Node) -> Self {
+        NodeSet::product(&RangeSet::span(node.host, node.host), &RangeSet::span(node.guest, node.guest))
+    }
+
+    /// Every pair of a host and a member (0 for the host itself).
+    pub fn product(hosts: &RangeSet, members: &RangeSet) -> Self {
+        if members.is_empty() {
+            return NodeSet::new();
+        }
+        let run = |&(first, last): &(u32, u32)| Run { first, last, members: members.clone() };
+        NodeSet { runs: hosts.ranges().iter().map(run).collect() }
+    }
+
+    /// How many nodes.
+    pub fn len(&self) -> u64 {
+        self.runs.iter().map(|r| (u64::from(r.last - r.first) + 1) * r.members.len()).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Whether `node` is in it.
+    pub fn contains(&self, node: Node) -> bool {
+        self.members(node.host).is_some_and(|m| m.contains(node.guest))
+    }
+
+    /// The members asked of one host, if any.
+    pub fn members(&self, host: u32) -> Option<&RangeSet> {
+        let at = self.runs.partition_point(|r| r.last < host);
+        self.runs.get(at).filter(|r| r.first <= host).map(|r| &r.members)
+    }
+
+    /// The hosts that have any member in the set.
+    pub fn hosts(&self) -> RangeSet {
+        RangeSet::from_ranges(self.runs.iter().map(|r| (r.first, r.last)).collect())
+    }
+
+    /// Every node, by host, then guest.
+    pub fn iter(&self) -> impl Iterator<Item = Node> + '_ {
+        self.runs.iter().flat_map(|r| {
+            (r.first..=r.last).flat_map(move |host| r.members.iter().map(move |guest| Node { host, guest }))
+        })
+    }
+
+    /// Nodes in either set.
+    pub fn union(&self, other: &Self) -> Self {
+        self.combine(other, RangeSet::union)
+    }
+
+    /// Nodes in both sets.
+    pub fn intersection(&self, other: &Self) -> Self {
+        self.combine(other, RangeSet::intersection)
+    }
+
+    /// Nodes of `self` that are not in `other`.
+    pub fn difference(&self, other: &Self) -> Self {
+        self.combine(other, RangeSet::difference)
+    }
+
+    /// Adds one node.
+    pub fn insert(&mut self, node: Node) {
+        if !self.contains(node) {
+            *self = self.union(&NodeSet::one(node));
+        }
+    }
+
+    /// Applies `op` to the members of every run of hosts over which neither set changes.
+    fn combine(&self, other: &Self, op: fn(&RangeSet, &RangeSet) -> RangeSet) -> Self {
+        let mut edges: Vec<u64> = Vec::with_capacity(2 * (self.runs.len() + other.runs.len()));
+        for run in self.runs.iter().chain(&other.runs) {
+            edges.push(u64::from(run.first));
+            edges.push(u64::from(run.last) + 1);
+        }
+        edges.sort_unstable();
+        edges.dedup();
+        let none = RangeSet::new();
+        let mut runs = Vec::new();
+        for pair in edges.windows(2) {
+            let (first, last) = (pair[0] as u32, (pair[1] - 1) as u32);
+            let members = op(self.members(first).unwrap_or(&none), other.members(first).unwrap_or(&none));
+            push(&mut runs, Run { first, last, members });
+        }
+        NodeSet { runs }
+    }
+}
+
+/// Appends a run, keeping the form canonical: no empty runs, equal neighbours merged.
+fn push(runs: &mut Vec<Run>, run: Run) {
+    if run.members.is_empty() {
+        return;
+    }
+    if let Some(last) = runs.last_mut()
+        && last.last.checked_add(1) == Some(run.first)
+        && last.members == run.members
+    {
+        last.last = run.last;
+        return;
+    }
+    runs.push(run);
+}
+
+impl From<NodeSet> for Vec<Run> {
+    fn from(set: NodeSet) -> Self {
+        set.runs
+    }
+}
+
+impl TryFrom<Vec<Run>> for NodeSet {
+    type Error = &'static str;
+
+    /// Accepts only the canonical form.
+    fn try_from(runs: Vec<Run>) -> Result<Self, Self::Error> {
+        let whole = runs.iter().all(|r| r.first <= r.last && !r.members.is_empty());
+        let apart = runs
+            .windows(2)
+            .all(|w| w[0].last < w[1].first && (w[0].last + 1 < w[1].first || w[0].members != w[1].members));
+        if whole && apart { Ok(NodeSet { runs }) } else { Err("a node set must be sorted and merged") }
+    }
+}
+
+impl fmt::Display for NodeSet {
+    /// Folded node paths: `1-4,1-4/1-1000,[5,7]/3`. Hosts come first, then
+    /// the guests, hosts with the same guests together.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let with_host = self.runs.iter().filter(|r| r.members.contains(0));
+        let hosts = RangeSet::from_ranges(with_host.map(|r| (r.first, r.last)).collect());
+        let mut comma = "";
+        if !hosts.is_empty() {
+            write!(f, "{hosts}")?;
+            comma = ",";
+        }
+        let mut groups: Vec<(RangeSet, Vec<(u32, u32)>)> = Vec::new();
+        for run in &self.runs {
+            let guests = run.members.difference(&RangeSet::span(0, 0));
+            if guests.is_empty() {
+                continue;
+            }
+            match groups.iter_mut().find(|(members, _)| *members == guests) {
+                Some((_, hosts)) => hosts.push((run.first, run.last)),
+                None => groups.push((guests, alloc::vec![(run.first, run.last)])),
+            }
+        }
+        for (guests, hosts) in groups {
+            f.write_str(comma)?;
+            comma = ",";
+            bracketed(f, &RangeSet::from_ranges(hosts))?;
+            f.write_str("/")?;
+            bracketed(f, &guests)?;
+        }
+        Ok(())
+    }
+}
+
+/// One range as it is, several in brackets: a comma outside brackets starts another node path.
+fn bracketed(f: &mut fmt::Formatter<'_>, set: &RangeSet) -> fmt::Result {
+    if set.ranges().len() == 1 { write!(f, "{set}") } else { write!(f, "[{set}]") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+    use alloc::string::ToString;
+    use proptest::prelude::*;
+
+    fn build(nodes: &[(u32, u32)]) -> NodeSet {
+        let mut set = NodeSet::new();
+        for &(host, guest) in nodes {
+            set.insert(Node { host, guest });
+        }
+        set
+    }
+
+    fn model(set: &NodeSet) -> BTreeSet<Node> {
+        set.iter().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn operations_agree_with_a_set_of_nodes(
+            a in proptest::collection::vec((1u32..9, 0u32..6), 0..30),
+            b in proptest::collection::vec((1u32..9, 0u32..6), 0..30),
+        ) {
+            let (a, b) = (build(&a), build(&b));
+            prop_assert_eq!(model(&a.union(&b)), &model(&a) | &model(&b));
+            prop_assert_eq!(model(&a.intersection(&b)), &model(&a) & &model(&b));
+            prop_assert_eq!(model(&a.difference(&b)), &model(&a) - &model(&b));
+            prop_assert_eq!(a.len() as usize, model(&a).len());
+            let back: Vec<Run> = a.union(&b).into();
+            prop_assert!(NodeSet::try_from(back).is_ok());
+        }
+
+        #[test]
+        fn equal_sets_are_equal_values(mut nodes in proptest::collection::vec((1u32..9, 0u32..6), 0..30)) {
+            let one = build(&nodes);
+            nodes.reverse();
+            prop_assert_eq!(one, build(&nodes));
+        }
+    }
+
+    #[test]
+    fn ten_million_nodes_are_one_run() {
+        let all = NodeSet::product(&RangeSet::span(1, 10_000), &RangeSet::span(1, 1_000));
+        assert_eq!(all.len(), 10_000_000);
+        assert_eq!(all.runs.len(), 1);
+        assert_eq!(all.to_string(), "1-10000/1-1000");
+    }
+
+    #[test]
+    fn prints_folded() {
+        let set = build(&[(1, 0), (2, 0), (1, 1), (1, 2), (2, 1), (2, 2), (5, 3), (7, 3), (7, 0)]);
+        assert_eq!(set.to_string(), "1-2,7,1-2/1-2,[5,7]/3");
+    }
+}

@@ -1,0 +1,224 @@
+//! Node paths: the text with which people name nodes.
+//!
+//! Takes `HOSTS/GUESTS` expressions against a plan: `17`, `17/3`, `1-1000/.`,
+//! `./.`, `dn[4-11]/[1,3]`, `dn4-g2`, joined from left to right by `,` (and),
+//! `!` (without), `&` (only those also in) and `^` (in one of both), as
+//! ClusterShell's users know them. Gives a [`NodeSet`], or where the mistake is.
+
+use crate::nodeset::NodeSet;
+use crate::plan::Plan;
+use crate::range::RangeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Most characters of an expression.
+const EXPRESSION_MAX_BYTES: usize = 64 * 1024;
+
+/// What is wrong with a node path, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathError {
+    /// Byte offset in the expression.
+    pub at: usize,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl core::error::Error for PathError {}
+
+fn wrong<T>(at: usize, message: impl Into<String>) -> Result<T, PathError> {
+    Err(PathError { at, message: message.into() })
+}
+
+/// The nodes of `plan` that `expression` names. Naming a node that the plan does not have is an error.
+pub fn parse_nodes(expression: &str, plan: &Plan) -> Result<NodeSet, PathError> {
+    if expression.len() > EXPRESSION_MAX_BYTES {
+        return wrong(EXPRESSION_MAX_BYTES, format!("at most {EXPRESSION_MAX_BYTES} characters"));
+    }
+    let mut set = NodeSet::new();
+    for (at, operator, term) in split_terms(expression) {
+        let nodes = parse_term(at, term, plan)?;
+        set = match operator {
+            '!' => set.difference(&nodes),
+            '&' => set.intersection(&nodes),
+            '^' => set.union(&nodes).difference(&set.intersection(&nodes)),
+            _ => set.union(&nodes),
+        };
+    }
+    Ok(set)
+}
+
+/// The terms with the operator before each (a comma before the first) and their offsets.
+fn split_terms(text: &str) -> Vec<(usize, char, &str)> {
+    let (mut parts, mut depth, mut start, mut operator) = (Vec::new(), 0i32, 0, ',');
+    for (i, c) in text.char_indices() {
+        match c {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            ',' | '!' | '&' | '^' if depth <= 0 => {
+                parts.push((start, operator, &text[start..i]));
+                (start, operator) = (i + 1, c);
+            }
+            _ => {}
+        }
+    }
+    parts.push((start, operator, &text[start..]));
+    parts
+}
+
+fn parse_term(at: usize, term: &str, plan: &Plan) -> Result<NodeSet, PathError> {
+    let trimmed = term.trim();
+    let at = at + (term.len() - term.trim_start().len());
+    if trimmed.is_empty() {
+        return wrong(at, "a node path is missing here: write 17, 17/3, ./. or a host's name");
+    }
+    let (hosts, guests) = match trimmed.split_once('/') {
+        Some((hosts, guests)) => (hosts, Some((at + hosts.len() + 1, guests))),
+        None => (trimmed, None),
+    };
+    if guests.is_none()
+        && let Some(node) = plan.node_by_name(hosts)
+    {
+        return Ok(NodeSet::one(node));
+    }
+    let host_numbers = parse_hosts(at, hosts, plan)?;
+    let members = match guests {
+        None => RangeSet::span(0, 0),
+        Some((_, ".")) => RangeSet::span(1, plan.guests_per_host),
+        Some((at, text)) => within(at, parse_numbers(at, text)?, plan.guests_per_host, "guest")?,
+    };
+    Ok(NodeSet::product(&host_numbers, &members))
+}
+
+fn parse_hosts(at: usize, text: &str, plan: &Plan) -> Result<RangeSet, PathError> {
+    match text.bytes().next() {
+        _ if text == "." => Ok(plan.all_hosts()),
+        None => wrong(at, "the hosts are missing: . means all of them"),
+        Some(b'0'..=b'9' | b'[') => within(at, parse_numbers(at, text)?, plan.host_count(), "host"),
+        Some(_) => plan.hosts.numbers(text).map_err(|e| PathError { at: at + e.at, message: e.message }),
+    }
+}
+
+/// Refuses numbers that the plan does not have: a typing error must not shrink silently to nothing.
+fn within(at: usize, set: RangeSet, last: u32, what: &str) -> Result<RangeSet, PathError> {
+    let outside = set.difference(&RangeSet::span(1, last));
+    if outside.is_empty() {
+        return Ok(set);
+    }
+    wrong(at, format!("the plan has {what}s 1-{last}, not {what} {outside}"))
+}
+
+/// `3`, `1-4` or `[1-4,7]`.
+fn parse_numbers(at: usize, text: &str) -> Result<RangeSet, PathError> {
+    let (mut start, list) = match text.strip_prefix('[') {
+        None => (at, text),
+        Some(rest) => match rest.strip_suffix(']') {
+            Some(list) => (at + 1, list),
+            None => return wrong(at, "this [ has no ]"),
+        },
+    };
+    let mut ranges = Vec::new();
+    for item in list.split(',') {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let number = |text: &str| match text.parse::<u32>() {
+            Ok(n) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(n),
+            _ => wrong(start, format!("{item:?} is not a number or a range such as 1-4")),
+        };
+        let (a, b) = (number(first)?, number(last)?);
+        if a > b {
+            return wrong(start, format!("{item} runs backwards: write {b}-{a}"));
+        }
+        ranges.push((a, b));
+        start += item.len() + 1;
+    }
+    Ok(RangeSet::from_ranges(ranges))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HostNames, Node};
+    use alloc::string::ToString;
+    use proptest::prelude::*;
+
+    fn plan() -> Plan {
+        Plan {
+            name: "t".into(),
+            cluster: [0; 16],
+            hosts: HostNames::parse("dn[4-11,16-19]").unwrap(),
+            guests_per_host: 9,
+            host_network: "172.20.0.0/16".parse().unwrap(),
+            guest_network: "10.0.0.0/8".parse().unwrap(),
+            fanout: 4,
+            port: 7117,
+            guest_memory_mib: 96,
+            guest_cmdline: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_people_write() {
+        for (text, folded) in [
+            ("7", "7"),
+            ("7/3", "7/3"),
+            ("1-10/.", "1-10/1-9"),
+            ("./.", "1-12/1-9"),
+            (".", "1-12"),
+            (".,./.", "1-12,1-12/1-9"),
+            ("dn[4-11,16-19]", "1-12"),
+            ("dn16/[1,3-4]", "9/[1,3-4]"),
+            ("dn4-g2,dn5", "2,1/2"),
+            ("./.!3-12/.", "1-2/1-9"),
+            (".!1-11", "12"),
+            ("1-4&3-6", "3-4"),
+            ("1-4^3-6", "1-2,5-6"),
+            ("[1,3]/2, 5", "5,[1,3]/2"),
+            ("1!1", ""),
+        ] {
+            assert_eq!(parse_nodes(text, &plan()).unwrap().to_string(), folded, "{text}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_where_they_are() {
+        for (text, at, part) in [
+            ("13", 0, "hosts 1-12, not host 13"),
+            ("1/10", 2, "guests 1-9, not guest 10"),
+            ("1,,2", 2, "missing"),
+            ("", 0, "missing"),
+            ("/3", 0, "hosts are missing"),
+            ("dn12", 0, "no host is called dn12"),
+            ("4-1", 0, "runs backwards"),
+            ("1/[2", 2, "has no ]"),
+            ("1/0", 2, "not guest 0"),
+            ("1-x", 0, "not a number"),
+        ] {
+            let e = parse_nodes(text, &plan()).unwrap_err();
+            assert!(e.message.contains(part), "{text}: {e}");
+            assert_eq!(e.at, at, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_reads_back(nodes in proptest::collection::vec((1u32..13, 0u32..10), 1..40)) {
+            let mut set = NodeSet::new();
+            for (host, guest) in nodes {
+                set.insert(Node { host, guest });
+            }
+            prop_assert_eq!(parse_nodes(&set.to_string(), &plan()).unwrap(), set);
+        }
+
+        #[test]
+        fn no_text_panics(text in "[dng0-9./,!&^\\[\\] -]{0,30}") {
+            let _ = parse_nodes(&text, &plan());
+        }
+    }
+}

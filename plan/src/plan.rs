@@ -1,0 +1,160 @@
+//! The plan: what the whole cluster shares, checked once.
+//!
+//! Takes the handful of values that a spec gives; gives the laws in
+//! `address.rs` something to compute from. Its checks name the field that is
+//! wrong, so that the builder can point at the line.
+
+use crate::names::{self, HostNames};
+use crate::net::Ipv4Net;
+use crate::nodeset::{Node, NodeSet};
+use crate::range::RangeSet;
+use crate::{GUESTS_MAX, HOSTS_MAX};
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+
+/// Everything that all nodes of a cluster have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The cluster's name, for people.
+    pub name: String,
+    /// The cluster's identity: commands signed for another are refused.
+    pub cluster: [u8; 16],
+    /// The hosts' names, which also say how many there are.
+    pub hosts: HostNames,
+    /// How many guests each host starts, 0 to [`GUESTS_MAX`].
+    pub guests_per_host: u32,
+    /// The machines' own network: host n has its n-th address.
+    pub host_network: Ipv4Net,
+    /// The guests' network: host n routes its n-th block.
+    pub guest_network: Ipv4Net,
+    /// Most children of a host in the control tree.
+    pub fanout: u32,
+    /// The TCP port on which a host accepts its children and the console.
+    pub port: u16,
+    /// RAM of a guest.
+    pub guest_memory_mib: u32,
+    /// What the spec adds to a guest's boot command line.
+    pub guest_cmdline: String,
+}
+
+/// What is wrong with a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanError {
+    /// The field, by the name it has in [`Plan`].
+    pub field: &'static str,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+impl core::error::Error for PlanError {}
+
+/// Least bits of a host's block that keep addresses readable (`10.0.17.4` is guest 3 of host 17).
+const READABLE_BLOCK_BITS: u32 = 8;
+/// Addresses of a block that are no guest's: network, host, broadcast.
+const BLOCK_RESERVED: u64 = 3;
+/// Addresses of the host network kept free: network, gateway, name server, broadcast.
+const HOST_NETWORK_RESERVED: u64 = 4;
+/// Most characters of a guest's extra command line (x86's COMMAND_LINE_SIZE is 2,048; the agent needs some).
+const CMDLINE_MAX_BYTES: usize = 1024;
+
+impl Plan {
+    /// The first thing that is wrong, if anything is.
+    pub fn check(&self) -> Result<(), PlanError> {
+        let wrong = |field, message| Err(PlanError { field, message });
+        if self.name.is_empty()
+            || self.name.len() > 63
+            || !self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        {
+            return wrong("name", "a cluster's name has 1 to 63 letters, digits and -".into());
+        }
+        let hosts = u64::from(self.host_count());
+        if hosts == 0 || hosts > u64::from(HOSTS_MAX) {
+            return wrong("hosts", format!("a cluster has 1 to {HOSTS_MAX} hosts"));
+        }
+        if self.guests_per_host > GUESTS_MAX {
+            return wrong("guests_per_host", format!("a host has at most {GUESTS_MAX} guests"));
+        }
+        if hosts + HOST_NETWORK_RESERVED > self.host_network.size() {
+            let size = self.host_network.size();
+            return wrong(
+                "host_network",
+                format!("{hosts} hosts do not fit its {size} addresses: take a shorter prefix"),
+            );
+        }
+        if ((hosts + 1) << self.block_bits()) > self.guest_network.size() {
+            let need = (hosts + 1) << self.least_block_bits();
+            let size = self.guest_network.size();
+            return wrong(
+                "guest_network",
+                format!("the plan needs {need} addresses, it has {size}: take a shorter prefix"),
+            );
+        }
+        if self.host_network.overlaps(&self.guest_network) {
+            return wrong("guest_network", format!("overlaps the hosts' network {}", self.host_network));
+        }
+        if !(2..=64).contains(&self.fanout) {
+            return wrong("fanout", "a host has 2 to 64 children in the tree".into());
+        }
+        if self.port == 0 {
+            return wrong("port", "0 is no port: 7117 is ours".into());
+        }
+        if !(16..=1 << 20).contains(&self.guest_memory_mib) {
+            return wrong("guest_memory_mib", "a guest has 16 to 1048576 MiB of RAM".into());
+        }
+        if self.guest_cmdline.len() > CMDLINE_MAX_BYTES || self.guest_cmdline.chars().any(char::is_control) {
+            return wrong("guest_cmdline", format!("one line of at most {CMDLINE_MAX_BYTES} characters"));
+        }
+        Ok(())
+    }
+
+    /// How many hosts there are.
+    pub fn host_count(&self) -> u32 {
+        self.hosts.len()
+    }
+
+    /// Whether the plan has this node.
+    pub fn has(&self, node: Node) -> bool {
+        (1..=self.host_count()).contains(&node.host) && node.guest <= self.guests_per_host
+    }
+
+    /// All hosts' numbers.
+    pub fn all_hosts(&self) -> RangeSet {
+        RangeSet::span(1, self.host_count())
+    }
+
+    /// Every host and every guest.
+    pub fn all_nodes(&self) -> NodeSet {
+        NodeSet::product(&self.all_hosts(), &RangeSet::span(0, self.guests_per_host))
+    }
+
+    /// A node's name.
+    pub fn node_name(&self, node: Node) -> Option<String> {
+        let host = self.has(node).then(|| self.hosts.name(node.host))??;
+        Some(if node.is_host() { host } else { names::guest_name(&host, node.guest) })
+    }
+
+    /// The node with this name.
+    pub fn node_by_name(&self, name: &str) -> Option<Node> {
+        names::find(&self.hosts, name).filter(|node| self.has(*node))
+    }
+
+    /// Bits of a host's block of guest addresses that the guests need.
+    fn least_block_bits(&self) -> u32 {
+        (u64::from(self.guests_per_host) + BLOCK_RESERVED).next_power_of_two().trailing_zeros()
+    }
+
+    /// Bits of a host's block: as few as the guests need, but readable where the network has room.
+    pub(crate) fn block_bits(&self) -> u32 {
+        let least = self.least_block_bits();
+        let hosts = u64::from(self.host_count()) + 1;
+        let readable = least.max(READABLE_BLOCK_BITS);
+        if (hosts << readable) <= self.guest_network.size() { readable } else { least }
+    }
+}
