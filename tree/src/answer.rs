@@ -1,0 +1,121 @@
+//! What nodes answered, equal answers folded into node sets.
+//!
+//! A thousand guests that print the same line are one group with one node
+//! set, so that what reaches the root does not grow with their number.
+
+use crate::message::bytes;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+use vmatic_plan::{Node, NodeSet};
+
+/// How an order ended on a node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The process ended with this status; 0 is success.
+    Exit(i32),
+    /// A signal ended the process.
+    Signal(i32),
+    /// It could not be started, or the node refused; the text says why.
+    Failed(String),
+    /// It still ran at the deadline and was ended.
+    TimedOut,
+    /// No answer came from the node; the text says why.
+    Unreachable(String),
+}
+
+impl Outcome {
+    /// Whether the node did what was asked.
+    pub fn is_ok(&self) -> bool {
+        *self == Outcome::Exit(0)
+    }
+}
+
+/// What a process wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Output {
+    /// Standard output.
+    #[serde(with = "bytes")]
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    #[serde(with = "bytes")]
+    pub stderr: Vec<u8>,
+    /// Whether more was written than was kept.
+    pub truncated: bool,
+}
+
+/// Nodes that answered alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it wrote.
+    pub output: Output,
+    /// Where.
+    pub nodes: NodeSet,
+}
+
+impl Group {
+    /// The answer of one node.
+    pub fn one(node: Node, outcome: Outcome, output: Output) -> Self {
+        Group { outcome, output, nodes: NodeSet::one(node) }
+    }
+
+    /// Nodes that did not answer, and why.
+    pub fn unreachable(nodes: NodeSet, why: &str) -> Self {
+        Group { outcome: Outcome::Unreachable(why.into()), output: Output::default(), nodes }
+    }
+
+    /// About how many bytes it takes in a message.
+    pub fn size(&self) -> usize {
+        self.output.stdout.len() + self.output.stderr.len() + 128
+    }
+}
+
+/// Answers gathered so far, folded.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    groups: BTreeMap<(Outcome, Output), NodeSet>,
+}
+
+impl Answers {
+    /// Adds a group, folding it into an equal one.
+    pub fn add(&mut self, group: Group) {
+        if group.nodes.is_empty() {
+            return;
+        }
+        let nodes = self.groups.entry((group.outcome, group.output)).or_default();
+        *nodes = nodes.union(&group.nodes);
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Takes all groups out.
+    pub fn take(&mut self) -> Vec<Group> {
+        let groups = core::mem::take(&mut self.groups);
+        groups.into_iter().map(|((outcome, output), nodes)| Group { outcome, output, nodes }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_answers_are_one_group() {
+        let mut answers = Answers::default();
+        for guest in 1..=1000 {
+            let output = Output { stdout: b"same\n".to_vec(), ..Output::default() };
+            answers.add(Group::one(Node::guest(1, guest), Outcome::Exit(0), output));
+        }
+        answers.add(Group::one(Node::host(1), Outcome::Exit(1), Output::default()));
+        let groups = answers.take();
+        assert_eq!(groups.len(), 2);
+        assert_eq!(groups[0].nodes.len(), 1000);
+        assert!(answers.is_empty());
+    }
+}

@@ -1,0 +1,168 @@
+//! What the operator signs, and how a node checks it.
+//!
+//! A signed command is 64 bytes of Ed25519 signature (RFC 8032) over the
+//! domain text and the encoded command, then the encoded command. It names the
+//! cluster and the nodes, so a relay can neither alter nor retarget it; it can
+//! only drop it, and then the nodes below it are counted as unreachable.
+
+use crate::message::{INPUT_MAX_BYTES, OUTPUT_MAX_BYTES, OpId, Order};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use serde::{Deserialize, Serialize};
+use vmatic_plan::NodeSet;
+
+/// Separates these signatures from any other use of the key.
+const DOMAIN: &[u8] = b"vmatic command v1\0";
+/// Longest time that an operation may take: a day.
+pub const DEADLINE_MAX_MS: u32 = 24 * 3600 * 1000;
+/// Bytes of an Ed25519 signature.
+const SIGNATURE_BYTES: usize = 64;
+
+/// What the operator says to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// The cluster that it is meant for.
+    pub cluster: [u8; 16],
+    /// Which operation this is.
+    pub op: OpId,
+    /// The nodes that are to obey.
+    pub nodes: NodeSet,
+    /// How long the console waits for answers.
+    pub deadline_ms: u32,
+    /// What they are to do.
+    pub order: Order,
+}
+
+/// Why a command is not obeyed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandError(pub String);
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for CommandError {}
+
+fn refuse<T>(why: impl Into<String>) -> Result<T, CommandError> {
+    Err(CommandError(why.into()))
+}
+
+impl Command {
+    /// Signs the command with the operator's key.
+    pub fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, CommandError> {
+        self.check_limits()?;
+        let body = postcard::to_allocvec(self).map_err(|e| CommandError(e.to_string()))?;
+        Ok([&key.sign(&with_domain(&body)).to_bytes()[..], &body].concat())
+    }
+
+    /// Reads a signed command; only one signed by `operator` for `cluster` is given out.
+    pub fn verify(signed: &[u8], operator: &VerifyingKey, cluster: &[u8; 16]) -> Result<Command, CommandError> {
+        let Some((signature, body)) = signed.split_first_chunk::<SIGNATURE_BYTES>() else {
+            return refuse("the command is cut short");
+        };
+        // verify_strict also refuses keys and signatures of small order, which would verify more than one message.
+        if operator.verify_strict(&with_domain(body), &Signature::from_bytes(signature)).is_err() {
+            return refuse("not signed with this cluster's operator key");
+        }
+        let command: Command =
+            postcard::from_bytes(body).map_err(|e| CommandError(format!("signed, but not understood: {e}")))?;
+        if command.cluster != *cluster {
+            return refuse("signed for another cluster");
+        }
+        command.check_limits()?;
+        Ok(command)
+    }
+
+    fn check_limits(&self) -> Result<(), CommandError> {
+        if self.deadline_ms == 0 || self.deadline_ms > DEADLINE_MAX_MS {
+            return refuse(format!("a deadline is 1 to {DEADLINE_MAX_MS} ms"));
+        }
+        if let Order::Run(run) = &self.order {
+            if run.argv.is_empty() {
+                return refuse("there is no program to run");
+            }
+            if run.stdin.len() > INPUT_MAX_BYTES {
+                return refuse(format!("standard input is at most {INPUT_MAX_BYTES} bytes"));
+            }
+            if run.output_max_bytes > OUTPUT_MAX_BYTES {
+                return refuse(format!("at most {OUTPUT_MAX_BYTES} bytes of output are kept a stream"));
+            }
+            let texts = run.argv.iter().chain(run.env.iter().flat_map(|(k, v)| [k, v])).chain([&run.dir]);
+            if texts.clone().any(|t| t.contains('\0')) {
+                return refuse("a NUL character cannot stand in an argument");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn with_domain(body: &[u8]) -> Vec<u8> {
+    [DOMAIN, body].concat()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::message::Run;
+    use alloc::vec;
+    use proptest::prelude::*;
+    use vmatic_plan::Node;
+
+    pub(crate) fn command(sequence: u64, order: Order) -> Command {
+        let op = OpId { session: [9; 8], sequence };
+        Command { cluster: [7; 16], op, nodes: NodeSet::one(Node::host(1)), deadline_ms: 1000, order }
+    }
+
+    #[test]
+    fn only_the_operators_command_for_this_cluster_is_read() {
+        let (key, other) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
+        let command = command(1, Order::Describe);
+        let signed = command.sign(&key).unwrap();
+        assert_eq!(Command::verify(&signed, &key.verifying_key(), &[7; 16]), Ok(command));
+        let why = |signed: &[u8], key: &SigningKey, cluster| {
+            Command::verify(signed, &key.verifying_key(), &cluster).unwrap_err().0
+        };
+        assert!(why(&signed, &other, [7; 16]).contains("operator key"));
+        assert!(why(&signed, &key, [8; 16]).contains("another cluster"));
+        assert!(why(&signed[..63], &key, [7; 16]).contains("cut short"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_changed_byte_is_obeyed(at in any::<usize>(), bit in 0u8..8) {
+            let key = SigningKey::from_bytes(&[1; 32]);
+            let mut signed = command(1, Order::Describe).sign(&key).unwrap();
+            let at = at % signed.len();
+            signed[at] ^= 1 << bit;
+            prop_assert!(Command::verify(&signed, &key.verifying_key(), &[7; 16]).is_err());
+        }
+    }
+
+    #[test]
+    fn limits_hold_at_and_past_them() {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let with = |argv: usize, stdin: usize, output_max_bytes: u32, deadline_ms: u32| {
+            let run = Run {
+                argv: vec!["x".into(); argv],
+                env: Vec::new(),
+                dir: String::new(),
+                stdin: vec![0; stdin],
+                output_max_bytes,
+            };
+            let mut command = command(1, Order::Run(run));
+            command.deadline_ms = deadline_ms;
+            command.sign(&key).is_ok()
+        };
+        assert!(with(1, INPUT_MAX_BYTES, OUTPUT_MAX_BYTES, DEADLINE_MAX_MS));
+        assert!(!with(0, 0, 0, 1));
+        assert!(!with(1, INPUT_MAX_BYTES + 1, 0, 1));
+        assert!(!with(1, 0, OUTPUT_MAX_BYTES + 1, 1));
+        assert!(!with(1, 0, 0, DEADLINE_MAX_MS + 1));
+        assert!(!with(1, 0, 0, 0));
+    }
+}

@@ -1,0 +1,82 @@
+//! What a host is told, and what it wants done: the whole surface between the
+//! state machine in `host.rs` and whoever drives it.
+
+use crate::answer::{Outcome, Output};
+use crate::links::{LinkId, Side};
+use crate::message::{Message, OpId, Order};
+use alloc::string::String;
+
+/// What a host is told.
+#[derive(Debug)]
+pub enum Event {
+    /// A link opened.
+    Opened {
+        /// Its number.
+        link: LinkId,
+        /// Where it leads.
+        side: Side,
+    },
+    /// A message came.
+    Received {
+        /// On which link.
+        link: LinkId,
+        /// What it says.
+        message: Message,
+    },
+    /// A link closed at the other end, or broke.
+    Closed {
+        /// Which.
+        link: LinkId,
+    },
+    /// A task of this host ended.
+    Finished {
+        /// Which operation.
+        op: OpId,
+        /// How it ended.
+        outcome: Outcome,
+        /// What it wrote.
+        output: Output,
+    },
+    /// The launcher says why a guest is not up.
+    GuestDown {
+        /// Its number.
+        guest: u32,
+        /// Why.
+        why: String,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What a host wants done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send this.
+    Send {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        message: Message,
+    },
+    /// Close the link once what was sent before has left.
+    Close {
+        /// Which.
+        link: LinkId,
+    },
+    /// Carry out an order on this host, and say [`Event::Finished`].
+    Start {
+        /// Which operation.
+        op: OpId,
+        /// What to do.
+        order: Order,
+        /// When to end it.
+        remaining_ms: u32,
+    },
+    /// End the task of this operation; nobody waits for it.
+    Stop {
+        /// Which operation.
+        op: OpId,
+    },
+    /// For the operator who reads the host's console.
+    Note(String),
+}

@@ -1,0 +1,149 @@
+//! How a message travels on a byte stream: its length (u32, little endian), then its bytes.
+//!
+//! Takes bytes in whatever pieces they come; gives whole messages. Memory
+//! grows with what has arrived, never with what a length claims.
+
+use crate::message::Message;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use alloc::{format, vec};
+use core::fmt;
+
+/// Most bytes of a message.
+pub const FRAME_MAX_BYTES: usize = 1 << 20;
+/// Bytes of the length before each message.
+const LENGTH_BYTES: usize = 4;
+
+/// Why a stream is no longer understood. The link has to close: what follows has no known beginning.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FrameError(String);
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for FrameError {}
+
+/// A message as bytes, its length first.
+pub fn encode(message: &Message) -> Result<Vec<u8>, FrameError> {
+    let mut bytes = vec![0; LENGTH_BYTES];
+    bytes = postcard::to_extend(message, bytes).map_err(|e| FrameError(e.to_string()))?;
+    let length = bytes.len() - LENGTH_BYTES;
+    if length > FRAME_MAX_BYTES {
+        return Err(FrameError(format!("a message of {length} bytes is longer than {FRAME_MAX_BYTES}")));
+    }
+    bytes[..LENGTH_BYTES].copy_from_slice(&(length as u32).to_le_bytes());
+    Ok(bytes)
+}
+
+/// Puts messages together from pieces of a stream.
+#[derive(Debug, Default)]
+pub struct FrameReader {
+    buffer: Vec<u8>,
+    taken: usize,
+}
+
+impl FrameReader {
+    /// A reader at the start of a stream.
+    pub const fn new() -> Self {
+        FrameReader { buffer: Vec::new(), taken: 0 }
+    }
+
+    /// Adds what arrived.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.taken > 0 {
+            self.buffer.drain(..self.taken);
+            self.taken = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole message, if it has arrived.
+    pub fn next_message(&mut self) -> Result<Option<Message>, FrameError> {
+        let rest = &self.buffer[self.taken..];
+        let Some((length, body)) = rest.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+        let length = u32::from_le_bytes(*length) as usize;
+        if length > FRAME_MAX_BYTES {
+            return Err(FrameError(format!("a frame claims {length} bytes, more than {FRAME_MAX_BYTES}")));
+        }
+        let Some(body) = body.get(..length) else { return Ok(None) };
+        let message = match postcard::take_from_bytes(body) {
+            Ok((message, [])) => message,
+            Ok(_) => return Err(FrameError("a frame has bytes behind its message".into())),
+            Err(e) => return Err(FrameError(format!("a frame is not understood: {e}"))),
+        };
+        self.taken += LENGTH_BYTES + length;
+        Ok(Some(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{OpId, Order, Run};
+    use proptest::prelude::*;
+
+    fn sample(n: usize) -> Message {
+        let run = Run {
+            argv: vec!["uname".into(), "-n".into()],
+            env: vec![("A".into(), "b".into())],
+            dir: String::new(),
+            stdin: vec![7; n],
+            output_max_bytes: 1,
+        };
+        let op = OpId { session: [1; 8], sequence: 2 };
+        Message::Task { op, order: Order::Run(run), remaining_ms: 3 }
+    }
+
+    proptest! {
+        #[test]
+        fn messages_survive_any_cutting(cuts in proptest::collection::vec(1usize..50, 1..30), n in 0usize..200) {
+            let sent = [Message::Heartbeat, sample(n), Message::Refuse("no".into()), sample(0)];
+            let stream: Vec<u8> = sent.iter().flat_map(|m| encode(m).unwrap()).collect();
+            let (mut reader, mut got, mut at, mut cut) = (FrameReader::new(), Vec::new(), 0, cuts.iter().cycle());
+            while at < stream.len() {
+                let end = (at + cut.next().unwrap()).min(stream.len());
+                reader.push(&stream[at..end]);
+                at = end;
+                while let Some(m) = reader.next_message().unwrap() {
+                    got.push(m);
+                }
+            }
+            prop_assert_eq!(&got[..], &sent[..]);
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut reader = FrameReader::new();
+            reader.push(&(bytes.len() as u32).to_le_bytes());
+            reader.push(&bytes);
+            let _ = reader.next_message();
+        }
+
+        #[test]
+        fn a_damaged_message_does_not_panic(at in 0usize..60, value in any::<u8>()) {
+            let mut bytes = encode(&sample(10)).unwrap();
+            let at = at % bytes.len();
+            bytes[at] = value;
+            let mut reader = FrameReader::new();
+            reader.push(&bytes);
+            let _ = reader.next_message();
+        }
+    }
+
+    #[test]
+    fn the_limit_holds_at_and_past_it() {
+        let around = |n: usize| encode(&sample(n));
+        let overhead = around(FRAME_MAX_BYTES / 2).unwrap().len() - FRAME_MAX_BYTES / 2 - LENGTH_BYTES;
+        let longest = around(FRAME_MAX_BYTES - overhead).unwrap();
+        let mut reader = FrameReader::new();
+        reader.push(&longest);
+        assert!(reader.next_message().unwrap().is_some());
+        assert!(around(FRAME_MAX_BYTES - overhead + 1).is_err());
+        let mut reader = FrameReader::new();
+        reader.push(&(FRAME_MAX_BYTES as u32 + 1).to_le_bytes());
+        assert!(reader.next_message().is_err());
+    }
+}

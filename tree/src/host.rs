@@ -1,0 +1,490 @@
+//! A host's state machine: its place in the tree, and the operations that pass through it.
+//!
+//! Takes [`Event`]s with the time; gives [`Action`]s. A command that comes
+//! from a console or from below goes up to the root unchanged; from the root
+//! it goes down, each host keeping for itself what it answers for. Whatever
+//! happens to links and processes, an operation ends by its deadline with
+//! every asked node in exactly one answer.
+
+use crate::answer::{Group, Outcome, Output};
+use crate::command::Command;
+pub use crate::event::{Action, Event};
+use crate::links::Link;
+pub use crate::links::{GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LinkId, Side};
+use crate::message::{Message, OpId, Order, Report, VERSION, Who};
+use crate::operation::Operation;
+use crate::replay::Seen;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use ed25519_dalek::VerifyingKey;
+use vmatic_plan::{Node, NodeSet, Plan, RangeSet};
+
+/// Most links that were opened by others (hosts and consoles).
+pub const LINKS_BELOW_MAX: usize = 256;
+/// Most operations at a time.
+pub const OPERATIONS_MAX: usize = 1024;
+/// Most different reasons in a report; further ones are folded into one.
+const REASONS_MAX: usize = 16;
+/// How long changes are gathered before they are reported upwards.
+const REPORT_MS: u64 = 200;
+/// Longest time between two looks at the links.
+const TICK_MS: u64 = 500;
+/// Least and most by which the deadline shrinks at each level, so that answers are back in time.
+const SLACK_MS: (u32, u32) = (50, 500);
+
+/// A host of the control tree.
+pub struct Host {
+    plan: Plan,
+    number: u32,
+    operator: VerifyingKey,
+    boot: [u8; 16],
+    links: BTreeMap<LinkId, Link>,
+    operations: BTreeMap<(OpId, LinkId), Operation>,
+    guests_down: BTreeMap<u32, String>,
+    seen: Seen,
+    reported: Report,
+    report_due_ms: Option<u64>,
+    now_ms: u64,
+    actions: Vec<Action>,
+}
+
+impl Host {
+    /// Host `number` of `plan`, which obeys `operator`; `boot` is drawn at random at each boot.
+    pub fn new(plan: Plan, number: u32, operator: VerifyingKey, boot: [u8; 16]) -> Self {
+        Host {
+            plan,
+            number,
+            operator,
+            boot,
+            links: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            guests_down: BTreeMap::new(),
+            seen: Seen::default(),
+            reported: Report::default(),
+            report_due_ms: None,
+            now_ms: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Takes an event at a time (milliseconds that never run backwards); gives what is to be done.
+    pub fn handle(&mut self, now_ms: u64, event: Event) -> Vec<Action> {
+        self.now_ms = self.now_ms.max(now_ms);
+        match event {
+            Event::Opened { link, side } => self.opened(link, side),
+            Event::Received { link, message } => self.received(link, message),
+            Event::Closed { link } => self.closed(link, "was lost"),
+            Event::Finished { op, outcome, output } => self.finished(op, outcome, output),
+            Event::GuestDown { guest, why } => {
+                self.guests_down.insert(guest, why);
+                self.changed();
+            }
+            Event::Tick => self.check_links(),
+        }
+        self.check_operations();
+        self.report_up();
+        core::mem::take(&mut self.actions)
+    }
+
+    /// When [`Event::Tick`] is due at the latest.
+    pub fn wake_ms(&self) -> u64 {
+        let operations = self.operations.values().flat_map(|o| [Some(o.deadline_ms), o.flush_at()]);
+        operations.chain([self.report_due_ms]).flatten().fold(self.now_ms + TICK_MS, u64::min)
+    }
+
+    /// Whether a parent has welcomed this host.
+    pub fn has_parent(&self) -> bool {
+        self.links.values().any(Link::is_parent)
+    }
+
+    /// This host's guests that have reported.
+    pub fn guests_up(&self) -> RangeSet {
+        let guests = self.links.values().filter_map(|l| match (l.side, l.who) {
+            (Side::Guest(g), Some(_)) => Some((g, g)),
+            _ => None,
+        });
+        RangeSet::from_ranges(guests.collect())
+    }
+
+    /// What is up and down in this host's subtree.
+    pub fn report(&self) -> Report {
+        let mut up = NodeSet::one(Node::host(self.number));
+        let mut down: BTreeMap<String, NodeSet> = BTreeMap::new();
+        let guests_up = self.guests_up();
+        up = up.union(&NodeSet::product(&RangeSet::span(self.number, self.number), &guests_up));
+        for (&guest, why) in self.guests_down.iter().filter(|(g, _)| !guests_up.contains(**g)) {
+            down.entry(why.clone()).or_default().insert(Node::guest(self.number, guest));
+        }
+        for link in self.links.values().filter(|l| l.side == Side::Below) {
+            up = up.union(&link.report.up);
+            for (why, nodes) in &link.report.down {
+                let known = down.len() < REASONS_MAX || down.contains_key(why);
+                let set = down.entry(if known { why.clone() } else { "for other reasons".into() }).or_default();
+                *set = set.union(nodes);
+            }
+        }
+        Report { up, down: down.into_iter().collect() }
+    }
+
+    fn send(&mut self, link: LinkId, message: Message) {
+        if let Some(l) = self.links.get_mut(&link) {
+            l.said_ms = self.now_ms;
+            self.actions.push(Action::Send { link, message });
+        }
+    }
+
+    fn refuse(&mut self, link: LinkId, why: &str) {
+        self.send(link, Message::Refuse(why.into()));
+        self.close(link, "was refused");
+    }
+
+    fn close(&mut self, link: LinkId, how: &str) {
+        self.actions.push(Action::Close { link });
+        self.closed(link, how);
+    }
+
+    fn changed(&mut self) {
+        self.report_due_ms.get_or_insert(self.now_ms + REPORT_MS);
+    }
+
+    fn opened(&mut self, link: LinkId, side: Side) {
+        let below = self.links.values().filter(|l| l.side == Side::Below).count();
+        self.links.insert(link, Link::new(side, self.now_ms));
+        match side {
+            Side::Above => {
+                let hello = Message::Hello { version: VERSION, who: Who::Host(self.number), boot: self.boot };
+                self.send(link, hello);
+            }
+            Side::Below if below >= LINKS_BELOW_MAX => self.refuse(link, "too many links: try another host"),
+            _ => {}
+        }
+    }
+
+    fn received(&mut self, link: LinkId, message: Message) {
+        let now_ms = self.now_ms;
+        let Some(l) = self.links.get_mut(&link) else { return };
+        l.heard_ms = now_ms;
+        let (side, who) = (l.side, l.who);
+        match (message, side, who) {
+            (Message::Hello { version, who, boot }, Side::Below | Side::Guest(_), None) => {
+                self.hello(link, side, version, who, boot);
+            }
+            (Message::Welcome { host, .. }, Side::Above, None) => {
+                l.who = Some(Who::Host(host));
+                self.report_due_ms = Some(now_ms);
+                self.reported = Report::default();
+                self.actions.push(Action::Note(format!("joined the tree below host {host}")));
+            }
+            (Message::Refuse(why), _, _) => self.refused(link, &why),
+            (Message::Heartbeat, _, Some(_)) => {}
+            (Message::Report(report), Side::Below, Some(Who::Host(_))) => {
+                l.report = report;
+                self.changed();
+            }
+            (Message::Command { signed, asked, remaining_ms }, Side::Above | Side::Below, Some(_)) => {
+                self.command(link, signed, asked, remaining_ms);
+            }
+            (Message::Cancel(op), Side::Above | Side::Below, Some(_)) => self.cancel(op, link),
+            (Message::Answers { op, groups }, _, Some(_)) => self.answers(link, op, groups),
+            _ => self.refuse(link, "that message has no place here"),
+        }
+    }
+
+    fn hello(&mut self, link: LinkId, side: Side, version: u16, who: Who, boot: [u8; 16]) {
+        if version != VERSION {
+            return self.refuse(link, &format!("host {} speaks version {VERSION} of the protocol", self.number));
+        }
+        match (side, who) {
+            (Side::Guest(expected), Who::Guest(guest)) if guest == expected => {
+                self.guests_down.remove(&guest);
+            }
+            (Side::Below, Who::Host(host)) => {
+                if let Err(why) = self.admit(host, boot) {
+                    return self.refuse(link, &why);
+                }
+            }
+            (Side::Below, Who::Console) => {}
+            _ => return self.refuse(link, "this link is not for you"),
+        }
+        if let Some(l) = self.links.get_mut(&link) {
+            (l.who, l.boot) = (Some(who), boot);
+            if let Who::Host(host) = who {
+                l.report.up = NodeSet::one(Node::host(host));
+            }
+        }
+        if side == Side::Below {
+            let (host, plan) = (self.number, self.plan.seal());
+            self.send(link, Message::Welcome { host, plan });
+        }
+        self.changed();
+    }
+
+    /// Whether a host may join below: a number is taken while the machine that has it is alive.
+    fn admit(&mut self, host: u32, boot: [u8; 16]) -> Result<(), String> {
+        if !self.plan.has(Node::host(host)) || host == self.number {
+            return Err(format!("host {host} cannot join below host {}", self.number));
+        }
+        let old = self.links.iter().find(|(_, l)| l.side == Side::Below && l.who == Some(Who::Host(host)));
+        if let Some((&old_link, old)) = old {
+            let silent_ms = self.now_ms.saturating_sub(old.heard_ms);
+            if old.boot != boot && silent_ms < 3 * HOST_HEARTBEAT_MS {
+                return Err(format!("another machine is host {host} already, and alive"));
+            }
+            self.close(old_link, "was opened anew");
+        }
+        Ok(())
+    }
+
+    /// The other end refuses: a parent refuses us, or a child refuses a command.
+    fn refused(&mut self, link: LinkId, why: &str) {
+        self.actions.push(Action::Note(format!("{}: {why}", self.link_name(link))));
+        for op in self.operations.values_mut() {
+            op.give_up(link, self.now_ms, |nodes| Group {
+                outcome: Outcome::Failed(format!("refused: {why}")),
+                output: Output::default(),
+                nodes,
+            });
+        }
+        if self.links.get(&link).is_some_and(|l| l.side == Side::Above) {
+            self.close(link, "was refused");
+        }
+    }
+
+    fn link_name(&self, link: LinkId) -> String {
+        match self.links.get(&link).map(|l| (l.side, l.who)) {
+            Some((Side::Above, Some(Who::Host(host)))) => format!("parent, host {host}"),
+            Some((Side::Above, _)) => "parent".into(),
+            Some((Side::Guest(guest), _)) => format!("guest {guest}"),
+            Some((_, Some(Who::Host(host)))) => format!("host {host}"),
+            Some((_, Some(Who::Console))) => "a console".into(),
+            _ => "an unknown link".into(),
+        }
+    }
+
+    fn closed(&mut self, link: LinkId, how: &str) {
+        let name = self.link_name(link);
+        let Some(gone) = self.links.remove(&link) else { return };
+        for op in self.operations.values_mut() {
+            let why = format!("the link to {name} {how}");
+            op.give_up(link, self.now_ms, |nodes| Group::unreachable(nodes, &why));
+        }
+        let orphaned: Vec<OpId> = self.operations.keys().filter(|k| k.1 == link).map(|k| k.0).collect();
+        for op in orphaned {
+            self.cancel(op, link);
+        }
+        if gone.who.is_some_and(|w| w != Who::Console) {
+            self.actions.push(Action::Note(format!("the link to {name} {how}")));
+            self.changed();
+        }
+    }
+
+    /// Passes a command up to the root, or, at the root and below it, down.
+    fn command(&mut self, link: LinkId, signed: Vec<u8>, asked: NodeSet, remaining_ms: u32) {
+        let command = match Command::verify(&signed, &self.operator, &self.plan.cluster) {
+            Ok(command) => command,
+            Err(e) => return self.refuse_command(link, &e.0),
+        };
+        if !asked.difference(&command.nodes).is_empty() {
+            return self.refuse_command(link, "asked of nodes that the operator did not name");
+        }
+        if self.operations.len() >= OPERATIONS_MAX {
+            return self.refuse_command(link, "too many operations at a time");
+        }
+        if self.operations.contains_key(&(command.op, link)) {
+            return self.refuse_command(link, "this command is under way already");
+        }
+        let remaining_ms = remaining_ms.min(command.deadline_ms);
+        let mut operation = Operation::new(self.now_ms + u64::from(remaining_ms));
+        let from_above = self.links.get(&link).is_some_and(|l| l.side == Side::Above);
+        let parent = self.links.iter().find(|(_, l)| l.is_parent()).map(|(id, _)| *id);
+        match parent {
+            Some(parent) if !from_above => {
+                operation.outstanding.insert(parent, asked.clone());
+                self.send(parent, Message::Command { signed, asked, remaining_ms: less_slack(remaining_ms) });
+            }
+            _ if !self.seen.first_time(command.op) => {
+                let outcome = Outcome::Failed("refused: this command was obeyed before".into());
+                operation.add(Group { outcome, output: Output::default(), nodes: asked }, self.now_ms);
+            }
+            _ => self.distribute(&mut operation, &command, signed, asked, remaining_ms),
+        }
+        self.operations.insert((command.op, link), operation);
+    }
+
+    fn refuse_command(&mut self, link: LinkId, why: &str) {
+        let console = self.links.get(&link).is_some_and(|l| l.who == Some(Who::Console));
+        self.send(link, Message::Refuse(why.into()));
+        if console {
+            self.close(link, "was refused");
+        }
+    }
+
+    /// Gives every asked node to whoever answers for it.
+    fn distribute(
+        &mut self,
+        operation: &mut Operation,
+        command: &Command,
+        signed: Vec<u8>,
+        asked: NodeSet,
+        remaining_ms: u32,
+    ) {
+        let below_ms = less_slack(remaining_ms);
+        let me = NodeSet::one(Node::host(self.number));
+        let mut rest = asked.clone();
+        if command.order == Order::Reach {
+            let up = asked.intersection(&self.report().up);
+            rest = rest.difference(&up);
+            operation.add(Group { outcome: Outcome::Exit(0), output: Output::default(), nodes: up }, self.now_ms);
+        } else {
+            if asked.contains(Node::host(self.number)) {
+                operation.local = true;
+                let (op, order) = (command.op, command.order.clone());
+                self.actions.push(Action::Start { op, order, remaining_ms: below_ms });
+                rest = rest.difference(&me);
+            }
+            let parts: Vec<(LinkId, Side, NodeSet)> =
+                self.links.iter().map(|(id, l)| (*id, l.side, l.reach(self.number))).collect();
+            for (link, side, reach) in parts {
+                let part = rest.intersection(&reach);
+                if part.is_empty() {
+                    continue;
+                }
+                rest = rest.difference(&part);
+                operation.outstanding.insert(link, part.clone());
+                let message = match side {
+                    Side::Guest(_) => {
+                        Message::Task { op: command.op, order: command.order.clone(), remaining_ms: below_ms }
+                    }
+                    _ => Message::Command { signed: signed.clone(), asked: part, remaining_ms: below_ms },
+                };
+                self.send(link, message);
+            }
+        }
+        for group in self.absent(rest) {
+            operation.add(group, self.now_ms);
+        }
+    }
+
+    /// Nodes that cannot be asked, by the reason.
+    fn absent(&self, mut nodes: NodeSet) -> Vec<Group> {
+        let mut groups = Vec::new();
+        for (why, set) in self.report().down {
+            let part = nodes.intersection(&set);
+            nodes = nodes.difference(&part);
+            groups.push(Group::unreachable(part, &why));
+        }
+        let own =
+            NodeSet::product(&RangeSet::span(self.number, self.number), &RangeSet::span(0, self.plan.guests_per_host));
+        groups.push(Group::unreachable(nodes.intersection(&own), "has not reported yet"));
+        groups.push(Group::unreachable(nodes.difference(&own), "has not joined"));
+        groups.retain(|g| !g.nodes.is_empty());
+        groups
+    }
+
+    /// Ends an operation for the link that asked for it, and below.
+    fn cancel(&mut self, op: OpId, link: LinkId) {
+        let Some(operation) = self.operations.remove(&(op, link)) else { return };
+        for below in operation.outstanding.into_keys() {
+            self.send(below, Message::Cancel(op));
+        }
+        if operation.local {
+            self.actions.push(Action::Stop { op });
+        }
+    }
+
+    fn answers(&mut self, link: LinkId, op: OpId, groups: Vec<Group>) {
+        let number = self.number;
+        let guest = self.links.get(&link).and_then(|l| match l.side {
+            Side::Guest(guest) => Some(Node::guest(number, guest)),
+            _ => None,
+        });
+        for (_, operation) in self.operations.range_mut((op, 0)..=(op, LinkId::MAX)) {
+            for group in &groups {
+                let mut group = group.clone();
+                // A guest answers for itself, whatever it says.
+                if let Some(guest) = guest {
+                    group.nodes = NodeSet::one(guest);
+                }
+                operation.receive(link, group, self.now_ms);
+            }
+        }
+    }
+
+    fn finished(&mut self, op: OpId, outcome: Outcome, output: Output) {
+        let group = Group::one(Node::host(self.number), outcome, output);
+        for (_, operation) in self.operations.range_mut((op, 0)..=(op, LinkId::MAX)) {
+            if core::mem::take(&mut operation.local) {
+                operation.add(group.clone(), self.now_ms);
+            }
+        }
+    }
+
+    fn check_links(&mut self) {
+        let now_ms = self.now_ms;
+        let dead: Vec<(LinkId, &str)> =
+            self.links.iter().filter_map(|(id, l)| l.dead(now_ms).map(|why| (*id, why))).collect();
+        for (link, why) in dead {
+            self.close(link, why);
+        }
+        let due: Vec<LinkId> = self.links.iter().filter(|(_, l)| l.heartbeat_due(now_ms)).map(|(id, _)| *id).collect();
+        for link in due {
+            self.send(link, Message::Heartbeat);
+        }
+    }
+
+    /// Passes answers up, ends what is over.
+    fn check_operations(&mut self) {
+        let now_ms = self.now_ms;
+        let mut send = Vec::new();
+        let mut stop = Vec::new();
+        let number = self.number;
+        self.operations.retain(|&(op, from), operation| {
+            if now_ms >= operation.deadline_ms {
+                for link in operation.outstanding.keys().copied().collect::<Vec<_>>() {
+                    operation.give_up(link, now_ms, |nodes| Group::unreachable(nodes, "no answer in time"));
+                    send.push((link, Message::Cancel(op)));
+                }
+                if core::mem::take(&mut operation.local) {
+                    let me = Node::host(number);
+                    operation.add(Group::one(me, Outcome::TimedOut, Output::default()), now_ms);
+                    stop.push(Action::Stop { op });
+                }
+            }
+            if operation.flush_at().is_some_and(|at| at <= now_ms) {
+                let batches = operation.flush();
+                send.extend(batches.into_iter().map(|groups| (from, Message::Answers { op, groups })));
+            }
+            !operation.is_done()
+        });
+        self.actions.append(&mut stop);
+        for (link, message) in send {
+            self.send(link, message);
+        }
+    }
+
+    fn report_up(&mut self) {
+        if self.report_due_ms.is_none_or(|at| at > self.now_ms) {
+            return;
+        }
+        self.report_due_ms = None;
+        let parent = self.links.iter().find(|(_, l)| l.is_parent()).map(|(id, _)| *id);
+        let report = self.report();
+        if let Some(parent) = parent
+            && report != self.reported
+        {
+            self.reported = report.clone();
+            self.send(parent, Message::Report(report));
+        }
+    }
+}
+
+/// What is left for the level below, so that its answers are back in time.
+fn less_slack(remaining_ms: u32) -> u32 {
+    remaining_ms.saturating_sub((remaining_ms / 20).clamp(SLACK_MS.0, SLACK_MS.1)).max(1)
+}
+
+#[cfg(test)]
+#[path = "host_tests.rs"]
+mod tests;

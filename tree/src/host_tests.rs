@@ -1,0 +1,384 @@
+//! Hosts in a small world of made-up time: links with delays, guests that echo, machines that die.
+
+use super::*;
+use crate::command::Command;
+use crate::message::Run;
+use alloc::collections::VecDeque;
+use alloc::vec;
+use ed25519_dalek::SigningKey;
+use proptest::prelude::*;
+use vmatic_plan::HostNames;
+
+const GUESTS: u32 = 3;
+/// Stands for the console among the owners of link ends.
+const CONSOLE: u32 = 0;
+
+fn plan(hosts: u32, fanout: u32) -> Plan {
+    Plan {
+        name: "t".into(),
+        cluster: [7; 16],
+        hosts: HostNames::count(hosts).unwrap(),
+        guests_per_host: GUESTS,
+        host_network: "172.20.0.0/16".parse().unwrap(),
+        guest_network: "10.0.0.0/8".parse().unwrap(),
+        fanout,
+        port: 7117,
+        guest_memory_mib: 96,
+        guest_cmdline: String::new(),
+    }
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_bytes(&[1; 32])
+}
+
+/// Who holds the other end of a link, and how long a message takes.
+#[derive(Clone, Copy)]
+struct End {
+    owner: u32,
+    link: LinkId,
+    delay_ms: u64,
+}
+
+/// What is on its way.
+enum Travelling {
+    Message(Message),
+    Closed,
+}
+
+struct World {
+    plan: Plan,
+    now_ms: u64,
+    hosts: BTreeMap<u32, Host>,
+    ends: BTreeMap<(u32, LinkId), End>,
+    guests: BTreeMap<(u32, LinkId), u32>,
+    queue: BTreeMap<(u64, u64), (u32, LinkId, Travelling)>,
+    tasks: VecDeque<(u64, u32, Event)>,
+    heard: Vec<Message>,
+    last_link: LinkId,
+    order: u64,
+    task_ms: u64,
+    /// Guests that never answer a task.
+    mute: NodeSet,
+}
+
+impl World {
+    fn new(hosts: u32, fanout: u32) -> World {
+        let plan = plan(hosts, fanout);
+        let host = |n| (n, Host::new(plan.clone(), n, key().verifying_key(), [n as u8; 16]));
+        let mut world = World {
+            hosts: (1..=hosts).map(host).collect(),
+            plan,
+            now_ms: 0,
+            ends: BTreeMap::new(),
+            guests: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            tasks: VecDeque::new(),
+            heard: Vec::new(),
+            last_link: 0,
+            order: 0,
+            task_ms: 5,
+            mute: NodeSet::new(),
+        };
+        for n in 1..=hosts {
+            for guest in 1..=GUESTS {
+                let link = world.next_link();
+                world.guests.insert((n, link), guest);
+                world.tell(n, Event::Opened { link, side: Side::Guest(guest) });
+                let hello = Message::Hello { version: VERSION, who: Who::Guest(guest), boot: [0; 16] };
+                world.tell(n, Event::Received { link, message: hello });
+            }
+            if let Some(parent) = world.plan.parent(Node::host(n)) {
+                world.connect(n, parent.host, Side::Above);
+            }
+        }
+        world.run_to(1_000);
+        world
+    }
+
+    fn next_link(&mut self) -> LinkId {
+        self.last_link += 1;
+        self.last_link
+    }
+
+    fn connect(&mut self, from: u32, to: u32, side: Side) -> LinkId {
+        let (a, b) = (self.next_link(), self.next_link());
+        let delay_ms = 1 + u64::from(from % 7);
+        self.ends.insert((from, a), End { owner: to, link: b, delay_ms });
+        self.ends.insert((to, b), End { owner: from, link: a, delay_ms });
+        self.tell(to, Event::Opened { link: b, side: Side::Below });
+        if from != CONSOLE {
+            self.tell(from, Event::Opened { link: a, side });
+        }
+        a
+    }
+
+    fn post(&mut self, from: u32, link: LinkId, what: Travelling) {
+        if let Some(end) = self.ends.get(&(from, link)) {
+            self.order += 1;
+            self.queue.insert((self.now_ms + end.delay_ms, self.order), (end.owner, end.link, what));
+        }
+    }
+
+    fn tell(&mut self, host: u32, event: Event) {
+        let Some(h) = self.hosts.get_mut(&host) else { return };
+        for action in h.handle(self.now_ms, event) {
+            self.act(host, action);
+        }
+    }
+
+    fn act(&mut self, host: u32, action: Action) {
+        match action {
+            Action::Send { link, message } => match self.guests.get(&(host, link)).copied() {
+                Some(guest) => self.guest_hears(host, link, guest, message),
+                None => self.post(host, link, Travelling::Message(message)),
+            },
+            Action::Close { link } => self.post(host, link, Travelling::Closed),
+            Action::Start { op, .. } => {
+                let done = Event::Finished { op, outcome: Outcome::Exit(0), output: Output::default() };
+                self.tasks.push_back((self.now_ms + self.task_ms, host, done));
+            }
+            Action::Stop { .. } | Action::Note(_) => {}
+        }
+    }
+
+    fn guest_hears(&mut self, host: u32, link: LinkId, guest: u32, message: Message) {
+        let node = Node::guest(host, guest);
+        if let Message::Task { op, .. } = message
+            && !self.mute.contains(node)
+        {
+            let output = Output { stdout: b"echo".to_vec(), ..Output::default() };
+            // A guest that lies about who it is answers for itself all the same.
+            let groups = vec![Group::one(Node::guest(1, 1), Outcome::Exit(0), output)];
+            let answer = Event::Received { link, message: Message::Answers { op, groups } };
+            self.tasks.push_back((self.now_ms + self.task_ms, host, answer));
+        }
+    }
+
+    fn kill(&mut self, host: u32) {
+        self.hosts.remove(&host);
+        let links: Vec<LinkId> = self.ends.keys().filter(|k| k.0 == host).map(|k| k.1).collect();
+        for link in links {
+            self.post(host, link, Travelling::Closed);
+            self.ends.remove(&(host, link));
+        }
+    }
+
+    fn run_to(&mut self, end_ms: u64) {
+        while self.now_ms < end_ms {
+            self.now_ms += 1;
+            while let Some(entry) = self.queue.first_entry().filter(|e| e.key().0 <= self.now_ms) {
+                let (owner, link, what) = entry.remove();
+                match what {
+                    Travelling::Message(message) if owner == CONSOLE => self.heard.push(message),
+                    Travelling::Message(message) => self.tell(owner, Event::Received { link, message }),
+                    Travelling::Closed => self.tell(owner, Event::Closed { link }),
+                }
+            }
+            for _ in 0..self.tasks.len() {
+                if let Some((at, host, event)) = self.tasks.pop_front() {
+                    if at <= self.now_ms { self.tell(host, event) } else { self.tasks.push_back((at, host, event)) }
+                }
+            }
+            for host in self.hosts.keys().copied().collect::<Vec<_>>() {
+                if self.hosts[&host].wake_ms() <= self.now_ms {
+                    self.tell(host, Event::Tick);
+                }
+            }
+        }
+    }
+
+    fn attach(&mut self, host: u32) -> LinkId {
+        let link = self.connect(CONSOLE, host, Side::Above);
+        let hello = Message::Hello { version: VERSION, who: Who::Console, boot: [0; 16] };
+        self.post(CONSOLE, link, Travelling::Message(hello));
+        link
+    }
+
+    fn command(
+        &mut self,
+        link: LinkId,
+        sequence: u64,
+        nodes: &NodeSet,
+        order: Order,
+        deadline_ms: u32,
+        key: &SigningKey,
+    ) {
+        let op = OpId { session: [5; 8], sequence };
+        let command = Command { cluster: [7; 16], op, nodes: nodes.clone(), deadline_ms, order };
+        let signed = command.sign(key).unwrap();
+        let message = Message::Command { signed, asked: nodes.clone(), remaining_ms: deadline_ms };
+        self.post(CONSOLE, link, Travelling::Message(message));
+    }
+
+    /// Every answer heard for `sequence`: each node must be in exactly one.
+    fn answers(&self, sequence: u64) -> Vec<Group> {
+        let mut all = Vec::new();
+        let mut nodes = NodeSet::new();
+        for message in &self.heard {
+            if let Message::Answers { op, groups } = message
+                && op.sequence == sequence
+            {
+                for group in groups {
+                    assert!(nodes.intersection(&group.nodes).is_empty(), "{} answered twice", group.nodes);
+                    nodes = nodes.union(&group.nodes);
+                    all.push(group.clone());
+                }
+            }
+        }
+        all
+    }
+}
+
+fn run() -> Order {
+    let argv = vec!["true".into()];
+    Order::Run(Run { argv, env: vec![], dir: String::new(), stdin: vec![], output_max_bytes: 100 })
+}
+
+fn nodes_where(groups: &[Group], test: impl Fn(&Outcome) -> bool) -> NodeSet {
+    groups.iter().filter(|g| test(&g.outcome)).fold(NodeSet::new(), |set, g| set.union(&g.nodes))
+}
+
+#[test]
+fn every_node_of_a_deep_tree_answers_from_wherever_one_attaches() {
+    let mut world = World::new(40, 3);
+    let all = world.plan.all_nodes();
+    for (sequence, host) in [(1, 1), (2, 2), (3, 40)] {
+        let link = world.attach(host);
+        world.command(link, sequence, &all, run(), 5_000, &key());
+        world.run_to(world.now_ms + 1_000);
+        let groups = world.answers(sequence);
+        assert_eq!(nodes_where(&groups, Outcome::is_ok), all, "attached at {host}");
+    }
+}
+
+#[test]
+fn equal_answers_reach_the_console_folded() {
+    let mut world = World::new(30, 16);
+    let guests = NodeSet::product(&world.plan.all_hosts(), &RangeSet::span(1, GUESTS));
+    let link = world.attach(1);
+    world.command(link, 1, &guests, run(), 5_000, &key());
+    world.run_to(2_500);
+    assert_eq!(nodes_where(&world.answers(1), Outcome::is_ok), guests);
+    let messages = world.heard.iter().filter(|m| matches!(m, Message::Answers { .. })).count();
+    assert!(messages <= 4, "{messages} messages for one equal answer");
+}
+
+#[test]
+fn a_wrong_key_is_told_so_and_nobody_obeys() {
+    let mut world = World::new(3, 2);
+    let link = world.attach(1);
+    let all = world.plan.all_nodes();
+    world.command(link, 1, &all, run(), 5_000, &SigningKey::from_bytes(&[2; 32]));
+    world.run_to(2_000);
+    let why = world.heard.iter().find_map(|m| match m {
+        Message::Refuse(why) => Some(why.clone()),
+        _ => None,
+    });
+    assert!(why.unwrap().contains("operator key"));
+    assert!(world.answers(1).is_empty());
+}
+
+#[test]
+fn a_command_is_obeyed_once() {
+    let mut world = World::new(3, 2);
+    let all = world.plan.all_nodes();
+    for attempt in 0..2 {
+        world.heard.clear();
+        let link = world.attach(1);
+        world.command(link, 1, &all, run(), 5_000, &key());
+        world.run_to(world.now_ms + 2_000);
+        let ok = nodes_where(&world.answers(1), Outcome::is_ok);
+        assert_eq!(ok.is_empty(), attempt == 1);
+        let failed = nodes_where(&world.answers(1), |o| matches!(o, Outcome::Failed(w) if w.contains("before")));
+        assert_eq!(failed.is_empty(), attempt == 0);
+    }
+}
+
+#[test]
+fn a_guest_that_does_not_answer_costs_only_itself() {
+    let mut world = World::new(4, 2);
+    world.mute = NodeSet::one(Node::guest(3, 2));
+    let all = world.plan.all_nodes();
+    let link = world.attach(1);
+    world.command(link, 1, &all, run(), 2_000, &key());
+    world.run_to(4_000);
+    let groups = world.answers(1);
+    assert_eq!(nodes_where(&groups, Outcome::is_ok), all.difference(&world.mute));
+    let silent = nodes_where(&groups, |o| *o == Outcome::Unreachable("no answer in time".into()));
+    assert_eq!(silent, world.mute);
+}
+
+#[test]
+fn reach_says_who_is_missing_and_why() {
+    let mut world = World::new(4, 2);
+    world.tell(2, Event::GuestDown { guest: 1, why: "did not report".into() });
+    world.kill(4);
+    let guest_link = *world.guests.iter().find(|((h, _), g)| *h == 2 && **g == 1).unwrap().0;
+    world.tell(2, Event::Closed { link: guest_link.1 });
+    world.run_to(3_000);
+    let link = world.attach(1);
+    world.command(link, 1, &world.plan.all_nodes(), Order::Reach, 2_000, &key());
+    world.run_to(4_000);
+    let groups = world.answers(1);
+    let why = |text: &str| nodes_where(&groups, |o| *o == Outcome::Unreachable(text.into()));
+    assert_eq!(why("did not report"), NodeSet::one(Node::guest(2, 1)));
+    assert_eq!(why("has not joined").hosts(), RangeSet::span(4, 4));
+    assert_eq!(nodes_where(&groups, Outcome::is_ok).len(), 3 * 4 - 1);
+}
+
+#[test]
+fn a_second_machine_with_a_living_hosts_number_is_refused() {
+    let mut world = World::new(2, 2);
+    let link = world.attach(1);
+    world.run_to(1_100);
+    let twin = Message::Hello { version: VERSION, who: Who::Host(2), boot: [9; 16] };
+    let other = world.connect(CONSOLE, 1, Side::Above);
+    world.post(CONSOLE, other, Travelling::Message(twin));
+    world.run_to(1_200);
+    assert!(world.heard.iter().any(|m| matches!(m, Message::Refuse(w) if w.contains("another machine"))));
+    world.command(link, 1, &world.plan.all_nodes(), run(), 1_000, &key());
+    world.run_to(2_400);
+    assert_eq!(nodes_where(&world.answers(1), Outcome::is_ok), world.plan.all_nodes());
+}
+
+#[test]
+fn a_console_that_leaves_frees_everybody() {
+    let mut world = World::new(4, 2);
+    world.task_ms = 100_000;
+    let link = world.attach(4);
+    world.command(link, 1, &world.plan.all_nodes(), run(), 60_000, &key());
+    world.run_to(1_500);
+    assert!(world.hosts.values().all(|h| !h.operations.is_empty()));
+    world.post(CONSOLE, link, Travelling::Closed);
+    world.run_to(2_000);
+    assert!(world.hosts.values().all(|h| h.operations.is_empty()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Hosts die while a command runs: every asked node is still in exactly one answer.
+    #[test]
+    fn every_node_is_accounted_for_whatever_dies(
+        deaths in proptest::collection::vec((2u32..25, 0u64..60), 0..5),
+        fanout in 2u32..6,
+        task_ms in 1u64..50,
+    ) {
+        let mut world = World::new(24, fanout);
+        world.task_ms = task_ms;
+        let all = world.plan.all_nodes();
+        let link = world.attach(1);
+        world.command(link, 1, &all, run(), 2_000, &key());
+        let mut deaths = deaths;
+        deaths.sort_by_key(|d| d.1);
+        let start = world.now_ms;
+        for (host, at) in deaths {
+            world.run_to(start + at);
+            world.kill(host);
+        }
+        world.run_to(start + 2_500);
+        let groups = world.answers(1);
+        prop_assert_eq!(nodes_where(&groups, |_| true), all);
+    }
+}

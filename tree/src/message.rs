@@ -1,0 +1,167 @@
+//! The words that nodes say to each other.
+//!
+//! One enum for all links, so that a frame can be read before it is known who
+//! sent it. Encoded with postcard (<https://postcard.jamesmunns.com/wire-format>);
+//! fields are only ever appended behind a new [`VERSION`].
+
+use crate::answer::Group;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+use vmatic_plan::NodeSet;
+
+/// The protocol's version; nodes of different versions refuse each other.
+pub const VERSION: u16 = 1;
+/// Most bytes kept of each of a process's two output streams.
+pub const OUTPUT_MAX_BYTES: u32 = 384 * 1024;
+/// Most bytes of standard input that a command carries.
+pub const INPUT_MAX_BYTES: usize = 512 * 1024;
+
+/// One operation: the console's random session, and a number that rises within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OpId {
+    /// Drawn at random by each console.
+    pub session: [u8; 8],
+    /// Rises by one with each command of the session.
+    pub sequence: u64,
+}
+
+/// Who opened a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Who {
+    /// A host that joins below.
+    Host(u32),
+    /// The leaf of one of the host's own guests.
+    Guest(u32),
+    /// An operator's console.
+    Console,
+}
+
+/// What a process is to be, and what it is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Program and arguments; the program is looked up in PATH.
+    pub argv: Vec<String>,
+    /// Added to the node's own environment.
+    pub env: Vec<(String, String)>,
+    /// Working directory; empty means `/`.
+    pub dir: String,
+    /// Standard input, whole.
+    #[serde(with = "bytes")]
+    pub stdin: Vec<u8>,
+    /// How much of each output stream is kept, at most [`OUTPUT_MAX_BYTES`].
+    pub output_max_bytes: u32,
+}
+
+/// What the operator wants of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Say whether the tree can reach it; answered from what the tree knows.
+    Reach,
+    /// Say how it is: one line of text from the node itself.
+    Describe,
+    /// Run a program to its end.
+    Run(Run),
+    /// Switch the machine off.
+    PowerOff,
+}
+
+/// Which nodes of a subtree are up, and why the others are not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Nodes that a command reaches.
+    pub up: NodeSet,
+    /// Nodes known to be down, folded by the reason.
+    pub down: Vec<(String, NodeSet)>,
+}
+
+/// Everything that can be said on a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// First on every link, from the side that opened it.
+    Hello {
+        /// See [`VERSION`].
+        version: u16,
+        /// Who opens the link.
+        who: Who,
+        /// Drawn at random at each boot: tells a reboot from a second machine with the same number.
+        boot: [u8; 16],
+    },
+    /// The host's answer to a hello that it accepts.
+    Welcome {
+        /// Its own number.
+        host: u32,
+        /// The sealed plan, so that a console needs no file.
+        plan: String,
+    },
+    /// The host's answer to one that it does not accept; the link closes.
+    Refuse(String),
+    /// Said when there is nothing else to say: silence means death.
+    Heartbeat,
+    /// Upwards, when it changes.
+    Report(Report),
+    /// A signed command on its way.
+    Command {
+        /// Signature and command, as the operator made them ([`crate::command`]).
+        #[serde(with = "bytes")]
+        signed: Vec<u8>,
+        /// The nodes that the receiver answers for.
+        asked: NodeSet,
+        /// How long the sender waits for the answers.
+        remaining_ms: u32,
+    },
+    /// Host to guest: an order that the host has verified.
+    Task {
+        /// Which operation.
+        op: OpId,
+        /// What to do.
+        order: Order,
+        /// How long the host waits.
+        remaining_ms: u32,
+    },
+    /// Downwards: nobody waits for this operation any more.
+    Cancel(OpId),
+    /// Upwards: what some of the asked nodes answered.
+    Answers {
+        /// Which operation.
+        op: OpId,
+        /// The answers, folded.
+        groups: Vec<Group>,
+    },
+}
+
+impl fmt::Display for OpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}.{}", u64::from_be_bytes(self.session), self.sequence)
+    }
+}
+
+/// Bytes as one block instead of a sequence of numbers.
+pub(crate) mod bytes {
+    use alloc::vec::Vec;
+    use core::fmt;
+    use serde::de::{Error, SeqAccess, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
+        struct Block;
+        impl<'de> Visitor<'de> for Block {
+            type Value = Vec<u8>;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a block of bytes")
+            }
+            fn visit_bytes<E: Error>(self, v: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(v.to_vec())
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Vec<u8>, A::Error> {
+                Err(Error::custom("bytes come as one block"))
+            }
+        }
+        d.deserialize_bytes(Block)
+    }
+}

@@ -1,0 +1,90 @@
+//! Each command once: which sequence numbers of which sessions were seen.
+//!
+//! A window per session, as IPsec keeps one (RFC 4303, 3.4.3): numbers above
+//! it are new, numbers below it are old, in between a bitmap tells. A node
+//! that has just booted remembers nothing; the freshness protocol that covers
+//! this is not built yet.
+
+use crate::message::OpId;
+use alloc::vec::Vec;
+
+/// Sessions remembered; the one unused longest is forgotten first.
+const SESSIONS_MAX: usize = 64;
+/// Width of a session's window.
+const WINDOW: u64 = 64;
+
+#[derive(Debug)]
+struct Session {
+    id: [u8; 8],
+    highest: u64,
+    /// Bit n: `highest - n` was seen.
+    seen: u64,
+}
+
+/// The commands that were obeyed.
+#[derive(Debug, Default)]
+pub struct Seen {
+    sessions: Vec<Session>,
+}
+
+impl Seen {
+    /// Notes the operation; false if it was noted before or is too old to tell.
+    pub fn first_time(&mut self, op: OpId) -> bool {
+        let at = self.sessions.iter().position(|s| s.id == op.session);
+        let Some(at) = at else {
+            if self.sessions.len() == SESSIONS_MAX {
+                self.sessions.remove(0);
+            }
+            self.sessions.push(Session { id: op.session, highest: op.sequence, seen: 1 });
+            return true;
+        };
+        let mut session = self.sessions.remove(at);
+        let fresh = session.note(op.sequence);
+        self.sessions.push(session);
+        fresh
+    }
+}
+
+impl Session {
+    fn note(&mut self, sequence: u64) -> bool {
+        if let Some(ahead) = sequence.checked_sub(self.highest).filter(|n| *n > 0) {
+            self.seen = if ahead < WINDOW { self.seen << ahead | 1 } else { 1 };
+            self.highest = sequence;
+            return true;
+        }
+        let behind = self.highest - sequence;
+        let bit = if behind < WINDOW { 1 << behind } else { return false };
+        let fresh = self.seen & bit == 0;
+        self.seen |= bit;
+        fresh
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn nothing_is_obeyed_twice(ops in proptest::collection::vec((0u8..4, 0u64..200), 0..400)) {
+            let (mut seen, mut obeyed) = (Seen::default(), BTreeSet::new());
+            for (s, sequence) in ops {
+                let op = OpId { session: [s; 8], sequence };
+                if seen.first_time(op) {
+                    prop_assert!(obeyed.insert(op));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rising_numbers_are_always_obeyed() {
+        let mut seen = Seen::default();
+        for sequence in [1, 2, 3, 100, 99, 101, 1000, u64::MAX] {
+            assert!(seen.first_time(OpId { session: [1; 8], sequence }), "{sequence}");
+        }
+        assert!(!seen.first_time(OpId { session: [1; 8], sequence: 1001 }));
+    }
+}
