@@ -1,1 +1,20 @@
-//! To be.
+//! The leaf: process 1 of a guest, in less than 200 kB.
+//!
+//! Takes the guest's boot command line; gives a machine with a name and
+//! addresses that obeys its host over vsock. No std, no shell, no threads: one
+//! loop around poll(2), so that an idle guest touches as few pages as possible.
+//!
+//! * [`identity`]: who the guest is, read off the command line.
+//! * [`boot`]: mounts, modules, network. [`net`]: addresses, by ioctl.
+//! * [`task`]: one process that the host wants run. [`serve`]: the loop.
+//! * [`sys`]: the system calls, each behind a function that cannot be misused.
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+pub mod boot;
+pub mod identity;
+pub mod net;
+pub mod serve;
+pub mod sys;
+pub mod task;

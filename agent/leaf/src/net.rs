@@ -1,0 +1,163 @@
+//! The guest's network card, by ioctl (netdevice(7), rtentry of <net/route.h>, in6_ifreq of <linux/ipv6.h>).
+//!
+//! Takes the identity's addresses; gives interfaces that are up. No shell and
+//! no ip(8): running them would dirty more than a megabyte of each guest.
+
+use crate::sys::{self, Fd, Result, check};
+use core::mem::zeroed;
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+/// The kernel's `struct in6_ifreq`, which libc does not have on every target.
+#[repr(C)]
+struct In6Ifreq {
+    address: [u8; 16],
+    prefix: u32,
+    index: i32,
+}
+
+/// The kernel's `struct in6_rtmsg`.
+#[repr(C)]
+struct In6Rtmsg {
+    destination: [u8; 16],
+    source: [u8; 16],
+    gateway: [u8; 16],
+    kind: u32,
+    destination_prefix: u16,
+    source_prefix: u16,
+    metric: u32,
+    info: libc::c_ulong,
+    flags: u32,
+    index: i32,
+}
+
+fn socket(family: i32) -> Result<Fd> {
+    // SAFETY: no memory is involved.
+    Fd::new(unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })
+}
+
+fn request(name: &str) -> libc::ifreq {
+    // SAFETY: ifreq is plain data, for which zeroes are valid.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
+        *to = from as core::ffi::c_char;
+    }
+    request
+}
+
+fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
+    // SAFETY: both are plain data of one size (16 bytes), any bytes of which are valid.
+    unsafe {
+        let mut out: libc::sockaddr_in = zeroed();
+        out.sin_family = libc::AF_INET as libc::sa_family_t;
+        out.sin_addr.s_addr = u32::from(address).to_be();
+        core::mem::transmute::<libc::sockaddr_in, libc::sockaddr>(out)
+    }
+}
+
+/// Sets an interface up.
+pub fn up(name: &str) -> Result<()> {
+    let socket = socket(libc::AF_INET)?;
+    let mut r = request(name);
+    // SAFETY: both ioctls take a live ifreq; the flags are the union's member after SIOCGIFFLAGS.
+    unsafe {
+        check(libc::ioctl(socket.raw(), libc::SIOCGIFFLAGS as _, &raw mut r))?;
+        r.ifr_ifru.ifru_flags |= (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        check(libc::ioctl(socket.raw(), libc::SIOCSIFFLAGS as _, &raw mut r)).map(drop)
+    }
+}
+
+/// Gives an interface an IPv4 address, and the machine a default route.
+pub fn set_ipv4(name: &str, address: Ipv4Addr, netmask: Ipv4Addr, router: Option<Ipv4Addr>) -> Result<()> {
+    let socket = socket(libc::AF_INET)?;
+    let mut r = request(name);
+    // SAFETY: the ioctls take a live ifreq with an address in it, and a live rtentry.
+    unsafe {
+        r.ifr_ifru.ifru_addr = socket_address(address);
+        check(libc::ioctl(socket.raw(), libc::SIOCSIFADDR as _, &raw mut r))?;
+        r.ifr_ifru.ifru_addr = socket_address(netmask);
+        check(libc::ioctl(socket.raw(), libc::SIOCSIFNETMASK as _, &raw mut r))?;
+        up(name)?;
+    }
+    match router {
+        Some(router) => route_ipv4(Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, Some(router), name),
+        None => Ok(()),
+    }
+}
+
+/// Adds an IPv4 route: through `router`, or straight to what the interface reaches.
+pub fn route_ipv4(to: Ipv4Addr, netmask: Ipv4Addr, router: Option<Ipv4Addr>, name: &str) -> Result<()> {
+    let socket = socket(libc::AF_INET)?;
+    let mut device = request(name).ifr_name;
+    // SAFETY: rtentry is plain data, for which zeroes are valid; its device name is NUL-terminated and alive.
+    unsafe {
+        let mut route: libc::rtentry = zeroed();
+        route.rt_dst = socket_address(to);
+        route.rt_genmask = socket_address(netmask);
+        route.rt_flags = libc::RTF_UP;
+        route.rt_dev = device.as_mut_ptr();
+        if netmask == Ipv4Addr::BROADCAST {
+            route.rt_flags |= libc::RTF_HOST;
+        }
+        if let Some(router) = router {
+            route.rt_gateway = socket_address(router);
+            route.rt_flags |= libc::RTF_GATEWAY;
+        }
+        check(libc::ioctl(socket.raw(), libc::SIOCADDRT as _, &raw mut route)).map(drop)
+    }
+}
+
+/// Gives an interface an IPv6 address, and the machine a default route.
+pub fn set_ipv6(name: &str, address: Ipv6Addr, prefix: u8, router: Option<Ipv6Addr>) -> Result<()> {
+    let socket = socket(libc::AF_INET6)?;
+    let mut r = request(name);
+    // SAFETY: the ioctls take a live ifreq, and the kernel's own structures for AF_INET6.
+    unsafe {
+        check(libc::ioctl(socket.raw(), libc::SIOCGIFINDEX as _, &raw mut r))?;
+        let index = r.ifr_ifru.ifru_ifindex;
+        let mut own = In6Ifreq { address: address.octets(), prefix: u32::from(prefix), index };
+        check(libc::ioctl(socket.raw(), libc::SIOCSIFADDR as _, &raw mut own))?;
+    }
+    match router {
+        Some(router) => {
+            // The router need not lie in the address's prefix.
+            route_ipv6(router, 128, None, name)?;
+            route_ipv6(Ipv6Addr::UNSPECIFIED, 0, Some(router), name)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Adds an IPv6 route: through `router`, or straight to what the interface reaches.
+pub fn route_ipv6(to: Ipv6Addr, prefix: u16, router: Option<Ipv6Addr>, name: &str) -> Result<()> {
+    let socket = socket(libc::AF_INET6)?;
+    let mut r = request(name);
+    // SAFETY: the ioctls take a live ifreq and a live in6_rtmsg, which is plain data.
+    unsafe {
+        check(libc::ioctl(socket.raw(), libc::SIOCGIFINDEX as _, &raw mut r))?;
+        let mut route: In6Rtmsg = zeroed();
+        route.destination = to.octets();
+        route.destination_prefix = prefix;
+        route.flags = u32::from(libc::RTF_UP);
+        route.metric = 1;
+        route.index = r.ifr_ifru.ifru_ifindex;
+        if let Some(router) = router {
+            route.gateway = router.octets();
+            route.flags |= u32::from(libc::RTF_GATEWAY);
+        }
+        check(libc::ioctl(socket.raw(), libc::SIOCADDRT as _, &raw mut route)).map(drop)
+    }
+}
+
+/// Waits for an interface to appear: its driver may still be probing.
+pub fn wait_for(name: &str, patience_ms: u32) -> bool {
+    let Ok(socket) = socket(libc::AF_INET) else { return false };
+    for _ in 0..=patience_ms / 10 {
+        let mut r = request(name);
+        // SAFETY: the ioctl takes a live ifreq.
+        if unsafe { libc::ioctl(socket.raw(), libc::SIOCGIFINDEX as _, &raw mut r) } == 0 {
+            return true;
+        }
+        sys::sleep_ms(10);
+    }
+    false
+}

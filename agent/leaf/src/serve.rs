@@ -1,0 +1,180 @@
+//! The loop: the host's orders in, the guest's answers out.
+
+use crate::sys::{self, Errno, Fd};
+use crate::task::Task;
+use alloc::format;
+use alloc::vec::Vec;
+use core::ffi::c_int;
+use vmatic_plan::Node;
+use vmatic_tree::answer::{Group, Outcome, Output};
+use vmatic_tree::frame::{self, FrameReader};
+use vmatic_tree::message::{GUEST_PORT, Message, OpId, Order, VERSION, Who};
+
+/// How long to wait before the host is called again.
+const RETRY_MS: u32 = 200;
+/// Most tasks at a time: each holds some descriptors.
+const TASKS_MAX: usize = 64;
+
+struct Leaf {
+    node: Node,
+    boot: [u8; 16],
+    tasks: Vec<Task>,
+    outgoing: Vec<u8>,
+    restart: bool,
+}
+
+/// Serves the host for ever; calls it again when the link breaks.
+pub fn forever(node: Node) -> ! {
+    let children = match sys::child_signal() {
+        Ok(fd) => fd,
+        Err(Errno(n)) => {
+            sys::say(&format!("leaf: cannot watch children: errno {n}\n"));
+            sys::restart()
+        }
+    };
+    let boot = sys::random16();
+    let mut leaf = Leaf { node, boot, tasks: Vec::new(), outgoing: Vec::new(), restart: false };
+    let mut said = false;
+    loop {
+        match sys::connect_host(GUEST_PORT) {
+            Ok(link) => leaf.serve(&link, &children),
+            Err(Errno(n)) if !said => {
+                sys::say(&format!("leaf: cannot reach the host yet: errno {n}\n"));
+                said = true;
+            }
+            Err(_) => {}
+        }
+        sys::sleep_ms(RETRY_MS);
+    }
+}
+
+impl Leaf {
+    fn serve(&mut self, link: &Fd, children: &Fd) {
+        if link.set_nonblocking().is_err() {
+            return;
+        }
+        self.outgoing.clear();
+        self.say(&Message::Hello { version: VERSION, who: Who::Guest(self.node.guest), boot: self.boot });
+        let mut reader = FrameReader::new();
+        while self.turn(link, children, &mut reader).is_some() {
+            if self.restart && self.outgoing.is_empty() {
+                sys::restart();
+            }
+        }
+        for task in &mut self.tasks {
+            task.kill(false);
+        }
+    }
+
+    /// Waits for something to happen and deals with it; none when the link is gone.
+    fn turn(&mut self, link: &Fd, children: &Fd, reader: &mut FrameReader) -> Option<()> {
+        let mut fds = Vec::with_capacity(2 + 2 * self.tasks.len());
+        let entry = |fd: c_int, events| libc::pollfd { fd, events, revents: 0 };
+        let writing = if self.outgoing.is_empty() { 0 } else { libc::POLLOUT };
+        fds.push(entry(link.raw(), libc::POLLIN | writing));
+        fds.push(entry(children.raw(), libc::POLLIN));
+        let streams = self.tasks.iter().flat_map(|t| &t.streams);
+        fds.extend(streams.filter_map(|s| s.raw()).map(|fd| entry(fd, libc::POLLIN)));
+        sys::poll(&mut fds, self.patience_ms());
+        for task in &mut self.tasks {
+            task.drain();
+        }
+        self.end_tasks(children);
+        if fds[0].revents & libc::POLLOUT != 0 || !self.outgoing.is_empty() {
+            self.write_some(link)?;
+        }
+        if fds[0].revents & !libc::POLLOUT != 0 {
+            self.read_some(link, reader)?;
+        }
+        Some(())
+    }
+
+    /// Time to the next deadline; -1 for ever.
+    fn patience_ms(&self) -> c_int {
+        let next = self.tasks.iter().map(|t| t.deadline_ms).min().unwrap_or(u64::MAX);
+        if next == u64::MAX { -1 } else { next.saturating_sub(sys::now_ms()).min(60_000) as c_int }
+    }
+
+    fn end_tasks(&mut self, children: &Fd) {
+        let _ = children.read(&mut [0; 1024]);
+        let now = sys::now_ms();
+        for task in self.tasks.iter_mut().filter(|t| t.deadline_ms <= now) {
+            task.kill(true);
+        }
+        while let Some((pid, status)) = sys::reap() {
+            if let Some(at) = self.tasks.iter().position(|t| t.is(pid)) {
+                let task = self.tasks.swap_remove(at);
+                let op = task.op;
+                let (outcome, output) = task.finish(status);
+                self.answer(op, outcome, output);
+            }
+        }
+    }
+
+    fn write_some(&mut self, link: &Fd) -> Option<()> {
+        match link.write(&self.outgoing) {
+            Ok(n) => {
+                self.outgoing.drain(..n);
+                Some(())
+            }
+            Err(Errno(libc::EAGAIN | libc::EINTR)) => Some(()),
+            Err(_) => None,
+        }
+    }
+
+    fn read_some(&mut self, link: &Fd, reader: &mut FrameReader) -> Option<()> {
+        let mut buffer = [0; 4096];
+        match link.read(&mut buffer) {
+            Ok(0) => return None,
+            Ok(n) => reader.push(&buffer[..n]),
+            Err(Errno(libc::EAGAIN | libc::EINTR)) => return Some(()),
+            Err(_) => return None,
+        }
+        while let Some(message) = reader.next_message().ok()? {
+            self.obey(message);
+        }
+        Some(())
+    }
+
+    fn obey(&mut self, message: Message) {
+        match message {
+            Message::Heartbeat => self.say(&Message::Heartbeat),
+            Message::Task { op, order, remaining_ms } => self.start(op, order, remaining_ms),
+            Message::Cancel(op) => self.tasks.iter_mut().filter(|t| t.op == op).for_each(|t| t.kill(false)),
+            Message::Refuse(why) => sys::say(&format!("leaf: the host refuses: {why}\n")),
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, op: OpId, order: Order, remaining_ms: u32) {
+        let text = |text| Output { stdout: format!("{text}\n").into_bytes(), ..Output::default() };
+        match order {
+            Order::Reach => self.answer(op, Outcome::Exit(0), Output::default()),
+            Order::Describe => self.answer(op, Outcome::Exit(0), text(sys::kernel_release())),
+            Order::PowerOff => {
+                self.answer(op, Outcome::Exit(0), Output::default());
+                self.restart = true;
+            }
+            Order::Run(_) if self.tasks.len() >= TASKS_MAX => {
+                let why = format!("{TASKS_MAX} processes run already");
+                self.answer(op, Outcome::Failed(why), Output::default());
+            }
+            Order::Run(run) => match Task::start(op, &run, sys::now_ms() + u64::from(remaining_ms)) {
+                Ok(task) => self.tasks.push(task),
+                Err(why) => self.answer(op, Outcome::Failed(why), Output::default()),
+            },
+        }
+    }
+
+    fn answer(&mut self, op: OpId, outcome: Outcome, output: Output) {
+        let groups = alloc::vec![Group::one(self.node, outcome, output)];
+        self.say(&Message::Answers { op, groups });
+    }
+
+    fn say(&mut self, message: &Message) {
+        match frame::encode(message) {
+            Ok(bytes) => self.outgoing.extend_from_slice(&bytes),
+            Err(e) => sys::say(&format!("leaf: {e}\n")),
+        }
+    }
+}

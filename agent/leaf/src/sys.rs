@@ -1,0 +1,233 @@
+//! The system calls that the leaf needs, each behind a safe function.
+//!
+//! Takes Rust values; gives `Result` with the errno. This is the only file of
+//! the leaf with unsafe code beside `net.rs` (ioctls) and `task.rs` (fork).
+
+use alloc::ffi::CString;
+use alloc::vec::Vec;
+use core::ffi::{CStr, c_int};
+
+/// An errno value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(pub c_int);
+
+/// What a system call gives, or its errno.
+pub type Result<T> = core::result::Result<T, Errno>;
+
+/// The errno of the last call.
+pub fn errno() -> Errno {
+    // SAFETY: the C library keeps errno for the calling thread.
+    Errno(unsafe { *libc::__errno_location() })
+}
+
+/// Makes -1 an error.
+pub fn check(value: c_int) -> Result<c_int> {
+    if value < 0 { Err(errno()) } else { Ok(value) }
+}
+
+/// A file descriptor that closes itself.
+#[derive(Debug)]
+pub struct Fd(c_int);
+
+impl Fd {
+    /// Takes over a descriptor that a system call has just given.
+    pub fn new(raw: c_int) -> Result<Fd> {
+        check(raw).map(Fd)
+    }
+
+    /// The number.
+    pub fn raw(&self) -> c_int {
+        self.0
+    }
+
+    /// Reads what is there, at most a buffer full; 0 at the end.
+    pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
+        // SAFETY: the pointer and the length are those of a live, writable slice.
+        let n = unsafe { libc::read(self.0, buffer.as_mut_ptr().cast(), buffer.len()) };
+        if n < 0 { Err(errno()) } else { Ok(n as usize) }
+    }
+
+    /// Writes some of the bytes.
+    pub fn write(&self, bytes: &[u8]) -> Result<usize> {
+        // SAFETY: the pointer and the length are those of a live slice.
+        let n = unsafe { libc::write(self.0, bytes.as_ptr().cast(), bytes.len()) };
+        if n < 0 { Err(errno()) } else { Ok(n as usize) }
+    }
+
+    /// Makes reads and writes return at once.
+    pub fn set_nonblocking(&self) -> Result<()> {
+        // SAFETY: fcntl with an integer argument touches no memory.
+        check(unsafe { libc::fcntl(self.0, libc::F_SETFL, libc::O_NONBLOCK) }).map(drop)
+    }
+}
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is ours and is not used after this.
+        unsafe { libc::close(self.0) };
+    }
+}
+
+/// Opens a file.
+pub fn open(path: &CStr, flags: c_int) -> Result<Fd> {
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    Fd::new(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) })
+}
+
+/// The whole of a small file (at most `max` bytes of it).
+pub fn read_file(path: &CStr, max: usize) -> Result<Vec<u8>> {
+    let file = open(path, libc::O_RDONLY)?;
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 1024];
+    while bytes.len() < max {
+        match file.read(&mut buffer)? {
+            0 => break,
+            n => bytes.extend_from_slice(&buffer[..n]),
+        }
+    }
+    bytes.truncate(max);
+    Ok(bytes)
+}
+
+/// Writes a text on the console.
+pub fn say(text: &str) {
+    // SAFETY: the pointer and the length are those of a live slice; descriptor 2 may be closed, which is harmless.
+    unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+}
+
+/// Mounts a kernel file system.
+pub fn mount(kind: &CStr, target: &CStr) -> Result<()> {
+    // SAFETY: all strings are NUL-terminated and outlive the calls.
+    unsafe {
+        libc::mkdir(target.as_ptr(), 0o755);
+        let flags = libc::MS_NOSUID;
+        check(libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, core::ptr::null())).map(drop)
+    }
+}
+
+/// Loads a kernel module from a file.
+pub fn load_module(path: &CStr) -> Result<()> {
+    let file = open(path, libc::O_RDONLY)?;
+    // SAFETY: the parameter string is NUL-terminated; the kernel checks the file.
+    let done = unsafe { libc::syscall(libc::SYS_finit_module, file.raw(), c"".as_ptr(), 0) };
+    check(done as c_int).map(drop)
+}
+
+/// Sets the host name.
+pub fn set_hostname(name: &str) -> Result<()> {
+    // SAFETY: the pointer and the length are those of a live slice.
+    check(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }).map(drop)
+}
+
+/// Restarts the machine, which ends the guest.
+pub fn restart() -> ! {
+    // SAFETY: no memory is involved.
+    unsafe {
+        libc::sync();
+        libc::reboot(libc::RB_AUTOBOOT);
+        libc::_exit(1)
+    }
+}
+
+/// Milliseconds since boot.
+pub fn now_ms() -> u64 {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut t) };
+    t.tv_sec as u64 * 1000 + t.tv_nsec as u64 / 1_000_000
+}
+
+/// Waits.
+pub fn sleep_ms(ms: u32) {
+    // SAFETY: poll with no descriptors only waits.
+    unsafe { libc::poll(core::ptr::null_mut(), 0, ms as c_int) };
+}
+
+/// 16 random bytes.
+pub fn random16() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    // SAFETY: the pointer and the length are those of a live array.
+    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    bytes
+}
+
+/// The kernel's name and release: `Linux 6.1.0`.
+pub fn kernel_release() -> alloc::string::String {
+    // SAFETY: utsname is plain data, for which zeroes are valid; uname fills it with NUL-terminated strings.
+    unsafe {
+        let mut u: libc::utsname = core::mem::zeroed();
+        libc::uname(&raw mut u);
+        let text = |field: *const core::ffi::c_char| CStr::from_ptr(field).to_string_lossy().into_owned();
+        alloc::format!("{} {}", text(u.sysname.as_ptr()), text(u.release.as_ptr()))
+    }
+}
+
+/// A NUL-terminated copy; none if the text has a NUL inside.
+pub fn c_string(text: &str) -> Option<CString> {
+    CString::new(text).ok()
+}
+
+/// A stream to the host's port, over vsock.
+pub fn connect_host(port: u32) -> Result<Fd> {
+    // SAFETY: sockaddr_vm is plain data, for which zeroes are valid; pointer and length are those of a live value.
+    unsafe {
+        let fd = Fd::new(libc::socket(libc::AF_VSOCK, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0))?;
+        let mut address: libc::sockaddr_vm = core::mem::zeroed();
+        address.svm_family = libc::AF_VSOCK as libc::sa_family_t;
+        address.svm_cid = libc::VMADDR_CID_HOST;
+        address.svm_port = port;
+        let size = core::mem::size_of_val(&address) as libc::socklen_t;
+        check(libc::connect(fd.raw(), (&raw const address).cast(), size))?;
+        Ok(fd)
+    }
+}
+
+/// A descriptor that becomes readable when a child ends.
+pub fn child_signal() -> Result<Fd> {
+    // SAFETY: the set is initialised by sigemptyset before it is used.
+    unsafe {
+        let mut set: libc::sigset_t = core::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, core::ptr::null_mut());
+        Fd::new(libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))
+    }
+}
+
+/// A child that has ended, and its wait status.
+pub fn reap() -> Option<(libc::pid_t, c_int)> {
+    let mut status = 0;
+    // SAFETY: the pointer is to a live integer.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    (pid > 0).then_some((pid, status))
+}
+
+/// Waits for any of the descriptors, at most `timeout_ms` (-1: for ever).
+pub fn poll(fds: &mut [libc::pollfd], timeout_ms: c_int) {
+    // SAFETY: the pointer and the count are those of a live slice.
+    unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout_ms) };
+}
+
+/// A file in memory with these bytes, to be read from its beginning.
+pub fn memory_file(bytes: &[u8]) -> Result<Fd> {
+    // SAFETY: the name is NUL-terminated; lseek touches no memory.
+    unsafe {
+        let file = Fd::new(libc::memfd_create(c"stdin".as_ptr(), libc::MFD_CLOEXEC))?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = &rest[file.write(rest)?..];
+        }
+        libc::lseek(file.raw(), 0, libc::SEEK_SET);
+        Ok(file)
+    }
+}
+
+/// A pipe: the end to read, which does not block, and the end to write.
+pub fn pipe() -> Result<(Fd, Fd)> {
+    let mut ends = [0; 2];
+    // SAFETY: the pointer is to two live integers.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    let (read, write) = (Fd(ends[0]), Fd(ends[1]));
+    read.set_nonblocking()?;
+    Ok((read, write))
+}

@@ -1,0 +1,170 @@
+//! One process that the host wants run, from its start to its answer.
+//!
+//! The process leads a session of its own, so that all it starts can be ended
+//! with it. Its answer is given when it ends, not when its last descendant
+//! closes the pipes: a daemon left behind must not hold the operation.
+
+use crate::sys::{self, Errno, Fd};
+use alloc::ffi::CString;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::ffi::{c_char, c_int};
+use vmatic_tree::answer::{Outcome, Output};
+use vmatic_tree::message::{OUTPUT_MAX_BYTES, OpId, Run};
+
+/// Where programs are looked up, and the rest of what a process finds in its environment.
+const ENVIRONMENT: [(&str, &str); 3] =
+    [("PATH", "/sbin:/bin:/usr/sbin:/usr/bin"), ("HOME", "/root"), ("TERM", "linux")];
+/// Exit status by which the child says that exec failed; the errno comes over a pipe.
+const EXEC_FAILED: c_int = 127;
+
+/// One of the two output streams.
+#[derive(Debug)]
+pub struct Stream {
+    pipe: Option<Fd>,
+    kept: Vec<u8>,
+}
+
+/// A process that runs.
+#[derive(Debug)]
+pub struct Task {
+    /// The operation that it belongs to.
+    pub op: OpId,
+    /// When it is ended.
+    pub deadline_ms: u64,
+    pid: libc::pid_t,
+    /// Standard output and standard error.
+    pub streams: [Stream; 2],
+    exec_errno: Fd,
+    max_bytes: usize,
+    truncated: bool,
+    timed_out: bool,
+}
+
+impl Stream {
+    /// The descriptor to wait for, while the stream is open.
+    pub fn raw(&self) -> Option<c_int> {
+        self.pipe.as_ref().map(Fd::raw)
+    }
+}
+
+impl Task {
+    /// Starts the process.
+    pub fn start(op: OpId, run: &Run, deadline_ms: u64) -> Result<Task, String> {
+        let stdin = sys::memory_file(&run.stdin).map_err(cannot("keep its input"))?;
+        let (out, out_end) = sys::pipe().map_err(cannot("make a pipe"))?;
+        let (err, err_end) = sys::pipe().map_err(cannot("make a pipe"))?;
+        let (exec_errno, exec_end) = sys::pipe().map_err(cannot("make a pipe"))?;
+        let argv = c_strings(run.argv.iter().map(String::to_string))?;
+        let own = ENVIRONMENT.iter().filter(|(k, _)| run.env.iter().all(|(given, _)| given != k));
+        let env = own.map(|(k, v)| format!("{k}={v}")).chain(run.env.iter().map(|(k, v)| format!("{k}={v}")));
+        let env = c_strings(env)?;
+        let dir = CString::new(if run.dir.is_empty() { "/" } else { run.dir.as_str() }).map_err(|e| e.to_string())?;
+        let ends = [stdin.raw(), out_end.raw(), err_end.raw()];
+        // SAFETY: the leaf has one thread, so the child may do what it likes; it only makes system calls and ends.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            become_process(&argv, &env, &dir, ends, &exec_end);
+        }
+        sys::check(pid).map_err(cannot("fork"))?;
+        let stream = |pipe| Stream { pipe: Some(pipe), kept: Vec::new() };
+        let max_bytes = run.output_max_bytes.min(OUTPUT_MAX_BYTES) as usize;
+        let streams = [stream(out), stream(err)];
+        Ok(Task { op, deadline_ms, pid, streams, exec_errno, max_bytes, truncated: false, timed_out: false })
+    }
+
+    /// Whether this is its process.
+    pub fn is(&self, pid: libc::pid_t) -> bool {
+        self.pid == pid
+    }
+
+    /// Takes what was written; beyond the limit it is read and dropped, so that nothing blocks.
+    pub fn drain(&mut self) {
+        let mut buffer = [0; 4096];
+        for stream in &mut self.streams {
+            while let Some(pipe) = &stream.pipe {
+                match pipe.read(&mut buffer) {
+                    Ok(0) => stream.pipe = None,
+                    Ok(n) => {
+                        let room = self.max_bytes.saturating_sub(stream.kept.len()).min(n);
+                        stream.kept.extend_from_slice(&buffer[..room]);
+                        self.truncated |= room < n;
+                    }
+                    Err(Errno(libc::EINTR)) => {}
+                    Err(Errno(libc::EAGAIN)) => break,
+                    Err(_) => stream.pipe = None,
+                }
+            }
+        }
+    }
+
+    /// Ends the process and what it started.
+    pub fn kill(&mut self, timed_out: bool) {
+        self.timed_out |= timed_out;
+        self.deadline_ms = u64::MAX;
+        // SAFETY: no memory is involved; the process group is the child's own session.
+        unsafe {
+            libc::kill(-self.pid, libc::SIGKILL);
+            libc::kill(self.pid, libc::SIGKILL);
+        }
+    }
+
+    /// The answer, once the process has ended with this wait status.
+    pub fn finish(mut self, status: c_int) -> (Outcome, Output) {
+        self.drain();
+        let [stdout, stderr] = self.streams.map(|s| s.kept);
+        let output = Output { stdout, stderr, truncated: self.truncated };
+        let mut errno = [0; 4];
+        let outcome = if self.timed_out {
+            Outcome::TimedOut
+        } else if self.exec_errno.read(&mut errno) == Ok(4) {
+            Outcome::Failed(exec_failure(c_int::from_ne_bytes(errno)))
+        } else if libc::WIFSIGNALED(status) {
+            Outcome::Signal(libc::WTERMSIG(status))
+        } else {
+            Outcome::Exit(libc::WEXITSTATUS(status))
+        };
+        (outcome, output)
+    }
+}
+
+fn cannot(what: &'static str) -> impl Fn(Errno) -> String {
+    move |Errno(n)| format!("cannot {what}: errno {n}")
+}
+
+fn exec_failure(errno: c_int) -> String {
+    match errno {
+        libc::ENOENT => "no such program or directory".into(),
+        libc::EACCES => "not a program that may be run".into(),
+        libc::ENOEXEC => "not a program of this machine".into(),
+        n => format!("cannot run it: errno {n}"),
+    }
+}
+
+fn c_strings(texts: impl Iterator<Item = String>) -> Result<Vec<CString>, String> {
+    texts.map(|t| CString::new(t).map_err(|_| "an argument has a NUL in it".into())).collect()
+}
+
+/// In the child: takes its place as the process. Never returns.
+fn become_process(argv: &[CString], env: &[CString], dir: &CString, ends: [c_int; 3], exec_end: &Fd) -> ! {
+    let pointers = |strings: &[CString]| -> Vec<*const c_char> {
+        strings.iter().map(|s| s.as_ptr()).chain([core::ptr::null()]).collect()
+    };
+    let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: both arrays are NUL-terminated strings behind a null-terminated list, alive until exec or _exit.
+    unsafe {
+        libc::setsid();
+        for (to, from) in ends.iter().enumerate() {
+            libc::dup2(*from, to as c_int);
+        }
+        let mut none: libc::sigset_t = core::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, core::ptr::null_mut());
+        if libc::chdir(dir.as_ptr()) == 0 {
+            libc::execvpe(argv[0], argv.as_ptr(), env.as_ptr());
+        }
+        let _ = exec_end.write(&sys::errno().0.to_ne_bytes());
+        libc::_exit(EXEC_FAILED)
+    }
+}
