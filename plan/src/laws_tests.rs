@@ -131,6 +131,15 @@ fn what_a_person_reads() {
 }
 
 #[test]
+fn names_fold() {
+    let plan = plan(20, 4, 16);
+    let text = |nodes: &str| plan.fold_names(&crate::parse_nodes(nodes, &plan).unwrap());
+    assert_eq!(text("1-2,1-2/."), "h[1-2],h[1-2]-g[1-4]");
+    assert_eq!(text("3/2"), "h3-g2");
+    assert_eq!(text("1/[1,3],2/[1,3],4/1"), "h[1-2]-g[1,3],h4-g1");
+}
+
+#[test]
 fn wrong_plans_name_the_field() {
     let good = plan(20, 4, 16);
     let with = |change: fn(&mut Plan)| {

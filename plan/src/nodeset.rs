@@ -114,6 +114,26 @@ impl NodeSet {
         })
     }
 
+    /// The set as few products of hosts and members, as it is printed: first all hosts that are
+    /// members themselves (members 0), then the guests, hosts with the same guests together.
+    pub fn products(&self) -> Vec<(RangeSet, RangeSet)> {
+        let myself = RangeSet::span(0, 0);
+        let with_host = self.runs.iter().filter(|r| r.members.contains(0));
+        let hosts = RangeSet::from_ranges(with_host.map(|r| (r.first, r.last)).collect());
+        let mut groups: Vec<(RangeSet, Vec<(u32, u32)>)> = Vec::new();
+        for run in &self.runs {
+            let guests = run.members.difference(&myself);
+            match groups.iter_mut().find(|(members, _)| *members == guests) {
+                _ if guests.is_empty() => {}
+                Some((_, hosts)) => hosts.push((run.first, run.last)),
+                None => groups.push((guests, alloc::vec![(run.first, run.last)])),
+            }
+        }
+        let hosts = (!hosts.is_empty()).then_some((hosts, myself));
+        let guests = groups.into_iter().map(|(members, hosts)| (RangeSet::from_ranges(hosts), members));
+        hosts.into_iter().chain(guests).collect()
+    }
+
     /// Nodes in either set.
     pub fn union(&self, other: &Self) -> Self {
         self.combine(other, RangeSet::union)
@@ -194,30 +214,17 @@ impl fmt::Display for NodeSet {
     /// Folded node paths: `1-4,1-4/1-1000,[5,7]/3`. Hosts come first, then
     /// the guests, hosts with the same guests together.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let with_host = self.runs.iter().filter(|r| r.members.contains(0));
-        let hosts = RangeSet::from_ranges(with_host.map(|r| (r.first, r.last)).collect());
         let mut comma = "";
-        if !hosts.is_empty() {
-            write!(f, "{hosts}")?;
-            comma = ",";
-        }
-        let mut groups: Vec<(RangeSet, Vec<(u32, u32)>)> = Vec::new();
-        for run in &self.runs {
-            let guests = run.members.difference(&RangeSet::span(0, 0));
-            if guests.is_empty() {
-                continue;
-            }
-            match groups.iter_mut().find(|(members, _)| *members == guests) {
-                Some((_, hosts)) => hosts.push((run.first, run.last)),
-                None => groups.push((guests, alloc::vec![(run.first, run.last)])),
-            }
-        }
-        for (guests, hosts) in groups {
+        for (hosts, members) in self.products() {
             f.write_str(comma)?;
             comma = ",";
-            bracketed(f, &RangeSet::from_ranges(hosts))?;
-            f.write_str("/")?;
-            bracketed(f, &guests)?;
+            if members.contains(0) {
+                write!(f, "{hosts}")?;
+            } else {
+                bracketed(f, &hosts)?;
+                f.write_str("/")?;
+                bracketed(f, &members)?;
+            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::range::RangeSet;
 use crate::{GUESTS_MAX, HOSTS_MAX};
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 /// Everything that all nodes of a cluster have in common.
@@ -138,6 +139,20 @@ impl Plan {
     pub fn node_name(&self, node: Node) -> Option<String> {
         let host = self.has(node).then(|| self.hosts.name(node.host))??;
         Some(if node.is_host() { host } else { names::guest_name(&host, node.guest) })
+    }
+
+    /// The names of a set of nodes, folded: `h[1-2],h[1-2]-g[1-4]`.
+    pub fn fold_names(&self, nodes: &NodeSet) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        for (hosts, members) in nodes.products() {
+            let hosts = self.hosts.fold(&hosts);
+            match members.ranges() {
+                [(0, 0)] => parts.push(hosts),
+                [(a, b)] if a == b => parts.push(format!("{hosts}-g{a}")),
+                _ => parts.push(format!("{hosts}-g[{members}]")),
+            }
+        }
+        parts.join(",")
     }
 
     /// The node with this name.

@@ -20,7 +20,6 @@ struct Leaf {
     boot: [u8; 16],
     tasks: Vec<Task>,
     outgoing: Vec<u8>,
-    restart: bool,
 }
 
 /// Serves the host for ever; calls it again when the link breaks.
@@ -33,7 +32,7 @@ pub fn forever(node: Node) -> ! {
         }
     };
     let boot = sys::random16();
-    let mut leaf = Leaf { node, boot, tasks: Vec::new(), outgoing: Vec::new(), restart: false };
+    let mut leaf = Leaf { node, boot, tasks: Vec::new(), outgoing: Vec::new() };
     let mut said = false;
     loop {
         match sys::connect_host(GUEST_PORT) {
@@ -56,11 +55,7 @@ impl Leaf {
         self.outgoing.clear();
         self.say(&Message::Hello { version: VERSION, who: Who::Guest(self.node.guest), boot: self.boot });
         let mut reader = FrameReader::new();
-        while self.turn(link, children, &mut reader).is_some() {
-            if self.restart && self.outgoing.is_empty() {
-                sys::restart();
-            }
-        }
+        while self.turn(link, children, &mut reader).is_some() {}
         for task in &mut self.tasks {
             task.kill(false);
         }
@@ -151,10 +146,6 @@ impl Leaf {
         match order {
             Order::Reach => self.answer(op, Outcome::Exit(0), Output::default()),
             Order::Describe => self.answer(op, Outcome::Exit(0), text(sys::kernel_release())),
-            Order::PowerOff => {
-                self.answer(op, Outcome::Exit(0), Output::default());
-                self.restart = true;
-            }
             Order::Run(_) if self.tasks.len() >= TASKS_MAX => {
                 let why = format!("{TASKS_MAX} processes run already");
                 self.answer(op, Outcome::Failed(why), Output::default());

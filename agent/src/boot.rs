@@ -1,0 +1,39 @@
+//! What a host needs before its node starts: file systems, limits, forwarding.
+//!
+//! Nothing here is fatal: what failed is said on the console, and the host
+//! joins the tree as far as it can, because that is where the operator looks.
+
+use crate::say;
+use std::fs;
+use std::io;
+use vmatic_leaf::sys::Errno;
+
+/// Mounts what every program expects.
+pub fn mount_all() {
+    vmatic_leaf::boot::mount_all();
+    if let Err(Errno(n)) = vmatic_leaf::sys::mount(c"cgroup2", c"/sys/fs/cgroup") {
+        say(&format!("cannot mount /sys/fs/cgroup: {}", io::Error::from_raw_os_error(n)));
+    }
+}
+
+/// Settings of the kernel that a host of guests wants.
+pub fn tune() {
+    for (path, value) in [
+        // Guests reach each other and the world through the host's routing.
+        ("/proc/sys/net/ipv4/ip_forward", "1"),
+        ("/proc/sys/net/ipv6/conf/all/forwarding", "1"),
+        // The agent is the last to die when memory runs out; its guests are the first (launcher.rs).
+        ("/proc/self/oom_score_adj", "-999"),
+        // Clones share pages by birth; huge pages would copy 2 MiB for each byte written.
+        ("/sys/kernel/mm/transparent_hugepage/enabled", "never"),
+    ] {
+        if let Err(e) = fs::write(path, value) {
+            say(&format!("cannot write {value} to {path}: {e}"));
+        }
+    }
+}
+
+/// The kernel's command line.
+pub fn cmdline() -> String {
+    fs::read_to_string("/proc/cmdline").unwrap_or_default()
+}

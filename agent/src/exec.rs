@@ -1,0 +1,175 @@
+//! An order carried out on the host itself.
+//!
+//! Takes a run (program, environment, input, limits); gives its outcome and
+//! what it wrote. As in the leaf, the process leads a group of its own and
+//! is over when it ends, whoever still holds its pipes.
+
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+use vmatic_tree::answer::{Outcome, Output};
+use vmatic_tree::message::Run;
+
+/// How long output may still come in after the process has ended.
+const DRAIN: Duration = Duration::from_millis(50);
+/// Where programs are looked up.
+const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin";
+
+/// Runs it to its end, to its deadline, or until `stop` is dropped or used.
+pub async fn run(run: Run, deadline: Duration, stop: oneshot::Receiver<()>) -> (Outcome, Output) {
+    let failed = |why: String| (Outcome::Failed(why), Output::default());
+    let Some((program, arguments)) = run.argv.split_first() else { return failed("there is no program".into()) };
+    let mut command = Command::new(program);
+    command.args(arguments).env("PATH", PATH).env("HOME", "/root").envs(run.env.iter().map(|(k, v)| (k, v)));
+    command.current_dir(if run.dir.is_empty() { "/" } else { &run.dir });
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.process_group(0);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(e) => return failed(why_not(&e)),
+    };
+    let pid = child.id();
+    if let Some(mut stdin) = child.stdin.take() {
+        tokio::spawn(async move { stdin.write_all(&run.stdin).await });
+    }
+    let max = run.output_max_bytes as usize;
+    let stdout = keep(child.stdout.take(), max);
+    let stderr = keep(child.stderr.take(), max);
+    let (status, timed_out) = tokio::select! {
+        status = child.wait() => (status, false),
+        _ = sleep(deadline) => { kill_group(pid); (child.wait().await, true) }
+        _ = stop => { kill_group(pid); (child.wait().await, false) }
+    };
+    let (stdout, more_out) = gather(stdout).await;
+    let (stderr, more_err) = gather(stderr).await;
+    let output = Output { stdout, stderr, truncated: more_out || more_err };
+    let outcome = match status {
+        _ if timed_out => Outcome::TimedOut,
+        Ok(status) => ended(status),
+        Err(e) => Outcome::Failed(e.to_string()),
+    };
+    (outcome, output)
+}
+
+fn ended(status: std::process::ExitStatus) -> Outcome {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Outcome::Exit(code),
+        (None, signal) => Outcome::Signal(signal.unwrap_or(0)),
+    }
+}
+
+/// The same words as the leaf's, so that equal failures of hosts and guests fold.
+fn why_not(e: &std::io::Error) -> String {
+    match e.raw_os_error() {
+        Some(libc::ENOENT) => "no such program or directory".into(),
+        Some(libc::EACCES) => "not a program that may be run".into(),
+        Some(libc::ENOEXEC) => "not a program of this machine".into(),
+        _ => e.to_string(),
+    }
+}
+
+fn kill_group(pid: Option<u32>) {
+    if let Some(pid) = pid {
+        // SAFETY: no memory is involved; the group is the child's own, and the child is not reaped yet.
+        unsafe { libc::kill(-(pid as libc::pid_t), libc::SIGKILL) };
+    }
+}
+
+type Kept = std::sync::Arc<std::sync::Mutex<(Vec<u8>, bool)>>;
+
+/// What a pipe gave so far, while a task still reads it.
+struct Keeper {
+    kept: Kept,
+    reading: tokio::task::JoinHandle<()>,
+}
+
+/// Reads a pipe to its end; keeps at most `max` bytes and drops the rest, so that the writer never blocks.
+fn keep(pipe: Option<impl AsyncRead + Unpin + Send + 'static>, max: usize) -> Keeper {
+    let kept = Kept::default();
+    let into = kept.clone();
+    let reading = tokio::spawn(async move {
+        let Some(mut pipe) = pipe else { return };
+        let mut buffer = vec![0; 8192];
+        while let Ok(n @ 1..) = pipe.read(&mut buffer).await {
+            if let Ok(mut kept) = into.lock() {
+                let room = max.saturating_sub(kept.0.len()).min(n);
+                kept.0.extend_from_slice(&buffer[..room]);
+                kept.1 |= room < n;
+            }
+        }
+    });
+    Keeper { kept, reading }
+}
+
+/// What was kept, once the pipe has ended or has had its time to.
+async fn gather(mut keeper: Keeper) -> (Vec<u8>, bool) {
+    let _ = timeout(DRAIN, &mut keeper.reading).await;
+    keeper.reading.abort();
+    keeper.kept.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn shell(script: &str, deadline_ms: u64) -> (Outcome, Output) {
+        let argv = ["sh", "-c", script].map(String::from).to_vec();
+        let order = Run {
+            argv,
+            env: vec![("A".into(), "b".into())],
+            dir: "/".into(),
+            stdin: b"in".to_vec(),
+            output_max_bytes: 100,
+        };
+        let (_stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(run(order, Duration::from_millis(deadline_ms), stopped))
+    }
+
+    #[test]
+    fn output_status_environment_and_input_travel() {
+        let (outcome, output) = shell("cat; echo $A; pwd; echo oops >&2; exit 3", 5000);
+        assert_eq!(outcome, Outcome::Exit(3));
+        assert_eq!(output.stdout, b"inb\n/\n");
+        assert_eq!(output.stderr, b"oops\n");
+    }
+
+    #[test]
+    fn output_is_cut_at_its_limit_and_the_writer_does_not_block() {
+        let (outcome, output) = shell("head -c 1000000 /dev/zero", 5000);
+        assert_eq!(outcome, Outcome::Exit(0));
+        assert_eq!((output.stdout.len(), output.truncated), (100, true));
+    }
+
+    #[test]
+    fn a_process_past_its_deadline_is_ended_with_all_it_started() {
+        let start = Instant::now();
+        let (outcome, _) = shell("sleep 30 & sleep 30", 200);
+        assert_eq!(outcome, Outcome::TimedOut);
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_daemon_left_behind_does_not_hold_the_answer() {
+        let start = Instant::now();
+        let (outcome, output) = shell("sleep 3 & echo done", 20_000);
+        assert_eq!((outcome, &output.stdout[..]), (Outcome::Exit(0), &b"done\n"[..]));
+        assert!(start.elapsed() < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn signals_and_missing_programs_are_told_apart() {
+        assert_eq!(shell("kill -9 $$", 5000).0, Outcome::Signal(9));
+        let (_stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let order =
+            Run { argv: vec!["/no/such".into()], env: vec![], dir: String::new(), stdin: vec![], output_max_bytes: 1 };
+        let (outcome, _) = runtime.block_on(run(order, Duration::from_secs(1), stopped));
+        assert_eq!(outcome, Outcome::Failed("no such program or directory".into()));
+    }
+}

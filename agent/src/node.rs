@@ -1,0 +1,261 @@
+//! The node: drives the tree's state machine with real streams, processes and time.
+//!
+//! Takes what the image and the command line say; runs until it is ended. All
+//! decisions are the state machine's (`vmatic_tree::host`); here its actions
+//! are carried out, each by a small task that reports back as an event.
+
+use crate::describe::{self, KvmFound};
+use crate::error::{Context, Error};
+use crate::launcher::Launcher;
+use crate::link::Link;
+use crate::parent::{self, Parents};
+use crate::role::NodeOptions;
+use crate::{boot, exec, identity, say, uplink};
+use ed25519_dalek::VerifyingKey;
+use std::collections::HashMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep_until;
+use vmatic_plan::{Plan, RangeSet};
+use vmatic_tree::answer::{Outcome, Output};
+use vmatic_tree::host::{Action, Event, Host, LinkId, Side};
+use vmatic_tree::message::{OpId, Order};
+
+/// How many events may wait: links stop being read while the node is behind.
+const EVENTS_MAX: usize = 1024;
+
+/// A stream that somebody opened, on its way to become a link.
+pub struct Opening {
+    side: Side,
+    stream: Stream,
+    /// Told when the link closes: whether it had been welcome.
+    closed: Option<oneshot::Sender<bool>>,
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Opening {
+    /// To the parent.
+    pub fn parent(stream: TcpStream, closed: oneshot::Sender<bool>) -> Self {
+        Opening { side: Side::Above, stream: Stream::Tcp(stream), closed: Some(closed) }
+    }
+
+    /// To a guest's monitor.
+    pub fn guest(guest: u32, stream: UnixStream) -> Self {
+        Opening { side: Side::Guest(guest), stream: Stream::Unix(stream), closed: None }
+    }
+
+    fn below(stream: TcpStream) -> Self {
+        Opening { side: Side::Below, stream: Stream::Tcp(stream), closed: None }
+    }
+}
+
+/// An open link, as the driver keeps it.
+struct Open {
+    link: Link,
+    side: Side,
+    closed: Option<oneshot::Sender<bool>>,
+}
+
+struct Driver {
+    host: Host,
+    plan: Plan,
+    start: Instant,
+    events: mpsc::Sender<Event>,
+    links: HashMap<LinkId, Open>,
+    last_link: LinkId,
+    tasks: HashMap<OpId, oneshot::Sender<()>>,
+    up: watch::Sender<RangeSet>,
+    kvm: KvmFound,
+    booted_mib: u64,
+}
+
+/// Runs the node until the process is ended.
+pub fn run(options: NodeOptions) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context(|| "start the event loop".into())?.block_on(serve(options))
+}
+
+async fn serve(options: NodeOptions) -> Result<(), Error> {
+    let (plan, operator) = read_image(&options)?;
+    let cmdline = options.cmdline.clone().unwrap_or_else(boot::cmdline);
+    let address = if options.guests { uplink::bring_up(&cmdline).map_err(|e| say(&e.to_string())).ok() } else { None };
+    let number = match options.host {
+        Some(number) => number,
+        None => identity::host_number(&plan, &cmdline, address)?,
+    };
+    let name = plan.hosts.name(number).ok_or_else(|| Error::new(format!("the plan has no host {number}")))?;
+    if options.guests {
+        let _ = vmatic_leaf::sys::set_hostname(&name);
+    }
+    let listen = options.listen.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), plan.port));
+    let listener = TcpListener::bind(listen).await.context(|| format!("listen on {listen}"))?;
+    say(&format!("host {number} ({name}) of {} listens on {listen}", plan.name));
+
+    let (openings, mut opened) = mpsc::channel(EVENTS_MAX);
+    let (events, mut waiting) = mpsc::channel(EVENTS_MAX);
+    let (up, up_seen) = watch::channel(RangeSet::new());
+    let (total, available) = describe::memory_mib();
+    let booted_mib = total.saturating_sub(available);
+    say(&format!("{booted_mib} of {total} MiB of RAM used before the first guest"));
+    let parents = Parents::new(&plan, number, &options.parents, &cmdline);
+    if parents.any() {
+        tokio::spawn(parent::keep_joined(parents, openings.clone()));
+    }
+    let kvm = if options.guests { find_kvm() } else { KvmFound::None("not asked for".into()) };
+    let launcher = Launcher { plan: plan.clone(), host: number, openings, events: events.clone(), up: up_seen };
+    tokio::spawn(launch(launcher, kvm.clone()));
+    let host = Host::new(plan.clone(), number, operator, vmatic_leaf::sys::random16());
+    let mut driver = Driver {
+        host,
+        plan,
+        start: Instant::now(),
+        events,
+        links: HashMap::new(),
+        last_link: 0,
+        tasks: HashMap::new(),
+        up,
+        kvm,
+        booted_mib,
+    };
+    loop {
+        let wake = driver.start + Duration::from_millis(driver.host.wake_ms());
+        tokio::select! {
+            biased;
+            Some(event) = waiting.recv() => driver.event(event),
+            Some(opening) = opened.recv() => driver.open(opening),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let _ = stream.set_nodelay(true);
+                    driver.open(Opening::below(stream));
+                }
+                // Out of descriptors, most likely: those that are open go on.
+                Err(e) => {
+                    say(&format!("cannot accept a connection: {e}"));
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            () = sleep_until(wake.into()) => driver.event(Event::Tick),
+        }
+    }
+}
+
+fn read_image(options: &NodeOptions) -> Result<(Plan, VerifyingKey), Error> {
+    let read = |path: &std::path::Path| fs::read_to_string(path).context(|| format!("read {}", path.display()));
+    let plan = Plan::open(&read(&options.plan)?).context(|| format!("use the plan {}", options.plan.display()))?;
+    let text = read(&options.operator)?;
+    let operator = public_key(text.trim());
+    let operator = operator.ok_or_else(|| {
+        Error::new(format!("{} is not an Ed25519 public key in 64 hexadecimal digits", options.operator.display()))
+    })?;
+    Ok((plan, operator))
+}
+
+fn public_key(hex: &str) -> Option<VerifyingKey> {
+    let mut bytes = [0; 32];
+    if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()?;
+    }
+    VerifyingKey::from_bytes(&bytes).ok()
+}
+
+fn find_kvm() -> KvmFound {
+    let found = match vmatic_vmm::probe() {
+        vmatic_vmm::Kvm::None(why) => KvmFound::None(why),
+        vmatic_vmm::Kvm::Bare => KvmFound::Bare,
+    };
+    if found == KvmFound::Bare {
+        say("KVM runs bare code; a guest that comes up will tell whether it runs Linux");
+    }
+    found
+}
+
+async fn launch(launcher: Launcher, kvm: KvmFound) {
+    match kvm {
+        KvmFound::None(why) => launcher.all_down(&format!("no KVM: {why}")).await,
+        _ => launcher.run().await,
+    }
+}
+
+impl Driver {
+    fn open(&mut self, opening: Opening) {
+        self.last_link += 1;
+        let id = self.last_link;
+        let events = self.events.clone();
+        let link = match opening.stream {
+            Stream::Tcp(stream) => Link::start(id, stream, events),
+            Stream::Unix(stream) => Link::start(id, stream, events),
+        };
+        self.links.insert(id, Open { link, side: opening.side, closed: opening.closed });
+        self.event(Event::Opened { link: id, side: opening.side });
+    }
+
+    fn event(&mut self, event: Event) {
+        match &event {
+            Event::Finished { op, .. } => drop(self.tasks.remove(op)),
+            Event::Closed { link } => self.forget(*link),
+            _ => {}
+        }
+        let now_ms = self.start.elapsed().as_millis() as u64;
+        for action in self.host.handle(now_ms, event) {
+            self.act(action);
+        }
+        let up = self.host.guests_up();
+        if !up.is_empty() && self.kvm == KvmFound::Bare {
+            self.kvm = KvmFound::Linux;
+        }
+        self.up.send_if_modified(|seen| {
+            let changed = *seen != up;
+            *seen = up;
+            changed
+        });
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Send { link, message } => {
+                if self.links.get(&link).is_some_and(|open| !open.link.send(&message)) {
+                    self.forget(link);
+                    let events = self.events.clone();
+                    tokio::spawn(async move { events.send(Event::Closed { link }).await });
+                }
+            }
+            Action::Close { link } => self.forget(link),
+            Action::Start { op, order, remaining_ms } => self.start(op, order, remaining_ms),
+            Action::Stop { op } => drop(self.tasks.remove(&op)),
+            Action::Note(text) => say(&text),
+        }
+    }
+
+    /// Drops a link: what is queued is still sent, nothing more is read.
+    fn forget(&mut self, link: LinkId) {
+        if let Some(Open { side, closed: Some(closed), .. }) = self.links.remove(&link) {
+            let _ = closed.send(side == Side::Above && self.host.has_parent());
+        }
+    }
+
+    fn start(&mut self, op: OpId, order: Order, remaining_ms: u32) {
+        let (stop, stopped) = oneshot::channel();
+        self.tasks.insert(op, stop);
+        let events = self.events.clone();
+        let line = describe::line(&self.kvm, &self.host.guests_up(), self.plan.guests_per_host, self.booted_mib);
+        tokio::spawn(async move {
+            let deadline = Duration::from_millis(u64::from(remaining_ms));
+            let (outcome, output) = match order {
+                Order::Run(run) => exec::run(run, deadline, stopped).await,
+                Order::Describe => (Outcome::Exit(0), Output { stdout: line.into_bytes(), ..Output::default() }),
+                Order::Reach => (Outcome::Exit(0), Output::default()),
+            };
+            let _ = events.send(Event::Finished { op, outcome, output }).await;
+        });
+    }
+}

@@ -1,0 +1,269 @@
+//! All machines of a cluster, from their start to their end.
+//!
+//! Dropping a [`Cluster`] ends every QEMU and removes its folder; should the
+//! process itself be killed, the kernel ends the machines (PR_SET_PDEATHSIG).
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::SigningKey;
+use tempfile::TempDir;
+use vmatic_plan::{Node, NodeSet, Plan};
+use vmatic_tree::answer::{Group, Outcome};
+use vmatic_tree::message::Order;
+
+use crate::boot::accel::Accel;
+use crate::boot::machine::Machine;
+use crate::boot::progress::{Progress, Stage, agent_spoke, last_lines};
+use crate::console::ask::{Answered, Console};
+use crate::console::place::Note;
+use crate::error::{At, Error, Exit, Result};
+use crate::interrupt;
+
+/// QEMU's program.
+pub const QEMU: &str = "qemu-system-x86_64";
+/// What a Debian machine needs for it.
+pub const QEMU_REMEDY: &str = "apt-get install qemu-system-x86 ipxe-qemu";
+/// Most machines: each is a QEMU with the spec's RAM.
+pub const HOSTS_MAX: u32 = 16;
+/// How often the tree is asked how far it is.
+const LOOK: Duration = Duration::from_millis(300);
+/// How long the tree may take to say so.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How much of a failed machine's console is shown.
+const SHOWN_LINES: usize = 15;
+
+/// What is to be booted.
+#[derive(Debug)]
+pub struct Site {
+    /// The plan that the image was built with.
+    pub plan: Plan,
+    /// The TFTP root.
+    pub folder: PathBuf,
+    /// RAM of each host.
+    pub memory_mib: u32,
+    /// Processors of each host.
+    pub cpus: u32,
+    /// KVM or emulation.
+    pub accel: Accel,
+}
+
+struct Running {
+    host: u32,
+    name: String,
+    qemu: Child,
+    serial: PathBuf,
+}
+
+/// A running cluster.
+pub struct Cluster {
+    plan: Plan,
+    machines: Vec<Running>,
+    /// Where host 1 is reached.
+    pub address: SocketAddr,
+    /// What happened when.
+    pub progress: Progress,
+    folder: TempDir,
+    _note: Note,
+}
+
+impl Cluster {
+    /// Starts all machines.
+    pub fn start(site: &Site) -> Result<Cluster> {
+        let hosts = site.plan.host_count();
+        if hosts > HOSTS_MAX {
+            return Err(Error::new(format!("cannot boot {hosts} hosts on one machine"))
+                .because(format!("at most {HOSTS_MAX} are started"))
+                .remedy("serve the output folder to real machines, or make the plan smaller"));
+        }
+        let folder = tempfile::Builder::new().prefix("vmatic-boot-").tempdir();
+        let folder = folder.at("create a folder in", std::env::temp_dir())?;
+        let ports = free_ports(hosts)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0]));
+        let note = Note::leave(&site.plan.name, address)?;
+        let relay = std::env::current_exe().map_err(|e| Error::new("cannot find the vmatic program").because(e))?;
+        let plan = site.plan.clone();
+        let progress = Progress::default();
+        let mut cluster = Cluster { plan, machines: Vec::new(), address, progress, folder, _note: note };
+        for (host, port) in (1..=hosts).zip(&ports) {
+            let others = (1..=hosts).zip(ports.iter().copied()).filter(|(other, _)| *other != host).collect();
+            let machine = Machine {
+                host,
+                memory_mib: site.memory_mib,
+                cpus: site.cpus,
+                accel: site.accel,
+                folder: site.folder.clone(),
+                serial: cluster.folder.path().join(format!("{host}.serial")),
+                port: *port,
+                others,
+                relay: relay.clone(),
+            };
+            cluster.start_machine(&machine)?;
+        }
+        Ok(cluster)
+    }
+
+    fn start_machine(&mut self, machine: &Machine) -> Result<()> {
+        let errors = self.folder.path().join(format!("{}.qemu", machine.host));
+        let log = std::fs::File::create(&errors).at("create", &errors)?;
+        let mut command = Command::new(QEMU);
+        command.args(machine.arguments(&self.plan)?);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        // A group of its own: Ctrl-C in the terminal is for us, and we end the machines in order.
+        command.process_group(0);
+        let with_us = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
+        // SAFETY: the closure makes one system call, which is async-signal-safe.
+        unsafe { command.pre_exec(with_us) };
+        let qemu = command.spawn().map_err(|e| {
+            let error = Error::new(format!("cannot start {QEMU}"));
+            if e.kind() == std::io::ErrorKind::NotFound {
+                return error.because("it is not installed").remedy(QEMU_REMEDY);
+            }
+            error.because(e)
+        })?;
+        let name = self.plan.hosts.name(machine.host).unwrap_or_default();
+        self.progress.host(machine.host, &name, Stage::Started);
+        self.machines.push(Running { host: machine.host, name, qemu, serial: machine.serial.clone() });
+        Ok(())
+    }
+
+    /// Waits until every host has joined and every guest has reported.
+    pub fn wait_until_up(&mut self, key: &SigningKey, timeout: Duration) -> Result<()> {
+        let all = self.plan.all_nodes();
+        let end = Instant::now() + timeout;
+        let mut console = None;
+        loop {
+            if interrupt::asked() {
+                return Err(Error::new("interrupted while the cluster booted"));
+            }
+            self.check_machines()?;
+            for machine in &self.machines {
+                if self.progress.stage(machine.host) < Some(Stage::Agent) && agent_spoke(&machine.serial) {
+                    self.progress.host(machine.host, &machine.name, Stage::Agent);
+                }
+            }
+            let reached = self.look(&mut console, key, &all)?;
+            if let Some(reached) = &reached
+                && self.note(reached)
+            {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                return Err(self.too_late(reached, timeout));
+            }
+            sleep(LOOK);
+        }
+    }
+
+    /// Asks the tree, once there is one, which nodes it reaches.
+    fn look(&self, console: &mut Option<Console>, key: &SigningKey, all: &NodeSet) -> Result<Option<Answered>> {
+        if self.progress.stage(1) < Some(Stage::Agent) {
+            return Ok(None);
+        }
+        if console.is_none() {
+            *console = Console::attach(self.address, key.clone()).ok();
+        }
+        let Some(attached) = console else { return Ok(None) };
+        if attached.plan != self.plan {
+            return Err(Error::new("the booted image was built with another plan").remedy("build it again"));
+        }
+        match attached.ask(all, Order::Reach, ANSWER, |_, _| {}) {
+            Ok(answered) => Ok(Some(answered)),
+            Err(e) if e.to_string().contains("operator key") => Err(e),
+            // The host may be too busy to answer, or may have closed the link: ask anew.
+            Err(_) => {
+                *console = None;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Shows what changed; true when everything is up.
+    fn note(&mut self, reached: &Answered) -> bool {
+        let up = reached.tally().ok;
+        for machine in &self.machines {
+            if up.contains(Node::host(machine.host)) {
+                self.progress.host(machine.host, &machine.name, Stage::Joined);
+            }
+        }
+        let hosts = u64::from(self.plan.host_count());
+        let hosts_up = up.iter().filter(Node::is_host).count() as u64;
+        let guests = self.plan.all_nodes().len() - hosts;
+        if hosts_up == hosts {
+            self.progress.joined.get_or_insert(self.progress.elapsed());
+        }
+        if hosts_up > 0 {
+            self.progress.guests(up.len() - hosts_up, guests);
+        }
+        if up.len() == hosts + guests {
+            self.progress.up.get_or_insert(self.progress.elapsed());
+        }
+        self.progress.up.is_some()
+    }
+
+    /// An error if a machine has ended.
+    pub fn check_machines(&mut self) -> Result<()> {
+        let folder = self.folder.path();
+        for machine in &mut self.machines {
+            if let Ok(Some(status)) = machine.qemu.try_wait() {
+                let said = last_lines(&folder.join(format!("{}.qemu", machine.host)), 3);
+                let mut error = Error::new(format!("the machine of {} ended", machine.name));
+                error = if said.is_empty() { error.because(status) } else { error.because(said.join("; ")) };
+                return Err(with_console(error, &machine.name, &machine.serial));
+            }
+        }
+        Ok(())
+    }
+
+    fn too_late(&self, reached: Option<Answered>, timeout: Duration) -> Error {
+        let mut error =
+            Error::new(format!("the cluster was not up within {} s", timeout.as_secs())).exit(Exit::Timeout);
+        let groups = reached.map(|r| r.groups).unwrap_or_default();
+        let down = |g: &&Group| !g.outcome.is_ok();
+        for group in groups.iter().filter(down) {
+            if let Outcome::Unreachable(why) = &group.outcome {
+                error = error.because(format!("{} {why}", group.nodes));
+            }
+        }
+        match self.machines.iter().find(|m| self.progress.stage(m.host) < Some(Stage::Joined)) {
+            Some(machine) => with_console(error, &machine.name, &machine.serial),
+            None => match self.machines.first() {
+                Some(machine) => with_console(error, &machine.name, &machine.serial),
+                None => error,
+            },
+        }
+    }
+}
+
+/// Adds the end of a host's console to an error.
+fn with_console(error: Error, name: &str, serial: &Path) -> Error {
+    let lines = last_lines(serial, SHOWN_LINES);
+    if lines.is_empty() {
+        return error
+            .remedy(format!("{name} said nothing: give it more time (--timeout) or more RAM (host.memory_mib)"));
+    }
+    error.remedy(format!("{name} said last:\n    {}", lines.join("\n    ")))
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for machine in &mut self.machines {
+            let _ = machine.qemu.kill();
+        }
+        for machine in &mut self.machines {
+            let _ = machine.qemu.wait();
+        }
+    }
+}
+
+/// Ports of the loopback that nobody uses at the moment.
+fn free_ports(count: u32) -> Result<Vec<u16>> {
+    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listeners: std::io::Result<Vec<TcpListener>> = (0..count).map(bind).collect();
+    let ports = listeners.and_then(|all| all.iter().map(|l| Ok(l.local_addr()?.port())).collect());
+    ports.map_err(|e| Error::new("cannot find free ports on the loopback").because(e))
+}

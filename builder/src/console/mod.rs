@@ -1,0 +1,10 @@
+//! The console: attaches to the tree at any host, signs commands, gathers the answers.
+//!
+//! * [`place`]: where the clusters that run here are, and which one is meant.
+//! * [`link`]: one connection. [`ask`]: one operation from command to count.
+//! * [`print`]: answers as people and programs read them.
+
+pub mod ask;
+pub mod link;
+pub mod place;
+pub mod print;
