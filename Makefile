@@ -1,0 +1,67 @@
+# VMatic. `make demo` shows the main job, `make test` passes the tests; both install what is missing.
+
+# Agent and leaf are static: musl, or gnu with crt-static where rustup cannot have musl's target (.ci/install decides).
+TARGET ?= $(shell cat target/.static-target 2>/dev/null || echo x86_64-unknown-linux-musl)
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+export CARGO_TERM_COLOR ?= auto
+ifneq ($(TARGET),x86_64-unknown-linux-musl)
+# rust-toolchain.toml names the target that cannot be had: name the toolchain alone instead.
+export RUSTUP_TOOLCHAIN ?= 1.95.0
+STATIC_FLAGS := -C target-feature=+crt-static
+endif
+# The tests that need root run through sudo where make does not run as root.
+SUDO := $(shell [ $$(id -u) = 0 ] || echo sudo -E)
+SPEC ?= examples/laptop.toml
+
+.PHONY: all build demo test test-pure test-hosts test-machines lint fmt bench clean deps help
+
+all: deps build
+
+help:
+	@echo "make demo           build everything, boot a cluster on this machine, run a command on all of it"
+	@echo "make test           lint is apart; pure tests, several hosts, whole machines"
+	@echo "make test-pure      a minute: units, properties, fuzzed parsers"
+	@echo "make test-hosts     agents in network namespaces (root)"
+	@echo "make test-machines  QEMU boots the images"
+	@echo "make lint           formatting, clippy"
+	@echo "make bench          the figures of the README, measured here"
+	@echo "make build          bin/vmatic, bin/vmatic-agent, bin/vmatic-leaf"
+
+deps:
+	@.ci/install
+
+build:
+	cargo build --quiet --release -p vmatic
+	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --quiet --profile tiny --target $(TARGET) -p vmatic-agent -p vmatic-leaf
+	@mkdir -p bin
+	@for f in target/release/vmatic target/$(TARGET)/tiny/vmatic-agent target/$(TARGET)/tiny/vmatic-leaf; do \
+	  cmp -s $$f bin/$${f##*/} || install -m 755 $$f bin/; done
+
+demo: deps build
+	@examples/demo.sh $(SPEC)
+
+test: deps build test-pure test-hosts test-machines
+
+test-pure: deps
+	cargo test --workspace --exclude vmatic-leaf
+	cargo test -p vmatic-leaf --lib
+
+test-hosts: deps build
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)" cargo test -p vmatic --test hosts -- --ignored --test-threads 1
+
+test-machines: deps build
+	cargo test -p vmatic --test machines -- --ignored --test-threads 1 --nocapture
+
+lint: deps
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+fmt:
+	cargo fmt --all
+
+bench: deps build
+	@examples/bench.sh $(SPEC)
+
+clean:
+	cargo clean
+	rm -rf bin out
