@@ -1,0 +1,132 @@
+//! Takes a size; gives guest memory. Puts files into it by private mapping where
+//! page boundaries allow, so that guests of one kernel share its clean pages, and
+//! the start costs no copy. Files must not be truncated while a guest runs.
+
+use crate::error::{Context, Error};
+use crate::layout;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+
+/// Guest memory as all devices see it.
+pub(crate) type Memory = GuestMemoryMmap<()>;
+
+const PAGE: u64 = 4096;
+/// What a guest may be given; more is a slip of the pen, not a small guest.
+pub(crate) const MEMORY_MIB_MAX: u32 = 1024 * 1024;
+
+/// The (base, bytes) pairs of RAM for a guest of `mib`.
+pub(crate) fn ranges(mib: u32) -> Vec<(u64, u64)> {
+    let bytes = u64::from(mib) << 20;
+    let low = bytes.min(layout::DEVICE_GAP);
+    let mut ranges = vec![(0, low)];
+    if bytes > low {
+        ranges.push((layout::ABOVE_4G, bytes - low));
+    }
+    ranges
+}
+
+/// Maps the memory, private and not reserved.
+pub(crate) fn create(mib: u32) -> Result<Memory, Error> {
+    if mib == 0 || mib > MEMORY_MIB_MAX {
+        return Err(Error::new(
+            format!("give the guest {mib} MiB of memory"),
+            "that is no sensible size",
+            "use 1 to 1048576 MiB",
+        ));
+    }
+    let regions: Vec<_> = ranges(mib).into_iter().map(|(base, bytes)| (GuestAddress(base), bytes as usize)).collect();
+    Memory::from_ranges(&regions).context(format!("map {mib} MiB of guest memory"), "free memory or use smaller guests")
+}
+
+/// Puts `bytes` of `file` at `paddr`: whole pages are mapped, ragged ends copied.
+pub(crate) fn place(memory: &Memory, file: &File, offset: u64, paddr: u64, bytes: u64) -> std::io::Result<()> {
+    let first = paddr.next_multiple_of(PAGE);
+    let last = (paddr + bytes) / PAGE * PAGE;
+    if offset % PAGE != paddr % PAGE || first >= last {
+        return copy(memory, file, offset, paddr, bytes);
+    }
+    let (head, body) = (first - paddr, last - first);
+    copy(memory, file, offset, paddr, head)?;
+    map(memory, file, offset + head, first, body)?;
+    copy(memory, file, offset + head + body, last, bytes - head - body)
+}
+
+fn copy(memory: &Memory, file: &File, mut offset: u64, mut paddr: u64, mut bytes: u64) -> std::io::Result<()> {
+    let mut buffer = [0u8; 16 * 1024];
+    while bytes > 0 {
+        let chunk = bytes.min(buffer.len() as u64) as usize;
+        file.read_exact_at(&mut buffer[..chunk], offset)?;
+        memory.write_slice(&buffer[..chunk], GuestAddress(paddr)).map_err(std::io::Error::other)?;
+        offset += chunk as u64;
+        paddr += chunk as u64;
+        bytes -= chunk as u64;
+    }
+    Ok(())
+}
+
+fn map(memory: &Memory, file: &File, offset: u64, paddr: u64, bytes: u64) -> std::io::Result<()> {
+    if offset.checked_add(bytes).is_none_or(|end| file.metadata().map_or(true, |m| end > m.len())) {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    let slice = memory.get_slice(GuestAddress(paddr), bytes as usize).map_err(std::io::Error::other)?;
+    let target = slice.ptr_guard_mut().as_ptr();
+    // SAFETY: `slice` proves that these bytes are inside one mapping of guest memory
+    // that we own; start and length are whole pages; no Rust reference points into it.
+    let mapped = unsafe {
+        libc::mmap(
+            target.cast(),
+            bytes as usize,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_NORESERVE,
+            file.as_raw_fd(),
+            offset as libc::off_t,
+        )
+    };
+    if mapped == libc::MAP_FAILED {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn memory_leaves_the_device_gap_free() {
+        assert_eq!(ranges(64), vec![(0, 64 << 20)]);
+        assert_eq!(ranges(3072), vec![(0, 3072 << 20)]);
+        assert_eq!(ranges(4096), vec![(0, 3072 << 20), (1 << 32, 1024 << 20)]);
+    }
+
+    #[test]
+    fn sizes_at_and_past_the_limit() {
+        assert!(create(0).is_err());
+        assert!(create(1).is_ok());
+        assert!(create(MEMORY_MIB_MAX + 1).is_err());
+    }
+
+    #[test]
+    fn a_file_arrives_mapped_or_copied_and_nothing_beyond_it() {
+        let path = std::env::temp_dir().join(format!("vmatic-place-{}", std::process::id()));
+        let content: Vec<u8> = (0..5 * 4096 + 77).map(|i| (i % 251) as u8 + 1).collect();
+        File::create(&path).unwrap().write_all(&content).unwrap();
+        let file = File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        for (offset, paddr) in [(0u64, 0x10_0000u64), (100, 0x10_0064), (3, 0x10_0000), (4095, 0x10_0fff)] {
+            let memory = create(2).unwrap();
+            let bytes = content.len() as u64 - offset - 5;
+            place(&memory, &file, offset, paddr, bytes).unwrap();
+            let mut read = vec![0u8; bytes as usize + 5];
+            memory.read_slice(&mut read, GuestAddress(paddr)).unwrap();
+            assert_eq!(read[..bytes as usize], content[offset as usize..content.len() - 5]);
+            assert_eq!(read[bytes as usize..], [0; 5], "offset {offset}");
+        }
+        let memory = create(2).unwrap();
+        assert!(place(&memory, &file, 0, 0x10_0000, 1 << 20).is_err(), "past the end of the file");
+        assert!(place(&memory, &file, 0, 0x1f_f000, 8192).is_err(), "past the end of memory");
+    }
+}

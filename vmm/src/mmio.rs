@@ -1,0 +1,197 @@
+//! Takes the guest's register accesses to one virtio-mmio window (version 2); gives
+//! a device its queues and the guest its interrupts. All rings are guest memory and
+//! may be hostile: devices take at most one ring's worth of buffers a call.
+
+use crate::memory::Memory;
+use std::sync::atomic::Ordering;
+use virtio_queue::{Queue, QueueT};
+
+/// Ring size offered to the guest; small rings dirty few pages.
+pub(crate) const RING_ENTRIES: u16 = 64;
+
+const VERSION_1: u64 = 1 << 32;
+const STATUS_DRIVER_OK: u32 = 4;
+const STATUS_FEATURES_OK: u32 = 8;
+const INTERRUPT_USED: u32 = 1;
+
+/// What differs between network card, entropy source and socket device.
+pub(crate) trait Device {
+    /// The virtio device number.
+    const ID: u32;
+    /// How many rings it has.
+    const QUEUES: usize;
+    /// Feature bits besides VERSION_1.
+    fn features(&self) -> u64;
+    /// Bytes of the configuration space.
+    fn config(&self) -> &[u8];
+    /// Moves whatever can be moved now, on all rings; true if buffers were returned.
+    fn work(&mut self, queues: &mut [Queue], memory: &Memory) -> bool;
+    /// The driver starts afresh.
+    fn reset(&mut self);
+}
+
+/// The registers of one window, and the device behind them.
+pub(crate) struct Transport<D> {
+    device: D,
+    queues: Vec<Queue>,
+    device_features_page: u32,
+    driver_features_page: u32,
+    driver_features: u64,
+    queue_selected: u32,
+    interrupt: u32,
+    status: u32,
+}
+
+impl<D: Device> Transport<D> {
+    /// A device that no driver has touched.
+    pub fn new(device: D) -> Self {
+        Self {
+            device,
+            queues: fresh_queues(D::QUEUES),
+            device_features_page: 0,
+            driver_features_page: 0,
+            driver_features: 0,
+            queue_selected: 0,
+            interrupt: 0,
+            status: 0,
+        }
+    }
+
+    fn offered(&self) -> u64 {
+        self.device.features() | VERSION_1
+    }
+
+    fn page(features: u64, page: u32) -> u32 {
+        match page {
+            0 => features as u32,
+            1 => (features >> 32) as u32,
+            _ => 0,
+        }
+    }
+
+    fn queue(&mut self) -> Option<&mut Queue> {
+        self.queues.get_mut(self.queue_selected as usize)
+    }
+
+    /// The guest reads `data.len()` bytes at `offset` of the window.
+    pub fn read(&mut self, offset: u64, data: &mut [u8]) {
+        data.fill(0);
+        if offset >= 0x100 {
+            let config = self.device.config();
+            for (at, byte) in data.iter_mut().enumerate() {
+                *byte = config.get(offset as usize - 0x100 + at).copied().unwrap_or(0);
+            }
+            return;
+        }
+        let Ok(word) = <&mut [u8; 4]>::try_from(data) else { return };
+        let value = match offset {
+            0x00 => u32::from_le_bytes(*b"virt"),
+            0x04 => 2,
+            0x08 => D::ID,
+            0x0c => u32::from_le_bytes(*b"VMat"),
+            0x10 => Self::page(self.offered(), self.device_features_page),
+            0x34 => self.queue().map_or(0, |queue| u32::from(queue.max_size())),
+            0x44 => self.queue().map_or(0, |queue| u32::from(queue.ready())),
+            0x60 => self.interrupt,
+            0x70 => self.status,
+            // No shared memory regions: their length reads as all ones.
+            0xb0..=0xbc => u32::MAX,
+            _ => 0,
+        };
+        *word = value.to_le_bytes();
+    }
+
+    /// The guest writes; true if it must get an interrupt for it.
+    pub fn write(&mut self, offset: u64, data: &[u8], memory: &Memory) -> bool {
+        let Ok(word) = <[u8; 4]>::try_from(data) else { return false };
+        let value = u32::from_le_bytes(word);
+        match offset {
+            0x14 => self.device_features_page = value,
+            0x24 => self.driver_features_page = value,
+            0x20 if self.status & STATUS_FEATURES_OK == 0 => self.accept_features(value),
+            0x30 => self.queue_selected = value,
+            0x38 | 0x44 | 0x80..=0xa4 if self.status & STATUS_DRIVER_OK == 0 || offset == 0x44 => {
+                self.write_queue(offset, value, memory);
+            }
+            0x50 => return self.work(memory),
+            0x64 => self.interrupt &= !value,
+            0x70 => return self.write_status(value, memory),
+            _ => {}
+        }
+        false
+    }
+
+    fn accept_features(&mut self, value: u32) {
+        let (keep, shift) = match self.driver_features_page {
+            0 => (0xffff_ffff_0000_0000, 0),
+            1 => (0x0000_0000_ffff_ffff, 32),
+            _ => return,
+        };
+        self.driver_features = self.driver_features & keep | u64::from(value) << shift;
+    }
+
+    fn write_queue(&mut self, offset: u64, value: u32, memory: &Memory) {
+        let Some(queue) = self.queue() else { return };
+        match offset {
+            0x38 => queue.set_size(u16::try_from(value).unwrap_or(0)),
+            0x44 => {
+                queue.set_ready(value == 1);
+                if value == 1 && !queue.is_valid(memory) {
+                    queue.set_ready(false);
+                }
+            }
+            0x80 => queue.set_desc_table_address(Some(value), None),
+            0x84 => queue.set_desc_table_address(None, Some(value)),
+            0x90 => queue.set_avail_ring_address(Some(value), None),
+            0x94 => queue.set_avail_ring_address(None, Some(value)),
+            0xa0 => queue.set_used_ring_address(Some(value), None),
+            0xa4 => queue.set_used_ring_address(None, Some(value)),
+            _ => {}
+        }
+    }
+
+    fn write_status(&mut self, value: u32, memory: &Memory) -> bool {
+        if value == 0 {
+            self.device.reset();
+            self.queues = fresh_queues(D::QUEUES);
+            self.driver_features = 0;
+            self.interrupt = 0;
+            self.status = 0;
+            return false;
+        }
+        let mut value = value & 0xff;
+        let understood = self.driver_features & !self.offered() == 0 && self.driver_features & VERSION_1 != 0;
+        if value & STATUS_FEATURES_OK != 0 && !understood {
+            value &= !STATUS_FEATURES_OK;
+        }
+        self.status = value;
+        self.work(memory)
+    }
+
+    /// Lets the device move what it can; true if the guest must get an interrupt.
+    pub fn work(&mut self, memory: &Memory) -> bool {
+        if self.status & STATUS_DRIVER_OK == 0 || !self.device.work(&mut self.queues, memory) {
+            return false;
+        }
+        let wanted = self.queues.iter_mut().any(|q| q.ready() && q.needs_notification(memory).unwrap_or(true));
+        if wanted {
+            self.interrupt |= INTERRUPT_USED;
+        }
+        wanted
+    }
+}
+
+/// True if the driver has offered buffers that were not taken yet.
+pub(crate) fn has_buffers(queue: &Queue, memory: &Memory) -> bool {
+    queue.ready() && queue.avail_idx(memory, Ordering::Acquire).is_ok_and(|index| index.0 != queue.next_avail())
+}
+
+fn fresh_queues(count: usize) -> Vec<Queue> {
+    // 64 is a power of two below the crate's limit: the only way `new` can fail is
+    // ruled out, and an empty list would merely be a device without rings.
+    (0..count).filter_map(|_| Queue::new(RING_ENTRIES).ok()).collect()
+}
+
+#[cfg(test)]
+#[path = "mmio_tests.rs"]
+mod tests;

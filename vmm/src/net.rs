@@ -1,0 +1,152 @@
+//! Takes frames from the guest and gives them to a tap, and back. No offloads:
+//! the guest needs buffers of one frame only, which keeps a small guest small.
+
+use crate::memory::Memory;
+use crate::mmio::{Device, has_buffers};
+use crate::tap::HEADER_BYTES;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use virtio_queue::{Queue, QueueT};
+
+const FEATURE_MAC: u64 = 1 << 5;
+/// Largest frame with header that is moved; taps have no larger ones.
+const FRAME_BYTES_MAX: usize = HEADER_BYTES + 65_536;
+const RX: usize = 0;
+const TX: usize = 1;
+
+/// The network card.
+pub(crate) struct Net {
+    tap: File,
+    mac: [u8; 6],
+    /// Touched only as far as frames are long.
+    frame: Box<[u8]>,
+}
+
+impl Net {
+    /// A card on an opened, non-blocking tap with a 12-byte header.
+    pub fn new(tap: OwnedFd, mac: [u8; 6]) -> Self {
+        Self { tap: File::from(tap), mac, frame: vec![0; FRAME_BYTES_MAX].into_boxed_slice() }
+    }
+
+    fn receive(&mut self, queue: &mut Queue, memory: &Memory) -> bool {
+        let mut used = false;
+        for _ in 0..queue.size() {
+            if !has_buffers(queue, memory) {
+                break;
+            }
+            let Ok(bytes) = self.tap.read(&mut self.frame) else { break };
+            if bytes < HEADER_BYTES {
+                break;
+            }
+            // One buffer a frame, since VIRTIO_NET_F_MRG_RXBUF is not offered.
+            self.frame[10..12].copy_from_slice(&1u16.to_le_bytes());
+            let Some(chain) = queue.pop_descriptor_chain(memory) else { break };
+            let head = chain.head_index();
+            let written = chain.writer(memory).map_or(0, |mut writer| match writer.available_bytes() >= bytes {
+                true => writer.write(&self.frame[..bytes]).unwrap_or(0),
+                false => 0,
+            });
+            used |= queue.add_used(memory, head, written as u32).is_ok();
+        }
+        used
+    }
+
+    fn transmit(&mut self, queue: &mut Queue, memory: &Memory) -> bool {
+        let mut used = false;
+        for _ in 0..queue.size() {
+            let Some(chain) = queue.pop_descriptor_chain(memory) else { break };
+            let head = chain.head_index();
+            if let Ok(mut reader) = chain.reader(memory) {
+                let bytes = reader.available_bytes();
+                if (HEADER_BYTES..=FRAME_BYTES_MAX).contains(&bytes)
+                    && reader.read_exact(&mut self.frame[..bytes]).is_ok()
+                {
+                    // The guest negotiated no offloads, so the header says nothing.
+                    self.frame[..HEADER_BYTES].fill(0);
+                    // A full or closed interface drops frames, as a cable does.
+                    let _ = self.tap.write(&self.frame[..bytes]);
+                }
+            }
+            used |= queue.add_used(memory, head, 0).is_ok();
+        }
+        used
+    }
+}
+
+impl Device for Net {
+    const ID: u32 = 1;
+    const QUEUES: usize = 2;
+
+    fn features(&self) -> u64 {
+        FEATURE_MAC
+    }
+
+    fn config(&self) -> &[u8] {
+        &self.mac
+    }
+
+    fn work(&mut self, queues: &mut [Queue], memory: &Memory) -> bool {
+        let sent = queues.get_mut(TX).is_some_and(|queue| self.transmit(queue, memory));
+        let received = queues.get_mut(RX).is_some_and(|queue| self.receive(queue, memory));
+        sent | received
+    }
+
+    fn reset(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rings::{Driver, bytes, driver};
+    use std::os::unix::net::UnixDatagram;
+    use vm_memory::{Bytes, GuestAddress};
+
+    fn card() -> (Net, UnixDatagram) {
+        let (near, far) = UnixDatagram::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        far.set_nonblocking(true).unwrap();
+        (Net::new(near.into(), [2, 0, 0, 0, 0, 7]), far)
+    }
+
+    #[test]
+    fn frames_go_both_ways() {
+        let memory = crate::memory::create(1).unwrap();
+        let (mut net, far) = card();
+        let Driver { queue: rx, offer: mut offer_rx, used: used_rx } = driver(&memory, 0);
+        let Driver { queue: tx, offer: mut offer_tx, used: used_tx } = driver(&memory, 1);
+        let mut queues = [rx, tx];
+        far.send(&[9; 72]).unwrap();
+        assert!(!net.work(&mut queues, &memory), "no buffers: the frame waits in the tap");
+        offer_rx(&[(0x8000, 12, true), (0x8100, 1514, true)]);
+        assert!(net.work(&mut queues, &memory));
+        assert_eq!(used_rx(), vec![72]);
+        assert_eq!(bytes(&memory, 0x800a, 2), [1, 0]);
+        assert_eq!(bytes(&memory, 0x8100, 60), [9; 60]);
+        memory.write_slice(&[5; 60], GuestAddress(0xa000)).unwrap();
+        offer_tx(&[(0x9000, 12, false), (0xa000, 60, false)]);
+        assert!(net.work(&mut queues, &memory));
+        assert_eq!(used_tx(), vec![0]);
+        let mut frame = [0; 100];
+        assert_eq!(far.recv(&mut frame).unwrap(), 72);
+        assert_eq!((frame[0], frame[12], frame[71]), (0, 5, 5));
+    }
+
+    #[test]
+    fn short_and_long_frames_are_dropped_and_returned() {
+        let memory = crate::memory::create(4).unwrap();
+        let (mut net, far) = card();
+        let Driver { queue: rx, offer: mut offer_rx, used: used_rx } = driver(&memory, 0);
+        let Driver { queue: tx, offer: mut offer_tx, used: used_tx } = driver(&memory, 1);
+        let mut queues = [rx, tx];
+        offer_tx(&[(0x10_0000, 11, false)]);
+        offer_tx(&[(0x10_0000, FRAME_BYTES_MAX as u32 + 1, false)]);
+        offer_tx(&[(0xffff_ffff_0000, 100, false)]);
+        offer_rx(&[(0x8000, 20, true)]);
+        far.send(&[9; 72]).unwrap();
+        net.work(&mut queues, &memory);
+        assert_eq!(used_tx(), vec![0, 0, 0]);
+        assert_eq!(used_rx(), vec![0]);
+        assert!(far.recv(&mut [0; 100]).is_err());
+    }
+}
