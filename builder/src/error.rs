@@ -143,6 +143,12 @@ impl IsFull for rustix::io::Errno {
     }
 }
 
+impl IsFull for walkdir::Error {
+    fn is_full(&self) -> bool {
+        self.io_error().is_some_and(IsFull::is_full)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

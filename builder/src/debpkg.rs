@@ -1,0 +1,214 @@
+//! Debian packages as input: fetched with apt-get download (which checks them against the signed
+//! lists), unpacked with dpkg-deb into a cache, never installed.
+//!
+//! What the cache has is used without asking anyone, so a second build needs no network; `refresh`
+//! asks again. A folder of the cache appears whole or not at all: it is unpacked beside its place and
+//! renamed, so that two builds at a time do not disturb each other.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use xshell::{Shell, cmd};
+
+use crate::error::{At, Error, Result};
+
+/// An unpacked package.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Unpacked {
+    /// The package that was asked for.
+    pub asked: String,
+    /// The package that holds the files: another one when a metapackage was asked for.
+    pub package: String,
+    /// The file's name with version and architecture.
+    pub file: String,
+    /// sha256 of the package file.
+    pub sha256: String,
+    /// The folder it is unpacked in, below the cache.
+    pub folder: String,
+}
+
+/// The package cache.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    folder: PathBuf,
+    refresh: bool,
+}
+
+impl Cache {
+    /// The cache at $VMATIC_CACHE, else $XDG_CACHE_HOME/vmatic, else ~/.cache/vmatic.
+    pub fn open(refresh: bool) -> Result<Cache> {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let folder = variable("VMATIC_CACHE")
+            .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("vmatic")))
+            .or_else(|| variable("HOME").map(|home| home.join(".cache/vmatic")))
+            .ok_or_else(|| {
+                Error::new("cannot find a folder for the cache")
+                    .because("neither VMATIC_CACHE, XDG_CACHE_HOME nor HOME is set")
+                    .remedy("set VMATIC_CACHE to a folder that may be written")
+            })?;
+        Ok(Cache::at(folder, refresh))
+    }
+
+    /// A cache in this folder.
+    pub fn at(folder: impl Into<PathBuf>, refresh: bool) -> Cache {
+        Cache { folder: folder.into(), refresh }
+    }
+
+    /// The folder of an unpacked package.
+    pub fn folder_of(&self, package: &Unpacked) -> PathBuf {
+        self.folder.join("deb").join(&package.folder)
+    }
+
+    /// Gives a package, fetched and unpacked if the cache does not have it.
+    pub fn package(&self, name: &str) -> Result<Unpacked> {
+        let tried = || Error::new(format!("cannot get the package {name}"));
+        if !is_package_name(name) {
+            return Err(tried()
+                .because("a package's name has lower case letters, digits, +, - and .")
+                .remedy("write debian:NAME, e.g. debian:busybox-static"));
+        }
+        let packages = self.folder.join("deb");
+        fs::create_dir_all(&packages).at("create", &packages)?;
+        let note = packages.join(format!("{name}.json"));
+        if !self.refresh
+            && let Ok(text) = fs::read_to_string(&note)
+            && let Ok(known) = serde_json::from_str::<Unpacked>(&text)
+            && self.folder_of(&known).is_dir()
+        {
+            return Ok(known);
+        }
+        let known = self.fetch(name, &packages).map_err(|error| error.while_trying(format!("cannot get the package {name}")))?;
+        let text = serde_json::to_string_pretty(&known).map_err(|cause| tried().because(cause))?;
+        let mut file = tempfile::NamedTempFile::new_in(&packages).at("write in", &packages)?;
+        std::io::Write::write_all(&mut file, text.as_bytes()).at("write", file.path())?;
+        file.persist(&note).map_err(|error| error.error).at("write", &note)?;
+        Ok(known)
+    }
+
+    fn fetch(&self, name: &str, packages: &Path) -> Result<Unpacked> {
+        let shell = Shell::new().map_err(|cause| Error::new("cannot start a program").because(cause))?;
+        let package = real_package(&shell, name)?;
+        let scratch = tempfile::Builder::new().prefix(".fetch-").tempdir_in(packages).at("create a folder in", packages)?;
+        let _here = shell.push_dir(scratch.path());
+        download(&shell, &package)?;
+        let deb = the_deb(scratch.path(), &package)?;
+        let file = deb.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let sha256 = hex(&Sha256::digest(fs::read(&deb).at("read", &deb)?));
+        let folder = format!("{}-{}", file.trim_end_matches(".deb").replace("%3a", ":"), &sha256[..16]);
+        let unpacked = scratch.path().join("unpacked");
+        let output = cmd!(shell, "dpkg-deb -x {deb} {unpacked}").quiet().ignore_status().output();
+        let output = output.map_err(|cause| no_program("dpkg-deb", "dpkg", &cause))?;
+        if !output.status.success() {
+            return Err(Error::new(format!("cannot unpack {file}"))
+                .because(last_line(&output.stderr))
+                .remedy("free some space if the disk is full, else try again"));
+        }
+        let place = packages.join(&folder);
+        match fs::rename(&unpacked, &place) {
+            // Another build was faster: the same content is there.
+            Err(_) if place.is_dir() => {}
+            result => result.at("rename the unpacked package to", &place)?,
+        }
+        Ok(Unpacked { asked: name.to_owned(), package, file, sha256, folder })
+    }
+}
+
+/// The package with the files: linux-image-cloud-amd64 only depends on the newest kernel's package.
+fn real_package(shell: &Shell, name: &str) -> Result<String> {
+    if !name.starts_with("linux-image-") || name.bytes().any(|byte| byte.is_ascii_digit() && name.contains(&format!("-{}.", byte as char))) {
+        return Ok(name.to_owned());
+    }
+    let output = cmd!(shell, "apt-cache depends --important {name}").quiet().ignore_status().output();
+    let output = output.map_err(|cause| no_program("apt-cache", "apt", &cause))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let kernel = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: ")).find(|name| name.starts_with("linux-image-"));
+    Ok(kernel.unwrap_or(name).to_owned())
+}
+
+fn download(shell: &Shell, package: &str) -> Result<()> {
+    let as_root: &[&str] = if rustix::process::geteuid().is_root() { &["-o", "APT::Sandbox::User=root"] } else { &[] };
+    let output = cmd!(shell, "apt-get {as_root...} -q download {package}").quiet().ignore_status().output();
+    let output = output.map_err(|cause| no_program("apt-get", "apt", &cause))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let remedy = if said.contains("Unable to locate") || said.contains("Can't select") || said.contains("No candidate") {
+        "run `apt-get update` (as root), and check the name with `apt-cache policy NAME`"
+    } else {
+        "check the network and /etc/apt/sources.list; `apt-get update` (as root) shows what fails"
+    };
+    Err(Error::new(format!("apt-get download {package} failed")).because(last_line(said.as_bytes())).remedy(remedy))
+}
+
+fn the_deb(folder: &Path, package: &str) -> Result<PathBuf> {
+    let files = fs::read_dir(folder).at("list", folder)?;
+    files
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|end| end == "deb"))
+        .ok_or_else(|| Error::new(format!("cannot find the file of {package}")).because("apt-get download left none"))
+}
+
+fn no_program(program: &str, package: &str, cause: &xshell::Error) -> Error {
+    Error::new(format!("cannot run {program}"))
+        .because(cause)
+        .remedy(format!("packages need Debian's own tools: install {package}, or use dir:FOLDER in the spec"))
+}
+
+fn last_line(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message").trim().to_owned()
+}
+
+/// Whether a name is one that dpkg would take; nothing else reaches a command line.
+pub fn is_package_name(name: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+    name.len() >= 2 && name.bytes().all(good) && name.as_bytes()[0].is_ascii_alphanumeric()
+}
+
+/// Lower case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_package_names_reach_apt() {
+        for good in ["busybox-static", "libstdc++6", "g++"] {
+            assert!(is_package_name(good), "{good}");
+        }
+        for bad in ["", "x", "-o", "a b", "A", "../x", "a;b"] {
+            assert!(!is_package_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_the_cache_has_is_used_without_asking() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path(), false);
+        let known = Unpacked {
+            asked: "no-such-package".to_owned(),
+            package: "no-such-package".to_owned(),
+            file: "x.deb".to_owned(),
+            sha256: "00".to_owned(),
+            folder: "x".to_owned(),
+        };
+        fs::create_dir_all(cache.folder_of(&known)).unwrap();
+        fs::write(folder.path().join("deb/no-such-package.json"), serde_json::to_string(&known).unwrap()).unwrap();
+        assert_eq!(cache.package("no-such-package").unwrap(), known);
+    }
+
+    #[test]
+    fn a_package_that_does_not_exist_is_an_error_with_a_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Cache::at(folder.path(), false).package("no-such-package-at-all").unwrap_err().to_string();
+        assert!(error.contains("no-such-package-at-all") && error.contains("what to do"), "{error}");
+        let left: Vec<_> = fs::read_dir(folder.path().join("deb")).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
