@@ -44,7 +44,7 @@ pub fn probe() -> Kvm {
             if !worker.is_finished() {
                 // SAFETY: the handle is alive (not joined), so its thread id is valid; the
                 // worker blocks SIGIO, which therefore only ends its KVM_RUN.
-                unsafe { libc::pthread_kill(worker.as_pthread_t(), libc::SIGIO) };
+                unsafe { libc::pthread_kill(worker.as_pthread_t() as libc::pthread_t, libc::SIGIO) };
             }
             Kvm::None("run a stub under KVM: it did not end within 2 s; this KVM is not usable".into())
         }

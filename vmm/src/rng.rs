@@ -46,8 +46,10 @@ impl Device for Rng {
 
 /// Fills from the host; returns how many bytes are random.
 fn fill(buffer: &mut [u8]) -> usize {
+    // The system call, not libc::getrandom: std refers to that symbol weakly, and fat
+    // LTO of a static musl program then makes every call of it a jump to address 0.
     // SAFETY: the kernel writes at most the buffer's length into it.
-    let got = unsafe { libc::getrandom(buffer.as_mut_ptr().cast(), buffer.len(), libc::GRND_NONBLOCK) };
+    let got = unsafe { libc::syscall(libc::SYS_getrandom, buffer.as_mut_ptr(), buffer.len(), libc::GRND_NONBLOCK) };
     usize::try_from(got).unwrap_or(0)
 }
 
