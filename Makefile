@@ -32,7 +32,9 @@ deps:
 
 build:
 	cargo build --quiet --release -p vmatic
-	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --quiet --profile tiny --target $(TARGET) -p vmatic-agent -p vmatic-leaf
+	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --quiet --profile tiny --target $(TARGET) -p vmatic-agent
+	@# Apart from the agent, whose std would be the leaf's too.
+	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --quiet --profile tiny --target $(TARGET) -p vmatic-leaf
 	@mkdir -p bin
 	@for f in target/release/vmatic target/$(TARGET)/tiny/vmatic-agent target/$(TARGET)/tiny/vmatic-leaf; do \
 	  cmp -s $$f bin/$${f##*/} || install -m 755 $$f bin/; done
@@ -54,7 +56,8 @@ test-machines: deps build
 
 lint: deps
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --exclude vmatic-leaf --all-targets -- -D warnings
+	cargo clippy -p vmatic-leaf --all-targets -- -D warnings
 
 fmt:
 	cargo fmt --all

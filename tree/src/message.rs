@@ -13,6 +13,8 @@ use vmatic_plan::NodeSet;
 
 /// The protocol's version; nodes of different versions refuse each other.
 pub const VERSION: u16 = 1;
+/// The vsock port on which a host hears its guests.
+pub const GUEST_PORT: u32 = 7117;
 /// Most bytes kept of each of a process's two output streams.
 pub const OUTPUT_MAX_BYTES: u32 = 384 * 1024;
 /// Most bytes of standard input that a command carries.
@@ -63,8 +65,6 @@ pub enum Order {
     Describe,
     /// Run a program to its end.
     Run(Run),
-    /// Switch the machine off.
-    PowerOff,
 }
 
 /// Which nodes of a subtree are up, and why the others are not.

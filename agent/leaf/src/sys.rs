@@ -146,8 +146,10 @@ pub fn sleep_ms(ms: u32) {
 /// 16 random bytes.
 pub fn random16() -> [u8; 16] {
     let mut bytes = [0; 16];
+    // By number: std names getrandom weakly, and with LTO that wins over this reference; a static
+    // agent would then jump to address 0.
     // SAFETY: the pointer and the length are those of a live array.
-    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
     bytes
 }
 

@@ -1,0 +1,80 @@
+//! What KVM can do here: nothing, bare code, or Linux.
+//!
+//! A stub that runs proves little (under kvm_pvm every stub runs, and every
+//! stock kernel hangs), so the last word is a kernel's: it is started under
+//! QEMU with a time limit, and has to say something on its serial port.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::boot::cluster::QEMU;
+use crate::doctor::{Finding, Level};
+
+/// How long a kernel may take to its first word. Natively it takes a tenth of this.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// One finding, or two where nesting matters.
+pub fn examine() -> Vec<Finding> {
+    const WHAT: &str = "KVM";
+    let bare = match vmatic_vmm::probe() {
+        vmatic_vmm::Kvm::None(why) => {
+            let remedy = "guests need it; vmatic boot emulates hosts that have it";
+            return vec![Finding::new(WHAT, Level::Absent, format!("none: {why}")).remedy(remedy)];
+        }
+        vmatic_vmm::Kvm::Bare => "runs bare code",
+    };
+    if std::path::Path::new("/sys/module/kvm_pvm").exists() {
+        let found = format!("{bare} only: kvm_pvm hangs stock kernels");
+        return vec![Finding::new(WHAT, Level::Absent, found).remedy("vmatic boot emulates hosts instead")];
+    }
+    let Some(kernel) = some_kernel() else {
+        let found = format!("{bare}; whether it runs Linux was not tried, for want of a kernel to try");
+        return vec![Finding::new(WHAT, Level::Absent, found).remedy("build an image, then ask again")];
+    };
+    match runs_linux(&kernel) {
+        Ok(true) => vec![Finding::new(WHAT, Level::Ok, "runs Linux"), nesting()],
+        Ok(false) => {
+            let found = format!("{bare} only: a kernel said nothing within {} s", PATIENCE.as_secs());
+            vec![Finding::new(WHAT, Level::Absent, found).remedy("vmatic boot emulates hosts instead")]
+        }
+        Err(why) => vec![Finding::new(WHAT, Level::Absent, format!("{bare}; Linux was not tried: {why}"))],
+    }
+}
+
+fn nesting() -> Finding {
+    match crate::boot::accel::choose() {
+        (crate::boot::accel::Accel::Kvm, why) => Finding::new("nested KVM", Level::Ok, why),
+        (_, why) => Finding::new("nested KVM", Level::Absent, why),
+    }
+}
+
+/// The newest kernel of an output folder here, or this machine's own.
+fn some_kernel() -> Option<PathBuf> {
+    let outputs = fs::read_dir("out").into_iter().flatten().flatten().map(|e| e.path().join("vmlinuz"));
+    let own = fs::read_dir("/boot").into_iter().flatten().flatten().map(|e| e.path());
+    let own = own.filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("vmlinuz")));
+    outputs.chain(own).find(|path| fs::File::open(path).is_ok())
+}
+
+/// Whether the kernel says anything under KVM within the time limit.
+fn runs_linux(kernel: &PathBuf) -> Result<bool, String> {
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let serial = folder.path().join("serial");
+    let mut command = Command::new(QEMU);
+    command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", "kvm", "-cpu", "host"]);
+    command.args(["-m", "256", "-append", "console=ttyS0 panic=-1", "-kernel"]).arg(kernel);
+    command.arg("-serial").arg(format!("file:{}", serial.display()));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut qemu = command.spawn().map_err(|e| format!("{QEMU}: {e}"))?;
+    let start = Instant::now();
+    let spoke = || fs::metadata(&serial).is_ok_and(|m| m.len() > 0);
+    while !spoke() && start.elapsed() < PATIENCE && matches!(qemu.try_wait(), Ok(None)) {
+        sleep(Duration::from_millis(50));
+    }
+    let _ = qemu.kill();
+    let _ = qemu.wait();
+    Ok(spoke())
+}

@@ -1,0 +1,205 @@
+//! The house rules that a machine can keep: who may use whom, how long files are, how they open.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use walkdir::WalkDir;
+
+/// Most lines of a source file, and of a function.
+const FILE_LINES_MAX: usize = 500;
+const FUNCTION_LINES_MAX: usize = 70;
+/// Most columns, as rustfmt.toml has it.
+const COLUMNS_MAX: usize = 120;
+
+/// Which of our crates each may use; data flows one way, and builder and agent know nothing of each other.
+const MAY_USE: [(&str, &[&str]); 6] = [
+    ("vmatic-plan", &[]),
+    ("vmatic-tree", &["vmatic-plan"]),
+    ("vmatic-vmm", &[]),
+    ("vmatic-leaf", &["vmatic-plan", "vmatic-tree"]),
+    ("vmatic-agent", &["vmatic-plan", "vmatic-tree", "vmatic-vmm", "vmatic-leaf"]),
+    ("vmatic", &["vmatic-plan", "vmatic-tree", "vmatic-vmm"]),
+];
+
+/// Licences of dependencies that go with ours. A dependency may offer others beside them.
+const LICENCES: [&str; 12] = [
+    "MIT",
+    "MIT-0",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "ISC",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every Rust file of ours, with its text.
+fn sources() -> Vec<(PathBuf, String)> {
+    let folders = ["plan", "tree", "vmm", "builder", "agent"];
+    let files = folders.iter().flat_map(|f| WalkDir::new(root().join(f)).sort_by_file_name()).flatten();
+    let rust = files.filter(|e| e.path().extension().is_some_and(|x| x == "rs"));
+    let all: Vec<_> = rust.map(|e| (e.path().to_path_buf(), fs::read_to_string(e.path()).unwrap())).collect();
+    assert!(all.len() > 50, "the sources were not found");
+    all
+}
+
+fn metadata() -> Value {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn report(what: &str, wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "{what}:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_are_short_and_open_with_what_they_are_for() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        if lines > FILE_LINES_MAX {
+            wrong.push(format!("{}: {lines} lines, at most {FILE_LINES_MAX}", path.display()));
+        }
+        let tests = path.file_stem().is_some_and(|s| s.to_string_lossy().ends_with("_tests"));
+        if !text.starts_with("//!") && !tests {
+            wrong.push(format!("{}: does not open with //!", path.display()));
+        }
+        for (n, line) in text.lines().enumerate() {
+            let columns = line.chars().count();
+            if columns > COLUMNS_MAX && !line.contains("\"") {
+                wrong.push(format!("{}:{}: {columns} columns", path.display(), n + 1));
+            }
+        }
+    }
+    report("house rule 1", wrong);
+}
+
+#[test]
+fn functions_are_short() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let mut open: Option<(usize, usize, String)> = None;
+        for (n, line) in text.lines().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let trimmed = line.trim_start();
+            let starts = ["fn ", "pub fn ", "pub(crate) fn ", "async fn ", "pub async fn ", "unsafe fn "]
+                .iter()
+                .any(|p| trimmed.starts_with(p));
+            if open.is_none() && starts && !trimmed.ends_with(';') {
+                open = Some((n, indent, trimmed.to_string()));
+            } else if let Some((start, at, name)) = &open
+                && trimmed.starts_with('}')
+                && indent == *at
+            {
+                let lines = n - start + 1;
+                if lines > FUNCTION_LINES_MAX {
+                    wrong.push(format!("{}:{}: {lines} lines: {name}", path.display(), start + 1));
+                }
+                open = None;
+            }
+        }
+    }
+    report("functions longer than a screen", wrong);
+}
+
+#[test]
+fn unsafe_code_gives_its_reason() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        if path.ends_with("tests/tidy.rs") {
+            continue;
+        }
+        let lines: Vec<&str> = text.lines().collect();
+        for (n, line) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let block = code.contains("unsafe {") || code.contains("unsafe impl");
+            let reason = |l: &&str| l.contains("SAFETY:") || l.contains("# Safety");
+            if block && !lines[n.saturating_sub(8)..=n].iter().any(|l| reason(&l)) {
+                wrong.push(format!("{}:{}: {}", path.display(), n + 1, line.trim()));
+            }
+        }
+    }
+    report("unsafe without // SAFETY:", wrong);
+}
+
+#[test]
+fn only_tests_unwrap() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let text_path = path.to_string_lossy().into_owned();
+        if text_path.contains("tests") || text_path.contains("/examples/") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (n, line) in code.lines().enumerate() {
+            let line_code = line.split("//").next().unwrap_or_default();
+            if [".unwrap()", ".expect(", "todo!", "unimplemented!", "dbg!"].iter().any(|w| line_code.contains(w)) {
+                wrong.push(format!("{}:{}: {}", path.display(), n + 1, line.trim()));
+            }
+        }
+    }
+    report("unwrap and its like outside tests", wrong);
+}
+
+#[test]
+fn crates_use_only_whom_they_may() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    let mut wrong = Vec::new();
+    for (name, may) in MAY_USE {
+        let package = packages.iter().find(|p| p["name"] == name).unwrap_or_else(|| panic!("{name} is no crate"));
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let other = dependency["name"].as_str().unwrap();
+            let ours = MAY_USE.iter().any(|(n, _)| *n == other);
+            if ours && !may.contains(&other) && dependency["kind"].is_null() {
+                wrong.push(format!("{name} uses {other}"));
+            }
+        }
+    }
+    report("the data flows one way", wrong);
+}
+
+#[test]
+fn the_licences_of_dependencies_go_with_ours() {
+    let mut wrong = Vec::new();
+    for package in metadata()["packages"].as_array().unwrap() {
+        let (name, licence) = (package["name"].as_str().unwrap(), package["license"].as_str().unwrap_or("none"));
+        let good = |text: &str| LICENCES.contains(&text.trim().trim_matches(['(', ')']).trim());
+        // Of "A OR B" one must be good, of "A AND B" each; the old "/" means OR.
+        let licence = licence.replace('/', " OR ");
+        let each = |part: &str| part.split(" OR ").any(good);
+        if !licence.split(" AND ").all(each) {
+            wrong.push(format!("{name}: {licence}"));
+        }
+    }
+    report("licences", wrong);
+}
+
+#[test]
+fn nothing_in_the_repository_is_secret_or_left_over() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        for (n, line) in text.lines().enumerate() {
+            if ["FIXME", "XXX", "HACK"].iter().any(|w| line.contains(w)) && !path.ends_with("tests/tidy.rs") {
+                wrong.push(format!("{}:{}: {}", path.display(), n + 1, line.trim()));
+            }
+        }
+    }
+    report("left over", wrong);
+}
