@@ -70,6 +70,6 @@ pub fn apply(identity: &Identity) {
 
 fn complain(verb: &str, object: &str, result: sys::Result<()>) {
     if let Err(Errno(n)) = result {
-        sys::say(&format!("leaf: cannot {verb} {object}: errno {n}\n"));
+        sys::say(&format!("boot: cannot {verb} {object}: errno {n}\n"));
     }
 }
