@@ -6,7 +6,7 @@
 //! entropy source, a socket device and, with a tap, a network card; no PCI bus, no
 //! PIT, no firmware.
 //!
-//! It is deliberately absent: any file or socket opened by path except kernel,
+//! Deliberately absent: any file or socket opened by path except kernel,
 //! initramfs and /dev/kvm; any thread; any waiting outside `KVM_RUN`.
 
 mod acpi;
@@ -48,7 +48,17 @@ pub const CONTROL_PORT: u32 = 7117;
 /// - `panic=-1 reboot=t`: a panic or reboot is a triple fault at once, which ends
 ///   the guest.
 /// - `mitigations=off`: the host protects guests from each other.
-pub const GUEST_CMDLINE: &str = "console=ttyS0 quiet loglevel=4 panic=-1 reboot=t mitigations=off";
+/// - `pci=off`: there is no PCI bus to search.
+/// - `cryptomgr.notests`: no self-tests of ciphers.
+/// - `rcupdate.rcu_expedited=1`: no waiting for grace periods while drivers register.
+/// - `lsm= audit=0`: no policy engines without a policy.
+///
+/// The last four together take 0.3 to 0.4 of 2.7 s off a nested start of Debian's
+/// kernel. Not needed: `no_timer_check`, `tsc=reliable`, `lpj=` (kvm-clock gives the
+/// frequency, the deadline timer needs no calibration), `i8042.*` (the FADT says
+/// there is none), `nokaslr` (an unpacked kernel runs where it is put).
+pub const GUEST_CMDLINE: &str = "console=ttyS0 quiet loglevel=4 panic=-1 reboot=t mitigations=off pci=off \
+     cryptomgr.notests rcupdate.rcu_expedited=1 lsm= audit=0";
 
 /// How the guest's kernel finds its devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,7 +37,7 @@ impl Net {
             }
             let Ok(bytes) = self.tap.read(&mut self.frame) else { break };
             if bytes < HEADER_BYTES {
-                break;
+                continue;
             }
             // One buffer a frame, since VIRTIO_NET_F_MRG_RXBUF is not offered.
             self.frame[10..12].copy_from_slice(&1u16.to_le_bytes());

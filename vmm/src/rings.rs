@@ -14,6 +14,7 @@ pub(crate) struct Driver<O, U> {
 }
 
 /// Sets up ring number `index` (its own 64 KiB from 0x10000 on).
+#[allow(clippy::type_complexity)] // closures have no shorter names
 pub(crate) fn driver(
     memory: &Memory,
     index: u64,
