@@ -16,17 +16,16 @@ pub struct Cli {
     verb: Verb,
 }
 
-const AFTER_HELP: &str =
-    "Exit codes: 0 ok, 1 failed, 2 usage, 3 spec wrong, 4 some nodes failed, 5 timed out.
+const AFTER_HELP: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 spec wrong, 4 some nodes failed, 5 timed out.
 Results go to standard output, talk to standard error. NO_COLOR is respected.";
 
 /// Makes the enum of verbs and its dispatch from one line a verb.
 macro_rules! verbs {
-    ($($(#[$doc:meta])* $name:ident => $module:ident,)*) => {
+    ($($(#[$meta:meta])* $name:ident => $module:ident,)*) => {
         /// What can be asked for.
         #[derive(Subcommand, Debug)]
         enum Verb {
-            $($(#[$doc])* $name(verb::$module::Args),)*
+            $($(#[$meta])* $name(verb::$module::Args),)*
         }
 
         impl Verb {
@@ -46,6 +45,12 @@ verbs! {
     List => list,
     Why => why,
     Size => size,
+    Boot => boot,
+    Nodes => nodes,
+    Run => run,
+    Doctor => doctor,
+    #[command(hide = true)]
+    Relay => relay,
 }
 
 /// Reads the command line, runs the verb, prints its error, gives the exit code.

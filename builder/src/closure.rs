@@ -174,9 +174,7 @@ impl<'a> Closure<'a> {
     }
 
     fn note_file(&mut self, real: &str, reason: String, needed_by: &str) {
-        self.files
-            .entry(real.to_owned())
-            .or_insert_with(|| Need { reason, needed_by: Some(needed_by.to_owned()) });
+        self.files.entry(real.to_owned()).or_insert_with(|| Need { reason, needed_by: Some(needed_by.to_owned()) });
     }
 
     fn find_library(&mut self, objects: &[Object], at: usize, name: &str, musl: bool) -> Result<Found> {
@@ -200,14 +198,7 @@ impl<'a> Closure<'a> {
     }
 
     /// The folders in the loader's order.
-    fn search(
-        &self,
-        objects: &[Object],
-        at: usize,
-        name: &str,
-        musl: bool,
-        tried: &mut Vec<String>,
-    ) -> Option<Search> {
+    fn search(&self, objects: &[Object], at: usize, name: &str, musl: bool, tried: &mut Vec<String>) -> Option<Search> {
         let machine = objects[0].needs.machine;
         let mut folders = Vec::new();
         let chain = std::iter::successors(Some(at), |index| objects[*index].parent);
@@ -257,10 +248,9 @@ impl<'a> Closure<'a> {
     /// The library in one folder: the baseline first, else a variant for newer processors.
     fn accept_in(&self, folder: &str, name: &str, machine: Machine, tried: &mut Vec<String>) -> Option<Found> {
         self.accept(&format!("{folder}/{name}"), machine, tried).or_else(|| {
-            ["x86-64-v2", "x86-64-v3", "x86-64-v4"]
-                .iter()
-                .filter(|_| machine.machine == 62)
-                .find_map(|level| self.accept(&format!("{folder}/glibc-hwcaps/{level}/{name}"), machine, &mut Vec::new()))
+            ["x86-64-v2", "x86-64-v3", "x86-64-v4"].iter().filter(|_| machine.machine == 62).find_map(|level| {
+                self.accept(&format!("{folder}/glibc-hwcaps/{level}/{name}"), machine, &mut Vec::new())
+            })
         })
     }
 
@@ -329,8 +319,11 @@ fn trusted_folders(machine: Machine) -> Vec<String> {
     if let Some(triplet) = triplet(machine) {
         folders.extend([format!("/lib/{triplet}"), format!("/usr/lib/{triplet}")]);
     }
-    let wide: &[&str] =
-        if machine.class == 2 { &["/lib64", "/usr/lib64", "/lib", "/usr/lib"] } else { &["/lib32", "/usr/lib32", "/lib", "/usr/lib"] };
+    let wide: &[&str] = if machine.class == 2 {
+        &["/lib64", "/usr/lib64", "/lib", "/usr/lib"]
+    } else {
+        &["/lib32", "/usr/lib32", "/lib", "/usr/lib"]
+    };
     folders.extend(wide.iter().map(|folder| (*folder).to_owned()));
     folders
 }
@@ -358,8 +351,9 @@ fn missing_interpreter(script: &str, interpreter: &str) -> Error {
 }
 
 fn missing_library(objects: &[Object], at: usize, name: &str, tried: &[String]) -> Error {
-    let mut chain: Vec<&str> =
-        std::iter::successors(Some(at), |index| objects[*index].parent).map(|index| objects[index].path.as_str()).collect();
+    let mut chain: Vec<&str> = std::iter::successors(Some(at), |index| objects[*index].parent)
+        .map(|index| objects[index].path.as_str())
+        .collect();
     chain.reverse();
     Error::new(format!("cannot find the library {name}"))
         .because(format!("asked for by {} -> {name}", chain.join(" -> ")))

@@ -103,10 +103,10 @@ fn zstd_frame(data: &[u8]) -> io::Result<Vec<u8>> {
 
 fn gzip_member(data: &[u8]) -> io::Result<Vec<u8>> {
     // The header's time and system bytes are fixed, so that they tell nothing of this machine.
-    let mut encoder = flate2::GzBuilder::new().mtime(0).operating_system(255).write(
-        Vec::with_capacity(data.len() / 3),
-        flate2::Compression::new(6),
-    );
+    let mut encoder = flate2::GzBuilder::new()
+        .mtime(0)
+        .operating_system(255)
+        .write(Vec::with_capacity(data.len() / 3), flate2::Compression::new(6));
     encoder.write_all(data)?;
     encoder.finish()
 }
@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn every_method_begins_with_its_magic_and_is_deterministic() {
-        let data: Vec<u8> = b"070701".iter().copied().chain((0..100_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8)).collect();
+        let data: Vec<u8> =
+            b"070701".iter().copied().chain((0..100_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8)).collect();
         for row in TABLE {
             let packed = row.method.pack(&data).unwrap();
             assert!(packed.starts_with(row.magic), "{}", row.name);

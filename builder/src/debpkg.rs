@@ -79,7 +79,9 @@ impl Cache {
         {
             return Ok(known);
         }
-        let known = self.fetch(name, &packages).map_err(|error| error.while_trying(format!("cannot get the package {name}")))?;
+        let known = self
+            .fetch(name, &packages)
+            .map_err(|error| error.while_trying(format!("cannot get the package {name}")))?;
         let text = serde_json::to_string_pretty(&known).map_err(|cause| tried().because(cause))?;
         let mut file = tempfile::NamedTempFile::new_in(&packages).at("write in", &packages)?;
         std::io::Write::write_all(&mut file, text.as_bytes()).at("write", file.path())?;
@@ -90,7 +92,8 @@ impl Cache {
     fn fetch(&self, name: &str, packages: &Path) -> Result<Unpacked> {
         let shell = Shell::new().map_err(|cause| Error::new("cannot start a program").because(cause))?;
         let package = real_package(&shell, name)?;
-        let scratch = tempfile::Builder::new().prefix(".fetch-").tempdir_in(packages).at("create a folder in", packages)?;
+        let scratch =
+            tempfile::Builder::new().prefix(".fetch-").tempdir_in(packages).at("create a folder in", packages)?;
         let _here = shell.push_dir(scratch.path());
         download(&shell, &package)?;
         let deb = the_deb(scratch.path(), &package)?;
@@ -117,13 +120,18 @@ impl Cache {
 
 /// The package with the files: linux-image-cloud-amd64 only depends on the newest kernel's package.
 fn real_package(shell: &Shell, name: &str) -> Result<String> {
-    if !name.starts_with("linux-image-") || name.bytes().any(|byte| byte.is_ascii_digit() && name.contains(&format!("-{}.", byte as char))) {
+    if !name.starts_with("linux-image-")
+        || name.bytes().any(|byte| byte.is_ascii_digit() && name.contains(&format!("-{}.", byte as char)))
+    {
         return Ok(name.to_owned());
     }
     let output = cmd!(shell, "apt-cache depends --important {name}").quiet().ignore_status().output();
     let output = output.map_err(|cause| no_program("apt-cache", "apt", &cause))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let kernel = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: ")).find(|name| name.starts_with("linux-image-"));
+    let kernel = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Depends: "))
+        .find(|name| name.starts_with("linux-image-"));
     Ok(kernel.unwrap_or(name).to_owned())
 }
 
@@ -135,7 +143,8 @@ fn download(shell: &Shell, package: &str) -> Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let remedy = if said.contains("Unable to locate") || said.contains("Can't select") || said.contains("No candidate") {
+    let remedy = if said.contains("Unable to locate") || said.contains("Can't select") || said.contains("No candidate")
+    {
         "run `apt-get update` (as root), and check the name with `apt-cache policy NAME`"
     } else {
         "check the network and /etc/apt/sources.list; `apt-get update` (as root) shows what fails"

@@ -94,11 +94,7 @@ pub fn needs(source: &(impl Source + ?Sized)) -> Result<Needs, String> {
     let (header, ctx) = header(source)?;
     let programs = program_headers(source, &header, ctx)?;
     let mut needs = Needs {
-        machine: Machine {
-            class: header.e_ident[4],
-            data: header.e_ident[5],
-            machine: header.e_machine,
-        },
+        machine: Machine { class: header.e_ident[4], data: header.e_ident[5], machine: header.e_machine },
         interpreter: None,
         soname: None,
         libraries: Vec::new(),
@@ -204,13 +200,7 @@ fn file_offset(programs: &[ProgramHeader], address: u64) -> Option<u64> {
 }
 
 /// A range of the file, refused when it is larger than `max` or leaves the file.
-fn range(
-    source: &(impl Source + ?Sized),
-    what: &str,
-    offset: u64,
-    size: u64,
-    max: u64,
-) -> Result<Vec<u8>, String> {
+fn range(source: &(impl Source + ?Sized), what: &str, offset: u64, size: u64, max: u64) -> Result<Vec<u8>, String> {
     if size > max {
         return Err(format!("{what} has {size} bytes, more than {max}"));
     }
@@ -244,7 +234,8 @@ pub fn section<'a>(bytes: &'a [u8], name: &str) -> Result<Option<&'a [u8]>, Stri
         let start = usize::try_from(section.sh_offset).ok()?;
         bytes.get(start..start.checked_add(usize::try_from(section.sh_size).ok()?)?)
     };
-    let names = sections.get(usize::from(header.e_shstrndx)).and_then(content).ok_or("its section names are missing")?;
+    let names =
+        sections.get(usize::from(header.e_shstrndx)).and_then(content).ok_or("its section names are missing")?;
     for section in &sections {
         if string_at(names, section.sh_name as u64, "a section's name").is_ok_and(|found| found == name) {
             return content(section).map(Some).ok_or(format!("section {name} is cut off"));

@@ -39,12 +39,7 @@ pub struct Error {
 impl Error {
     /// An error that says what was tried, e.g. "cannot read /x".
     pub fn new(tried: impl Into<String>) -> Error {
-        Error {
-            exit: Exit::Failed,
-            tried: tried.into(),
-            because: Vec::new(),
-            remedy: None,
-        }
+        Error { exit: Exit::Failed, tried: tried.into(), because: Vec::new(), remedy: None }
     }
 
     /// Adds the cause; a chain of several calls reads from the nearest cause to the last.
@@ -69,12 +64,7 @@ impl Error {
     pub fn while_trying(self, tried: impl Into<String>) -> Error {
         let mut because = vec![self.tried];
         because.extend(self.because);
-        Error {
-            exit: self.exit,
-            tried: tried.into(),
-            because,
-            remedy: self.remedy,
-        }
+        Error { exit: self.exit, tried: tried.into(), because, remedy: self.remedy }
     }
 
     /// The exit code that goes with this error.
@@ -111,12 +101,9 @@ impl<T, E: fmt::Display + IsFull> At<T> for std::result::Result<T, E> {
     fn at(self, verb: &str, path: impl AsRef<std::path::Path>) -> Result<T> {
         self.map_err(|cause| {
             let full = cause.is_full();
-            let error =
-                Error::new(format!("cannot {verb} {}", path.as_ref().display())).because(cause);
+            let error = Error::new(format!("cannot {verb} {}", path.as_ref().display())).because(cause);
             if full {
-                error.remedy(
-                    "free some space on that file system, or choose another folder with --out DIR",
-                )
+                error.remedy("free some space on that file system, or choose another folder with --out DIR")
             } else {
                 error
             }
@@ -155,22 +142,14 @@ mod tests {
 
     #[test]
     fn an_error_reads_as_attempt_causes_remedy() {
-        let error = Error::new("cannot read /x")
-            .because("gone")
-            .remedy("make it")
-            .while_trying("cannot build h");
-        assert_eq!(
-            error.to_string(),
-            "cannot build h: cannot read /x: gone\n  what to do: make it"
-        );
+        let error = Error::new("cannot read /x").because("gone").remedy("make it").while_trying("cannot build h");
+        assert_eq!(error.to_string(), "cannot build h: cannot read /x: gone\n  what to do: make it");
     }
 
     #[test]
     fn a_full_disk_gets_its_own_remedy() {
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let error = Err::<(), _>(full)
-            .at("write", "/out/x")
-            .expect_err("is an error");
+        let error = Err::<(), _>(full).at("write", "/out/x").expect_err("is an error");
         assert!(error.to_string().contains("free some space"), "{error}");
     }
 }

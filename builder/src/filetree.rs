@@ -312,10 +312,10 @@ impl FileTree {
 }
 
 fn check_entry(path: &str, entry: &Entry) -> Result<()> {
-    if let Node::Symlink(target) = &entry.node {
-        if target.is_empty() || target.len() > PATH_BYTES_MAX || target.contains('\0') {
-            return Err(bad_path(path, "a link's target must have 1 to 4095 bytes and no NUL"));
-        }
+    if let Node::Symlink(target) = &entry.node
+        && (target.is_empty() || target.len() > PATH_BYTES_MAX || target.contains('\0'))
+    {
+        return Err(bad_path(path, "a link's target must have 1 to 4095 bytes and no NUL"));
     }
     if entry.mode & !0o7777 != 0 {
         return Err(bad_path(path, "its mode has more than permission bits"));

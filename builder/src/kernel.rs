@@ -100,7 +100,8 @@ pub fn extract_vmlinux(image: &[u8]) -> std::result::Result<Vec<u8>, String> {
 
 /// The packed kernel: the setup header of the x86 boot protocol, 2.08 or later, says where it is.
 fn payload(image: &[u8]) -> std::result::Result<&[u8], String> {
-    let word = |at: usize| image.get(at..at + 4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    let word =
+        |at: usize| image.get(at..at + 4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
     if image.get(0x202..0x206) != Some(b"HdrS") {
         return Err("it is not a bzImage (no HdrS signature)".to_owned());
     }
@@ -116,7 +117,9 @@ fn payload(image: &[u8]) -> std::result::Result<&[u8], String> {
         return Err("its setup header is cut off".to_owned());
     };
     let start = (sectors + 1) * 512 + offset as usize;
-    image.get(start..start + length as usize).ok_or_else(|| "its payload lies beyond the end of the file: it is cut off".to_owned())
+    image
+        .get(start..start + length as usize)
+        .ok_or_else(|| "its payload lies beyond the end of the file: it is cut off".to_owned())
 }
 
 fn unpack_stream(reader: impl Read, method: &str) -> std::result::Result<Vec<u8>, String> {
@@ -146,7 +149,8 @@ fn unpack_lz4_legacy(payload: &[u8]) -> std::result::Result<Vec<u8>, String> {
             };
         }
         let packed = tail.get(..length).ok_or("an lz4 block is cut off")?;
-        let size = lz4_flex::block::decompress_into(packed, &mut block).map_err(|cause| format!("an lz4 block is damaged: {cause}"))?;
+        let size = lz4_flex::block::decompress_into(packed, &mut block)
+            .map_err(|cause| format!("an lz4 block is damaged: {cause}"))?;
         if unpacked.len() as u64 + size as u64 > VMLINUX_BYTES_MAX {
             return Err(format!("it unpacks to more than {VMLINUX_BYTES_MAX} bytes"));
         }

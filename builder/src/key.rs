@@ -31,7 +31,10 @@ pub fn load_or_create() -> Result<SigningKey> {
     let path = path()?;
     if !path.exists() {
         create(&path)?;
-        say::line(format!("made the operator's key {} (keep it: it commands the clusters built with it)", path.display()));
+        say::line(format!(
+            "made the operator's key {} (keep it: it commands the clusters built with it)",
+            path.display()
+        ));
     }
     load_from(&path)
 }
@@ -48,9 +51,9 @@ pub fn public_text(key: &SigningKey) -> String {
 
 /// Loads a key from a file, which nobody but its owner may read.
 pub fn load_from(path: &Path) -> Result<SigningKey> {
-    let text = fs::read_to_string(path).at("read the operator's key", path).map_err(|error| {
-        error.remedy("name the key with VMATIC_KEY, or let `vmatic build` make one")
-    })?;
+    let text = fs::read_to_string(path)
+        .at("read the operator's key", path)
+        .map_err(|error| error.remedy("name the key with VMATIC_KEY, or let `vmatic build` make one"))?;
     let mode = fs::metadata(path).at("read the operator's key", path)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(Error::new(format!("cannot use the operator's key {}", path.display()))
@@ -82,7 +85,10 @@ fn create(path: &Path) -> Result<()> {
     let mut seed = [0; 32];
     fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut seed)).at("read", "/dev/urandom")?;
     // Written beside its place and linked there: two builds at a time end with one whole key.
-    let mut file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o600)).tempfile_in(folder).at("write in", folder)?;
+    let mut file = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o600))
+        .tempfile_in(folder)
+        .at("write in", folder)?;
     writeln!(file, "{}", hex(&seed)).at("write", file.path())?;
     file.as_file().sync_all().at("write", path)?;
     match file.persist_noclobber(path) {

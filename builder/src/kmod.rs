@@ -206,7 +206,10 @@ fn read_module(file: &Path) -> Result<Vec<u8>> {
     let mut plain = Vec::new();
     match file.extension().and_then(|end| end.to_str()) {
         Some("gz") => {
-            flate2::read::GzDecoder::new(&data[..]).take(MODULE_BYTES_MAX).read_to_end(&mut plain).at("unpack", file)?;
+            flate2::read::GzDecoder::new(&data[..])
+                .take(MODULE_BYTES_MAX)
+                .read_to_end(&mut plain)
+                .at("unpack", file)?;
         }
         Some("zst") => {
             let decoder = zstd::stream::Decoder::with_buffer(&data[..]).at("unpack", file)?;
@@ -255,7 +258,10 @@ mod tests {
             ]),
             builtin: Vec::new(),
         };
-        assert_eq!(chosen.modules_dep(), "kernel/a.ko: kernel/b.ko kernel/c.ko\nkernel/b.ko: kernel/c.ko\nkernel/c.ko:\n");
+        assert_eq!(
+            chosen.modules_dep(),
+            "kernel/a.ko: kernel/b.ko kernel/c.ko\nkernel/b.ko: kernel/c.ko\nkernel/c.ko:\n"
+        );
         assert_eq!(chosen.load_order(), ["kernel/c.ko", "kernel/b.ko", "kernel/a.ko"]);
     }
 }

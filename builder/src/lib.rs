@@ -3,9 +3,34 @@
 //! Each stage uses only stages before it; only the ends (`debpkg`, `output`, `key`, the verbs) touch
 //! disk, network or clock. The `vmatic` binary is a thin shell around [`cli::main`].
 
+pub mod archive;
+pub mod boot;
+pub mod bootfiles;
+pub mod build;
 pub mod cli;
+pub mod closure;
+pub mod compress;
+pub mod console;
+pub mod debpkg;
+pub mod doctor;
+pub mod elf;
 pub mod error;
+pub mod filetree;
+pub mod image;
+pub mod inspect;
+pub mod interrupt;
+pub mod kernel;
+pub mod key;
+pub mod kmod;
+pub mod layer;
+pub mod manifest;
+pub mod output;
+pub mod read;
 pub mod say;
+pub mod script;
+pub mod spec;
+pub mod suggest;
+pub mod sysroot;
 pub mod verb;
 
 pub use error::{Error, Exit};

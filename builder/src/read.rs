@@ -282,7 +282,15 @@ mod tests {
 
     #[test]
     fn what_is_no_image_is_refused() {
-        for bytes in [&b""[..], b"\0\0\0\0", b"#!/bin/sh\n", b"070701", b"0707010000000", &[0x1f, 0x8b, 8], &[0x28, 0xb5, 0x2f, 0xfd]] {
+        for bytes in [
+            &b""[..],
+            b"\0\0\0\0",
+            b"#!/bin/sh\n",
+            b"070701",
+            b"0707010000000",
+            &[0x1f, 0x8b, 8],
+            &[0x28, 0xb5, 0x2f, 0xfd],
+        ] {
             assert!(read(bytes.to_vec()).is_err(), "{bytes:?}");
         }
     }

@@ -8,16 +8,11 @@ use crate::Error;
 
 /// Whether standard error takes colour.
 pub fn colour() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::io::stderr().is_terminal()
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stderr().is_terminal()
 }
 
 fn painted(code: &str, text: &str) -> String {
-    if colour() {
-        format!("\x1b[{code}m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
+    if colour() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 /// One line of talk. A closed standard error is not worth failing for.
@@ -51,10 +46,7 @@ impl Stages {
     /// Starts the clock.
     pub fn new() -> Stages {
         let now = Instant::now();
-        Stages {
-            start: now,
-            last: now,
-        }
+        Stages { start: now, last: now }
     }
 
     /// A stage is done: its name, what came of it, the seconds since the stage before.

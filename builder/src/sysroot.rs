@@ -198,9 +198,14 @@ mod tests {
 
     #[test]
     fn stars_match() {
-        for (pattern, name, matches) in
-            [("*.conf", "a.conf", true), ("*.conf", "conf", false), ("a*b*c", "a-b-c", true), ("a*b*c", "ac", false), ("x", "x", true), ("ab*ba", "aba", false)]
-        {
+        for (pattern, name, matches) in [
+            ("*.conf", "a.conf", true),
+            ("*.conf", "conf", false),
+            ("a*b*c", "a-b-c", true),
+            ("a*b*c", "ac", false),
+            ("x", "x", true),
+            ("ab*ba", "aba", false),
+        ] {
             assert_eq!(matches_star(pattern, name), matches, "{pattern} {name}");
         }
     }

@@ -72,36 +72,30 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The command lines that [`Cluster::start`] would run.
+    pub fn plan(site: &Site) -> Result<Vec<String>> {
+        let ports = free_ports(checked_count(site)?)?;
+        let machines = machines(site, &ports, Path::new("/tmp"))?;
+        let line = |m: Machine| {
+            let args = m.arguments(&site.plan)?;
+            let words = args.iter().map(|a| format!("'{}'", a.to_string_lossy().replace('\'', "'\\''")));
+            Ok(format!("{QEMU} {}", words.collect::<Vec<_>>().join(" ")))
+        };
+        machines.into_iter().map(line).collect()
+    }
+
     /// Starts all machines.
     pub fn start(site: &Site) -> Result<Cluster> {
-        let hosts = site.plan.host_count();
-        if hosts > HOSTS_MAX {
-            return Err(Error::new(format!("cannot boot {hosts} hosts on one machine"))
-                .because(format!("at most {HOSTS_MAX} are started"))
-                .remedy("serve the output folder to real machines, or make the plan smaller"));
-        }
+        let hosts = checked_count(site)?;
         let folder = tempfile::Builder::new().prefix("vmatic-boot-").tempdir();
         let folder = folder.at("create a folder in", std::env::temp_dir())?;
         let ports = free_ports(hosts)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0]));
         let note = Note::leave(&site.plan.name, address)?;
-        let relay = std::env::current_exe().map_err(|e| Error::new("cannot find the vmatic program").because(e))?;
         let plan = site.plan.clone();
         let progress = Progress::default();
         let mut cluster = Cluster { plan, machines: Vec::new(), address, progress, folder, _note: note };
-        for (host, port) in (1..=hosts).zip(&ports) {
-            let others = (1..=hosts).zip(ports.iter().copied()).filter(|(other, _)| *other != host).collect();
-            let machine = Machine {
-                host,
-                memory_mib: site.memory_mib,
-                cpus: site.cpus,
-                accel: site.accel,
-                folder: site.folder.clone(),
-                serial: cluster.folder.path().join(format!("{host}.serial")),
-                port: *port,
-                others,
-                relay: relay.clone(),
-            };
+        for machine in machines(site, &ports, cluster.folder.path())? {
             cluster.start_machine(&machine)?;
         }
         Ok(cluster)
@@ -237,6 +231,35 @@ impl Cluster {
             },
         }
     }
+}
+
+/// How many hosts, if that many can be started.
+fn checked_count(site: &Site) -> Result<u32> {
+    let hosts = site.plan.host_count();
+    if hosts <= HOSTS_MAX {
+        return Ok(hosts);
+    }
+    Err(Error::new(format!("cannot boot {hosts} hosts on one machine"))
+        .because(format!("at most {HOSTS_MAX} are started"))
+        .remedy("serve the output folder to real machines, or make the plan smaller"))
+}
+
+/// What is to be started: one machine a host, with its serial output in `folder`.
+fn machines(site: &Site, ports: &[u16], folder: &Path) -> Result<Vec<Machine>> {
+    let relay = std::env::current_exe().map_err(|e| Error::new("cannot find the vmatic program").because(e))?;
+    let hosts: Vec<(u32, u16)> = (1..).zip(ports.iter().copied()).collect();
+    let machine = |&(host, port): &(u32, u16)| Machine {
+        host,
+        memory_mib: site.memory_mib,
+        cpus: site.cpus,
+        accel: site.accel,
+        folder: site.folder.clone(),
+        serial: folder.join(format!("{host}.serial")),
+        port,
+        others: hosts.iter().copied().filter(|(other, _)| *other != host).collect(),
+        relay: relay.clone(),
+    };
+    Ok(hosts.iter().map(machine).collect())
 }
 
 /// Adds the end of a host's console to an error.

@@ -12,10 +12,8 @@ use std::path::PathBuf;
 use vmatic_plan::{Node, Plan};
 
 use crate::boot::accel::Accel;
+use crate::bootfiles::TCG_PRODUCT;
 use crate::error::{Error, Result};
-
-/// The product by which boot.ipxe knows a machine under TCG (its guests need a host that never sleeps).
-const TCG_PRODUCT: &str = "vmatic-tcg";
 
 /// What QEMU is to be started with.
 #[derive(Clone, Debug)]

@@ -18,9 +18,8 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit> {
     let findings = doctor::examine();
     if args.json {
-        let row = |f: &Finding| {
-            json!({ "what": f.what, "level": f.level.word(), "found": f.found, "remedy": f.remedy })
-        };
+        let row =
+            |f: &Finding| json!({ "what": f.what, "level": f.level.word(), "found": f.found, "remedy": f.remedy });
         println!("{:#}", json!(findings.iter().map(row).collect::<Vec<_>>()));
     } else {
         for finding in &findings {

@@ -1,0 +1,82 @@
+//! What a boot loader reads: scripts for iPXE, PXELINUX and GRUB. Pure text.
+//!
+//! Each hands the agent what the loader learned: the address (`ip=`) and the card (`BOOTIF=`). GRUB
+//! does not know the netmask and router, so there the agent asks DHCP again.
+
+/// The product by which boot.ipxe knows a machine that `vmatic boot` starts under emulation.
+pub const TCG_PRODUCT: &str = "vmatic-tcg";
+/// Words of every host's kernel command line.
+const WORDS: &str = "console=ttyS0 quiet loglevel=4 panic=10";
+
+/// The boot files of a spec, by their path in the output folder.
+pub fn boot_files(name: &str, cmdline: &str) -> Vec<(&'static str, String)> {
+    let words = format!("{WORDS} {}", cmdline.trim()).trim_end().to_owned();
+    vec![("boot.ipxe", ipxe(&words)), ("pxelinux.cfg/default", pxelinux(&words)), ("grub/grub.cfg", grub(name, &words))]
+}
+
+fn ipxe(words: &str) -> String {
+    format!(
+        "#!ipxe
+# vmatic boot names the machines that it starts under emulation {TCG_PRODUCT}: their own guests get
+# stuck unless the host never sleeps.
+set vmatic_tcg:string
+iseq ${{product}} {TCG_PRODUCT} && set vmatic_tcg:string idle=poll ||
+kernel vmlinuz initrd=initramfs {words} \
+ip=${{net0/ip}}::${{net0/gateway}}:${{net0/netmask}} BOOTIF=01-${{net0/mac:hexhyp}} ${{vmatic_tcg}} || goto failed
+initrd initramfs || goto failed
+boot || goto failed
+:failed
+echo VMatic: this machine could not load its image. It tries again in 10 seconds.
+sleep 10
+reboot
+"
+    )
+}
+
+fn pxelinux(words: &str) -> String {
+    format!(
+        "DEFAULT vmatic
+PROMPT 0
+LABEL vmatic
+  KERNEL vmlinuz
+  INITRD initramfs
+  APPEND {words}
+  IPAPPEND 3
+"
+    )
+}
+
+fn grub(name: &str, words: &str) -> String {
+    format!(
+        "set default=0
+set timeout=0
+menuentry \"VMatic {name}\" {{
+  linux /vmlinuz {words} BOOTIF=01-${{net_default_mac}}
+  initrd /initramfs
+}}
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_loader_gets_the_words_of_the_spec() {
+        for (path, text) in boot_files("laptop", " mitigations=off ") {
+            let line = text.lines().find(|line| line.contains("panic=10")).unwrap();
+            assert!(line.contains("quiet loglevel=4 panic=10 mitigations=off"), "{path}: {line}");
+        }
+    }
+
+    #[test]
+    fn the_ipxe_script_is_one() {
+        let files = boot_files("laptop", "");
+        let ipxe = &files[0].1;
+        assert!(ipxe.starts_with("#!ipxe\n"));
+        assert!(ipxe.contains(
+            "panic=10 ip=${net0/ip}::${net0/gateway}:${net0/netmask} BOOTIF=01-${net0/mac:hexhyp} ${vmatic_tcg}"
+        ));
+    }
+}

@@ -1,0 +1,126 @@
+//! Checks that need more than one key: the plan as a whole, and what only vmatic-plan can judge. A
+//! mistake is shown at the key that it is about.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use ed25519_dalek::SigningKey;
+use vmatic_plan::{HostNames, Ipv4Net};
+
+use super::diagnose::{Problems, Source};
+use super::parse::Draft;
+use super::table::At;
+use super::{PlanSpec, Spec};
+
+const HOST_NETWORK: &str = "172.20.0.0/16";
+const GUEST_NETWORK: &str = "10.0.0.0/8";
+const GUESTS: i64 = 4;
+const FANOUT: i64 = 16;
+const PORT: i64 = 7117;
+
+/// Where the plan's fields stand in the text, by the name that they have in a plan.
+pub struct Names {
+    places: HashMap<&'static str, Range<usize>>,
+}
+
+impl Names {
+    /// The places in a draft.
+    pub fn of(draft: &Draft) -> Names {
+        let texts = [
+            ("name", &draft.name),
+            ("hosts", &draft.plan.hosts),
+            ("host_network", &draft.plan.host_network),
+            ("guest_network", &draft.plan.guest_network),
+        ];
+        let numbers =
+            [("guests_per_host", &draft.plan.guests), ("fanout", &draft.plan.fanout), ("port", &draft.plan.port)];
+        let texts = texts.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?.span.clone())));
+        let numbers = numbers.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?.span.clone())));
+        let images = [("guest_memory_mib", draft.guest.memory_span()), ("guest_cmdline", draft.guest.cmdline_span())];
+        let images = images.into_iter().filter_map(|(name, span)| Some((name, span?)));
+        Names { places: texts.chain(numbers).chain(images).collect() }
+    }
+}
+
+/// The plan's part of a draft; None when a mistake stands in its way.
+pub fn plan(draft: &Draft, source: &Source, problems: &mut Problems) -> Option<PlanSpec> {
+    if !draft.has_name {
+        problems.add(0..0, "the spec has no name", "begin with a line like name = \"laptop\"");
+    }
+    if !draft.has_hosts {
+        let remedy = "write [plan] and below it hosts = \"dn[1-16]\", or hosts = 16";
+        problems.add(0..0, "the spec does not say which hosts there are", remedy);
+    }
+    let hosts = match &draft.plan.hosts {
+        Some(text) => match HostNames::parse(&text.value) {
+            Ok(hosts) => Some(hosts),
+            Err(error) => {
+                let inside = text.span.start + usize::from(source.text[text.span.clone()].starts_with('"')) + error.at;
+                let span = inside.min(text.span.end.saturating_sub(1))..text.span.end;
+                problems.add(
+                    span,
+                    format!("these are no host names: {}", error.message),
+                    "write a pattern like \"dn[4-11,16-19]\", or a count",
+                );
+                None
+            }
+        },
+        None => None,
+    };
+    let mut network = |text: &Option<At<String>>, default: &str| match text {
+        None => default.parse().ok(),
+        Some(text) => match text.value.parse::<Ipv4Net>() {
+            Ok(net) => Some(net),
+            Err(error) => {
+                let message = format!("{:?} is no network: {error}", text.value);
+                problems.add(text.span.clone(), message, format!("write an address and a prefix, e.g. {default:?}"));
+                None
+            }
+        },
+    };
+    let host_network = network(&draft.plan.host_network, HOST_NETWORK);
+    let guest_network = network(&draft.plan.guest_network, GUEST_NETWORK);
+    let number = |value: &Option<At<i64>>, default| value.as_ref().map_or(default, |value| value.value);
+    Some(PlanSpec {
+        hosts: hosts?,
+        guests: number(&draft.plan.guests, GUESTS) as u32,
+        host_network: host_network?,
+        guest_network: guest_network?,
+        fanout: number(&draft.plan.fanout, FANOUT) as u32,
+        port: number(&draft.plan.port, PORT) as u16,
+    })
+}
+
+/// What vmatic-plan says to the plan as a whole.
+pub fn whole(spec: &Spec, names: &Names, problems: &mut Problems) {
+    // The laws do not depend on whose key it is.
+    let anyone = SigningKey::from_bytes(&[0; 32]).verifying_key();
+    if let Err(error) = spec.plan(&anyone).check() {
+        let span = names.places.get(error.field).cloned().unwrap_or(0..0);
+        problems.add(
+            span,
+            format!("the plan does not work: {}", error.message),
+            format!("change {}", spec_key(error.field)),
+        );
+    }
+    for (name, image) in [("host", &spec.host), ("guest", &spec.guest)] {
+        if image.cmdline.chars().any(char::is_control) {
+            problems.add(0..0, format!("{name}.cmdline has a line end or control character"), "write one line");
+        }
+    }
+}
+
+/// The key of a spec that a plan's field comes from.
+fn spec_key(field: &str) -> &str {
+    match field {
+        "guests_per_host" => "plan.guests",
+        "guest_memory_mib" => "guest.memory_mib",
+        "guest_cmdline" => "guest.cmdline",
+        "hosts" => "plan.hosts",
+        "host_network" => "plan.host_network",
+        "guest_network" => "plan.guest_network",
+        "fanout" => "plan.fanout",
+        "port" => "plan.port",
+        other => other,
+    }
+}

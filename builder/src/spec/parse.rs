@@ -1,0 +1,340 @@
+//! TOML text to [`Spec`]: includes first, then what the file itself says, then the defaults.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::check;
+use super::diagnose::{self, Problems, Source};
+use super::table::{At, Table};
+use super::{FileSpec, ImageSpec, Input, Spec};
+use crate::compress::{Method, TABLE};
+use crate::error::{At as _, Error, Exit, Result};
+use crate::layer;
+
+/// Deepest nesting of includes.
+pub const INCLUDE_DEPTH_MAX: usize = 8;
+
+/// The spec as written: everything may be missing. Later files win over what they include.
+#[derive(Debug, Default)]
+pub struct Draft {
+    /// The cluster's name.
+    pub name: Option<At<String>>,
+    /// Whether there is a name at all, right or wrong.
+    pub has_name: bool,
+    /// Whether [plan] says hosts, right or wrong.
+    pub has_hosts: bool,
+    /// [plan].
+    pub plan: DraftPlan,
+    /// [host].
+    pub host: DraftImage,
+    /// [guest].
+    pub guest: DraftImage,
+}
+
+/// [plan] as written.
+#[derive(Debug, Default)]
+pub struct DraftPlan {
+    /// A pattern or a count.
+    pub hosts: Option<At<String>>,
+    /// Per host.
+    pub guests: Option<At<i64>>,
+    /// A network.
+    pub host_network: Option<At<String>>,
+    /// A network.
+    pub guest_network: Option<At<String>>,
+    /// Children in the tree.
+    pub fanout: Option<At<i64>>,
+    /// A TCP port.
+    pub port: Option<At<i64>>,
+}
+
+/// [host] or [guest] as written; paths are already joined to their file's folder.
+#[derive(Debug, Default)]
+pub struct DraftImage {
+    memory_mib: Option<At<i64>>,
+    cpus: Option<At<i64>>,
+    kernel: Option<Input>,
+    cmdline: Option<At<String>>,
+    template: Option<Option<PathBuf>>,
+    overlays: Option<Vec<(String, PathBuf)>>,
+    root: Option<PathBuf>,
+    binaries: Option<Vec<String>>,
+    modules: Option<Vec<String>>,
+    files: Option<Vec<FileSpec>>,
+    compression: Option<Method>,
+}
+
+/// What [host] or [guest] has when the spec does not say.
+struct Defaults {
+    memory_mib: u32,
+    cpus: u32,
+    modules: &'static [&'static str],
+    compression: Method,
+}
+
+const KERNEL: &str = "linux-image-cloud-amd64";
+
+const HOST: Defaults = Defaults {
+    memory_mib: 1024,
+    cpus: 2,
+    modules: &["virtio_pci", "virtio_net", "virtio_rng", "kvm_intel", "kvm_amd", "tun"],
+    compression: Method::Zstd,
+};
+
+/// The guest's image lies in the host's, which is packed as a whole: packed on its own it would save
+/// nothing on the wire, and every guest would spend time and memory to unpack it.
+const GUEST: Defaults = Defaults {
+    memory_mib: 96,
+    cpus: 1,
+    modules: &["virtio_mmio", "virtio_net", "vmw_vsock_virtio_transport", "virtio_rng"],
+    compression: Method::None,
+};
+
+/// Loads a spec and all it includes.
+pub fn load(path: &Path) -> Result<Spec> {
+    let mut files = Vec::new();
+    let mut draft = Draft::default();
+    read_file(path, 0, &mut draft, &mut files)?;
+    let spec = match files.last_mut() {
+        Some((source, problems)) => finish(path, draft, source, problems),
+        None => None,
+    };
+    match spec {
+        Some(spec) if files.iter().all(|(_, problems)| problems.is_empty()) => Ok(spec),
+        _ => Err(diagnose::error(path, &files)),
+    }
+}
+
+fn read_file(path: &Path, depth: usize, draft: &mut Draft, files: &mut Vec<(Source, Problems)>) -> Result<()> {
+    if depth > INCLUDE_DEPTH_MAX {
+        return Err(Error::new(format!("cannot read the spec {}", path.display()))
+            .because(format!("specs include each other more than {INCLUDE_DEPTH_MAX} deep"))
+            .remedy("remove the include that leads back")
+            .exit(Exit::Spec));
+    }
+    let text = fs::read_to_string(path)
+        .at("read the spec", path)
+        .map_err(|error| error.remedy("name an existing file, or write one with `vmatic new FILE`").exit(Exit::Spec))?;
+    let source = Source { path: path.to_owned(), text };
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let problems = RefCell::new(Problems::default());
+    let (table, errors) = DeTable::parse_recoverable(&source.text);
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        problems.borrow_mut().add(
+            span,
+            format!("not TOML: {}", error.message().trim()),
+            "see https://toml.io for the syntax",
+        );
+    }
+    let table = Table::new(table.get_ref(), "", &problems);
+    for include in table.strings("include", "base.toml").unwrap_or_default() {
+        let inside = folder.join(&include.value);
+        if inside.is_file() {
+            read_file(&inside, depth + 1, draft, files)?;
+        } else {
+            let message = format!("the included spec {} does not exist", inside.display());
+            problems.borrow_mut().add(include.span, message, "correct the path: it is relative to this file");
+        }
+    }
+    read_draft(&table, &folder, draft, &problems);
+    table.finish();
+    files.push((source, problems.into_inner()));
+    Ok(())
+}
+
+/// Sets what the file says, and leaves the rest.
+fn set<T>(place: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
+        *place = value;
+    }
+}
+
+fn read_draft(table: &Table, folder: &Path, draft: &mut Draft, problems: &RefCell<Problems>) {
+    // What an included file said has its place in another text: it keeps the value and loses the place.
+    draft.forget_places();
+    set(&mut draft.name, table.string("name", "laptop"));
+    draft.has_name |= table.has("name");
+    if let Some(plan) = table.table("plan") {
+        draft.has_hosts |= plan.has("hosts");
+        let draft = &mut draft.plan;
+        set(&mut draft.hosts, plan.string_or_number("hosts", "hosts = \"dn[1-16]\" or hosts = 16"));
+        set(&mut draft.guests, plan.number("guests", 0..=i64::from(vmatic_plan::GUESTS_MAX)));
+        set(&mut draft.host_network, plan.string("host_network", "172.20.0.0/16"));
+        set(&mut draft.guest_network, plan.string("guest_network", "10.0.0.0/8"));
+        set(&mut draft.fanout, plan.number("fanout", 2..=64));
+        set(&mut draft.port, plan.number("port", 1..=65535));
+        plan.finish();
+    }
+    for (key, image) in [("host", &mut draft.host), ("guest", &mut draft.guest)] {
+        if let Some(table) = table.table(key) {
+            read_image(&table, folder, image, problems);
+            table.finish();
+        }
+    }
+}
+
+fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &RefCell<Problems>) {
+    let wrong = |span, message: String, remedy: &str| problems.borrow_mut().add(span, message, remedy);
+    let values = |list: Vec<At<String>>| list.into_iter().map(|item| item.value).collect();
+    set(&mut image.memory_mib, table.number("memory_mib", 16..=1 << 20));
+    set(&mut image.cpus, table.number("cpus", 1..=1024));
+    set(&mut image.cmdline, table.string("cmdline", "quiet"));
+    if let Some(text) = table.string("kernel", &format!("debian:{KERNEL}")) {
+        match Input::parse(&text.value, folder) {
+            Some(Input::Folder(path)) if !path.is_dir() => {
+                wrong(
+                    text.span,
+                    format!("the folder {} does not exist", path.display()),
+                    "correct the path: it is relative to this file",
+                );
+            }
+            Some(input) => image.kernel = Some(input),
+            None => {
+                wrong(text.span, format!("{:?} is no kernel", text.value), "write \"debian:PACKAGE\" or \"dir:FOLDER\"")
+            }
+        }
+    }
+    if let Some(text) = table.string("template", "busybox") {
+        let path = folder.join(&text.value);
+        if text.value == "busybox" {
+            image.template = Some(None);
+        } else if path.is_dir() {
+            image.template = Some(Some(path));
+        } else {
+            wrong(
+                text.span,
+                format!("the template {} does not exist", path.display()),
+                "write \"busybox\", or a folder relative to this file",
+            );
+        }
+    }
+    if let Some(list) = table.strings("overlays", "overlays/host") {
+        for item in list.iter().filter(|item| !folder.join(&item.value).is_dir()) {
+            let message = format!("the overlay {} does not exist", folder.join(&item.value).display());
+            wrong(item.span.clone(), message, "correct the path: it is relative to this file");
+        }
+        image.overlays = Some(list.into_iter().map(|item| (item.value.clone(), folder.join(item.value))).collect());
+    }
+    if let Some(text) = table.string("root", "/") {
+        let path = folder.join(&text.value);
+        if !path.is_dir() {
+            wrong(
+                text.span,
+                format!("the root {} does not exist", path.display()),
+                "write \"/\" or the folder of an unpacked system",
+            );
+        }
+        image.root = Some(path);
+    }
+    set(&mut image.binaries, table.strings("binaries", "strace").map(values));
+    set(&mut image.modules, table.strings("modules", "virtio_net").map(values));
+    if let Some(text) = table.string("compression", "zstd") {
+        image.compression = Method::by_name(&text.value);
+        if image.compression.is_none() {
+            let names: Vec<_> = TABLE.iter().map(|row| format!("{:?}", row.name)).collect();
+            wrong(
+                text.span,
+                format!("{:?} is no compression", text.value),
+                &format!("write one of {}", names.join(", ")),
+            );
+        }
+    }
+    const FILES: &str = "files = [{ from = \"motd\", to = \"/etc/motd\" }]";
+    if let Some(list) = table.tables("files", FILES) {
+        image.files = Some(list.into_iter().filter_map(|item| read_copy(item, folder, problems)).collect());
+    }
+}
+
+fn read_copy(item: At<Table>, folder: &Path, problems: &RefCell<Problems>) -> Option<FileSpec> {
+    let table = item.value;
+    let wrong = |span, message: String, remedy: &str| problems.borrow_mut().add(span, message, remedy);
+    let (from, to) = (table.string("from", "motd"), table.string("to", "/etc/motd"));
+    let (mode, owner) = (table.string("mode", "0644"), table.string("owner", "0:0"));
+    table.finish();
+    let (Some(from), Some(to)) = (from, to) else {
+        wrong(item.span, "a file needs both from and to".to_owned(), "write { from = \"motd\", to = \"/etc/motd\" }");
+        return None;
+    };
+    let path = folder.join(&from.value);
+    if !path.is_file() {
+        wrong(
+            from.span,
+            format!("the file {} does not exist", path.display()),
+            "correct the path: it is relative to this file",
+        );
+    }
+    if !to.value.starts_with('/') || crate::filetree::clean_path(&to.value).is_err() {
+        wrong(to.span, format!("{:?} is no path in an image", to.value), "write an absolute path without `..`");
+    }
+    let bits = mode.map_or(Some(0o644), |mode| {
+        let bits = layer::octal(&mode.value);
+        if bits.is_none() {
+            wrong(mode.span, format!("{:?} is no mode", mode.value), "write octal digits, e.g. \"0755\"");
+        }
+        bits
+    });
+    let ids = owner.map_or(Some((0, 0)), |owner| {
+        let ids = owner.value.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
+        if ids.is_none() {
+            wrong(owner.span, format!("{:?} is no owner", owner.value), "write two numbers, e.g. \"0:0\"");
+        }
+        ids
+    });
+    Some(FileSpec { from: path, written: from.value, to: to.value, mode: bits?, owner: ids? })
+}
+
+impl Draft {
+    fn forget_places(&mut self) {
+        let texts = [&mut self.name, &mut self.plan.hosts, &mut self.plan.host_network, &mut self.plan.guest_network];
+        let texts = texts.into_iter().chain([&mut self.host.cmdline, &mut self.guest.cmdline]);
+        texts.flatten().for_each(|item| item.span = 0..0);
+        let numbers = [&mut self.plan.guests, &mut self.plan.fanout, &mut self.plan.port];
+        let numbers = numbers.into_iter().chain([&mut self.guest.memory_mib]);
+        numbers.flatten().for_each(|item| item.span = 0..0);
+    }
+}
+
+/// Fills in the defaults and checks what needs the whole.
+fn finish(path: &Path, draft: Draft, source: &Source, problems: &mut Problems) -> Option<Spec> {
+    let names = check::Names::of(&draft);
+    let plan = check::plan(&draft, source, problems);
+    let host = image(draft.host, &HOST);
+    let guest = image(draft.guest, &GUEST);
+    let spec = Spec { path: path.to_owned(), name: draft.name?.value, plan: plan?, host, guest };
+    check::whole(&spec, &names, problems);
+    Some(spec)
+}
+
+fn image(draft: DraftImage, defaults: &Defaults) -> ImageSpec {
+    let number = |value: Option<At<i64>>, default| value.map_or(default, |value| value.value as u32);
+    ImageSpec {
+        memory_mib: number(draft.memory_mib, defaults.memory_mib),
+        cpus: number(draft.cpus, defaults.cpus),
+        kernel: draft.kernel.unwrap_or_else(|| Input::Debian(KERNEL.to_owned())),
+        cmdline: draft.cmdline.map_or_else(String::new, |text| text.value),
+        template: draft.template.flatten(),
+        overlays: draft.overlays.unwrap_or_default(),
+        root: draft.root.unwrap_or_else(|| PathBuf::from("/")),
+        binaries: draft.binaries.unwrap_or_default(),
+        modules: draft.modules.unwrap_or_else(|| defaults.modules.iter().map(|name| (*name).to_owned()).collect()),
+        files: draft.files.unwrap_or_default(),
+        compression: draft.compression.unwrap_or(defaults.compression),
+    }
+}
+
+/// Where memory_mib and cmdline of the guest stand, for the checks of the whole.
+impl DraftImage {
+    /// The place of `memory_mib`.
+    pub fn memory_span(&self) -> Option<std::ops::Range<usize>> {
+        self.memory_mib.as_ref().map(|value| value.span.clone())
+    }
+
+    /// The place of `cmdline`.
+    pub fn cmdline_span(&self) -> Option<std::ops::Range<usize>> {
+        self.cmdline.as_ref().map(|value| value.span.clone())
+    }
+}

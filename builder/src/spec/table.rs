@@ -1,0 +1,170 @@
+//! Reads a TOML table key by key with positions: a wrong type or value is noted and reading goes on;
+//! at the end, keys that nobody asked for are mistakes with a "did you mean".
+
+use std::cell::RefCell;
+use std::ops::{Range, RangeInclusive};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnose::Problems;
+use crate::suggest;
+
+/// A value with its place in the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Its bytes in the text.
+    pub span: Range<usize>,
+}
+
+/// A table being read.
+pub struct Table<'t, 'i> {
+    table: &'t DeTable<'i>,
+    name: String,
+    asked: RefCell<Vec<&'static str>>,
+    problems: &'t RefCell<Problems>,
+}
+
+impl<'t, 'i> Table<'t, 'i> {
+    /// Begins to read a table; `name` is empty for the whole file.
+    pub fn new(table: &'t DeTable<'i>, name: &str, problems: &'t RefCell<Problems>) -> Table<'t, 'i> {
+        Table { table, name: name.to_owned(), asked: RefCell::default(), problems }
+    }
+
+    fn value(&self, key: &'static str) -> Option<&'t Spanned<DeValue<'i>>> {
+        self.asked.borrow_mut().push(key);
+        self.table.get(key)
+    }
+
+    /// Whether a key is there, right or wrong.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    fn wrong(&self, span: Range<usize>, message: String, remedy: impl Into<String>) {
+        self.problems.borrow_mut().add(span, message, remedy);
+    }
+
+    fn full(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+
+    fn mistyped(&self, key: &str, value: &Spanned<DeValue>, wanted: &str, example: &str) {
+        let found = value.get_ref().type_str();
+        let message = format!("{} is {wanted}, and this is of type {found}", self.full(key));
+        self.wrong(value.span(), message, format!("write {example}"));
+    }
+
+    /// A text.
+    pub fn string(&self, key: &'static str, example: &str) -> Option<At<String>> {
+        let value = self.value(key)?;
+        match value.get_ref().as_str() {
+            Some(text) => Some(At { value: text.to_owned(), span: value.span() }),
+            None => {
+                self.mistyped(key, value, "a text", &format!("{key} = {example:?}"));
+                None
+            }
+        }
+    }
+
+    /// A whole number within limits.
+    pub fn number(&self, key: &'static str, limits: RangeInclusive<i64>) -> Option<At<i64>> {
+        let value = self.value(key)?;
+        let (low, high) = (limits.start(), limits.end());
+        let number =
+            value.get_ref().as_integer().map(|n| i64::from_str_radix(n.as_str(), n.radix()).unwrap_or(i64::MAX));
+        match number {
+            Some(number) if limits.contains(&number) => Some(At { value: number, span: value.span() }),
+            Some(_) => {
+                let message = format!("{} must lie between {low} and {high}", self.full(key));
+                self.wrong(value.span(), message, format!("write a number from {low} to {high}"));
+                None
+            }
+            None => {
+                self.mistyped(key, value, "a whole number", &format!("{key} = {low}"));
+                None
+            }
+        }
+    }
+
+    /// A text, or a number given as text.
+    pub fn string_or_number(&self, key: &'static str, example: &str) -> Option<At<String>> {
+        let value = self.value(key)?;
+        let text = match value.get_ref() {
+            DeValue::String(text) => Some(text.to_string()),
+            DeValue::Integer(number) => Some(number.to_string()),
+            _ => None,
+        };
+        if text.is_none() {
+            self.mistyped(key, value, "a text or a number", example);
+        }
+        Some(At { value: text?, span: value.span() })
+    }
+
+    /// A list of texts.
+    pub fn strings(&self, key: &'static str, example: &str) -> Option<Vec<At<String>>> {
+        let value = self.value(key)?;
+        let Some(array) = value.get_ref().as_array() else {
+            self.mistyped(key, value, "a list of texts", &format!("{key} = [{example:?}]"));
+            return None;
+        };
+        let mut list = Vec::new();
+        for item in array.iter() {
+            match item.get_ref().as_str() {
+                Some(text) => list.push(At { value: text.to_owned(), span: item.span() }),
+                None => self.mistyped(key, item, "a list of texts", &format!("{key} = [{example:?}]")),
+            }
+        }
+        Some(list)
+    }
+
+    /// A table inside.
+    pub fn table(&self, key: &'static str) -> Option<Table<'t, 'i>> {
+        let value = self.value(key)?;
+        match value.get_ref().as_table() {
+            Some(table) => Some(Table::new(table, &self.full(key), self.problems)),
+            None => {
+                self.mistyped(key, value, "a table", &format!("[{}]", self.full(key)));
+                None
+            }
+        }
+    }
+
+    /// A list of tables, each with its place.
+    pub fn tables(&self, key: &'static str, example: &str) -> Option<Vec<At<Table<'t, 'i>>>> {
+        let value = self.value(key)?;
+        let Some(array) = value.get_ref().as_array() else {
+            self.mistyped(key, value, "a list of tables", example);
+            return None;
+        };
+        let mut list = Vec::new();
+        for item in array.iter() {
+            match item.get_ref().as_table() {
+                Some(table) => {
+                    list.push(At { value: Table::new(table, &self.full(key), self.problems), span: item.span() });
+                }
+                None => self.mistyped(key, item, "a list of tables", example),
+            }
+        }
+        Some(list)
+    }
+
+    /// Notes the keys that nobody asked for.
+    pub fn finish(self) {
+        let asked = self.asked.borrow();
+        for key in self.table.keys() {
+            let word: &str = key.get_ref();
+            if asked.contains(&word) {
+                continue;
+            }
+            let place = if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) };
+            let remedy = match suggest::nearest(word, asked.iter().copied()) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("the keys here are {}", asked.join(", ")),
+            };
+            self.wrong(key.span(), format!("unknown key {word:?}{place}"), remedy);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `vmatic boot`: boot a spec's hosts as virtual machines on this one, and keep them until told otherwise.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::json;
+use vmatic_plan::Plan;
+
+use crate::boot::accel::{self, Accel};
+use crate::boot::cluster::{Cluster, Site};
+use crate::error::{At, Error, Result};
+use crate::spec::Spec;
+use crate::{Exit, interrupt, key, say};
+
+/// Boot the spec's hosts as virtual machines that PXE-boot the output folder.
+///
+/// With a command, runs it once everything is up, then ends the cluster; its exit status becomes
+/// ours. Without one, keeps the cluster until Ctrl-C. Nothing is left behind either way.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The spec
+    spec: PathBuf,
+    /// What to run once the cluster is up
+    #[arg(last = true)]
+    command: Vec<String>,
+    /// The output folder, if not out/NAME
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// How the machines' processors are run (KVM where it can be nested, if not said)
+    #[arg(long)]
+    accel: Option<Accel>,
+    /// RAM of each host, if not the spec's
+    #[arg(long, value_name = "MIB")]
+    memory: Option<u32>,
+    /// How long the cluster may take to come up
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 600)]
+    timeout: u64,
+    /// Say what would be started, and stop
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Print the times and sizes as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// How often a cluster that is up is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Runs the verb.
+pub fn run(args: Args) -> Result<Exit> {
+    let spec = Spec::load(&args.spec)?;
+    let folder = args.out.clone().unwrap_or_else(|| Path::new("out").join(&spec.name));
+    let key = key::load()?;
+    let plan = read_plan(&folder, &args.spec)?;
+    if plan != spec.plan(&key.verifying_key()) {
+        return Err(Error::new(format!("cannot boot {}", folder.display()))
+            .because("it was built from another spec or with another operator key")
+            .remedy(format!("run `vmatic build {}`", args.spec.display())));
+    }
+    let (accel, why) = match args.accel {
+        Some(accel) => (accel, "as asked".into()),
+        None => accel::choose(),
+    };
+    let memory_mib = args.memory.unwrap_or(spec.host.memory_mib);
+    let folder = folder.canonicalize().at("find", &folder)?;
+    let site = Site { plan, folder, memory_mib, cpus: spec.host.cpus, accel };
+    let hosts = site.plan.host_count();
+    say::line(format!(
+        "boot: {hosts} host{} with {memory_mib} MiB and {} cpus each, under {} ({why})",
+        if hosts == 1 { "" } else { "s" },
+        site.cpus,
+        accel.word()
+    ));
+    if args.dry_run {
+        for machine in Cluster::plan(&site)? {
+            println!("{machine}");
+        }
+        return Ok(Exit::Ok);
+    }
+    interrupt::watch();
+    let mut cluster = Cluster::start(&site)?;
+    cluster.wait_until_up(&key, Duration::from_secs(args.timeout))?;
+    let exit = if args.command.is_empty() { keep(&mut cluster, &site)? } else { run_command(&mut cluster, &args)? };
+    summary(&cluster, &site, args.json);
+    Ok(exit)
+}
+
+fn read_plan(folder: &Path, spec: &Path) -> Result<Plan> {
+    let path = folder.join("plan");
+    let remedy = format!("run `vmatic build {}`", spec.display());
+    let text = std::fs::read_to_string(&path).at("read", &path).map_err(|e| e.remedy(&remedy))?;
+    for file in ["vmlinuz", "initramfs", "boot.ipxe"] {
+        if !folder.join(file).is_file() {
+            return Err(Error::new(format!("cannot boot {}", folder.display()))
+                .because(format!("it has no {file}"))
+                .remedy(remedy));
+        }
+    }
+    Plan::open(&text).map_err(|e| Error::new(format!("cannot use {}", path.display())).because(e).remedy(remedy))
+}
+
+/// Waits for Ctrl-C, or for a machine to end.
+fn keep(cluster: &mut Cluster, site: &Site) -> Result<Exit> {
+    say::line(format!(
+        "up: try `vmatic nodes` or `vmatic run ./. -- uname -n`; host 1 of {} is at {}; Ctrl-C ends it",
+        site.plan.name, cluster.address
+    ));
+    while !interrupt::asked() {
+        cluster.check_machines()?;
+        sleep(LOOK);
+    }
+    Ok(Exit::Ok)
+}
+
+/// Runs the operator's command beside the cluster; an interrupt ends the command too.
+fn run_command(cluster: &mut Cluster, args: &Args) -> Result<Exit> {
+    let (program, arguments) = args.command.split_first().ok_or_else(|| Error::new("there is no command"))?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env("VMATIC_AT", cluster.address.to_string())
+        .spawn()
+        .map_err(|e| Error::new(format!("cannot run {program}")).because(e))?;
+    loop {
+        let ended = child.try_wait().map_err(|e| Error::new(format!("cannot wait for {program}")).because(e))?;
+        if let Some(status) = ended {
+            return if status.success() {
+                Ok(Exit::Ok)
+            } else {
+                Err(Error::new(format!("{program} failed on the running cluster")).because(status))
+            };
+        }
+        let trouble = if interrupt::asked() {
+            Err(Error::new(format!("interrupted while {program} ran")))
+        } else {
+            cluster.check_machines()
+        };
+        if let Err(e) = trouble {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(e);
+        }
+        sleep(LOOK);
+    }
+}
+
+fn summary(cluster: &Cluster, site: &Site, as_json: bool) {
+    let size = |file: &str| std::fs::metadata(site.folder.join(file)).map_or(0, |m| m.len());
+    let ms = |time: Option<Duration>| time.unwrap_or_default().as_millis() as u64;
+    let (joined, up) = (ms(cluster.progress.joined), ms(cluster.progress.up));
+    let (hosts, nodes) = (u64::from(site.plan.host_count()), site.plan.all_nodes().len());
+    let (kernel, image) = (size("vmlinuz"), size("initramfs"));
+    if as_json {
+        println!(
+            "{:#}",
+            json!({
+                "hosts": hosts, "guests": nodes - hosts, "accel": site.accel.word(),
+                "kernel_bytes": kernel, "image_bytes": image,
+                "joined_ms": joined, "up_ms": up, "total_ms": cluster.progress.elapsed().as_millis() as u64,
+            })
+        );
+    }
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    say::line(format!(
+        "summary: {} of {} guests on {hosts} host{}; on the wire {:.1} MB kernel + {:.1} MB image; \
+         joined after {:.1} s, all up after {:.1} s ({})",
+        nodes - hosts,
+        nodes - hosts,
+        if hosts == 1 { "" } else { "s" },
+        mb(kernel),
+        mb(image),
+        joined as f64 / 1e3,
+        up as f64 / 1e3,
+        site.accel.word(),
+    ));
+}
