@@ -284,7 +284,10 @@ mod tests {
 
         /// The first page holds all headers: damage there never panics.
         #[test]
-        fn damage_never_panics(changes in proptest::collection::vec((0usize..1024, any::<u8>()), 1..8), cut in 0usize..20000) {
+        fn damage_never_panics(
+            changes in proptest::collection::vec((0usize..1024, any::<u8>()), 1..8),
+            cut in 0usize..20000,
+        ) {
             static OWN: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
             let own = OWN.get_or_init(own);
             let mut bytes = own[..own.len().min(cut + 64)].to_vec();

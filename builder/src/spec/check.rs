@@ -42,7 +42,8 @@ impl Names {
     }
 }
 
-/// The plan's part of a draft; None when a mistake stands in its way.
+/// The plan's part of a draft. Where a mistake stands, it is noted and the default stands in, so
+/// that the rest can be checked.
 pub fn plan(draft: &Draft, source: &Source, problems: &mut Problems) -> Option<PlanSpec> {
     if !draft.has_name {
         problems.add(0..0, "the spec has no name", "begin with a line like name = \"laptop\"");
@@ -51,62 +52,74 @@ pub fn plan(draft: &Draft, source: &Source, problems: &mut Problems) -> Option<P
         let remedy = "write [plan] and below it hosts = \"dn[1-16]\", or hosts = 16";
         problems.add(0..0, "the spec does not say which hosts there are", remedy);
     }
-    let hosts = match &draft.plan.hosts {
-        Some(text) => match HostNames::parse(&text.value) {
-            Ok(hosts) => Some(hosts),
-            Err(error) => {
-                let inside = text.span.start + usize::from(source.text[text.span.clone()].starts_with('"')) + error.at;
-                let span = inside.min(text.span.end.saturating_sub(1))..text.span.end;
-                problems.add(
-                    span,
-                    format!("these are no host names: {}", error.message),
-                    "write a pattern like \"dn[4-11,16-19]\", or a count",
-                );
-                None
-            }
-        },
-        None => None,
+    let hosts = draft.plan.hosts.as_ref().and_then(|text| hosts(text, source, problems));
+    let mut network = |text: &Option<At<String>>, default: &str| -> Option<Ipv4Net> {
+        let Some(text) = text else { return default.parse().ok() };
+        if let Err(error) = text.value.parse::<Ipv4Net>() {
+            let message = format!("{:?} is no network: {error}", text.value);
+            problems.add(text.span.clone(), message, format!("write an address and a prefix, e.g. {default:?}"));
+        }
+        text.value.parse().ok().or_else(|| default.parse().ok())
     };
-    let mut network = |text: &Option<At<String>>, default: &str| match text {
-        None => default.parse().ok(),
-        Some(text) => match text.value.parse::<Ipv4Net>() {
-            Ok(net) => Some(net),
-            Err(error) => {
-                let message = format!("{:?} is no network: {error}", text.value);
-                problems.add(text.span.clone(), message, format!("write an address and a prefix, e.g. {default:?}"));
-                None
-            }
-        },
-    };
-    let host_network = network(&draft.plan.host_network, HOST_NETWORK);
-    let guest_network = network(&draft.plan.guest_network, GUEST_NETWORK);
+    let host_network = network(&draft.plan.host_network, HOST_NETWORK)?;
+    let guest_network = network(&draft.plan.guest_network, GUEST_NETWORK)?;
     let number = |value: &Option<At<i64>>, default| value.as_ref().map_or(default, |value| value.value);
     Some(PlanSpec {
-        hosts: hosts?,
+        hosts: hosts.or_else(|| HostNames::count(1).ok())?,
         guests: number(&draft.plan.guests, GUESTS) as u32,
-        host_network: host_network?,
-        guest_network: guest_network?,
+        host_network,
+        guest_network,
         fanout: number(&draft.plan.fanout, FANOUT) as u32,
         port: number(&draft.plan.port, PORT) as u16,
     })
 }
 
-/// What vmatic-plan says to the plan as a whole.
+/// The hosts of a pattern or of a count.
+fn hosts(text: &At<String>, source: &Source, problems: &mut Problems) -> Option<HostNames> {
+    let count = text.value.bytes().all(|byte| byte.is_ascii_digit()) && !text.value.is_empty();
+    let parsed =
+        if count { HostNames::count(text.value.parse().unwrap_or(u32::MAX)) } else { HostNames::parse(&text.value) };
+    parsed
+        .map_err(|error| {
+            let quote = source.text.get(text.span.clone()).is_some_and(|text| text.starts_with('"'));
+            let start = (text.span.start + usize::from(quote) + error.at).min(text.span.end.saturating_sub(1));
+            let message = format!("these are no host names: {}", error.message);
+            problems.add(start..text.span.end, message, "write a pattern like \"dn[4-11,16-19]\", or a count");
+        })
+        .ok()
+}
+
+/// What vmatic-plan says to the plan as a whole. It names one mistake at a time: each is noted, and
+/// the default takes its place.
 pub fn whole(spec: &Spec, names: &Names, problems: &mut Problems) {
     // The laws do not depend on whose key it is.
-    let anyone = SigningKey::from_bytes(&[0; 32]).verifying_key();
-    if let Err(error) = spec.plan(&anyone).check() {
+    let mut plan = spec.plan(&SigningKey::from_bytes(&[0; 32]).verifying_key());
+    const FIELDS: usize = 10;
+    for _ in 0..FIELDS {
+        let Err(error) = plan.check() else { break };
         let span = names.places.get(error.field).cloned().unwrap_or(0..0);
-        problems.add(
-            span,
-            format!("the plan does not work: {}", error.message),
-            format!("change {}", spec_key(error.field)),
-        );
-    }
-    for (name, image) in [("host", &spec.host), ("guest", &spec.guest)] {
-        if image.cmdline.chars().any(char::is_control) {
-            problems.add(0..0, format!("{name}.cmdline has a line end or control character"), "write one line");
+        let message = format!("the plan does not work: {}", error.message);
+        problems.add(span, message, format!("change {}", spec_key(error.field)));
+        match error.field {
+            "name" => plan.name = "x".to_owned(),
+            "guests_per_host" => plan.guests_per_host = 0,
+            "host_network" | "guest_network" | "hosts" => {
+                let (Ok(one), Ok(hosts), Ok(guests)) =
+                    (HostNames::count(1), HOST_NETWORK.parse(), GUEST_NETWORK.parse())
+                else {
+                    break;
+                };
+                (plan.hosts, plan.host_network, plan.guest_network) = (one, hosts, guests);
+            }
+            "fanout" => plan.fanout = FANOUT as u32,
+            "port" => plan.port = PORT as u16,
+            "guest_memory_mib" => plan.guest_memory_mib = 96,
+            "guest_cmdline" => plan.guest_cmdline.clear(),
+            _ => break,
         }
+    }
+    if spec.host.cmdline.chars().any(char::is_control) {
+        problems.add(0..0, "host.cmdline has a line end or control character", "write one line");
     }
 }
 

@@ -233,20 +233,22 @@ fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &R
     set(&mut image.binaries, table.strings("binaries", "strace").map(values));
     set(&mut image.modules, table.strings("modules", "virtio_net").map(values));
     if let Some(text) = table.string("compression", "zstd") {
-        image.compression = Method::by_name(&text.value);
-        if image.compression.is_none() {
-            let names: Vec<_> = TABLE.iter().map(|row| format!("{:?}", row.name)).collect();
-            wrong(
-                text.span,
-                format!("{:?} is no compression", text.value),
-                &format!("write one of {}", names.join(", ")),
-            );
-        }
+        image.compression = read_compression(text, problems);
     }
     const FILES: &str = "files = [{ from = \"motd\", to = \"/etc/motd\" }]";
     if let Some(list) = table.tables("files", FILES) {
         image.files = Some(list.into_iter().filter_map(|item| read_copy(item, folder, problems)).collect());
     }
+}
+
+fn read_compression(text: At<String>, problems: &RefCell<Problems>) -> Option<Method> {
+    let method = Method::by_name(&text.value);
+    if method.is_none() {
+        let names: Vec<_> = TABLE.iter().map(|row| format!("{:?}", row.name)).collect();
+        let message = format!("{:?} is no compression", text.value);
+        problems.borrow_mut().add(text.span, message, format!("write one of {}", names.join(", ")));
+    }
+    method
 }
 
 fn read_copy(item: At<Table>, folder: &Path, problems: &RefCell<Problems>) -> Option<FileSpec> {
@@ -304,7 +306,9 @@ fn finish(path: &Path, draft: Draft, source: &Source, problems: &mut Problems) -
     let plan = check::plan(&draft, source, problems);
     let host = image(draft.host, &HOST);
     let guest = image(draft.guest, &GUEST);
-    let spec = Spec { path: path.to_owned(), name: draft.name?.value, plan: plan?, host, guest };
+    // A name that is missing is noted already.
+    let name = draft.name.map_or_else(|| "x".to_owned(), |name| name.value);
+    let spec = Spec { path: path.to_owned(), name, plan: plan?, host, guest };
     check::whole(&spec, &names, problems);
     Some(spec)
 }

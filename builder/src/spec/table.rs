@@ -83,7 +83,7 @@ impl<'t, 'i> Table<'t, 'i> {
                 None
             }
             None => {
-                self.mistyped(key, value, "a whole number", &format!("{key} = {low}"));
+                self.mistyped(key, value, "a whole number", &format!("a number from {low} to {high}"));
                 None
             }
         }

@@ -1,0 +1,132 @@
+//! A small laboratory for the builder's tests: programs and libraries made with gcc, kernel packages
+//! of our own making, specs, and the vmatic command with an environment of its own.
+
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+pub struct Lab {
+    pub folder: tempfile::TempDir,
+}
+
+/// Runs a program of the machine, which must succeed.
+pub fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).output().unwrap_or_else(|cause| panic!("{program}: {cause}"));
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Lab {
+    pub fn new() -> Lab {
+        Lab { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path.trim_start_matches('/'))
+    }
+
+    pub fn write(&self, path: &str, content: &str) -> PathBuf {
+        let path = self.at(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Compiles C to `path` with more words for gcc.
+    pub fn gcc(&self, path: &str, code: &str, words: &[&str]) -> PathBuf {
+        let source = self.write(&format!("{path}.c"), code);
+        let target = self.at(path);
+        let mut arguments = vec!["-o", target.to_str().unwrap(), source.to_str().unwrap()];
+        arguments.extend(words);
+        run("gcc", &arguments);
+        fs::remove_file(source).unwrap();
+        target
+    }
+
+    /// A shared library that needs others in the same folder.
+    pub fn library(&self, folder: &str, name: &str, words: &[&str]) -> PathBuf {
+        let function = name.split('.').next().unwrap().replace('-', "_");
+        let soname = format!("-Wl,-soname,{name}");
+        let mut all = vec!["-shared", "-fPIC", "-nostdlib", "-Wl,--no-as-needed", &soname];
+        all.extend(words);
+        self.gcc(&format!("{folder}/{name}"), &format!("int {function}(void) {{ return 1; }}"), &all)
+    }
+
+    /// A program without libc, so that only what the test says is needed.
+    pub fn program(&self, path: &str, words: &[&str]) -> PathBuf {
+        let mut all = vec!["-nostdlib", "-nostartfiles", "-Wl,--no-as-needed", "-Wl,--unresolved-symbols=ignore-all"];
+        all.extend(words);
+        self.gcc(path, "void _start(void) { for (;;); }", &all)
+    }
+
+    /// A module with this .modinfo.
+    pub fn module(&self, path: &str, info: &[&str]) {
+        let fields: String = info.iter().map(|field| format!("{field}\\0")).collect();
+        let code = format!("__attribute__((section(\".modinfo\"))) const char info[] = \"{fields}\";");
+        self.gcc(path, &code, &["-c"]);
+    }
+
+    /// All that a build needs without a network: two static programs, a kernel package, a template.
+    pub fn with_inputs() -> Lab {
+        let lab = Lab::new();
+        for name in ["vmatic-agent", "vmatic-leaf"] {
+            lab.program(name, &["-static"]);
+        }
+        lab.program("kernel/boot/vmlinuz-1.2.3", &["-static"]);
+        lab.write("kernel/boot/config-1.2.3", "CONFIG_RD_ZSTD=y\nCONFIG_RD_GZIP=y\n");
+        lab.write("kernel/lib/modules/1.2.3/modules.builtin", "kernel/fs/built-in.ko\n");
+        let folder = "kernel/lib/modules/1.2.3/kernel";
+        lab.module(&format!("{folder}/net/virtio_net.ko"), &["depends=net-failover", "license=GPL"]);
+        lab.module(&format!("{folder}/net/net_failover.ko"), &["depends=failover"]);
+        lab.module(&format!("{folder}/net/failover.ko"), &["depends="]);
+        lab.write("template/files/etc/hosts", "127.0.0.1 localhost\n");
+        lab.write("template/layer.toml", "[links]\n\"/lib\" = \"usr/lib\"\n[directories]\n\"/usr/lib\" = \"0755\"\n[devices]\n\"/dev/console\" = \"c 5 1 0600\"\n");
+        lab.spec("");
+        lab
+    }
+
+    /// Writes spec.toml, with more lines for [host].
+    pub fn spec(&self, host: &str) {
+        let image = "kernel = \"dir:kernel\"\ntemplate = \"template\"\nmodules = [\"virtio_net\", \"built_in\"]\n";
+        let text = format!("name = \"lab\"\n[plan]\nhosts = 2\n[guest]\n{image}[host]\n{image}{host}\n");
+        self.write("spec.toml", &text);
+    }
+
+    /// vmatic with this lab's key and cache, in this lab's folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vmatic"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("VMATIC_KEY", self.at("operator.key"))
+            .env("VMATIC_CACHE", self.at("cache"))
+            .env_remove("SOURCE_DATE_EPOCH");
+        command
+    }
+
+    pub fn vmatic(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub fn build(&self) -> Output {
+        self.vmatic(&["build", "spec.toml", "--agent", "vmatic-agent", "--leaf", "vmatic-leaf"])
+    }
+}
+
+/// The files of a folder, by path.
+pub fn tree(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry.unwrap();
+        if entry.file_type().is_file() {
+            let path = entry.path().strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+            files.push((path, fs::read(entry.path()).unwrap()));
+        }
+    }
+    files
+}
