@@ -120,9 +120,9 @@ impl Cache {
 
 /// The package with the files: linux-image-cloud-amd64 only depends on the newest kernel's package.
 fn real_package(shell: &Shell, name: &str) -> Result<String> {
-    if !name.starts_with("linux-image-")
-        || name.bytes().any(|byte| byte.is_ascii_digit() && name.contains(&format!("-{}.", byte as char)))
-    {
+    // linux-image-6.1.0-56-amd64 holds a kernel; linux-image-amd64 depends on the newest.
+    let newest = name.strip_prefix("linux-image-").is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
+    if !newest {
         return Ok(name.to_owned());
     }
     let output = cmd!(shell, "apt-cache depends --important {name}").quiet().ignore_status().output();
