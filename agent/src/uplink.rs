@@ -15,8 +15,10 @@ use vmatic_leaf::net;
 
 /// How long the card may take to appear after its driver was loaded.
 const CARD_PATIENCE: Duration = Duration::from_secs(10);
-/// Where udhcpc's script leaves what it was given (overlays/host).
+/// Where the template's udhcpc script leaves what it was given.
 const LEASE: &str = "/run/vmatic-lease";
+/// BusyBox's DHCP client; process 1 has no PATH.
+const UDHCPC: &str = "/sbin/udhcpc";
 
 /// Sets the card up; gives its address.
 pub fn bring_up(cmdline: &str) -> Result<Ipv4Addr, Error> {
@@ -84,10 +86,10 @@ fn cards() -> Vec<(String, [u8; 6])> {
 /// Asks DHCP; the script of the host's overlay writes `address::router:netmask`.
 fn ask_for_lease(card: &str) -> Result<String, Error> {
     say(&format!("no ip= on the command line: asking for an address on {card}"));
-    let status = Command::new("udhcpc")
+    let status = Command::new(UDHCPC)
         .args(["-n", "-q", "-t", "10", "-T", "2", "-i", card, "-s", "/etc/vmatic/udhcpc"])
         .status()
-        .context(|| "run udhcpc".into())?;
+        .context(|| format!("run {UDHCPC}"))?;
     if !status.success() {
         return Err(Error::new(format!("nobody gave {card} an address (udhcpc: {status})")));
     }

@@ -3,6 +3,8 @@
 //! Needs root (`ip netns`) and bin/vmatic-agent; `make test-hosts` runs it. Everything that it makes
 //! has this process's id in its name, and goes away with the test, also when it fails.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

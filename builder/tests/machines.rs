@@ -4,6 +4,8 @@
 //! Needs QEMU and bin/ as `make build` fills it; `make test-machines` runs it. One boot serves many
 //! checks, because each costs a minute under emulation.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

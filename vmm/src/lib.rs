@@ -21,6 +21,7 @@ mod mmio;
 mod mptable;
 mod net;
 #[cfg(test)]
+#[path = "rings_tests.rs"]
 mod rings;
 mod rng;
 mod serial;

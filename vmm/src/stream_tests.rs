@@ -112,7 +112,8 @@ proptest! {
     /// Whatever the guest sends, what is kept for it stays bounded.
     #[test]
     fn hostile_packets_are_bounded(packets in prop::collection::vec(
-        (0u16..9, 0u32..70_000, any::<u32>(), any::<u32>(), 999u32..1002, 0u32..4, any::<bool>(), 0usize..40_000), 0..200)
+        (0u16..9, 0u32..70_000, any::<u32>(), any::<u32>(), 999u32..1002, 0u32..4, any::<bool>(), 0usize..40_000),
+        0..200)
     ) {
         let mut stream = connected();
         for (op, len, buf_alloc, fwd_cnt, src_port, flags, whole, taken) in packets {

@@ -96,7 +96,8 @@ proptest! {
     /// Descriptors and packets of any kind: no panic, no endless loop.
     #[test]
     fn hostile_rings_are_survived(
-        packets in prop::collection::vec((prop::collection::vec(any::<u8>(), 44), any::<u32>(), any::<u64>(), any::<u32>()), 0..30),
+        packets in prop::collection::vec(
+            (prop::collection::vec(any::<u8>(), 44), any::<u32>(), any::<u64>(), any::<u32>()), 0..30),
         junk in prop::collection::vec(any::<u8>(), 0x3000),
         spoil: bool,
     ) {

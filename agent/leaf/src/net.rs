@@ -35,6 +35,14 @@ fn socket(family: i32) -> Result<Fd> {
     Fd::new(unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })
 }
 
+/// What is there already is no failure: a node that was started again finds its predecessor's routes.
+fn may_exist(done: Result<i32>) -> Result<()> {
+    match done {
+        Ok(_) | Err(sys::Errno(libc::EEXIST)) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
 fn request(name: &str) -> libc::ifreq {
     // SAFETY: ifreq is plain data, for which zeroes are valid.
     let mut request: libc::ifreq = unsafe { zeroed() };
@@ -102,7 +110,7 @@ pub fn route_ipv4(to: Ipv4Addr, netmask: Ipv4Addr, router: Option<Ipv4Addr>, nam
             route.rt_gateway = socket_address(router);
             route.rt_flags |= libc::RTF_GATEWAY;
         }
-        check(libc::ioctl(socket.raw(), libc::SIOCADDRT as _, &raw mut route)).map(drop)
+        may_exist(check(libc::ioctl(socket.raw(), libc::SIOCADDRT as _, &raw mut route)))
     }
 }
 
@@ -115,7 +123,7 @@ pub fn set_ipv6(name: &str, address: Ipv6Addr, prefix: u8, router: Option<Ipv6Ad
         check(libc::ioctl(socket.raw(), libc::SIOCGIFINDEX as _, &raw mut r))?;
         let index = r.ifr_ifru.ifru_ifindex;
         let mut own = In6Ifreq { address: address.octets(), prefix: u32::from(prefix), index };
-        check(libc::ioctl(socket.raw(), libc::SIOCSIFADDR as _, &raw mut own))?;
+        may_exist(check(libc::ioctl(socket.raw(), libc::SIOCSIFADDR as _, &raw mut own)))?;
     }
     match router {
         Some(router) => {
@@ -144,7 +152,7 @@ pub fn route_ipv6(to: Ipv6Addr, prefix: u16, router: Option<Ipv6Addr>, name: &st
             route.gateway = router.octets();
             route.flags |= u32::from(libc::RTF_GATEWAY);
         }
-        check(libc::ioctl(socket.raw(), libc::SIOCADDRT as _, &raw mut route)).map(drop)
+        may_exist(check(libc::ioctl(socket.raw(), libc::SIOCADDRT as _, &raw mut route)))
     }
 }
 

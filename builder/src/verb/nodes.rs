@@ -110,10 +110,10 @@ mod tests {
         let groups = vec![up, Group::unreachable(guests(4, 4), "is booting")];
         let text = table(&plan, &Answered { groups, took: Duration::ZERO });
         let want = "\
-NODES    NAMES            COUNT  STATE
-1-2      dn[4-5]              2  up
-1-2/1-3  dn[4-5]-g[1-3]       6  up
-1-2/4    dn[4-5]-g4           2  down: is booting
+NODES    NAMES           COUNT  STATE
+1-2      dn[4-5]             2  up
+1-2/1-3  dn[4-5]-g[1-3]      6  up
+1-2/4    dn[4-5]-g4          2  down: is booting
 ";
         assert_eq!(text, want);
     }
