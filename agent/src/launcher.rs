@@ -179,8 +179,11 @@ impl Launcher {
             move |e| Error::new(format!("cannot {what} of {name}: {}", os_error(e)))
         };
         net::up(&name).map_err(cannot("set up the link"))?;
-        if let Some(address) = self.plan.ipv4(node) {
-            net::route_ipv4(address, Ipv4Addr::BROADCAST, None, &name).map_err(cannot("set the route"))?;
+        // Each tap has the router's address: the host is every guest's router, and calls guests from it.
+        if let (Some(router), Some(address)) = (self.plan.ipv4(Node::host(self.host)), self.plan.ipv4(node)) {
+            let alone = Ipv4Addr::BROADCAST;
+            net::set_ipv4(&name, router, alone, None).map_err(cannot("set the address"))?;
+            net::route_ipv4(address, alone, None, &name).map_err(cannot("set the route"))?;
         }
         // Guests of one host see each other's addresses as neighbours: the host answers for all of them.
         let proxy = format!("/proc/sys/net/ipv4/conf/{name}/proxy_arp");

@@ -162,7 +162,12 @@ fn become_process(argv: &[CString], env: &[CString], dir: &CString, ends: [c_int
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, core::ptr::null_mut());
         if libc::chdir(dir.as_ptr()) == 0 {
-            libc::execvpe(argv[0], argv.as_ptr(), env.as_ptr());
+            // The C library looks programs up in the caller's PATH, so the caller takes on the new environment first.
+            libc::clearenv();
+            for variable in &env[..env.len() - 1] {
+                libc::putenv(variable.cast_mut());
+            }
+            libc::execvp(argv[0], argv.as_ptr());
         }
         let _ = exec_end.write(&sys::errno().0.to_ne_bytes());
         libc::_exit(EXEC_FAILED)
