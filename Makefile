@@ -19,11 +19,11 @@ all: deps build
 
 help:
 	@echo "make demo           build everything, boot a cluster on this machine, run a command on all of it"
-	@echo "make test           lint is apart; pure tests, several hosts, whole machines"
+	@echo "make test           pure tests, several hosts, whole machines"
 	@echo "make test-pure      a minute: units, properties, fuzzed parsers"
 	@echo "make test-hosts     agents in network namespaces (root)"
 	@echo "make test-machines  QEMU boots the images"
-	@echo "make lint           formatting, clippy"
+	@echo "make lint           formatting, clippy, house rules, licences of dependencies"
 	@echo "make bench          the figures of the README, measured here"
 	@echo "make build          bin/vmatic, bin/vmatic-agent, bin/vmatic-leaf"
 
@@ -58,6 +58,7 @@ lint: deps
 	cargo fmt --all --check
 	cargo clippy --workspace --exclude vmatic-leaf --all-targets -- -D warnings
 	cargo clippy -p vmatic-leaf --all-targets -- -D warnings
+	cargo test --quiet -p vmatic --test tidy
 
 fmt:
 	cargo fmt --all
