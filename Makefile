@@ -31,10 +31,10 @@ deps:
 	@.ci/install
 
 build:
-	cargo build --quiet --release -p vmatic
-	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --quiet --profile tiny --target $(TARGET) -p vmatic-agent
+	cargo build --release -p vmatic
+	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --profile tiny --target $(TARGET) -p vmatic-agent
 	@# Apart from the agent, whose std would be the leaf's too.
-	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --quiet --profile tiny --target $(TARGET) -p vmatic-leaf
+	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --profile tiny --target $(TARGET) -p vmatic-leaf
 	@mkdir -p bin
 	@for f in target/release/vmatic target/$(TARGET)/tiny/vmatic-agent target/$(TARGET)/tiny/vmatic-leaf; do \
 	  cmp -s $$f bin/$${f##*/} || install -m 755 $$f bin/; done
