@@ -49,7 +49,7 @@ test-pure: deps
 	cargo test -p vmatic-leaf --lib
 
 test-hosts: deps build
-	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)" cargo test -p vmatic --test hosts -- --ignored --test-threads 1
+	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts -- --ignored --test-threads 1
 
 test-machines: deps build
 	cargo test -p vmatic --test machines -- --ignored --test-threads 1 --nocapture

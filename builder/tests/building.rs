@@ -128,7 +128,7 @@ fn an_interrupted_build_leaves_the_old_output_and_nothing_else() {
         .find(|line| line.as_ref().is_ok_and(|line| line.contains("unpacked for the guests")))
         .unwrap()
         .unwrap();
-    lab::run("kill", &["-INT", &child.id().to_string()]);
+    lab::interrupt(&child);
     let start = Instant::now();
     let status = child.wait().unwrap();
     assert!(start.elapsed() < Duration::from_secs(60));
@@ -155,7 +155,8 @@ fn a_full_disk_leaves_the_old_output() {
         exit $code";
     let mut command = std::process::Command::new("unshare");
     let output = command
-        .args(["-r", "-m", "sh", "-c", script, env!("CARGO_BIN_EXE_vmatic")])
+        .args(lab::unshare_words("-m"))
+        .args(["sh", "-c", script, env!("CARGO_BIN_EXE_vmatic")])
         .current_dir(lab.folder.path())
         .env("VMATIC_KEY", lab.at("operator.key"))
         .output()

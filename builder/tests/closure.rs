@@ -254,7 +254,13 @@ fn real_programs_run_in_a_root_of_only_their_closure() {
     // As root in a chroot; else in a user namespace that makes it possible.
     for program in ["ls", "gcc", "patchelf"] {
         let mut command = std::process::Command::new("unshare");
-        let output = command.args(["-r", "chroot"]).arg(place.path()).args([program, "--version"]).output().unwrap();
+        let output = command
+            .args(lab::unshare_words("-m"))
+            .arg("chroot")
+            .arg(place.path())
+            .args([program, "--version"])
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{program}: {}", lab::text(&output.stderr));
     }
 }

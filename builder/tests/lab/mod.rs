@@ -11,6 +11,17 @@ pub struct Lab {
     pub folder: tempfile::TempDir,
 }
 
+/// Ctrl-C for a process.
+pub fn interrupt(child: &std::process::Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
+/// What unshare(1) has to be told for a namespace: root needs no user namespace, and a chroot forbids it one.
+pub fn unshare_words(namespace: &'static str) -> Vec<&'static str> {
+    if rustix::process::getuid().is_root() { vec![namespace] } else { vec!["-r", namespace] }
+}
+
 /// Runs a program of the machine, which must succeed.
 pub fn run(program: &str, arguments: &[&str]) {
     let output = Command::new(program).args(arguments).output().unwrap_or_else(|cause| panic!("{program}: {cause}"));
