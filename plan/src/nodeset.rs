@@ -91,6 +91,11 @@ impl NodeSet {
         self.runs.is_empty()
     }
 
+    /// Most bytes that it takes in a message: five a number, as varints.
+    pub fn size(&self) -> usize {
+        self.runs.iter().map(|r| 15 + 10 * r.members.ranges().len()).sum::<usize>() + 5
+    }
+
     /// Whether `node` is in it.
     pub fn contains(&self, node: Node) -> bool {
         self.members(node.host).is_some_and(|m| m.contains(node.guest))

@@ -3,12 +3,18 @@
 //! A thousand guests that print the same line are one group with one node
 //! set, so that what reaches the root does not grow with their number.
 
-use crate::message::bytes;
+use crate::bytes;
+use crate::message::OUTPUT_MAX_BYTES;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use vmatic_plan::{Node, NodeSet};
+
+/// Most bytes of a reason.
+pub const REASON_MAX_BYTES: usize = 512;
+/// What a group takes in a message beside its outputs, its reason and its nodes.
+const FIXED_BYTES: usize = 64;
 
 /// How an order ended on a node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,9 +73,25 @@ impl Group {
         Group { outcome: Outcome::Unreachable(why.into()), output: Output::default(), nodes }
     }
 
-    /// About how many bytes it takes in a message.
+    /// About how many bytes it takes in a message, never less than it does.
     pub fn size(&self) -> usize {
-        self.output.stdout.len() + self.output.stderr.len() + 128
+        let text = match &self.outcome {
+            Outcome::Failed(why) | Outcome::Unreachable(why) => why.len(),
+            _ => 0,
+        };
+        self.output.stdout.len() + self.output.stderr.len() + text + self.nodes.size() + FIXED_BYTES
+    }
+
+    /// Cuts what the sender made longer than it may be: its neighbours' answers share a message with it.
+    pub fn bound(&mut self) {
+        if let Outcome::Failed(why) | Outcome::Unreachable(why) = &mut self.outcome {
+            let end = (0..=REASON_MAX_BYTES.min(why.len())).rev().find(|at| why.is_char_boundary(*at));
+            why.truncate(end.unwrap_or(0));
+        }
+        for stream in [&mut self.output.stdout, &mut self.output.stderr] {
+            self.output.truncated |= stream.len() > OUTPUT_MAX_BYTES as usize;
+            stream.truncate(OUTPUT_MAX_BYTES as usize);
+        }
     }
 }
 

@@ -25,8 +25,6 @@ use vmatic_plan::{Node, NodeSet, Plan, RangeSet};
 pub const LINKS_BELOW_MAX: usize = 256;
 /// Most operations at a time.
 pub const OPERATIONS_MAX: usize = 1024;
-/// Most different reasons in a report; further ones are folded into one.
-const REASONS_MAX: usize = 16;
 /// How long changes are gathered before they are reported upwards.
 const REPORT_MS: u64 = 200;
 /// Longest time between two looks at the links.
@@ -36,13 +34,13 @@ const SLACK_MS: (u32, u32) = (50, 500);
 
 /// A host of the control tree.
 pub struct Host {
-    plan: Plan,
-    number: u32,
+    pub(crate) plan: Plan,
+    pub(crate) number: u32,
     operator: VerifyingKey,
     boot: [u8; 16],
-    links: BTreeMap<LinkId, Link>,
+    pub(crate) links: BTreeMap<LinkId, Link>,
     operations: BTreeMap<(OpId, LinkId), Operation>,
-    guests_down: BTreeMap<u32, String>,
+    pub(crate) guests_down: BTreeMap<u32, String>,
     seen: Seen,
     reported: Report,
     report_due_ms: Option<u64>,
@@ -108,26 +106,6 @@ impl Host {
         RangeSet::from_ranges(guests.collect())
     }
 
-    /// What is up and down in this host's subtree.
-    pub fn report(&self) -> Report {
-        let mut up = NodeSet::one(Node::host(self.number));
-        let mut down: BTreeMap<String, NodeSet> = BTreeMap::new();
-        let guests_up = self.guests_up();
-        up = up.union(&NodeSet::product(&RangeSet::span(self.number, self.number), &guests_up));
-        for (&guest, why) in self.guests_down.iter().filter(|(g, _)| !guests_up.contains(**g)) {
-            down.entry(why.clone()).or_default().insert(Node::guest(self.number, guest));
-        }
-        for link in self.links.values().filter(|l| l.side == Side::Below) {
-            up = up.union(&link.report.up);
-            for (why, nodes) in &link.report.down {
-                let known = down.len() < REASONS_MAX || down.contains_key(why);
-                let set = down.entry(if known { why.clone() } else { "for other reasons".into() }).or_default();
-                *set = set.union(nodes);
-            }
-        }
-        Report { up, down: down.into_iter().collect() }
-    }
-
     fn send(&mut self, link: LinkId, message: Message) {
         if let Some(l) = self.links.get_mut(&link) {
             l.said_ms = self.now_ms;
@@ -180,7 +158,10 @@ impl Host {
             (Message::Refuse(why), _, _) => self.refused(link, &why),
             (Message::Heartbeat, _, Some(_)) => {}
             (Message::Report(report), Side::Below, Some(Who::Host(_))) => {
-                l.report = report;
+                let report = self.credible(link, report);
+                if let Some(l) = self.links.get_mut(&link) {
+                    l.report = report;
+                }
                 self.changed();
             }
             (Message::Command { signed, asked, remaining_ms }, Side::Above | Side::Below, Some(_)) => {
@@ -210,9 +191,9 @@ impl Host {
         }
         if let Some(l) = self.links.get_mut(&link) {
             (l.who, l.boot) = (Some(who), boot);
-            if let Who::Host(host) = who {
-                l.report.up = NodeSet::one(Node::host(host));
-            }
+        }
+        if let Who::Host(host) = who {
+            self.adopt(link, host);
         }
         if side == Side::Below {
             let (host, plan) = (self.number, self.plan.seal());
@@ -247,7 +228,8 @@ impl Host {
                 nodes,
             });
         }
-        if self.links.get(&link).is_some_and(|l| l.side == Side::Above) {
+        // A parent that has welcomed us refuses a command, not us.
+        if self.links.get(&link).is_some_and(|l| l.side == Side::Above && !l.is_parent()) {
             self.close(link, "was refused");
         }
     }
@@ -286,14 +268,14 @@ impl Host {
             Ok(command) => command,
             Err(e) => return self.refuse_command(link, &e.0),
         };
+        if self.operations.contains_key(&(command.op, link)) {
+            return;
+        }
         if !asked.difference(&command.nodes).is_empty() {
-            return self.refuse_command(link, "asked of nodes that the operator did not name");
+            return self.fail_command(link, command.op, asked, "asked of nodes that the operator did not name");
         }
         if self.operations.len() >= OPERATIONS_MAX {
-            return self.refuse_command(link, "too many operations at a time");
-        }
-        if self.operations.contains_key(&(command.op, link)) {
-            return self.refuse_command(link, "this command is under way already");
+            return self.fail_command(link, command.op, asked, "too many operations at a time");
         }
         let remaining_ms = remaining_ms.min(command.deadline_ms);
         let mut operation = Operation::new(self.now_ms + u64::from(remaining_ms));
@@ -313,6 +295,14 @@ impl Host {
         self.operations.insert((command.op, link), operation);
     }
 
+    /// Answers a command that is the operator's, but cannot be obeyed now.
+    fn fail_command(&mut self, link: LinkId, op: OpId, nodes: NodeSet, why: &str) {
+        let outcome = Outcome::Failed(format!("refused: {why}"));
+        let groups = [Group { outcome, output: Output::default(), nodes }].into();
+        self.send(link, Message::Answers { op, groups });
+    }
+
+    /// Turns away a command that is not the operator's.
     fn refuse_command(&mut self, link: LinkId, why: &str) {
         let console = self.links.get(&link).is_some_and(|l| l.who == Some(Who::Console));
         self.send(link, Message::Refuse(why.into()));
@@ -367,22 +357,6 @@ impl Host {
         }
     }
 
-    /// Nodes that cannot be asked, by the reason.
-    fn absent(&self, mut nodes: NodeSet) -> Vec<Group> {
-        let mut groups = Vec::new();
-        for (why, set) in self.report().down {
-            let part = nodes.intersection(&set);
-            nodes = nodes.difference(&part);
-            groups.push(Group::unreachable(part, &why));
-        }
-        let own =
-            NodeSet::product(&RangeSet::span(self.number, self.number), &RangeSet::span(0, self.plan.guests_per_host));
-        groups.push(Group::unreachable(nodes.intersection(&own), "has not reported yet"));
-        groups.push(Group::unreachable(nodes.difference(&own), "has not joined"));
-        groups.retain(|g| !g.nodes.is_empty());
-        groups
-    }
-
     /// Ends an operation for the link that asked for it, and below.
     fn cancel(&mut self, op: OpId, link: LinkId) {
         let Some(operation) = self.operations.remove(&(op, link)) else { return };
@@ -425,6 +399,9 @@ impl Host {
         let now_ms = self.now_ms;
         let dead: Vec<(LinkId, &str)> =
             self.links.iter().filter_map(|(id, l)| l.dead(now_ms).map(|why| (*id, why))).collect();
+        // A console that waits for an operation has nothing to say.
+        let waits = |link| self.links[&link].who == Some(Who::Console) && self.operations.keys().any(|k| k.1 == link);
+        let dead: Vec<_> = dead.into_iter().filter(|(link, _)| !waits(*link)).collect();
         for (link, why) in dead {
             self.close(link, why);
         }

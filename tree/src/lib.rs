@@ -14,6 +14,7 @@
 extern crate alloc;
 
 pub mod answer;
+mod bytes;
 #[cfg(feature = "host")]
 pub mod command;
 #[cfg(feature = "host")]
@@ -28,3 +29,5 @@ pub mod message;
 mod operation;
 #[cfg(feature = "host")]
 pub mod replay;
+#[cfg(feature = "host")]
+mod report;

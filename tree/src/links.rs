@@ -25,6 +25,8 @@ pub const HOST_SILENCE_MS: u64 = 10_000;
 pub const GUEST_HEARTBEAT_MS: u64 = 5_000;
 /// How long a guest may be silent.
 pub const GUEST_SILENCE_MS: u64 = 60_000;
+/// How long a console may be silent while nothing runs for it.
+pub const CONSOLE_SILENCE_MS: u64 = 600_000;
 /// How long a new link may take to say who it is.
 pub const HELLO_MS: u64 = 10_000;
 
@@ -60,12 +62,12 @@ impl Link {
         }
     }
 
-    /// Heartbeat and longest silence; a console is as silent as it likes once it has said hello.
+    /// Heartbeat and longest silence.
     fn pace(&self) -> (u64, u64) {
         match (self.side, self.who) {
             (Side::Guest(_), None) => (u64::MAX, u64::MAX),
             (Side::Guest(_), Some(_)) => (GUEST_HEARTBEAT_MS, GUEST_SILENCE_MS),
-            (Side::Below, Some(Who::Console)) => (u64::MAX, u64::MAX),
+            (Side::Below, Some(Who::Console)) => (u64::MAX, CONSOLE_SILENCE_MS),
             (_, Some(_)) => (HOST_HEARTBEAT_MS, HOST_SILENCE_MS),
             (_, None) => (u64::MAX, HELLO_MS),
         }

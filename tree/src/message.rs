@@ -5,6 +5,7 @@
 //! fields are only ever appended behind a new [`VERSION`].
 
 use crate::answer::Group;
+use crate::bytes;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -23,7 +24,7 @@ pub const INPUT_MAX_BYTES: usize = 512 * 1024;
 /// One operation: the console's random session, and a number that rises within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OpId {
-    /// Drawn at random by each console.
+    /// When the console started (seconds since 1970, four bytes, the first first), then four random bytes.
     pub session: [u8; 8],
     /// Rises by one with each command of the session.
     pub sequence: u64,
@@ -134,34 +135,5 @@ pub enum Message {
 impl fmt::Display for OpId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}.{}", u64::from_be_bytes(self.session), self.sequence)
-    }
-}
-
-/// Bytes as one block instead of a sequence of numbers.
-pub(crate) mod bytes {
-    use alloc::vec::Vec;
-    use core::fmt;
-    use serde::de::{Error, SeqAccess, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_bytes(bytes)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
-        struct Block;
-        impl<'de> Visitor<'de> for Block {
-            type Value = Vec<u8>;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a block of bytes")
-            }
-            fn visit_bytes<E: Error>(self, v: &[u8]) -> Result<Vec<u8>, E> {
-                Ok(v.to_vec())
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Vec<u8>, A::Error> {
-                Err(Error::custom("bytes come as one block"))
-            }
-        }
-        d.deserialize_bytes(Block)
     }
 }

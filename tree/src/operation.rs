@@ -44,6 +44,8 @@ impl Operation {
     /// Takes an answer that came over `link`: only nodes asked there count, and each once.
     pub fn receive(&mut self, link: LinkId, group: Group, now_ms: u64) {
         let Some(waiting) = self.outstanding.get_mut(&link) else { return };
+        let mut group = group;
+        group.bound();
         let nodes = group.nodes.intersection(waiting);
         *waiting = waiting.difference(&nodes);
         if waiting.is_empty() {

@@ -1,14 +1,16 @@
 //! Each command once: which sequence numbers of which sessions were seen.
 //!
 //! A window per session, as IPsec keeps one (RFC 4303, 3.4.3): numbers above
-//! it are new, numbers below it are old, in between a bitmap tells. A node
-//! that has just booted remembers nothing; the freshness protocol that covers
-//! this is not built yet.
+//! it are new, numbers below it are old, in between a bitmap tells. Sessions
+//! begin with the time at which their console started, so that those which
+//! are no longer remembered can be told from new ones. A node that has just
+//! booted remembers nothing; the freshness protocol that covers this is not
+//! built yet.
 
 use crate::message::OpId;
 use alloc::vec::Vec;
 
-/// Sessions remembered; the one unused longest is forgotten first.
+/// Sessions remembered; the one that began first is forgotten first.
 const SESSIONS_MAX: usize = 64;
 /// Width of a session's window.
 const WINDOW: u64 = 64;
@@ -25,23 +27,26 @@ struct Session {
 #[derive(Debug, Default)]
 pub struct Seen {
     sessions: Vec<Session>,
+    /// The youngest session that was forgotten: what is not younger and not remembered is old.
+    forgotten: [u8; 8],
 }
 
 impl Seen {
     /// Notes the operation; false if it was noted before or is too old to tell.
     pub fn first_time(&mut self, op: OpId) -> bool {
         let at = self.sessions.iter().position(|s| s.id == op.session);
-        let Some(at) = at else {
-            if self.sessions.len() == SESSIONS_MAX {
-                self.sessions.remove(0);
-            }
-            self.sessions.push(Session { id: op.session, highest: op.sequence, seen: 1 });
-            return true;
-        };
-        let mut session = self.sessions.remove(at);
-        let fresh = session.note(op.sequence);
-        self.sessions.push(session);
-        fresh
+        if let Some(at) = at {
+            return self.sessions[at].note(op.sequence);
+        }
+        if op.session <= self.forgotten {
+            return false;
+        }
+        self.sessions.push(Session { id: op.session, highest: op.sequence, seen: 1 });
+        if self.sessions.len() > SESSIONS_MAX {
+            let oldest = self.sessions.iter().enumerate().min_by_key(|(_, s)| s.id).map(|(at, _)| at);
+            self.forgotten = oldest.map_or(self.forgotten, |at| self.sessions.swap_remove(at).id);
+        }
+        true
     }
 }
 
@@ -68,7 +73,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_obeyed_twice(ops in proptest::collection::vec((0u8..4, 0u64..200), 0..400)) {
+        fn nothing_is_obeyed_twice(ops in proptest::collection::vec((0u8..200, 0u64..4), 0..600)) {
             let (mut seen, mut obeyed) = (Seen::default(), BTreeSet::new());
             for (s, sequence) in ops {
                 let op = OpId { session: [s; 8], sequence };
@@ -77,6 +82,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_forgotten_session_is_not_obeyed_again() {
+        let mut seen = Seen::default();
+        let op = |n: u64| OpId { session: n.to_be_bytes(), sequence: 1 };
+        let sessions = SESSIONS_MAX as u64 + 10;
+        assert!((1..=sessions).all(|n| seen.first_time(op(n))));
+        assert!((1..=sessions).all(|n| !seen.first_time(op(n))));
+        assert!(seen.first_time(op(sessions + 1)));
     }
 
     #[test]
