@@ -8,6 +8,9 @@ use std::fs;
 use std::io;
 use vmatic_leaf::sys::Errno;
 
+/// Open files of the node: a plan has at most 65,535 guests a host.
+const DESCRIPTORS: libc::rlim_t = 262_144;
+
 /// Mounts what every program expects.
 pub fn mount_all() {
     vmatic_leaf::boot::mount_all();
@@ -29,6 +32,21 @@ pub fn tune() {
     ] {
         if let Err(e) = fs::write(path, value) {
             say(&format!("cannot write {value} to {path}: {e}"));
+        }
+    }
+}
+
+/// Lets this process hold descriptors for thousands of guests: three each, and links to hosts and consoles.
+pub fn raise_limits() {
+    // SAFETY: both calls take a live rlimit.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        let root = libc::geteuid() == 0;
+        limit.rlim_max = if root { limit.rlim_max.max(DESCRIPTORS) } else { limit.rlim_max };
+        limit.rlim_cur = limit.rlim_max.min(DESCRIPTORS);
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) < 0 {
+            say(&format!("cannot raise the limit of open files: {}", io::Error::last_os_error()));
         }
     }
 }

@@ -27,6 +27,13 @@ pub async fn run(run: Run, deadline: Duration, stop: oneshot::Receiver<()>) -> (
     command.current_dir(if run.dir.is_empty() { "/" } else { &run.dir });
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.process_group(0);
+    let die_with_the_node = || {
+        // SAFETY: no memory is involved, and prctl is async-signal-safe.
+        let done = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: the closure makes one system call. The node's only thread is the parent that the signal watches.
+    unsafe { command.pre_exec(die_with_the_node) };
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(e) => return failed(why_not(&e)),

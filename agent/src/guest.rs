@@ -1,8 +1,7 @@
 //! The monitor of one guest: a process of its own, which ends with its guest or with the node.
 //!
 //! Takes open descriptors by number and the rest as arguments; gives a running
-//! guest. A guest that breaks out of its machine finds a process with nothing
-//! but that guest's own channels.
+//! guest.
 
 use crate::error::{Context, Error};
 use crate::role::GuestOptions;

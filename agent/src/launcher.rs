@@ -5,7 +5,7 @@
 //! does not report in time, or ends, is noticed, said, and started anew.
 
 use crate::error::{Context, Error};
-use crate::node::Opening;
+use crate::link::Opening;
 use crate::uplink::os_error;
 use crate::{role, say};
 use std::collections::VecDeque;
@@ -106,13 +106,7 @@ impl Launcher {
         ours.set_nonblocking(true).context(|| "set up a socket".into())?;
         let (serial_end, serial) = pipe::pipe().context(|| "make a pipe".into())?;
         let serial_end = serial_end.into_blocking_fd().context(|| "set up a pipe".into())?;
-        let tap = match self.open_tap(guest) {
-            Ok(tap) => Some(tap),
-            Err(e) => {
-                say(&format!("guest {guest} has no network: {e}"));
-                None
-            }
-        };
+        let tap = self.open_tap(guest)?;
         let mut child = self.start(guest, control.into(), serial_end, tap)?;
         let console = tokio::spawn(last_words(serial));
         let stream = tokio::net::UnixStream::from_std(ours).context(|| "set up a socket".into())?;
@@ -124,10 +118,14 @@ impl Launcher {
         };
         drop(turn);
         let why = match reported {
-            Some(true) => {
-                let status = child.wait().await.context(|| "wait for a monitor".into())?;
-                format!("ended ({status})")
-            }
+            Some(true) => tokio::select! {
+                status = child.wait() => format!("ended ({})", status.context(|| "wait for a monitor".into())?),
+                _ = async { up.wait_for(|up| !up.contains(guest)).await.is_ok() } => {
+                    // Its leaf cannot be reached any more; a new life is the shortest way back.
+                    let _ = child.kill().await;
+                    "fell silent".into()
+                }
+            },
             Some(false) => {
                 let _ = child.kill().await;
                 format!("did not report within {} s", REPORT.as_secs())
@@ -138,7 +136,7 @@ impl Launcher {
         Ok(Ended { reported: reported == Some(true), why })
     }
 
-    fn start(&self, guest: u32, control: OwnedFd, serial: OwnedFd, tap: Option<OwnedFd>) -> Result<Child, Error> {
+    fn start(&self, guest: u32, control: OwnedFd, serial: OwnedFd, tap: OwnedFd) -> Result<Child, Error> {
         let node = Node::guest(self.host, guest);
         let mac = self.plan.mac(node).ok_or_else(|| Error::new(format!("the plan has no guest {node}")))?;
         let mut command = Command::new("/proc/self/exe");
@@ -147,13 +145,10 @@ impl Launcher {
         command.arg("--memory-mib").arg(self.plan.guest_memory_mib.to_string());
         command.arg("--cid").arg((CID_FIRST + guest).to_string());
         command.arg("--mac").arg(role::mac_text(mac));
-        let mut inherited = vec![control.as_raw_fd(), serial.as_raw_fd()];
+        let inherited = [control.as_raw_fd(), serial.as_raw_fd(), tap.as_raw_fd()];
         command.arg("--control-fd").arg(control.as_raw_fd().to_string());
         command.arg("--serial-fd").arg(serial.as_raw_fd().to_string());
-        if let Some(tap) = &tap {
-            command.arg("--tap-fd").arg(tap.as_raw_fd().to_string());
-            inherited.push(tap.as_raw_fd());
-        }
+        command.arg("--tap-fd").arg(tap.as_raw_fd().to_string());
         let keep_open = move || {
             for fd in &inherited {
                 // SAFETY: fcntl with an integer argument touches no memory and is async-signal-safe.

@@ -7,19 +7,72 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use vmatic_tree::frame::{self, FrameReader};
-use vmatic_tree::host::{Event, LinkId};
+use vmatic_tree::host::{Event, LinkId, Side};
 use vmatic_tree::message::Message;
 
 use crate::say;
 
 /// Most bytes that wait to be sent on a link.
 const QUEUE_MAX_BYTES: usize = 32 << 20;
+/// How long a message may take to leave.
+const WRITE_MAX: Duration = Duration::from_secs(30);
 /// How much is read at a time.
 const READ_BYTES: usize = 16 * 1024;
+
+/// A stream that somebody opened, on its way to become a link.
+pub struct Opening {
+    /// Where it leads.
+    pub side: Side,
+    /// The stream itself.
+    pub stream: Stream,
+    /// Told when the link closes: whether it had been welcome.
+    pub closed: Option<oneshot::Sender<bool>>,
+}
+
+/// What a link runs over.
+pub enum Stream {
+    /// To a host or a console.
+    Tcp(TcpStream),
+    /// To a guest's monitor.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Makes it a link.
+    pub fn start(self, id: LinkId, events: mpsc::Sender<Event>) -> Link {
+        match self {
+            Stream::Tcp(stream) => {
+                let _ = stream.set_nodelay(true);
+                Link::start(id, stream, events)
+            }
+            Stream::Unix(stream) => Link::start(id, stream, events),
+        }
+    }
+}
+
+impl Opening {
+    /// To the parent.
+    pub fn parent(stream: TcpStream, closed: oneshot::Sender<bool>) -> Self {
+        Opening { side: Side::Above, stream: Stream::Tcp(stream), closed: Some(closed) }
+    }
+
+    /// To a guest's monitor.
+    pub fn guest(guest: u32, stream: UnixStream) -> Self {
+        Opening { side: Side::Guest(guest), stream: Stream::Unix(stream), closed: None }
+    }
+
+    /// From whoever called.
+    pub fn below(stream: TcpStream) -> Self {
+        Opening { side: Side::Below, stream: Stream::Tcp(stream), closed: None }
+    }
+}
 
 /// The node's end of a link. Dropping it sends what is queued, then closes.
 pub struct Link {
@@ -93,9 +146,10 @@ async fn write_all(
 ) {
     while let Some(bytes) = waiting.recv().await {
         queued.fetch_sub(bytes.len(), Ordering::Relaxed);
-        if stream.write_all(&bytes).await.is_err() {
+        // A message that is not taken in this time never will be; its bytes must not be kept for a peer that sleeps.
+        if !matches!(timeout(WRITE_MAX, stream.write_all(&bytes)).await, Ok(Ok(()))) {
             return;
         }
     }
-    let _ = stream.shutdown().await;
+    let _ = timeout(WRITE_MAX, stream.shutdown()).await;
 }

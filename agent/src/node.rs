@@ -7,16 +7,16 @@
 use crate::describe::{self, KvmFound};
 use crate::error::{Context, Error};
 use crate::launcher::Launcher;
-use crate::link::Link;
+use crate::link::{Link, Opening};
 use crate::parent::{self, Parents};
 use crate::role::NodeOptions;
 use crate::{boot, exec, identity, say, uplink};
 use ed25519_dalek::VerifyingKey;
 use std::collections::HashMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 use vmatic_plan::{Plan, RangeSet};
@@ -26,35 +26,6 @@ use vmatic_tree::message::{OpId, Order};
 
 /// How many events may wait: links stop being read while the node is behind.
 const EVENTS_MAX: usize = 1024;
-
-/// A stream that somebody opened, on its way to become a link.
-pub struct Opening {
-    side: Side,
-    stream: Stream,
-    /// Told when the link closes: whether it had been welcome.
-    closed: Option<oneshot::Sender<bool>>,
-}
-
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Opening {
-    /// To the parent.
-    pub fn parent(stream: TcpStream, closed: oneshot::Sender<bool>) -> Self {
-        Opening { side: Side::Above, stream: Stream::Tcp(stream), closed: Some(closed) }
-    }
-
-    /// To a guest's monitor.
-    pub fn guest(guest: u32, stream: UnixStream) -> Self {
-        Opening { side: Side::Guest(guest), stream: Stream::Unix(stream), closed: None }
-    }
-
-    fn below(stream: TcpStream) -> Self {
-        Opening { side: Side::Below, stream: Stream::Tcp(stream), closed: None }
-    }
-}
 
 /// An open link, as the driver keeps it.
 struct Open {
@@ -84,6 +55,7 @@ pub fn run(options: NodeOptions) -> Result<(), Error> {
 
 async fn serve(options: NodeOptions) -> Result<(), Error> {
     let (plan, operator) = read_image(&options)?;
+    boot::raise_limits();
     let cmdline = options.cmdline.clone().unwrap_or_else(boot::cmdline);
     let address = if options.guests { uplink::bring_up(&cmdline).map_err(|e| say(&e.to_string())).ok() } else { None };
     let number = match options.host {
@@ -131,10 +103,9 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
             Some(event) = waiting.recv() => driver.event(event),
             Some(opening) = opened.recv() => driver.open(opening),
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let _ = stream.set_nodelay(true);
-                    driver.open(Opening::below(stream));
-                }
+                // An experiment's guests command nobody: their way to their host is vsock.
+                Ok((_, peer)) if is_guest(&driver.plan, peer) => {}
+                Ok((stream, _)) => driver.open(Opening::below(stream)),
                 // Out of descriptors, most likely: those that are open go on.
                 Err(e) => {
                     say(&format!("cannot accept a connection: {e}"));
@@ -168,6 +139,13 @@ fn public_key(hex: &str) -> Option<VerifyingKey> {
     VerifyingKey::from_bytes(&bytes).ok()
 }
 
+fn is_guest(plan: &Plan, peer: SocketAddr) -> bool {
+    match peer.ip() {
+        IpAddr::V4(address) => plan.guest_network.contains(address),
+        IpAddr::V6(address) => plan.node_by_ipv6(address).is_some(),
+    }
+}
+
 fn find_kvm() -> KvmFound {
     let found = match vmatic_vmm::probe() {
         vmatic_vmm::Kvm::None(why) => KvmFound::None(why),
@@ -191,10 +169,7 @@ impl Driver {
         self.last_link += 1;
         let id = self.last_link;
         let events = self.events.clone();
-        let link = match opening.stream {
-            Stream::Tcp(stream) => Link::start(id, stream, events),
-            Stream::Unix(stream) => Link::start(id, stream, events),
-        };
+        let link = opening.stream.start(id, events);
         self.links.insert(id, Open { link, side: opening.side, closed: opening.closed });
         self.event(Event::Opened { link: id, side: opening.side });
     }

@@ -5,7 +5,7 @@
 //! that the plan lets stand in are tried. The root joins nobody.
 
 use crate::identity::word;
-use crate::node::Opening;
+use crate::link::Opening;
 use crate::say;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -71,7 +71,6 @@ pub async fn keep_joined(parents: Parents, openings: mpsc::Sender<Opening>) {
     while let Some(address) = parents.at(failures) {
         match timeout(CALL, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                let _ = stream.set_nodelay(true);
                 let (held, closed) = oneshot::channel();
                 if openings.send(Opening::parent(stream, held)).await.is_err() {
                     return;

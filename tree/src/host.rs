@@ -287,7 +287,7 @@ impl Host {
                 self.send(parent, Message::Command { signed, asked, remaining_ms: less_slack(remaining_ms) });
             }
             _ if !self.seen.first_time(command.op) => {
-                let outcome = Outcome::Failed("refused: this command was obeyed before".into());
+                let outcome = Outcome::Failed("refused: obeyed before, or from a console whose clock is behind".into());
                 operation.add(Group { outcome, output: Output::default(), nodes: asked }, self.now_ms);
             }
             _ => self.distribute(&mut operation, &command, signed, asked, remaining_ms),

@@ -5,7 +5,7 @@
 //! the operator has had enough, is unreachable, and says why.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::SigningKey;
 use vmatic_plan::{NodeSet, Plan, parse_nodes};
@@ -62,6 +62,9 @@ impl Console {
         let (link, welcome) = Link::attach(address)?;
         let mut session = [0; 8];
         getrandom::fill(&mut session).map_err(|e| Error::new("cannot draw a random session").because(e))?;
+        // Sessions begin with the time, so that nodes can tell old ones that they have forgotten from new ones.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as u32);
+        session[..4].copy_from_slice(&now.to_be_bytes());
         Ok(Console { link, key, session, sequence: 0, plan: welcome.plan, host: welcome.host })
     }
 
