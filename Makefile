@@ -15,7 +15,9 @@ SPEC ?= examples/laptop.toml
 
 .PHONY: all build demo test test-pure test-hosts test-machines lint fmt bench clean deps help
 
-all: deps build
+# What deps finds decides how build builds, so build is made by a make of its own.
+all: deps
+	@$(MAKE) --no-print-directory build
 
 help:
 	@echo "make demo           build everything, boot a cluster on this machine, run a command on all of it"
@@ -39,19 +41,19 @@ build:
 	@for f in target/release/vmatic target/$(TARGET)/tiny/vmatic-agent target/$(TARGET)/tiny/vmatic-leaf; do \
 	  cmp -s $$f bin/$${f##*/} || install -m 755 $$f bin/; done
 
-demo: deps build
+demo: all
 	@examples/demo.sh $(SPEC)
 
-test: deps build test-pure test-hosts test-machines
+test: test-pure test-hosts test-machines
 
 test-pure: deps
 	cargo test --workspace --exclude vmatic-leaf
 	cargo test -p vmatic-leaf --lib
 
-test-hosts: deps build
+test-hosts: all
 	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts -- --ignored --test-threads 1
 
-test-machines: deps build
+test-machines: all
 	cargo test -p vmatic --test machines -- --ignored --test-threads 1 --nocapture
 
 lint: deps
@@ -63,7 +65,7 @@ lint: deps
 fmt:
 	cargo fmt --all
 
-bench: deps build
+bench: all
 	@examples/bench.sh $(SPEC)
 
 clean:

@@ -22,7 +22,7 @@ fn ipxe(words: &str) -> String {
 set vmatic_tcg:string
 iseq ${{product}} {TCG_PRODUCT} && set vmatic_tcg:string idle=poll ||
 kernel vmlinuz initrd=initramfs {words} \
-ip=${{net0/ip}}::${{net0/gateway}}:${{net0/netmask}} BOOTIF=01-${{net0/mac:hexhyp}} ${{vmatic_tcg}} || goto failed
+ip=${{netX/ip}}::${{netX/gateway}}:${{netX/netmask}} BOOTIF=01-${{netX/mac:hexhyp}} ${{vmatic_tcg}} || goto failed
 initrd initramfs || goto failed
 boot || goto failed
 :failed
@@ -76,7 +76,7 @@ mod tests {
         let ipxe = &files[0].1;
         assert!(ipxe.starts_with("#!ipxe\n"));
         assert!(ipxe.contains(
-            "panic=10 ip=${net0/ip}::${net0/gateway}:${net0/netmask} BOOTIF=01-${net0/mac:hexhyp} ${vmatic_tcg}"
+            "panic=10 ip=${netX/ip}::${netX/gateway}:${netX/netmask} BOOTIF=01-${netX/mac:hexhyp} ${vmatic_tcg}"
         ));
     }
 }

@@ -28,6 +28,8 @@ impl Output {
     /// Begins a folder that will be `target` and hold `bytes` in all. Refuses a target that is a
     /// folder of somebody else.
     pub fn begin(target: &Path, bytes: u64) -> Result<Output> {
+        // A link to a folder elsewhere (a TFTP server's) stays: what it leads to is replaced.
+        let target = &target.canonicalize().unwrap_or_else(|_| target.to_owned());
         let tried = || Error::new(format!("cannot write the output folder {}", target.display()));
         if target.exists() && !target.join(MARK).is_file() && !is_empty_dir(target) {
             return Err(tried()

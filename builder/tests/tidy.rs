@@ -41,16 +41,33 @@ const LICENCES: [&str; 12] = [
     "Zlib",
 ];
 
+/// Where unsafe code may stand: system calls, and what the monitor shares with its guest.
+const UNSAFE: [&str; 11] = [
+    "vmm/",
+    "agent/leaf/src/sys.rs",
+    "agent/leaf/src/net.rs",
+    "agent/leaf/src/task.rs",
+    "agent/leaf/src/main.rs",
+    "agent/src/supervise.rs",
+    "agent/src/boot.rs",
+    "agent/src/guest.rs",
+    "agent/src/exec.rs",
+    "agent/src/launcher.rs",
+    "builder/src/boot/child.rs",
+];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Every Rust file of ours, with its text.
-fn sources() -> Vec<(PathBuf, String)> {
+/// Every Rust file of ours, by its path in the repository, with its text.
+fn sources() -> Vec<(String, String)> {
     let folders = ["plan", "tree", "vmm", "builder", "agent"];
     let files = folders.iter().flat_map(|f| WalkDir::new(root().join(f)).sort_by_file_name()).flatten();
     let rust = files.filter(|e| e.path().extension().is_some_and(|x| x == "rs"));
-    let all: Vec<_> = rust.map(|e| (e.path().to_path_buf(), fs::read_to_string(e.path()).unwrap())).collect();
+    let root = root();
+    let inside = |e: &walkdir::DirEntry| e.path().strip_prefix(&root).unwrap().display().to_string();
+    let all: Vec<_> = rust.map(|e| (inside(&e), fs::read_to_string(e.path()).unwrap())).collect();
     assert!(all.len() > 50, "the sources were not found");
     all
 }
@@ -76,16 +93,16 @@ fn files_are_short_and_open_with_what_they_are_for() {
     for (path, text) in sources() {
         let lines = text.lines().count();
         if lines > FILE_LINES_MAX {
-            wrong.push(format!("{}: {lines} lines, at most {FILE_LINES_MAX}", path.display()));
+            wrong.push(format!("{}: {lines} lines, at most {FILE_LINES_MAX}", path));
         }
-        let tests = path.file_stem().is_some_and(|s| s.to_string_lossy().ends_with("_tests"));
+        let tests = path.ends_with("_tests.rs");
         if !text.starts_with("//!") && !tests {
-            wrong.push(format!("{}: does not open with //!", path.display()));
+            wrong.push(format!("{}: does not open with //!", path));
         }
         for (n, line) in text.lines().enumerate() {
             let columns = line.chars().count();
             if columns > COLUMNS_MAX && !line.contains("\"") {
-                wrong.push(format!("{}:{}: {columns} columns", path.display(), n + 1));
+                wrong.push(format!("{}:{}: {columns} columns", path, n + 1));
             }
         }
     }
@@ -111,7 +128,7 @@ fn functions_are_short() {
             {
                 let lines = n - start + 1;
                 if lines > FUNCTION_LINES_MAX {
-                    wrong.push(format!("{}:{}: {lines} lines: {name}", path.display(), start + 1));
+                    wrong.push(format!("{}:{}: {lines} lines: {name}", path, start + 1));
                 }
                 open = None;
             }
@@ -121,19 +138,23 @@ fn functions_are_short() {
 }
 
 #[test]
-fn unsafe_code_gives_its_reason() {
+fn unsafe_code_is_where_it_may_be_and_gives_its_reason() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
-        if path.ends_with("tests/tidy.rs") {
+        let named = UNSAFE.iter().any(|place| path.starts_with(place));
+        if path == "builder/tests/tidy.rs" {
             continue;
         }
         let lines: Vec<&str> = text.lines().collect();
         for (n, line) in lines.iter().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             let block = code.contains("unsafe {") || code.contains("unsafe impl");
+            if block && !named {
+                wrong.push(format!("{path}:{}: unsafe code does not belong here", n + 1));
+            }
             let reason = |l: &str| l.contains("SAFETY:") || l.contains("# Safety");
             if block && !lines[n.saturating_sub(8)..=n].iter().any(|l| reason(l)) {
-                wrong.push(format!("{}:{}: {}", path.display(), n + 1, line.trim()));
+                wrong.push(format!("{}:{}: {}", path, n + 1, line.trim()));
             }
         }
     }
@@ -144,15 +165,14 @@ fn unsafe_code_gives_its_reason() {
 fn only_tests_unwrap() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
-        let text_path = path.to_string_lossy().into_owned();
-        if text_path.contains("tests") || text_path.contains("/examples/") {
+        if path.contains("tests") || path.contains("/examples/") {
             continue;
         }
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for (n, line) in code.lines().enumerate() {
             let line_code = line.split("//").next().unwrap_or_default();
             if [".unwrap()", ".expect(", "todo!", "unimplemented!", "dbg!"].iter().any(|w| line_code.contains(w)) {
-                wrong.push(format!("{}:{}: {}", path.display(), n + 1, line.trim()));
+                wrong.push(format!("{}:{}: {}", path, n + 1, line.trim()));
             }
         }
     }
@@ -198,8 +218,8 @@ fn nothing_in_the_repository_is_secret_or_left_over() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
         for (n, line) in text.lines().enumerate() {
-            if ["FIXME", "XXX", "HACK"].iter().any(|w| line.contains(w)) && !path.ends_with("tests/tidy.rs") {
-                wrong.push(format!("{}:{}: {}", path.display(), n + 1, line.trim()));
+            if ["FIXME", "XXX", "HACK"].iter().any(|w| line.contains(w)) && path != "builder/tests/tidy.rs" {
+                wrong.push(format!("{}:{}: {}", path, n + 1, line.trim()));
             }
         }
     }

@@ -410,8 +410,9 @@ fn check_term(at: usize, term: &Term) -> Result<(), NameError> {
     if longest > NAME_MAX_BYTES {
         return wrong(at, format!("a host name has at most {NAME_MAX_BYTES} characters"));
     }
-    if name.starts_with('-') || name.ends_with('-') {
-        return wrong(at, "a host name begins and ends with a letter or a digit");
+    // A name of digits would read like a number in a node path.
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || name.ends_with('-') {
+        return wrong(at, "a host name begins with a letter, and ends with a letter or a digit");
     }
     let texts = &term.texts;
     if texts.len() >= 2 && texts[texts.len() - 1].is_empty() && texts[texts.len() - 2].ends_with("-g") {

@@ -43,7 +43,9 @@ fn mistakes_are_told_where_they_are() {
         ("n[01-100]", 2, "same number of digits"),
         ("n[1-99999999]", 0, "more than"),
         ("n[a-b]", 2, "not a number"),
-        ("-a", 0, "begins and ends"),
+        ("-a", 0, "begins with a letter"),
+        ("[2-4]", 0, "begins with a letter"),
+        ("a-", 0, "begins with a letter"),
     ] {
         let e = HostNames::parse(pattern).unwrap_err();
         assert!(e.message.contains(part), "{pattern}: {e}");

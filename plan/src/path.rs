@@ -88,6 +88,23 @@ fn parse_term(at: usize, term: &str, plan: &Plan) -> Result<NodeSet, PathError> 
     {
         return Ok(NodeSet::one(node));
     }
+    // `dn[4-5]-g[1-4]`, as names of guests are printed folded.
+    if guests.is_none()
+        && hosts.ends_with(']')
+        && let Some((names, _)) = hosts.rsplit_once("-g[")
+    {
+        let list_at = at + names.len() + 2;
+        let members =
+            within(list_at, parse_numbers(list_at, &hosts[names.len() + 2..])?, plan.guests_per_host, "guest")?;
+        return Ok(NodeSet::product(&parse_hosts(at, names, plan)?, &members));
+    }
+    if guests.is_none()
+        && let Some((names, guest)) = hosts.rsplit_once("]-g")
+    {
+        let guest_at = at + names.len() + 3;
+        let members = within(guest_at, parse_numbers(guest_at, guest)?, plan.guests_per_host, "guest")?;
+        return Ok(NodeSet::product(&parse_hosts(at, &hosts[..=names.len()], plan)?, &members));
+    }
     let host_numbers = parse_hosts(at, hosts, plan)?;
     let members = match guests {
         None => RangeSet::span(0, 0),
@@ -175,6 +192,8 @@ mod tests {
             ("dn[4-11,16-19]", "1-12"),
             ("dn16/[1,3-4]", "9/[1,3-4]"),
             ("dn4-g2,dn5", "2,1/2"),
+            ("dn[4-5]-g[1-3,9]", "1-2/[1-3,9]"),
+            ("dn[4-5]-g7,dn16-g[1-2]", "1-2/7,9/1-2"),
             ("./.!3-12/.", "1-2/1-9"),
             (".!1-11", "12"),
             ("1-4&3-6", "3-4"),
@@ -213,7 +232,8 @@ mod tests {
             for (host, guest) in nodes {
                 set.insert(Node { host, guest });
             }
-            prop_assert_eq!(parse_nodes(&set.to_string(), &plan()).unwrap(), set);
+            prop_assert_eq!(&parse_nodes(&set.to_string(), &plan()).unwrap(), &set);
+            prop_assert_eq!(parse_nodes(&plan().fold_names(&set), &plan()).unwrap(), set);
         }
 
         #[test]

@@ -10,7 +10,8 @@
 use crate::message::OpId;
 use alloc::vec::Vec;
 
-/// Sessions remembered (about 100 kB); the one that began first is forgotten first. Many, because consoles' clocks differ.
+/// Sessions remembered (about 100 kB), many, because consoles' clocks differ; the one that began first is
+/// forgotten first.
 const SESSIONS_MAX: usize = 4096;
 /// Width of a session's window.
 const WINDOW: u64 = 64;

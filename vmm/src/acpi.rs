@@ -66,7 +66,7 @@ fn fadt(dsdt: u64) -> Vec<u8> {
     // no power button (1 << 4), no sleep button (1 << 5).
     fadt[112..116].copy_from_slice(&(1u32 << 4 | 1 << 5 | 1 << 10 | 1 << 12 | 1 << 20).to_le_bytes());
     fadt[116..128].copy_from_slice(&port(layout::I8042_COMMAND));
-    fadt[128] = crate::machine::I8042_RESET;
+    fadt[128] = crate::layout::I8042_RESET;
     fadt[131] = 5;
     fadt[140..148].copy_from_slice(&dsdt.to_le_bytes());
     fadt[244..256].copy_from_slice(&port(layout::SLEEP_CONTROL));

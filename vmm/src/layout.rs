@@ -41,6 +41,8 @@ pub(crate) const SERIAL_IRQ: u32 = 4;
 pub(crate) const SERIAL_PORT: u16 = 0x3f8;
 /// Keyboard controller's command port: 0xfe there resets the machine.
 pub(crate) const I8042_COMMAND: u16 = 0x64;
+/// The value that resets through the keyboard controller's command port.
+pub(crate) const I8042_RESET: u8 = 0xfe;
 /// ACPI sleep control and status registers: any sleep request is power-off.
 pub(crate) const SLEEP_CONTROL: u16 = 0x604;
 /// See [`SLEEP_CONTROL`].

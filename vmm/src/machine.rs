@@ -20,8 +20,6 @@ use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
 const NEXT_KVM: &str = "check that this process may use /dev/kvm and that its module works";
 const CID_MIN: u32 = 3;
-/// The value that resets through the keyboard controller's command port.
-pub(crate) const I8042_RESET: u8 = 0xfe;
 
 /// A device in its window.
 struct Slot<D> {
@@ -124,7 +122,7 @@ impl Devices {
         let Some(first) = data.first() else { return false };
         match port {
             layout::SERIAL_PORT..=0x3ff => self.serial.write((port - layout::SERIAL_PORT) as u8, *first),
-            layout::I8042_COMMAND => return *first == I8042_RESET,
+            layout::I8042_COMMAND => return *first == layout::I8042_RESET,
             layout::SLEEP_CONTROL => return true,
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! The system calls that the leaf needs, each behind a safe function.
 //!
-//! Takes Rust values; gives `Result` with the errno. This is the only file of
-//! the leaf with unsafe code beside `net.rs` (ioctls) and `task.rs` (fork).
+//! Takes Rust values; gives `Result` with the errno. Other unsafe
+//! code of the leaf: `net.rs` (ioctls), `task.rs` (fork), `main.rs` (allocator).
 
 use alloc::ffi::CString;
 use alloc::vec::Vec;

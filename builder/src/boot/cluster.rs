@@ -11,18 +11,21 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
+use rustix::process::Signal;
 use tempfile::TempDir;
 use vmatic_plan::{Node, NodeSet, Plan};
 use vmatic_tree::answer::{Group, Outcome};
 use vmatic_tree::message::Order;
 
 use crate::boot::accel::Accel;
+use crate::boot::child;
 use crate::boot::machine::Machine;
 use crate::boot::progress::{Progress, Stage, agent_spoke, last_lines};
 use crate::console::ask::{Answered, Console};
-use crate::console::place::Note;
+use crate::console::place::{self, Note};
 use crate::error::{At, Error, Exit, Result};
 use crate::interrupt;
+use crate::say::harmless;
 
 /// QEMU's program.
 pub const QEMU: &str = "qemu-system-x86_64";
@@ -87,11 +90,10 @@ impl Cluster {
     /// Starts all machines.
     pub fn start(site: &Site) -> Result<Cluster> {
         let hosts = checked_count(site)?;
-        let folder = tempfile::Builder::new().prefix("vmatic-boot-").tempdir();
-        let folder = folder.at("create a folder in", std::env::temp_dir())?;
         let ports = free_ports(hosts)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0]));
         let note = Note::leave(&site.plan.name, address)?;
+        let folder = place::machines_folder()?;
         let plan = site.plan.clone();
         let progress = Progress::default();
         let mut cluster = Cluster { plan, machines: Vec::new(), address, progress, folder, _note: note };
@@ -109,10 +111,7 @@ impl Cluster {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // A group of its own: Ctrl-C in the terminal is for us, and we end the machines in order.
         command.process_group(0);
-        let with_us = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
-        // SAFETY: the closure makes one system call, which is async-signal-safe.
-        unsafe { command.pre_exec(with_us) };
-        let qemu = command.spawn().map_err(|e| {
+        let qemu = child::with_us(&mut command, Signal::KILL).spawn().map_err(|e| {
             let error = Error::new(format!("cannot start {QEMU}"));
             if e.kind() == std::io::ErrorKind::NotFound {
                 return error.because("it is not installed").remedy(QEMU_REMEDY);
@@ -151,6 +150,15 @@ impl Cluster {
             }
             sleep(LOOK);
         }
+    }
+
+    /// How many hosts and guests are up now.
+    pub fn count_up(&self, key: &SigningKey) -> (u64, u64) {
+        let mut console = None;
+        let up = self.look(&mut console, key, &self.plan.all_nodes()).ok().flatten().map(|a| a.tally().ok);
+        let up = up.unwrap_or_default();
+        let hosts = up.iter().filter(Node::is_host).count() as u64;
+        (hosts, up.len() - hosts)
     }
 
     /// Asks the tree, once there is one, which nodes it reaches.
@@ -220,7 +228,7 @@ impl Cluster {
         let down = |g: &&Group| !g.outcome.is_ok();
         for group in groups.iter().filter(down) {
             if let Outcome::Unreachable(why) = &group.outcome {
-                error = error.because(format!("{} {why}", group.nodes));
+                error = error.because(format!("{} {}", group.nodes, harmless(why.as_bytes())));
             }
         }
         match self.machines.iter().find(|m| self.progress.stage(m.host) < Some(Stage::Joined)) {

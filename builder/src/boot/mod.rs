@@ -9,6 +9,7 @@
 //! * [`cluster`]: all of them, from start to end. [`progress`]: what the operator sees.
 
 pub mod accel;
+pub mod child;
 pub mod cluster;
 pub mod machine;
 pub mod progress;

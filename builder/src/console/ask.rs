@@ -16,6 +16,8 @@ use vmatic_tree::message::{Message, OpId, Order};
 use crate::console::link::Link;
 use crate::error::{Error, Exit, Result};
 use crate::interrupt;
+use crate::say::harmless;
+use crate::spec::cluster_id;
 
 /// How much longer than the tree the console waits: the tree's own "unreachable" is better than ours.
 const GRACE: Duration = Duration::from_millis(1500);
@@ -60,6 +62,12 @@ impl Console {
     /// Attaches with the operator's key.
     pub fn attach(address: SocketAddr, key: SigningKey) -> Result<Console> {
         let (link, welcome) = Link::attach(address)?;
+        // Whoever answers says what the numbers mean: it must be what our key was built into.
+        if cluster_id(&welcome.plan, &key.verifying_key()) != welcome.plan.cluster {
+            return Err(Error::new(format!("cannot command the cluster {} at {address}", welcome.plan.name))
+                .because("it was built with another operator key, or its plan was altered")
+                .remedy("name the key that its image was built with: VMATIC_KEY=FILE"));
+        }
         let mut session = [0; 8];
         getrandom::fill(&mut session).map_err(|e| Error::new("cannot draw a random session").because(e))?;
         // Sessions begin with the time, so that nodes can tell old ones that they have forgotten from new ones.
@@ -131,11 +139,7 @@ impl Console {
 }
 
 fn refused(why: &str) -> Error {
-    let error = Error::new("the cluster refuses the command").because(why);
-    if why.contains("operator key") {
-        return error.remedy("name the key that the image was built with: VMATIC_KEY=FILE");
-    }
-    error
+    Error::new("the cluster refuses the command").because(harmless(why.as_bytes()))
 }
 
 impl Answered {

@@ -9,9 +9,14 @@ use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::message::{Message, VERSION, Who};
 
 use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::say::harmless;
 
 /// How long a call to a host may take.
 const CALL: Duration = Duration::from_secs(5);
+
+/// How often to look whether the operator has had enough.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Messages over TCP.
 #[derive(Debug)]
@@ -43,15 +48,29 @@ impl Link {
         let _ = stream.set_nodelay(true);
         let mut link = Link { stream, reader: FrameReader::new(), address };
         link.send(&Message::Hello { version: VERSION, who: Who::Console, boot: [0; 16] })?;
-        match link.receive(Instant::now() + CALL)? {
+        match link.first_word()? {
             Some(Message::Welcome { host, plan }) => {
                 let plan = Plan::open(&plan).map_err(|e| Error::new("its plan is not understood").because(e))?;
                 Ok((link, Welcome { host, plan }))
             }
-            Some(Message::Refuse(why)) => Err(Error::new("it refuses").because(why)),
+            Some(Message::Refuse(why)) => Err(Error::new("it refuses").because(harmless(why.as_bytes()))),
             Some(_) => Err(Error::new("it does not answer as a host of the tree")),
             None => Err(Error::new(format!("no welcome within {} s", CALL.as_secs()))),
         }
+    }
+
+    /// The answer to our hello; the operator need not wait for it.
+    fn first_word(&mut self) -> Result<Option<Message>> {
+        let end = Instant::now() + CALL;
+        while Instant::now() < end {
+            if let Some(message) = self.receive(end.min(Instant::now() + LOOK))? {
+                return Ok(Some(message));
+            }
+            if interrupt::asked() {
+                return Err(Error::new("interrupted"));
+            }
+        }
+        Ok(None)
     }
 
     /// Sends a message.

@@ -1,16 +1,22 @@
 //! Where the control tree is: an address given by the operator, or the note that `vmatic boot` leaves.
 //!
-//! A booted cluster is one small file, `NAME` with the address of a host, in the operator's runtime
-//! folder; it goes away with the cluster.
+//! A booted cluster is one small file, `NAME` with the address of a host and the process that keeps it, in
+//! the operator's runtime folder. It goes away with the cluster; one that a killed process left is ignored.
 
 use std::fs;
+use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
+
+use rustix::process::{Pid, test_kill_process};
 
 use crate::error::{At, Error, Result};
 
 /// The port of a host where an address names none (the plan's default).
 const PORT: u16 = 7117;
+/// Before the process id in the name of a folder of machines.
+const MACHINES_PREFIX: &str = ".boot-";
 
 /// Which cluster a verb talks to.
 #[derive(clap::Args, Debug, Default, Clone)]
@@ -58,7 +64,25 @@ pub fn folder() -> PathBuf {
     if user.is_root() { "/run/vmatic".into() } else { format!("/tmp/vmatic-{}", user.as_raw()).into() }
 }
 
-/// Names of the clusters that have a note.
+/// What a note says: where host 1 is, and which process keeps the cluster.
+struct Noted {
+    address: SocketAddr,
+    keeper: Pid,
+}
+
+impl Noted {
+    fn parse(text: &str) -> Option<Noted> {
+        let (address, keeper) = text.trim().split_once(' ')?;
+        Some(Noted { address: address.parse().ok()?, keeper: Pid::from_raw(keeper.parse().ok().filter(|n| *n > 0)?)? })
+    }
+
+    /// Whether the process that left the note still lives.
+    fn lives(&self) -> bool {
+        test_kill_process(self.keeper) != Err(rustix::io::Errno::SRCH)
+    }
+}
+
+/// Names of the clusters that run here; what killed processes left behind is removed.
 fn running() -> Result<Vec<String>> {
     let folder = folder();
     let entries = match fs::read_dir(&folder) {
@@ -66,46 +90,88 @@ fn running() -> Result<Vec<String>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(e).at("read", &folder),
     };
-    let mut names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-    names.retain(|name| !name.starts_with('.'));
+    let mut names = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(keeper) = name.strip_prefix(MACHINES_PREFIX).and_then(|rest| rest.split('-').next()) {
+            let keeper = keeper.parse().ok().filter(|n| *n > 0).and_then(Pid::from_raw);
+            if keeper.is_none_or(|keeper| test_kill_process(keeper) == Err(rustix::io::Errno::SRCH)) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        } else if !name.starts_with('.') {
+            match fs::read_to_string(entry.path()).ok().as_deref().map(Noted::parse) {
+                Some(Some(noted)) if noted.lives() => names.push(name),
+                _ => drop(fs::remove_file(entry.path())),
+            }
+        }
+    }
     names.sort();
     Ok(names)
 }
 
 fn read_note(name: &str) -> Result<SocketAddr> {
-    let path = folder().join(name);
-    let text = fs::read_to_string(&path).map_err(|e| {
-        let all = running().unwrap_or_default().join(", ");
-        let all = if all.is_empty() { "none".into() } else { all };
-        Error::new(format!("cannot find the cluster {name}")).because(e).remedy(format!("running here: {all}"))
-    })?;
-    text.trim().parse().map_err(|e| {
-        Error::new(format!("cannot use {}", path.display())).because(e).remedy("delete it, or give --at ADDR")
+    let names = running()?;
+    let noted = names.iter().find(|n| *n == name).and_then(|_| fs::read_to_string(folder().join(name)).ok());
+    noted.as_deref().and_then(Noted::parse).map(|noted| noted.address).ok_or_else(|| {
+        let all = if names.is_empty() { "none".into() } else { names.join(", ") };
+        Error::new(format!("cannot find the cluster {name}"))
+            .because("it does not run on this machine")
+            .remedy(format!("running here: {all}; --at ADDR names a host elsewhere"))
     })
+}
+
+/// The folder of the notes, made if need be. Another user's could lead us to his machines.
+fn own_folder() -> Result<PathBuf> {
+    let folder = folder();
+    if let Err(e) = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder) {
+        return Err(e).at("create", &folder);
+    }
+    let found = fs::symlink_metadata(&folder).at("look at", &folder)?;
+    if !found.is_dir() || found.uid() != rustix::process::getuid().as_raw() || found.mode() & 0o022 != 0 {
+        return Err(Error::new(format!("cannot use the folder {}", folder.display()))
+            .because("others own it or may write in it")
+            .remedy("remove it, or set XDG_RUNTIME_DIR to a folder of your own"));
+    }
+    Ok(folder)
+}
+
+/// A folder for what the machines of a cluster write; it goes away with the value.
+pub fn machines_folder() -> Result<tempfile::TempDir> {
+    let folder = own_folder()?;
+    let prefix = format!("{MACHINES_PREFIX}{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(&folder).at("create a folder in", &folder)
 }
 
 /// The note of a running cluster; dropping it takes the note away.
 #[derive(Debug)]
 pub struct Note {
     path: PathBuf,
+    text: String,
 }
 
 impl Note {
-    /// Leaves a note, replacing one that a cluster of this name left when it was ended hard.
+    /// Leaves a note, unless a cluster of this name runs already.
     pub fn leave(name: &str, address: SocketAddr) -> Result<Note> {
-        let folder = folder();
-        fs::create_dir_all(&folder).at("create", &folder)?;
+        let folder = own_folder()?;
+        if running()?.iter().any(|n| n == name) {
+            return Err(Error::new(format!("cannot boot {name}"))
+                .because("a cluster of this name runs on this machine already")
+                .remedy("end it first, or give the spec another name"));
+        }
+        let text = format!("{address} {}\n", std::process::id());
         let path = folder.join(name);
-        let draft = folder.join(format!(".{name}.{}", std::process::id()));
-        fs::write(&draft, format!("{address}\n")).at("write", &draft)?;
-        fs::rename(&draft, &path).at("write", &path)?;
-        Ok(Note { path })
+        let mut draft = tempfile::NamedTempFile::new_in(&folder).at("write in", &folder)?;
+        draft.write_all(text.as_bytes()).at("write in", &folder)?;
+        draft.persist(&path).map_err(|e| e.error).at("write", &path)?;
+        Ok(Note { path, text })
     }
 }
 
 impl Drop for Note {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
+            let _ = fs::remove_file(&self.path);
+        }
         let _ = fs::remove_dir(folder());
     }
 }

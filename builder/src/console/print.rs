@@ -3,14 +3,13 @@
 //! Standard output gets what nodes wrote to theirs; standard error gets what
 //! they wrote to theirs, what failed and where, and the count.
 
-use std::io::Write;
-
 use serde_json::{Value, json};
 use vmatic_tree::answer::{Group, Outcome};
 
 use crate::console::ask::Answered;
-use crate::error::{Error, Result};
-use crate::say;
+use crate::error::Result;
+use crate::inspect;
+use crate::say::{self, harmless};
 
 /// How an order ended, in a few words.
 pub fn outcome_text(outcome: &Outcome) -> String {
@@ -21,13 +20,6 @@ pub fn outcome_text(outcome: &Outcome) -> String {
         Outcome::TimedOut => "still ran at the deadline and was ended".into(),
         Outcome::Unreachable(why) => why.clone(),
     }
-}
-
-/// Control characters that could drive the operator's terminal are shown, not sent; tabs and line ends stay.
-fn harmless(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let risky = |c: char| c.is_control() && c != '\n' && c != '\t';
-    text.chars().flat_map(|c| if risky(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 /// One output: a single line behind its nodes, several lines below them.
@@ -47,13 +39,11 @@ fn block(group: &Group, bytes: &[u8]) -> Option<String> {
 
 /// Prints outputs to standard output, failures and the count to standard error.
 pub fn answers(answered: &Answered) -> Result<()> {
-    let mut out = std::io::stdout().lock();
     for group in &answered.groups {
         if let Some(text) = block(group, &group.output.stdout) {
-            write_all(&mut out, text.as_bytes())?;
+            inspect::print(&text)?;
         }
     }
-    write_all(&mut out, b"")?;
     for group in &answered.groups {
         if let Some(text) = block(group, &group.output.stderr) {
             say::line(text.trim_end());
@@ -65,16 +55,6 @@ pub fn answers(answered: &Answered) -> Result<()> {
     }
     say::line(count(answered));
     Ok(())
-}
-
-/// A reader that went away (`| head`) is no failure of ours.
-fn write_all(out: &mut impl Write, bytes: &[u8]) -> Result<()> {
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::new("cannot write to standard output").because(e))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// `5 nodes: 4 ok, 1 failed, 0 unreachable (0.12 s)`
@@ -134,11 +114,6 @@ mod tests {
         assert_eq!(block(&group((1, 4), Outcome::Exit(0), ""), b"Linux\n").unwrap(), "1/1-4: Linux\n");
         assert_eq!(block(&group((1, 4), Outcome::Exit(0), ""), b"a\nb\n").unwrap(), "--- 1/1-4 (4)\na\nb\n");
         assert_eq!(block(&group((1, 4), Outcome::Exit(0), ""), b"\n"), None);
-    }
-
-    #[test]
-    fn what_a_node_writes_cannot_drive_the_terminal() {
-        assert_eq!(harmless(b"a\x1b[2Jb\tc\n\xff"), "a\\u{1b}[2Jb\tc\n\u{fffd}");
     }
 
     #[test]

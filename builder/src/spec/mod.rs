@@ -119,9 +119,9 @@ impl Spec {
 
     /// The plan of the clusters that this operator builds from this spec.
     pub fn plan(&self, operator: &VerifyingKey) -> Plan {
-        Plan {
+        let plan = Plan {
             name: self.name.clone(),
-            cluster: cluster_id(&self.name, operator),
+            cluster: [0; 16],
             hosts: self.plan.hosts.clone(),
             guests_per_host: self.plan.guests,
             host_network: self.plan.host_network,
@@ -130,15 +130,18 @@ impl Spec {
             port: self.plan.port,
             guest_memory_mib: self.guest.memory_mib,
             guest_cmdline: self.guest.cmdline.clone(),
-        }
+        };
+        Plan { cluster: cluster_id(&plan, operator), ..plan }
     }
 }
 
-/// The cluster's identity: a command signed for another cluster is refused.
-pub fn cluster_id(name: &str, operator: &VerifyingKey) -> [u8; 16] {
+/// The cluster's identity: what its plan says and whom it obeys. Commands are signed for one identity, so a
+/// changed plan, in which numbers mean other machines, makes another cluster.
+pub fn cluster_id(plan: &Plan, operator: &VerifyingKey) -> [u8; 16] {
+    let law = Plan { cluster: [0; 16], ..plan.clone() }.seal();
     let hash = Sha256::new()
         .chain_update(b"vmatic cluster v1\0")
-        .chain_update(name.as_bytes())
+        .chain_update(law.as_bytes())
         .chain_update(b"\0")
         .chain_update(operator.as_bytes())
         .finalize();

@@ -5,19 +5,21 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::json;
 use vmatic_plan::Plan;
 
 use crate::boot::accel::{self, Accel};
+use crate::boot::child;
 use crate::boot::cluster::{Cluster, Site};
 use crate::error::{At, Error, Result};
 use crate::spec::Spec;
-use crate::{Exit, interrupt, key, say};
+use crate::{Exit, inspect, interrupt, key, say};
 
 /// Boot the spec's hosts as virtual machines that PXE-boot the output folder.
 ///
-/// With a command, runs it once everything is up, then ends the cluster; its exit status becomes
-/// ours. Without one, keeps the cluster until Ctrl-C. Nothing is left behind either way.
+/// With a command, runs it once everything is up, then ends the cluster, and fails if it failed.
+/// Without one, keeps the cluster until Ctrl-C. Nothing is left behind either way.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The spec
@@ -35,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
     /// How long the cluster may take to come up
-    #[arg(short, long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
     /// Say what would be started, and stop
     #[arg(short = 'n', long)]
@@ -75,16 +77,16 @@ pub fn run(args: Args) -> Result<Exit> {
     ));
     if args.dry_run {
         for machine in Cluster::plan(&site)? {
-            println!("{machine}");
+            inspect::print(&(machine + "\n"))?;
         }
         return Ok(Exit::Ok);
     }
     interrupt::watch();
     let mut cluster = Cluster::start(&site)?;
     cluster.wait_until_up(&key, Duration::from_secs(args.timeout))?;
-    let exit = if args.command.is_empty() { keep(&mut cluster, &site)? } else { run_command(&mut cluster, &args)? };
-    summary(&cluster, &site, args.json);
-    Ok(exit)
+    let result = if args.command.is_empty() { keep(&mut cluster, &site) } else { run_command(&mut cluster, &args) };
+    summary(&cluster, &site, cluster.count_up(&key), args.json)?;
+    result
 }
 
 fn read_plan(folder: &Path, spec: &Path) -> Result<Plan> {
@@ -117,9 +119,9 @@ fn keep(cluster: &mut Cluster, site: &Site) -> Result<Exit> {
 /// Runs the operator's command beside the cluster; an interrupt ends the command too.
 fn run_command(cluster: &mut Cluster, args: &Args) -> Result<Exit> {
     let (program, arguments) = args.command.split_first().ok_or_else(|| Error::new("there is no command"))?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .env("VMATIC_AT", cluster.address.to_string())
+    let mut command = Command::new(program);
+    command.args(arguments).env("VMATIC_AT", cluster.address.to_string());
+    let mut child = child::with_us(&mut command, Signal::TERM)
         .spawn()
         .map_err(|e| Error::new(format!("cannot run {program}")).because(e))?;
     loop {
@@ -137,41 +139,38 @@ fn run_command(cluster: &mut Cluster, args: &Args) -> Result<Exit> {
             cluster.check_machines()
         };
         if let Err(e) = trouble {
-            let _ = child.kill();
-            let _ = child.wait();
+            child::end(&mut child);
             return Err(e);
         }
         sleep(LOOK);
     }
 }
 
-fn summary(cluster: &Cluster, site: &Site, as_json: bool) {
+/// What is up at the end, how large what was sent is, and how long it took.
+fn summary(cluster: &Cluster, site: &Site, (hosts_up, guests_up): (u64, u64), as_json: bool) -> Result<()> {
     let size = |file: &str| std::fs::metadata(site.folder.join(file)).map_or(0, |m| m.len());
     let ms = |time: Option<Duration>| time.unwrap_or_default().as_millis() as u64;
     let (joined, up) = (ms(cluster.progress.joined), ms(cluster.progress.up));
-    let (hosts, nodes) = (u64::from(site.plan.host_count()), site.plan.all_nodes().len());
+    let hosts = u64::from(site.plan.host_count());
+    let guests = site.plan.all_nodes().len() - hosts;
     let (kernel, image) = (size("vmlinuz"), size("initramfs"));
     if as_json {
-        println!(
-            "{:#}",
-            json!({
-                "hosts": hosts, "guests": nodes - hosts, "accel": site.accel.word(),
-                "kernel_bytes": kernel, "image_bytes": image,
-                "joined_ms": joined, "up_ms": up, "total_ms": cluster.progress.elapsed().as_millis() as u64,
-            })
-        );
+        inspect::print_json(&json!({
+            "hosts": hosts, "hosts_up": hosts_up, "guests": guests, "guests_up": guests_up,
+            "accel": site.accel.word(), "kernel_bytes": kernel, "image_bytes": image,
+            "joined_ms": joined, "up_ms": up, "total_ms": cluster.progress.elapsed().as_millis() as u64,
+        }))?;
     }
     let mb = |bytes: u64| bytes as f64 / 1e6;
+    let seconds = |ms: u64| ms as f64 / 1e3;
     say::line(format!(
-        "summary: {} of {} guests on {hosts} host{}; on the wire {:.1} MB kernel + {:.1} MB image; \
-         joined after {:.1} s, all up after {:.1} s ({})",
-        nodes - hosts,
-        nodes - hosts,
-        if hosts == 1 { "" } else { "s" },
+        "summary: {hosts_up} of {hosts} hosts and {guests_up} of {guests} guests up; on the wire {:.1} MB kernel + \
+         {:.1} MB image; joined after {:.1} s, all up after {:.1} s ({})",
         mb(kernel),
         mb(image),
-        joined as f64 / 1e3,
-        up as f64 / 1e3,
+        seconds(joined),
+        seconds(up),
         site.accel.word(),
     ));
+    Ok(())
 }

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::Exit;
 use crate::doctor::{self, Finding, Level};
 use crate::error::Result;
+use crate::{Exit, inspect};
 
 /// Say what this machine can do (build, boot, serve, run guests) and what to install.
 #[derive(clap::Args, Debug)]
@@ -20,12 +20,12 @@ pub fn run(args: Args) -> Result<Exit> {
     if args.json {
         let row =
             |f: &Finding| json!({ "what": f.what, "level": f.level.word(), "found": f.found, "remedy": f.remedy });
-        println!("{:#}", json!(findings.iter().map(row).collect::<Vec<_>>()));
+        inspect::print_json(&findings.iter().map(row).collect::<Vec<_>>())?;
     } else {
         for finding in &findings {
-            println!("{:<8} {:<14} {}", finding.level.word(), finding.what, finding.found);
+            inspect::print(&format!("{:<8} {:<14} {}\n", finding.level.word(), finding.what, finding.found))?;
             if let Some(remedy) = &finding.remedy {
-                println!("{:24}{remedy}", "");
+                inspect::print(&format!("{:24}{remedy}\n", ""))?;
             }
         }
     }

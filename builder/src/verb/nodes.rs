@@ -11,7 +11,8 @@ use crate::console::ask::{Answered, Console};
 use crate::console::place::Place;
 use crate::console::print;
 use crate::error::Result;
-use crate::{Exit, interrupt, key, say};
+use crate::say::harmless;
+use crate::{Exit, inspect, interrupt, key, say};
 
 /// Show which hosts and guests are up, and why the others are not.
 ///
@@ -48,12 +49,10 @@ pub fn run(args: Args) -> Result<Exit> {
     };
     if args.json {
         let described = described.as_ref().map(print::as_json);
-        println!(
-            "{:#}",
-            json!({ "cluster": console.plan.name, "reach": print::as_json(&reached), "hosts": described })
-        );
+        let reach = print::as_json(&reached);
+        inspect::print_json(&json!({ "cluster": console.plan.name, "reach": reach, "hosts": described }))?;
     } else {
-        print!("{}", table(&console.plan, &reached));
+        inspect::print(&table(&console.plan, &reached))?;
         if let Some(described) = &described {
             print::answers(described)?;
         }
@@ -80,7 +79,7 @@ fn table(plan: &Plan, reached: &Answered) -> String {
 fn state(group: &Group) -> String {
     match &group.outcome {
         outcome if outcome.is_ok() => "up".into(),
-        Outcome::Unreachable(why) => format!("down: {why}"),
+        Outcome::Unreachable(why) => format!("down: {}", harmless(why.as_bytes())),
         outcome => print::outcome_text(outcome),
     }
 }

@@ -9,7 +9,7 @@ use crate::console::ask::Console;
 use crate::console::place::Place;
 use crate::console::print;
 use crate::error::{Error, Result};
-use crate::{Exit, interrupt, key, say};
+use crate::{Exit, inspect, interrupt, key, say};
 
 /// Run a program on nodes and fold what they answer.
 ///
@@ -77,7 +77,7 @@ pub fn run(args: Args) -> Result<Exit> {
         eprint!("\r\x1b[K");
     }
     if args.json {
-        println!("{:#}", print::as_json(&answered));
+        inspect::print_json(&print::as_json(&answered))?;
     } else {
         print::answers(&answered)?;
     }
