@@ -16,6 +16,13 @@ pub fn watch() {
     }
 }
 
+/// The wish was heard: what is left to do may go on undisturbed until the next one.
+pub fn heard() {
+    if let Some(flag) = FLAG.get() {
+        flag.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Whether the operator wants to stop.
 pub fn asked() -> bool {
     FLAG.get().is_some_and(|flag| flag.load(Ordering::Relaxed))

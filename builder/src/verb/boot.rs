@@ -85,6 +85,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let mut cluster = Cluster::start(&site)?;
     cluster.wait_until_up(&key, Duration::from_secs(args.timeout))?;
     let result = if args.command.is_empty() { keep(&mut cluster, &site) } else { run_command(&mut cluster, &args) };
+    interrupt::heard();
     summary(&cluster, &site, cluster.count_up(&key), args.json)?;
     result
 }
