@@ -26,7 +26,7 @@ help:
 	@echo "make test-hosts     agents in network namespaces (root)"
 	@echo "make test-machines  QEMU boots the images"
 	@echo "make lint           formatting, clippy, house rules, licences of dependencies"
-	@echo "make bench          the figures of the README, measured here"
+	@echo "make bench          the figures of the README, measured here (BENCH=--least-ram: minutes more)"
 	@echo "make build          bin/vmatic, bin/vmatic-agent, bin/vmatic-leaf"
 
 deps:
@@ -66,7 +66,7 @@ fmt:
 	cargo fmt --all
 
 bench: all
-	@examples/bench.sh $(SPEC)
+	@examples/bench.sh $(SPEC) $(BENCH)
 
 clean:
 	cargo clean

@@ -124,13 +124,10 @@ fn payload(image: &[u8]) -> std::result::Result<&[u8], String> {
 
 fn unpack_stream(reader: impl Read, method: &str) -> std::result::Result<Vec<u8>, String> {
     let mut unpacked = Vec::new();
-    // The payload ends with its unpacked size, which the decoder may take for the start of another
-    // member: what was unpacked before that is complete.
-    let result = reader.take(VMLINUX_BYTES_MAX).read_to_end(&mut unpacked);
-    match result {
-        Err(cause) if unpacked.is_empty() => Err(format!("its {method} payload is damaged: {cause}")),
-        _ => Ok(unpacked),
-    }
+    // Both decoders stop after one member; the unpacked size that the kernel's build appends is not read.
+    let read = reader.take(VMLINUX_BYTES_MAX).read_to_end(&mut unpacked);
+    read.map_err(|cause| format!("its {method} payload is damaged: {cause}"))?;
+    Ok(unpacked)
 }
 
 /// The LZ4 legacy format: a magic, then blocks of a length and that many bytes. Linux appends the
