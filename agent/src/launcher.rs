@@ -242,18 +242,8 @@ mod tests {
 
     #[test]
     fn a_guest_reads_who_it_is_from_what_its_host_writes() {
-        let plan = Plan {
-            name: "t".into(),
-            cluster: [3; 16],
-            hosts: HostNames::count(20).unwrap(),
-            guests_per_host: 4,
-            host_network: "172.20.0.0/16".parse().unwrap(),
-            guest_network: "10.0.0.0/8".parse().unwrap(),
-            fanout: 16,
-            port: 7117,
-            guest_memory_mib: 96,
-            guest_cmdline: "extra".into(),
-        };
+        let plan =
+            Plan { cluster: [3; 16], guest_cmdline: "extra".into(), ..Plan::new("t", HostNames::count(20).unwrap()) };
         let node = Node::guest(17, 3);
         let line = cmdline(&plan, node);
         let identity = Identity::parse(&line);

@@ -97,18 +97,7 @@ mod tests {
     use vmatic_plan::HostNames;
 
     fn plan() -> Plan {
-        Plan {
-            name: "t".into(),
-            cluster: [0; 16],
-            hosts: HostNames::count(300).unwrap(),
-            guests_per_host: 4,
-            host_network: "172.20.0.0/16".parse().unwrap(),
-            guest_network: "10.0.0.0/8".parse().unwrap(),
-            fanout: 16,
-            port: 7117,
-            guest_memory_mib: 96,
-            guest_cmdline: String::new(),
-        }
+        Plan::new("t", HostNames::count(300).unwrap())
     }
 
     #[test]

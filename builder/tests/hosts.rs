@@ -39,18 +39,7 @@ fn agent() -> PathBuf {
 
 impl Rack {
     fn new(hosts: u32, fanout: u32) -> Rack {
-        let plan = Plan {
-            name: "rack".into(),
-            cluster: [0; 16],
-            hosts: HostNames::count(hosts).unwrap(),
-            guests_per_host: 2,
-            host_network: "172.20.0.0/16".parse().unwrap(),
-            guest_network: "10.0.0.0/8".parse().unwrap(),
-            fanout,
-            port: 7117,
-            guest_memory_mib: 96,
-            guest_cmdline: String::new(),
-        };
+        let plan = Plan { guests_per_host: 2, fanout, ..Plan::new("rack", HostNames::count(hosts).unwrap()) };
         plan.check().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let key = SigningKey::from_bytes(&[7; 32]);

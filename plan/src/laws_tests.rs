@@ -1,22 +1,16 @@
 //! The laws of the plan, as properties, up to ten million nodes.
 
 use crate::{HostNames, Node, Plan};
-use alloc::string::String;
 use core::net::Ipv4Addr;
 use proptest::prelude::*;
 
 fn plan(hosts: u32, guests: u32, fanout: u32) -> Plan {
     Plan {
-        name: "test".into(),
         cluster: *b"0123456789abcdef",
-        hosts: HostNames::count(hosts).unwrap(),
         guests_per_host: guests,
         host_network: "172.16.0.0/12".parse().unwrap(),
-        guest_network: "10.0.0.0/8".parse().unwrap(),
         fanout,
-        port: 7117,
-        guest_memory_mib: 96,
-        guest_cmdline: String::new(),
+        ..Plan::new("test", HostNames::count(hosts).unwrap())
     }
 }
 

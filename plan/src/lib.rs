@@ -12,6 +12,7 @@
 extern crate alloc;
 
 mod address;
+pub mod defaults;
 mod names;
 mod net;
 mod nodeset;

@@ -32,6 +32,12 @@ impl fmt::Display for NetError {
 impl core::error::Error for NetError {}
 
 impl Ipv4Net {
+    /// The network of the `prefix` first bits of `address`.
+    pub(crate) const fn from_bits(address: u32, prefix: u8) -> Ipv4Net {
+        let mask = ((!0u64) << (32 - prefix as u32)) as u32;
+        Ipv4Net { base: address & mask, prefix }
+    }
+
     /// The first address.
     pub fn base(&self) -> u32 {
         self.base
@@ -85,8 +91,7 @@ impl FromStr for Ipv4Net {
         if !digits || prefix > 32 {
             return Err(NetError::Form);
         }
-        let mask = ((!0u64) << (32 - u32::from(prefix))) as u32;
-        let net = Ipv4Net { base: u32::from(address) & mask, prefix };
+        let net = Ipv4Net::from_bits(u32::from(address), prefix);
         if u32::from(address) != net.base { Err(NetError::HostBits(net)) } else { Ok(net) }
     }
 }

@@ -166,18 +166,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn plan() -> Plan {
-        Plan {
-            name: "t".into(),
-            cluster: [0; 16],
-            hosts: HostNames::parse("dn[4-11,16-19]").unwrap(),
-            guests_per_host: 9,
-            host_network: "172.20.0.0/16".parse().unwrap(),
-            guest_network: "10.0.0.0/8".parse().unwrap(),
-            fanout: 4,
-            port: 7117,
-            guest_memory_mib: 96,
-            guest_cmdline: String::new(),
-        }
+        Plan { guests_per_host: 9, fanout: 4, ..Plan::new("t", HostNames::parse("dn[4-11,16-19]").unwrap()) }
     }
 
     #[test]

@@ -4,13 +4,14 @@
 //! set, so that what reaches the root does not grow with their number.
 
 use crate::bytes;
-use crate::message::OUTPUT_MAX_BYTES;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use vmatic_plan::{Node, NodeSet};
 
+/// Most bytes kept of each of a process's two output streams.
+pub const OUTPUT_MAX_BYTES: u32 = 384 * 1024;
 /// Most bytes of a reason.
 pub const REASON_MAX_BYTES: usize = 512;
 /// What a group takes in a message beside its outputs, its reason and its nodes.

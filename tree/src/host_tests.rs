@@ -14,18 +14,7 @@ const GUESTS: u32 = 3;
 const CONSOLE: u32 = 0;
 
 fn plan(hosts: u32, fanout: u32) -> Plan {
-    Plan {
-        name: "t".into(),
-        cluster: [7; 16],
-        hosts: HostNames::count(hosts).unwrap(),
-        guests_per_host: GUESTS,
-        host_network: "172.20.0.0/16".parse().unwrap(),
-        guest_network: "10.0.0.0/8".parse().unwrap(),
-        fanout,
-        port: 7117,
-        guest_memory_mib: 96,
-        guest_cmdline: String::new(),
-    }
+    Plan { cluster: [7; 16], guests_per_host: GUESTS, fanout, ..Plan::new("t", HostNames::count(hosts).unwrap()) }
 }
 
 fn key() -> SigningKey {

@@ -5,6 +5,7 @@
 //! fields are only ever appended behind a new [`VERSION`].
 
 use crate::answer::Group;
+pub use crate::answer::OUTPUT_MAX_BYTES;
 use crate::bytes;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,8 +17,6 @@ use vmatic_plan::NodeSet;
 pub const VERSION: u16 = 1;
 /// The vsock port on which a host hears its guests.
 pub const GUEST_PORT: u32 = 7117;
-/// Most bytes kept of each of a process's two output streams.
-pub const OUTPUT_MAX_BYTES: u32 = 384 * 1024;
 /// Most bytes of standard input that a command carries.
 pub const INPUT_MAX_BYTES: usize = 512 * 1024;
 

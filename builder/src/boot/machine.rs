@@ -99,18 +99,7 @@ mod tests {
     use vmatic_plan::HostNames;
 
     fn arguments(folder: &str) -> Result<String> {
-        let plan = Plan {
-            name: "t".into(),
-            cluster: [0; 16],
-            hosts: HostNames::count(2).expect("a pattern"),
-            guests_per_host: 4,
-            host_network: "172.20.0.0/16".parse().expect("a network"),
-            guest_network: "10.0.0.0/8".parse().expect("a network"),
-            fanout: 16,
-            port: 7117,
-            guest_memory_mib: 96,
-            guest_cmdline: String::new(),
-        };
+        let plan = Plan::new("t", HostNames::count(2).expect("a pattern"));
         let machine = Machine {
             host: 2,
             memory_mib: 512,

@@ -5,18 +5,12 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use ed25519_dalek::SigningKey;
-use vmatic_plan::{HostNames, Ipv4Net};
+use vmatic_plan::{HostNames, Ipv4Net, defaults};
 
 use super::diagnose::{Problems, Source};
 use super::parse::Draft;
 use super::table::At;
 use super::{PlanSpec, Spec};
-
-const HOST_NETWORK: &str = "172.20.0.0/16";
-const GUEST_NETWORK: &str = "10.0.0.0/8";
-const GUESTS: i64 = 4;
-const FANOUT: i64 = 16;
-const PORT: i64 = 7117;
 
 /// Where the plan's fields stand in the text, by the name that they have in a plan.
 pub struct Names {
@@ -53,24 +47,24 @@ pub fn plan(draft: &Draft, source: &Source, problems: &mut Problems) -> Option<P
         problems.add(0..0, "the spec does not say which hosts there are", remedy);
     }
     let hosts = draft.plan.hosts.as_ref().and_then(|text| hosts(text, source, problems));
-    let mut network = |text: &Option<At<String>>, default: &str| -> Option<Ipv4Net> {
-        let Some(text) = text else { return default.parse().ok() };
+    let mut network = |text: &Option<At<String>>, default: Ipv4Net| -> Ipv4Net {
+        let Some(text) = text else { return default };
         if let Err(error) = text.value.parse::<Ipv4Net>() {
             let message = format!("{:?} is no network: {error}", text.value);
-            problems.add(text.span.clone(), message, format!("write an address and a prefix, e.g. {default:?}"));
+            problems.add(text.span.clone(), message, format!("write an address and a prefix, e.g. \"{default}\""));
         }
-        text.value.parse().ok().or_else(|| default.parse().ok())
+        text.value.parse().unwrap_or(default)
     };
-    let host_network = network(&draft.plan.host_network, HOST_NETWORK)?;
-    let guest_network = network(&draft.plan.guest_network, GUEST_NETWORK)?;
+    let host_network = network(&draft.plan.host_network, defaults::HOST_NETWORK);
+    let guest_network = network(&draft.plan.guest_network, defaults::GUEST_NETWORK);
     let number = |value: &Option<At<i64>>, default| value.as_ref().map_or(default, |value| value.value);
     Some(PlanSpec {
         hosts: hosts.or_else(|| HostNames::count(1).ok())?,
-        guests: number(&draft.plan.guests, GUESTS) as u32,
+        guests: number(&draft.plan.guests, defaults::GUESTS_PER_HOST.into()) as u32,
         host_network,
         guest_network,
-        fanout: number(&draft.plan.fanout, FANOUT) as u32,
-        port: number(&draft.plan.port, PORT) as u16,
+        fanout: number(&draft.plan.fanout, defaults::FANOUT.into()) as u32,
+        port: number(&draft.plan.port, defaults::PORT.into()) as u16,
     })
 }
 
@@ -104,16 +98,13 @@ pub fn whole(spec: &Spec, names: &Names, problems: &mut Problems) {
             "name" => plan.name = "x".to_owned(),
             "guests_per_host" => plan.guests_per_host = 0,
             "host_network" | "guest_network" | "hosts" => {
-                let (Ok(one), Ok(hosts), Ok(guests)) =
-                    (HostNames::count(1), HOST_NETWORK.parse(), GUEST_NETWORK.parse())
-                else {
-                    break;
-                };
-                (plan.hosts, plan.host_network, plan.guest_network) = (one, hosts, guests);
+                let Ok(one) = HostNames::count(1) else { break };
+                plan.hosts = one;
+                (plan.host_network, plan.guest_network) = (defaults::HOST_NETWORK, defaults::GUEST_NETWORK);
             }
-            "fanout" => plan.fanout = FANOUT as u32,
-            "port" => plan.port = PORT as u16,
-            "guest_memory_mib" => plan.guest_memory_mib = 96,
+            "fanout" => plan.fanout = defaults::FANOUT,
+            "port" => plan.port = defaults::PORT,
+            "guest_memory_mib" => plan.guest_memory_mib = defaults::GUEST_MEMORY_MIB,
             "guest_cmdline" => plan.guest_cmdline.clear(),
             _ => break,
         }

@@ -87,7 +87,7 @@ const HOST: Defaults = Defaults {
 /// The guest's image lies in the host's, which is packed as a whole: packed on its own it would save
 /// nothing on the wire, and every guest would spend time and memory to unpack it.
 const GUEST: Defaults = Defaults {
-    memory_mib: 96,
+    memory_mib: vmatic_plan::defaults::GUEST_MEMORY_MIB,
     cpus: 1,
     modules: &["virtio_mmio", "virtio_net", "vmw_vsock_virtio_transport", "virtio_rng"],
     compression: Method::None,

@@ -92,18 +92,7 @@ mod tests {
 
     #[test]
     fn rows_are_folded_hosts_first() {
-        let plan = Plan {
-            name: "t".into(),
-            cluster: [0; 16],
-            hosts: HostNames::parse("dn[4-5]").expect("a pattern"),
-            guests_per_host: 4,
-            host_network: "172.20.0.0/16".parse().expect("a network"),
-            guest_network: "10.0.0.0/8".parse().expect("a network"),
-            fanout: 16,
-            port: 7117,
-            guest_memory_mib: 96,
-            guest_cmdline: String::new(),
-        };
+        let plan = Plan::new("t", HostNames::parse("dn[4-5]").expect("a pattern"));
         let guests = |a, b| NodeSet::product(&RangeSet::span(1, 2), &RangeSet::span(a, b));
         let up = Group { outcome: Outcome::Exit(0), output: Output::default(), nodes: guests(0, 3) };
         let groups = vec![up, Group::unreachable(guests(4, 4), "is booting")];
