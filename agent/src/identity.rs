@@ -21,8 +21,7 @@ pub fn host_number(plan: &Plan, cmdline: &str, address: Option<Ipv4Addr>) -> Res
         });
     }
     let by_address = address.filter(|a| plan.host_network.contains(*a)).and_then(|a| plan.node_by_ipv4(a));
-    let boot_mac = word(cmdline, "BOOTIF").and_then(|text| role::mac(text.strip_prefix("01-").unwrap_or(text)));
-    let macs = boot_mac.into_iter().chain(machine_macs());
+    let macs = boot_mac(cmdline).into_iter().chain(machine_macs());
     let by_mac = || macs.filter_map(|mac| plan.node_by_mac(mac)).find(Node::is_host);
     by_address.or_else(by_mac).map(|node| node.host).ok_or_else(|| {
         Error::new(format!(
@@ -31,6 +30,11 @@ pub fn host_number(plan: &Plan, cmdline: &str, address: Option<Ipv4Addr>) -> Res
             plan.host_network
         ))
     })
+}
+
+/// The MAC of the card that the machine booted from: pxelinux's `BOOTIF=`, a hardware type in front.
+pub fn boot_mac(cmdline: &str) -> Option<[u8; 6]> {
+    word(cmdline, "BOOTIF").and_then(|text| role::mac(text.strip_prefix("01-").unwrap_or(text)))
 }
 
 /// The value of `key=value` on a command line; the last one counts.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
-use vmatic_plan::{Plan, RangeSet};
+use vmatic_plan::{Plan, RangeSet, unhex};
 use vmatic_tree::answer::{Outcome, Output};
 use vmatic_tree::host::{Action, Event, Host, LinkId, Side};
 use vmatic_tree::message::{OpId, Order};
@@ -121,22 +121,11 @@ fn read_image(options: &NodeOptions) -> Result<(Plan, VerifyingKey), Error> {
     let read = |path: &std::path::Path| fs::read_to_string(path).context(|| format!("read {}", path.display()));
     let plan = Plan::open(&read(&options.plan)?).context(|| format!("use the plan {}", options.plan.display()))?;
     let text = read(&options.operator)?;
-    let operator = public_key(text.trim());
+    let operator = unhex(text.trim()).and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok());
     let operator = operator.ok_or_else(|| {
         Error::new(format!("{} is not an Ed25519 public key in 64 hexadecimal digits", options.operator.display()))
     })?;
     Ok((plan, operator))
-}
-
-fn public_key(hex: &str) -> Option<VerifyingKey> {
-    let mut bytes = [0; 32];
-    if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()?;
-    }
-    VerifyingKey::from_bytes(&bytes).ok()
 }
 
 fn is_guest(plan: &Plan, peer: SocketAddr) -> bool {

@@ -5,7 +5,7 @@
 //! the boot loader passed no address, BusyBox's udhcpc asks for one.
 
 use crate::error::{Context, Error};
-use crate::identity::word;
+use crate::identity::{boot_mac, word};
 use crate::{role, say};
 use std::fs;
 use std::net::Ipv4Addr;
@@ -49,7 +49,7 @@ pub fn os_error(e: vmatic_leaf::sys::Errno) -> std::io::Error {
 
 /// The card that the machine booted from, or else the first with an Ethernet address.
 fn find_card(cmdline: &str) -> Result<String, Error> {
-    let booted = word(cmdline, "BOOTIF").and_then(|text| role::mac(text.strip_prefix("01-").unwrap_or(text)));
+    let booted = boot_mac(cmdline);
     let start = Instant::now();
     loop {
         let cards = cards();

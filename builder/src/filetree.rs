@@ -7,14 +7,14 @@
 //! file laid over one name of a hard-linked pair leaves the other name alone.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::links::{self, LINKS_FOLLOWED_MAX};
 
 /// Longest path the kernel takes from an archive, without the final NUL.
 pub const PATH_BYTES_MAX: usize = 4095;
-/// Most symlinks followed while one path is resolved; the kernel's own limit.
-pub const LINKS_FOLLOWED_MAX: usize = 40;
 
 /// What a path is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -283,31 +283,11 @@ impl FileTree {
 
     /// Follows every link of `path`. What does not exist is kept by name.
     fn follow(&self, path: &str) -> std::result::Result<String, String> {
-        let mut todo: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
-        let mut real: Vec<String> = Vec::new();
-        let mut links = 0;
-        while let Some(part) = todo.pop() {
-            match part.as_str() {
-                "" | "." => continue,
-                ".." => {
-                    real.pop();
-                    continue;
-                }
-                _ => real.push(part),
-            }
-            if let Some(Entry { node: Node::Symlink(target), .. }) = self.entries.get(&real.join("/")) {
-                links += 1;
-                if links > LINKS_FOLLOWED_MAX {
-                    return Err(format!("more than {LINKS_FOLLOWED_MAX} links to follow in /{path}"));
-                }
-                real.pop();
-                if target.starts_with('/') {
-                    real.clear();
-                }
-                todo.extend(target.split('/').rev().map(str::to_owned));
-            }
-        }
-        Ok(real.join("/"))
+        let read_link = |real: &str| match self.entries.get(real) {
+            Some(Entry { node: Node::Symlink(target), .. }) => Ok::<_, Infallible>(Some(target.clone())),
+            _ => Ok(None),
+        };
+        links::follow(path, read_link).map_err(|_| format!("more than {LINKS_FOLLOWED_MAX} links to follow in /{path}"))
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
+use vmatic_plan::unhex;
 
 use crate::debpkg::hex;
 use crate::error::{At, Error, Result};
@@ -60,23 +61,12 @@ pub fn load_from(path: &Path) -> Result<SigningKey> {
             .because(format!("others may read it (its mode is {:03o})", mode & 0o777))
             .remedy(format!("run `chmod 600 {}`; if others did read it, make a new one", path.display())));
     }
-    let seed = parse_seed(text.trim()).ok_or_else(|| {
+    let seed = unhex(text.trim()).ok_or_else(|| {
         Error::new(format!("cannot use the operator's key {}", path.display()))
             .because("it should hold 64 hexadecimal digits")
             .remedy("restore it from a copy; a new key cannot command the old clusters")
     })?;
     Ok(SigningKey::from_bytes(&seed))
-}
-
-fn parse_seed(text: &str) -> Option<[u8; 32]> {
-    let mut seed = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (byte, digits) in seed.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(seed)
 }
 
 fn create(path: &Path) -> Result<()> {

@@ -23,6 +23,7 @@ pub mod kernel;
 pub mod key;
 pub mod kmod;
 pub mod layer;
+pub mod links;
 pub mod manifest;
 pub mod output;
 pub mod read;

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::filetree::LINKS_FOLLOWED_MAX;
+use crate::links;
 
 /// A root folder.
 #[derive(Clone, Debug)]
@@ -42,36 +42,19 @@ impl Sysroot {
 
     /// Finds what `path` names inside the root, following links; None if it does not exist.
     pub fn find(&self, path: &str) -> Option<Found> {
-        let mut todo: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
-        let mut real: Vec<String> = Vec::new();
         let mut links = BTreeMap::new();
-        let mut followed = 0;
-        while let Some(part) = todo.pop() {
-            match part.as_str() {
-                "" | "." => continue,
-                ".." => {
-                    real.pop();
-                    continue;
-                }
-                _ => real.push(part),
-            }
-            let here = format!("/{}", real.join("/"));
+        let read_link = |real: &str| {
+            let here = format!("/{real}");
             let disk = self.on_disk(&here);
-            if fs::symlink_metadata(&disk).ok()?.file_type().is_symlink() {
-                followed += 1;
-                if followed > LINKS_FOLLOWED_MAX {
-                    return None;
-                }
-                let target = fs::read_link(&disk).ok()?.to_str()?.to_owned();
-                real.pop();
-                if target.starts_with('/') {
-                    real.clear();
-                }
-                todo.extend(target.split('/').rev().map(str::to_owned));
-                links.insert(here, target);
+            if !fs::symlink_metadata(&disk).map_err(drop)?.file_type().is_symlink() {
+                return Ok::<_, ()>(None);
             }
-        }
-        Some(Found { real: format!("/{}", real.join("/")), links })
+            let target = fs::read_link(&disk).map_err(drop)?.to_str().ok_or(())?.to_owned();
+            links.insert(here, target.clone());
+            Ok(Some(target))
+        };
+        let real = links::follow(path, read_link).ok()?;
+        Some(Found { real: format!("/{real}"), links })
     }
 
     /// Finds a regular file.

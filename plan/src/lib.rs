@@ -27,6 +27,7 @@ pub use nodeset::{Node, NodeSet};
 pub use path::{PathError, parse_nodes};
 pub use plan::{Plan, PlanError};
 pub use range::RangeSet;
+pub use seal::unhex;
 
 /// Most hosts of one cluster: a host's number fills 24 bits of MAC and IPv6 prefix.
 pub const HOSTS_MAX: u32 = (1 << 24) - 1;

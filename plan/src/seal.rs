@@ -78,7 +78,7 @@ impl Plan {
         let hosts = HostNames::parse(value(2)?).map_err(|e| wrong(KEYS[2], e.message))?;
         let plan = Plan {
             name: value(0)?.into(),
-            cluster: hex16(value(1)?).ok_or_else(|| wrong(KEYS[1], "is not 32 hexadecimal digits".into()))?,
+            cluster: unhex(value(1)?).ok_or_else(|| wrong(KEYS[1], "is not 32 hexadecimal digits".into()))?,
             hosts,
             guests_per_host: number(KEYS[3], value(3)?)?,
             host_network: number(KEYS[4], value(4)?)?,
@@ -97,9 +97,10 @@ fn number<T: FromStr<Err: core::fmt::Display>>(field: &'static str, text: &str) 
     text.parse().map_err(|e| PlanError { field, message: format!("{text:?}: {e}") })
 }
 
-fn hex16(text: &str) -> Option<[u8; 16]> {
-    let mut out = [0; 16];
-    if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+/// The bytes that exactly 2 N hexadecimal digits write.
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut out = [0; N];
+    if text.len() != 2 * N || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
     for (i, byte) in out.iter_mut().enumerate() {

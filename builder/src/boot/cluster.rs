@@ -231,12 +231,10 @@ impl Cluster {
                 error = error.because(format!("{} {}", group.nodes, harmless(why.as_bytes())));
             }
         }
-        match self.machines.iter().find(|m| self.progress.stage(m.host) < Some(Stage::Joined)) {
+        let lost = self.machines.iter().find(|m| self.progress.stage(m.host) < Some(Stage::Joined));
+        match lost.or(self.machines.first()) {
             Some(machine) => with_console(error, &machine.name, &machine.serial),
-            None => match self.machines.first() {
-                Some(machine) => with_console(error, &machine.name, &machine.serial),
-                None => error,
-            },
+            None => error,
         }
     }
 }

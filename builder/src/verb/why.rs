@@ -60,7 +60,7 @@ fn chain<'a>(view: &'a View, path: &str) -> Result<Vec<&'a FileRecord>> {
 /// The record of a path, links among its folders followed.
 fn find<'a>(view: &'a View, path: &str) -> Option<&'a FileRecord> {
     let mut path = format!("/{}", path.trim_matches('/'));
-    for _ in 0..crate::filetree::LINKS_FOLLOWED_MAX {
+    for _ in 0..crate::links::LINKS_FOLLOWED_MAX {
         if let Some(file) = view.files.iter().find(|file| file.path == path) {
             return Some(file);
         }
