@@ -13,7 +13,7 @@ endif
 SUDO := $(shell [ $$(id -u) = 0 ] || echo sudo -E)
 SPEC ?= examples/laptop.toml
 
-.PHONY: all build demo test test-pure test-hosts test-machines lint fmt bench clean deps help
+.PHONY: all build demo test test-pure test-hosts test-machines test-programs lint fmt bench clean deps help
 
 # What deps finds decides how build builds, so build is made by a make of its own.
 all: deps
@@ -21,10 +21,11 @@ all: deps
 
 help:
 	@echo "make demo           build everything, boot a cluster on this machine, run a command on all of it"
-	@echo "make test           pure tests, several hosts, whole machines"
+	@echo "make test           pure tests, several hosts, real programs, whole machines"
 	@echo "make test-pure      a minute: units, properties, fuzzed parsers"
 	@echo "make test-hosts     agents in network namespaces (root)"
 	@echo "make test-machines  QEMU boots the images"
+	@echo "make test-programs  32 programs of Debian in images of only what they need (root)"
 	@echo "make lint           formatting, clippy, house rules, licences of dependencies"
 	@echo "make bench          the figures of the README, measured here (BENCH=--least-ram: minutes more)"
 	@echo "make build          bin/vmatic, bin/vmatic-agent, bin/vmatic-leaf"
@@ -44,17 +45,20 @@ build:
 demo: all
 	@examples/demo.sh $(SPEC)
 
-test: test-pure test-hosts test-machines
+test: test-pure test-hosts test-programs test-machines
 
 test-pure: deps
 	cargo test --workspace --exclude vmatic-leaf
 	cargo test -p vmatic-leaf --lib
 
 test-hosts: all
-	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts -- --ignored --test-threads 1
+	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts --test switch -- --ignored --test-threads 1
 
 test-machines: all
-	cargo test -p vmatic --test machines -- --ignored --test-threads 1 --nocapture
+	cargo test -p vmatic --test machines --test loaders --test images --test clones -- --ignored --test-threads 1 --nocapture
+
+test-programs: deps
+	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test programs -- --ignored --nocapture
 
 lint: deps
 	cargo fmt --all --check

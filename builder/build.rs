@@ -1,4 +1,5 @@
-//! Embeds the BusyBox template (initramfs/) in the vmatic program, so that it works from anywhere.
+//! Embeds what the vmatic program brings along, so that it works from anywhere: the BusyBox template
+//! (initramfs/) and the fragments and patches of kernels (kernel-configs/).
 
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +7,13 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../initramfs");
+    embed("initramfs", "template.rs")?;
+    embed("kernel-configs", "kernel_configs.rs")
+}
+
+/// Writes a table of a folder's files: path, whether its owner may run it, content.
+fn embed(name: &str, table: &str) -> io::Result<()> {
+    let folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("..").join(name);
     let folder = folder.canonicalize()?;
     println!("cargo::rerun-if-changed={}", folder.display());
     let mut files = Vec::new();
@@ -19,7 +26,7 @@ fn main() -> io::Result<()> {
         let _ = writeln!(code, "    ({inside:?}, {runs}, include_bytes!({file:?})),");
     }
     code.push_str("]\n");
-    fs::write(PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("template.rs"), code)
+    fs::write(PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join(table), code)
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

@@ -1,74 +1,187 @@
 //! The guests of this host: started, watched, started again.
 //!
-//! Takes the plan's number of guests; gives as many monitors, and for each
-//! guest that is not up the reason. One boot in 100,000 fails: a guest that
-//! does not report in time, or ends, is noticed, said, and started anew.
+//! Takes the plan's number of guests; gives as many running guests, and for each
+//! that is not up the reason. Guests are clones of a template; while there is none,
+//! they boot cold, and that is said. One boot in 100,000 fails: a guest that does not
+//! report in time, or ends, is noticed, said, counted, and started anew.
 
+use crate::clones::{self, Clone, State};
 use crate::error::{Context, Error};
 use crate::link::Opening;
-use crate::uplink::os_error;
-use crate::{role, say};
-use std::collections::VecDeque;
-use std::fs;
-use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use crate::switch::keeper::Cables;
+use crate::wires::{self, GuestEnds};
+use crate::wishes::{Wish, Wishes};
+use crate::{cgroup, guest, pace, role, say, software};
+use rustix::process::{Pid, Signal};
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
-use tokio::process::{Child, Command};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Child;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
-use vmatic_leaf::net;
-use vmatic_plan::{Node, Plan, RangeSet};
+use vmatic_plan::{Node, Plan};
+use vmatic_tree::frame;
 use vmatic_tree::host::Event;
+use vmatic_tree::message::Message;
 
-/// The guests' kernel and image, as the builder puts them into the host image.
-const KERNEL: &str = "/boot/guest/vmlinux";
-const INITRAMFS: &str = "/boot/guest/initramfs";
 /// How long a guest may take from its start to its report. Emulated machines are slow.
 const REPORT: Duration = Duration::from_secs(120);
 /// How many guests boot at a time for each processor: more only makes each slower.
 const BOOTING_PER_CPU: usize = 2;
+/// How many clones wake up at a time for each processor. Those that wake together wait for
+/// each other: a batch of a hundred stalled an emulated host for good.
+const WAKING_PER_CPU: usize = 8;
+/// How long a guest that goes on may take until it counts as up again.
+const RESUMED: Duration = Duration::from_secs(10);
 /// Waits before a guest is started again: short at first, then a minute.
 const PAUSES_S: [u64; 4] = [1, 5, 20, 60];
-/// How much of a guest's console is kept, to show when it fails.
-const CONSOLE_KEPT_BYTES: usize = 4096;
-/// How much of it is shown.
-const CONSOLE_SHOWN_LINES: usize = 6;
-/// The vsock context ids 0 to 2 are taken (vsock(7)).
-const CID_FIRST: u32 = 3;
+/// Where the kernel's merging of equal pages is set up.
+const KSM: &str = "/sys/kernel/mm/ksm";
+
+/// What became of this host's guests so far, and which have reported: one flag each, since
+/// thousands wait, and each is to wake for its own only.
+pub struct Ledger {
+    up: Vec<watch::Sender<bool>>,
+    /// Starts as a clone.
+    pub cloned: AtomicU64,
+    /// Cold starts.
+    pub cold: AtomicU64,
+    /// Guests that had reported, and ended or fell silent.
+    pub lost: AtomicU64,
+    /// Guests that never reported.
+    pub failed: AtomicU64,
+}
+
+impl Ledger {
+    /// For guests 1 to `guests`.
+    pub fn new(guests: u32) -> Self {
+        let count = AtomicU64::default;
+        let up = (0..=guests).map(|_| watch::Sender::new(false)).collect();
+        Ledger { up, cloned: count(), cold: count(), lost: count(), failed: count() }
+    }
+
+    /// The guest has reported, or is gone.
+    pub fn set(&self, guest: u32, up: bool) {
+        if let Some(flag) = self.up.get(guest as usize) {
+            flag.send_replace(up);
+        }
+    }
+
+    fn of(&self, guest: u32) -> Option<watch::Receiver<bool>> {
+        self.up.get(guest as usize).map(watch::Sender::subscribe)
+    }
+
+    /// `key=value` words.
+    pub fn words(&self) -> String {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        format!(
+            "guests_cloned={} guests_cold={} guests_lost={} guests_failed={}",
+            of(&self.cloned),
+            of(&self.cold),
+            of(&self.lost),
+            of(&self.failed)
+        )
+    }
+}
 
 /// Starts guests and keeps them running.
 pub struct Launcher {
     pub plan: Plan,
+    /// Where the plan was read.
+    pub plan_file: PathBuf,
     pub host: u32,
     pub openings: mpsc::Sender<Opening>,
     pub events: mpsc::Sender<Event>,
-    /// The guests that have reported, as the node sees them.
-    pub up: watch::Receiver<RangeSet>,
+    pub ledger: Arc<Ledger>,
+    pub wishes: Arc<Wishes>,
+}
+
+/// What the guests share.
+struct Shared {
+    launcher: Launcher,
+    cables: std::rc::Rc<Cables>,
+    group: Option<File>,
+    template: watch::Receiver<State>,
+    booting: Arc<Semaphore>,
+    waking: Arc<Semaphore>,
+    ksm: Cell<bool>,
+}
+
+/// A guest's process.
+enum Monitor {
+    Cold(Child),
+    Clone(Clone),
+}
+
+impl Monitor {
+    async fn wait(&mut self) -> String {
+        match self {
+            Monitor::Cold(child) => match child.wait().await {
+                Ok(status) if status.success() => clones::GUEST_ENDED.into(),
+                Ok(status) => status.to_string(),
+                Err(e) => e.to_string(),
+            },
+            Monitor::Clone(clone) => clone.wait().await,
+        }
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        match self {
+            Monitor::Cold(child) => child.id().and_then(|id| Pid::from_raw(id as i32)),
+            Monitor::Clone(clone) => Some(clone.pid()),
+        }
+    }
+
+    async fn kill(&mut self) {
+        match self {
+            Monitor::Cold(child) => drop(child.kill().await),
+            Monitor::Clone(clone) => clone.kill().await,
+        }
+    }
 }
 
 /// How a guest's turn ended.
 struct Ended {
     reported: bool,
+    /// Whether the operator ended it.
+    wished: bool,
     why: String,
 }
 
 impl Launcher {
-    /// Keeps every guest of the plan running; never returns.
+    /// Keeps every guest of the plan running; returns when all have their keepers.
     pub async fn run(self) {
-        for file in [KERNEL, INITRAMFS] {
-            if !Path::new(file).is_file() {
-                return self.all_down(&format!("the host image has no {file}")).await;
-            }
+        if let Some(file) = software::missing() {
+            return self.all_down(&format!("the host image has no {file}")).await;
         }
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let booting = Arc::new(Semaphore::new(BOOTING_PER_CPU * cpus));
-        let this = Arc::new(self);
-        for guest in 1..=this.plan.guests_per_host {
-            tokio::spawn(this.clone().keep(guest, booting.clone()));
+        let guests = self.plan.guests_per_host;
+        if guests == 0 {
+            return;
+        }
+        let group = cgroup::open(guests);
+        let (state, template) = watch::channel(State::Booting);
+        if software::cold(&self.plan) {
+            state.send_replace(State::None("the guests' command line says vmatic.cold".into()));
+        } else {
+            let group = group.as_ref().map(AsRawFd::as_raw_fd);
+            tokio::task::spawn_local(clones::keep(self.plan.clone(), group, REPORT, state));
+        }
+        let shared = std::rc::Rc::new(Shared {
+            cables: Cables::keep(self.plan_file.clone(), self.host),
+            launcher: self,
+            group,
+            template,
+            booting: Arc::new(Semaphore::new(at_a_time(false))),
+            waking: Arc::new(Semaphore::new(at_a_time(true))),
+            ksm: Cell::new(false),
+        });
+        for guest in 1..=guests {
+            tokio::task::spawn_local(keep(shared.clone(), guest));
         }
     }
 
@@ -83,177 +196,211 @@ impl Launcher {
     async fn down(&self, guest: u32, why: &str) {
         let _ = self.events.send(Event::GuestDown { guest, why: why.into() }).await;
     }
+}
 
-    /// Starts one guest again and again.
-    async fn keep(self: Arc<Self>, guest: u32, booting: Arc<Semaphore>) {
-        let mut failures = 0;
-        loop {
-            self.down(guest, "waits to be started").await;
-            let Ok(turn) = booting.clone().acquire_owned().await else { return };
-            self.down(guest, "is booting").await;
-            let ended = self.turn(guest, turn).await.unwrap_or_else(|e| Ended { reported: false, why: e.to_string() });
-            failures = if ended.reported { 1 } else { failures + 1 };
-            let why = format!("{} ({failures} in a row)", ended.why);
-            say(&format!("guest {guest}: {why}"));
-            self.down(guest, &why).await;
-            sleep(Duration::from_secs(PAUSES_S[(failures - 1).min(PAUSES_S.len() - 1)])).await;
+/// How many guests start at a time on this machine.
+pub fn at_a_time(clones: bool) -> usize {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    cpus * if clones { WAKING_PER_CPU } else { BOOTING_PER_CPU }
+}
+
+/// Starts one guest again and again.
+async fn keep(shared: std::rc::Rc<Shared>, guest: u32) {
+    let launcher = &shared.launcher;
+    let mut failures = 0;
+    loop {
+        if launcher.wishes.of(guest) == Wish::Stop {
+            launcher.down(guest, "stopped by the operator").await;
+            launcher.wishes.until(guest, |wish| wish != Wish::Stop).await;
+        }
+        let failed = |e: Error| Ended { reported: false, wished: false, why: e.to_string() };
+        let ended = shared.turn(guest).await.unwrap_or_else(failed);
+        shared.cables.unplug(guest);
+        if ended.wished {
+            failures = 0;
+            launcher.down(guest, &ended.why).await;
+            continue;
+        }
+        let count = if ended.reported { &launcher.ledger.lost } else { &launcher.ledger.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        failures = if ended.reported { 1 } else { failures + 1 };
+        let why = format!("{} ({failures} in a row)", ended.why);
+        say(&format!("guest {guest}: {why}"));
+        launcher.down(guest, &why).await;
+        sleep(Duration::from_secs(PAUSES_S[(failures - 1).min(PAUSES_S.len() - 1)])).await;
+    }
+}
+
+impl Shared {
+    /// The template, once it is known whether there is one.
+    async fn template(&self) -> State {
+        let mut template = self.template.clone();
+        match template.wait_for(|state| !matches!(state, State::Booting)).await {
+            Ok(state) => state.clone(),
+            // Nobody keeps one: then it stays as it was last said.
+            Err(_) => self.template.borrow().clone(),
         }
     }
 
-    /// One life of a guest. `turn` is given back when it has reported: it boots no more.
-    async fn turn(&self, guest: u32, turn: tokio::sync::OwnedSemaphorePermit) -> Result<Ended, Error> {
-        let (ours, control) = std::os::unix::net::UnixStream::pair().context(|| "make a socket pair".into())?;
-        ours.set_nonblocking(true).context(|| "set up a socket".into())?;
-        let (serial_end, serial) = pipe::pipe().context(|| "make a pipe".into())?;
-        let serial_end = serial_end.into_blocking_fd().context(|| "set up a pipe".into())?;
-        let tap = self.open_tap(guest)?;
-        let mut child = self.start(guest, control.into(), serial_end, tap)?;
-        let console = tokio::spawn(last_words(serial));
-        let stream = tokio::net::UnixStream::from_std(ours).context(|| "set up a socket".into())?;
-        let _ = self.openings.send(Opening::guest(guest, stream)).await;
-        let mut up = self.up.clone();
+    /// One life of a guest.
+    async fn turn(&self, guest: u32) -> Result<Ended, Error> {
+        self.launcher.down(guest, "waits for the template").await;
+        let template = self.template().await;
+        let turn = self.wait_for_turn(guest, &template).await?;
+        let node = Node::guest(self.launcher.host, guest);
+        let plan = &self.launcher.plan;
+        let (mut ours, theirs) = wires::make(self.cables.plug(guest).await?)?;
+        let mut monitor = match &template {
+            State::Ready(asking) => {
+                let clone = asking.start(guest, &theirs).await?;
+                self.launcher.ledger.cloned.fetch_add(1, Ordering::Relaxed);
+                Monitor::Clone(clone)
+            }
+            _ => {
+                let child = self.start_cold(node, &theirs)?;
+                self.launcher.ledger.cold.fetch_add(1, Ordering::Relaxed);
+                Monitor::Cold(child)
+            }
+        };
+        drop(theirs);
+        if matches!(monitor, Monitor::Clone(_)) {
+            // It runs already, so that the time it is told is the time.
+            let told = frame::encode(&Message::Become(software::identity(plan, node)));
+            let told = told.context(|| "encode an identity".into())?;
+            ours.control.write_all(&told).await.context(|| "tell the clone who it is".into())?;
+        }
+        let console = tokio::task::spawn_local(wires::last_words(ours.serial));
+        let _ = self.launcher.openings.send(Opening::guest(guest, ours.control)).await;
+        let ended = self.watch(guest, &mut monitor, turn).await?;
+        let when = if ended.reported { "last" } else { "while it booted" };
+        wires::show(&format!("guest {guest}"), &console.await.unwrap_or_default(), when);
+        Ok(ended)
+    }
+
+    /// Waits until it is this guest's turn to start, and there is room for it.
+    async fn wait_for_turn(&self, guest: u32, template: &State) -> Result<OwnedSemaphorePermit, Error> {
+        let launcher = &self.launcher;
+        let (turns, need_mib, doing) = match template {
+            State::Ready(_) => (&self.waking, pace::CLONE_MIB, "is waking".to_string()),
+            other => {
+                let doing = format!("is booting: {}", clones::why_cold(other));
+                (&self.booting, u64::from(launcher.plan.guest_memory_mib), doing)
+            }
+        };
+        launcher.down(guest, "waits to be started").await;
+        let turn = turns.clone().acquire_owned().await.context(|| "wait for a turn".into())?;
+        pace::wait(need_mib, async |why| launcher.down(guest, &why).await).await;
+        launcher.down(guest, &doing).await;
+        Ok(turn)
+    }
+
+    /// Sees a guest to its end. `turn` is given back when it has reported: it boots no more.
+    async fn watch(&self, guest: u32, monitor: &mut Monitor, turn: OwnedSemaphorePermit) -> Result<Ended, Error> {
+        let up = self.launcher.ledger.of(guest);
+        let mut up = up.ok_or_else(|| Error::new(format!("the plan has no guest {guest}")))?;
+        let pid = monitor.pid();
+        let obey = self.obey(guest, pid);
+        tokio::pin!(obey);
         let reported = tokio::select! {
-            _ = child.wait() => None,
-            seen = timeout(REPORT, up.wait_for(|up| up.contains(guest))) => Some(seen.is_ok()),
+            how = monitor.wait() => Err(how),
+            seen = timeout(REPORT, up.wait_for(|up| *up)) => Ok(seen.is_ok()),
+            () = &mut obey => {
+                monitor.kill().await;
+                return Ok(Ended { reported: false, wished: true, why: "ended by the operator".into() });
+            }
         };
         drop(turn);
-        let why = match reported {
-            Some(true) => tokio::select! {
-                status = child.wait() => format!("ended ({})", status.context(|| "wait for a monitor".into())?),
-                _ = async { up.wait_for(|up| !up.contains(guest)).await.is_ok() } => {
+        let mut wished = false;
+        let why = match &reported {
+            Ok(true) => tokio::select! {
+                how = monitor.wait() => format!("ended ({how})"),
+                () = self.silence(guest, &mut up) => {
                     // Its leaf cannot be reached any more; a new life is the shortest way back.
-                    let _ = child.kill().await;
+                    monitor.kill().await;
                     "fell silent".into()
                 }
+                () = &mut obey => {
+                    monitor.kill().await;
+                    wished = true;
+                    "ended by the operator".into()
+                }
             },
-            Some(false) => {
-                let _ = child.kill().await;
+            Ok(false) => {
+                monitor.kill().await;
                 format!("did not report within {} s", REPORT.as_secs())
             }
-            None => "ended before it reported".into(),
+            Err(how) if how == clones::GUEST_ENDED => "ended before it reported".into(),
+            Err(how) => format!("ended before it reported ({how})"),
         };
-        show(guest, &console.await.unwrap_or_default(), reported == Some(true));
-        Ok(Ended { reported: reported == Some(true), why })
+        Ok(Ended { reported: reported == Ok(true), wished, why })
     }
 
-    fn start(&self, guest: u32, control: OwnedFd, serial: OwnedFd, tap: OwnedFd) -> Result<Child, Error> {
-        let node = Node::guest(self.host, guest);
-        let mac = self.plan.mac(node).ok_or_else(|| Error::new(format!("the plan has no guest {node}")))?;
-        let mut command = Command::new("/proc/self/exe");
-        command.arg("guest").args(["--kernel", KERNEL, "--initramfs", INITRAMFS]);
-        command.arg("--cmdline").arg(cmdline(&self.plan, node));
-        command.arg("--memory-mib").arg(self.plan.guest_memory_mib.to_string());
-        command.arg("--cid").arg((CID_FIRST + guest).to_string());
-        command.arg("--mac").arg(role::mac_text(mac));
-        let inherited = [control.as_raw_fd(), serial.as_raw_fd(), tap.as_raw_fd()];
-        command.arg("--control-fd").arg(control.as_raw_fd().to_string());
-        command.arg("--serial-fd").arg(serial.as_raw_fd().to_string());
-        command.arg("--tap-fd").arg(tap.as_raw_fd().to_string());
-        let keep_open = move || {
-            for fd in &inherited {
-                // SAFETY: fcntl with an integer argument touches no memory and is async-signal-safe.
-                if unsafe { libc::fcntl(*fd, libc::F_SETFD, 0) } < 0 {
-                    return Err(std::io::Error::last_os_error());
+    /// Ends when a guest is not up any more, though nobody holds it.
+    async fn silence(&self, guest: u32, up: &mut watch::Receiver<bool>) {
+        let wishes = &self.launcher.wishes;
+        loop {
+            // Its flag cannot go away: the ledger is kept as long as this is.
+            let _ = up.wait_for(|up| !up).await;
+            if wishes.of(guest) != Wish::Pause {
+                return;
+            }
+            wishes.until(guest, |wish| wish != Wish::Pause).await;
+            let _ = timeout(RESUMED, up.wait_for(|up| *up)).await;
+        }
+    }
+
+    /// Holds a guest and lets it go on, as the operator wishes; ends when it is to end.
+    async fn obey(&self, guest: u32, pid: Option<Pid>) {
+        let wishes = &self.launcher.wishes;
+        let life = wishes.life(guest);
+        let mut paused = false;
+        loop {
+            let wish = wishes.of(guest);
+            if wish == Wish::Stop || wishes.life(guest) != life {
+                return;
+            }
+            if paused != (wish == Wish::Pause) {
+                paused = !paused;
+                let signal = if paused { Signal::STOP } else { Signal::CONT };
+                // Fails only if it has ended, which is noticed elsewhere; its number is its own until then.
+                let _ = pid.map(|pid| rustix::process::kill_process(pid, signal));
+                let _ = self.launcher.events.send(Event::GuestPaused { guest, paused }).await;
+                if paused {
+                    self.launcher.down(guest, "paused by the operator").await;
                 }
             }
-            Ok(())
-        };
-        // SAFETY: the closure only calls fcntl.
-        unsafe { command.pre_exec(keep_open) };
-        command.kill_on_drop(true).spawn().context(|| format!("start the monitor of guest {guest}"))
+            wishes.changed(guest, wish, life).await;
+        }
     }
 
-    /// A tap that leads to this guest and to nothing else: the host routes, no bridge learns MACs.
-    fn open_tap(&self, guest: u32) -> Result<OwnedFd, Error> {
-        let name = format!("vm{guest}");
-        let tap = vmatic_vmm::open_tap(&name).context(|| format!("open the tap {name}"))?;
-        let node = Node::guest(self.host, guest);
-        let cannot = |what: &str| {
-            let what = what.to_string();
-            let name = name.clone();
-            move |e| Error::new(format!("cannot {what} of {name}: {}", os_error(e)))
-        };
-        net::up(&name).map_err(cannot("set up the link"))?;
-        // Each tap has the router's address: the host is every guest's router, and calls guests from it.
-        if let (Some(router), Some(address)) = (self.plan.ipv4(Node::host(self.host)), self.plan.ipv4(node)) {
-            let alone = Ipv4Addr::BROADCAST;
-            net::set_ipv4(&name, router, alone, None).map_err(cannot("set the address"))?;
-            net::route_ipv4(address, alone, None, &name).map_err(cannot("set the route"))?;
+    fn start_cold(&self, node: Node, ends: &GuestEnds) -> Result<Child, Error> {
+        self.merge_pages();
+        let plan = &self.launcher.plan;
+        let mac = plan.mac(node).ok_or_else(|| Error::new(format!("the plan has no guest {node}")))?;
+        let fds: [RawFd; 3] = ends.all().map(|fd| fd.as_raw_fd());
+        let mut command = guest::command("guest", &fds, self.group.as_ref().map(AsRawFd::as_raw_fd));
+        command.args(["--kernel", software::KERNEL, "--initramfs", software::INITRAMFS]);
+        command.arg("--cmdline").arg(software::cmdline(plan, node));
+        command.arg("--memory-mib").arg(plan.guest_memory_mib.to_string());
+        command.arg("--devices").arg(role::devices_word(software::discovery()));
+        command.args(software::share_words(plan));
+        command.arg("--user").arg(clones::user(node.guest).to_string());
+        command.arg("--mac").arg(role::mac_text(mac));
+        for (option, fd) in ["--control-fd", "--serial-fd", "--tap-fd"].into_iter().zip(fds) {
+            command.arg(option).arg(fd.to_string());
         }
-        // Guests of one host see each other's addresses as neighbours: the host answers for all of them.
-        let proxy = format!("/proc/sys/net/ipv4/conf/{name}/proxy_arp");
-        fs::write(&proxy, "1").context(|| format!("write {proxy}"))?;
-        if let (Some(router), Some(address)) = (self.plan.ipv6(Node::host(self.host)), self.plan.ipv6(node)) {
-            let v6 = net::set_ipv6(&name, router, 128, None).and_then(|()| net::route_ipv6(address, 128, None, &name));
-            if let Err(e) = v6 {
-                say(&format!("guest {guest} has no IPv6: {}", os_error(e)));
+        command.spawn().context(|| format!("start the monitor of guest {}", node.guest))
+    }
+
+    /// Has the kernel look for equal pages, once there are guests whose pages can be equal.
+    fn merge_pages(&self) {
+        if self.ksm.replace(true) {
+            return;
+        }
+        for (name, value) in [("pages_to_scan", "1000"), ("sleep_millisecs", "20"), ("run", "1")] {
+            if let Err(e) = fs::write(format!("{KSM}/{name}"), value) {
+                return say(&format!("guests that boot cold share no memory: cannot write {KSM}/{name}: {e}"));
             }
         }
-        Ok(tap)
-    }
-}
-
-/// A guest's boot command line: its kernel's words, then who it is.
-fn cmdline(plan: &Plan, node: Node) -> String {
-    let mut line = format!("{} vmatic.node={node}", vmatic_vmm::GUEST_CMDLINE);
-    let name = plan.node_name(node).unwrap_or_default();
-    line += &format!(" vmatic.name={name}");
-    let router = Node::host(node.host);
-    if let (Some(address), Some(router), Some((_, prefix))) =
-        (plan.ipv4(node), plan.ipv4(router), plan.host_block(node.host))
-    {
-        let netmask = Ipv4Addr::from(u32::MAX << (32 - u32::from(prefix)));
-        line += &format!(" ip={address}::{router}:{netmask}:{name}:eth0:off");
-    }
-    if let (Some(address), Some(router)) = (plan.ipv6(node), plan.ipv6(router)) {
-        line += &format!(" vmatic.ip6={address}/128,{router}");
-    }
-    if !plan.guest_cmdline.is_empty() {
-        line += &format!(" {}", plan.guest_cmdline);
-    }
-    line
-}
-
-/// Reads a guest's console to its end; gives the last of it.
-async fn last_words(mut serial: pipe::Receiver) -> Vec<u8> {
-    let mut kept: VecDeque<u8> = VecDeque::new();
-    let mut buffer = [0; 1024];
-    while let Ok(n @ 1..) = serial.read(&mut buffer).await {
-        kept.extend(&buffer[..n]);
-        kept.drain(..kept.len().saturating_sub(CONSOLE_KEPT_BYTES));
-    }
-    kept.into()
-}
-
-fn show(guest: u32, console: &[u8], reported: bool) {
-    let text = String::from_utf8_lossy(console);
-    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-    let when = if reported { "last" } else { "while it booted" };
-    for line in &lines[lines.len().saturating_sub(CONSOLE_SHOWN_LINES)..] {
-        say(&format!("guest {guest} said {when}: {}", line.escape_debug()));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use vmatic_leaf::identity::Identity;
-    use vmatic_plan::HostNames;
-
-    #[test]
-    fn a_guest_reads_who_it_is_from_what_its_host_writes() {
-        let plan =
-            Plan { cluster: [3; 16], guest_cmdline: "extra".into(), ..Plan::new("t", HostNames::count(20).unwrap()) };
-        let node = Node::guest(17, 3);
-        let line = cmdline(&plan, node);
-        let identity = Identity::parse(&line);
-        assert_eq!(identity.node, Some(node));
-        assert_eq!(identity.name, Some("h17-g3"));
-        let (address, netmask, router) = identity.ipv4.unwrap();
-        assert_eq!(Some(address), plan.ipv4(node));
-        assert_eq!(router, plan.ipv4(Node::host(17)));
-        assert_eq!(netmask, Ipv4Addr::new(255, 255, 255, 0));
-        assert_eq!(identity.ipv6.unwrap().0, plan.ipv6(node).unwrap());
-        assert!(line.ends_with(" extra"));
     }
 }

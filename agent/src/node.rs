@@ -6,18 +6,20 @@
 
 use crate::describe::{self, KvmFound};
 use crate::error::{Context, Error};
-use crate::launcher::Launcher;
+use crate::launcher::{Launcher, Ledger};
 use crate::link::{Link, Opening};
 use crate::parent::{self, Parents};
 use crate::role::NodeOptions;
+use crate::wishes::Wishes;
 use crate::{boot, exec, identity, say, uplink};
 use ed25519_dalek::VerifyingKey;
 use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use vmatic_plan::{Plan, RangeSet, unhex};
 use vmatic_tree::answer::{Outcome, Output};
@@ -42,7 +44,10 @@ struct Driver {
     links: HashMap<LinkId, Open>,
     last_link: LinkId,
     tasks: HashMap<OpId, oneshot::Sender<()>>,
-    up: watch::Sender<RangeSet>,
+    /// The guests that are up, as the ledger was told.
+    up: RangeSet,
+    ledger: Arc<Ledger>,
+    wishes: Arc<Wishes>,
     kvm: KvmFound,
     booted_mib: u64,
 }
@@ -50,29 +55,22 @@ struct Driver {
 /// Runs the node until the process is ended.
 pub fn run(options: NodeOptions) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context(|| "start the event loop".into())?.block_on(serve(options))
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime.context(|| "start the event loop".into())?, serve(options))
 }
 
 async fn serve(options: NodeOptions) -> Result<(), Error> {
     let (plan, operator) = read_image(&options)?;
     boot::raise_limits();
     let cmdline = options.cmdline.clone().unwrap_or_else(boot::cmdline);
-    let address = if options.guests { uplink::bring_up(&cmdline).map_err(|e| say(&e.to_string())).ok() } else { None };
-    let number = match options.host {
-        Some(number) => number,
-        None => identity::host_number(&plan, &cmdline, address)?,
-    };
-    let name = plan.hosts.name(number).ok_or_else(|| Error::new(format!("the plan has no host {number}")))?;
-    if options.guests {
-        let _ = vmatic_leaf::sys::set_hostname(&name);
-    }
+    let (number, name) = settle(&options, &plan, &cmdline)?;
     let listen = options.listen.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), plan.port));
     let listener = TcpListener::bind(listen).await.context(|| format!("listen on {listen}"))?;
     say(&format!("host {number} ({name}) of {} listens on {listen}", plan.name));
 
     let (openings, mut opened) = mpsc::channel(EVENTS_MAX);
     let (events, mut waiting) = mpsc::channel(EVENTS_MAX);
-    let (up, up_seen) = watch::channel(RangeSet::new());
+    let ledger = Arc::new(Ledger::new(plan.guests_per_host));
     let (total, available) = describe::memory_mib();
     let booted_mib = total.saturating_sub(available);
     say(&format!("{booted_mib} of {total} MiB of RAM used before the first guest"));
@@ -81,8 +79,17 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         tokio::spawn(parent::keep_joined(parents, openings.clone()));
     }
     let kvm = if options.guests { find_kvm() } else { KvmFound::None("not asked for".into()) };
-    let launcher = Launcher { plan: plan.clone(), host: number, openings, events: events.clone(), up: up_seen };
-    tokio::spawn(launch(launcher, kvm.clone()));
+    let wishes = Arc::new(Wishes::new(plan.guests_per_host));
+    let launcher = Launcher {
+        plan: plan.clone(),
+        plan_file: options.plan.clone(),
+        host: number,
+        openings,
+        events: events.clone(),
+        ledger: ledger.clone(),
+        wishes: wishes.clone(),
+    };
+    tokio::task::spawn_local(launch(launcher, kvm.clone()));
     let host = Host::new(plan.clone(), number, operator, vmatic_leaf::sys::random16());
     let mut driver = Driver {
         host,
@@ -92,7 +99,9 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         links: HashMap::new(),
         last_link: 0,
         tasks: HashMap::new(),
-        up,
+        up: RangeSet::new(),
+        ledger,
+        wishes,
         kvm,
         booted_mib,
     };
@@ -115,6 +124,20 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
             () = sleep_until(wake.into()) => driver.event(Event::Tick),
         }
     }
+}
+
+/// Sets up the machine's card and name; gives the host's number and name.
+fn settle(options: &NodeOptions, plan: &Plan, cmdline: &str) -> Result<(u32, String), Error> {
+    let address = if options.guests { uplink::bring_up(cmdline).map_err(|e| say(&e.to_string())).ok() } else { None };
+    let number = match options.host {
+        Some(number) => number,
+        None => identity::host_number(plan, cmdline, address)?,
+    };
+    let name = plan.hosts.name(number).ok_or_else(|| Error::new(format!("the plan has no host {number}")))?;
+    if options.guests {
+        let _ = vmatic_leaf::sys::set_hostname(&name);
+    }
+    Ok((number, name))
 }
 
 fn read_image(options: &NodeOptions) -> Result<(Plan, VerifyingKey), Error> {
@@ -173,15 +196,25 @@ impl Driver {
         for action in self.host.handle(now_ms, event) {
             self.act(action);
         }
+        self.note_guests();
+    }
+
+    /// Tells the ledger which guests came up or went down.
+    fn note_guests(&mut self) {
         let up = self.host.guests_up();
-        if !up.is_empty() && self.kvm == KvmFound::Bare {
+        if *up == self.up {
+            return;
+        }
+        for guest in up.difference(&self.up).iter() {
+            self.ledger.set(guest, true);
+        }
+        for guest in self.up.difference(up).iter() {
+            self.ledger.set(guest, false);
+        }
+        self.up = up.clone();
+        if self.kvm == KvmFound::Bare {
             self.kvm = KvmFound::Linux;
         }
-        self.up.send_if_modified(|seen| {
-            let changed = *seen != up;
-            *seen = up;
-            changed
-        });
     }
 
     fn act(&mut self, action: Action) {
@@ -194,7 +227,7 @@ impl Driver {
                 }
             }
             Action::Close { link } => self.forget(link),
-            Action::Start { op, order, remaining_ms } => self.start(op, order, remaining_ms),
+            Action::Start { op, guests, order, remaining_ms } => self.start(op, &guests, order, remaining_ms),
             Action::Stop { op } => drop(self.tasks.remove(&op)),
             Action::Note(text) => say(&text),
         }
@@ -207,17 +240,26 @@ impl Driver {
         }
     }
 
-    fn start(&mut self, op: OpId, order: Order, remaining_ms: u32) {
+    fn start(&mut self, op: OpId, guests: &RangeSet, order: Order, remaining_ms: u32) {
+        if let Order::Guests(act) = order {
+            let outcome = self.wishes.act(act, guests);
+            let events = self.events.clone();
+            let finished = Event::Finished { op, outcome, output: Output::default() };
+            tokio::spawn(async move { events.send(finished).await });
+            return;
+        }
         let (stop, stopped) = oneshot::channel();
         self.tasks.insert(op, stop);
         let events = self.events.clone();
-        let line = describe::line(&self.kvm, &self.host.guests_up(), self.plan.guests_per_host, self.booted_mib);
+        let words = self.ledger.words();
+        let up = self.host.guests_up();
+        let line = describe::line(&self.kvm, up, self.plan.guests_per_host, self.booted_mib, &words);
         tokio::spawn(async move {
             let deadline = Duration::from_millis(u64::from(remaining_ms));
             let (outcome, output) = match order {
                 Order::Run(run) => exec::run(run, deadline, stopped).await,
                 Order::Describe => (Outcome::Exit(0), Output { stdout: line.into_bytes(), ..Output::default() }),
-                Order::Reach => (Outcome::Exit(0), Output::default()),
+                Order::Reach | Order::Guests(_) => (Outcome::Exit(0), Output::default()),
             };
             let _ = events.send(Event::Finished { op, outcome, output }).await;
         });

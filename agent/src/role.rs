@@ -4,13 +4,26 @@
 //! `guest`. By hand, `vmatic-agent node` joins a tree from any Linux machine.
 
 use crate::error::{Context, Error};
+use crate::software;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::time::Duration;
+use vmatic_vmm::{Discovery, Share};
 
 const USAGE: &str = "usage: vmatic-agent node [--plan FILE] [--operator FILE] [--host N] [--listen ADDR:PORT]
                         [--parent ADDR:PORT]... [--no-guests] [--cmdline TEXT]
+       vmatic-agent switch --host N [--plan FILE] [--socket PATH]
+       vmatic-agent ask [--socket PATH] REQUEST...
+       vmatic-agent capture [--socket PATH] [--id N] [--seconds S] [--bytes N] GUEST|uplink
+       vmatic-agent bench [--stub PAGES] [--memory-mib N] [--cold N,N...] [--clones N,N...]
 As process 1 of a host it takes no arguments and reads the image's /etc/vmatic.";
+
+/// A template's card: locally administered, of host 0, which no plan has.
+const TEMPLATE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0];
+
+/// RAM of a guest to be measured, if no plan says.
+const GUEST_MIB: u32 = 24;
 
 /// What this process is to be.
 #[derive(Debug)]
@@ -21,6 +34,21 @@ pub enum Role {
     Node(NodeOptions),
     /// The monitor of one guest.
     Guest(GuestOptions),
+    /// A template, and what its clones are forked from; orders come over standard input.
+    Template(GuestOptions),
+    /// The switch of the host's guests; requests come over standard input.
+    Switch(SwitchOptions),
+    /// A request to the host's switch.
+    Ask(AskOptions),
+    /// A capture of what passes the switch.
+    Capture(CaptureOptions),
+    /// What guests cost here.
+    Bench(BenchOptions),
+    /// What the guests that run here take.
+    Cost {
+        /// Each on a line of its own, too.
+        each: bool,
+    },
 }
 
 /// How a node differs from what the image says.
@@ -43,7 +71,7 @@ pub struct NodeOptions {
 }
 
 /// What a guest's monitor needs; descriptors are inherited, see `guest.rs`.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct GuestOptions {
     pub kernel: PathBuf,
     pub initramfs: PathBuf,
@@ -54,27 +82,115 @@ pub struct GuestOptions {
     pub control_fd: RawFd,
     pub serial_fd: RawFd,
     pub tap_fd: Option<RawFd>,
+    /// How its kernel finds its devices.
+    pub devices: Discovery,
+    /// User and group of its process; 0 stays root.
+    pub user: u32,
+    /// How long a template may boot.
+    pub limit: Duration,
+    /// Run a stub that writes to so many pages, and no kernel.
+    pub stub_pages: Option<u32>,
+    /// A file that all guests read.
+    pub share: Option<Share>,
+}
+
+/// Whose switch it is.
+#[derive(Debug, PartialEq)]
+pub struct SwitchOptions {
+    /// The sealed plan.
+    pub plan: PathBuf,
+    /// The host's number.
+    pub host: u32,
+    /// Where it can be asked.
+    pub socket: PathBuf,
+}
+
+/// What the switch is asked.
+#[derive(Debug, PartialEq)]
+pub struct AskOptions {
+    /// Where it can be asked.
+    pub socket: PathBuf,
+    /// `ports .`, `link 1-4 rate=10mbit`: see `switch/request.rs`.
+    pub words: Vec<String>,
+}
+
+/// What is to be captured.
+#[derive(Debug, PartialEq)]
+pub struct CaptureOptions {
+    pub socket: PathBuf,
+    /// A guest's number, or `uplink`.
+    pub spot: String,
+    /// Of a capture that goes on where another command left it.
+    pub id: Option<u64>,
+    /// For how long; until it is ended if unset.
+    pub seconds: Option<Duration>,
+    /// Most bytes to write.
+    pub bytes_max: Option<usize>,
+}
+
+/// What is to be measured.
+#[derive(Debug, PartialEq)]
+pub struct BenchOptions {
+    /// How many guests are started cold, one run each.
+    pub cold: Vec<u32>,
+    /// How many clones are started, one run each.
+    pub clones: Vec<u32>,
+    pub kernel: String,
+    pub initramfs: String,
+    pub memory_mib: u32,
+    pub devices: Discovery,
+    pub stub_pages: Option<u32>,
 }
 
 /// Reads the process's arguments.
 pub fn parse() -> Result<Role, Error> {
+    // The kernel hands process 1 the words of its command line that it does not know itself.
+    if std::process::id() == 1 {
+        return Ok(Role::Init);
+    }
     let mut args = lexopt::Parser::from_env();
     match args.next().context(|| USAGE.into())? {
-        None if std::process::id() == 1 => Ok(Role::Init),
         Some(lexopt::Arg::Value(v)) if v == "node" => {
             node(args).context(|| "read the arguments".into()).map(Role::Node)
         }
         Some(lexopt::Arg::Value(v)) if v == "guest" => {
             guest(args).context(|| "read the arguments".into()).map(Role::Guest)
         }
+        Some(lexopt::Arg::Value(v)) if v == "template" => {
+            guest(args).context(|| "read the arguments".into()).map(Role::Template)
+        }
+        Some(lexopt::Arg::Value(v)) if v == "switch" => {
+            switch(args).context(|| "read the arguments".into()).map(Role::Switch)
+        }
+        Some(lexopt::Arg::Value(v)) if v == "ask" => ask(args).context(|| "read the arguments".into()).map(Role::Ask),
+        Some(lexopt::Arg::Value(v)) if v == "capture" => {
+            capture(args).context(|| "read the arguments".into()).map(Role::Capture)
+        }
+        Some(lexopt::Arg::Value(v)) if v == "bench" => {
+            bench(args).context(|| "read the arguments".into()).map(Role::Bench)
+        }
+        Some(lexopt::Arg::Value(v)) if v == "cost" => {
+            cost(args).context(|| "read the arguments".into()).map(|each| Role::Cost { each })
+        }
         _ => Err(Error::new(USAGE)),
     }
+}
+
+fn cost(mut args: lexopt::Parser) -> Result<bool, lexopt::Error> {
+    let mut each = false;
+    while let Some(arg) = args.next()? {
+        match arg {
+            lexopt::Arg::Long("each") => each = true,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(each)
 }
 
 fn node(mut args: lexopt::Parser) -> Result<NodeOptions, lexopt::Error> {
     use lexopt::prelude::*;
     let mut options = NodeOptions {
-        plan: "/etc/vmatic/plan".into(),
+        plan: software::PLAN.into(),
         operator: "/etc/vmatic/operator.pub".into(),
         host: None,
         listen: None,
@@ -99,22 +215,123 @@ fn node(mut args: lexopt::Parser) -> Result<NodeOptions, lexopt::Error> {
 
 fn guest(mut args: lexopt::Parser) -> Result<GuestOptions, lexopt::Error> {
     use lexopt::prelude::*;
-    let mut options = GuestOptions::default();
+    let mut options = GuestOptions {
+        kernel: PathBuf::new(),
+        initramfs: PathBuf::new(),
+        cmdline: String::new(),
+        memory_mib: 0,
+        cid: software::CID,
+        mac: TEMPLATE_MAC,
+        control_fd: -1,
+        serial_fd: -1,
+        tap_fd: None,
+        devices: Discovery::Acpi,
+        user: 0,
+        limit: Duration::from_secs(60),
+        stub_pages: None,
+        share: None,
+    };
     while let Some(arg) = args.next()? {
         match arg {
             Long("kernel") => options.kernel = args.value()?.into(),
             Long("initramfs") => options.initramfs = args.value()?.into(),
             Long("cmdline") => options.cmdline = args.value()?.string()?,
             Long("memory-mib") => options.memory_mib = args.value()?.parse()?,
-            Long("cid") => options.cid = args.value()?.parse()?,
             Long("mac") => options.mac = args.value()?.parse_with(|text| mac(text).ok_or("not a MAC address"))?,
             Long("control-fd") => options.control_fd = args.value()?.parse()?,
             Long("serial-fd") => options.serial_fd = args.value()?.parse()?,
+            Long("devices") => {
+                options.devices = args
+                    .value()?
+                    .parse_with(|text| software::discovery_word(text).ok_or("neither acpi nor cmdline"))?;
+            }
+            Long("share-disk") => options.share = Some(Share::Disk(args.value()?.into())),
+            Long("share-memory") => options.share = Some(Share::Memory(args.value()?.into())),
+            Long("stub") => options.stub_pages = Some(args.value()?.parse()?),
+            Long("user") => options.user = args.value()?.parse()?,
+            Long("limit-s") => options.limit = Duration::from_secs(args.value()?.parse()?),
             Long("tap-fd") => options.tap_fd = Some(args.value()?.parse()?),
             other => return Err(other.unexpected()),
         }
     }
     Ok(options)
+}
+
+fn switch(mut args: lexopt::Parser) -> Result<SwitchOptions, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut options = SwitchOptions { plan: software::PLAN.into(), host: 0, socket: crate::switch::SOCKET.into() };
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("plan") => options.plan = args.value()?.into(),
+            Long("host") => options.host = args.value()?.parse()?,
+            Long("socket") => options.socket = args.value()?.into(),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(options)
+}
+
+fn ask(mut args: lexopt::Parser) -> Result<AskOptions, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut options = AskOptions { socket: crate::switch::SOCKET.into(), words: Vec::new() };
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("socket") => options.socket = args.value()?.into(),
+            Value(word) => options.words.push(word.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(options)
+}
+
+fn capture(mut args: lexopt::Parser) -> Result<CaptureOptions, lexopt::Error> {
+    use lexopt::prelude::*;
+    let socket = crate::switch::SOCKET.into();
+    let mut options = CaptureOptions { socket, spot: String::new(), id: None, seconds: None, bytes_max: None };
+    let seconds = |text: &str| text.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok()).ok_or("no time");
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("socket") => options.socket = args.value()?.into(),
+            Long("id") => options.id = Some(args.value()?.parse()?),
+            Long("seconds") => options.seconds = Some(args.value()?.parse_with(seconds)?),
+            Long("bytes") => options.bytes_max = Some(args.value()?.parse()?),
+            Value(spot) => options.spot = spot.string()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(options)
+}
+
+fn bench(mut args: lexopt::Parser) -> Result<BenchOptions, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut options = BenchOptions {
+        cold: Vec::new(),
+        clones: Vec::new(),
+        kernel: software::KERNEL.into(),
+        initramfs: software::INITRAMFS.into(),
+        memory_mib: software::memory_mib().unwrap_or(GUEST_MIB),
+        devices: software::discovery(),
+        stub_pages: None,
+    };
+    let counts = |text: &str| text.split(',').map(str::parse).collect::<Result<Vec<u32>, _>>();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("cold") => options.cold = args.value()?.parse_with(counts)?,
+            Long("clones") => options.clones = args.value()?.parse_with(counts)?,
+            Long("memory-mib") => options.memory_mib = args.value()?.parse()?,
+            Long("stub") => options.stub_pages = Some(args.value()?.parse()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(options)
+}
+
+/// How a guest's command line says how its kernel finds its devices.
+pub fn devices_word(devices: Discovery) -> &'static str {
+    match devices {
+        Discovery::Acpi => "acpi",
+        Discovery::CommandLine => "cmdline",
+    }
 }
 
 /// Six bytes in hexadecimal, joined by `:` or `-`.

@@ -41,11 +41,17 @@ pub fn mtime_from_environment() -> Result<u32> {
 
 /// Writes the whole tree and the trailer.
 pub fn write(tree: &FileTree, mtime: u32, out: impl Write) -> Result<Written> {
+    write_entries(&tree.iter().collect::<Vec<_>>(), mtime, out)
+}
+
+/// Writes some of a tree's entries, in their order, and the trailer. All names of a hard-linked file must be among
+/// them: the kernel forgets link groups at a trailer.
+pub fn write_entries(entries: &[(&str, &Entry)], mtime: u32, out: impl Write) -> Result<Written> {
     let mut out = Counted { inner: out, bytes: 0 };
-    let links = count_links(tree);
+    let links = count_links(entries);
     let mut inodes: HashMap<u32, u32> = HashMap::new();
     let mut records = 0;
-    for (path, entry) in tree.iter() {
+    for (path, entry) in entries.iter().copied() {
         records += 1;
         let own = u32::try_from(records).map_err(|_| Error::new("cannot number more than 4294967295 files"))?;
         let (inode, names, first) = match &entry.node {
@@ -116,9 +122,9 @@ fn record_bytes(path: &str, size: u64) -> u64 {
     (110 + path.len() as u64 + 1).next_multiple_of(4) + size.next_multiple_of(4)
 }
 
-fn count_links(tree: &FileTree) -> HashMap<u32, u32> {
+fn count_links(entries: &[(&str, &Entry)]) -> HashMap<u32, u32> {
     let mut links = HashMap::new();
-    for (_, entry) in tree.iter() {
+    for (_, entry) in entries {
         if let Node::File { group: Some(group), .. } = entry.node {
             *links.entry(group).or_insert(0) += 1;
         }

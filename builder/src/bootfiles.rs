@@ -8,9 +8,14 @@ pub const TCG_PRODUCT: &str = "vmatic-tcg";
 /// Words of every host's kernel command line.
 const WORDS: &str = "console=ttyS0 quiet loglevel=4 panic=10";
 
+/// The words that a spec's hosts boot with, whatever loads them.
+pub fn words(cmdline: &str) -> String {
+    format!("{WORDS} {}", cmdline.trim()).trim_end().to_owned()
+}
+
 /// The boot files of a spec, by their path in the output folder.
 pub fn boot_files(name: &str, cmdline: &str) -> Vec<(&'static str, String)> {
-    let words = format!("{WORDS} {}", cmdline.trim()).trim_end().to_owned();
+    let words = words(cmdline);
     vec![("boot.ipxe", ipxe(&words)), ("pxelinux.cfg/default", pxelinux(&words)), ("grub/grub.cfg", grub(name, &words))]
 }
 

@@ -9,17 +9,23 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use vmatic_plan::Plan;
 
+use crate::compress::{Effort, Method};
 use crate::debpkg::Cache;
 use crate::error::{At, Error, Result};
 use crate::filetree::FileTree;
-use crate::image::{self, Assembled, Own, Parts};
+use crate::image::{self, Assembled, Own};
 use crate::kernel::Kernel;
 use crate::layer::Layer;
+use crate::loader::Parts;
 use crate::manifest::{self, ImageRecord, InputRecord, Manifest, OutputRecord};
+use crate::member::Packer;
 use crate::output::Output;
 use crate::say::Stages;
 use crate::spec::{ImageSpec, Input, Spec};
-use crate::{archive, bootfiles, interrupt, key};
+use crate::{archive, bootfiles, interrupt, key, programs, say, sbom};
+
+/// Tells the agent how the guests' kernel finds its devices: "acpi" or "cmdline".
+const DEVICES: &str = "/boot/guest/devices";
 
 /// What a build needs besides its spec.
 pub struct Builder<'a> {
@@ -27,6 +33,8 @@ pub struct Builder<'a> {
     pub operator: &'a SigningKey,
     /// The packages.
     pub cache: &'a Cache,
+    /// How hard to pack.
+    pub effort: Effort,
     /// The host's process 1.
     pub agent: PathBuf,
     /// The guest's process 1.
@@ -49,10 +57,17 @@ struct Fetched {
     origin: String,
 }
 
+/// A kernel, and the package or folder that it came from.
+struct FetchedKernel {
+    kernel: Kernel,
+    origin: String,
+}
+
 /// One image's tree and archive.
 struct Packed {
     record: ImageRecord,
     bytes: Vec<u8>,
+    cached: usize,
 }
 
 impl Builder<'_> {
@@ -61,48 +76,37 @@ impl Builder<'_> {
         let plan = spec.plan(&self.operator.verifying_key());
         plan.check().map_err(|cause| Error::new("cannot use the plan").because(cause))?;
         let mut inputs = Vec::new();
-        let guest_kernel = self.kernel(&spec.guest.kernel, &mut inputs)?;
-        let host_kernel = self.kernel(&spec.host.kernel, &mut inputs)?;
-        spec.host.compression.check_kernel(&host_kernel.0.config, &host_kernel.0.release)?;
-        spec.guest.compression.check_kernel(&guest_kernel.0.config, &guest_kernel.0.release)?;
+        let guest_kernel = self.kernel(&spec.guest, &mut inputs)?;
+        let host_kernel = self.kernel(&spec.host, &mut inputs)?;
         stages.done("inputs", inputs.iter().map(|input| input.file.as_str()).collect::<Vec<_>>().join(", "));
+        say_what_is_not_built(spec);
         interrupted()?;
 
         let leaf = read_program(&self.leaf, "vmatic-leaf")?;
         let items = vec![own("/init", leaf, 0o755, "the guest's process 1", "vmatic-leaf")];
-        let guest = self.assemble("guest", &spec.guest, &guest_kernel, items, &mut inputs)?;
-        let guest = pack("guest", &spec.guest, &guest_kernel.0, guest)?;
-        stages.done("guest", summary(&guest));
+        let guest = self.image("guest", &spec.guest, &guest_kernel, items, &mut inputs)?;
+        stages.done("guest", summary(&guest, spec.guest.compression));
         interrupted()?;
 
-        let vmlinux = guest_kernel.0.vmlinux()?;
-        stages.done(
-            "kernel",
-            format!("{} unpacked for the guests: {}", guest_kernel.0.release, mb(vmlinux.len() as u64)),
-        );
+        let vmlinux = guest_kernel.kernel.vmlinux()?;
         let guest_kernel_bytes = vmlinux.len() as u64;
+        let release = &guest_kernel.kernel.release;
+        stages.done("kernel", format!("{release} unpacked for the guests: {}", mb(guest_kernel_bytes)));
         let mut items = self.host_files(&plan)?;
-        items.push(own("/boot/guest/vmlinux", vmlinux, 0o644, "the guests' kernel", &guest_kernel.1));
-        items.push(own(
-            "/boot/guest/initramfs",
-            guest.bytes,
-            0o644,
-            "the guests' image",
-            "the guest image of this build",
-        ));
-        let host = self.assemble("host", &spec.host, &host_kernel, items, &mut inputs)?;
-        let host = pack("host", &spec.host, &host_kernel.0, host)?;
-        stages.done("host", summary(&host));
+        items.extend(guest_files(&guest_kernel, vmlinux, guest.bytes));
+        let host = self.image("host", &spec.host, &host_kernel, items, &mut inputs)?;
+        stages.done("host", summary(&host, spec.host.compression));
         interrupted()?;
 
         let mut files = vec![
-            ("vmlinuz".to_owned(), host_kernel.0.read_image()?),
+            ("vmlinuz".to_owned(), host_kernel.kernel.read_image()?),
             ("initramfs".to_owned(), host.bytes),
             ("plan".to_owned(), plan.seal().into_bytes()),
         ];
         for (path, text) in bootfiles::boot_files(&spec.name, &spec.host.cmdline) {
             files.push((path.to_owned(), text.into_bytes()));
         }
+        files.extend(self.loaders(spec, &host_kernel.kernel.release, &files, &mut inputs)?);
         let outputs = files.iter().map(|(name, data)| OutputRecord::of(name, data)).collect();
         inputs.dedup();
         let manifest = Manifest {
@@ -115,6 +119,8 @@ impl Builder<'_> {
         let text = serde_json::to_vec_pretty(&manifest)
             .map_err(|cause| Error::new("cannot write the manifest").because(cause))?;
         files.push(("manifest.json".to_owned(), text));
+        let bill = sbom::document(&manifest, archive::mtime_from_environment()?);
+        files.push((sbom::FILE.to_owned(), (bill.to_string() + "\n").into_bytes()));
         Ok(Built { files, manifest, guest_kernel_bytes })
     }
 
@@ -129,9 +135,12 @@ impl Builder<'_> {
         ])
     }
 
-    fn kernel(&self, input: &Input, inputs: &mut Vec<InputRecord>) -> Result<(Kernel, String)> {
-        let fetched = self.fetch(input, inputs)?;
-        Ok((Kernel::open(&fetched.folder)?, fetched.origin))
+    /// The kernel of an image, which must be able to unpack it.
+    fn kernel(&self, spec: &ImageSpec, inputs: &mut Vec<InputRecord>) -> Result<FetchedKernel> {
+        let fetched = self.fetch(&spec.kernel, inputs)?;
+        let kernel = Kernel::open(&fetched.folder)?;
+        spec.compression.check_kernel(&kernel.config, &kernel.release)?;
+        Ok(FetchedKernel { kernel, origin: fetched.origin })
     }
 
     fn fetch(&self, input: &Input, inputs: &mut Vec<InputRecord>) -> Result<Fetched> {
@@ -145,6 +154,17 @@ impl Builder<'_> {
                     sha256: Some(package.sha256),
                 };
                 (record, Fetched { folder, origin: package.file })
+            }
+            Input::Built(recipe) => {
+                let (note, folder) = recipe.built(self.cache).ok_or_else(|| {
+                    Error::new(format!("cannot use the kernel built:{}", recipe.name))
+                        .because("it has not been built here, or its recipe has changed since")
+                        .remedy(format!("run `vmatic kernel build {}`", recipe.name))
+                })?;
+                let file = format!("linux-{}", note.release);
+                let asked = format!("built:{}", recipe.name);
+                let record = InputRecord { asked, file: file.clone(), sha256: Some(note.image_sha256) };
+                (record, Fetched { folder, origin: file })
             }
             Input::Folder(folder) => {
                 let text = format!("dir:{}", folder.file_name().unwrap_or_default().to_string_lossy());
@@ -160,14 +180,36 @@ impl Builder<'_> {
         Ok(fetched)
     }
 
-    fn assemble(
+    /// The files of the boot loaders that the spec asks for; kernel and image are the first two of `files`.
+    fn loaders(
+        &self,
+        spec: &Spec,
+        release: &str,
+        files: &[(String, Vec<u8>)],
+        inputs: &mut Vec<InputRecord>,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let [(_, kernel), (_, initramfs), ..] = files else { return Ok(Vec::new()) };
+        let cmdline = bootfiles::words(&spec.host.cmdline);
+        let parts = Parts { name: &spec.name, cmdline: &cmdline, release, kernel, initramfs };
+        let mut all = Vec::new();
+        for loader in &spec.loaders {
+            for package in loader.packages() {
+                let fetched = self.fetch(&Input::Debian(package.to_owned()), inputs)?;
+                all.extend(loader.files(package, &fetched.folder, &parts)?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Assembles and packs an image.
+    fn image(
         &self,
         which: &'static str,
         spec: &ImageSpec,
-        kernel: &(Kernel, String),
+        kernel: &FetchedKernel,
         own: Vec<Own>,
         inputs: &mut Vec<InputRecord>,
-    ) -> Result<Assembled> {
+    ) -> Result<Packed> {
         let template = match &spec.template {
             None => Layer::embedded_template()?,
             Some(folder) => Layer::template(folder)?,
@@ -176,16 +218,56 @@ impl Builder<'_> {
             None => None,
             Some(text) => Some(self.busybox(text, spec, inputs)?),
         };
-        let parts = Parts { which, template, busybox, kernel: &kernel.0, kernel_origin: &kernel.1, own };
-        image::assemble(spec, parts)
+        let packages = self.packages(spec, inputs)?;
+        let (kernel_origin, kernel) = (&kernel.origin, &kernel.kernel);
+        let parts = image::Parts { which, template, busybox, kernel, kernel_origin, packages, own };
+        self.pack(which, spec, kernel, image::assemble(spec, parts)?)
+    }
+
+    fn pack(&self, which: &str, spec: &ImageSpec, kernel: &Kernel, assembled: Assembled) -> Result<Packed> {
+        let tree: FileTree = assembled.tree;
+        assembled.warnings.iter().for_each(|text| say::warn(format!("{which} image: {text}")));
+        let digests = manifest::digests(&tree);
+        let packer = Packer {
+            method: spec.compression,
+            effort: self.effort,
+            mtime: archive::mtime_from_environment()?,
+            cache: Some(self.cache.members()),
+        };
+        let packed = packer.pack(&tree, &digests)?;
+        let record = ImageRecord {
+            which: which.to_owned(),
+            kernel: kernel.release.clone(),
+            compression: spec.compression.row().name.to_owned(),
+            packed_bytes: packed.bytes.len() as u64,
+            unpacked_bytes: packed.unpacked_bytes,
+            files: manifest::files_of(&tree, &digests),
+            members: packed.members,
+            warnings: assembled.warnings,
+        };
+        Ok(Packed { record, bytes: packed.bytes, cached: packed.cached })
+    }
+
+    /// A root with the packages that the spec's root does not have.
+    fn packages(&self, spec: &ImageSpec, inputs: &mut Vec<InputRecord>) -> Result<Option<PathBuf>> {
+        let names = programs::packages_to_fetch(spec);
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let root = self.cache.root_of(&names)?;
+        let record = |(file, sum): &(String, String)| InputRecord {
+            asked: format!("packages {}", names.join(", ")),
+            file: file.clone(),
+            sha256: Some(sum.clone()),
+        };
+        inputs.extend(root.packages.iter().map(record));
+        Ok(Some(self.cache.root_folder(&root)))
     }
 
     fn busybox(&self, text: &str, spec: &ImageSpec, inputs: &mut Vec<InputRecord>) -> Result<(Vec<u8>, String)> {
         let folder = spec.template.as_deref().unwrap_or(Path::new(""));
-        let input = Input::parse(text, folder).ok_or_else(|| {
-            Error::new(format!("cannot use busybox = {text:?} of the template"))
-                .because("it is neither debian:PACKAGE nor dir:FOLDER")
-        })?;
+        let input = Input::parse(text, folder)
+            .map_err(|error| error.while_trying(format!("cannot use busybox = {text:?} of the template")))?;
         let fetched = self.fetch(&input, inputs)?;
         let path =
             ["bin/busybox", "usr/bin/busybox"].iter().map(|path| fetched.folder.join(path)).find(|path| path.is_file());
@@ -213,6 +295,27 @@ impl Built {
     }
 }
 
+/// What the host image holds for its guests.
+fn guest_files(kernel: &FetchedKernel, vmlinux: Vec<u8>, image: Vec<u8>) -> [Own; 3] {
+    let devices = kernel.kernel.device_discovery().as_bytes().to_vec();
+    [
+        own("/boot/guest/vmlinux", vmlinux, 0o644, "the guests' kernel", &kernel.origin),
+        own(DEVICES, devices, 0o644, "how the guests' kernel finds its devices", &kernel.origin),
+        own("/boot/guest/initramfs", image, 0o644, "the guests' image", "the guest image of this build"),
+    ]
+}
+
+fn say_what_is_not_built(spec: &Spec) {
+    let all = spec.guest.kernels_not_built.iter().chain(&spec.host.kernels_not_built);
+    let names = all.map(String::as_str).collect::<Vec<_>>().join(" ");
+    if !names.is_empty() {
+        say::line(format!(
+            "          not built here, so a package's kernel is taken: {names} (`vmatic kernel build {names}` takes \
+             minutes, once)"
+        ));
+    }
+}
+
 fn own(path: &'static str, data: Vec<u8>, mode: u32, reason: &'static str, origin: &str) -> Own {
     Own { path, data, mode, reason, origin: origin.to_owned() }
 }
@@ -225,30 +328,15 @@ fn read_program(path: &Path, name: &str) -> Result<Vec<u8>> {
     Ok(program)
 }
 
-fn pack(which: &str, spec: &ImageSpec, kernel: &Kernel, assembled: Assembled) -> Result<Packed> {
-    let tree: FileTree = assembled.tree;
-    let mut plain = Vec::new();
-    let written = archive::write(&tree, archive::mtime_from_environment()?, &mut plain)?;
-    let bytes = spec.compression.pack(&plain)?;
-    let record = ImageRecord {
-        which: which.to_owned(),
-        kernel: kernel.release.clone(),
-        compression: spec.compression.row().name.to_owned(),
-        packed_bytes: bytes.len() as u64,
-        unpacked_bytes: written.bytes,
-        files: manifest::files_of(&tree),
-    };
-    Ok(Packed { record, bytes })
-}
-
-fn summary(packed: &Packed) -> String {
+fn summary(packed: &Packed, method: Method) -> String {
     let record = &packed.record;
     let files = record.files.len();
-    if record.compression == "none" {
-        format!("{files} files, {}", mb(record.unpacked_bytes))
-    } else {
-        format!("{files} files, {} -> {} ({})", mb(record.unpacked_bytes), mb(record.packed_bytes), record.compression)
+    if method == Method::None {
+        return format!("{files} files, {}", mb(record.unpacked_bytes));
     }
+    let (members, cached) = (record.members.len(), packed.cached);
+    let sizes = format!("{} -> {}", mb(record.unpacked_bytes), mb(record.packed_bytes));
+    format!("{files} files, {sizes} ({}, {members} members, {cached} as before)", method.row().name)
 }
 
 /// Bytes as people read them.

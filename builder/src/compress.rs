@@ -10,6 +10,8 @@ use crate::error::{At, Error, Result};
 
 /// zstd level while working.
 pub const ZSTD_LEVEL: i32 = 3;
+/// zstd level for a release.
+pub const ZSTD_LEVEL_RELEASE: i32 = 19;
 /// Window of the zstd encoder: 8 MiB. The guest's image holds the same BusyBox as the host's and
 /// lies within reach of it; the kernel allocates this much to unpack and refuses more than 128 MiB.
 pub const ZSTD_WINDOW_LOG: u32 = 23;
@@ -21,6 +23,8 @@ pub enum Method {
     Zstd,
     /// gzip.
     Gzip,
+    /// xz, with the checksum that the kernel checks.
+    Xz,
     /// As it is.
     None,
 }
@@ -35,7 +39,16 @@ pub struct Row {
     pub magic: &'static [u8],
     /// The option that the kernel must have to unpack it.
     pub kernel_option: Option<&'static str>,
-    pack: fn(&[u8]) -> io::Result<Vec<u8>>,
+    pack: fn(&[u8], Effort) -> io::Result<Vec<u8>>,
+}
+
+/// How hard a method tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// While working: seconds count.
+    Work,
+    /// For a release: bytes count.
+    Release,
 }
 
 /// Every method.
@@ -54,7 +67,20 @@ pub const TABLE: &[Row] = &[
         kernel_option: Some("CONFIG_RD_GZIP"),
         pack: gzip_member,
     },
-    Row { method: Method::None, name: "none", magic: b"070701", kernel_option: None, pack: |data| Ok(data.to_vec()) },
+    Row {
+        method: Method::Xz,
+        name: "xz",
+        magic: &[0xfd, 0x37, 0x7a, 0x58, 0x5a, 0],
+        kernel_option: Some("CONFIG_RD_XZ"),
+        pack: xz_stream,
+    },
+    Row {
+        method: Method::None,
+        name: "none",
+        magic: b"070701",
+        kernel_option: None,
+        pack: |data, _| Ok(data.to_vec()),
+    },
 ];
 
 impl Method {
@@ -69,8 +95,8 @@ impl Method {
     }
 
     /// Packs a whole archive.
-    pub fn pack(self, data: &[u8]) -> Result<Vec<u8>> {
-        (self.row().pack)(data).at("compress", "the archive")
+    pub fn pack(self, data: &[u8], effort: Effort) -> Result<Vec<u8>> {
+        (self.row().pack)(data, effort).at("compress", "the archive")
     }
 
     /// Checks that a kernel with this config can unpack the method.
@@ -91,8 +117,9 @@ impl Method {
     }
 }
 
-fn zstd_frame(data: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = zstd::stream::Encoder::new(Vec::with_capacity(data.len() / 3), ZSTD_LEVEL)?;
+fn zstd_frame(data: &[u8], effort: Effort) -> io::Result<Vec<u8>> {
+    let level = if effort == Effort::Release { ZSTD_LEVEL_RELEASE } else { ZSTD_LEVEL };
+    let mut encoder = zstd::stream::Encoder::new(Vec::with_capacity(data.len() / 3), level)?;
     encoder.window_log(ZSTD_WINDOW_LOG)?;
     encoder.long_distance_matching(true)?;
     encoder.set_pledged_src_size(Some(data.len() as u64))?;
@@ -101,14 +128,24 @@ fn zstd_frame(data: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-fn gzip_member(data: &[u8]) -> io::Result<Vec<u8>> {
+fn gzip_member(data: &[u8], effort: Effort) -> io::Result<Vec<u8>> {
+    let level = if effort == Effort::Release { 9 } else { 6 };
     // The header's time and system bytes are fixed, so that they tell nothing of this machine.
     let mut encoder = flate2::GzBuilder::new()
         .mtime(0)
         .operating_system(255)
-        .write(Vec::with_capacity(data.len() / 3), flate2::Compression::new(6));
+        .write(Vec::with_capacity(data.len() / 3), flate2::Compression::new(level));
     encoder.write_all(data)?;
     encoder.finish()
+}
+
+fn xz_stream(data: &[u8], effort: Effort) -> io::Result<Vec<u8>> {
+    let mut options = lzma_rust2::XzOptions::with_preset(if effort == Effort::Release { 9 } else { 3 });
+    // The kernel knows this checksum only (its Documentation/staging/xz.rst).
+    options.set_check_sum_type(lzma_rust2::CheckType::Crc32);
+    let mut writer = lzma_rust2::XzWriter::new(Vec::with_capacity(data.len() / 3), options)?;
+    writer.write_all(data)?;
+    writer.finish()
 }
 
 #[cfg(test)]
@@ -120,9 +157,11 @@ mod tests {
         let data: Vec<u8> =
             b"070701".iter().copied().chain((0..100_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8)).collect();
         for row in TABLE {
-            let packed = row.method.pack(&data).unwrap();
-            assert!(packed.starts_with(row.magic), "{}", row.name);
-            assert_eq!(packed, row.method.pack(&data).unwrap(), "{}", row.name);
+            for effort in [Effort::Work, Effort::Release] {
+                let packed = row.method.pack(&data, effort).unwrap();
+                assert!(packed.starts_with(row.magic), "{}", row.name);
+                assert_eq!(packed, row.method.pack(&data, effort).unwrap(), "{}", row.name);
+            }
             assert_eq!(Method::by_name(row.name), Some(row.method));
         }
     }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
 
 use crate::error::{At, Error, Result};
+use crate::output;
 
 /// An unpacked package.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -56,6 +57,26 @@ impl Cache {
         Cache { folder: folder.into(), refresh }
     }
 
+    /// The folder of the kernels that were built here.
+    pub fn kernels(&self) -> PathBuf {
+        self.folder.join("kernels")
+    }
+
+    /// The folder of packed members of images.
+    pub fn members(&self) -> PathBuf {
+        self.folder.join("members")
+    }
+
+    /// The folder of the cache.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether newer packages are asked for even where the cache has some.
+    pub fn refreshes(&self) -> bool {
+        self.refresh
+    }
+
     /// The folder of an unpacked package.
     pub fn folder_of(&self, package: &Unpacked) -> PathBuf {
         self.folder.join("deb").join(&package.folder)
@@ -83,9 +104,7 @@ impl Cache {
             .fetch(name, &packages)
             .map_err(|error| error.while_trying(format!("cannot get the package {name}")))?;
         let text = serde_json::to_string_pretty(&known).map_err(|cause| tried().because(cause))?;
-        let mut file = tempfile::NamedTempFile::new_in(&packages).at("write in", &packages)?;
-        std::io::Write::write_all(&mut file, text.as_bytes()).at("write", file.path())?;
-        file.persist(&note).map_err(|error| error.error).at("write", &note)?;
+        output::write_file(&note, text.as_bytes(), 0o600)?;
         Ok(known)
     }
 
@@ -160,13 +179,15 @@ fn the_deb(folder: &Path, package: &str) -> Result<PathBuf> {
         .ok_or_else(|| Error::new(format!("cannot find the file of {package}")).because("apt-get download left none"))
 }
 
-fn no_program(program: &str, package: &str, cause: &xshell::Error) -> Error {
+/// The error for a program of Debian's that is not there.
+pub fn no_program(program: &str, package: &str, cause: &xshell::Error) -> Error {
     Error::new(format!("cannot run {program}"))
         .because(cause)
         .remedy(format!("packages need Debian's own tools: install {package}, or use dir:FOLDER in the spec"))
 }
 
-fn last_line(stderr: &[u8]) -> String {
+/// The last line of what a program said.
+pub fn last_line(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message").trim().to_owned()
 }

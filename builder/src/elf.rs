@@ -1,23 +1,33 @@
 //! What an ELF file says about its needs: machine, interpreter, libraries, search paths.
 //!
-//! Takes a file, reads only headers, PT_INTERP, PT_DYNAMIC and the string table (a 300 MB program
-//! costs some kilobytes), and works without section headers. The input may be truncated or hostile:
-//! every range is bounded, and a bad one is an error. goblin parses the structures.
+//! Takes a file, reads only headers, PT_INTERP, PT_DYNAMIC, PT_NOTE and the names these point at (a 300 MB
+//! program costs some kilobytes), and works without section headers. The input may be truncated or
+//! hostile: every range is bounded, and a bad one is an error. goblin parses the structures.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use goblin::container::Ctx;
-use goblin::elf::dynamic::{DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, Dynamic};
-use goblin::elf::header::{ELFMAG, Header};
-use goblin::elf::program_header::{PT_DYNAMIC, PT_INTERP, PT_LOAD, ProgramHeader};
+use goblin::elf::dynamic::{
+    DF_1_NODEFLIB, DT_FLAGS_1, DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, Dynamic,
+};
+use goblin::elf::header::{EI_OSABI, ELFMAG, ELFOSABI_GNU, ELFOSABI_NONE, ET_DYN, Header};
+use goblin::elf::program_header::{PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, ProgramHeader};
 
+use crate::dlopen_note::{self, Dlopen};
+
+/// A library whose symbols stand in for this one's, if it is there (gABI).
+const DT_AUXILIARY: u64 = 0x7fff_fffd;
+/// A library whose symbols stand in for this one's.
+const DT_FILTER: u64 = 0x7fff_ffff;
 /// Most program headers read; a linker makes a dozen.
 pub const PROGRAM_HEADERS_MAX: u16 = 4096;
 /// Largest PT_DYNAMIC read.
 pub const DYNAMIC_BYTES_MAX: u64 = 1 << 20;
-/// Largest dynamic string table read.
-pub const STRINGS_BYTES_MAX: u64 = 64 << 20;
+/// Largest PT_NOTE read.
+pub const NOTE_BYTES_MAX: u64 = 1 << 20;
+/// Largest string table of a libc.so.6; glibc's has 32 kB.
+const LIBC_NAMES_BYTES_MAX: u64 = 1 << 20;
 /// Longest interpreter path, search path or library name.
 pub const STRING_BYTES_MAX: usize = 65_536;
 
@@ -47,6 +57,32 @@ pub struct Needs {
     pub rpath: Vec<String>,
     /// DT_RUNPATH, split at colons.
     pub runpath: Vec<String>,
+    /// DF_1_NODEFLIB: the folders that every program's libraries are looked for in do not count.
+    pub no_default_folders: bool,
+    /// Whether it can be loaded as a library on Linux: ET_DYN, with an OS ABI that ld.so takes.
+    pub loadable: bool,
+    /// For glibc's libc.so.6: whether it looks up names in files and by DNS without modules (since 2.34).
+    pub names_built_in: bool,
+    /// Libraries that it opens itself, by its own word (.note.dlopen).
+    pub dlopen: Vec<Dlopen>,
+}
+
+impl Needs {
+    /// A file that needs nothing.
+    pub fn none(machine: Machine) -> Needs {
+        Needs {
+            machine,
+            interpreter: None,
+            soname: None,
+            libraries: Vec::new(),
+            rpath: Vec::new(),
+            runpath: Vec::new(),
+            no_default_folders: false,
+            loadable: false,
+            names_built_in: false,
+            dlopen: Vec::new(),
+        }
+    }
 }
 
 /// Whether the bytes begin as an ELF file does.
@@ -89,18 +125,23 @@ impl Source for [u8] {
     }
 }
 
+impl<S: Source + ?Sized> Source for &S {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), String> {
+        (**self).read_at(buffer, offset)
+    }
+}
+
 /// Reads what a file needs. The error is the cause alone; the caller knows the path.
 pub fn needs(source: &(impl Source + ?Sized)) -> Result<Needs, String> {
     let (header, ctx) = header(source)?;
     let programs = program_headers(source, &header, ctx)?;
-    let mut needs = Needs {
-        machine: Machine { class: header.e_ident[4], data: header.e_ident[5], machine: header.e_machine },
-        interpreter: None,
-        soname: None,
-        libraries: Vec::new(),
-        rpath: Vec::new(),
-        runpath: Vec::new(),
-    };
+    let machine = Machine { class: header.e_ident[4], data: header.e_ident[5], machine: header.e_machine };
+    let mut needs = Needs::none(machine);
+    needs.loadable = header.e_type == ET_DYN && [ELFOSABI_NONE, ELFOSABI_GNU].contains(&header.e_ident[EI_OSABI]);
     for program in &programs {
         match program.p_type {
             PT_INTERP => {
@@ -108,6 +149,12 @@ pub fn needs(source: &(impl Source + ?Sized)) -> Result<Needs, String> {
                 needs.interpreter = Some(string_at(&bytes, 0, "the interpreter")?);
             }
             PT_DYNAMIC => read_dynamic(source, program, &programs, ctx, &mut needs)?,
+            PT_NOTE => {
+                // A note says more, never less: a bad one is passed over, as the loader does.
+                if let Ok(bytes) = range(source, "a note", program.p_offset, program.p_filesz, NOTE_BYTES_MAX) {
+                    needs.dlopen.extend(dlopen_note::read(&bytes, header.e_ident[5] == 1));
+                }
+            }
             _ => {}
         }
     }
@@ -166,26 +213,59 @@ fn read_dynamic(
         return Ok(());
     };
     let value = |tag| dynamic.dyns.iter().find(|entry| entry.d_tag == tag).map(|entry| entry.d_val);
+    needs.no_default_folders = value(DT_FLAGS_1).is_some_and(|flags| flags & DF_1_NODEFLIB != 0);
     let (Some(address), Some(size)) = (value(DT_STRTAB), value(DT_STRSZ)) else {
         return match value(DT_NEEDED) {
             None => Ok(()),
             Some(_) => Err("it names libraries but has no string table".to_owned()),
         };
     };
-    let offset = file_offset(programs, address).ok_or("its string table lies in no segment")?;
-    let strings = range(source, "the string table", offset, size, STRINGS_BYTES_MAX)?;
+    let start = file_offset(programs, address).ok_or("its string table lies in no segment")?;
+    if start.checked_add(size).is_none_or(|end| end > source.len()) {
+        return Err("the string table lies beyond the end of the file: it is cut off".to_owned());
+    }
     for entry in &dynamic.dyns {
-        let text = || string_at(&strings, entry.d_val, "a name in the dynamic section");
+        let text = || name_at(source, start, size, entry.d_val);
         match entry.d_tag {
             DT_NULL => break,
-            DT_NEEDED => needs.libraries.push(text()?),
+            DT_NEEDED | DT_FILTER => needs.libraries.push(text()?),
+            DT_AUXILIARY => needs.dlopen.push(Dlopen::recommended(text()?)),
             DT_SONAME => needs.soname = Some(text()?),
             DT_RPATH => needs.rpath = split_paths(&text()?),
             DT_RUNPATH => needs.runpath = split_paths(&text()?),
             _ => {}
         }
     }
+    if needs.soname.as_deref() == Some("libc.so.6") {
+        let names = range(source, "the string table", start, size, LIBC_NAMES_BYTES_MAX)?;
+        let wanted: &[u8] = b"_nss_files_getpwnam_r";
+        needs.names_built_in = names.windows(wanted.len()).any(|window| window == wanted);
+    }
     Ok(())
+}
+
+/// A name of the string table, read alone: the table of a large library has megabytes, its names here a few.
+fn name_at(source: &(impl Source + ?Sized), start: u64, size: u64, offset: u64) -> Result<String, String> {
+    const CHUNK: u64 = 128;
+    let what = "a name in the dynamic section";
+    if offset >= size {
+        return Err(format!("{what} has a bad offset"));
+    }
+    let mut bytes = Vec::new();
+    while bytes.len() < STRING_BYTES_MAX {
+        let at = offset + bytes.len() as u64;
+        let mut chunk = vec![0; CHUNK.min(size.saturating_sub(at)) as usize];
+        if chunk.is_empty() {
+            break;
+        }
+        source.read_at(&mut chunk, start + at)?;
+        let found = chunk.contains(&0);
+        bytes.extend(chunk);
+        if found {
+            break;
+        }
+    }
+    string_at(&bytes, 0, what)
 }
 
 fn split_paths(text: &str) -> Vec<String> {

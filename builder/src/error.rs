@@ -67,6 +67,16 @@ impl Error {
         Error { exit: self.exit, tried: tried.into(), because, remedy: self.remedy }
     }
 
+    /// What was tried and why it failed, without the remedy.
+    pub fn cause(&self) -> String {
+        [&self.tried].into_iter().chain(&self.because).map(String::as_str).collect::<Vec<_>>().join(": ")
+    }
+
+    /// What to do next, if the error knows.
+    pub fn remedy_text(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+
     /// The exit code that goes with this error.
     pub fn exit_code(&self) -> Exit {
         self.exit

@@ -184,6 +184,14 @@ impl FileTree {
         self.entries.get(&real)
     }
 
+    /// The names in the directory at this real path, sorted.
+    pub fn names_in(&self, real: &str) -> Vec<String> {
+        let below = if real.is_empty() { String::new() } else { format!("{real}/") };
+        let inside = self.entries.range(below.clone()..).take_while(|(path, _)| path.starts_with(&below));
+        let names = inside.map(|(path, _)| &path[below.len()..]);
+        names.filter(|name| !name.is_empty() && !name.contains('/')).map(str::to_owned).collect()
+    }
+
     /// The real path behind `path`, every link followed; None when it does not exist.
     pub fn real_path(&self, path: &str) -> Option<String> {
         let real = self.follow(&clean_path(path).ok()?).ok()?;

@@ -5,16 +5,18 @@
 //! another one at its path.
 
 use std::fs;
+use std::path::PathBuf;
 
-use crate::closure::Closure;
 use crate::elf;
 use crate::error::{At, Error, Result};
 use crate::filetree::{Entry, FileTree, Why};
 use crate::kernel::Kernel;
 use crate::kmod::{Chosen, Package};
 use crate::layer::{self, Layer};
+use crate::programs;
 use crate::spec::ImageSpec;
 use crate::sysroot::Sysroot;
+use crate::{firmware, lint};
 
 /// A file that vmatic itself puts into an image.
 pub struct Own {
@@ -42,6 +44,8 @@ pub struct Parts<'a> {
     pub kernel: &'a Kernel,
     /// The package or folder it came from.
     pub kernel_origin: &'a str,
+    /// A root with the packages that the spec's root does not have.
+    pub packages: Option<PathBuf>,
     /// vmatic's files: /init, the plan and so on.
     pub own: Vec<Own>,
 }
@@ -52,6 +56,8 @@ pub struct Assembled {
     pub tree: FileTree,
     /// The modules.
     pub modules: Chosen,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
 }
 
 /// Assembles an image.
@@ -70,65 +76,20 @@ fn assemble_inner(spec: &ImageSpec, parts: Parts) -> Result<Assembled> {
     for (name, folder) in &spec.overlays {
         Layer::overlay(name, folder)?.lay(&mut tree)?;
     }
-    add_binaries(spec, &mut tree)?;
     let modules = add_modules(spec, parts.kernel, parts.kernel_origin, &mut tree)?;
     for file in &spec.files {
         let data = fs::read(&file.from).at("read", &file.from)?;
         let why = Why::new("files", "file named in the spec").origin(&file.written);
         tree.insert(&file.to, Entry::file(data, file.mode, why).owned(file.owner.0, file.owner.1))?;
     }
+    let mut warnings = programs::add(spec, parts.packages.as_deref(), &mut tree)?;
     for own in parts.own {
         let why = Why::new("vmatic", own.reason).origin(own.origin);
         tree.insert(own.path, Entry::file(own.data, own.mode, why))?;
     }
-    Ok(Assembled { tree, modules })
-}
-
-/// The binaries that the spec names, with all they need.
-fn add_binaries(spec: &ImageSpec, tree: &mut FileTree) -> Result<()> {
-    if spec.binaries.is_empty() {
-        return Ok(());
-    }
-    let root = Sysroot::new(&spec.root);
-    let before = tree.clone();
-    let provided = |path: &str| before.real_path(path).is_some();
-    let mut closure = Closure::new(&root, &provided);
-    for binary in &spec.binaries {
-        closure.add(binary)?;
-    }
-    for (path, target) in closure.links.iter().chain(&closure.added_links) {
-        add_link(tree, path, target)?;
-    }
-    for (path, need) in &closure.files {
-        if tree.get(path).is_some_and(|entry| entry.why.layer.starts_with("overlay ")) {
-            continue;
-        }
-        let disk = root.on_disk(path);
-        let data = fs::read(&disk).at("read", &disk)?;
-        let mode = file_mode(&disk)?;
-        let mut why = Why::new("binaries", &need.reason).origin(path);
-        why.needed_by = need.needed_by.clone();
-        tree.insert(path, Entry::file(data, mode, why))?;
-    }
-    Ok(())
-}
-
-/// A link of the root. Where the image has a folder already, the folder must stand for the same.
-fn add_link(tree: &mut FileTree, path: &str, target: &str) -> Result<()> {
-    match tree.get(path).map(Entry::kind) {
-        Some("directory") => Err(Error::new(format!("cannot put the link {path} -> {target} into the image"))
-            .because("an earlier layer has a folder there")
-            .remedy(format!("let the template or overlay have the link {path} -> {target} too"))),
-        Some("link") => Ok(()),
-        _ => tree.insert(path, Entry::symlink(target, Why::new("binaries", "link on the way to a binary or library"))),
-    }
-}
-
-/// A program's mode without what depends on who installed it.
-fn file_mode(path: &std::path::Path) -> Result<u32> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(path).at("read", path)?.permissions().mode();
-    Ok(if mode & 0o111 != 0 { 0o755 | (mode & 0o6000) } else { 0o644 })
+    warnings.extend(firmware::add(&Sysroot::new(&spec.root), &modules, &mut tree)?);
+    warnings.extend(lint::check(&tree, spec)?);
+    Ok(Assembled { tree, modules, warnings })
 }
 
 /// The modules with modules.dep, and the list in load order.

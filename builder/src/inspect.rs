@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{At, Error, Result};
-use crate::manifest::{FileRecord, Manifest};
-use crate::read;
+use crate::filetree::{FileTree, Node};
+use crate::manifest::{self, FileRecord, Manifest, MemberRecord};
+use crate::member::GUEST_IMAGE;
+use crate::{read, say};
 
 /// An image to look at.
 #[derive(clap::Args, Debug, Clone)]
@@ -34,17 +36,40 @@ pub struct View {
     pub unpacked_bytes: u64,
     /// Whether a manifest gives reasons.
     pub explained: bool,
+    /// Its separately packed parts.
+    pub members: Vec<MemberRecord>,
     /// All paths.
     pub files: Vec<FileRecord>,
 }
 
 impl Which {
+    /// Its content, every file with its data.
+    pub fn tree(&self) -> Result<FileTree> {
+        let path = self.path()?;
+        let path = if path.is_dir() { path.join("initramfs") } else { path };
+        let read =
+            |bytes| read::read(bytes).map_err(|error| error.while_trying(format!("cannot read {}", path.display())));
+        let tree = tree_of(&read(fs::read(&path).at("read", &path)?)?, &path);
+        if !self.guest {
+            return Ok(tree);
+        }
+        match tree.get(GUEST_IMAGE).map(|entry| &entry.node) {
+            Some(Node::File { data, .. }) => Ok(tree_of(&read(data.to_vec())?, &path)),
+            _ => Err(Error::new(format!("{} holds no guest image", path.display()))
+                .because(format!("it has no {GUEST_IMAGE}"))),
+        }
+    }
+
+    fn path(&self) -> Result<PathBuf> {
+        match &self.image {
+            Some(path) => Ok(path.clone()),
+            None => only_output(Path::new("out")),
+        }
+    }
+
     /// Opens it.
     pub fn open(&self) -> Result<View> {
-        let path = match &self.image {
-            Some(path) => path.clone(),
-            None => only_output(Path::new("out"))?,
-        };
+        let path = self.path()?;
         let manifest = path.join("manifest.json");
         if path.is_dir() {
             return from_manifest(&path, &manifest, if self.guest { "guest" } else { "host" });
@@ -90,6 +115,7 @@ fn from_manifest(folder: &Path, path: &Path, which: &str) -> Result<View> {
         packed_bytes: image.packed_bytes,
         unpacked_bytes: image.unpacked_bytes,
         explained: true,
+        members: image.members,
         files: image.files,
     })
 }
@@ -98,35 +124,29 @@ fn from_image(path: &Path) -> Result<View> {
     let bytes = fs::read(path).at("read", path)?;
     let packed_bytes = bytes.len() as u64;
     let image = read::read(bytes).map_err(|error| error.while_trying(format!("cannot read {}", path.display())))?;
-    let mut files: std::collections::BTreeMap<String, FileRecord> = std::collections::BTreeMap::new();
-    for record in &image.entries {
-        let kind = match record.mode & 0o170000 {
-            0o040000 => "directory",
-            0o100000 => "file",
-            0o120000 => "link",
-            0o020000 | 0o060000 => "device",
-            _ => "other",
-        };
-        let target = (kind == "link").then(|| String::from_utf8_lossy(image.data(record)).into_owned());
-        let file = FileRecord {
-            path: format!("/{}", record.path),
-            kind: kind.to_owned(),
-            mode: format!("{:04o}", record.mode & 0o7777),
-            uid: record.uid,
-            gid: record.gid,
-            size: record.size,
-            target,
-            ..FileRecord::default()
-        };
-        files.insert(record.path.clone(), file);
-    }
+    let tree = tree_of(&image, path);
+    let member = |member: &read::Member| MemberRecord {
+        name: member.packing.to_owned(),
+        packed_bytes: member.packed_bytes,
+        unpacked_bytes: member.unpacked_bytes,
+    };
     Ok(View {
         name: path.display().to_string(),
         packed_bytes,
         unpacked_bytes: image.members.iter().map(|member| member.unpacked_bytes).sum(),
         explained: false,
-        files: files.into_values().collect(),
+        members: image.members.iter().map(member).collect(),
+        files: manifest::files_of(&tree, &manifest::digests(&tree)),
     })
+}
+
+/// The tree of an image, with a warning for each record that has no place in one.
+fn tree_of(image: &read::Image, path: &Path) -> FileTree {
+    let (tree, left_out) = read::tree::tree(image);
+    for why in left_out {
+        say::warn(format!("{}: left out: {}", path.display(), say::harmless(why.as_bytes())));
+    }
+    tree
 }
 
 /// Writes to standard output; a reader that has left (`| head`) is no error.

@@ -1,4 +1,4 @@
-//! Kernel modules from an unpacked kernel package: by name, with what they depend on.
+//! Kernel modules from an unpacked kernel package: by name, alias or class, with what they depend on.
 //!
 //! The package has no modules.dep, so each module's own .modinfo tells its dependencies (`depends=`)
 //! and soft dependencies (`softdep=`). Gives the files, a modules.dep that BusyBox's modprobe reads,
@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use crate::elf;
 use crate::error::{At, Error, Result};
-use crate::suggest;
+use crate::{decompress, elf, modalias, suggest};
+
+/// What a packed module's name ends with. Images hold modules unpacked: they are packed as a whole.
+const PACKED_ENDS: [&str; 3] = [".gz", ".zst", ".xz"];
 
 /// One module that was chosen.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub struct Module {
     pub data: Vec<u8>,
     /// Names of the modules it depends on.
     pub depends: Vec<String>,
+    /// Firmware files that it may load, below lib/firmware.
+    pub firmware: Vec<String>,
     /// The module that asked for it; None for what the spec names.
     pub needed_by: Option<String>,
 }
@@ -61,11 +65,11 @@ impl Package {
         Ok(Package { folder: folder.to_owned(), files, builtin })
     }
 
-    /// Chooses modules by name, with all they depend on.
-    pub fn choose(&self, names: &[String]) -> Result<Chosen> {
+    /// Chooses modules, with all they depend on: by name, by `alias:MODALIAS`, by `class:NAME`, or by
+    /// `folder:drivers/net/ethernet`.
+    pub fn choose(&self, words: &[String]) -> Result<Chosen> {
         let mut chosen = Chosen::default();
-        for name in names {
-            let name = plain(name);
+        for name in self.names(words)? {
             if self.builtin.contains(&name) {
                 chosen.builtin.push(name);
             } else {
@@ -73,6 +77,70 @@ impl Package {
             }
         }
         Ok(chosen)
+    }
+
+    /// The modules that the words of a spec mean.
+    fn names(&self, words: &[String]) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for word in words {
+            let found = match word.split_once(':') {
+                None => vec![plain(word)],
+                Some(("alias", alias)) => self.by_alias(alias)?,
+                Some(("folder", folder)) => self.in_folder(folder),
+                Some(("class", name)) => match modalias::CLASSES.iter().find(|class| class.name == name) {
+                    Some(class) => {
+                        let there = |name: &str| self.files.contains_key(name) || self.builtin.contains(name);
+                        let modules = class.modules.iter().filter(|name| there(name)).map(|name| (*name).to_owned());
+                        class.folders.iter().flat_map(|folder| self.in_folder(folder)).chain(modules).collect()
+                    }
+                    None => {
+                        let known: Vec<_> = modalias::CLASSES.iter().map(|class| class.name).collect();
+                        return Err(Error::new(format!("cannot find the class of devices {name:?}"))
+                            .remedy(format!("write one of {}", known.join(", "))));
+                    }
+                },
+                Some((kind, _)) => {
+                    return Err(Error::new(format!("cannot choose modules by {kind:?}"))
+                        .remedy("write a module's name, alias:MODALIAS, class:NAME or folder:drivers/…"));
+                }
+            };
+            if found.is_empty() {
+                return Err(Error::new(format!("cannot find a kernel module for {word:?}"))
+                    .because(format!("no module of {} fits", self.folder.display()))
+                    .remedy("choose a kernel that has one, or remove it from modules"));
+            }
+            names.extend(found);
+        }
+        Ok(names)
+    }
+
+    /// The modules below a folder of kernel/.
+    fn in_folder(&self, folder: &str) -> Vec<String> {
+        let folder = self.folder.join("kernel").join(folder.trim_matches('/'));
+        self.files.iter().filter(|(_, file)| file.starts_with(&folder)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The modules, and drivers built into the kernel, that a device with this alias wants. Every module is read:
+    /// a package that was only unpacked has no list of them.
+    fn by_alias(&self, alias: &str) -> Result<Vec<String>> {
+        let fits = |field: &str| field.strip_prefix("alias=").is_some_and(|pattern| modalias::matches(pattern, alias));
+        let mut found = Vec::new();
+        let list = fs::read(self.folder.join("modules.builtin.modinfo")).unwrap_or_default();
+        for field in fields(&list) {
+            if let Some((name, field)) = field.split_once('.')
+                && fits(field)
+            {
+                found.push(plain(name));
+            }
+        }
+        for (name, file) in &self.files {
+            let data = read_module(file)?;
+            let info = elf::section(&data, ".modinfo").map_err(|cause| unreadable(file, &cause))?;
+            if fields(info.unwrap_or_default()).any(|field| fits(&field)) {
+                found.push(name.clone());
+            }
+        }
+        Ok(found)
     }
 
     fn visit(&self, name: &str, asker: Option<&str>, chosen: &mut Chosen, path: &mut Vec<String>) -> Result<()> {
@@ -83,7 +151,7 @@ impl Package {
         let data = read_module(file)?;
         let info = elf::section(&data, ".modinfo").map_err(|cause| unreadable(file, &cause))?;
         let info = info.ok_or_else(|| unreadable(file, "it has no .modinfo section"))?;
-        let (depends, soft) = dependencies(info);
+        let Info { depends, soft, firmware } = read_info(info);
         path.push(name.to_owned());
         for dependency in &depends {
             self.visit(dependency, Some(name), chosen, path)?;
@@ -93,8 +161,8 @@ impl Package {
         }
         path.pop();
         let inside = file.strip_prefix(&self.folder).unwrap_or(file).to_string_lossy();
-        let inside = inside.trim_end_matches(".zst").trim_end_matches(".gz").to_owned();
-        let module = Module { path: inside, data, depends, needed_by: asker.map(str::to_owned) };
+        let inside = PACKED_ENDS.iter().find_map(|end| inside.strip_suffix(end)).unwrap_or(&inside).to_owned();
+        let module = Module { path: inside, data, depends, firmware, needed_by: asker.map(str::to_owned) };
         chosen.modules.insert(name.to_owned(), module);
         chosen.order.push(name.to_owned());
         for dependency in soft.after.iter().filter(|dependency| self.files.contains_key(*dependency)) {
@@ -160,27 +228,39 @@ struct Soft {
     after: Vec<String>,
 }
 
-/// `depends=` and `softdep=` of a .modinfo section.
-fn dependencies(info: &[u8]) -> (Vec<String>, Soft) {
-    let mut depends = Vec::new();
-    let mut soft = Soft::default();
-    for field in info.split(|byte| *byte == 0) {
-        let field = String::from_utf8_lossy(field);
+/// What a .modinfo section tells.
+#[derive(Default)]
+struct Info {
+    depends: Vec<String>,
+    soft: Soft,
+    firmware: Vec<String>,
+}
+
+/// The fields `KEY=VALUE` of a .modinfo section.
+fn fields(info: &[u8]) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
+    info.split(|byte| *byte == 0).map(String::from_utf8_lossy)
+}
+
+fn read_info(info: &[u8]) -> Info {
+    let mut found = Info::default();
+    for field in fields(info) {
         if let Some(list) = field.strip_prefix("depends=") {
-            depends.extend(list.split(',').filter(|name| !name.is_empty()).map(plain));
+            found.depends.extend(list.split(',').filter(|name| !name.is_empty()).map(plain));
+        } else if let Some(name) = field.strip_prefix("firmware=") {
+            found.firmware.push(name.to_owned());
         } else if let Some(list) = field.strip_prefix("softdep=") {
             let mut after = false;
             for word in list.split_whitespace() {
                 match word {
                     "pre:" => after = false,
                     "post:" => after = true,
-                    name if after => soft.after.push(plain(name)),
-                    name => soft.before.push(plain(name)),
+                    name if after => found.soft.after.push(plain(name)),
+                    name => found.soft.before.push(plain(name)),
                 }
             }
         }
     }
-    (depends, soft)
+    found
 }
 
 /// A module's name: `-` and `_` are the same.
@@ -190,7 +270,8 @@ fn plain(name: &str) -> String {
 
 /// The module that a file name stands for.
 fn module_name(file: &str) -> Option<String> {
-    [".ko", ".ko.gz", ".ko.zst", ".ko.xz"].iter().find_map(|end| file.strip_suffix(end)).map(plain)
+    let file = PACKED_ENDS.iter().find_map(|end| file.strip_suffix(end)).unwrap_or(file);
+    file.strip_suffix(".ko").map(plain)
 }
 
 fn unreadable(file: &Path, cause: &str) -> Error {
@@ -200,25 +281,10 @@ fn unreadable(file: &Path, cause: &str) -> Error {
 }
 
 fn read_module(file: &Path) -> Result<Vec<u8>> {
-    use std::io::Read;
     const MODULE_BYTES_MAX: u64 = 256 << 20;
     let data = fs::read(file).at("read", file)?;
-    let mut plain = Vec::new();
-    match file.extension().and_then(|end| end.to_str()) {
-        Some("gz") => {
-            flate2::read::GzDecoder::new(&data[..])
-                .take(MODULE_BYTES_MAX)
-                .read_to_end(&mut plain)
-                .at("unpack", file)?;
-        }
-        Some("zst") => {
-            let decoder = zstd::stream::Decoder::with_buffer(&data[..]).at("unpack", file)?;
-            decoder.take(MODULE_BYTES_MAX).read_to_end(&mut plain).at("unpack", file)?;
-        }
-        Some("xz") => return Err(unreadable(file, "modules packed with xz cannot be read yet")),
-        _ => plain = data,
-    }
-    Ok(plain)
+    let unpacked = decompress::unpack(&data, MODULE_BYTES_MAX).at("unpack", file)?;
+    Ok(unpacked.map_or(data, |unpacked| unpacked.data))
 }
 
 #[cfg(test)]
@@ -227,8 +293,10 @@ mod tests {
 
     #[test]
     fn modinfo_tells_hard_and_soft_dependencies() {
-        let info = b"license=GPL\0depends=mii,usb-net\0softdep=pre: crc32c x-y post: late\0\0depends=\0";
-        let (depends, soft) = dependencies(info);
+        let info =
+            b"license=GPL\0depends=mii,usb-net\0softdep=pre: crc32c x-y post: late\0\0firmware=a/b.fw\0depends=\0";
+        let Info { depends, soft, firmware } = read_info(info);
+        assert_eq!(firmware, ["a/b.fw"]);
         assert_eq!(depends, ["mii", "usb_net"]);
         assert_eq!(soft.before, ["crc32c", "x_y"]);
         assert_eq!(soft.after, ["late"]);
@@ -247,6 +315,7 @@ mod tests {
             path: path.to_owned(),
             data: Vec::new(),
             depends: depends.iter().map(|name| (*name).to_owned()).collect(),
+            firmware: Vec::new(),
             needed_by: None,
         };
         let chosen = Chosen {

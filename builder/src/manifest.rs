@@ -1,6 +1,8 @@
 //! The manifest: every file of every image with its sha256, its size and why it is there. It is
 //! written beside the images as JSON, and `list`, `why` and `size` read it.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -32,14 +34,31 @@ pub struct ImageRecord {
     pub which: String,
     /// The release of its kernel.
     pub kernel: String,
-    /// zstd, gzip or none.
+    /// zstd, gzip, xz or none.
     pub compression: String,
     /// Bytes of the packed archive.
     pub packed_bytes: u64,
     /// Bytes of the archive.
     pub unpacked_bytes: u64,
+    /// What the operator should know of it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub warnings: Vec<String>,
+    /// The separately packed parts, in order.
+    #[serde(default)]
+    pub members: Vec<MemberRecord>,
     /// Every path.
     pub files: Vec<FileRecord>,
+}
+
+/// One separately packed part of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRecord {
+    /// The layers that it holds.
+    pub name: String,
+    /// Bytes in the file.
+    pub packed_bytes: u64,
+    /// Bytes of its archive.
+    pub unpacked_bytes: u64,
 }
 
 /// One path of an image.
@@ -110,8 +129,36 @@ impl OutputRecord {
     }
 }
 
+/// sha256 of every file's content, by its path; computed on all processors.
+pub type Digests<'a> = HashMap<&'a str, [u8; 32]>;
+
+/// Hashes the files of a tree.
+pub fn digests(tree: &FileTree) -> Digests<'_> {
+    let files = tree.iter().filter_map(|(path, entry)| match &entry.node {
+        Node::File { data, .. } => Some((path, &data[..])),
+        _ => None,
+    });
+    let mut files: Vec<(&str, &[u8])> = files.collect();
+    // The largest first, dealt in turn: the processors end at about the same time.
+    files.sort_by_key(|(_, data)| std::cmp::Reverse(data.len()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let hash = &|first: usize| {
+        let files = files.iter().skip(first).step_by(threads);
+        files.map(|(path, data)| (*path, Sha256::digest(data).into())).collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|first| scope.spawn(move || hash(first))).collect();
+        let mut digests: Digests = hash(0).into_iter().collect();
+        for other in others {
+            // Hashing cannot panic; a thread that did would leave its files without a hash in the manifest.
+            digests.extend(other.join().unwrap_or_default());
+        }
+        digests
+    })
+}
+
 /// The records of a tree.
-pub fn files_of(tree: &FileTree) -> Vec<FileRecord> {
+pub fn files_of(tree: &FileTree, digests: &Digests) -> Vec<FileRecord> {
     tree.iter()
         .map(|(path, entry)| FileRecord {
             path: format!("/{path}"),
@@ -121,7 +168,7 @@ pub fn files_of(tree: &FileTree) -> Vec<FileRecord> {
             gid: entry.gid,
             size: entry.size(),
             sha256: match &entry.node {
-                Node::File { data, .. } => Some(sha256(data)),
+                Node::File { .. } => digests.get(path).map(|digest| hex(digest)),
                 _ => None,
             },
             target: match &entry.node {

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
@@ -44,8 +44,7 @@ impl Output {
         };
         fs::create_dir_all(parent).at("create", parent)?;
         remove_abandoned(parent, &name);
-        let space = rustix::fs::statvfs(parent).at("ask for free space on", parent)?;
-        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        let free = free_bytes(parent)?;
         if bytes + SPARE_BYTES > free {
             return Err(tried()
                 .because(format!("it needs {bytes} bytes and the disk has {free} left"))
@@ -101,6 +100,22 @@ impl Drop for Output {
             let _ = fs::remove_dir_all(&self.scratch);
         }
     }
+}
+
+/// Bytes that the file system of a folder has left for us.
+pub fn free_bytes(folder: &Path) -> Result<u64> {
+    let space = rustix::fs::statvfs(folder).at("ask for free space on", folder)?;
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+/// Writes one file, whole or not at all; `mode` is subject to the umask.
+pub fn write_file(path: &Path, data: &[u8], mode: u32) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mode = fs::Permissions::from_mode(mode);
+    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).at("write in", folder)?;
+    file.write_all(data).at("write", file.path())?;
+    file.persist(path).map_err(|error| error.error).at("write", path)?;
+    Ok(())
 }
 
 fn is_empty_dir(path: &Path) -> bool {

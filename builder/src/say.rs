@@ -2,7 +2,7 @@
 //! without NO_COLOR. Results never pass here; they go to standard output.
 
 use std::io::{IsTerminal, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::Error;
 
@@ -65,6 +65,51 @@ impl Stages {
     /// Seconds since the start.
     pub fn seconds(&self) -> f64 {
         self.start.elapsed().as_secs_f64()
+    }
+}
+
+/// How far long work is: on a terminal one line that changes, elsewhere a line now and then.
+pub struct Ticker {
+    start: Instant,
+    last: Option<Instant>,
+    terminal: bool,
+}
+
+impl Default for Ticker {
+    fn default() -> Self {
+        Ticker::new()
+    }
+}
+
+impl Ticker {
+    /// Starts the clock.
+    pub fn new() -> Ticker {
+        Ticker { start: Instant::now(), last: None, terminal: std::io::stderr().is_terminal() }
+    }
+
+    /// Shows the text, which gets the seconds since the start, unless one was shown a moment ago.
+    pub fn say(&mut self, text: impl FnOnce(f64) -> String) {
+        let pause = Duration::from_millis(if self.terminal { 200 } else { 30_000 });
+        let now = Instant::now();
+        if now - self.last.unwrap_or(self.start) < pause {
+            return;
+        }
+        self.last = Some(now);
+        let text = text((now - self.start).as_secs_f64());
+        if self.terminal {
+            // Cut to a usual width: a line that wraps could not be written over.
+            let text: String = text.chars().take(100).collect();
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K{text}");
+        } else {
+            line(text);
+        }
+    }
+
+    /// Clears the changing line.
+    pub fn end(&mut self) {
+        if self.terminal && self.last.is_some() {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+        }
     }
 }
 

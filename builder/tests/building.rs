@@ -9,7 +9,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use lab::{Lab, text, tree};
+use lab::{Lab, run, text, tree};
 
 #[test]
 fn a_spec_becomes_a_tftp_root_and_stdout_names_it() {
@@ -18,8 +18,16 @@ fn a_spec_becomes_a_tftp_root_and_stdout_names_it() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout), "out/lab\n");
     let names: Vec<_> = tree(&lab.at("out/lab")).into_iter().map(|(name, _)| name).collect();
-    let expected =
-        ["boot.ipxe", "grub/grub.cfg", "initramfs", "manifest.json", "plan", "pxelinux.cfg/default", "vmlinuz"];
+    let expected = [
+        "boot.ipxe",
+        "grub/grub.cfg",
+        "initramfs",
+        "manifest.json",
+        "plan",
+        "pxelinux.cfg/default",
+        "sbom.spdx.json",
+        "vmlinuz",
+    ];
     assert_eq!(names, expected);
     let plan = fs::read_to_string(lab.at("out/lab/plan")).unwrap();
     assert_eq!(vmatic_plan::Plan::open(&plan).unwrap().host_count(), 2);
@@ -297,4 +305,60 @@ fn usage_errors_have_their_own_exit_code() {
     let lab = Lab::new();
     assert_eq!(lab.vmatic(&["frobnicate"]).status.code(), Some(2));
     assert_eq!(lab.vmatic(&["check", "missing.toml"]).status.code(), Some(3));
+}
+
+#[test]
+fn modules_are_chosen_by_alias_class_and_folder_and_bring_their_firmware() {
+    let lab = Lab::with_inputs();
+    let folder = "kernel/lib/modules/1.2.3/kernel/drivers/net/ethernet";
+    lab.module(&format!("{folder}/card.ko"), &["alias=pci:v00001234d*sv*", "firmware=card/a.fw", "firmware=card/b.fw"]);
+    lab.module(&format!("{folder}/other.ko"), &["alias=pci:v00004321d*sv*"]);
+    run("xz", &[lab.at(&format!("{folder}/other.ko")).to_str().unwrap()]);
+    lab.write("root/usr/lib/firmware/card/a.fw", "firmware");
+    let chosen = |modules: &str| {
+        lab.spec("root = \"root\"");
+        let spec = fs::read_to_string(lab.at("spec.toml")).unwrap();
+        let (guest, host) = spec.split_once("[host]").unwrap();
+        let host = host.replace("[\"virtio_net\", \"built_in\"]", modules);
+        lab.write("spec.toml", &format!("{guest}[host]{host}"));
+        let output = lab.build();
+        let said = text(&output.stderr);
+        let list = text(&lab.vmatic(&["cat", "/etc/vmatic/modules"]).stdout);
+        let names = list.lines().filter_map(|line| line.rsplit('/').next().map(str::to_owned)).collect::<Vec<_>>();
+        (output.status.code(), names, said)
+    };
+    let (_, names, said) = chosen("[\"alias:pci:v00001234d00000001sv00000000\"]");
+    assert_eq!(names, ["card.ko"], "{said}");
+    assert!(said.contains("card/b.fw"), "{said}");
+    assert_eq!(text(&lab.vmatic(&["cat", "/lib/firmware/card/a.fw"]).stdout), "firmware");
+    let (_, names, _) = chosen("[\"class:ethernet\"]");
+    assert_eq!(names, ["card.ko", "other.ko", "failover.ko", "net_failover.ko", "virtio_net.ko"]);
+    let (_, names, _) = chosen("[\"folder:drivers/net/ethernet\"]");
+    assert_eq!(names, ["card.ko", "other.ko"], "a packed module is found, and unpacked");
+    let (code, _, said) = chosen("[\"alias:usb:nothing\"]");
+    assert!(code == Some(1) && said.contains("cannot find a kernel module for \"alias:usb:nothing\""), "{said}");
+    let (code, _, said) = chosen("[\"class:ethernets\"]");
+    assert!(code == Some(1) && said.contains("write one of ethernet"), "{said}");
+}
+
+#[test]
+fn the_bill_of_materials_names_every_file_and_input() {
+    let lab = Lab::with_inputs();
+    assert!(lab.build().status.success());
+    let bill: serde_json::Value = serde_json::from_slice(&fs::read(lab.at("out/lab/sbom.spdx.json")).unwrap()).unwrap();
+    assert_eq!(
+        (bill["spdxVersion"].as_str(), bill["creationInfo"]["created"].as_str()),
+        (Some("SPDX-2.3"), Some("1970-01-01T00:00:00Z"))
+    );
+    let files = bill["files"].as_array().unwrap();
+    let init = files.iter().find(|file| file["fileName"] == "./init").unwrap();
+    let sum = vmatic::manifest::sha256(&fs::read(lab.at("vmatic-agent")).unwrap());
+    assert_eq!(init["checksums"][0]["checksumValue"].as_str(), Some(sum.as_str()));
+    let ids: std::collections::HashSet<_> =
+        bill["packages"].as_array().unwrap().iter().chain(files).map(|item| &item["SPDXID"]).collect();
+    let relations = bill["relationships"].as_array().unwrap();
+    assert!(
+        relations.iter().all(|relation| ids.contains(&relation["relatedSpdxElement"])),
+        "no relation leads nowhere"
+    );
 }

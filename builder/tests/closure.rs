@@ -9,17 +9,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use lab::{Lab, run};
+use lab::{LIB, LOADER, Lab, merged_root as root, run};
 use vmatic::closure::Closure;
+use vmatic::filetree::{Entry, FileTree, Why};
 use vmatic::sysroot::Sysroot;
-
-const LIB: &str = "usr/lib/x86_64-linux-gnu";
 
 /// The real paths of a program's closure, or the error.
 fn closure(lab: &Lab, program: &str) -> Result<BTreeSet<String>, String> {
     let root = Sysroot::new(lab.folder.path());
-    let nothing = |_: &str| false;
-    let mut closure = Closure::new(&root, &nothing);
+    let mut closure = Closure::new(&root);
     closure.add(program).map_err(|error| error.to_string())?;
     Ok(closure.files.keys().cloned().collect())
 }
@@ -28,25 +26,9 @@ fn set(paths: &[&str]) -> BTreeSet<String> {
     paths.iter().map(|path| (*path).to_owned()).collect()
 }
 
-/// A merged-/usr root with a loader.
-fn root() -> Lab {
-    let lab = Lab::new();
-    fs::create_dir_all(lab.at(LIB)).unwrap();
-    fs::create_dir_all(lab.at("usr/bin")).unwrap();
-    fs::create_dir_all(lab.at("usr/lib64")).unwrap();
-    for (link, target) in [("lib", "usr/lib"), ("lib64", "usr/lib64"), ("bin", "usr/bin")] {
-        symlink(target, lab.at(link)).unwrap();
-    }
-    lab.library(LIB, "ld-real.so.2", &[]);
-    symlink("/lib/x86_64-linux-gnu/ld-real.so.2", lab.at("usr/lib64/ld-linux-x86-64.so.2")).unwrap();
-    lab
-}
-
 fn path(lab: &Lab, path: &str) -> String {
     lab.at(path).to_str().unwrap().to_owned()
 }
-
-const LOADER: &str = "/usr/lib/x86_64-linux-gnu/ld-real.so.2";
 
 #[test]
 fn libraries_are_found_transitively_and_links_are_kept() {
@@ -58,8 +40,7 @@ fn libraries_are_found_transitively_and_links_are_kept() {
     let a = lab.library(LIB, "liba.so.1", &[&b]);
     lab.program("usr/bin/prog", &[a.to_str().unwrap()]);
     let root = Sysroot::new(lab.folder.path());
-    let nothing = |_: &str| false;
-    let mut found = Closure::new(&root, &nothing);
+    let mut found = Closure::new(&root);
     assert_eq!(found.add("prog").unwrap(), "/usr/bin/prog");
     let files: BTreeSet<String> = found.files.keys().cloned().collect();
     let lib = |name: &str| format!("/{LIB}/{name}");
@@ -171,17 +152,17 @@ fn a_soname_already_loaded_is_not_looked_for_again() {
 }
 
 #[test]
-fn what_only_ld_so_conf_finds_gets_a_link_in_a_trusted_folder() {
+fn what_only_ld_so_conf_finds_goes_into_the_cache() {
     let lab = root();
     lab.write("etc/ld.so.conf", "include ld.so.conf.d/*.conf\n");
     lab.write("etc/ld.so.conf.d/odd.conf", "/opt/odd\n");
     let a = lab.library("opt/odd", "liba.so", &[]);
     lab.program("usr/bin/prog", &[a.to_str().unwrap()]);
     let root = Sysroot::new(lab.folder.path());
-    let nothing = |_: &str| false;
-    let mut closure = Closure::new(&root, &nothing);
+    let mut closure = Closure::new(&root);
     closure.add("prog").unwrap();
-    assert_eq!(closure.added_links["/lib/x86_64-linux-gnu/liba.so"], "/opt/odd/liba.so");
+    let cache: Vec<_> = closure.cache.into_iter().collect();
+    assert_eq!(cache, [(("liba.so".to_owned(), 0x303), "/opt/odd/liba.so".to_owned())]);
 }
 
 #[test]
@@ -210,7 +191,7 @@ fn a_static_program_needs_nothing_and_a_missing_loader_is_named() {
     lab.program("usr/bin/static", &["-static"]);
     assert_eq!(closure(&lab, "static").unwrap(), set(&["/usr/bin/static"]));
     lab.program("usr/bin/odd", &["-pie", "-Wl,--dynamic-linker,/lib/ld-odd.so"]);
-    assert!(closure(&lab, "odd").unwrap_err().contains("its loader /lib/ld-odd.so does not exist"));
+    assert!(closure(&lab, "odd").unwrap_err().contains("cannot find /lib/ld-odd.so"));
 }
 
 #[test]
@@ -224,24 +205,24 @@ fn scripts_bring_their_interpreters_unless_the_image_has_them() {
     let shell = lab.write("usr/bin/shell", "#!/bin/sh\n");
     fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(closure(&lab, "script").unwrap(), set(&["/usr/bin/script", "/usr/bin/env", "/usr/bin/python3"]));
-    assert!(closure(&lab, "shell").unwrap_err().contains("interpreter /bin/sh"));
+    assert!(closure(&lab, "shell").unwrap_err().contains("interpreter \"/bin/sh\""));
     let sysroot = Sysroot::new(lab.folder.path());
-    let has_sh = |path: &str| path == "/bin/sh";
-    let mut with_busybox = Closure::new(&sysroot, &has_sh);
-    with_busybox.add("shell").unwrap();
+    let mut image = FileTree::new();
+    image.insert("/bin/sh", Entry::file(&b"\x7fELF"[..], 0o755, Why::default())).unwrap();
+    let mut with_busybox = Closure::new(&sysroot).over(&image);
+    with_busybox.survey("shell").unwrap();
     assert_eq!(with_busybox.files.len(), 1);
 }
 
 #[test]
 fn real_programs_run_in_a_root_of_only_their_closure() {
     let sysroot = Sysroot::new("/");
-    let nothing = |_: &str| false;
-    let mut closure = Closure::new(&sysroot, &nothing);
+    let mut closure = Closure::new(&sysroot);
     let place = tempfile::tempdir().unwrap();
     for program in ["ls", "gcc", "patchelf"] {
         closure.add(program).unwrap();
     }
-    for (link, target) in closure.links.iter().chain(&closure.added_links) {
+    for (link, target) in &closure.links {
         let at = place.path().join(&link[1..]);
         fs::create_dir_all(at.parent().unwrap()).unwrap();
         symlink(target, at).unwrap();

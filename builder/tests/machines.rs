@@ -6,146 +6,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod site;
+
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-
-/// How long a cluster may take: shared machines are slow at times.
-const UP: Duration = Duration::from_secs(420);
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
-}
-
-fn vmatic() -> PathBuf {
-    let path = root().join("bin/vmatic");
-    assert!(path.exists(), "{} is not there: make build", path.display());
-    path
-}
-
-/// A workplace with a key, a runtime folder and images of its own.
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Place {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("run")).unwrap();
-        fs::create_dir(folder.path().join("tmp")).unwrap();
-        Place { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new(program);
-        let path = format!("{}:{}", root().join("bin").display(), std::env::var("PATH").unwrap());
-        command.current_dir(root()).env("PATH", path).env("VMATIC_KEY", self.path("key"));
-        command.env("XDG_RUNTIME_DIR", self.path("run")).env("TMPDIR", self.path("tmp")).env("NO_COLOR", "1");
-        command
-    }
-
-    fn vmatic(&self, arguments: &[&str]) -> Output {
-        self.command(vmatic()).args(arguments).output().unwrap()
-    }
-
-    /// Builds a spec; gives the output folder.
-    fn build(&self, spec: &Path) -> String {
-        let out = self.path("out").display().to_string();
-        let output = self.vmatic(&["build", spec.to_str().unwrap(), "--out", &out]);
-        assert!(output.status.success(), "{}", stderr(&output));
-        out
-    }
-
-    fn boot(&self, spec: &Path, out: &str) -> Booting {
-        let mut command = self.command(vmatic());
-        command.args(["boot", spec.to_str().unwrap(), "--out", out]);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let talk = Arc::new(Mutex::new(String::new()));
-        let (into, stream) = (talk.clone(), child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                eprintln!("    {line}");
-                into.lock().unwrap().push_str(&format!("{line}\n"));
-            }
-        });
-        Booting { child, talk }
-    }
-
-    /// What must be gone when a cluster has ended.
-    fn assert_nothing_left(&self) {
-        let left = |name: &str| fs::read_dir(self.path(name)).map(|d| d.flatten().count()).unwrap_or(0);
-        assert_eq!(left("tmp"), 0, "temporary files are left");
-        assert_eq!(left("run/vmatic"), 0, "a note is left");
-        let mine = self.folder.path().display().to_string();
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
-            let cmdline = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let cmdline = String::from_utf8_lossy(&cmdline).into_owned();
-            assert!(!(cmdline.contains("qemu-system") && cmdline.contains(&mine)), "a machine is left");
-        }
-    }
-}
-
-/// A `vmatic boot` that runs.
-struct Booting {
-    child: Child,
-    talk: Arc<Mutex<String>>,
-}
-
-impl Booting {
-    fn talk(&self) -> String {
-        self.talk.lock().unwrap().clone()
-    }
-
-    fn wait_for(&mut self, text: &str) {
-        let start = Instant::now();
-        while !self.talk().contains(text) {
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "vmatic boot ended ({ended:?}) before {text:?}\n{}", self.talk());
-            assert!(start.elapsed() < UP, "no {text:?} within {UP:?}\n{}", self.talk());
-            sleep(Duration::from_millis(100));
-        }
-    }
-
-    /// Ctrl-C; gives the exit code.
-    fn interrupt(&mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(start.elapsed() < Duration::from_secs(20), "did not end after Ctrl-C");
-            sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Booting {
-    fn drop(&mut self) {
-        // Its machines die with it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use site::{Place, UP, root, stderr, stdout, vmatic};
 
 fn assert_run(place: &Place, arguments: &[&str], want: &str, count: &str) {
     let output = place.vmatic(&[&["run"], arguments].concat());
@@ -166,8 +36,10 @@ fn the_demos_cluster_boots_by_pxe_and_every_guest_answers() {
     the_plan_holds(&place);
     outcomes_are_told_apart(&place);
     guests_reach_each_other(&place);
+    the_switch_is_shaped_watched_and_killed(&place);
     the_readme_tells_the_truth(&place);
     a_guest_that_ends_is_started_again(&place);
+    guests_obey_through_their_host(&place);
     let output = place.command(vmatic()).args(["run", "./.", "true"]).env("VMATIC_KEY", other_key(&place)).output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -247,6 +119,36 @@ fn guests_reach_each_other(place: &Place) {
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
 }
 
+/// Links change while guests run, a capture sees them, and a switch that dies is followed by another.
+fn the_switch_is_shaped_watched_and_killed(place: &Place) {
+    let ping = |count: &str| place.vmatic(&["run", "1/1", "ping", "-c", count, "-W", "10", "10.0.1.3"]);
+    let set = place.vmatic(&["link", "set", "1/2", "delay=300ms"]);
+    assert_eq!(stdout(&set), "1: delay=300000us\n", "{}", stderr(&set));
+    let output = ping("1");
+    let text = stdout(&output);
+    let took = text.split("time=").nth(1).and_then(|t| t.split('.').next()).and_then(|t| t.parse::<u32>().ok());
+    assert!(took.is_some_and(|ms| ms >= 600), "there and back takes twice 300 ms: {text}{}", stderr(&output));
+    place.vmatic(&["link", "set", "./.", "ideal"]);
+    let file = place.path("capture.pcap").display().to_string();
+    let mut capture = place.command(vmatic()).args(["capture", "1/2", "-s", "5", "-w", &file]).spawn().unwrap();
+    sleep(Duration::from_secs(2));
+    assert_eq!(ping("2").status.code(), Some(0));
+    assert!(capture.wait().unwrap().success());
+    let stream = fs::read(&file).unwrap();
+    assert_eq!(stream[..4], 0xa1b2_c3d4u32.to_le_bytes());
+    // Two requests and two answers: Ethernet, IPv4, ICMP between the two.
+    let echoes = stream.windows(10).filter(|w| w[..8] == [10, 0, 1, 2, 10, 0, 1, 3] && w[8] == 8).count();
+    let answers = stream.windows(10).filter(|w| w[..8] == [10, 0, 1, 3, 10, 0, 1, 2] && w[8] == 0).count();
+    assert_eq!((echoes, answers), (2, 2));
+    let kill = "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline | grep -q '^/proc/self/exe switch' && \
+                kill -9 ${p#/proc/}; done; sleep 2";
+    place.vmatic(&["run", "1", "--", "sh", "-c", kill]);
+    let output = ping("1");
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let counts = stdout(&place.vmatic(&["link", "show", "1/1"]));
+    assert!(counts.contains("guest=1 link=\"ideal\" sent=") && !counts.contains("sent=0 "), "{counts}");
+}
+
 /// Commands of the README's `console` blocks give what stands below them; times are not compared.
 fn the_readme_tells_the_truth(place: &Place) {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
@@ -286,6 +188,39 @@ fn a_guest_that_ends_is_started_again(place: &Place) {
     }
     let after = id();
     assert!(after.starts_with("1/2: ") && after != before, "{before}{after}");
+}
+
+/// Held, stopped, started anew: the tree says each, and the other guests go on.
+fn guests_obey_through_their_host(place: &Place) {
+    let guests = |words: &[&str]| {
+        let output = place.vmatic(&[&["guests"], words].concat());
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    let wait_for = |row: &str| {
+        let start = Instant::now();
+        loop {
+            let said = stdout(&place.vmatic(&["nodes"]));
+            if said.lines().any(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") == row) {
+                return;
+            }
+            assert!(start.elapsed() < UP, "no {row:?}:\n{said}");
+            sleep(Duration::from_millis(200));
+        }
+    };
+    guests(&["pause", "1/2"]);
+    guests(&["stop", "1/3"]);
+    wait_for("1/2 h1-g2 1 down: paused by the operator");
+    wait_for("1/3 h1-g3 1 down: stopped by the operator");
+    assert_run(place, &["1/1,1/4", "uname", "-s"], "1/[1,4]: Linux\n", "2 nodes: 2 ok");
+    guests(&["resume", "1/2"]);
+    guests(&["restart", "1/3"]);
+    wait_for("1/1-4 h1-g[1-4] 4 up");
+    assert!(guests(&["count"]).contains("guests 4\n"));
+    let cost = guests(&["cost", "--json"]);
+    let cost: Value = serde_json::from_str(&cost).unwrap();
+    assert_eq!(cost["sums"]["guests"].as_u64(), Some(4), "{cost}");
+    assert_eq!(place.vmatic(&["guests", "stop", "1"]).status.code(), Some(2), "a host is no guest");
 }
 
 fn other_key(place: &Place) -> PathBuf {

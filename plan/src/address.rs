@@ -71,6 +71,22 @@ impl Plan {
         self.has(node).then(|| Ipv6Addr::from(bytes))
     }
 
+    /// The host's IPv6 address on the machines' own network: in the /64 of host 0, which no host is,
+    /// so that it differs from its guests' network as in IPv4.
+    pub fn host_ipv6(&self, host: u32) -> Option<Ipv6Addr> {
+        let mut bytes = self.ipv6(Node::host(host))?.octets();
+        bytes[5..].fill(0);
+        bytes[12..].copy_from_slice(&host.to_be_bytes());
+        Some(Ipv6Addr::from(bytes))
+    }
+
+    /// The block of IPv6 addresses of a host and its guests: its first address and its prefix length.
+    pub fn host_block_ipv6(&self, host: u32) -> Option<(Ipv6Addr, u8)> {
+        let mut bytes = self.ipv6(Node::host(host))?.octets();
+        bytes[8..].fill(0);
+        Some((Ipv6Addr::from(bytes), 64))
+    }
+
     /// The node that has this IPv6 address.
     pub fn node_by_ipv6(&self, address: Ipv6Addr) -> Option<Node> {
         let b = address.octets();

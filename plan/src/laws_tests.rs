@@ -55,6 +55,13 @@ proptest! {
         prop_assert_eq!(same(plan.ipv4(b).unwrap()), a.host == b.host);
         let net = |n| plan.ipv6(n).unwrap().octets()[..8].to_vec();
         prop_assert_eq!(net(a) == net(b), a.host == b.host);
+        let (base, prefix) = plan.host_block_ipv6(a.host).unwrap();
+        prop_assert_eq!((net(a), prefix), (base.octets()[..8].to_vec(), 64));
+        // A host's own address is in no host's block.
+        let own = plan.host_ipv6(a.host).unwrap();
+        prop_assert_eq!(plan.node_by_ipv6(own), None);
+        prop_assert_ne!(own.octets()[..8].to_vec(), net(b));
+        prop_assert_eq!(plan.host_ipv6(b.host) == Some(own), a.host == b.host);
     }
 
     #[test]

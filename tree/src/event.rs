@@ -5,6 +5,7 @@ use crate::answer::{Outcome, Output};
 use crate::links::{LinkId, Side};
 use crate::message::{Message, OpId, Order};
 use alloc::string::String;
+use vmatic_plan::RangeSet;
 
 /// What a host is told.
 #[derive(Debug)]
@@ -44,6 +45,13 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// The launcher holds a guest, or lets it go on. A held guest is silent, and not lost.
+    GuestPaused {
+        /// Its number.
+        guest: u32,
+        /// Whether it is held.
+        paused: bool,
+    },
     /// Time has passed.
     Tick,
 }
@@ -67,6 +75,8 @@ pub enum Action {
     Start {
         /// Which operation.
         op: OpId,
+        /// The guests that it is about; none if it is about the host.
+        guests: RangeSet,
         /// What to do.
         order: Order,
         /// When to end it.

@@ -41,6 +41,8 @@ pub struct Host {
     pub(crate) links: BTreeMap<LinkId, Link>,
     operations: BTreeMap<(OpId, LinkId), Operation>,
     pub(crate) guests_down: BTreeMap<u32, String>,
+    /// Guests whose leaf has said hello: kept, since counting thousands of links at each event is slow.
+    guests_up: RangeSet,
     seen: Seen,
     reported: Report,
     report_due_ms: Option<u64>,
@@ -59,6 +61,7 @@ impl Host {
             links: BTreeMap::new(),
             operations: BTreeMap::new(),
             guests_down: BTreeMap::new(),
+            guests_up: RangeSet::new(),
             seen: Seen::default(),
             reported: Report::default(),
             report_due_ms: None,
@@ -79,6 +82,7 @@ impl Host {
                 self.guests_down.insert(guest, why);
                 self.changed();
             }
+            Event::GuestPaused { guest, paused } => self.guest_paused(guest, paused),
             Event::Tick => self.check_links(),
         }
         self.check_operations();
@@ -98,12 +102,8 @@ impl Host {
     }
 
     /// This host's guests that have reported.
-    pub fn guests_up(&self) -> RangeSet {
-        let guests = self.links.values().filter_map(|l| match (l.side, l.who) {
-            (Side::Guest(g), Some(_)) => Some((g, g)),
-            _ => None,
-        });
-        RangeSet::from_ranges(guests.collect())
+    pub fn guests_up(&self) -> &RangeSet {
+        &self.guests_up
     }
 
     fn send(&mut self, link: LinkId, message: Message) {
@@ -121,6 +121,17 @@ impl Host {
     fn close(&mut self, link: LinkId, how: &str) {
         self.actions.push(Action::Close { link });
         self.closed(link, how);
+    }
+
+    fn guest_paused(&mut self, guest: u32, paused: bool) {
+        let one = RangeSet::span(guest, guest);
+        self.guests_down.remove(&guest);
+        for link in self.links.values_mut().filter(|l| l.side == Side::Guest(guest)) {
+            (link.paused, link.heard_ms) = (paused, self.now_ms);
+            let up = link.who.is_some() && !paused;
+            self.guests_up = if up { self.guests_up.union(&one) } else { self.guests_up.difference(&one) };
+        }
+        self.changed();
     }
 
     fn changed(&mut self) {
@@ -180,6 +191,7 @@ impl Host {
         match (side, who) {
             (Side::Guest(expected), Who::Guest(guest)) if guest == expected => {
                 self.guests_down.remove(&guest);
+                self.guests_up.insert(guest);
             }
             (Side::Below, Who::Host(host)) => {
                 if let Err(why) = self.admit(host, boot) {
@@ -248,6 +260,11 @@ impl Host {
     fn closed(&mut self, link: LinkId, how: &str) {
         let name = self.link_name(link);
         let Some(gone) = self.links.remove(&link) else { return };
+        if let (Side::Guest(guest), Some(_)) = (gone.side, gone.who)
+            && !self.links.values().any(|l| l.side == gone.side && l.who.is_some())
+        {
+            self.guests_up = self.guests_up.difference(&RangeSet::span(guest, guest));
+        }
         for op in self.operations.values_mut() {
             let why = format!("the link to {name} {how}");
             op.give_up(link, self.now_ms, |nodes| Group::unreachable(nodes, &why));
@@ -328,14 +345,18 @@ impl Host {
             rest = rest.difference(&up);
             operation.add(Group { outcome: Outcome::Exit(0), output: Output::default(), nodes: up }, self.now_ms);
         } else {
-            if asked.contains(Node::host(self.number)) {
-                operation.local = true;
+            let mine = if matches!(command.order, Order::Guests(_)) { &self.own_guests() } else { &me };
+            operation.local = asked.intersection(mine);
+            if !operation.local.is_empty() {
                 let (op, order) = (command.op, command.order.clone());
-                self.actions.push(Action::Start { op, order, remaining_ms: below_ms });
-                rest = rest.difference(&me);
+                let members = operation.local.members(self.number).cloned().unwrap_or_default();
+                let guests = members.difference(&RangeSet::span(0, 0));
+                self.actions.push(Action::Start { op, guests, order, remaining_ms: below_ms });
+                rest = rest.difference(&operation.local);
             }
+            let reachable = self.links.iter().filter(|(_, l)| !l.paused);
             let parts: Vec<(LinkId, Side, NodeSet)> =
-                self.links.iter().map(|(id, l)| (*id, l.side, l.reach(self.number))).collect();
+                reachable.map(|(id, l)| (*id, l.side, l.reach(self.number))).collect();
             for (link, side, reach) in parts {
                 let part = rest.intersection(&reach);
                 if part.is_empty() {
@@ -363,7 +384,7 @@ impl Host {
         for below in operation.outstanding.into_keys() {
             self.send(below, Message::Cancel(op));
         }
-        if operation.local {
+        if !operation.local.is_empty() {
             self.actions.push(Action::Stop { op });
         }
     }
@@ -387,10 +408,10 @@ impl Host {
     }
 
     fn finished(&mut self, op: OpId, outcome: Outcome, output: Output) {
-        let group = Group::one(Node::host(self.number), outcome, output);
         for (_, operation) in self.operations.range_mut((op, 0)..=(op, LinkId::MAX)) {
-            if core::mem::take(&mut operation.local) {
-                operation.add(group.clone(), self.now_ms);
+            let nodes = core::mem::take(&mut operation.local);
+            if !nodes.is_empty() {
+                operation.add(Group { nodes, outcome: outcome.clone(), output: output.clone() }, self.now_ms);
             }
         }
     }
@@ -416,16 +437,16 @@ impl Host {
         let now_ms = self.now_ms;
         let mut send = Vec::new();
         let mut stop = Vec::new();
-        let number = self.number;
         self.operations.retain(|&(op, from), operation| {
             if now_ms >= operation.deadline_ms {
                 for link in operation.outstanding.keys().copied().collect::<Vec<_>>() {
                     operation.give_up(link, now_ms, |nodes| Group::unreachable(nodes, "no answer in time"));
                     send.push((link, Message::Cancel(op)));
                 }
-                if core::mem::take(&mut operation.local) {
-                    let me = Node::host(number);
-                    operation.add(Group::one(me, Outcome::TimedOut, Output::default()), now_ms);
+                let nodes = core::mem::take(&mut operation.local);
+                if !nodes.is_empty() {
+                    let group = Group { nodes, outcome: Outcome::TimedOut, output: Output::default() };
+                    operation.add(group, now_ms);
                     stop.push(Action::Stop { op });
                 }
             }

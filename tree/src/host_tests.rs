@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::command::Command;
-use crate::message::Run;
+use crate::message::{Act, Run};
 use alloc::collections::VecDeque;
 use alloc::vec;
 use ed25519_dalek::SigningKey;
@@ -370,4 +370,41 @@ proptest! {
         let groups = world.answers(1);
         prop_assert_eq!(nodes_where(&groups, |_| true), all);
     }
+}
+
+#[test]
+fn hosts_answer_for_what_is_done_to_their_guests_even_when_those_hang() {
+    let mut world = World::new(12, 3);
+    let asked = NodeSet::product(&RangeSet::span(2, 9), &RangeSet::span(1, 1));
+    world.mute = asked.clone();
+    let link = world.attach(5);
+    world.command(link, 1, &asked, Order::Guests(Act::Restart), 5_000, &key());
+    world.run_to(world.now_ms + 1_000);
+    assert_eq!(nodes_where(&world.answers(1), Outcome::is_ok), asked);
+}
+
+#[test]
+fn a_guest_that_is_held_is_not_lost_and_does_not_hold_up_answers() {
+    let mut world = World::new(3, 2);
+    let (held, link) = (NodeSet::one(Node::guest(2, 1)), world.attach(1));
+    world.mute = held.clone();
+    world.tell(2, Event::GuestPaused { guest: 1, paused: true });
+    world.tell(2, Event::GuestDown { guest: 1, why: "paused".into() });
+    world.run_to(world.now_ms + 1_000);
+    let all = NodeSet::product(&world.plan.all_hosts(), &RangeSet::span(1, GUESTS));
+    world.command(link, 1, &all, run(), 30_000, &key());
+    world.run_to(world.now_ms + 1_000);
+    let groups = world.answers(1);
+    assert_eq!(nodes_where(&groups, |o| *o == Outcome::Unreachable("paused".into())), held);
+    assert_eq!(nodes_where(&groups, Outcome::is_ok), all.difference(&held));
+    // This world's guests say nothing by themselves: after the longest silence, only the held one is still linked.
+    world.run_to(world.now_ms + 2 * GUEST_SILENCE_MS);
+    let linked: Vec<Side> = world.hosts[&2].links.values().map(|l| l.side).collect();
+    assert!(linked.contains(&Side::Guest(1)) && !linked.contains(&Side::Guest(2)), "{linked:?}");
+    world.mute = NodeSet::new();
+    world.tell(2, Event::GuestPaused { guest: 1, paused: false });
+    world.run_to(world.now_ms + 1_000);
+    world.command(link, 2, &held, run(), 5_000, &key());
+    world.run_to(world.now_ms + 1_000);
+    assert_eq!(nodes_where(&world.answers(2), Outcome::is_ok), held, "it goes on where it was");
 }

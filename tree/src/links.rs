@@ -40,12 +40,22 @@ pub(crate) struct Link {
     /// What is up and down behind it.
     pub report: Report,
     pub heard_ms: u64,
+    /// Whether it leads to a guest that is held: it may be silent.
+    pub paused: bool,
     pub said_ms: u64,
 }
 
 impl Link {
     pub fn new(side: Side, now_ms: u64) -> Self {
-        Link { side, who: None, boot: [0; 16], report: Report::default(), heard_ms: now_ms, said_ms: now_ms }
+        Link {
+            side,
+            who: None,
+            boot: [0; 16],
+            report: Report::default(),
+            heard_ms: now_ms,
+            paused: false,
+            said_ms: now_ms,
+        }
     }
 
     /// Whether this is a parent that has welcomed us.
@@ -80,7 +90,7 @@ impl Link {
 
     /// Why the link counts as dead, if it does.
     pub fn dead(&self, now_ms: u64) -> Option<&'static str> {
-        if now_ms.saturating_sub(self.heard_ms) < self.pace().1 {
+        if self.paused || now_ms.saturating_sub(self.heard_ms) < self.pace().1 {
             return None;
         }
         Some(if self.who.is_none() { "did not say who it is" } else { "fell silent" })

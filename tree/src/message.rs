@@ -10,11 +10,12 @@ use crate::bytes;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
-use vmatic_plan::NodeSet;
+use vmatic_plan::{Node, NodeSet};
 
 /// The protocol's version; nodes of different versions refuse each other.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// The vsock port on which a host hears its guests.
 pub const GUEST_PORT: u32 = 7117;
 /// Most bytes of standard input that a command carries.
@@ -65,6 +66,42 @@ pub enum Order {
     Describe,
     /// Run a program to its end.
     Run(Run),
+    /// Do this to guests. Their host does it and answers for them.
+    Guests(Act),
+}
+
+/// What can be done to a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Act {
+    /// Run it, if it was stopped or paused.
+    Start,
+    /// End it, and do not start it again.
+    Stop,
+    /// Hold its processor; its memory stays.
+    Pause,
+    /// Let its processor go on.
+    Resume,
+    /// End it and start it anew.
+    Restart,
+}
+
+/// Who a clone is to be; until it knows, it has its template's memory and nothing of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its place in the plan.
+    pub node: Node,
+    /// Its host name.
+    pub name: String,
+    /// Its network card's address.
+    pub mac: [u8; 6],
+    /// Its IPv4 address, netmask and router.
+    pub ipv4: Option<(Ipv4Addr, Ipv4Addr, Option<Ipv4Addr>)>,
+    /// Its IPv6 address, prefix length and router.
+    pub ipv6: Option<(Ipv6Addr, u8, Option<Ipv6Addr>)>,
+    /// The time: nanoseconds since 1970.
+    pub unix_ns: u64,
+    /// Random bytes for its kernel: its template's generator is every clone's.
+    pub entropy: [u8; 32],
 }
 
 /// Which nodes of a subtree are up, and why the others are not.
@@ -129,6 +166,13 @@ pub enum Message {
         /// The answers, folded.
         groups: Vec<Group>,
     },
+    /// A template's leaf, to the process that will freeze it: it waits for an identity.
+    Ready {
+        /// See [`VERSION`].
+        version: u16,
+    },
+    /// Host to clone, before anything else.
+    Become(Identity),
 }
 
 impl fmt::Display for OpId {

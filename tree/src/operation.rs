@@ -16,8 +16,8 @@ const BATCH_BYTES: usize = 128 * 1024;
 pub(crate) struct Operation {
     /// For each link that it was passed on to: the nodes that have not answered.
     pub outstanding: BTreeMap<LinkId, NodeSet>,
-    /// Whether this host's own task still runs.
-    pub local: bool,
+    /// Those that this host's own task answers for, while it runs: the host, or some of its guests.
+    pub local: NodeSet,
     /// When everything that has not answered counts as unreachable.
     pub deadline_ms: u64,
     answers: Answers,
@@ -28,7 +28,7 @@ impl Operation {
     pub fn new(deadline_ms: u64) -> Self {
         Operation {
             outstanding: BTreeMap::new(),
-            local: false,
+            local: NodeSet::new(),
             deadline_ms,
             answers: Answers::default(),
             dirty_ms: None,
@@ -63,7 +63,7 @@ impl Operation {
 
     /// Whether nobody is waited for.
     pub fn is_done(&self) -> bool {
-        self.outstanding.is_empty() && !self.local
+        self.outstanding.is_empty() && self.local.is_empty()
     }
 
     /// When the gathered answers should go up, if there are any.

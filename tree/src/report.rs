@@ -17,7 +17,7 @@ impl Host {
         let mut up = NodeSet::one(Node::host(self.number));
         let mut down: BTreeMap<String, NodeSet> = BTreeMap::new();
         let guests_up = self.guests_up();
-        up = up.union(&NodeSet::product(&RangeSet::span(self.number, self.number), &guests_up));
+        up = up.union(&NodeSet::product(&RangeSet::span(self.number, self.number), guests_up));
         for (&guest, why) in self.guests_down.iter().filter(|(g, _)| !guests_up.contains(**g)) {
             down.entry(why.clone()).or_default().insert(Node::guest(self.number, guest));
         }
@@ -63,6 +63,14 @@ impl Host {
         }
     }
 
+    /// This host's guests, by the plan.
+    pub(crate) fn own_guests(&self) -> NodeSet {
+        match self.plan.guests_per_host {
+            0 => NodeSet::new(),
+            last => NodeSet::product(&RangeSet::span(self.number, self.number), &RangeSet::span(1, last)),
+        }
+    }
+
     /// Nodes that cannot be asked, by the reason.
     pub(crate) fn absent(&self, mut nodes: NodeSet) -> Vec<Group> {
         let mut groups = Vec::new();
@@ -71,8 +79,7 @@ impl Host {
             nodes = nodes.difference(&part);
             groups.push(Group::unreachable(part, &why));
         }
-        let own =
-            NodeSet::product(&RangeSet::span(self.number, self.number), &RangeSet::span(0, self.plan.guests_per_host));
+        let own = self.own_guests().union(&NodeSet::one(Node::host(self.number)));
         groups.push(Group::unreachable(nodes.intersection(&own), "has not reported yet"));
         groups.push(Group::unreachable(nodes.difference(&own), "has not joined"));
         groups.retain(|g| !g.nodes.is_empty());

@@ -2,12 +2,12 @@
 //! echoed back with `--echo`.
 //!
 //!     boot --kernel F --initramfs F --memory-mib N [--cmdline S] [--tap NAME] [--echo]
-//!          [--cid N] [--command-line-devices]
+//!          [--cid N] [--command-line-devices] [--disk F | --pmem F]
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use vmatic_vmm::{Discovery, Exit, GUEST_CMDLINE, GuestConfig, open_tap, run};
+use vmatic_vmm::{Card, Discovery, Exit, GUEST_CMDLINE, GuestConfig, Share, Software, Wires, open_tap, run};
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -26,34 +26,41 @@ fn boot(mut args: impl Iterator<Item = String>) -> Result<Exit, AnyError> {
     let (near, far) = UnixStream::pair()?;
     let mut echo = false;
     let mut config = GuestConfig {
-        kernel: "vmlinux".into(),
-        initramfs: "initramfs".into(),
+        software: Software {
+            kernel: "vmlinux".into(),
+            initramfs: "initramfs".into(),
+            cmdline: GUEST_CMDLINE.into(),
+            discovery: Discovery::Acpi,
+            share: None,
+        },
         memory_mib: 128,
-        cmdline: GUEST_CMDLINE.into(),
         cid: 3,
         mac: [2, 0, 0, 0, 0, 3],
-        tap: None,
-        control: Some(near.into()),
-        serial: std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned()?,
-        discovery: Discovery::Acpi,
+        wires: Wires {
+            control: Some(near.into()),
+            serial: std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned()?,
+            card: Card::Absent,
+        },
     };
     while let Some(flag) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{flag} wants a value"));
         match flag.as_str() {
-            "--kernel" => config.kernel = value()?.into(),
-            "--initramfs" => config.initramfs = value()?.into(),
+            "--kernel" => config.software.kernel = value()?.into(),
+            "--initramfs" => config.software.initramfs = value()?.into(),
             "--memory-mib" => config.memory_mib = value()?.parse()?,
-            "--cmdline" => config.cmdline = format!("{GUEST_CMDLINE} {}", value()?),
-            "--bare-cmdline" => config.cmdline = value()?,
+            "--cmdline" => config.software.cmdline = format!("{GUEST_CMDLINE} {}", value()?),
+            "--bare-cmdline" => config.software.cmdline = value()?,
             "--cid" => config.cid = value()?.parse()?,
-            "--tap" => config.tap = Some(open_tap(&value()?)?),
+            "--tap" => config.wires.card = Card::Plugged(open_tap(&value()?)?),
+            "--disk" => config.software.share = Some(Share::Disk(value()?.into())),
+            "--pmem" => config.software.share = Some(Share::Memory(value()?.into())),
             "--echo" => echo = true,
-            "--command-line-devices" => config.discovery = Discovery::CommandLine,
+            "--command-line-devices" => config.software.discovery = Discovery::CommandLine,
             _ => return Err(format!("unknown flag {flag}").into()),
         }
     }
     serve(far, echo)?;
-    Ok(run(config)?)
+    Ok(run(config, 0)?)
 }
 
 /// The host's end of the control stream, on threads that end with the process.

@@ -5,7 +5,7 @@
 use crate::error::{Context, Error};
 use crate::layout::{self, Window};
 use crate::memory::{self, Memory};
-use crate::{Discovery, GuestConfig, acpi, elf, mptable};
+use crate::{Discovery, Software, acpi, elf, mptable};
 use std::fmt::Write;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -31,10 +31,10 @@ struct Placed {
 }
 
 /// Loads everything.
-pub(crate) fn load(memory: &Memory, config: &GuestConfig, devices: &[Window]) -> Result<Entry, Error> {
-    let (image, kernel_end) = load_kernel(memory, config)?;
-    let initramfs = load_initramfs(memory, config, kernel_end)?;
-    let cmdline = cmdline(config, devices)?;
+pub(crate) fn load(memory: &Memory, software: &Software, devices: &[Window]) -> Result<Entry, Error> {
+    let (image, kernel_end) = load_kernel(memory, software)?;
+    let initramfs = load_initramfs(memory, software, kernel_end)?;
+    let cmdline = cmdline(software, devices)?;
     let mut rsdp = 0;
     let put = |at: u64, bytes: &[u8]| {
         memory
@@ -43,7 +43,7 @@ pub(crate) fn load(memory: &Memory, config: &GuestConfig, devices: &[Window]) ->
     };
     put(layout::CMDLINE, cmdline.as_bytes())?;
     put(layout::MP_TABLE, &mptable::table())?;
-    if config.discovery == Discovery::Acpi {
+    if software.discovery == Discovery::Acpi {
         put(layout::ACPI, &acpi::tables(devices))?;
         rsdp = layout::ACPI;
     }
@@ -60,9 +60,9 @@ pub(crate) fn load(memory: &Memory, config: &GuestConfig, devices: &[Window]) ->
     Ok(Entry::Long(image.entry))
 }
 
-fn load_kernel(memory: &Memory, config: &GuestConfig) -> Result<(elf::Image, u64), Error> {
-    let path = config.kernel.display();
-    let file = File::open(&config.kernel)
+fn load_kernel(memory: &Memory, software: &Software) -> Result<(elf::Image, u64), Error> {
+    let path = software.kernel.display();
+    let file = File::open(&software.kernel)
         .context(format!("open the guest kernel {path}"), "build or copy an uncompressed vmlinux there")?;
     let image = elf::parse(|offset, buffer| file.read_exact_at(buffer, offset))
         .context(format!("read the guest kernel {path}"), "use an uncompressed 64-bit vmlinux")?;
@@ -83,10 +83,10 @@ fn load_kernel(memory: &Memory, config: &GuestConfig) -> Result<(elf::Image, u64
     Ok((image, end))
 }
 
-fn load_initramfs(memory: &Memory, config: &GuestConfig, kernel_end: u64) -> Result<Placed, Error> {
-    let path = config.initramfs.display();
+fn load_initramfs(memory: &Memory, software: &Software, kernel_end: u64) -> Result<Placed, Error> {
+    let path = software.initramfs.display();
     let next = "build or copy an initramfs there";
-    let file = File::open(&config.initramfs).context(format!("open the initramfs {path}"), next)?;
+    let file = File::open(&software.initramfs).context(format!("open the initramfs {path}"), next)?;
     let bytes = file.metadata().context(format!("measure the initramfs {path}"), next)?.len();
     let low_end = memory.iter().next().map_or(0, |region| region.last_addr().raw_value() + 1);
     let start = low_end.saturating_sub(bytes) / PAGE * PAGE;
@@ -102,9 +102,9 @@ fn load_initramfs(memory: &Memory, config: &GuestConfig, kernel_end: u64) -> Res
 }
 
 /// The command line with what the devices need, and its final zero.
-fn cmdline(config: &GuestConfig, devices: &[Window]) -> Result<String, Error> {
-    let mut line = config.cmdline.clone();
-    if config.discovery == Discovery::CommandLine {
+fn cmdline(software: &Software, devices: &[Window]) -> Result<String, Error> {
+    let mut line = software.cmdline.clone();
+    if software.discovery == Discovery::CommandLine {
         for window in devices {
             let size = layout::MMIO_BYTES / 1024;
             // Writing to a String cannot fail.

@@ -29,6 +29,9 @@ pub(crate) const DEVICE_GAP: u64 = 0xc000_0000;
 /// RAM that does not fit below the gap continues here.
 pub(crate) const ABOVE_4G: u64 = 0x1_0000_0000;
 
+/// Shared memory begins here, or behind RAM that reaches so far.
+pub(crate) const PMEM_BASE: u64 = 0x1_4000_0000;
+
 /// First virtio-mmio window.
 pub(crate) const MMIO_BASE: u64 = 0xd000_0000;
 /// Size of a virtio-mmio window.

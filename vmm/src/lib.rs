@@ -10,9 +10,16 @@
 //! initramfs and /dev/kvm; any thread; any waiting outside `KVM_RUN`.
 
 mod acpi;
+mod block;
 mod boot;
+mod devices;
 mod elf;
 mod error;
+mod fork;
+#[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile;
+mod jail;
 mod kvm;
 mod layout;
 mod machine;
@@ -20,22 +27,31 @@ mod memory;
 mod mmio;
 mod mptable;
 mod net;
+mod pmem;
 #[cfg(test)]
 #[path = "rings_tests.rs"]
 mod rings;
 mod rng;
 mod serial;
+mod share;
 mod signal;
 mod stream;
+pub mod stub;
 mod tap;
+mod template;
 mod vcpu;
+mod vcpu_state;
 mod vsock;
+pub mod zygote;
 
 pub use error::Error;
+pub use fork::Pid;
 pub use kvm::{Kvm, probe};
-pub use tap::open_tap;
+pub use tap::{open_tap, open_tun};
+pub use template::{Said, Template};
 
-use std::os::fd::OwnedFd;
+use error::Context;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 /// The host's vsock port the guest's leaf connects to (CID 2).
@@ -61,6 +77,15 @@ pub const CONTROL_PORT: u32 = 7117;
 pub const GUEST_CMDLINE: &str = "console=ttyS0 quiet loglevel=4 panic=-1 reboot=t mitigations=off pci=off \
      cryptomgr.notests rcupdate.rcu_expedited=1 lsm= audit=0";
 
+/// Words for a template's command line, behind [`GUEST_CMDLINE`].
+///
+/// - `tsc=nowatchdog`: nobody compares the clocks with each other. They stop and go on some
+///   microseconds apart, for which each clone would call its TSC unstable, at the cost of
+///   50 dirtied pages.
+/// - `clocksource=kvm-clock`: time is the host's. The TSC alone, unwatched, was seconds late
+///   within a minute where the host had measured its frequency badly (emulated, under load).
+pub const TEMPLATE_CMDLINE: &str = "tsc=nowatchdog clocksource=kvm-clock";
+
 /// How the guest's kernel finds its devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Discovery {
@@ -70,31 +95,80 @@ pub enum Discovery {
     CommandLine,
 }
 
-/// A guest to run.
-#[derive(Debug)]
-pub struct GuestConfig {
+/// What a guest runs.
+#[derive(Clone, Debug)]
+pub struct Software {
     /// Uncompressed vmlinux (ELF), with a PVH note or a 64-bit entry. Its pages are
     /// mapped privately: guests of one kernel share what they do not change, and the
     /// file must not be truncated while they run.
     pub kernel: PathBuf,
     /// Any archive the guest's kernel unpacks; mapped like the kernel.
     pub initramfs: PathBuf,
-    /// The guest's memory.
-    pub memory_mib: u32,
     /// Kernel command line; `virtio_mmio.device=` is appended if discovery wants it.
     pub cmdline: String,
-    /// The guest's vsock context id, 3 or more.
-    pub cid: u32,
-    /// The network card's address.
-    pub mac: [u8; 6],
-    /// From [`open_tap`]; none means no network card.
-    pub tap: Option<OwnedFd>,
+    /// How the kernel finds its devices.
+    pub discovery: Discovery,
+    /// A file that all guests of the host read, if there is one. It must not be truncated
+    /// while they run.
+    pub share: Option<Share>,
+}
+
+/// How a guest sees a file that it shares with others; it can write to neither.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// As a disk, `/dev/vda`: every guest that reads it keeps a copy of what it read.
+    Disk(PathBuf),
+    /// As memory, `/dev/pmem0`: with a file system that knows DAX (erofs) nothing is
+    /// copied, but the guest's kernel keeps 64 bytes for each of its pages.
+    Memory(PathBuf),
+}
+
+/// A guest's network card.
+#[derive(Debug)]
+pub enum Card {
+    /// There is none.
+    Absent,
+    /// It leads nowhere yet: a template's, whose clones each get a cable of their own.
+    Unplugged,
+    /// It leads to a tap (from [`open_tap`]), or to one end of a pair of sockets that
+    /// keep frames apart (SOCK_SEQPACKET). Each frame has a virtio-net header of 12
+    /// bytes in front, either way.
+    Plugged(OwnedFd),
+}
+
+impl Card {
+    fn cable(&self) -> Option<RawFd> {
+        match self {
+            Card::Plugged(cable) => Some(cable.as_raw_fd()),
+            Card::Absent | Card::Unplugged => None,
+        }
+    }
+}
+
+/// What connects a guest to its host.
+#[derive(Debug)]
+pub struct Wires {
     /// A connected stream socket: the bytes of the guest's stream to [`CONTROL_PORT`].
     pub control: Option<OwnedFd>,
     /// Where the guest's ttyS0 goes. When it is full, bytes are dropped.
     pub serial: OwnedFd,
-    /// How the kernel finds its devices.
-    pub discovery: Discovery,
+    /// The network card.
+    pub card: Card,
+}
+
+/// A guest to start cold.
+#[derive(Debug)]
+pub struct GuestConfig {
+    /// What it runs.
+    pub software: Software,
+    /// The guest's memory.
+    pub memory_mib: u32,
+    /// The guest's vsock context id, 3 or more.
+    pub cid: u32,
+    /// The network card's address.
+    pub mac: [u8; 6],
+    /// Its connections.
+    pub wires: Wires,
 }
 
 /// How a guest ended.
@@ -108,9 +182,26 @@ pub enum Exit {
 
 /// Runs a guest in the calling thread until it ends.
 ///
-/// Call it once a process: SIGIO and SIGTERM are blocked in this thread meanwhile,
-/// and other threads must not wait for them. SIGKILL at any time leaves nothing
-/// behind.
-pub fn run(config: GuestConfig) -> Result<Exit, Error> {
-    machine::run(config)
+/// The process becomes `user`, with the group of that number and no other (0 changes
+/// nothing), dies with its parent, and can do nothing but run its guest.
+///
+/// Call it once a process: SIGIO, SIGALRM and SIGTERM are blocked in this thread
+/// meanwhile, and other threads must not wait for them. SIGKILL at any time leaves
+/// nothing behind.
+pub fn run(config: GuestConfig, user: u32) -> Result<Exit, Error> {
+    let memory = memory::create(config.memory_mib)?;
+    memory::mergeable(&memory);
+    let share = config.software.share.as_ref().map(share::Opened::new).transpose()?;
+    let mut machine = machine::Machine::boot(config, memory, share.as_ref())?;
+    let parent = fork::parent();
+    if user != 0 {
+        for missing in jail::enter_empty_room() {
+            eprintln!("guest: it has not {missing}");
+        }
+    }
+    jail::become_user(user).context(format!("become user {user}"), "start the node as root")?;
+    // Becoming another user forgets whom to die with, so this comes second.
+    fork::die_with(parent).context("die with the node", "start it again")?;
+    jail::lock(&jail::filter()?)?;
+    machine.run()
 }

@@ -4,10 +4,15 @@
 
 use crate::error::{Context, Error};
 use crate::layout;
+use rustix::fs::MemfdFlags;
 use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+use std::sync::Arc;
+use vm_memory::mmap::MmapRegion;
+use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+use vm_memory::{GuestRegionCollectionError, GuestRegionMmap};
 
 /// Guest memory as all devices see it.
 pub(crate) type Memory = GuestMemoryMmap<()>;
@@ -27,24 +32,70 @@ pub(crate) fn ranges(mib: u32) -> Vec<(u64, u64)> {
     ranges
 }
 
+fn check(mib: u32) -> Result<(), Error> {
+    if (1..=MEMORY_MIB_MAX).contains(&mib) {
+        return Ok(());
+    }
+    Err(Error::new(format!("give the guest {mib} MiB of memory"), "that is no sensible size", "use 1 to 1048576 MiB"))
+}
+
+/// Guest memory whose pages are those of a file that has no name, so that others can map them too.
+pub(crate) fn create_shared(mib: u32) -> Result<(Memory, Arc<File>), Error> {
+    check(mib)?;
+    let next = "free memory or use smaller guests";
+    let tried = || format!("make a file for {mib} MiB of guest memory");
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = File::from(rustix::fs::memfd_create(c"template", flags).context(tried(), next)?);
+    file.set_len(u64::from(mib) << 20).context(tried(), next)?;
+    let file = Arc::new(file);
+    Ok((map_file(mib, &file, libc::MAP_SHARED).context(tried(), next)?, file))
+}
+
+/// The pages of such a file, none of which changes any more: what is written is the writer's own.
+pub(crate) fn map_private(mib: u32, file: &Arc<File>) -> Result<Memory, Error> {
+    check(mib)?;
+    let next = "free memory or use smaller guests";
+    map_file(mib, file, libc::MAP_PRIVATE).context(format!("map {mib} MiB of a template"), next)
+}
+
+fn map_file(mib: u32, file: &Arc<File>, how: i32) -> io::Result<Memory> {
+    let mut regions = Vec::new();
+    let mut offset = 0;
+    for (base, bytes) in ranges(mib) {
+        let part = FileOffset::from_arc(file.clone(), offset);
+        let (access, how) = (libc::PROT_READ | libc::PROT_WRITE, how | libc::MAP_NORESERVE);
+        let region = MmapRegion::build(Some(part), bytes as usize, access, how).map_err(io::Error::other)?;
+        let region = GuestRegionMmap::new(region, GuestAddress(base));
+        regions.push(region.ok_or_else(|| io::Error::other(GuestRegionCollectionError::NoMemoryRegion))?);
+        offset += bytes;
+    }
+    Memory::from_regions(regions).map_err(io::Error::other)
+}
+
 /// Maps the memory, private and not reserved.
 pub(crate) fn create(mib: u32) -> Result<Memory, Error> {
-    if mib == 0 || mib > MEMORY_MIB_MAX {
-        return Err(Error::new(
-            format!("give the guest {mib} MiB of memory"),
-            "that is no sensible size",
-            "use 1 to 1048576 MiB",
-        ));
-    }
+    check(mib)?;
     let regions: Vec<_> = ranges(mib).into_iter().map(|(base, bytes)| (GuestAddress(base), bytes as usize)).collect();
     Memory::from_ranges(&regions).context(format!("map {mib} MiB of guest memory"), "free memory or use smaller guests")
 }
 
-/// Puts `bytes` of `file` at `paddr`: whole pages are mapped, ragged ends copied.
-pub(crate) fn place(memory: &Memory, file: &File, offset: u64, paddr: u64, bytes: u64) -> std::io::Result<()> {
+/// Lets the kernel merge pages of this memory with equal ones of other guests (KSM).
+pub(crate) fn mergeable(memory: &Memory) {
+    for region in memory.iter() {
+        let Ok(start) = memory.get_host_address(region.start_addr()) else { continue };
+        // SAFETY: the range is one mapping that `memory` owns, and the advice changes no byte.
+        // A kernel without KSM refuses it, and the guest runs as well without.
+        unsafe { libc::madvise(start.cast(), region.len() as usize, libc::MADV_MERGEABLE) };
+    }
+}
+
+/// Puts `bytes` of `file` at `paddr`: whole pages are mapped, ragged ends copied. Memory
+/// that others will map is filled by copies alone, since they would not see the mapping.
+pub(crate) fn place(memory: &Memory, file: &File, offset: u64, paddr: u64, bytes: u64) -> io::Result<()> {
     let first = paddr.next_multiple_of(PAGE);
     let last = (paddr + bytes) / PAGE * PAGE;
-    if offset % PAGE != paddr % PAGE || first >= last {
+    let shared = memory.find_region(GuestAddress(paddr)).is_some_and(|region| region.file_offset().is_some());
+    if shared || offset % PAGE != paddr % PAGE || first >= last {
         return copy(memory, file, offset, paddr, bytes);
     }
     let (head, body) = (first - paddr, last - first);
@@ -53,12 +104,12 @@ pub(crate) fn place(memory: &Memory, file: &File, offset: u64, paddr: u64, bytes
     copy(memory, file, offset + head + body, last, bytes - head - body)
 }
 
-fn copy(memory: &Memory, file: &File, mut offset: u64, mut paddr: u64, mut bytes: u64) -> std::io::Result<()> {
+fn copy(memory: &Memory, file: &File, mut offset: u64, mut paddr: u64, mut bytes: u64) -> io::Result<()> {
     let mut buffer = [0u8; 16 * 1024];
     while bytes > 0 {
         let chunk = bytes.min(buffer.len() as u64) as usize;
         file.read_exact_at(&mut buffer[..chunk], offset)?;
-        memory.write_slice(&buffer[..chunk], GuestAddress(paddr)).map_err(std::io::Error::other)?;
+        memory.write_slice(&buffer[..chunk], GuestAddress(paddr)).map_err(io::Error::other)?;
         offset += chunk as u64;
         paddr += chunk as u64;
         bytes -= chunk as u64;
@@ -66,11 +117,11 @@ fn copy(memory: &Memory, file: &File, mut offset: u64, mut paddr: u64, mut bytes
     Ok(())
 }
 
-fn map(memory: &Memory, file: &File, offset: u64, paddr: u64, bytes: u64) -> std::io::Result<()> {
+fn map(memory: &Memory, file: &File, offset: u64, paddr: u64, bytes: u64) -> io::Result<()> {
     if offset.checked_add(bytes).is_none_or(|end| file.metadata().map_or(true, |m| end > m.len())) {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let slice = memory.get_slice(GuestAddress(paddr), bytes as usize).map_err(std::io::Error::other)?;
+    let slice = memory.get_slice(GuestAddress(paddr), bytes as usize).map_err(io::Error::other)?;
     let target = slice.ptr_guard_mut().as_ptr();
     // SAFETY: `slice` proves that these bytes are inside one mapping of guest memory
     // that we own; start and length are whole pages; no Rust reference points into it.
@@ -85,7 +136,7 @@ fn map(memory: &Memory, file: &File, offset: u64, paddr: u64, bytes: u64) -> std
         )
     };
     if mapped == libc::MAP_FAILED {
-        return Err(std::io::Error::last_os_error());
+        return Err(io::Error::last_os_error());
     }
     Ok(())
 }

@@ -3,8 +3,10 @@
 //! may be hostile: devices take at most one ring's worth of buffers a call.
 
 use crate::memory::Memory;
+use serde::{Deserialize, Serialize};
+use std::io;
 use std::sync::atomic::Ordering;
-use virtio_queue::{Queue, QueueT};
+use virtio_queue::{Queue, QueueState, QueueT};
 
 /// Ring size offered to the guest; small rings dirty few pages.
 pub(crate) const RING_ENTRIES: u16 = 64;
@@ -28,6 +30,60 @@ pub(crate) trait Device {
     fn work(&mut self, queues: &mut [Queue], memory: &Memory) -> bool;
     /// The driver starts afresh.
     fn reset(&mut self);
+}
+
+/// What a driver has made of a window: all of its registers, and its rings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Frozen {
+    device_features_page: u32,
+    driver_features_page: u32,
+    driver_features: u64,
+    queue_selected: u32,
+    interrupt: u32,
+    status: u32,
+    rings: Vec<Ring>,
+}
+
+/// A ring: how far it was served, and where its parts lie.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Ring {
+    size: u16,
+    next_avail: u16,
+    next_used: u16,
+    ready: bool,
+    desc_table: u64,
+    avail_ring: u64,
+    used_ring: u64,
+}
+
+impl Ring {
+    fn freeze(queue: &Queue) -> Self {
+        let state = queue.state();
+        Self {
+            size: state.size,
+            next_avail: state.next_avail,
+            next_used: state.next_used,
+            ready: state.ready,
+            desc_table: state.desc_table,
+            avail_ring: state.avail_ring,
+            used_ring: state.used_ring,
+        }
+    }
+
+    fn thaw(&self) -> io::Result<Queue> {
+        let state = QueueState {
+            max_size: RING_ENTRIES,
+            next_avail: self.next_avail,
+            next_used: self.next_used,
+            event_idx_enabled: false,
+            size: self.size,
+            ready: self.ready,
+            desc_table: self.desc_table,
+            avail_ring: self.avail_ring,
+            used_ring: self.used_ring,
+        };
+        Queue::try_from(state).map_err(io::Error::other)
+    }
 }
 
 /// The registers of one window, and the device behind them.
@@ -55,6 +111,41 @@ impl<D: Device> Transport<D> {
             interrupt: 0,
             status: 0,
         }
+    }
+
+    /// The window as its driver left it, before another device of the same kind.
+    pub fn thaw(frozen: &Frozen, device: D) -> io::Result<Self> {
+        if frozen.rings.len() != D::QUEUES {
+            return Err(io::Error::other("it has another number of rings"));
+        }
+        Ok(Self {
+            device,
+            queues: frozen.rings.iter().map(Ring::thaw).collect::<io::Result<_>>()?,
+            device_features_page: frozen.device_features_page,
+            driver_features_page: frozen.driver_features_page,
+            driver_features: frozen.driver_features,
+            queue_selected: frozen.queue_selected,
+            interrupt: frozen.interrupt,
+            status: frozen.status,
+        })
+    }
+
+    /// What the driver has made of the window.
+    pub fn freeze(&self) -> Frozen {
+        Frozen {
+            device_features_page: self.device_features_page,
+            driver_features_page: self.driver_features_page,
+            driver_features: self.driver_features,
+            queue_selected: self.queue_selected,
+            interrupt: self.interrupt,
+            status: self.status,
+            rings: self.queues.iter().map(Ring::freeze).collect(),
+        }
+    }
+
+    /// The device behind the window.
+    pub fn device(&self) -> &D {
+        &self.device
     }
 
     fn offered(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! Takes frames from the guest and gives them to a tap, and back. No offloads:
+//! Takes frames from the guest and gives them to a tap or a socket, and back. No offloads:
 //! the guest needs buffers of one frame only, which keeps a small guest small.
 
 use crate::memory::Memory;
@@ -10,23 +10,30 @@ use std::os::fd::OwnedFd;
 use virtio_queue::{Queue, QueueT};
 
 const FEATURE_MAC: u64 = 1 << 5;
-/// Largest frame with header that is moved; taps have no larger ones.
-const FRAME_BYTES_MAX: usize = HEADER_BYTES + 65_536;
+/// Largest frame with header that is moved: a jumbo frame of 9,216 bytes.
+const FRAME_BYTES_MAX: usize = HEADER_BYTES + 9_216;
 const RX: usize = 0;
 const TX: usize = 1;
 
 /// The network card.
 pub(crate) struct Net {
-    tap: File,
+    /// A tap, or one end of a pair of sockets that keep frames apart; both with the header.
+    cable: Option<File>,
     mac: [u8; 6],
-    /// Touched only as far as frames are long.
-    frame: Box<[u8]>,
+    /// Touched only as far as frames are long: a guest that is silent costs nothing.
+    frame: Vec<u8>,
 }
 
 impl Net {
-    /// A card on an opened, non-blocking tap with a 12-byte header.
-    pub fn new(tap: OwnedFd, mac: [u8; 6]) -> Self {
-        Self { tap: File::from(tap), mac, frame: vec![0; FRAME_BYTES_MAX].into_boxed_slice() }
+    /// A card on a non-blocking tap or socket, each frame behind a 12-byte header.
+    /// Without a cable, frames go nowhere.
+    pub fn new(cable: Option<OwnedFd>, mac: [u8; 6]) -> Self {
+        Self { cable: cable.map(File::from), mac, frame: Vec::new() }
+    }
+
+    /// The card's address.
+    pub fn mac(&self) -> [u8; 6] {
+        self.mac
     }
 
     fn receive(&mut self, queue: &mut Queue, memory: &Memory) -> bool {
@@ -35,7 +42,12 @@ impl Net {
             if !has_buffers(queue, memory) {
                 break;
             }
-            let Ok(bytes) = self.tap.read(&mut self.frame) else { break };
+            let Some(cable) = &mut self.cable else { break };
+            self.frame.clear();
+            self.frame.reserve_exact(FRAME_BYTES_MAX);
+            let Ok(bytes @ 1..) = rustix::io::read(cable, rustix::buffer::spare_capacity(&mut self.frame)) else {
+                break;
+            };
             if bytes < HEADER_BYTES {
                 continue;
             }
@@ -59,13 +71,13 @@ impl Net {
             let head = chain.head_index();
             if let Ok(mut reader) = chain.reader(memory) {
                 let bytes = reader.available_bytes();
-                if (HEADER_BYTES..=FRAME_BYTES_MAX).contains(&bytes)
-                    && reader.read_exact(&mut self.frame[..bytes]).is_ok()
-                {
+                let bytes = if (HEADER_BYTES..=FRAME_BYTES_MAX).contains(&bytes) { bytes } else { 0 };
+                self.frame.resize(bytes, 0);
+                if bytes > 0 && reader.read_exact(&mut self.frame).is_ok() {
                     // The guest negotiated no offloads, so the header says nothing.
                     self.frame[..HEADER_BYTES].fill(0);
                     // A full or closed interface drops frames, as a cable does.
-                    let _ = self.tap.write(&self.frame[..bytes]);
+                    let _ = self.cable.as_mut().map(|cable| cable.write(&self.frame));
                 }
             }
             used |= queue.add_used(memory, head, 0).is_ok();
@@ -106,7 +118,7 @@ mod tests {
         let (near, far) = UnixDatagram::pair().unwrap();
         near.set_nonblocking(true).unwrap();
         far.set_nonblocking(true).unwrap();
-        (Net::new(near.into(), [2, 0, 0, 0, 0, 7]), far)
+        (Net::new(Some(near.into()), [2, 0, 0, 0, 0, 7]), far)
     }
 
     #[test]

@@ -1,26 +1,17 @@
 //! Takes the guest's accesses to a 16550; gives the bytes it prints to a log. A log
 //! that is full loses bytes and never blocks the guest.
 
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use vm_superio::Trigger;
-use vmm_sys_util::eventfd::EventFd;
+use vm_superio::serial::{NoEvents, SerialState};
+use vm_superio::{Serial as Uart, Trigger};
 
 /// Bytes are handed on by lines, or by this many. At most PIPE_BUF, so that a pipe
 /// with room takes them all.
 const LINE_BYTES_MAX: usize = 256;
 /// Reading this register (interrupt identification) is how a driver ends a burst.
 const INTERRUPT_IDENTIFICATION: u8 = 2;
-
-/// An interrupt line that is pulsed.
-pub(crate) struct Line(pub EventFd);
-
-impl Trigger for Line {
-    type E = io::Error;
-    fn trigger(&self) -> io::Result<()> {
-        self.0.write(1)
-    }
-}
 
 /// The log, behind a line's worth of buffer.
 struct Log {
@@ -29,6 +20,10 @@ struct Log {
 }
 
 impl Log {
+    fn new(to: OwnedFd) -> Self {
+        Self { to, line: Vec::new() }
+    }
+
     fn emit(&mut self) {
         let mut poll = libc::pollfd { fd: self.to.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
         // SAFETY: one pollfd of our own; the write reads `line.len()` bytes of `line`.
@@ -56,13 +51,53 @@ impl io::Write for Log {
     }
 }
 
-/// The serial port.
-pub(crate) struct Serial(vm_superio::Serial<Line, vm_superio::serial::NoEvents, Log>);
+/// The port's registers: divisor (two), interrupt enable and identification, line
+/// control and status, modem control and status, scratch. Nothing is ever received.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Frozen([u8; 9]);
 
-impl Serial {
+/// The serial port.
+pub(crate) struct Serial<T: Trigger>(Uart<T, NoEvents, Log>);
+
+impl<T: Trigger> Serial<T> {
     /// A port that interrupts through `line` and prints to `to`.
-    pub fn new(line: EventFd, to: OwnedFd) -> Self {
-        Self(vm_superio::Serial::new(Line(line), Log { to, line: Vec::with_capacity(LINE_BYTES_MAX) }))
+    pub fn new(line: T, to: OwnedFd) -> Self {
+        Self(Uart::new(line, Log::new(to)))
+    }
+
+    /// The port as it was frozen, with another line and log.
+    pub fn thaw(frozen: &Frozen, line: T, to: OwnedFd) -> io::Result<Self> {
+        let [low, high, enable, identification, control, status, modem, modem_status, scratch] = frozen.0;
+        let state = SerialState {
+            baud_divisor_low: low,
+            baud_divisor_high: high,
+            interrupt_enable: enable,
+            interrupt_identification: identification,
+            line_control: control,
+            line_status: status,
+            modem_control: modem,
+            modem_status,
+            scratch,
+            in_buffer: Vec::new(),
+        };
+        let port = Uart::from_state(&state, line, NoEvents, Log::new(to));
+        port.map(Self).map_err(|_| io::Error::other("its interrupt cannot be raised"))
+    }
+
+    /// The registers.
+    pub fn freeze(&self) -> Frozen {
+        let state = self.0.state();
+        Frozen([
+            state.baud_divisor_low,
+            state.baud_divisor_high,
+            state.interrupt_enable,
+            state.interrupt_identification,
+            state.line_control,
+            state.line_status,
+            state.modem_control,
+            state.modem_status,
+            state.scratch,
+        ])
     }
 
     /// The guest reads register `offset`.
@@ -92,9 +127,39 @@ mod tests {
     use super::*;
     use std::io::Read;
 
-    fn port() -> (Serial, std::io::PipeReader) {
+    /// A line that leads nowhere.
+    struct Cut;
+
+    impl Trigger for Cut {
+        type E = io::Error;
+        fn trigger(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn port() -> (Serial<Cut>, std::io::PipeReader) {
         let (reader, writer) = std::io::pipe().unwrap();
-        (Serial::new(EventFd::new(0).unwrap(), writer.into()), reader)
+        (Serial::new(Cut, writer.into()), reader)
+    }
+
+    #[test]
+    fn a_frozen_port_thaws_with_its_registers_and_another_log() {
+        let (mut serial, first) = port();
+        for (register, value) in [(1, 2), (3, 0x83), (0, 1), (3, 3), (4, 8), (7, 0x5a)] {
+            serial.write(register, value);
+        }
+        let frozen = serial.freeze();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut thawed = Serial::thaw(&frozen, Cut, writer.into()).unwrap();
+        assert_eq!((thawed.read(7), thawed.read(3), thawed.freeze()), (0x5a, 3, frozen));
+        thawed.write(0, b'\n');
+        drop((serial, thawed));
+        let text = |mut log: std::io::PipeReader| {
+            let mut text = String::new();
+            log.read_to_string(&mut text).unwrap();
+            text
+        };
+        assert_eq!((text(first).as_str(), text(reader).as_str()), ("", "\n"));
     }
 
     #[test]

@@ -1,19 +1,21 @@
 //! Takes file descriptors; makes readiness interrupt `KVM_RUN`. One thread then
 //! does everything: it runs the guest, and when a signal ends the run it serves the
-//! devices. SIGIO (readiness) and SIGTERM (the end) are blocked except inside
-//! `KVM_RUN`, so neither is ever lost between a check and the next run.
+//! devices. SIGIO (readiness), SIGALRM (time) and SIGTERM (the end) are blocked except
+//! inside `KVM_RUN`, so none is ever lost between a check and the next run.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
 /// What interrupted the guest.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Wake {
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wake {
     /// A descriptor may be ready.
-    Io,
+    pub io: bool,
+    /// The timer of [`tick_every`] went off.
+    pub tick: bool,
     /// Somebody asked this process to end.
-    Term,
+    pub term: bool,
 }
 
 /// Restores the thread's signal mask when the guest has ended.
@@ -32,7 +34,7 @@ struct KvmSignalMask {
 }
 
 impl Signals {
-    /// Blocks the two signals in this thread.
+    /// Blocks the three signals in this thread.
     pub fn block() -> io::Result<Self> {
         let mut ours = MaybeUninit::uninit();
         let mut before = MaybeUninit::uninit();
@@ -40,8 +42,9 @@ impl Signals {
         // touch nothing else but this thread's mask.
         unsafe {
             libc::sigemptyset(ours.as_mut_ptr());
-            libc::sigaddset(ours.as_mut_ptr(), libc::SIGIO);
-            libc::sigaddset(ours.as_mut_ptr(), libc::SIGTERM);
+            for signal in [libc::SIGIO, libc::SIGALRM, libc::SIGTERM] {
+                libc::sigaddset(ours.as_mut_ptr(), signal);
+            }
             let ours = ours.assume_init();
             let code = libc::pthread_sigmask(libc::SIG_BLOCK, &ours, before.as_mut_ptr());
             if code != 0 {
@@ -51,13 +54,14 @@ impl Signals {
         }
     }
 
-    /// Lets the two signals end this vCPU's `KVM_RUN`, without being delivered.
+    /// Lets the three signals end this vCPU's `KVM_RUN`, without being delivered.
     pub fn open_during_run(&self, vcpu: RawFd) -> io::Result<()> {
         let mut mask = self.before;
         // SAFETY: `mask` is an initialised set of our own.
         unsafe {
-            libc::sigdelset(&mut mask, libc::SIGIO);
-            libc::sigdelset(&mut mask, libc::SIGTERM);
+            for signal in [libc::SIGIO, libc::SIGALRM, libc::SIGTERM] {
+                libc::sigdelset(&mut mask, signal);
+            }
         }
         let mut argument = KvmSignalMask { bytes: 8, set: [0; 8] };
         for signal in 1..=64 {
@@ -73,16 +77,17 @@ impl Signals {
         Ok(())
     }
 
-    /// Takes what is pending; `None` when it was some other signal.
-    pub fn take(&self) -> Option<Wake> {
+    /// Takes what is pending; nothing when it was some other signal.
+    pub fn take(&self) -> Wake {
         let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let mut io = None;
+        let mut wake = Wake::default();
         loop {
             // SAFETY: the set and the timeout are ours; no information is asked for.
             match unsafe { libc::sigtimedwait(&self.ours, std::ptr::null_mut(), &none) } {
-                libc::SIGTERM => return Some(Wake::Term),
-                libc::SIGIO => io = Some(Wake::Io),
-                _ => return io,
+                libc::SIGTERM => wake.term = true,
+                libc::SIGALRM => wake.tick = true,
+                libc::SIGIO => wake.io = true,
+                _ => return wake,
             }
         }
     }
@@ -90,12 +95,22 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        while self.take().is_some() {}
+        self.take();
         // SAFETY: restores the mask that `block` saved.
         unsafe {
             libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, std::ptr::null_mut());
         }
     }
+}
+
+/// Has SIGALRM sent to this process again and again; zero ends it.
+pub(crate) fn tick_every(period: std::time::Duration) -> io::Result<()> {
+    let every = libc::timeval { tv_sec: period.as_secs() as _, tv_usec: period.subsec_micros() as _ };
+    let timer = libc::itimerval { it_interval: every, it_value: every };
+    // SAFETY: the kernel reads one itimerval of ours, and writes nothing. The system call,
+    // since the C libraries disagree about the type of its first argument.
+    let done = unsafe { libc::syscall(libc::SYS_setitimer, libc::ITIMER_REAL, &timer, std::ptr::null_mut::<()>()) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Has the kernel send SIGIO to this thread whenever `fd` becomes ready, and makes
@@ -140,14 +155,14 @@ mod tests {
         watch(near.as_raw_fd()).unwrap();
         signals.take();
         far.write_all(b"x").unwrap();
-        assert_eq!(signals.take(), Some(Wake::Io), "data arrived");
+        assert!(signals.take().io, "data arrived");
         near.read_exact(&mut [0]).unwrap();
-        assert_eq!(signals.take(), None);
+        assert_eq!(signals.take(), Wake::default());
         while near.write(&[0; 4096]).is_ok() {}
         signals.take();
         let mut sink = vec![0; 1 << 20];
         let _ = far.read(&mut sink).unwrap();
-        assert_eq!(signals.take(), Some(Wake::Io), "room again");
+        assert!(signals.take().io, "room again");
     }
 
     #[test]
@@ -155,6 +170,6 @@ mod tests {
         let signals = Signals::block().unwrap();
         // SAFETY: a signal to this very thread, which blocks it.
         unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGTERM) };
-        assert_eq!(signals.take(), Some(Wake::Term));
+        assert_eq!(signals.take(), Wake { term: true, ..Wake::default() });
     }
 }

@@ -2,6 +2,7 @@
 //! bytes of one stream, with credit counted both ways. Pure: no rings, no sockets,
 //! so that hostile input is tested here.
 
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// The host's context id.
@@ -79,7 +80,7 @@ impl Header {
 }
 
 /// One connection. All counters wrap, as the protocol has it.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Link {
     guest_port: u32,
     guest_buffer: u32,
@@ -91,6 +92,14 @@ struct Link {
     told: u32,
     /// A shutdown was sent; only the guest's answer is awaited.
     closing: bool,
+}
+
+/// A stream at rest: nothing of it is on its way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Frozen {
+    cid: u64,
+    port: u32,
+    link: Option<Link>,
 }
 
 /// The stream between one port of the host and whoever connects in the guest.
@@ -109,6 +118,22 @@ impl Stream {
     /// Listens on `port` for the guest `cid`.
     pub fn new(cid: u32, port: u32, open: bool) -> Self {
         Self { cid: u64::from(cid), port, open, link: None, inbox: VecDeque::new(), answers: VecDeque::new() }
+    }
+
+    /// The stream as it was frozen; `open` says whether the host's end is there.
+    pub fn thaw(frozen: &Frozen, open: bool) -> Self {
+        let Frozen { cid, port, link } = frozen.clone();
+        Self { cid, port, open, link, inbox: VecDeque::new(), answers: VecDeque::new() }
+    }
+
+    /// The stream at rest: what is on its way is not kept (see [`Self::rests`]).
+    pub fn freeze(&self) -> Frozen {
+        Frozen { cid: self.cid, port: self.port, link: self.link.clone() }
+    }
+
+    /// True if all bytes and answers have arrived.
+    pub fn rests(&self) -> bool {
+        self.inbox.is_empty() && self.answers.is_empty()
     }
 
     /// The guest's driver starts afresh: no link survives, bytes received do.

@@ -5,12 +5,20 @@
 use crate::memory::Memory;
 use crate::mmio::{Device, has_buffers};
 use crate::stream::{BUFFER_BYTES, HEADER_BYTES, Header, Stream};
+use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 
 /// Bytes of one packet to the guest; Linux offers buffers of 4 KiB.
 const PACKET_BYTES_MAX: usize = 16 * 1024;
+
+/// What the device and its driver know of each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Frozen {
+    cid: [u8; 8],
+    stream: crate::stream::Frozen,
+}
 
 /// The socket device.
 pub(crate) struct Vsock {
@@ -29,6 +37,24 @@ impl Vsock {
             control,
             payload: Vec::new(),
         }
+    }
+
+    /// The device as it was frozen, with another control socket.
+    ///
+    /// The context id stays the template's: nobody but this process ever sees it.
+    pub fn thaw(frozen: &Frozen, control: Option<OwnedFd>) -> Self {
+        let stream = Stream::thaw(&frozen.stream, control.is_some());
+        Self { cid: frozen.cid, stream, control, payload: Vec::new() }
+    }
+
+    /// What the driver knows of the device.
+    pub fn freeze(&self) -> Frozen {
+        Frozen { cid: self.cid, stream: self.stream.freeze() }
+    }
+
+    /// True if nothing is on its way.
+    pub fn rests(&self) -> bool {
+        self.stream.rests()
     }
 
     /// Packets of the guest, as long as their answers have room.

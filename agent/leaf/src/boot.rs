@@ -8,6 +8,8 @@ use crate::net;
 use crate::sys::{self, Errno};
 use alloc::format;
 use alloc::string::String;
+use core::ffi::CStr;
+use vmatic_tree::message;
 
 /// Most bytes of a kernel's command line (COMMAND_LINE_SIZE of x86).
 const CMDLINE_MAX_BYTES: usize = 2048;
@@ -15,6 +17,15 @@ const CMDLINE_MAX_BYTES: usize = 2048;
 const MODULES_MAX_BYTES: usize = 64 * 1024;
 /// The guest's network card.
 const CARD: &str = "eth0";
+/// What a template's card must not do by itself, since clones would inherit it: make an
+/// address of the template's MAC, look for routers, ask whether an address is taken (the
+/// plan gives each once).
+const QUIET_CARD: [(&CStr, &[u8]); 4] = [
+    (c"/proc/sys/net/ipv6/conf/eth0/addr_gen_mode", b"1"),
+    (c"/proc/sys/net/ipv6/conf/eth0/accept_ra", b"0"),
+    (c"/proc/sys/net/ipv6/conf/eth0/accept_dad", b"0"),
+    (c"/proc/sys/net/ipv6/conf/eth0/router_solicitations", b"0"),
+];
 /// How long the card may take to appear.
 const CARD_PATIENCE_MS: u32 = 2_000;
 
@@ -64,6 +75,35 @@ pub fn apply(identity: &Identity) {
         complain("set the address of", CARD, net::set_ipv4(CARD, address, netmask, router));
     }
     if let Some((address, prefix, router)) = identity.ipv6 {
+        complain("set the IPv6 address of", CARD, net::set_ipv6(CARD, address, prefix, router));
+    }
+}
+
+/// Does what takes long or is the same for all clones: links up, without addresses.
+pub fn prepare_template() {
+    complain("set up", "lo", net::up("lo"));
+    if !net::wait_for(CARD, CARD_PATIENCE_MS) {
+        return sys::say("boot: no eth0: clones of this template have no network\n");
+    }
+    for (path, value) in QUIET_CARD {
+        // A kernel without IPv6 has none of these, and needs none.
+        let _ = sys::write_file(path, value);
+    }
+    complain("set up", CARD, net::up(CARD));
+}
+
+/// Makes a clone somebody: by system calls alone, since each page that is written costs
+/// every clone. Entropy comes first, so that nothing is drawn from the template's generator.
+pub fn become_somebody(identity: &message::Identity) {
+    complain("take", "entropy", sys::add_entropy(&identity.entropy));
+    complain("set", "the clock", sys::set_clock(identity.unix_ns));
+    complain("set the host name", &identity.name, sys::set_hostname(&identity.name));
+    complain("set the MAC of", CARD, net::set_mac(CARD, identity.mac));
+    if let Some((address, netmask, router)) = identity.ipv4 {
+        complain("set the address of", CARD, net::set_ipv4(CARD, address, netmask, router));
+    }
+    if let Some((address, prefix, router)) = identity.ipv6 {
+        complain("set the IPv6 link address of", CARD, net::set_ipv6(CARD, net::link_local(identity.mac), 64, None));
         complain("set the IPv6 address of", CARD, net::set_ipv6(CARD, address, prefix, router));
     }
 }

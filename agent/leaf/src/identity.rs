@@ -3,14 +3,20 @@
 //! `vmatic.node=17/3 vmatic.name=h17-g3 ip=10.0.17.4::10.0.17.1:255.255.255.0
 //! vmatic.ip6=fd..../64,fd....`. The `ip=` form is the kernel's own
 //! (Documentation/admin-guide/nfs/nfsroot.rst); what is absent or not
-//! understood stays unset, and the guest comes up as far as it can.
+//! understood stays unset, and the guest comes up as far as it can. A template has
+//! `vmatic.template` instead; its clones are told who they are.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use vmatic_plan::Node;
 
+/// The word on a template's command line.
+pub const TEMPLATE: &str = "vmatic.template";
+
 /// What a guest knows about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity<'a> {
+    /// It is nobody: it waits to be frozen, and each clone becomes somebody.
+    pub template: bool,
     /// Its place in the plan.
     pub node: Option<Node>,
     /// Its host name.
@@ -26,6 +32,7 @@ impl<'a> Identity<'a> {
     pub fn parse(cmdline: &'a str) -> Identity<'a> {
         let mut identity = Identity::default();
         for word in cmdline.split_ascii_whitespace() {
+            identity.template |= word == TEMPLATE;
             match word.split_once('=') {
                 Some(("vmatic.node", value)) => identity.node = node(value),
                 Some(("vmatic.name", value)) if is_name(value) => identity.name = Some(value),
@@ -79,6 +86,7 @@ mod tests {
         assert_eq!((a, m), (Ipv4Addr::new(10, 0, 17, 4), Ipv4Addr::new(255, 255, 255, 0)));
         assert_eq!(g, Some(Ipv4Addr::new(10, 0, 17, 1)));
         assert_eq!(identity.ipv6.unwrap().1, 64);
+        assert!(!identity.template && Identity::parse("quiet vmatic.template").template);
     }
 
     #[test]

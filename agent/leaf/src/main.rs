@@ -72,6 +72,10 @@ pub extern "C" fn main() -> core::ffi::c_int {
     boot::load_modules();
     let cmdline = boot::cmdline();
     let identity = Identity::parse(&cmdline);
+    if identity.template {
+        boot::prepare_template();
+        serve::template()
+    }
     boot::apply(&identity);
     match identity.node {
         Some(node) => serve::forever(node),

@@ -74,6 +74,26 @@ pub fn up(name: &str) -> Result<()> {
     }
 }
 
+/// Gives an interface another MAC, also while it is up.
+pub fn set_mac(name: &str, mac: [u8; 6]) -> Result<()> {
+    let socket = socket(libc::AF_INET)?;
+    let mut r = request(name);
+    // SAFETY: the ioctl takes a live ifreq with a hardware address of six bytes in it.
+    unsafe {
+        r.ifr_ifru.ifru_hwaddr.sa_family = libc::ARPHRD_ETHER;
+        for (to, from) in r.ifr_ifru.ifru_hwaddr.sa_data.iter_mut().zip(mac) {
+            *to = from as core::ffi::c_char;
+        }
+        check(libc::ioctl(socket.raw(), libc::SIOCSIFHWADDR as _, &raw mut r)).map(drop)
+    }
+}
+
+/// The address that a card makes of its MAC (RFC 4291, appendix A).
+pub fn link_local(mac: [u8; 6]) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac;
+    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+}
+
 /// Gives an interface an IPv4 address, and the machine a default route.
 pub fn set_ipv4(name: &str, address: Ipv4Addr, netmask: Ipv4Addr, router: Option<Ipv4Addr>) -> Result<()> {
     let socket = socket(libc::AF_INET)?;
@@ -92,8 +112,24 @@ pub fn set_ipv4(name: &str, address: Ipv4Addr, netmask: Ipv4Addr, router: Option
     }
 }
 
-/// Adds an IPv4 route: through `router`, or straight to what the interface reaches.
+/// Adds an IPv4 route: through `router`, or straight to what the interface reaches. Without
+/// an interface's name the kernel takes the one that reaches the router.
 pub fn route_ipv4(to: Ipv4Addr, netmask: Ipv4Addr, router: Option<Ipv4Addr>, name: &str) -> Result<()> {
+    may_exist(change_ipv4_route(libc::SIOCADDRT as _, to, netmask, router, name))
+}
+
+/// Removes an IPv4 route through a router.
+pub fn unroute_ipv4(to: Ipv4Addr, netmask: Ipv4Addr, router: Ipv4Addr) -> Result<()> {
+    change_ipv4_route(libc::SIOCDELRT as _, to, netmask, Some(router), "").map(drop)
+}
+
+fn change_ipv4_route(
+    change: libc::c_ulong,
+    to: Ipv4Addr,
+    netmask: Ipv4Addr,
+    router: Option<Ipv4Addr>,
+    name: &str,
+) -> Result<i32> {
     let socket = socket(libc::AF_INET)?;
     let mut device = request(name).ifr_name;
     // SAFETY: rtentry is plain data, for which zeroes are valid; its device name is NUL-terminated and alive.
@@ -102,7 +138,9 @@ pub fn route_ipv4(to: Ipv4Addr, netmask: Ipv4Addr, router: Option<Ipv4Addr>, nam
         route.rt_dst = socket_address(to);
         route.rt_genmask = socket_address(netmask);
         route.rt_flags = libc::RTF_UP;
-        route.rt_dev = device.as_mut_ptr();
+        if !name.is_empty() {
+            route.rt_dev = device.as_mut_ptr();
+        }
         if netmask == Ipv4Addr::BROADCAST {
             route.rt_flags |= libc::RTF_HOST;
         }
@@ -110,7 +148,7 @@ pub fn route_ipv4(to: Ipv4Addr, netmask: Ipv4Addr, router: Option<Ipv4Addr>, nam
             route.rt_gateway = socket_address(router);
             route.rt_flags |= libc::RTF_GATEWAY;
         }
-        may_exist(check(libc::ioctl(socket.raw(), libc::SIOCADDRT as _, &raw mut route)))
+        check(libc::ioctl(socket.raw(), change as _, &raw mut route))
     }
 }
 
@@ -137,6 +175,21 @@ pub fn set_ipv6(name: &str, address: Ipv6Addr, prefix: u8, router: Option<Ipv6Ad
 
 /// Adds an IPv6 route: through `router`, or straight to what the interface reaches.
 pub fn route_ipv6(to: Ipv6Addr, prefix: u16, router: Option<Ipv6Addr>, name: &str) -> Result<()> {
+    may_exist(change_ipv6_route(libc::SIOCADDRT as _, to, prefix, router, name))
+}
+
+/// Removes an IPv6 route through a router.
+pub fn unroute_ipv6(to: Ipv6Addr, prefix: u16, router: Ipv6Addr, name: &str) -> Result<()> {
+    change_ipv6_route(libc::SIOCDELRT as _, to, prefix, Some(router), name).map(drop)
+}
+
+fn change_ipv6_route(
+    change: libc::c_ulong,
+    to: Ipv6Addr,
+    prefix: u16,
+    router: Option<Ipv6Addr>,
+    name: &str,
+) -> Result<i32> {
     let socket = socket(libc::AF_INET6)?;
     let mut r = request(name);
     // SAFETY: the ioctls take a live ifreq and a live in6_rtmsg, which is plain data.
@@ -152,7 +205,20 @@ pub fn route_ipv6(to: Ipv6Addr, prefix: u16, router: Option<Ipv6Addr>, name: &st
             route.gateway = router.octets();
             route.flags |= u32::from(libc::RTF_GATEWAY);
         }
-        may_exist(check(libc::ioctl(socket.raw(), libc::SIOCADDRT as _, &raw mut route)))
+        check(libc::ioctl(socket.raw(), change as _, &raw mut route))
+    }
+}
+
+/// An interface's IPv4 address.
+pub fn ipv4_of(name: &str) -> Result<Ipv4Addr> {
+    let socket = socket(libc::AF_INET)?;
+    let mut r = request(name);
+    // SAFETY: the ioctl fills a live ifreq, whose address is then an AF_INET one: two bytes of
+    // port before its four.
+    unsafe {
+        check(libc::ioctl(socket.raw(), libc::SIOCGIFADDR as _, &raw mut r))?;
+        let bytes = r.ifr_ifru.ifru_addr.sa_data;
+        Ok(Ipv4Addr::new(bytes[2] as u8, bytes[3] as u8, bytes[4] as u8, bytes[5] as u8))
     }
 }
 
@@ -168,4 +234,15 @@ pub fn wait_for(name: &str, patience_ms: u32) -> bool {
         sys::sleep_ms(10);
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_address_is_made_of_the_mac() {
+        let address: Ipv6Addr = "fe80::0000:11ff:fe00:0003".parse().unwrap();
+        assert_eq!(link_local([2, 0, 0x11, 0, 0, 3]), address);
+    }
 }

@@ -1,5 +1,6 @@
 //! The loop: the host's orders in, the guest's answers out.
 
+use crate::boot;
 use crate::sys::{self, Errno, Fd};
 use crate::task::Task;
 use alloc::format;
@@ -8,7 +9,7 @@ use core::ffi::c_int;
 use vmatic_plan::Node;
 use vmatic_tree::answer::{Group, Outcome, Output};
 use vmatic_tree::frame::{self, FrameReader};
-use vmatic_tree::message::{GUEST_PORT, Message, OpId, Order, VERSION, Who};
+use vmatic_tree::message::{GUEST_PORT, Identity, Message, OpId, Order, VERSION, Who};
 
 /// How long to wait before the host is called again.
 const RETRY_MS: u32 = 200;
@@ -24,37 +25,88 @@ struct Leaf {
 
 /// Serves the host for ever; calls it again when the link breaks.
 pub fn forever(node: Node) -> ! {
-    let children = match sys::child_signal() {
-        Ok(fd) => fd,
-        Err(Errno(n)) => {
-            sys::say(&format!("leaf: cannot watch children: errno {n}\n"));
-            sys::restart()
-        }
-    };
-    let boot = sys::random16();
-    let mut leaf = Leaf { node, boot, tasks: Vec::new(), outgoing: Vec::new() };
-    let mut said = false;
+    let children = children();
+    Leaf::new(node).call_again_and_again(&children)
+}
+
+/// In a template: says that it waits, and is frozen while it does. Each clone goes on
+/// from there with an identity of its own.
+pub fn template() -> ! {
+    let children = children();
     loop {
-        match sys::connect_host(GUEST_PORT) {
-            Ok(link) => leaf.serve(&link, &children),
-            Err(Errno(n)) if !said => {
-                sys::say(&format!("leaf: cannot reach the host yet: errno {n}\n"));
-                said = true;
-            }
-            Err(_) => {}
+        let mut reader = FrameReader::new();
+        if let Ok(link) = sys::connect_host(GUEST_PORT)
+            && let Some(identity) = wait_for_identity(&link, &mut reader)
+        {
+            boot::become_somebody(&identity);
+            // Only now, since a template's random bytes would be every clone's.
+            let mut leaf = Leaf::new(identity.node);
+            leaf.serve(&link, &children, reader);
+            leaf.call_again_and_again(&children)
         }
         sys::sleep_ms(RETRY_MS);
     }
 }
 
+/// None if the host hangs up, or says something else.
+fn wait_for_identity(link: &Fd, reader: &mut FrameReader) -> Option<Identity> {
+    let ready = frame::encode(&Message::Ready { version: VERSION }).ok()?;
+    // A new link has room for a few bytes.
+    if link.write(&ready) != Ok(ready.len()) {
+        return None;
+    }
+    loop {
+        let mut buffer = [0; 1024];
+        match link.read(&mut buffer) {
+            Ok(0) => return None,
+            Ok(n) => reader.push(&buffer[..n]),
+            Err(Errno(libc::EINTR)) => {}
+            Err(_) => return None,
+        }
+        match reader.next_message() {
+            Ok(Some(Message::Become(identity))) => return Some(identity),
+            Ok(None) => {}
+            Ok(Some(_)) | Err(_) => return None,
+        }
+    }
+}
+
+fn children() -> Fd {
+    match sys::child_signal() {
+        Ok(fd) => fd,
+        Err(Errno(n)) => {
+            sys::say(&format!("leaf: cannot watch children: errno {n}\n"));
+            sys::restart()
+        }
+    }
+}
+
 impl Leaf {
-    fn serve(&mut self, link: &Fd, children: &Fd) {
+    fn new(node: Node) -> Self {
+        Leaf { node, boot: sys::random16(), tasks: Vec::new(), outgoing: Vec::new() }
+    }
+
+    fn call_again_and_again(&mut self, children: &Fd) -> ! {
+        let mut said = false;
+        loop {
+            match sys::connect_host(GUEST_PORT) {
+                Ok(link) => self.serve(&link, children, FrameReader::new()),
+                Err(Errno(n)) if !said => {
+                    sys::say(&format!("leaf: cannot reach the host yet: errno {n}\n"));
+                    said = true;
+                }
+                Err(_) => {}
+            }
+            sys::sleep_ms(RETRY_MS);
+        }
+    }
+
+    fn serve(&mut self, link: &Fd, children: &Fd, mut reader: FrameReader) {
         if link.set_nonblocking().is_err() {
             return;
         }
         self.outgoing.clear();
         self.say(&Message::Hello { version: VERSION, who: Who::Guest(self.node.guest), boot: self.boot });
-        let mut reader = FrameReader::new();
         while self.turn(link, children, &mut reader).is_some() {}
         for task in &mut self.tasks {
             task.kill(false);
@@ -145,6 +197,7 @@ impl Leaf {
         let text = |text| Output { stdout: format!("{text}\n").into_bytes(), ..Output::default() };
         match order {
             Order::Reach => self.answer(op, Outcome::Exit(0), Output::default()),
+            Order::Guests(_) => self.answer(op, Outcome::Failed("a guest has no guests".into()), Output::default()),
             Order::Describe => self.answer(op, Outcome::Exit(0), text(sys::kernel_release())),
             Order::Run(_) if self.tasks.len() >= TASKS_MAX => {
                 let why = format!("{TASKS_MAX} processes run already");

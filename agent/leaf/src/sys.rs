@@ -89,6 +89,39 @@ pub fn read_file(path: &CStr, max: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Writes a small file that is there already, in one piece.
+pub fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
+    open(path, libc::O_WRONLY)?.write(bytes).map(drop)
+}
+
+/// Sets the time of day.
+pub fn set_clock(unix_ns: u64) -> Result<()> {
+    const NS: u64 = 1_000_000_000;
+    let time = libc::timespec { tv_sec: (unix_ns / NS) as _, tv_nsec: (unix_ns % NS) as _ };
+    // SAFETY: the pointer is to a live timespec.
+    check(unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &raw const time) }).map(drop)
+}
+
+/// Mixes random bytes into the kernel's generator, and has it draw anew from what it holds.
+pub fn add_entropy(bytes: &[u8; 32]) -> Result<()> {
+    /// `struct rand_pool_info` of <linux/random.h>.
+    #[repr(C)]
+    struct Pool {
+        entropy_bits: c_int,
+        bytes: c_int,
+        buffer: [u8; 32],
+    }
+    const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
+    const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
+    let pool = Pool { entropy_bits: 256, bytes: 32, buffer: *bytes };
+    let device = open(c"/dev/random", libc::O_WRONLY)?;
+    // SAFETY: the first ioctl reads a live structure of the kernel's layout, the second takes nothing.
+    unsafe {
+        check(libc::ioctl(device.raw(), RNDADDENTROPY as _, &raw const pool))?;
+        check(libc::ioctl(device.raw(), RNDRESEEDCRNG as _, 0)).map(drop)
+    }
+}
+
 /// Writes a text on the console.
 pub fn say(text: &str) {
     // SAFETY: the pointer and the length are those of a live slice; descriptor 2 may be closed, which is harmless.

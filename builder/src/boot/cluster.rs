@@ -19,7 +19,7 @@ use vmatic_tree::message::Order;
 
 use crate::boot::accel::Accel;
 use crate::boot::child;
-use crate::boot::machine::Machine;
+use crate::boot::machine::{First, Machine};
 use crate::boot::progress::{Progress, Stage, agent_spoke, last_lines};
 use crate::console::ask::{Answered, Console};
 use crate::console::place::{self, Note};
@@ -53,6 +53,8 @@ pub struct Site {
     pub cpus: u32,
     /// KVM or emulation.
     pub accel: Accel,
+    /// What the machines load first.
+    pub first: First,
 }
 
 struct Running {
@@ -260,6 +262,7 @@ fn machines(site: &Site, ports: &[u16], folder: &Path) -> Result<Vec<Machine>> {
         cpus: site.cpus,
         accel: site.accel,
         folder: site.folder.clone(),
+        first: site.first,
         serial: folder.join(format!("{host}.serial")),
         port,
         others: hosts.iter().copied().filter(|(other, _)| *other != host).collect(),

@@ -14,6 +14,7 @@ use vmatic_plan::{Node, Plan};
 use crate::boot::accel::Accel;
 use crate::bootfiles::TCG_PRODUCT;
 use crate::error::{Error, Result};
+use crate::loader::Loader;
 
 /// What QEMU is to be started with.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Machine {
     pub accel: Accel,
     /// The TFTP root.
     pub folder: PathBuf,
+    /// What the card's ROM or the firmware loads first.
+    pub first: First,
     /// Where the first serial port's output goes.
     pub serial: PathBuf,
     /// The port of this machine's loopback that leads to the host's own.
@@ -36,6 +39,50 @@ pub struct Machine {
     pub others: Vec<(u32, u16)>,
     /// The vmatic program, which relays calls between hosts.
     pub relay: PathBuf,
+}
+
+/// How a machine begins: its firmware, and the boot file that DHCP names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// SeaBIOS; the card's own iPXE reads boot.ipxe.
+    Ipxe,
+    /// SeaBIOS; PXELINUX.
+    Pxelinux,
+    /// OVMF; GRUB.
+    Grub,
+    /// OVMF; a unified kernel image.
+    Uki,
+}
+
+/// OVMF's program and its variables, where Debian's package ovmf has them.
+pub const OVMF: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+const OVMF_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+
+impl First {
+    /// The boot file that DHCP names.
+    pub fn boot_file(self) -> &'static str {
+        match self {
+            First::Ipxe => "boot.ipxe",
+            First::Pxelinux => "pxelinux.0",
+            First::Grub => "grubnetx64.efi",
+            First::Uki => "vmatic.efi",
+        }
+    }
+
+    /// How it begins with the loader of a spec.
+    pub fn with(loader: Loader) -> First {
+        match loader {
+            Loader::Ipxe => First::Ipxe,
+            Loader::Pxelinux => First::Pxelinux,
+            Loader::Grub => First::Grub,
+            Loader::Uki => First::Uki,
+        }
+    }
+
+    /// Whether the machine has UEFI.
+    pub fn uefi(self) -> bool {
+        matches!(self, First::Grub | First::Uki)
+    }
 }
 
 impl Machine {
@@ -50,7 +97,13 @@ impl Machine {
         add(&["-cpu", if self.accel == Accel::Kvm { "host" } else { "max" }]);
         add(&["-m", &self.memory_mib.to_string(), "-smp", &self.cpus.to_string()]);
         add(&["-display", "none", "-monitor", "none", "-device", "virtio-rng-pci"]);
-        add(&["-device", &format!("virtio-net-pci,netdev=uplink,mac={mac},bootindex=0")]);
+        // OVMF has a driver for the card; the card's ROM would bring iPXE instead.
+        let rom = if self.first.uefi() { ",romfile=" } else { "" };
+        add(&["-device", &format!("virtio-net-pci,netdev=uplink,mac={mac},bootindex=0{rom}")]);
+        if self.first.uefi() {
+            let flash = |file: &str| format!("if=pflash,format=raw,readonly=on,file={file}");
+            add(&["-drive", &flash(OVMF), "-drive", &(flash(OVMF_VARIABLES) + ",snapshot=on")]);
+        }
         if self.accel == Accel::Tcg {
             add(&["-smbios", &format!("type=1,product={TCG_PRODUCT}")]);
         }
@@ -79,10 +132,11 @@ impl Machine {
         };
         // IPv6 stays on: without it the card's ROM waits 13 s for a router before it boots.
         let mut netdev = format!(
-            "user,id=uplink,restrict=on,net={net},host={},dns={},dhcpstart={own},tftp={},bootfile=boot.ipxe",
+            "user,id=uplink,restrict=on,net={net},host={},dns={},dhcpstart={own},tftp={},bootfile={}",
             from_end(2),
             from_end(3),
-            text(&self.folder)?
+            text(&self.folder)?,
+            self.first.boot_file()
         );
         netdev += &format!(",hostfwd=tcp:127.0.0.1:{}-{own}:{port}", self.port);
         for (other, local) in &self.others {
@@ -106,6 +160,7 @@ mod tests {
             cpus: 1,
             accel: Accel::Tcg,
             folder: folder.into(),
+            first: First::Ipxe,
             serial: "/run/x/2.log".into(),
             port: 40002,
             others: vec![(1, 40001)],

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::boot::cluster::{QEMU, QEMU_REMEDY};
+use crate::debpkg::Cache;
+use crate::kernel::recipe::Recipe;
 use crate::key;
 
 /// How serious a finding is.
@@ -62,12 +64,30 @@ impl Finding {
 pub fn examine() -> Vec<Finding> {
     let mut findings = vec![operator_key(), tool("apt-get", "fetches kernels and BusyBox for images", "dpkg, apt")];
     findings.push(tool("dpkg-deb", "unpacks them", "dpkg"));
+    findings.push(own_kernels());
     findings.push(qemu());
     findings.push(boot_rom());
     findings.extend(kvm::examine());
     findings.push(taps());
     findings.push(tftp_port());
     findings
+}
+
+fn own_kernels() -> Finding {
+    const WHAT: &str = "small kernels";
+    let remedy = "vmatic kernel build makes them, in minutes; until then images take Debian's";
+    let Ok(cache) = Cache::open(false) else {
+        return Finding::new(WHAT, Level::Absent, "there is no folder for a cache").remedy("set VMATIC_CACHE");
+    };
+    let built = |name: &String| Recipe::find(name, Path::new("")).ok()?.built(&cache).map(|(note, _)| note.release);
+    let names = Recipe::names();
+    let releases: Vec<String> = names.iter().filter_map(built).collect();
+    match releases.len() == names.len() {
+        true => Finding::new(WHAT, Level::Ok, releases.join(", ")),
+        false => {
+            Finding::new(WHAT, Level::Absent, format!("{} of {} are built", releases.len(), names.len())).remedy(remedy)
+        }
+    }
 }
 
 fn operator_key() -> Finding {

@@ -15,7 +15,11 @@ use sha2::{Digest, Sha256};
 use vmatic_plan::{HostNames, Ipv4Net, Plan};
 
 use crate::compress::Method;
-use crate::error::Result;
+use crate::debpkg::Cache;
+use crate::dpkg::Depth;
+use crate::error::{Error, Result};
+use crate::kernel::recipe::Recipe;
+use crate::loader::Loader;
 
 /// A whole spec.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub struct Spec {
     pub path: PathBuf,
     /// The cluster's name; also of the output folder.
     pub name: String,
+    /// Boot loaders besides the scripts.
+    pub loaders: Vec<Loader>,
     /// The plan's part.
     pub plan: PlanSpec,
     /// The host image.
@@ -56,8 +62,10 @@ pub struct ImageSpec {
     pub memory_mib: u32,
     /// Processors of the machine that boots it.
     pub cpus: u32,
-    /// The kernel's package or folder.
+    /// The kernel's recipe, package or folder: the first of the spec's choices that is at hand.
     pub kernel: Input,
+    /// Recipes that the spec would rather have, and that nobody has built here.
+    pub kernels_not_built: Vec<String>,
     /// More words for the kernel's command line.
     pub cmdline: String,
     /// The template's folder; None for the one that is part of the program.
@@ -68,6 +76,12 @@ pub struct ImageSpec {
     pub root: PathBuf,
     /// Binaries by name or path.
     pub binaries: Vec<String>,
+    /// Folders of the root that count as LD_LIBRARY_PATH.
+    pub library_path: Vec<String>,
+    /// Debian packages whose files go in.
+    pub packages: Vec<String>,
+    /// How far the packages' dependencies are followed.
+    pub package_depth: Depth,
     /// Kernel modules by name.
     pub modules: Vec<String>,
     /// Files to copy.
@@ -83,6 +97,8 @@ pub enum Input {
     Debian(String),
     /// A folder that looks like an unpacked package.
     Folder(PathBuf),
+    /// A kernel that `vmatic kernel build` made.
+    Built(Box<Recipe>),
 }
 
 /// A file to copy into an image.
@@ -101,12 +117,22 @@ pub struct FileSpec {
 }
 
 impl Input {
-    /// Reads `debian:PACKAGE` or `dir:FOLDER`.
-    pub fn parse(text: &str, folder: &Path) -> Option<Input> {
-        match text.split_once(':')? {
-            ("debian", name) if crate::debpkg::is_package_name(name) => Some(Input::Debian(name.to_owned())),
-            ("dir", path) if !path.is_empty() => Some(Input::Folder(folder.join(path))),
-            _ => None,
+    /// Reads `debian:PACKAGE`, `dir:FOLDER` or `built:RECIPE`.
+    pub fn parse(text: &str, folder: &Path) -> Result<Input> {
+        match text.split_once(':') {
+            Some(("debian", name)) if crate::debpkg::is_package_name(name) => Ok(Input::Debian(name.to_owned())),
+            Some(("dir", path)) if !path.is_empty() => Ok(Input::Folder(folder.join(path))),
+            Some(("built", name)) => Ok(Input::Built(Box::new(Recipe::find(name, folder)?))),
+            _ => Err(Error::new(format!("{text:?} names no input"))
+                .remedy("write \"debian:PACKAGE\", \"dir:FOLDER\" or \"built:RECIPE\"")),
+        }
+    }
+
+    /// Whether it can be had without building it first.
+    pub fn at_hand(&self, cache: Option<&Cache>) -> bool {
+        match self {
+            Input::Built(recipe) => cache.is_some_and(|cache| recipe.built(cache).is_some()),
+            Input::Debian(_) | Input::Folder(_) => true,
         }
     }
 }

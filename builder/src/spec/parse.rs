@@ -11,8 +11,12 @@ use super::diagnose::{self, Problems, Source};
 use super::table::{At, Table};
 use super::{FileSpec, ImageSpec, Input, Spec};
 use crate::compress::{Method, TABLE};
+use crate::debpkg::Cache;
+use crate::dpkg::Depth;
 use crate::error::{At as _, Error, Exit, Result};
+use crate::kernel::recipe::Recipe;
 use crate::layer;
+use crate::loader::{self, Loader};
 
 /// Deepest nesting of includes.
 pub const INCLUDE_DEPTH_MAX: usize = 8;
@@ -26,6 +30,8 @@ pub struct Draft {
     pub has_name: bool,
     /// Whether [plan] says hosts, right or wrong.
     pub has_hosts: bool,
+    /// Boot loaders.
+    pub loaders: Option<Vec<Loader>>,
     /// [plan].
     pub plan: DraftPlan,
     /// [host].
@@ -56,12 +62,15 @@ pub struct DraftPlan {
 pub struct DraftImage {
     memory_mib: Option<At<i64>>,
     cpus: Option<At<i64>>,
-    kernel: Option<Input>,
+    kernels: Option<Vec<Input>>,
     cmdline: Option<At<String>>,
     template: Option<Option<PathBuf>>,
     overlays: Option<Vec<(String, PathBuf)>>,
     root: Option<PathBuf>,
     binaries: Option<Vec<String>>,
+    library_path: Option<Vec<String>>,
+    packages: Option<Vec<String>>,
+    package_depth: Option<Depth>,
     modules: Option<Vec<String>>,
     files: Option<Vec<FileSpec>>,
     compression: Option<Method>,
@@ -69,7 +78,11 @@ pub struct DraftImage {
 
 /// What [host] or [guest] has when the spec does not say.
 struct Defaults {
+    /// The recipe of a kernel of our own, taken when it was built.
+    recipe: &'static str,
     memory_mib: u32,
+    /// RAM on a kernel of our own.
+    memory_small_mib: u32,
     cpus: u32,
     modules: &'static [&'static str],
     compression: Method,
@@ -78,7 +91,9 @@ struct Defaults {
 const KERNEL: &str = "linux-image-cloud-amd64";
 
 const HOST: Defaults = Defaults {
+    recipe: "host",
     memory_mib: 1024,
+    memory_small_mib: 1024,
     cpus: 2,
     modules: &["virtio_pci", "virtio_net", "virtio_rng", "kvm_intel", "kvm_amd", "tun"],
     compression: Method::Zstd,
@@ -87,7 +102,9 @@ const HOST: Defaults = Defaults {
 /// The guest's image lies in the host's, which is packed as a whole: packed on its own it would save
 /// nothing on the wire, and every guest would spend time and memory to unpack it.
 const GUEST: Defaults = Defaults {
+    recipe: "guest",
     memory_mib: vmatic_plan::defaults::GUEST_MEMORY_MIB,
+    memory_small_mib: 24,
     cpus: 1,
     modules: &["virtio_mmio", "virtio_net", "vmw_vsock_virtio_transport", "virtio_rng"],
     compression: Method::None,
@@ -158,6 +175,9 @@ fn read_draft(table: &Table, folder: &Path, draft: &mut Draft, problems: &RefCel
     draft.forget_places();
     set(&mut draft.name, table.string("name", "laptop"));
     draft.has_name |= table.has("name");
+    if let Some(texts) = table.strings("loaders", "pxelinux") {
+        draft.loaders = Some(texts.into_iter().filter_map(|text| read_loader(text, problems)).collect());
+    }
     if let Some(plan) = table.table("plan") {
         draft.has_hosts |= plan.has("hosts");
         let draft = &mut draft.plan;
@@ -183,20 +203,8 @@ fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &R
     set(&mut image.memory_mib, table.number("memory_mib", 16..=1 << 20));
     set(&mut image.cpus, table.number("cpus", 1..=1024));
     set(&mut image.cmdline, table.string("cmdline", "quiet"));
-    if let Some(text) = table.string("kernel", &format!("debian:{KERNEL}")) {
-        match Input::parse(&text.value, folder) {
-            Some(Input::Folder(path)) if !path.is_dir() => {
-                wrong(
-                    text.span,
-                    format!("the folder {} does not exist", path.display()),
-                    "correct the path: it is relative to this file",
-                );
-            }
-            Some(input) => image.kernel = Some(input),
-            None => {
-                wrong(text.span, format!("{:?} is no kernel", text.value), "write \"debian:PACKAGE\" or \"dir:FOLDER\"")
-            }
-        }
+    if let Some(texts) = table.string_or_strings("kernel", &format!("debian:{KERNEL}")) {
+        image.kernels = Some(texts.into_iter().filter_map(|text| read_kernel(text, folder, problems)).collect());
     }
     if let Some(text) = table.string("template", "busybox") {
         let path = folder.join(&text.value);
@@ -231,6 +239,13 @@ fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &R
         image.root = Some(path);
     }
     set(&mut image.binaries, table.strings("binaries", "strace").map(values));
+    read_packages(table, image, problems);
+    if let Some(list) = table.strings("library_path", "/opt/lib") {
+        for item in list.iter().filter(|item| !item.value.starts_with('/')) {
+            wrong(item.span.clone(), format!("{:?} is no folder of the root", item.value), "write an absolute path");
+        }
+        image.library_path = Some(values(list));
+    }
     set(&mut image.modules, table.strings("modules", "virtio_net").map(values));
     if let Some(text) = table.string("compression", "zstd") {
         image.compression = read_compression(text, problems);
@@ -238,6 +253,49 @@ fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &R
     const FILES: &str = "files = [{ from = \"motd\", to = \"/etc/motd\" }]";
     if let Some(list) = table.tables("files", FILES) {
         image.files = Some(list.into_iter().filter_map(|item| read_copy(item, folder, problems)).collect());
+    }
+}
+
+fn read_kernel(text: At<String>, folder: &Path, problems: &RefCell<Problems>) -> Option<Input> {
+    let wrong = |message: String, remedy: &str| problems.borrow_mut().add(text.span.clone(), message, remedy);
+    match Input::parse(&text.value, folder) {
+        Ok(Input::Folder(path)) if !path.is_dir() => {
+            let message = format!("the folder {} does not exist", path.display());
+            wrong(message, "correct the path: it is relative to this file");
+            None
+        }
+        Ok(input) => Some(input),
+        Err(error) => {
+            wrong(error.cause(), error.remedy_text().unwrap_or("correct it"));
+            None
+        }
+    }
+}
+
+fn read_loader(text: At<String>, problems: &RefCell<Problems>) -> Option<Loader> {
+    let loader = Loader::by_name(&text.value);
+    if loader.is_none() {
+        let names: Vec<_> = loader::TABLE.iter().map(|row| format!("{:?}", row.name)).collect();
+        let message = format!("{:?} is no boot loader", text.value);
+        problems.borrow_mut().add(text.span, message, format!("write some of {}", names.join(", ")));
+    }
+    loader
+}
+
+fn read_packages(table: &Table, image: &mut DraftImage, problems: &RefCell<Problems>) {
+    let wrong = |span, message: String, remedy: &str| problems.borrow_mut().add(span, message, remedy);
+    if let Some(list) = table.strings("packages", "git") {
+        for item in list.iter().filter(|item| !crate::debpkg::is_package_name(&item.value)) {
+            let message = format!("{:?} is no package's name", item.value);
+            wrong(item.span.clone(), message, "write the name of a Debian package, such as \"git\"");
+        }
+        image.packages = Some(list.into_iter().map(|item| item.value).collect());
+    }
+    if let Some(text) = table.string_or_number("package_depth", "package_depth = \"all\" or package_depth = 0") {
+        image.package_depth = Depth::parse(&text.value);
+        if image.package_depth.is_none() {
+            wrong(text.span, format!("{:?} is no depth", text.value), "write \"all\", or how many steps to follow");
+        }
     }
 }
 
@@ -308,26 +366,53 @@ fn finish(path: &Path, draft: Draft, source: &Source, problems: &mut Problems) -
     let guest = image(draft.guest, &GUEST);
     // A name that is missing is noted already.
     let name = draft.name.map_or_else(|| "x".to_owned(), |name| name.value);
-    let spec = Spec { path: path.to_owned(), name, plan: plan?, host, guest };
+    let spec =
+        Spec { path: path.to_owned(), name, loaders: draft.loaders.unwrap_or_default(), plan: plan?, host, guest };
     check::whole(&spec, &names, problems);
     Some(spec)
 }
 
 fn image(draft: DraftImage, defaults: &Defaults) -> ImageSpec {
     let number = |value: Option<At<i64>>, default| value.map_or(default, |value| value.value as u32);
+    let (kernel, kernels_not_built) = choose_kernel(draft.kernels, defaults);
+    let small = matches!(kernel, Input::Built(_));
+    let memory_mib = if small { defaults.memory_small_mib } else { defaults.memory_mib };
     ImageSpec {
-        memory_mib: number(draft.memory_mib, defaults.memory_mib),
+        memory_mib: number(draft.memory_mib, memory_mib),
         cpus: number(draft.cpus, defaults.cpus),
-        kernel: draft.kernel.unwrap_or_else(|| Input::Debian(KERNEL.to_owned())),
+        kernel,
+        kernels_not_built,
         cmdline: draft.cmdline.map_or_else(String::new, |text| text.value),
         template: draft.template.flatten(),
         overlays: draft.overlays.unwrap_or_default(),
         root: draft.root.unwrap_or_else(|| PathBuf::from("/")),
         binaries: draft.binaries.unwrap_or_default(),
+        library_path: draft.library_path.unwrap_or_default(),
+        packages: draft.packages.unwrap_or_default(),
+        package_depth: draft.package_depth.unwrap_or_default(),
         modules: draft.modules.unwrap_or_else(|| defaults.modules.iter().map(|name| (*name).to_owned()).collect()),
         files: draft.files.unwrap_or_default(),
         compression: draft.compression.unwrap_or(defaults.compression),
     }
+}
+
+/// The first kernel that is at hand, else the last; and the recipes before it that nobody has built.
+fn choose_kernel(kernels: Option<Vec<Input>>, defaults: &Defaults) -> (Input, Vec<String>) {
+    let fallback = || Input::Debian(KERNEL.to_owned());
+    let kernels = kernels.filter(|kernels| !kernels.is_empty()).unwrap_or_else(|| {
+        let own = Recipe::find(defaults.recipe, Path::new("")).map(|recipe| Input::Built(Box::new(recipe)));
+        own.into_iter().chain([fallback()]).collect()
+    });
+    let cache = Cache::open(false).ok();
+    let mut not_built = Vec::new();
+    for kernel in &kernels {
+        match kernel {
+            kernel if kernel.at_hand(cache.as_ref()) => return (kernel.clone(), not_built),
+            Input::Built(recipe) => not_built.push(recipe.name.clone()),
+            _ => {}
+        }
+    }
+    (kernels.last().cloned().unwrap_or_else(fallback), not_built)
 }
 
 /// Where memory_mib and cmdline of the guest stand, for the checks of the whole.

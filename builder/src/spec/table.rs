@@ -120,6 +120,14 @@ impl<'t, 'i> Table<'t, 'i> {
         Some(list)
     }
 
+    /// A text, or a list of texts.
+    pub fn string_or_strings(&self, key: &'static str, example: &str) -> Option<Vec<At<String>>> {
+        if self.table.get(key).is_some_and(|value| value.get_ref().as_str().is_some()) {
+            return self.string(key, example).map(|text| vec![text]);
+        }
+        self.strings(key, example)
+    }
+
     /// A table inside.
     pub fn table(&self, key: &'static str) -> Option<Table<'t, 'i>> {
         let value = self.value(key)?;

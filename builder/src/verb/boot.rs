@@ -12,7 +12,9 @@ use vmatic_plan::Plan;
 use crate::boot::accel::{self, Accel};
 use crate::boot::child;
 use crate::boot::cluster::{Cluster, Site};
+use crate::boot::machine::{First, OVMF};
 use crate::error::{At, Error, Result};
+use crate::loader::Loader;
 use crate::spec::Spec;
 use crate::{Exit, inspect, interrupt, key, say};
 
@@ -33,6 +35,9 @@ pub struct Args {
     /// How the machines' processors are run (KVM where it can be nested, if not said)
     #[arg(long)]
     accel: Option<Accel>,
+    /// The boot loader, which the spec must name in loaders (the card's own iPXE, if not said)
+    #[arg(long, value_enum, value_name = "NAME")]
+    loader: Option<Loader>,
     /// RAM of each host, if not the spec's
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
@@ -65,9 +70,10 @@ pub fn run(args: Args) -> Result<Exit> {
         Some(accel) => (accel, "as asked".into()),
         None => accel::choose(),
     };
+    let first = first(args.loader, &folder, &spec)?;
     let memory_mib = args.memory.unwrap_or(spec.host.memory_mib);
     let folder = folder.canonicalize().at("find", &folder)?;
-    let site = Site { plan, folder, memory_mib, cpus: spec.host.cpus, accel };
+    let site = Site { plan, folder, memory_mib, cpus: spec.host.cpus, accel, first };
     let hosts = site.plan.host_count();
     say::line(format!(
         "boot: {hosts} host{} with {memory_mib} MiB and {} cpus each, under {} ({why})",
@@ -88,6 +94,23 @@ pub fn run(args: Args) -> Result<Exit> {
     interrupt::heard();
     summary(&cluster, &site, cluster.count_up(&key), args.json)?;
     result
+}
+
+/// What the machines load first, and whether all of it is there.
+fn first(loader: Option<Loader>, folder: &Path, spec: &Spec) -> Result<First> {
+    let Some(loader) = loader else { return Ok(First::Ipxe) };
+    let first = First::with(loader);
+    let tried = || Error::new(format!("cannot boot {} with {}", folder.display(), loader.name()));
+    if !folder.join(first.boot_file()).is_file() {
+        let path = spec.path.display();
+        return Err(tried()
+            .because(format!("it has no {}", first.boot_file()))
+            .remedy(format!("add {:?} to loaders in {path}, and run `vmatic build {path}`", loader.name())));
+    }
+    if first.uefi() && !Path::new(OVMF).is_file() {
+        return Err(tried().because(format!("{OVMF} does not exist")).remedy("apt-get install ovmf"));
+    }
+    Ok(first)
 }
 
 fn read_plan(folder: &Path, spec: &Path) -> Result<Plan> {

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::build::{Builder, Built, mb};
+use crate::compress::Effort;
 use crate::debpkg::Cache;
 use crate::error::{Error, Result};
 use crate::inspect::{print, print_json};
+use crate::lock::Lock;
 use crate::say::{self, Stages};
 use crate::spec::Spec;
 use crate::{Exit, interrupt, key};
@@ -23,12 +25,21 @@ pub struct Args {
     /// Where the result goes [default: out/NAME]
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Say what would be in it, and write nothing
-    #[arg(short = 'n', long)]
+    /// Say what would be in it, record by record, and write nothing
+    #[arg(short = 'n', long, visible_alias = "plan")]
     dry_run: bool,
     /// Ask apt for newer packages even where the cache has some
     #[arg(long)]
     refresh: bool,
+    /// Pack as small as possible: one member, zstd 19
+    #[arg(long)]
+    release: bool,
+    /// Write SPEC.lock, which names every input by its hash
+    #[arg(long)]
+    lock: bool,
+    /// Refuse inputs that SPEC.lock does not name
+    #[arg(long, conflicts_with = "lock")]
+    locked: bool,
     /// The host's process 1 [default: vmatic-agent beside this program]
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
@@ -50,6 +61,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let builder = Builder {
         operator: &operator,
         cache: &cache,
+        effort: if args.release { Effort::Release } else { Effort::Work },
         agent: beside(args.agent, "vmatic-agent")?,
         leaf: beside(args.leaf, "vmatic-leaf")?,
     };
@@ -57,10 +69,18 @@ pub fn run(args: Args) -> Result<Exit> {
         .done("spec", format!("{}: {} hosts with {} guests each", spec.name, spec.plan.hosts.len(), spec.plan.guests));
     let built = builder.build(&spec, &mut stages)?;
     let target = args.out.unwrap_or_else(|| PathBuf::from("out").join(&spec.name));
+    let lock = Lock::of(&built.manifest);
+    if args.locked {
+        lock.check(&args.spec)?;
+    }
     if args.dry_run {
         return dry_run(&built, args.json);
     }
     built.write(&target)?;
+    if args.lock {
+        let path = lock.write(&args.spec)?;
+        stages.done("lock", path.display().to_string());
+    }
     stages.done("output", target.display().to_string());
     say::line(summary(&built, stages.seconds()));
     if args.json {
@@ -72,7 +92,7 @@ pub fn run(args: Args) -> Result<Exit> {
 }
 
 /// One of the programs that go into images: named, or beside this one.
-fn beside(named: Option<PathBuf>, name: &str) -> Result<PathBuf> {
+pub fn beside(named: Option<PathBuf>, name: &str) -> Result<PathBuf> {
     if let Some(path) = named {
         return Ok(path);
     }

@@ -97,6 +97,7 @@ mod tests {
             packed_bytes: 0,
             unpacked_bytes: 0,
             explained: true,
+            members: Vec::new(),
             files: vec![file("/init", 5), file("/usr/lib/a/b", 7), file("/usr/lib/c", 1), file("/etc/x", 2)],
         };
         let expected = [("/usr/lib".to_owned(), 8, 2), ("/".to_owned(), 5, 1), ("/etc".to_owned(), 2, 1)];

@@ -114,6 +114,7 @@ mod tests {
             packed_bytes: 0,
             unpacked_bytes: 0,
             explained: true,
+            members: Vec::new(),
             files: vec![
                 record("/lib", "link", None, Some("usr/lib")),
                 record("/usr/lib/libc.so.6", "library libc.so.6", Some("/usr/lib/libz.so.1"), None),

@@ -4,11 +4,30 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 pub struct Lab {
     pub folder: tempfile::TempDir,
+}
+
+/// Where a Debian root has its libraries, and the loader of `merged_root`.
+pub const LIB: &str = "usr/lib/x86_64-linux-gnu";
+pub const LOADER: &str = "/usr/lib/x86_64-linux-gnu/ld-real.so.2";
+
+/// A merged-/usr root with a loader.
+pub fn merged_root() -> Lab {
+    let lab = Lab::new();
+    for folder in [LIB, "usr/bin", "usr/lib64"] {
+        fs::create_dir_all(lab.at(folder)).unwrap();
+    }
+    for (link, target) in [("lib", "usr/lib"), ("lib64", "usr/lib64"), ("bin", "usr/bin")] {
+        symlink(target, lab.at(link)).unwrap();
+    }
+    lab.library(LIB, "ld-real.so.2", &[]);
+    symlink("/lib/x86_64-linux-gnu/ld-real.so.2", lab.at("usr/lib64/ld-linux-x86-64.so.2")).unwrap();
+    lab
 }
 
 /// Ctrl-C for a process.
@@ -45,6 +64,13 @@ impl Lab {
         let path = self.at(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// An executable script.
+    pub fn script(&self, path: &str, content: &str) -> PathBuf {
+        let path = self.write(path, content);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
     }
 

@@ -1,24 +1,24 @@
-//! Reads any initramfs: one or more newc archives after each other, each as it is or packed with
-//! gzip or zstd, with zeros between them. Takes bytes that anyone may have made, so every length is
-//! checked, memory is bounded, and nothing panics. Gives the records and their data.
+//! Reads any initramfs: one or more newc archives after each other, each as it is or packed with gzip, xz, zstd or
+//! lz4, with zeros between them. Takes bytes that anyone may have made, so every length is checked, memory is bounded,
+//! and nothing panics. Gives the records and their data.
 
-use std::io::{self, Read};
+pub mod newc;
+pub mod tree;
 
-use cpio::newc::Reader;
+use std::io;
 
+use crate::decompress;
 use crate::error::{Error, Result};
 
 /// Most bytes an image may have when all its members are unpacked.
 pub const UNPACKED_BYTES_MAX: u64 = 4 << 30;
 /// Most records of an image.
 pub const RECORDS_MAX: usize = 4_000_000;
-/// Longest name of a record, as in the kernel.
-pub const NAME_BYTES_MAX: u32 = 4096;
 
 /// One record of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Path without leading slash or `./`; the root itself is empty.
+    /// Path without leading slash or `./`; the root itself is empty. Bytes that are not UTF-8 are written `\xNN`.
     pub path: String,
     /// Type and permission bits.
     pub mode: u32,
@@ -44,7 +44,7 @@ pub struct Record {
 /// One member: how it was packed, its sizes.
 #[derive(Clone, Debug)]
 pub struct Member {
-    /// "gzip", "zstd" or "none".
+    /// The method, or "none".
     pub packing: &'static str,
     /// Bytes in the file.
     pub packed_bytes: u64,
@@ -99,25 +99,19 @@ pub fn read_limited(bytes: &[u8], limit: u64) -> Result<Image> {
 fn failed(at: usize, cause: io::Error) -> Error {
     Error::new(format!("cannot read the image's member at byte {at}"))
         .because(cause)
-        .remedy("the file is damaged, or not an initramfs of gzip, zstd or plain newc members")
+        .remedy("the file is damaged, or not an initramfs of gzip, xz, zstd, lz4 or plain newc members")
 }
 
 /// One member: its bytes unpacked, and how many bytes of the file it took.
 fn unpack(bytes: &[u8], limit: u64) -> io::Result<(Member, usize)> {
-    let (packing, data, used) = if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut decoder = flate2::bufread::GzDecoder::new(bytes);
-        let data = read_bounded(&mut decoder, limit)?;
-        let rest = decoder.into_inner();
-        ("gzip", data, bytes.len() - rest.len())
-    } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        let mut decoder = zstd::stream::Decoder::with_buffer(bytes)?.single_frame();
-        decoder.window_log_max(27)?;
-        let data = read_bounded(&mut decoder, limit)?;
-        let rest = decoder.finish();
-        ("zstd", data, bytes.len() - rest.len())
-    } else if bytes.starts_with(b"0707") {
+    let (packing, data, used) = if bytes.starts_with(b"0707") {
         let used = plain_length(bytes)?;
-        ("none", bounded_copy(&bytes[..used], limit)?, used)
+        if used as u64 > limit {
+            return Err(decompress::too_large(limit));
+        }
+        ("none", bytes[..used].to_vec(), used)
+    } else if let Some(unpacked) = decompress::unpack(bytes, limit)? {
+        (unpacked.method, unpacked.data, unpacked.used)
     } else {
         let magic: Vec<_> = bytes.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         return Err(io::Error::other(format!("unknown magic {}", magic.join(" "))));
@@ -126,62 +120,17 @@ fn unpack(bytes: &[u8], limit: u64) -> io::Result<(Member, usize)> {
     Ok((member, used))
 }
 
-fn too_large(limit: u64) -> io::Error {
-    io::Error::other(format!("it unpacks to more than {limit} bytes"))
-}
-
-fn bounded_copy(bytes: &[u8], limit: u64) -> io::Result<Vec<u8>> {
-    if bytes.len() as u64 > limit { Err(too_large(limit)) } else { Ok(bytes.to_vec()) }
-}
-
-fn read_bounded(reader: &mut impl Read, limit: u64) -> io::Result<Vec<u8>> {
-    let mut data = Vec::new();
-    reader.take(limit.saturating_add(1)).read_to_end(&mut data)?;
-    if data.len() as u64 > limit { Err(too_large(limit)) } else { Ok(data) }
-}
-
 /// Where a plain archive ends: after its trailer, or at the end of the bytes.
 fn plain_length(bytes: &[u8]) -> io::Result<usize> {
     let mut at = 0;
-    while at < bytes.len() && bytes[at..].starts_with(b"0707") {
-        let (trailer, next) = match header(bytes, at)? {
-            (reader, _) if reader.entry().is_trailer() => (true, record_end(&reader, bytes, at)?),
-            (reader, _) => (false, record_end(&reader, bytes, at)?),
-        };
-        at = next;
-        if trailer {
+    while bytes[at..].starts_with(b"0707") {
+        let header = newc::header(bytes, at)?;
+        at = header.next;
+        if header.name == newc::TRAILER {
             break;
         }
     }
     Ok(at)
-}
-
-/// The record at `at`, its header parsed by the cpio crate, and where its data begins.
-fn header(bytes: &[u8], at: usize) -> io::Result<(Reader<&[u8]>, usize)> {
-    let head = &bytes[at..];
-    let name_bytes = head
-        .get(94..102)
-        .and_then(|digits| std::str::from_utf8(digits).ok())
-        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
-        .ok_or_else(|| io::Error::other(format!("the header at byte {at} is cut off or not hexadecimal")))?;
-    if name_bytes == 0 || name_bytes > NAME_BYTES_MAX {
-        return Err(io::Error::other(format!(
-            "the name at byte {at} has {name_bytes} bytes, beyond 1 to {NAME_BYTES_MAX}"
-        )));
-    }
-    let data = at + (110 + name_bytes as usize).next_multiple_of(4);
-    let reader = Reader::new(head)?;
-    Ok((reader, data))
-}
-
-fn record_end(reader: &Reader<&[u8]>, bytes: &[u8], at: usize) -> io::Result<usize> {
-    let (_, data) = header(bytes, at)?;
-    let size = reader.entry().file_size() as usize;
-    let end = data + size;
-    if end > bytes.len() {
-        return Err(io::Error::other(format!("the data of {:?} is cut off", reader.entry().name())));
-    }
-    Ok(end.next_multiple_of(4).min(bytes.len()))
 }
 
 /// Reads the records of the member pushed last. After a trailer, zeros and another archive may
@@ -192,34 +141,38 @@ fn read_member(image: &mut Image) -> io::Result<()> {
     let mut at = 0;
     while let Some(skip) = data[at..].iter().position(|byte| *byte != 0) {
         at += skip;
-        let (reader, offset) = header(data, at)?;
-        let entry = reader.entry();
-        let next = record_end(&reader, data, at)?;
-        if !entry.is_trailer() {
-            if image.entries.len() == RECORDS_MAX {
-                return Err(io::Error::other(format!("more than {RECORDS_MAX} records")));
-            }
-            let name = entry.name();
-            if name.contains('\0') {
-                return Err(io::Error::other(format!("the name at byte {at} contains a NUL byte")));
-            }
-            image.entries.push(Record {
-                path: plain_name(name).to_owned(),
-                mode: entry.mode(),
-                uid: entry.uid(),
-                gid: entry.gid(),
-                inode: entry.ino(),
-                links: entry.nlink(),
-                mtime: entry.mtime(),
-                size: u64::from(entry.file_size()),
-                device: (entry.rdev_major(), entry.rdev_minor()),
-                member,
-                offset,
-            });
+        let header = newc::header(data, at)?;
+        at = header.next;
+        if header.name == newc::TRAILER {
+            continue;
         }
-        at = next;
+        if image.entries.len() == RECORDS_MAX {
+            return Err(io::Error::other(format!("more than {RECORDS_MAX} records")));
+        }
+        image.entries.push(Record {
+            path: plain_name(&text(header.name)).to_owned(),
+            mode: header.mode,
+            uid: header.uid,
+            gid: header.gid,
+            inode: header.inode,
+            links: header.links,
+            mtime: header.mtime,
+            size: header.size as u64,
+            device: header.device,
+            member,
+            offset: header.data,
+        });
     }
     Ok(())
+}
+
+/// A name as text.
+fn text(name: &[u8]) -> String {
+    let part = |chunk: std::str::Utf8Chunk| {
+        let bytes: String = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")).collect();
+        chunk.valid().to_owned() + &bytes
+    };
+    name.utf8_chunks().map(part).collect()
 }
 
 /// A name without leading slashes and `./`; "." is the root.
@@ -236,7 +189,7 @@ fn plain_name(name: &str) -> &str {
 mod tests {
     use super::*;
     use crate::archive;
-    use crate::compress::TABLE;
+    use crate::compress::{Effort, TABLE};
     use crate::filetree::{Entry, FileTree, Why};
     use proptest::prelude::*;
 
@@ -252,13 +205,13 @@ mod tests {
     fn members_of_every_packing_are_read_after_each_other() {
         let mut bytes = Vec::new();
         for row in TABLE {
-            bytes.extend(row.method.pack(&archive_of(row.name, b"data")).unwrap());
+            bytes.extend(row.method.pack(&archive_of(row.name, b"data"), Effort::Work).unwrap());
             bytes.extend([0; 64]);
         }
         let image = read(bytes).unwrap();
         let found: Vec<_> = image.entries.iter().map(|entry| (entry.path.as_str(), entry.member)).collect();
-        assert_eq!(found, [("zstd", 0), ("gzip", 1), ("none", 2)]);
-        assert_eq!(image.members.iter().map(|m| m.packing).collect::<Vec<_>>(), ["zstd", "gzip", "none"]);
+        assert_eq!(found, [("zstd", 0), ("gzip", 1), ("xz", 2), ("none", 3)]);
+        assert_eq!(image.members.iter().map(|m| m.packing).collect::<Vec<_>>(), ["zstd", "gzip", "xz", "none"]);
         assert!(image.entries.iter().all(|entry| image.data(entry) == b"data"));
     }
 
@@ -266,11 +219,29 @@ mod tests {
     fn a_bomb_is_stopped_at_the_limit() {
         let plain = archive_of("x", &vec![0; 1 << 20]);
         for row in TABLE {
-            let packed = row.method.pack(&plain).unwrap();
+            let packed = row.method.pack(&plain, Effort::Work).unwrap();
             assert!(read_limited(&packed, plain.len() as u64).is_ok(), "{}", row.name);
             let error = read_limited(&packed, plain.len() as u64 - 513).unwrap_err().to_string();
             assert!(error.contains("more than"), "{}: {error}", row.name);
         }
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_shown() {
+        let mut bytes = archive_of("caf_", b"x");
+        let at = bytes.windows(4).position(|window| window == b"caf_").unwrap();
+        bytes[at + 3] = 0xe9;
+        assert_eq!(read(bytes).unwrap().entries[0].path, "caf\\xe9");
+    }
+
+    #[test]
+    fn a_checksum_is_checked() {
+        let mut bytes = archive_of("x", b"ab");
+        bytes[5] = b'2';
+        assert!(read(bytes.clone()).unwrap_err().to_string().contains("checksum"));
+        bytes[102..110].copy_from_slice(b"000000c3");
+        // The trailer has no data, and its sum of 0 is right whatever it says its format is.
+        assert_eq!(read(bytes).unwrap().entries[0].size, 2);
     }
 
     #[test]
@@ -300,9 +271,9 @@ mod tests {
 
         /// A damaged archive gives records or an error, never a panic or a large allocation.
         #[test]
-        fn damage_never_panics(cut in 0usize..700, at in 0usize..700, byte: u8, row in 0usize..3) {
+        fn damage_never_panics(cut in 0usize..700, at in 0usize..700, byte: u8, row in 0usize..4) {
             let plain = archive_of("some/path", b"0123456789");
-            let mut bytes = TABLE[row].method.pack(&plain).unwrap();
+            let mut bytes = TABLE[row].method.pack(&plain, Effort::Work).unwrap();
             let at = at % bytes.len();
             bytes[at] = byte;
             bytes.truncate(cut.max(1));
@@ -315,7 +286,7 @@ mod tests {
 
         /// Noise behind a right magic never panics.
         #[test]
-        fn noise_never_panics(noise in proptest::collection::vec(any::<u8>(), 0..400), row in 0usize..3) {
+        fn noise_never_panics(noise in proptest::collection::vec(any::<u8>(), 0..400), row in 0usize..4) {
             let mut bytes = TABLE[row].magic.to_vec();
             bytes.extend(noise);
             let _ = read_limited(&bytes, 1 << 20);

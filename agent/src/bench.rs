@@ -1,0 +1,279 @@
+//! What guests cost on this machine: how many start a second, and what each takes of its
+//! memory, as rows of JSON.
+//!
+//! Takes a kernel and an image, or neither: then stubs show what the monitor alone
+//! costs, also where KVM runs bare code only. Guests are started as the node starts
+//! them, with a cable of a switch, but no tap; nothing is left running.
+
+use crate::error::{Context, Error};
+use crate::meminfo::{self, Kernel, Process};
+use crate::role::{BenchOptions, devices_word};
+use crate::{guest, launcher, say, software};
+use rustix::process::{Pid, Signal, WaitOptions};
+use std::io::{PipeReader, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use vmatic_plan::{HostNames, Node, Plan};
+use vmatic_tree::frame::{self, FrameReader};
+use vmatic_tree::message::{Message, OpId, Order as TreeOrder, Run};
+use vmatic_vmm::zygote::{self, Answer, Order, Zygote};
+
+/// How long one guest may take to answer.
+const ANSWER: Duration = Duration::from_secs(120);
+/// How many guests' memory is looked at for the mean.
+const SAMPLES: usize = 50;
+/// Most guests that a plan has on a host.
+const GUESTS_MAX: u32 = 65_535;
+/// How many cables are made to see what one takes.
+const CABLES: u32 = 500;
+/// How long guests idle before that.
+const IDLE: Duration = Duration::from_secs(1);
+/// The command that each runs for the second look.
+const COMMAND: &str = "hostname";
+
+/// A guest under test.
+struct Guest {
+    process: Pid,
+    control: UnixStream,
+    // Open as long as the guest, since a console without a reader is another case.
+    _console: PipeReader,
+    _cable: OwnedFd,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // Fails only if it has ended already.
+        let _ = rustix::process::kill_process(self.process, Signal::KILL);
+        let _ = rustix::process::waitpid(Some(self.process), WaitOptions::empty());
+    }
+}
+
+/// The guest's ends of its wires.
+struct Ends([OwnedFd; 3]);
+
+/// How a guest is started.
+enum Starter {
+    Cold,
+    Clone(Zygote),
+}
+
+/// Measures and prints one line of JSON a row.
+pub fn run(options: &BenchOptions) -> Result<(), Error> {
+    crate::boot::raise_limits();
+    let plan = HostNames::count(1).map(|hosts| Plan { guests_per_host: GUESTS_MAX, ..Plan::new("bench", hosts) });
+    let plan = plan.map_err(|e| Error::new(format!("cannot make a plan: {}", e.message)))?;
+    for &count in &options.cold {
+        rows(options, &plan, "cold", &Starter::Cold, count)?;
+    }
+    if options.clones.is_empty() {
+        return Ok(());
+    }
+    let start = Instant::now();
+    let zygote = Zygote::start(monitor(options, "template")).context(|| "start a template's process".into())?;
+    match zygote.answer().context(|| "hear the template's process".into())? {
+        Some(Answer::Ready { .. }) => {}
+        Some(Answer::NoTemplate { why }) => return Err(Error::new(why)),
+        other => return Err(Error::new(format!("the template's process answered {other:?}"))),
+    }
+    say(&format!("bench: template frozen after {} ms", start.elapsed().as_millis()));
+    let starter = Starter::Clone(zygote);
+    options.clones.iter().try_for_each(|&count| rows(options, &plan, "clone", &starter, count))
+}
+
+/// Starts `count` guests, and prints what they cost idle, and after a command.
+fn rows(options: &BenchOptions, plan: &Plan, kind: &str, starter: &Starter, count: u32) -> Result<(), Error> {
+    let stub = options.stub_pages.is_some();
+    let switch = switch_kib()?;
+    let before = Kernel::read();
+    let start = Instant::now();
+    let at_a_time = launcher::at_a_time(matches!(starter, Starter::Clone(_)));
+    let mut guests: Vec<Guest> = Vec::new();
+    let mut reported = 0;
+    for number in 1..=count {
+        let (ours, ends) = wires()?;
+        guests.push(launch(options, plan, starter, number, ours, &ends)?);
+        if guests.len() - reported >= at_a_time {
+            await_report(&guests[reported], stub, reported)?;
+            reported += 1;
+        }
+    }
+    for (at, guest) in guests.iter().enumerate().skip(reported) {
+        await_report(guest, stub, at)?;
+    }
+    let per_s = f64::from(count) / start.elapsed().as_secs_f64();
+    std::thread::sleep(IDLE);
+    let row = |state: &str, guests: &[Guest]| {
+        let kernel = Kernel::read();
+        let process = mean(guests);
+        // A cable's part is the switch's, not the machine's.
+        let kernel = (kernel.since(&before) / u64::from(count.max(1))).saturating_sub(switch);
+        let what = if stub { "stub" } else { "linux" };
+        println!(
+            "{{\"kind\": \"{kind}\", \"guest\": \"{what}\", \"state\": \"{state}\", \"guests\": {count}, \
+             \"per_s\": {per_s:.1}, \"kib_each\": {}, \"ram_kib\": {}, \"monitor_kib\": {}, \"kernel_kib\": {kernel}, \
+             \"switch_kib\": {switch}}}",
+            process.ram_kib + process.monitor_kib + kernel + switch,
+            process.ram_kib,
+            process.monitor_kib,
+        );
+    };
+    row("idle", &guests);
+    for (guest, number) in guests.iter().zip(1..) {
+        command(guest, stub, number)?;
+    }
+    row("after a command", &guests);
+    Ok(())
+}
+
+/// What the kernel holds for one cable, the mean of many.
+fn switch_kib() -> Result<u64, Error> {
+    let before = Kernel::read();
+    let cables: Vec<_> =
+        (0..CABLES).map(|_| zygote::sockets()).collect::<Result<_, _>>().context(|| "make cables".into())?;
+    let kib = Kernel::read().since(&before);
+    drop(cables);
+    Ok(kib.div_ceil(u64::from(CABLES)))
+}
+
+/// Private memory of a guest's process, the mean of some.
+fn mean(guests: &[Guest]) -> Process {
+    let step = (guests.len() / SAMPLES).max(1);
+    let all: Vec<Process> =
+        guests.iter().step_by(step).map(|guest| meminfo::process(guest.process.as_raw_nonzero().get())).collect();
+    let of = |part: fn(&Process) -> u64| all.iter().map(part).sum::<u64>() / all.len().max(1) as u64;
+    Process { ram_kib: of(|p| p.ram_kib), monitor_kib: of(|p| p.monitor_kib) }
+}
+
+/// Control stream, console and cable; the guest's ends beside.
+fn wires() -> Result<((UnixStream, PipeReader, OwnedFd), Ends), Error> {
+    let (control, its_control) = UnixStream::pair().context(|| "make a socket pair".into())?;
+    control.set_read_timeout(Some(ANSWER)).context(|| "set up a socket".into())?;
+    let (console, log) = std::io::pipe().context(|| "make a pipe".into())?;
+    let (cable, its_cable) = zygote::sockets().context(|| "make a cable".into())?;
+    Ok(((control, console, cable), Ends([its_control.into(), log.into(), its_cable])))
+}
+
+fn launch(
+    options: &BenchOptions,
+    plan: &Plan,
+    starter: &Starter,
+    number: u32,
+    (control, console, cable): (UnixStream, PipeReader, OwnedFd),
+    Ends(ends): &Ends,
+) -> Result<Guest, Error> {
+    let process = match starter {
+        Starter::Clone(zygote) => {
+            let order = Order { tag: number, user: crate::clones::user(number) };
+            let ends = [ends[0].as_fd(), ends[1].as_fd(), ends[2].as_fd()];
+            zygote.order(&order, &ends).context(|| "ask for a clone".into())?;
+            match zygote.answer().context(|| "get a clone".into())? {
+                Some(Answer::Started { pid, .. }) => pid,
+                other => return Err(Error::new(format!("cannot get clone {number}: {other:?}"))),
+            }
+        }
+        Starter::Cold => {
+            let mut command = monitor(options, "guest");
+            guest::inherit_in(&mut command, &[ends[0].as_raw_fd(), ends[1].as_raw_fd(), ends[2].as_raw_fd()], None);
+            for (option, fd) in ["--control-fd", "--serial-fd", "--tap-fd"].into_iter().zip(ends) {
+                command.arg(option).arg(fd.as_raw_fd().to_string());
+            }
+            command.arg("--user").arg(crate::clones::user(number).to_string());
+            command.arg("--cmdline").arg(software::cmdline(plan, Node::guest(1, number)));
+            command.spawn().context(|| format!("start guest {number}"))?.id() as vmatic_vmm::Pid
+        }
+    };
+    let process = Pid::from_raw(process).ok_or_else(|| Error::new("a guest's process has no number"))?;
+    let guest = Guest { process, control, _console: console, _cable: cable };
+    if matches!(starter, Starter::Clone(_)) {
+        let told = match options.stub_pages {
+            Some(_) => word(number),
+            None => encode(&Message::Become(software::identity(plan, Node::guest(1, number))))?,
+        };
+        (&guest.control).write_all(&told).context(|| "tell a clone who it is".into())?;
+    }
+    Ok(guest)
+}
+
+/// What a stub says back.
+fn word(number: u32) -> Vec<u8> {
+    format!("guest {number}\n").into_bytes()
+}
+
+fn encode(message: &Message) -> Result<Vec<u8>, Error> {
+    frame::encode(message).context(|| "encode a message".into())
+}
+
+/// Waits until the guest has said that it is there.
+fn await_report(guest: &Guest, stub: bool, at: usize) -> Result<(), Error> {
+    let number = at as u32 + 1;
+    if !stub {
+        return hear(guest, number, |message| matches!(message, Message::Hello { .. }));
+    }
+    // A clone answers what it was told; a cold stub has been told nothing, and says that it waits.
+    let want = word(number);
+    let mut got = vec![0; vmatic_vmm::stub::READY.len()];
+    (&guest.control).read_exact(&mut got).context(|| format!("hear guest {number}"))?;
+    if got == vmatic_vmm::stub::READY {
+        return Ok(());
+    }
+    got.resize(want.len(), 0);
+    let rest = &mut got[vmatic_vmm::stub::READY.len()..];
+    (&guest.control).read_exact(rest).context(|| format!("hear guest {number}"))?;
+    if got == want { Ok(()) } else { Err(Error::new(format!("guest {number} said something else than it heard"))) }
+}
+
+/// Has the guest do something small, and waits until it is done.
+fn command(guest: &Guest, stub: bool, number: u32) -> Result<(), Error> {
+    if stub {
+        let want = word(number);
+        (&guest.control).write_all(&want).context(|| format!("ask guest {number}"))?;
+        let mut got = vec![0; want.len()];
+        return (&guest.control).read_exact(&mut got).context(|| format!("hear guest {number}"));
+    }
+    let run = Run {
+        argv: vec![COMMAND.into()],
+        env: Vec::new(),
+        dir: String::new(),
+        stdin: Vec::new(),
+        output_max_bytes: 4096,
+    };
+    let op = OpId { session: [0; 8], sequence: 1 };
+    let task = Message::Task { op, order: TreeOrder::Run(run), remaining_ms: ANSWER.as_millis() as u32 };
+    (&guest.control).write_all(&encode(&task)?).context(|| format!("ask guest {number}"))?;
+    hear(guest, number, |message| matches!(message, Message::Answers { .. }))
+}
+
+/// Reads messages until one is the `wanted`.
+fn hear(guest: &Guest, number: u32, wanted: impl Fn(&Message) -> bool) -> Result<(), Error> {
+    let mut reader = FrameReader::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match (&guest.control).read(&mut buffer) {
+            Ok(count @ 1..) => reader.push(&buffer[..count]),
+            Ok(_) => return Err(Error::new(format!("guest {number} ended before it answered"))),
+            Err(e) => return Err(e).context(|| format!("hear guest {number}")),
+        }
+        while let Some(message) = reader.next_message().context(|| format!("understand guest {number}"))? {
+            if wanted(&message) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// This program as a monitor of the guests to be measured.
+fn monitor(options: &BenchOptions, role: &str) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(role).arg("--memory-mib").arg(options.memory_mib.to_string());
+    match options.stub_pages {
+        Some(pages) => command.arg("--stub").arg(pages.to_string()),
+        None => command.args(["--kernel", &options.kernel, "--initramfs", &options.initramfs]),
+    };
+    if role == "template" {
+        command.arg("--cmdline").arg(software::template_words());
+    }
+    command.arg("--devices").arg(devices_word(options.devices));
+    command
+}

@@ -1,0 +1,238 @@
+//! This host's template, and the clones that are forked from it.
+//!
+//! Takes nothing but the plan; keeps a process that holds a frozen guest, and starts
+//! it again when it dies, ever more slowly. Its clones do not die with it: they are
+//! this process's children, see `vmatic_vmm::zygote`.
+
+use crate::error::{Context, Error};
+use crate::wires::{self, GuestEnds};
+use crate::{guest, role, say, software};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::process::Child;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{sleep, timeout};
+use vmatic_plan::Plan;
+use vmatic_vmm::zygote::{self, Answer, Order};
+
+/// Waits before a template is made again.
+const PAUSES_S: [u64; 4] = [1, 10, 60, 300];
+/// How long a zygote may take to answer.
+const ANSWER: Duration = Duration::from_secs(20);
+/// How much longer than its guest's boot the making of a template may take.
+const EXTRA: Duration = Duration::from_secs(5);
+/// User and group of the first guest's process; each has its own.
+const USER_FIRST: u32 = 1_000_000;
+
+/// How a process ends whose guest switched itself off.
+pub const GUEST_ENDED: &str = "its guest ended";
+
+/// User and group of a guest's process.
+pub fn user(guest: u32) -> u32 {
+    USER_FIRST + guest
+}
+
+/// Whose process a user's is, if it is a guest's.
+pub fn guest_of(user: u32) -> Option<u32> {
+    user.checked_sub(USER_FIRST).filter(|guest| (1..=vmatic_plan::GUESTS_MAX).contains(guest))
+}
+
+/// What there is.
+#[derive(Clone)]
+pub enum State {
+    /// It boots.
+    Booting,
+    /// It is frozen.
+    Ready(Arc<Asking>),
+    /// There is none, and why.
+    None(Arc<str>),
+}
+
+/// The asking end of a zygote's socket. One order at a time: it forks one at a time.
+pub struct Asking(Mutex<AsyncFd<OwnedFd>>);
+
+/// A clone's process.
+pub struct Clone {
+    /// Becomes readable when it ends.
+    handle: AsyncFd<OwnedFd>,
+    pid: Pid,
+    reaped: bool,
+}
+
+impl Asking {
+    fn new(socket: OwnedFd) -> Result<Self, Error> {
+        rustix::io::ioctl_fionbio(&socket, true).context(|| "set up a socket".into())?;
+        Ok(Self(Mutex::new(guest::watch(socket)?)))
+    }
+
+    async fn answer(&self) -> Result<Answer, Error> {
+        let socket = self.0.lock().await;
+        next(&socket).await
+    }
+
+    /// Starts a clone for `guest`.
+    pub async fn start(&self, guest: u32, ends: &GuestEnds) -> Result<Clone, Error> {
+        let order = Order { tag: guest, user: user(guest) };
+        let socket = self.0.lock().await;
+        let asked = socket.async_io(tokio::io::Interest::WRITABLE, |s| zygote::send_order(s, &order, &ends.all()));
+        asked.await.context(|| "ask the template's process for a clone".into())?;
+        loop {
+            let answer = timeout(ANSWER, next(&socket)).await;
+            match answer.context(|| format!("get a clone within {} s", ANSWER.as_secs()))?? {
+                Answer::Started { tag, pid } if tag == guest => return Clone::adopt(pid),
+                Answer::Failed { tag, why } if tag == guest => return Err(Error::new(why)),
+                // Of an order that was given up: a clone that nobody waits for ends here.
+                Answer::Started { pid, .. } => drop(Clone::adopt(pid)),
+                Answer::Failed { .. } => {}
+                other => return Err(Error::new(format!("the template's process answered {other:?}"))),
+            }
+        }
+    }
+}
+
+async fn next(socket: &AsyncFd<OwnedFd>) -> Result<Answer, Error> {
+    let received = socket.async_io(tokio::io::Interest::READABLE, |s| zygote::receive_answer(s)).await;
+    let answer = received.context(|| "hear the template's process".into())?;
+    answer.ok_or_else(|| Error::new("the template's process has ended"))
+}
+
+impl Clone {
+    /// A child of ours that another process started.
+    fn adopt(pid: vmatic_vmm::Pid) -> Result<Self, Error> {
+        let pid = Pid::from_raw(pid).ok_or_else(|| Error::new(format!("{pid} is no process")))?;
+        let handle = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK);
+        let handle = handle.context(|| format!("watch process {pid:?}"))?;
+        Ok(Self { handle: guest::watch(handle)?, pid, reaped: false })
+    }
+
+    /// Its number, which is its own until its end was waited for.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Waits for its end; says how it ended.
+    pub async fn wait(&mut self) -> String {
+        // An error would mean that it cannot be watched: then it is ended, which kill does.
+        let _ = self.handle.readable().await;
+        self.reap()
+    }
+
+    fn reap(&mut self) -> String {
+        self.reaped = true;
+        match rustix::process::waitpid(Some(self.pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(0), _) => GUEST_ENDED.into(),
+                (Some(code), _) => format!("exit status: {code}"),
+                (None, Some(libc::SIGSYS)) => "signal: 31: it tried what it must not".into(),
+                (None, signal) => format!("signal: {}", signal.unwrap_or(0)),
+            },
+            Ok(None) => "still runs".into(),
+            Err(e) => format!("unknown: {e}"),
+        }
+    }
+
+    fn signal(&self) {
+        // Fails only if it has ended; its number is its own until it is reaped.
+        let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+    }
+
+    /// Ends it.
+    pub async fn kill(&mut self) {
+        self.signal();
+        self.wait().await;
+    }
+}
+
+impl Drop for Clone {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.signal();
+            self.reap();
+        }
+    }
+}
+
+/// Makes a template, and another when it is gone; never returns.
+pub async fn keep(plan: Plan, group: Option<RawFd>, limit: Duration, state: watch::Sender<State>) {
+    let mut failures = 0;
+    loop {
+        let lived = one(&plan, group, limit, &state).await;
+        failures = if matches!(*state.borrow(), State::Ready(_)) { 0 } else { failures + 1 };
+        let why = match lived {
+            Ok(why) => why,
+            Err(e) => e.to_string(),
+        };
+        say(&format!("template: {why}"));
+        state.send_replace(State::None(why.into()));
+        let pause = PAUSES_S[failures.min(PAUSES_S.len() - 1)];
+        sleep(Duration::from_secs(pause)).await;
+        state.send_replace(State::Booting);
+    }
+}
+
+/// One life of a template; says how it ended.
+async fn one(
+    plan: &Plan,
+    group: Option<RawFd>,
+    limit: Duration,
+    state: &watch::Sender<State>,
+) -> Result<String, Error> {
+    let (ours, theirs) = zygote::sockets().context(|| "make a socket pair".into())?;
+    let (console, serial) = wires::console()?;
+    let mut process = start(plan, group, limit, theirs, &serial)?;
+    drop(serial);
+    let console = tokio::spawn(wires::last_words(console));
+    let asking = Asking::new(ours)?;
+    let ready = match timeout(limit + EXTRA, asking.answer()).await {
+        Ok(Ok(Answer::Ready { boot_ms })) => Ok(boot_ms),
+        Ok(Ok(Answer::NoTemplate { why })) => Err(why),
+        Ok(Ok(other)) => Err(format!("its process answered {other:?}")),
+        Ok(Err(e)) => Err(e.to_string()),
+        Err(_) => Err(format!("its process said nothing for {} s", (limit + EXTRA).as_secs())),
+    };
+    match ready {
+        Ok(boot_ms) => {
+            say(&format!("template: frozen after {boot_ms} ms; guests are its clones"));
+            state.send_replace(State::Ready(Arc::new(asking)));
+            let status = process.wait().await.context(|| "wait for the template's process".into())?;
+            Ok(format!("its process ended ({status}); guests that run go on"))
+        }
+        Err(why) => {
+            let _ = process.kill().await;
+            wires::show("template", &console.await.unwrap_or_default(), "while it booted");
+            Ok(format!("cannot be made: {why}"))
+        }
+    }
+}
+
+fn start(
+    plan: &Plan,
+    group: Option<RawFd>,
+    limit: Duration,
+    socket: OwnedFd,
+    serial: &OwnedFd,
+) -> Result<Child, Error> {
+    let mut command = guest::command("template", &[serial.as_raw_fd()], group);
+    command.args(["--kernel", software::KERNEL, "--initramfs", software::INITRAMFS]);
+    command.arg("--cmdline").arg(software::template_cmdline(plan));
+    command.arg("--memory-mib").arg(plan.guest_memory_mib.to_string());
+    command.arg("--devices").arg(role::devices_word(software::discovery()));
+    command.args(software::share_words(plan));
+    command.arg("--serial-fd").arg(serial.as_raw_fd().to_string());
+    command.arg("--limit-s").arg(limit.as_secs().to_string());
+    command.stdin(Stdio::from(socket));
+    command.spawn().context(|| "start the template's process".into())
+}
+
+/// Sees an error as a sentence.
+pub fn why_cold(state: &State) -> String {
+    match state {
+        State::None(why) => format!("no template ({why})"),
+        State::Booting | State::Ready(_) => "no template yet".into(),
+    }
+}

@@ -1,0 +1,163 @@
+//! What the guests of this host run: kernel, image, and who they are.
+//!
+//! Takes the plan and what the builder put into the host image; gives a cold guest's
+//! command line, a template's, and the message that makes a clone somebody.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+use vmatic_leaf::{identity, sys};
+use vmatic_plan::{Node, Plan};
+use vmatic_tree::message::Identity;
+use vmatic_vmm::Discovery;
+
+/// The guests' kernel and image, as the builder puts them into the host image.
+pub const KERNEL: &str = "/boot/guest/vmlinux";
+/// See [`KERNEL`].
+pub const INITRAMFS: &str = "/boot/guest/initramfs";
+/// How the kernel finds its devices: `acpi` or `cmdline`.
+const DEVICES: &str = "/boot/guest/devices";
+
+/// A file system that all guests read, if the host image has one: their `/dev/vda`.
+const SHARE: &str = "/boot/guest/shared";
+/// The word that makes it their `/dev/pmem0` instead.
+const DAX: &str = "vmatic.dax";
+/// The sealed plan, as the builder puts it into the host image.
+pub const PLAN: &str = "/etc/vmatic/plan";
+/// The word that makes every guest boot cold.
+const COLD: &str = "vmatic.cold";
+/// The vsock context id of every guest (0 to 2 are taken, vsock(7)): only its own monitor ever sees it.
+pub const CID: u32 = 3;
+
+/// The first of the files that is not there.
+pub fn missing() -> Option<&'static str> {
+    [KERNEL, INITRAMFS].into_iter().find(|file| !Path::new(file).is_file())
+}
+
+/// How the guests' kernel finds its devices; Debian's, for which no file says so, by ACPI.
+pub fn discovery() -> Discovery {
+    let text = std::fs::read_to_string(DEVICES).unwrap_or_default();
+    discovery_word(text.trim()).unwrap_or(Discovery::Acpi)
+}
+
+/// What the builder's word means.
+pub fn discovery_word(word: &str) -> Option<Discovery> {
+    match word {
+        "acpi" => Some(Discovery::Acpi),
+        "cmdline" => Some(Discovery::CommandLine),
+        _ => None,
+    }
+}
+
+/// RAM of each guest, if this host has a plan.
+pub fn memory_mib() -> Option<u32> {
+    Plan::open(&std::fs::read_to_string(PLAN).ok()?).ok().map(|plan| plan.guest_memory_mib)
+}
+
+/// How the guests' shared file is given to a monitor; nothing if there is none.
+pub fn share_words(plan: &Plan) -> Vec<String> {
+    if !Path::new(SHARE).is_file() {
+        return Vec::new();
+    }
+    let dax = plan.guest_cmdline.split_ascii_whitespace().any(|word| word == DAX);
+    vec![if dax { "--share-memory" } else { "--share-disk" }.into(), SHARE.into()]
+}
+
+/// Whether the operator wants every guest to boot cold: a word on the guests' command line.
+pub fn cold(plan: &Plan) -> bool {
+    plan.guest_cmdline.split_ascii_whitespace().any(|word| word == COLD)
+}
+
+/// A cold guest's command line: its kernel's words, then who it is.
+pub fn cmdline(plan: &Plan, node: Node) -> String {
+    let mut line = format!("{} vmatic.node={node}", vmatic_vmm::GUEST_CMDLINE);
+    let name = plan.node_name(node).unwrap_or_default();
+    line += &format!(" vmatic.name={name}");
+    if let Some((address, netmask, Some(router))) = ipv4(plan, node) {
+        line += &format!(" ip={address}::{router}:{netmask}:{name}:eth0:off");
+    }
+    let router = Node::host(node.host);
+    if let (Some(address), Some(router)) = (plan.ipv6(node), plan.ipv6(router)) {
+        line += &format!(" vmatic.ip6={address}/128,{router}");
+    }
+    with_own_words(line, plan)
+}
+
+/// A template's command line: the same for all of its clones.
+pub fn template_cmdline(plan: &Plan) -> String {
+    with_own_words(template_words(), plan)
+}
+
+/// The same without the operator's words.
+pub fn template_words() -> String {
+    format!("{} {} {}", vmatic_vmm::GUEST_CMDLINE, vmatic_vmm::TEMPLATE_CMDLINE, identity::TEMPLATE)
+}
+
+fn with_own_words(mut line: String, plan: &Plan) -> String {
+    if !plan.guest_cmdline.is_empty() {
+        line += &format!(" {}", plan.guest_cmdline);
+    }
+    line
+}
+
+fn ipv4(plan: &Plan, node: Node) -> Option<(Ipv4Addr, Ipv4Addr, Option<Ipv4Addr>)> {
+    let (_, prefix) = plan.host_block(node.host)?;
+    Some((plan.ipv4(node)?, Ipv4Addr::from(u32::MAX << (32 - u32::from(prefix))), plan.ipv4(Node::host(node.host))))
+}
+
+/// Who a clone is to be, as of now.
+pub fn identity(plan: &Plan, node: Node) -> Identity {
+    let mut entropy = [0; 32];
+    entropy[..16].copy_from_slice(&sys::random16());
+    entropy[16..].copy_from_slice(&sys::random16());
+    Identity {
+        node,
+        name: plan.node_name(node).unwrap_or_default(),
+        mac: plan.mac(node).unwrap_or_default(),
+        ipv4: ipv4(plan, node),
+        ipv6: plan.ipv6(node).map(|address| (address, 128, plan.ipv6(Node::host(node.host)))),
+        unix_ns: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64),
+        entropy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmatic_leaf::identity::Identity as Words;
+    use vmatic_plan::HostNames;
+
+    fn plan() -> Plan {
+        Plan { cluster: [3; 16], guest_cmdline: "extra".into(), ..Plan::new("t", HostNames::count(20).unwrap()) }
+    }
+
+    #[test]
+    fn a_guest_reads_who_it_is_from_what_its_host_writes() {
+        let (plan, node) = (plan(), Node::guest(17, 3));
+        let line = cmdline(&plan, node);
+        let words = Words::parse(&line);
+        assert_eq!(words.node, Some(node));
+        assert_eq!(words.name, Some("h17-g3"));
+        let (address, netmask, router) = words.ipv4.unwrap();
+        assert_eq!(Some(address), plan.ipv4(node));
+        assert_eq!(router, plan.ipv4(Node::host(17)));
+        assert_eq!(netmask, Ipv4Addr::new(255, 255, 255, 0));
+        assert_eq!(words.ipv6.unwrap().0, plan.ipv6(node).unwrap());
+        assert!(line.ends_with(" extra"));
+    }
+
+    #[test]
+    fn a_clone_becomes_what_a_cold_guest_is() {
+        let (plan, node) = (plan(), Node::guest(17, 3));
+        let line = cmdline(&plan, node);
+        let (words, told) = (Words::parse(&line), identity(&plan, node));
+        assert_eq!((words.node, words.name), (Some(told.node), Some(told.name.as_str())));
+        assert_eq!((words.ipv4, words.ipv6), (told.ipv4, told.ipv6));
+        assert_eq!(Some(told.mac), plan.mac(node));
+        assert!(!cold(&plan) && cold(&Plan { guest_cmdline: "a vmatic.cold b".into(), ..plan.clone() }));
+        assert_ne!(told.entropy, identity(&plan, node).entropy);
+        let template = template_cmdline(&plan);
+        assert!(Words::parse(&template).template && template.ends_with(" extra"));
+        assert_eq!(Words::parse(&template).node, None, "a template is nobody");
+    }
+}

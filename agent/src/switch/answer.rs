@@ -1,0 +1,285 @@
+//! What the switch itself says to a guest: ARP, neighbour advertisements, DHCP.
+//!
+//! Takes a question that the rules found worth an answer; gives the frame that answers
+//! it. Nothing is remembered: the same question has the same answer always, because
+//! every address is computed by the plan.
+
+use super::frame::{self, Ethernet, Mac, UDP};
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpMessageType, DhcpOption, DhcpPacket,
+    DhcpRepr, EthernetAddress, Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr,
+    NdiscNeighborFlags, NdiscRepr, UdpPacket, UdpRepr,
+};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Addresses are computed, so a lease never ends (RFC 2131, 3.3).
+const LEASE_S: u32 = u32::MAX;
+/// Neighbour discovery is believed only from next door (RFC 4861, 7.1.2).
+const NEIGHBOUR_HOPS: u8 = 255;
+/// DHCP's option 12, the host name (RFC 2132, 3.14).
+const OPTION_NAME: u8 = 12;
+
+/// What DHCP tells a guest.
+pub struct Lease {
+    pub mac: Mac,
+    pub name: String,
+    pub address: Ipv4Addr,
+    pub netmask: Ipv4Addr,
+    pub router: Ipv4Addr,
+    pub router_mac: Mac,
+}
+
+/// A question by ARP (RFC 826).
+#[derive(Debug, PartialEq, Eq)]
+pub struct ArpAsked {
+    pub request: bool,
+    pub mac: Mac,
+    pub from: Ipv4Addr,
+    pub target: Ipv4Addr,
+}
+
+/// Reads an ARP packet.
+pub fn read_arp(packet: &[u8]) -> Option<ArpAsked> {
+    match ArpRepr::parse(&ArpPacket::new_checked(packet).ok()?).ok()? {
+        ArpRepr::EthernetIpv4 {
+            operation, source_hardware_addr, source_protocol_addr, target_protocol_addr, ..
+        } => Some(ArpAsked {
+            request: operation == ArpOperation::Request,
+            mac: source_hardware_addr.0,
+            from: source_protocol_addr,
+            target: target_protocol_addr,
+        }),
+        _ => None,
+    }
+}
+
+/// `asked.target` is at `owner`.
+pub fn arp(asked: &ArpAsked, owner: Mac) -> Vec<u8> {
+    let answer = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Reply,
+        source_hardware_addr: EthernetAddress(owner),
+        source_protocol_addr: asked.target,
+        target_hardware_addr: EthernetAddress(asked.mac),
+        target_protocol_addr: asked.from,
+    };
+    let header = Ethernet { to: asked.mac, from: owner, kind: frame::ARP };
+    frame::build(header, answer.buffer_len(), |packet| answer.emit(&mut ArpPacket::new_unchecked(packet)))
+}
+
+/// The address whose owner a neighbour solicitation asks for; its checksum and hop limit are checked.
+pub fn read_solicitation(packet: &[u8]) -> Option<Ipv6Addr> {
+    let ip = Ipv6Packet::new_checked(packet).ok()?;
+    let icmp = Icmpv6Packet::new_checked(ip.payload()).ok()?;
+    let sums = ChecksumCapabilities::default();
+    match Icmpv6Repr::parse(&ip.src_addr(), &ip.dst_addr(), &icmp, &sums).ok()? {
+        Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit { target_addr, .. }) if ip.hop_limit() == NEIGHBOUR_HOPS => {
+            Some(target_addr)
+        }
+        _ => None,
+    }
+}
+
+/// To `to` at `mac`: `target` is at `owner`, which may be a router (RFC 4861, 4.4).
+pub fn advertisement(target: Ipv6Addr, owner: Mac, router: bool, mac: Mac, to: Ipv6Addr) -> Vec<u8> {
+    // Whoever has no address yet hears it with all others (RFC 4861, 7.2.4).
+    let (to, solicited) = match to.is_unspecified() {
+        true => (Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), NdiscNeighborFlags::empty()),
+        false => (to, NdiscNeighborFlags::SOLICITED),
+    };
+    let router = if router { NdiscNeighborFlags::ROUTER } else { NdiscNeighborFlags::empty() };
+    let icmp = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
+        flags: solicited | router | NdiscNeighborFlags::OVERRIDE,
+        target_addr: target,
+        lladdr: Some(EthernetAddress(owner).into()),
+    });
+    let ip = Ipv6Repr {
+        src_addr: target,
+        dst_addr: to,
+        next_header: IpProtocol::Icmpv6,
+        payload_len: icmp.buffer_len(),
+        hop_limit: NEIGHBOUR_HOPS,
+    };
+    let header = Ethernet { to: mac, from: owner, kind: frame::IPV6 };
+    frame::build(header, ip.buffer_len() + icmp.buffer_len(), |packet| {
+        ip.emit(&mut Ipv6Packet::new_unchecked(&mut *packet));
+        let mut inner = Icmpv6Packet::new_unchecked(&mut packet[ip.buffer_len()..]);
+        icmp.emit(&target, &to, &mut inner, &ChecksumCapabilities::default());
+    })
+}
+
+/// Answers a DHCP message that came from the lease's port (RFC 2131, 4.3); none if it wants no answer.
+pub fn dhcp(payload: &[u8], lease: &Lease) -> Option<Vec<u8>> {
+    let datagram = UdpPacket::new_checked(payload).ok()?;
+    let packet = DhcpPacket::new_checked(datagram.payload()).ok()?;
+    let asked = DhcpRepr::parse(&packet).ok()?;
+    if asked.client_hardware_address.0 != lease.mac {
+        return None;
+    }
+    // For another server; there is none, but the client chose.
+    if asked.server_identifier.is_some_and(|server| server != lease.router) {
+        return None;
+    }
+    let wanted = asked.requested_ip.unwrap_or(asked.client_ip);
+    let message_type = match asked.message_type {
+        DhcpMessageType::Discover => DhcpMessageType::Offer,
+        DhcpMessageType::Request if wanted == lease.address => DhcpMessageType::Ack,
+        DhcpMessageType::Request => DhcpMessageType::Nak,
+        DhcpMessageType::Inform => DhcpMessageType::Ack,
+        _ => return None,
+    };
+    let refused = message_type == DhcpMessageType::Nak;
+    let inform = asked.message_type == DhcpMessageType::Inform;
+    let name = [DhcpOption { kind: OPTION_NAME, data: lease.name.as_bytes() }];
+    let answer = DhcpRepr {
+        message_type,
+        transaction_id: asked.transaction_id,
+        secs: 0,
+        client_hardware_address: asked.client_hardware_address,
+        client_ip: if refused { Ipv4Addr::UNSPECIFIED } else { asked.client_ip },
+        your_ip: if refused || inform { Ipv4Addr::UNSPECIFIED } else { lease.address },
+        server_ip: Ipv4Addr::UNSPECIFIED,
+        router: (!refused).then_some(lease.router),
+        subnet_mask: (!refused).then_some(lease.netmask),
+        relay_agent_ip: Ipv4Addr::UNSPECIFIED,
+        broadcast: asked.broadcast,
+        requested_ip: None,
+        client_identifier: None,
+        server_identifier: Some(lease.router),
+        parameter_request_list: None,
+        dns_servers: None,
+        max_size: None,
+        lease_duration: (!refused && !inform).then_some(LEASE_S),
+        renew_duration: None,
+        rebind_duration: None,
+        additional_options: if refused || lease.name.is_empty() { &[] } else { &name },
+    };
+    // A client that has its address already is answered there; one that cannot hear it yet, everywhere.
+    let to = match (asked.client_ip.is_unspecified(), asked.broadcast || refused) {
+        (false, _) if !refused => asked.client_ip,
+        (_, true) => Ipv4Addr::BROADCAST,
+        _ => lease.address,
+    };
+    Some(datagram_of(&answer, lease, to))
+}
+
+fn datagram_of(answer: &DhcpRepr, lease: &Lease, to: Ipv4Addr) -> Vec<u8> {
+    let udp = UdpRepr { src_port: DHCP_SERVER_PORT, dst_port: DHCP_CLIENT_PORT };
+    let bytes = answer.buffer_len();
+    let ip = Ipv4Repr {
+        src_addr: lease.router,
+        dst_addr: to,
+        next_header: IpProtocol::from(UDP),
+        payload_len: udp.header_len() + bytes,
+        hop_limit: 64,
+    };
+    let to_mac = if to.is_broadcast() { [0xff; 6] } else { lease.mac };
+    let header = Ethernet { to: to_mac, from: lease.router_mac, kind: frame::IPV4 };
+    let sums = ChecksumCapabilities::default();
+    frame::build(header, ip.buffer_len() + ip.payload_len, |packet| {
+        ip.emit(&mut Ipv4Packet::new_unchecked(&mut *packet), &sums);
+        let mut datagram = UdpPacket::new_unchecked(&mut packet[ip.buffer_len()..]);
+        let fill = |payload: &mut [u8]| {
+            // Fails only for want of room, and there is what `buffer_len` asked for.
+            let _ = answer.emit(&mut DhcpPacket::new_unchecked(payload));
+        };
+        udp.emit(&mut datagram, &ip.src_addr.into(), &ip.dst_addr.into(), bytes, fill, &sums);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub fn lease() -> Lease {
+        Lease {
+            mac: [2, 0, 0, 1, 0, 3],
+            name: "h1-g3".into(),
+            address: Ipv4Addr::new(10, 0, 1, 4),
+            netmask: Ipv4Addr::new(255, 255, 255, 0),
+            router: Ipv4Addr::new(10, 0, 1, 1),
+            router_mac: [2, 0, 0, 1, 0, 0],
+        }
+    }
+
+    /// A DHCP message as BusyBox's udhcpc lays it out, behind its UDP header.
+    fn message(kind: u8, wanted: Option<Ipv4Addr>, mac: Mac) -> Vec<u8> {
+        let mut bytes = vec![0u8; 8 + 240];
+        bytes[8..12].copy_from_slice(&[1, 1, 6, 0]);
+        bytes[12..16].copy_from_slice(&[0xde, 0xad, 0xbe, 0xef]);
+        bytes[8 + 28..8 + 34].copy_from_slice(&mac);
+        bytes[8 + 236..].copy_from_slice(&[99, 130, 83, 99]);
+        bytes.extend([53, 1, kind]);
+        if let Some(wanted) = wanted {
+            bytes.extend([50, 4]);
+            bytes.extend(wanted.octets());
+        }
+        bytes.push(255);
+        let length = bytes.len() as u16;
+        bytes[..2].copy_from_slice(&68u16.to_be_bytes());
+        bytes[2..4].copy_from_slice(&67u16.to_be_bytes());
+        bytes[4..6].copy_from_slice(&length.to_be_bytes());
+        bytes
+    }
+
+    /// Message type, address and checksums of an answer.
+    fn read(frame: &[u8]) -> (DhcpMessageType, Ipv4Addr, Option<u32>) {
+        let ip = Ipv4Packet::new_checked(frame::packet(frame)).unwrap();
+        assert!(ip.verify_checksum());
+        let udp = UdpPacket::new_checked(ip.payload()).unwrap();
+        assert!(udp.verify_checksum(&ip.src_addr().into(), &ip.dst_addr().into()));
+        let packet = DhcpPacket::new_checked(udp.payload()).unwrap();
+        let answer = DhcpRepr::parse(&packet).unwrap();
+        assert_eq!(answer.transaction_id, 0xdead_beef);
+        (answer.message_type, answer.your_ip, answer.lease_duration)
+    }
+
+    #[test]
+    fn dhcp_offers_and_confirms_the_plans_address_only() {
+        let lease = lease();
+        let answer = |kind, wanted| dhcp(&message(kind, wanted, lease.mac), &lease);
+        assert_eq!(read(&answer(1, None).unwrap()), (DhcpMessageType::Offer, lease.address, Some(LEASE_S)));
+        let confirmed = answer(3, Some(lease.address)).unwrap();
+        assert_eq!(read(&confirmed), (DhcpMessageType::Ack, lease.address, Some(LEASE_S)));
+        assert!(String::from_utf8_lossy(&confirmed).contains("h1-g3"));
+        let refused = answer(3, Some(Ipv4Addr::new(10, 0, 1, 9))).unwrap();
+        assert_eq!(read(&refused), (DhcpMessageType::Nak, Ipv4Addr::UNSPECIFIED, None));
+        assert_eq!(frame::ethernet(&refused).unwrap().to, [0xff; 6]);
+        assert_eq!(answer(7, None), None, "a release wants no answer");
+        assert_eq!(dhcp(&message(1, None, [9; 6]), &lease), None, "another's message");
+    }
+
+    #[test]
+    fn a_neighbour_is_advertised_so_that_it_is_believed() {
+        let (target, to): (Ipv6Addr, Ipv6Addr) = ("fd00::1".parse().unwrap(), "fd00::4".parse().unwrap());
+        for to in [to, Ipv6Addr::UNSPECIFIED] {
+            let frame = advertisement(target, [2; 6], true, [3; 6], to);
+            let ip = Ipv6Packet::new_checked(frame::packet(&frame)).unwrap();
+            let icmp = Icmpv6Packet::new_checked(ip.payload()).unwrap();
+            assert!(icmp.verify_checksum(&ip.src_addr(), &ip.dst_addr()));
+            assert_eq!((ip.hop_limit(), ip.src_addr()), (255, target));
+            assert!(ip.dst_addr() == to || to.is_unspecified() && ip.dst_addr().is_multicast());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_question_panics(
+            bytes in prop::collection::vec(any::<u8>(), 0..400),
+            at in 0usize..260,
+            cut in 0usize..300,
+        ) {
+            let _ = (read_arp(&bytes), read_solicitation(&bytes), dhcp(&bytes, &lease()));
+            // A sound message with noise in it, and cut short: options of any kind and length.
+            let mut sound = message(3, Some(Ipv4Addr::LOCALHOST), lease().mac);
+            for (to, from) in sound[at.min(250)..].iter_mut().zip(&bytes) {
+                *to = *from;
+            }
+            let _ = dhcp(&sound, &lease());
+            let cut = cut.min(sound.len());
+            sound[4..6].copy_from_slice(&(cut as u16).to_be_bytes());
+            let _ = dhcp(&sound[..cut], &lease());
+        }
+    }
+}

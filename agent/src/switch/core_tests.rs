@@ -1,0 +1,170 @@
+use super::*;
+use crate::switch::frame::{Ethernet, IPV4, build};
+use proptest::prelude::*;
+use vmatic_plan::{HostNames, Node, Plan};
+
+/// Keeps what it is given; a guest takes `room` frames.
+#[derive(Default)]
+struct Kept {
+    to_guests: Vec<(u32, usize)>,
+    up: Vec<usize>,
+    routes: Vec<u32>,
+    room: Option<usize>,
+}
+
+impl Wires for Kept {
+    fn to_guest(&mut self, guest: u32, frame: &[u8]) -> bool {
+        let taken = self.room.is_none_or(|room| self.to_guests.len() < room);
+        if taken {
+            self.to_guests.push((guest, frame.len()));
+        }
+        taken
+    }
+
+    fn to_uplink(&mut self, packet: &[u8]) -> bool {
+        self.up.push(packet.len());
+        true
+    }
+
+    fn route_to(&mut self, host: u32, _missing: bool) -> bool {
+        self.routes.push(host);
+        host != 3
+    }
+}
+
+fn plan() -> Plan {
+    Plan { guests_per_host: 9, ..Plan::new("t", HostNames::count(3).unwrap()) }
+}
+
+fn switch(guests: u32) -> Switch {
+    let mut switch = Switch::new(Rules::new(plan(), 1).unwrap());
+    (1..=guests).for_each(|guest| switch.plug(guest));
+    switch
+}
+
+/// An IPv4 packet of `bytes` between two nodes.
+fn frame(from: Node, to: Node, to_mac: Option<[u8; 6]>, bytes: usize) -> Vec<u8> {
+    let plan = plan();
+    let to_mac = to_mac.unwrap_or(plan.mac(to).unwrap());
+    build(Ethernet { to: to_mac, from: plan.mac(from).unwrap(), kind: IPV4 }, bytes, |packet| {
+        packet[0] = 0x45;
+        packet[2..4].copy_from_slice(&(bytes as u16).to_be_bytes());
+        packet[8] = 64;
+        packet[12..16].copy_from_slice(&plan.ipv4(from).unwrap().octets());
+        packet[16..20].copy_from_slice(&plan.ipv4(to).unwrap().octets());
+    })
+}
+
+fn to_neighbour(bytes: usize) -> Vec<u8> {
+    frame(Node::guest(1, 1), Node::guest(1, 2), None, bytes)
+}
+
+fn counts(switch: &Switch, guest: u32) -> Counts {
+    switch.describe(guest).unwrap().1.clone()
+}
+
+#[test]
+fn a_frame_reaches_its_neighbour_and_both_ports_count_it() {
+    let (mut switch, mut kept) = (switch(3), Kept::default());
+    switch.guest_sent(0, 1, &mut to_neighbour(100), &mut kept);
+    assert_eq!(kept.to_guests, [(2, PACKET_AT + 100)]);
+    assert_eq!((counts(&switch, 1).sent, counts(&switch, 2).received), ((1, 114), (1, 114)));
+    switch.guest_sent(0, 1, &mut frame(Node::guest(1, 2), Node::guest(1, 3), None, 100), &mut kept);
+    assert_eq!(counts(&switch, 1).dropped(Why::Spoofed), 1);
+}
+
+#[test]
+fn packets_for_other_hosts_go_up_once_there_is_a_route() {
+    let (mut switch, mut kept) = (switch(1), Kept::default());
+    let router = plan().mac(Node::host(1));
+    for host in [2, 3] {
+        switch.guest_sent(0, 1, &mut frame(Node::guest(1, 1), Node::guest(host, 2), router, 50), &mut kept);
+    }
+    assert_eq!((kept.routes, kept.up), (vec![2, 3], vec![50]));
+    assert_eq!(counts(&switch, 1).dropped(Why::NoRoute), 1);
+    assert_eq!(switch.uplink.received, (1, 50));
+}
+
+#[test]
+fn a_guest_that_floods_everyone_is_cut_off_alone() {
+    let (mut switch, mut kept) = (switch(3), Kept::default());
+    let shout = |guest| frame(Node::guest(1, guest), Node::guest(1, 2), Some([0xff; 6]), 50);
+    for _ in 0..FLOOD_BURST + 10 {
+        switch.guest_sent(0, 1, &mut shout(1), &mut kept);
+    }
+    assert_eq!(kept.to_guests.len() as u64, FLOOD_BURST * 2);
+    assert_eq!(counts(&switch, 1).dropped(Why::Flood), 10);
+    switch.guest_sent(0, 3, &mut shout(3), &mut kept);
+    assert_eq!(counts(&switch, 3).dropped(Why::Flood), 0, "others may still speak");
+    switch.guest_sent(1_000_000, 1, &mut shout(1), &mut kept);
+    assert_eq!(counts(&switch, 1).dropped(Why::Flood), 10, "a second later it may again");
+}
+
+#[test]
+fn a_slow_link_delivers_late_in_order_and_drops_what_does_not_fit() {
+    let (mut switch, mut kept) = (switch(2), Kept::default());
+    switch.set_link(2, "delay=10ms".parse().unwrap());
+    for bytes in [100, 200] {
+        switch.guest_sent(0, 1, &mut to_neighbour(bytes), &mut kept);
+    }
+    assert_eq!((kept.to_guests.len(), switch.due_us()), (0, Some(10_000)));
+    switch.release(9_999, &mut kept);
+    assert!(kept.to_guests.is_empty());
+    switch.release(10_000, &mut kept);
+    assert_eq!(kept.to_guests, [(2, PACKET_AT + 100), (2, PACKET_AT + 200)]);
+    assert_eq!((switch.due_us(), switch.held_bytes), (None, 0));
+    switch.set_link(1, "rate=1mbit".parse().unwrap());
+    for _ in 0..100 {
+        switch.guest_sent(0, 1, &mut to_neighbour(1400), &mut kept);
+    }
+    let full = counts(&switch, 1).dropped(Why::Full);
+    assert!(full > 40, "{full}");
+    switch.release(u64::MAX, &mut kept);
+    assert_eq!(kept.to_guests.len() as u64, 2 + 100 - full, "each was delivered or counted");
+}
+
+#[test]
+fn a_guest_that_does_not_read_loses_its_own_frames() {
+    let (mut switch, mut kept) = (switch(2), Kept { room: Some(1), ..Kept::default() });
+    for _ in 0..3 {
+        switch.guest_sent(0, 1, &mut to_neighbour(100), &mut kept);
+    }
+    assert_eq!(counts(&switch, 2).dropped(Why::Full), 2);
+    assert_eq!(counts(&switch, 2).received.0, 1);
+}
+
+#[test]
+fn a_capture_sees_a_port_and_the_uplink() {
+    let (mut switch, mut kept) = (switch(2), Kept::default());
+    for spot in [Spot::Guest(2), Spot::Uplink] {
+        switch.captures.next(1, spot, 0).unwrap();
+    }
+    switch.guest_sent(0, 1, &mut to_neighbour(100), &mut kept);
+    let router = plan().mac(Node::host(1));
+    switch.guest_sent(0, 1, &mut frame(Node::guest(1, 1), Node::guest(2, 2), router, 50), &mut kept);
+    assert_eq!(switch.captures.next(1, Spot::Guest(2), 0).unwrap().bytes.len(), 16 + 114);
+    assert_eq!(switch.captures.next(1, Spot::Uplink, 0).unwrap().bytes.len(), 16 + 50);
+}
+
+proptest! {
+    #[test]
+    fn every_frame_is_delivered_or_counted(
+        frames in prop::collection::vec((1u32..4, prop::collection::vec(any::<u8>(), 0..90), any::<bool>()), 1..40),
+        link in "(rate=[1-9]kbit )?(delay=[1-9]ms )?(loss=[1-9]0%)?",
+    ) {
+        let (mut switch, mut kept) = (switch(3), Kept::default());
+        switch.set_link(1, link.parse().unwrap());
+        for (now, (guest, mut bytes, sound)) in frames.iter().cloned().enumerate() {
+            if sound {
+                bytes = frame(Node::guest(1, guest), Node::guest(1, guest % 3 + 1), None, 20 + bytes.len());
+            }
+            switch.guest_sent(now as u64 * 1000, guest, &mut bytes, &mut kept);
+            switch.uplink_sent(now as u64 * 1000, &mut bytes, &mut kept);
+        }
+        switch.release(u64::MAX, &mut kept);
+        switch.release(u64::MAX, &mut kept);
+        prop_assert_eq!(switch.held_bytes, 0);
+        let sent: u64 = (1..4).map(|guest| counts(&switch, guest).sent.0).sum();
+        prop_assert_eq!(sent, frames.len() as u64);
+    }
+}

@@ -1,0 +1,186 @@
+//! How fast the switch moves frames from guest to guest, beside a kernel bridge with veth pairs on
+//! the same machine in the same minute. Needs root, ip(8) and the agent (its path is the argument,
+//! bin/vmatic-agent by default); prints rows of JSON.
+
+#![allow(clippy::unwrap_used)]
+
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, eth,
+    sockopt,
+};
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use vmatic_plan::{HostNames, Node, Plan};
+
+/// How long each measurement lasts.
+const TIME: Duration = Duration::from_secs(2);
+/// Frames as small and as large as they are.
+const SIZES: [usize; 2] = [60, 1514];
+/// Bytes of virtio-net header on a guest's cable.
+const HEADER: usize = 12;
+
+fn main() {
+    let agent = std::env::args().nth(1).unwrap_or_else(|| "bin/vmatic-agent".into());
+    let name = format!("vmrate{}", std::process::id());
+    ip(&format!("netns add {name}"));
+    let rows = std::panic::catch_unwind(|| measure(&agent, &name));
+    ip(&format!("netns del {name}"));
+    rows.unwrap();
+}
+
+fn measure(agent: &str, name: &str) {
+    let plan = Plan { guests_per_host: 2, ..Plan::new("rate", HostNames::count(1).unwrap()) };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("plan"), plan.seal()).unwrap();
+    let pair = || rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+    let (session, theirs) = pair().unwrap();
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", name, agent, "switch", "--host", "1", "--plan"]).arg(folder.path().join("plan"));
+    command.arg("--socket").arg(folder.path().join("socket")).stdin(Stdio::from(theirs)).stderr(Stdio::null());
+    let mut switch = command.spawn().unwrap();
+    drop(command);
+    let cables = [1, 2].map(|guest| {
+        let (cable, end) = pair().unwrap();
+        plug(&session, guest, &end);
+        cable
+    });
+    for side in ["va", "vb"] {
+        ip(&format!("-n {name} link add {side} type veth peer name {side}p"));
+    }
+    ip(&format!("-n {name} link add br0 type bridge"));
+    for link in ["vap", "vbp"] {
+        ip(&format!("-n {name} link set {link} master br0 up"));
+    }
+    for link in ["va", "vb", "br0"] {
+        ip(&format!("-n {name} link set {link} up"));
+    }
+    // Where bridges ask the packet filter, this one shall not: it is to be as fast as it can.
+    let quiet = "for f in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $f ] || echo 0 > $f; done";
+    let done = Command::new("ip").args(["netns", "exec", name, "sh", "-c", quiet]).status().unwrap();
+    assert!(done.success(), "the bridge's packet filter cannot be switched off");
+    std::thread::sleep(Duration::from_secs(1));
+    let veths = ["va", "vb"].map(|link| packet_socket(name, link));
+    for bytes in SIZES {
+        for _ in 0..3 {
+            let own = rates(&cables, &frame(&plan, bytes, HEADER), &frame_back(&plan, bytes, HEADER));
+            let bridge = rates(&veths, &frame(&plan, bytes, 0), &frame_back(&plan, bytes, 0));
+            println!(
+                "{{\"bytes\": {bytes}, \"switch_frames_s\": {:.0}, \"bridge_frames_s\": {:.0}, \"frames_ratio\": {:.2}, \
+                 \"switch_trip_us\": {:.1}, \"bridge_trip_us\": {:.1}, \"trip_ratio\": {:.2}}}",
+                own.0,
+                bridge.0,
+                own.0 / bridge.0,
+                own.1,
+                bridge.1,
+                own.1 / bridge.1
+            );
+        }
+    }
+    drop(session);
+    switch.wait().unwrap();
+}
+
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status().expect("ip(8) is installed");
+    assert!(status.success(), "ip {arguments}");
+}
+
+fn plug(session: &OwnedFd, guest: u32, end: &OwnedFd) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let (request, fds) = (format!("plug {guest}"), [end.as_fd()]);
+    assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+    rustix::net::sendmsg(session, &[IoSlice::new(request.as_bytes())], &mut control, SendFlags::empty()).unwrap();
+    let mut answer = [0; 200];
+    let (bytes, _) = rustix::net::recv(session, &mut answer, RecvFlags::empty()).unwrap();
+    assert_eq!(&answer[..bytes], b"+");
+}
+
+/// A socket that sends and hears whole frames on one interface of the namespace.
+fn packet_socket(namespace: &str, link: &str) -> OwnedFd {
+    let file = std::fs::File::open(format!("/run/netns/{namespace}")).unwrap();
+    let link = link.to_string();
+    let opened = std::thread::spawn(move || {
+        let network = rustix::thread::LinkNameSpaceType::Network;
+        rustix::thread::move_into_link_name_space(file.as_fd(), Some(network)).unwrap();
+        let socket = rustix::net::socket(AddressFamily::PACKET, SocketType::RAW, Some(eth::ALL)).unwrap();
+        let index = rustix::net::netdevice::name_to_index(&socket, &link).unwrap();
+        rustix::net::bind(&socket, &link_address(index)).unwrap();
+        socket
+    });
+    opened.join().unwrap()
+}
+
+/// An address of AF_PACKET (packet(7)): all protocols of one interface.
+fn link_address(index: u32) -> rustix::net::SocketAddrAny {
+    let mut bytes = [0u8; 20];
+    bytes[..2].copy_from_slice(&17u16.to_ne_bytes());
+    bytes[2..4].copy_from_slice(&3u16.to_be_bytes());
+    bytes[4..8].copy_from_slice(&index.to_ne_bytes());
+    // SAFETY: this is a whole struct sockaddr_ll, of the family that it names.
+    unsafe { rustix::net::SocketAddrAny::read(bytes.as_ptr().cast(), bytes.len() as u32) }
+}
+
+fn frame(plan: &Plan, bytes: usize, header: usize) -> Vec<u8> {
+    between(plan, 1, 2, bytes, header)
+}
+
+fn frame_back(plan: &Plan, bytes: usize, header: usize) -> Vec<u8> {
+    between(plan, 2, 1, bytes, header)
+}
+
+/// An IPv4 packet from one guest to the other.
+fn between(plan: &Plan, from: u32, to: u32, bytes: usize, header: usize) -> Vec<u8> {
+    let (from, to) = (Node::guest(1, from), Node::guest(1, to));
+    let mut frame = vec![0; header];
+    frame.extend(plan.mac(to).unwrap());
+    frame.extend(plan.mac(from).unwrap());
+    let [high, low] = ((bytes - 14) as u16).to_be_bytes();
+    frame.extend([8, 0, 0x45, 0, high, low, 0, 0, 0, 0, 64, 253, 0, 0]);
+    frame.extend(plan.ipv4(from).unwrap().octets());
+    frame.extend(plan.ipv4(to).unwrap().octets());
+    frame.resize(header + bytes, 0);
+    let words = frame[header + 14..header + 34].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+    let sum: u32 = words.sum();
+    let sum = !(((sum & 0xffff) + (sum >> 16)) as u16);
+    frame[header + 24..header + 26].copy_from_slice(&sum.to_be_bytes());
+    frame
+}
+
+/// Frames a second one way, and microseconds there and back, one frame at a time.
+fn rates(ends: &[OwnedFd; 2], there: &[u8], back: &[u8]) -> (f64, f64) {
+    for end in ends {
+        sockopt::set_socket_timeout(end, sockopt::Timeout::Recv, Some(Duration::from_millis(100))).unwrap();
+    }
+    rustix::net::send(&ends[0], there, SendFlags::empty()).unwrap();
+    let start = Instant::now();
+    let frames = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while start.elapsed() < TIME {
+                for _ in 0..64 {
+                    let _ = rustix::net::send(&ends[0], there, SendFlags::empty());
+                }
+            }
+        });
+        let mut buffer = [0; 2048];
+        let mut frames = 0u64;
+        while start.elapsed() < TIME {
+            frames += u64::from(rustix::net::recv(&ends[1], &mut buffer, RecvFlags::empty()).is_ok());
+        }
+        frames
+    });
+    let per_s = frames as f64 / start.elapsed().as_secs_f64();
+    let mut buffer = [0; 2048];
+    while rustix::net::recv(&ends[1], &mut buffer, RecvFlags::empty()).is_ok() {}
+    let (start, mut trips) = (Instant::now(), 0u32);
+    while start.elapsed() < TIME {
+        let _ = rustix::net::send(&ends[0], there, SendFlags::empty());
+        let heard = rustix::net::recv(&ends[1], &mut buffer, RecvFlags::empty()).is_ok();
+        let _ = rustix::net::send(&ends[1], back, SendFlags::empty());
+        trips += u32::from(heard && rustix::net::recv(&ends[0], &mut buffer, RecvFlags::empty()).is_ok());
+    }
+    (per_s, start.elapsed().as_secs_f64() * 1e6 / f64::from(trips.max(1)))
+}

@@ -1,0 +1,457 @@
+//! One program's loading, as its loader would do it: breadth first, each library once.
+//!
+//! Takes an ELF file; gives the objects that would be in memory, who asked for whom and how each was
+//! found, and what was not found. Rules of glibc (ld.so(8), elf/dl-load.c): a name with a slash is a path;
+//! a name, soname or file that is already loaded is not looked for; DT_RPATH counts only where there is no
+//! DT_RUNPATH and is inherited along those who loaded each other; then LD_LIBRARY_PATH; DT_RUNPATH serves
+//! direct needs only; then ld.so.conf or the cache, then the trusted folders. $ORIGIN is the folder of a
+//! program's real path, but of a library the folder where it was found. Rules of musl (ldso/dynlink.c):
+//! the search path of a file is inherited, whichever tag it has; libc is the loader itself.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+
+use super::Tables;
+use super::layout::Layout;
+use crate::dlopen_note::Priority;
+use crate::elf::{Machine, Needs};
+use crate::ldcache;
+use crate::place::Found;
+
+/// In which of the two places a file lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// The image has it already.
+    Image,
+    /// The root has it.
+    Root,
+}
+
+/// A file that was found.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// Where.
+    pub side: Side,
+    /// At which path.
+    pub found: Found,
+    /// By which rule, in words.
+    pub how: String,
+}
+
+/// An object of one program's loading.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The file.
+    pub hit: Hit,
+    /// Why it is loaded, in words.
+    pub reason: String,
+    /// What $ORIGIN means to it.
+    origin: String,
+    needs: Rc<Needs>,
+    /// Index of the object that loaded it.
+    pub parent: Option<usize>,
+}
+
+/// One need and how it was met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// The name that was asked for.
+    pub name: String,
+    /// The real path that meets it; None when nothing does.
+    pub to: Option<String>,
+    /// By which rule, or why not.
+    pub how: String,
+}
+
+/// A need that nothing meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The name that was asked for.
+    pub name: String,
+    /// Who asked, from the program on.
+    pub chain: Vec<String>,
+    /// Where it was looked for.
+    pub tried: Vec<String>,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// What one program's loading comes to.
+#[derive(Debug, Default)]
+pub struct Loading {
+    /// The objects, the program first.
+    pub objects: Vec<Object>,
+    /// By object: its needs, in order.
+    pub edges: BTreeMap<usize, Vec<Edge>>,
+    /// What was not found.
+    pub missing: Vec<Missing>,
+    /// Libraries that would be opened if they were there: who asks, name, what for.
+    pub suggested: Vec<(usize, String, String)>,
+    /// Libraries found through ld.so.conf: name and flags, and path.
+    pub configured: ldcache::Cache,
+    /// What the operator should know.
+    pub notes: Vec<String>,
+}
+
+/// A loading under way.
+struct Loader<'t, 'a> {
+    tables: &'t mut Tables<'a>,
+    machine: Machine,
+    layout: Layout,
+    musl: Option<String>,
+    /// Names and sonames that are loaded: index of their object.
+    names: HashMap<String, usize>,
+    /// Files that are loaded.
+    files: HashMap<(Side, (u64, u64)), usize>,
+    queue: VecDeque<usize>,
+    out: Loading,
+}
+
+/// The rule of the folders that the spec gives.
+const LIBRARY_PATH: &str = "library_path";
+
+/// Whether a need must be met.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Must {
+    Be,
+    MayBe,
+}
+
+/// Loads the ELF file `hit`.
+pub fn load(tables: &mut Tables, hit: Hit, reason: &str) -> Result<Loading, String> {
+    let needs = tables.needs(hit.side, &hit.found.real)?;
+    let interpreter = needs.interpreter.clone();
+    let loader = interpreter.as_deref().map(|path| (path, tables.find_file(path)));
+    let musl = match &interpreter {
+        Some(path) => path.contains("/ld-musl-"),
+        None => needs.libraries.iter().any(|name| name == "libc.so" || name.starts_with("libc.musl-")),
+    };
+    let machine = needs.machine;
+    let found = loader.as_ref().and_then(|(_, found)| found.clone()).or_else(|| tables.usual_loader(machine));
+    let folders = match &found {
+        Some((side, found)) if !musl => tables.compiled_in(*side, &found.real),
+        _ => Vec::new(),
+    };
+    let real = found.map(|(_, found)| found.real);
+    let mut loading = Loader {
+        layout: Layout::of(real.as_deref(), &folders, machine),
+        musl: musl.then(|| tables.musl_path(interpreter.as_deref().unwrap_or_default())),
+        tables,
+        machine,
+        names: HashMap::new(),
+        files: HashMap::new(),
+        queue: VecDeque::new(),
+        out: Loading::default(),
+    };
+    let origin = folder_of(&hit.found.real);
+    loading.enter(Object { hit, reason: reason.to_owned(), origin, needs, parent: None });
+    if let Some((path, found)) = loader {
+        loading.enter_loader(path, found);
+    }
+    loading.run();
+    Ok(loading.out)
+}
+
+impl Loader<'_, '_> {
+    fn enter(&mut self, object: Object) -> usize {
+        let at = self.out.objects.len();
+        if let Some(soname) = &object.needs.soname {
+            self.names.entry(soname.clone()).or_insert(at);
+        }
+        if let Some(id) = self.tables.id(object.hit.side, &object.hit.found.real) {
+            self.files.entry((object.hit.side, id)).or_insert(at);
+        }
+        self.out.objects.push(object);
+        self.queue.push_back(at);
+        at
+    }
+
+    fn enter_loader(&mut self, path: &str, found: Option<(Side, Found)>) {
+        let Some((side, found)) = found else {
+            return self.miss(
+                0,
+                path,
+                vec![self.tables.describe(path)],
+                "install the C library of that program, or set root = to a folder that has it".to_owned(),
+            );
+        };
+        let how = "PT_INTERP".to_owned();
+        self.edge(0, path, Some(&found.real), &how);
+        let hit = Hit { side, found, how };
+        // A loader that cannot be read is taken as it is: it brings no needs.
+        let needs = self.tables.needs(side, &hit.found.real);
+        let needs = needs.unwrap_or_else(|_| Rc::new(Needs::none(self.machine)));
+        let origin = folder_of(&hit.found.asked);
+        let at = self.enter(Object { hit, reason: format!("loader {path}"), origin, needs, parent: Some(0) });
+        self.names.insert(path.rsplit('/').next().unwrap_or(path).to_owned(), at);
+        if self.musl.is_some() {
+            for name in self.out.objects[0].needs.libraries.iter().filter(|name| is_musl_libc(name)) {
+                self.names.insert(name.clone(), at);
+            }
+        }
+    }
+
+    fn run(&mut self) {
+        let mut opened = 0;
+        loop {
+            while let Some(at) = self.queue.pop_front() {
+                for name in self.out.objects[at].needs.libraries.clone() {
+                    self.need(at, &name, "library", Must::Be);
+                }
+            }
+            if opened == self.out.objects.len() {
+                return;
+            }
+            self.open_later(opened);
+            opened += 1;
+        }
+    }
+
+    /// What an object opens by itself, once all that the program needs is loaded.
+    fn open_later(&mut self, at: usize) {
+        let needs = self.out.objects[at].needs.clone();
+        for wish in &needs.dlopen {
+            let Some(first) = wish.soname.first() else { continue };
+            if wish.priority == Priority::Suggested {
+                let what = format!("{} {}", wish.feature, wish.description);
+                self.out.suggested.push((at, wish.soname.join(" or "), what.trim().to_owned()));
+                continue;
+            }
+            let name = wish.soname.iter().find(|name| self.peek(at, name)).unwrap_or(first);
+            let must = if wish.priority == Priority::Required { Must::Be } else { Must::MayBe };
+            self.need(at, name, "opened by itself (.note.dlopen): library", must);
+        }
+        if self.musl.is_none() && needs.soname.as_deref() == Some("libc.so.6") {
+            let reason = "opened by glibc when a thread is cancelled: library";
+            self.need(at, "libgcc_s.so.1", reason, Must::MayBe);
+            for module in self.tables.nss_modules(&needs) {
+                let reason = "opened by glibc to look up names (nsswitch.conf): library";
+                self.need(at, &format!("libnss_{module}.so.2"), reason, Must::MayBe);
+            }
+        }
+    }
+
+    /// Whether a name would be found.
+    fn peek(&mut self, at: usize, name: &str) -> bool {
+        self.names.contains_key(name) || self.search(at, name, &mut Vec::new(), &mut Vec::new()).is_some()
+    }
+
+    /// Meets one need of object `at`.
+    fn need(&mut self, at: usize, name: &str, reason: &str, must: Must) {
+        if let Some(known) = self.names.get(name).copied() {
+            let real = self.out.objects[known].hit.found.real.clone();
+            return self.edge(at, name, Some(&real), "already loaded");
+        }
+        if self.musl.is_some() && is_musl_libc(name) {
+            return self.edge(at, name, None, "the loader itself");
+        }
+        let (mut tried, mut variants) = (Vec::new(), Vec::new());
+        let hit = self.search(at, name, &mut tried, &mut variants);
+        let taken: Vec<usize> = variants.iter().map(|variant| self.take_variant(at, name, variant.clone())).collect();
+        let Some(hit) = hit else {
+            return match (variants.is_empty(), must) {
+                (false, _) => {
+                    let path = &variants[0].found.asked;
+                    self.out.notes.push(format!("{name} is found only as {path}, for newer processors"));
+                    self.names.insert(name.to_owned(), taken[0]);
+                }
+                (true, Must::Be) => {
+                    let remedy = "install the package that has it, or add its folder to library_path of the spec or \
+                                  to /etc/ld.so.conf.d of that root";
+                    self.miss(at, name, tried, remedy.to_owned());
+                }
+                (true, Must::MayBe) => {}
+            };
+        };
+        self.edge(at, name, Some(&hit.found.real), &hit.how);
+        let id = self.tables.id(hit.side, &hit.found.real);
+        if let Some(known) = id.and_then(|id| self.files.get(&(hit.side, id)).copied()) {
+            // The same file by another name: the links of this name count too.
+            self.out.objects[known].hit.found.links.extend(hit.found.links);
+            self.names.insert(name.to_owned(), known);
+            return;
+        }
+        let known = self.take(at, name, hit, reason);
+        self.names.insert(name.to_owned(), known);
+    }
+
+    fn take(&mut self, at: usize, name: &str, hit: Hit, reason: &str) -> usize {
+        let needs = self.tables.needs(hit.side, &hit.found.real);
+        let needs = needs.unwrap_or_else(|_| Rc::new(Needs::none(self.machine)));
+        let origin = folder_of(&hit.found.asked);
+        self.enter(Object { hit, reason: format!("{reason} {name}"), origin, needs, parent: Some(at) })
+    }
+
+    /// A copy for newer processors, beside the one for all. Its soname stays free for the plain one.
+    fn take_variant(&mut self, at: usize, name: &str, hit: Hit) -> usize {
+        self.edge(at, name, Some(&hit.found.real), &hit.how);
+        let id = self.tables.id(hit.side, &hit.found.real);
+        if let Some(known) = id.and_then(|id| self.files.get(&(hit.side, id)).copied()) {
+            return known;
+        }
+        let new = self.take(at, name, hit, "library for newer processors:");
+        self.names.retain(|_, known| *known != new);
+        new
+    }
+
+    fn edge(&mut self, at: usize, name: &str, to: Option<&str>, how: &str) {
+        let edge = Edge { name: name.to_owned(), to: to.map(str::to_owned), how: how.to_owned() };
+        self.out.edges.entry(at).or_default().push(edge);
+    }
+
+    fn miss(&mut self, at: usize, name: &str, tried: Vec<String>, remedy: String) {
+        self.edge(at, name, None, "not found");
+        let chain = std::iter::successors(Some(at), |index| self.out.objects[*index].parent);
+        let mut chain: Vec<String> = chain.map(|index| self.out.objects[index].hit.found.real.clone()).collect();
+        chain.reverse();
+        self.out.missing.push(Missing { name: name.to_owned(), chain, tried, remedy });
+    }
+
+    /// The file that the loader would take for a name. `variants` gets copies for newer processors.
+    fn search(&mut self, at: usize, name: &str, tried: &mut Vec<String>, variants: &mut Vec<Hit>) -> Option<Hit> {
+        if name.contains('/') {
+            let paths = self.layout.expand(name, &self.out.objects[at].origin);
+            return paths.into_iter().find_map(|path| {
+                if !path.starts_with('/') {
+                    tried.push(format!("{path} (it depends on the working directory)"));
+                    return None;
+                }
+                self.accept(&path, "a path", tried)
+            });
+        }
+        for (folder, how) in self.folders(at) {
+            variants.extend(self.variants(&folder, name));
+            if let Some(hit) = self.accept(&format!("{folder}/{name}"), &how, tried) {
+                if how == LIBRARY_PATH && self.musl.is_none() {
+                    // LD_LIBRARY_PATH may not be set where the image runs.
+                    let key = (name.to_owned(), ldcache::flags(self.machine));
+                    self.out.configured.insert(key, hit.found.asked.clone());
+                }
+                return Some(hit);
+            }
+        }
+        if self.musl.is_some() {
+            return None;
+        }
+        let default = !self.out.objects[at].needs.no_default_folders;
+        self.search_configured(name, default, tried, variants).or_else(|| {
+            let trusted = if default { self.layout.trusted.clone() } else { Vec::new() };
+            trusted.into_iter().find_map(|folder| {
+                variants.extend(self.variants(&folder, name));
+                self.accept(&format!("{folder}/{name}"), "trusted folder", tried)
+            })
+        })
+    }
+
+    /// By ld.so.conf, or by the cache.
+    fn search_configured(
+        &mut self,
+        name: &str,
+        default: bool,
+        tried: &mut Vec<String>,
+        variants: &mut Vec<Hit>,
+    ) -> Option<Hit> {
+        let key = (name.to_owned(), ldcache::flags(self.machine));
+        if let Some(path) = self.tables.cached(&key) {
+            let folder = folder_of(&path);
+            variants.extend(self.variants(&folder, name));
+            return self.accept(&path, "ld.so.cache", tried);
+        }
+        for folder in self.tables.configured_folders() {
+            let known = self.layout.trusted.contains(&folder);
+            if known && !default {
+                continue;
+            }
+            variants.extend(self.variants(&folder, name));
+            let how = if known { "trusted folder" } else { "ld.so.conf" };
+            let Some(hit) = self.accept(&format!("{folder}/{name}"), how, tried) else { continue };
+            if !known {
+                self.out.configured.insert(key, hit.found.asked.clone());
+            }
+            return Some(hit);
+        }
+        None
+    }
+
+    /// The folders that come before the system's, each with the rule that names it.
+    fn folders(&self, at: usize) -> Vec<(String, String)> {
+        let objects = &self.out.objects;
+        let mut folders = Vec::new();
+        let mut add = |object: &Object, paths: &[String], tag: &str| {
+            for path in paths.iter().flat_map(|path| self.layout.expand(path, &object.origin)) {
+                folders.push((path, format!("{tag} of {}", object.hit.found.real)));
+            }
+        };
+        let chain = std::iter::successors(Some(at), |index| objects[*index].parent);
+        if let Some(system) = &self.musl {
+            for object in chain.map(|index| &objects[index]) {
+                let needs = &object.needs;
+                let runpath = !needs.runpath.is_empty();
+                add(
+                    object,
+                    if runpath { &needs.runpath } else { &needs.rpath },
+                    if runpath { "RUNPATH" } else { "RPATH" },
+                );
+            }
+            let given = self.tables.library_path.iter().map(|folder| (folder.clone(), LIBRARY_PATH.to_owned()));
+            let mut all: Vec<_> = given.chain(folders).collect();
+            all.extend(
+                system
+                    .split([':', '\n'])
+                    .filter(|folder| folder.starts_with('/'))
+                    .map(|folder| (folder.to_owned(), "musl's path".to_owned())),
+            );
+            return all;
+        }
+        if objects[at].needs.runpath.is_empty() {
+            for object in chain.map(|index| &objects[index]).filter(|object| object.needs.runpath.is_empty()) {
+                add(object, &object.needs.rpath, "RPATH");
+            }
+        }
+        let before = folders.len();
+        let object = &objects[at];
+        for path in object.needs.runpath.iter().flat_map(|path| self.layout.expand(path, &object.origin)) {
+            folders.push((path, format!("RUNPATH of {}", object.hit.found.real)));
+        }
+        let given = self.tables.library_path.iter().map(|folder| (folder.clone(), LIBRARY_PATH.to_owned()));
+        folders.splice(before..before, given);
+        folders
+    }
+
+    /// The copies of a library for newer processors in one folder.
+    fn variants(&mut self, folder: &str, name: &str) -> Vec<Hit> {
+        let levels = if self.musl.is_some() { Vec::new() } else { self.tables.levels(folder) };
+        let paths = levels.into_iter().map(|level| (format!("{folder}/glibc-hwcaps/{level}/{name}"), level));
+        let paths: Vec<_> = paths.collect();
+        paths
+            .into_iter()
+            .filter_map(|(path, level)| self.accept(&path, &format!("glibc-hwcaps {level}"), &mut Vec::new()))
+            .collect()
+    }
+
+    /// A file counts only if it is a library for the same machine.
+    fn accept(&mut self, path: &str, how: &str, tried: &mut Vec<String>) -> Option<Hit> {
+        let Some((side, found)) = self.tables.find_file(path) else {
+            tried.push(path.to_owned());
+            return None;
+        };
+        let why_not = match self.tables.needs(side, &found.real) {
+            Ok(needs) if needs.machine != self.machine => "for another machine".to_owned(),
+            Ok(needs) if !needs.loadable => "no library for Linux".to_owned(),
+            Ok(_) => return Some(Hit { side, found, how: how.to_owned() }),
+            Err(cause) => cause,
+        };
+        tried.push(format!("{path} ({why_not})"));
+        None
+    }
+}
+
+fn folder_of(path: &str) -> String {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned()
+}
+
+/// The names that musl's loader takes for itself.
+fn is_musl_libc(name: &str) -> bool {
+    const OWN: [&str; 7] = ["libc.", "libpthread.", "librt.", "libm.", "libdl.", "libutil.", "libxnet."];
+    OWN.iter().any(|own| name.starts_with(own))
+}

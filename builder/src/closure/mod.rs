@@ -1,0 +1,462 @@
+//! The dependency closure: which files a program needs to run, found as the dynamic loader finds
+//! them, without ever running the program or its loader.
+//!
+//! Takes programs, scripts, packages and folders in a root; gives their files, each with who asked for it,
+//! and the links that lead there. `load` follows libraries, `script` interpreters, `plugins` knows what
+//! programs open or start by themselves. What the image has already is not brought again. What cannot be
+//! found is an error that names the chain that asked, except for what only a plug-in needs: such a plug-in
+//! is left out, and said.
+
+pub mod beyond;
+pub mod layout;
+pub mod load;
+pub mod plugins;
+mod tables;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::elf;
+use crate::error::{Error, Result};
+use crate::ldcache::Cache;
+use crate::place::{Found, Kind, Place};
+use crate::script;
+use layout::Configured;
+use load::{Edge, Hit, Loading, Missing, Side};
+pub use tables::Tables;
+
+/// One file of a closure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Why, e.g. "library libc.so.6".
+    pub reason: String,
+    /// The file that asked for it; None for what the spec names.
+    pub needed_by: Option<String>,
+}
+
+/// How much a file that is brought must work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// A program or script: what it needs must be there.
+    Program,
+    /// A library of a package: what it needs must be there, or in the hands of whoever loads it.
+    Library,
+    /// A plug-in: left out when what it needs is not there.
+    Plugin,
+}
+
+/// A file to look into.
+struct Task {
+    side: Side,
+    found: Found,
+    reason: String,
+    needed_by: Option<String>,
+    role: Role,
+    /// How many scripts deep an interpreter is.
+    depth: usize,
+}
+
+/// A file that has to wait until it is known what else comes.
+struct Waiting {
+    task: Task,
+    missing: Vec<Missing>,
+}
+
+/// A closure under construction.
+pub struct Closure<'a> {
+    tables: Tables<'a>,
+    /// Real paths in the root, with their reasons.
+    pub files: BTreeMap<String, Need>,
+    /// Links in the root: path and target.
+    pub links: BTreeMap<String, String>,
+    /// Empty folders of the root that a program wants.
+    pub folders: BTreeMap<String, Need>,
+    /// What /etc/ld.so.cache must say: libraries that ld.so.conf leads to.
+    pub cache: Cache,
+    /// By real path: its needs and how each was met.
+    pub edges: BTreeMap<String, Vec<Edge>>,
+    /// What nothing meets.
+    pub missing: Vec<Missing>,
+    /// Plug-ins that are left out, with the reason.
+    pub left_out: BTreeMap<String, String>,
+    /// What a program might use besides: name or path, and what for.
+    pub suggested: BTreeMap<String, String>,
+    /// What the operator should know.
+    pub notes: BTreeSet<String>,
+    seen: BTreeSet<(Side, String)>,
+    tasks: VecDeque<Task>,
+    waiting: Vec<Waiting>,
+    rows_done: BTreeSet<String>,
+    finished: bool,
+    libraries_only: bool,
+}
+
+impl<'a> Closure<'a> {
+    /// An empty closure in a root whose libraries are where its ld.so.conf says.
+    pub fn new(root: &'a dyn Place) -> Closure<'a> {
+        Closure::with(root, Configured::of_conf(root))
+    }
+
+    /// An empty closure in a root whose loader looks where `configured` says.
+    pub fn with(root: &'a dyn Place, configured: Configured) -> Closure<'a> {
+        Closure {
+            tables: Tables::new(root, configured),
+            files: BTreeMap::new(),
+            links: BTreeMap::new(),
+            folders: BTreeMap::new(),
+            cache: Cache::new(),
+            edges: BTreeMap::new(),
+            missing: Vec::new(),
+            left_out: BTreeMap::new(),
+            suggested: BTreeMap::new(),
+            notes: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            tasks: VecDeque::new(),
+            waiting: Vec::new(),
+            rows_done: BTreeSet::new(),
+            finished: false,
+            libraries_only: false,
+        }
+    }
+
+    /// Says what the image has already: it is looked at first, and nothing of it is brought again.
+    pub fn over(mut self, image: &'a dyn Place) -> Closure<'a> {
+        self.tables.over(image);
+        self
+    }
+
+    /// Says which folders count as LD_LIBRARY_PATH.
+    pub fn library_path(mut self, folders: &[String]) -> Closure<'a> {
+        self.tables.library_path = folders.to_vec();
+        self
+    }
+
+    /// Says that the root is a finished image: all of it is there on purpose, also languages.
+    pub fn finished(mut self) -> Closure<'a> {
+        self.finished = true;
+        self
+    }
+
+    /// Leaves out what no ELF file names: only what the loader loads.
+    pub fn libraries_only(mut self) -> Closure<'a> {
+        self.libraries_only = true;
+        self
+    }
+
+    /// Adds a program by name or by absolute path, with all it needs. Gives its path in the root.
+    pub fn add(&mut self, program: &str) -> Result<String> {
+        let path = self.survey(program)?;
+        self.check().map_err(|error| error.while_trying(format!("cannot add the binary {program:?}")))?;
+        Ok(path)
+    }
+
+    /// As `add`, but what is missing is only noted in `missing`.
+    pub fn survey(&mut self, program: &str) -> Result<String> {
+        let tried = || Error::new(format!("cannot add the binary {program:?}"));
+        let root = self.tables.root;
+        let found = if program.starts_with('/') {
+            root.find_file(program).ok_or_else(|| {
+                tried()
+                    .because(format!("{} does not exist or is not a file", root.describe(program)))
+                    .remedy("correct the path, or install the package that has it")
+            })?
+        } else {
+            root.find_program(program).ok_or_else(|| {
+                tried()
+                    .because(format!("no folder for programs under {} has it", root.describe("/")))
+                    .remedy("install the package that has it, or write its full path")
+            })?
+        };
+        let path = found.asked.clone();
+        self.push(Side::Root, found, "binary named in the spec", None, Role::Program);
+        self.run();
+        Ok(path)
+    }
+
+    /// Adds a path of the root and, of a folder, all below it. Links are taken with what they lead to.
+    pub fn bring(&mut self, path: &str, reason: &str, needed_by: Option<&str>, role: Role) {
+        let root = self.tables.root;
+        let Some(found) = root.find(path) else {
+            // A link that leads nowhere is kept as it is: what it means may come later.
+            if let Some(Kind::Link(target)) = root.kind(path) {
+                self.links.insert(path.to_owned(), target);
+            }
+            return;
+        };
+        match root.kind(&found.real) {
+            Some(Kind::File { .. }) => self.push(Side::Root, found, reason, needed_by, role),
+            Some(Kind::Dir) => {
+                self.links.extend(found.links.clone());
+                let need = || Need { reason: reason.to_owned(), needed_by: needed_by.map(str::to_owned) };
+                self.folders.entry(found.real.clone()).or_insert_with(need);
+            }
+            _ => {}
+        }
+    }
+
+    /// Looks into programs and libraries that the image has already: what they need comes too.
+    pub fn complete_image(&mut self, programs: Vec<(String, Role)>) {
+        for (path, role) in programs {
+            let Some(found) = self.tables.image.and_then(|image| image.find_file(&path)) else { continue };
+            self.push(Side::Image, found, "file of the image", None, role);
+        }
+        self.run();
+    }
+
+    /// The error for what is missing, if anything is.
+    pub fn check(&self) -> Result<()> {
+        let Some(first) = self.missing.first() else { return Ok(()) };
+        let error = first.error();
+        Err(match self.missing.len() {
+            1 => error,
+            more => error.because(format!("and {} more are missing", more - 1)),
+        })
+    }
+
+    /// The root.
+    pub fn root(&self) -> &'a dyn Place {
+        self.tables.root
+    }
+
+    /// The path of the root in its own words.
+    pub fn describe(&self, path: &str) -> String {
+        self.tables.describe(path)
+    }
+
+    fn push(&mut self, side: Side, found: Found, reason: &str, needed_by: Option<&str>, role: Role) {
+        self.push_deep(side, found, reason, needed_by, role, 0);
+    }
+
+    fn push_deep(&mut self, side: Side, found: Found, reason: &str, by: Option<&str>, role: Role, depth: usize) {
+        let (reason, needed_by) = (reason.to_owned(), by.map(str::to_owned));
+        self.tasks.push_back(Task { side, found, reason, needed_by, role, depth });
+    }
+
+    /// Works off the tasks, then what waited for them, until nothing new comes.
+    pub fn run(&mut self) {
+        loop {
+            while let Some(task) = self.tasks.pop_front() {
+                self.look_into(task, false);
+            }
+            self.bring_what_files_name();
+            if !self.tasks.is_empty() {
+                continue;
+            }
+            let before = self.files.len();
+            for Waiting { task, .. } in std::mem::take(&mut self.waiting) {
+                self.look_into(task, true);
+            }
+            if self.tasks.is_empty() && self.files.len() == before {
+                break;
+            }
+        }
+        for Waiting { task, missing } in std::mem::take(&mut self.waiting) {
+            if task.role == Role::Library || task.side == Side::Image {
+                self.missing.extend(missing);
+            } else {
+                let names: Vec<_> = missing.iter().map(|missing| missing.name.as_str()).collect();
+                self.left_out.insert(task.found.real, format!("it needs {}", names.join(", ")));
+            }
+        }
+    }
+
+    fn look_into(&mut self, task: Task, again: bool) {
+        let key = (task.side, task.found.real.clone());
+        if !again && !self.seen.insert(key) {
+            self.links.extend(if task.side == Side::Root { task.found.links } else { BTreeMap::new() });
+            return;
+        }
+        let runs = self.tables.place(task.side).runs(&task.found.real);
+        // Among what comes along, data is neither executable nor named as a library: it is not even opened.
+        if task.role == Role::Plugin && !runs && !task.found.real.contains(".so") {
+            return self.note(&task);
+        }
+        let head = match self.tables.place(task.side).head(&task.found.real, script::LINE_BYTES_MAX) {
+            Ok(head) => head,
+            Err(cause) => return self.unreadable(&task, cause),
+        };
+        if elf::is_elf(&head) {
+            self.look_into_elf(task);
+        } else if let Some(line) = script::interpreter(&head).filter(|_| runs) {
+            self.look_into_script(task, &line);
+        } else {
+            self.note(&task);
+        }
+    }
+
+    fn unreadable(&mut self, task: &Task, cause: String) {
+        let path = self.tables.place(task.side).describe(&task.found.real);
+        let chain = task.needed_by.iter().cloned().collect();
+        self.missing.push(Missing {
+            name: task.found.real.clone(),
+            chain,
+            tried: vec![format!("{path} ({cause})")],
+            remedy: "the file is damaged or may not be read: install its package again".to_owned(),
+        });
+    }
+
+    fn note(&mut self, task: &Task) {
+        if task.side == Side::Image {
+            return;
+        }
+        self.links.extend(task.found.links.clone());
+        self.note_file(&task.found.real, &task.reason, task.needed_by.as_deref());
+    }
+
+    fn note_file(&mut self, real: &str, reason: &str, needed_by: Option<&str>) {
+        if !self.files.contains_key(real) {
+            let need = Need { reason: reason.to_owned(), needed_by: needed_by.map(str::to_owned) };
+            self.files.insert(real.to_owned(), need);
+            if real.contains(".so") || self.tables.root.runs(real) {
+                self.apply_rows(real);
+            }
+        }
+    }
+
+    fn look_into_elf(&mut self, task: Task) {
+        // What is loaded by a program already is known to find what it needs.
+        if task.role > Role::Program && self.files.contains_key(&task.found.real) {
+            return self.note(&task);
+        }
+        let hit = Hit { side: task.side, found: task.found.clone(), how: task.reason.clone() };
+        let loading = match load::load(&mut self.tables, hit, &task.reason) {
+            Ok(loading) => loading,
+            // Among data there are ELF files for other tools; only what is to run must be whole.
+            Err(_) if task.role == Role::Plugin => return self.note(&task),
+            Err(cause) => return self.unreadable(&task, cause),
+        };
+        let missing: Vec<Missing> =
+            loading.missing.iter().filter(|missing| !self.has_name(&missing.name)).cloned().collect();
+        let missing = if task.role == Role::Program { loading.missing.clone() } else { missing };
+        if missing.is_empty() {
+            self.commit(&task, loading);
+        } else if task.role == Role::Program {
+            self.missing.extend(missing);
+            self.commit(&task, loading);
+        } else {
+            self.waiting.push(Waiting { task, missing });
+        }
+    }
+
+    /// Whether some file of the closure has this name: whoever loads a plug-in has loaded it by then.
+    fn has_name(&self, name: &str) -> bool {
+        let ends = |path: &str| path.strip_suffix(name).is_some_and(|rest| rest.ends_with('/'));
+        self.files.keys().chain(self.links.keys()).any(|path| ends(path))
+    }
+
+    fn commit(&mut self, task: &Task, loading: Loading) {
+        let path = |at: usize| loading.objects[at].hit.found.real.clone();
+        for (at, edges) in &loading.edges {
+            self.edges.entry(path(*at)).or_insert_with(|| edges.clone());
+        }
+        for (at, name, what) in &loading.suggested {
+            let what = if what.is_empty() { "opened when it is there" } else { what };
+            self.suggested.insert(name.clone(), format!("{what} ({})", path(*at)));
+        }
+        self.cache.extend(loading.configured.clone());
+        self.notes.extend(loading.notes.iter().cloned());
+        self.note(task);
+        for object in &loading.objects[1..] {
+            self.seen.insert((object.hit.side, object.hit.found.real.clone()));
+            if object.hit.side == Side::Root {
+                self.links.extend(object.hit.found.links.clone());
+                let parent = object.parent.map(path);
+                self.note_file(&object.hit.found.real, &object.reason, parent.as_deref());
+            }
+        }
+    }
+
+    fn look_into_script(&mut self, task: Task, line: &script::Interpreter) {
+        let script = task.found.real.clone();
+        let program = line.program.as_ref().map(|name| (name.clone(), self.find_program(name)));
+        let first = line.path.starts_with('/').then(|| self.tables.find_file(&line.path)).flatten();
+        // BusyBox' env does not know -S: the root's takes its place.
+        let busybox = |found: &(Side, Found)| line.splits && found.1.real.ends_with("/busybox");
+        let first = match first {
+            Some(found) if busybox(&found) => self.tables.root.find_file(&line.path).map(|found| (Side::Root, found)),
+            found => found,
+        };
+        let first = first.filter(|found| !busybox(found));
+        let mut wanted = Vec::new();
+        let mut missing = Vec::new();
+        let deep = task.depth >= script::INTERPRETER_DEPTH_MAX;
+        for (name, found) in [(line.path.clone(), first)].into_iter().chain(program) {
+            match found {
+                Some(found) if !deep => wanted.push((name, found)),
+                _ => missing.push(missing_interpreter(&task, &name, deep)),
+            }
+        }
+        // A script among plug-ins does not bring a language of its own.
+        let foreign = |(_, (side, found)): &(String, (Side, Found))| {
+            !self.finished && *side == Side::Root && !self.files.contains_key(&found.real) && !is_shell(&line.path)
+        };
+        if task.role == Role::Plugin && missing.is_empty() {
+            missing.extend(
+                wanted.iter().filter(|want| foreign(want)).map(|(name, _)| missing_interpreter(&task, name, deep)),
+            );
+        }
+        if !missing.is_empty() {
+            match task.role {
+                Role::Program => self.missing.extend(missing),
+                // A module is read by others, whatever its first line says.
+                _ if is_module(&script) => return self.note(&task),
+                _ => return self.waiting.push(Waiting { task, missing }),
+            }
+        }
+        self.note(&task);
+        for (name, (side, found)) in wanted {
+            let how = "interpreter of a script".to_owned();
+            let edge = Edge { name, to: Some(found.real.clone()), how: how.clone() };
+            self.edges.entry(script.clone()).or_default().push(edge);
+            self.push_deep(side, found, &how, Some(&script), Role::Program, task.depth + 1);
+        }
+    }
+
+    fn find_program(&mut self, name: &str) -> Option<(Side, Found)> {
+        if name.contains('/') {
+            return self.tables.find_file(name);
+        }
+        let image = self.tables.image.and_then(|image| image.find_program(name));
+        image.map(|found| (Side::Image, found)).or_else(|| Some((Side::Root, self.tables.root.find_program(name)?)))
+    }
+}
+
+impl Missing {
+    /// As an error that names the chain.
+    pub fn error(&self) -> Error {
+        let chain: Vec<&str> = self.chain.iter().map(String::as_str).chain([self.name.as_str()]).collect();
+        let what = if self.name.contains(".so") && !self.name.starts_with('/') { "the library " } else { "" };
+        let mut error = Error::new(format!("cannot find {what}{}", self.name))
+            .because(format!("asked for by {}", chain.join(" -> ")));
+        if !self.tried.is_empty() {
+            error = error.because(format!("looked at {}", self.tried.join(", ")));
+        }
+        error.remedy(self.remedy.clone())
+    }
+}
+
+fn is_shell(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| ["sh", "bash", "dash"].contains(&name))
+}
+
+/// Whether a file's name is that of a module of some language.
+fn is_module(path: &str) -> bool {
+    const ENDS: [&str; 9] = [".py", ".pm", ".pl", ".rb", ".tcl", ".js", ".lua", ".php", ".sh"];
+    ENDS.iter().any(|end| path.ends_with(end))
+}
+
+fn missing_interpreter(task: &Task, name: &str, deep: bool) -> Missing {
+    let remedy = if deep {
+        "the kernel starts no script whose interpreters are scripts so deep: name a program"
+    } else if name.ends_with('\r') {
+        "the first line ends in a carriage return: convert the script to Unix line ends"
+    } else if name.ends_with("/env") {
+        "a script that calls env -S needs the env of coreutils: BusyBox' does not know -S"
+    } else if name.contains(' ') {
+        "env takes all after it as one name: write `env -S`"
+    } else {
+        "install the interpreter's package, or remove the script from the spec"
+    };
+    let chain = task.needed_by.iter().cloned().chain([task.found.real.clone()]).collect();
+    let tried = vec![format!("the interpreter {name:?} exists neither in the root nor in the image")];
+    Missing { name: name.to_owned(), chain, tried, remedy: remedy.to_owned() }
+}

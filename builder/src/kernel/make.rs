@@ -1,0 +1,289 @@
+//! Builds a kernel from a recipe: unpacks the source outside the checkout, patches, configures, runs
+//! make, and puts the result into the cache, whole or not at all.
+//!
+//! The source tree is the size of a small disk and goes when the build ends, however it ends. User, host
+//! and time of the build are fixed, so that the same recipe, source and compiler give the same bytes.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::recipe::{Note, Recipe, SOURCE};
+use crate::boot::child;
+use crate::debpkg::{Cache, Unpacked};
+use crate::error::{At, Error, Result};
+use crate::manifest::sha256;
+use crate::say::Ticker;
+use crate::{interrupt, output, say};
+
+/// Free bytes that a build wants: the source, its objects, and what is left over.
+const SPACE_BYTES: u64 = 3 << 30;
+/// Programs that the kernel's build runs, and the Debian packages that have them.
+const PROGRAMS: [(&str, &str); 9] = [
+    ("gcc", "gcc"),
+    ("make", "make"),
+    ("flex", "flex"),
+    ("bison", "bison"),
+    ("bc", "bc"),
+    ("perl", "perl-base"),
+    ("xz", "xz-utils"),
+    ("zstd", "zstd"),
+    ("patch", "patch"),
+];
+/// A header that objtool is compiled with, and its package.
+const HEADERS: [(&str, &str); 1] = [("/usr/include/libelf.h", "libelf-dev")];
+/// Parts of the source that no kernel of ours is made from.
+const LEFT_OUT: [&str; 5] = [
+    "*/Documentation/*/*",
+    "*/drivers/gpu/drm/amd/include/*",
+    "*/tools/testing/*",
+    "*/arch/*/boot/dts/*",
+    "*/sound/*/*",
+];
+/// Lines of make's complaints that an error shows.
+const COMPLAINT_LINES: usize = 6;
+
+/// Builds the kernel, or gives the one that was built already.
+pub fn build(recipe: &Recipe, cache: &Cache, jobs: usize) -> Result<Note> {
+    if let Some((note, _)) = recipe.built(cache) {
+        return Ok(note);
+    }
+    build_anew(recipe, cache, jobs)
+        .map_err(|error| error.while_trying(format!("cannot build the kernel {:?}", recipe.name)))
+}
+
+fn build_anew(recipe: &Recipe, cache: &Cache, jobs: usize) -> Result<Note> {
+    let start = Instant::now();
+    check_programs()?;
+    let kernels = cache.kernels();
+    fs::create_dir_all(&kernels).at("create", &kernels)?;
+    let free = output::free_bytes(&kernels)?;
+    if free < SPACE_BYTES {
+        return Err(Error::new(format!("there is too little space in {}", kernels.display()))
+            .because(format!("a build needs {} MB for a while, and {} MB are free", SPACE_BYTES >> 20, free >> 20))
+            .remedy("free some space, or set VMATIC_CACHE to a folder with more"));
+    }
+    say::line(format!("kernel {}: source {SOURCE}", recipe.name));
+    let package = cache.package(SOURCE)?;
+    let scratch = tempfile::Builder::new().prefix(".build-").tempdir_in(&kernels).at("create a folder in", &kernels)?;
+    let work = Work { scratch: &scratch, jobs };
+    work.unpack(&cache.folder_of(&package))?;
+    work.patch(recipe)?;
+    let config = work.configure(recipe)?;
+    let objects = work.compile(&recipe.name, recipe.objects_before(&kernels))?;
+    let note = work.collect(recipe, &config, &package, objects, start.elapsed().as_secs())?;
+    place(&note, scratch, &kernels)?;
+    Ok(note)
+}
+
+/// Everything that is missing, at once, with the one line that installs it.
+fn check_programs() -> Result<()> {
+    let paths: Vec<_> = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    let there =
+        |program: &&(&str, &str)| paths.iter().any(|folder: &std::path::PathBuf| folder.join(program.0).is_file());
+    let absent = PROGRAMS.iter().filter(|program| !there(program));
+    let absent = absent.chain(HEADERS.iter().filter(|(header, _)| !Path::new(header).is_file()));
+    let absent: Vec<_> = absent.collect();
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = absent.iter().map(|(name, _)| *name).collect();
+    let packages: Vec<_> = absent.iter().map(|(_, package)| *package).collect();
+    Err(Error::new(format!("the kernel's build needs {}", names.join(", ")))
+        .because("they are not installed")
+        .remedy(format!("apt-get install {}", packages.join(" "))))
+}
+
+/// A build in its scratch folder: the source in `source/`, the objects in `objects/`.
+struct Work<'a> {
+    scratch: &'a TempDir,
+    jobs: usize,
+}
+
+impl Work<'_> {
+    fn unpack(&self, package: &Path) -> Result<()> {
+        let archive = package.join(format!("usr/src/{SOURCE}.tar.xz"));
+        let source = self.scratch.path().join("source");
+        fs::create_dir(&source).at("create", &source)?;
+        let mut tar = Command::new("tar");
+        tar.arg("--extract").arg("--file").arg(&archive).arg("--directory").arg(&source).arg("--strip-components=1");
+        // Kconfig reads files of the folders that are left out: those stay.
+        tar.args(["--wildcards", "--wildcards-match-slash"]);
+        for pattern in LEFT_OUT {
+            tar.arg(format!("--exclude={pattern}.[chS]")).arg(format!("--exclude={pattern}.rst"));
+        }
+        self.run(&mut tar, "unpack the source", |_| {})
+    }
+
+    fn patch(&self, recipe: &Recipe) -> Result<()> {
+        for (name, patch) in &recipe.patches {
+            let file = self.scratch.path().join("patch");
+            fs::write(&file, patch).at("write", &file)?;
+            let mut command = Command::new("patch");
+            command.args(["--strip=1", "--forward", "--batch", "--fuzz=0", "--input"]).arg(&file);
+            command.current_dir(self.scratch.path().join("source"));
+            self.run(&mut command, &format!("apply the patch {name}"), |_| {})?;
+        }
+        Ok(())
+    }
+
+    /// Configures from nothing but the fragment; gives the finished configuration.
+    fn configure(&self, recipe: &Recipe) -> Result<String> {
+        let fragment = self.scratch.path().join("fragment");
+        fs::write(&fragment, &recipe.fragment).at("write", &fragment)?;
+        let mut make = self.make();
+        make.env("KCONFIG_ALLCONFIG", &fragment).arg("allnoconfig");
+        self.run(&mut make, "configure the source", |_| {})?;
+        let path = self.scratch.path().join("objects/.config");
+        let config = fs::read_to_string(&path).at("read", &path)?;
+        let missing = recipe.not_taken(&config);
+        if missing.is_empty() {
+            return Ok(config);
+        }
+        Err(Error::new(format!("the source does not take {} lines of the fragment", missing.len()))
+            .because(missing.join(", "))
+            .remedy("add what they depend on (`depends on` in the source's Kconfig files), or remove them"))
+    }
+
+    fn make(&self) -> Command {
+        let objects = self.scratch.path().join("objects");
+        let mut make = Command::new("make");
+        make.arg("-C").arg(self.scratch.path().join("source")).arg(format!("O={}", objects.display()));
+        make.args(["KBUILD_BUILD_TIMESTAMP=@0", "KBUILD_BUILD_USER=vmatic", "KBUILD_BUILD_HOST=vmatic"]);
+        make.env("LC_ALL", "C").env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MFLAGS");
+        make
+    }
+
+    /// Compiles, telling how far it is; gives the number of files that were compiled.
+    fn compile(&self, name: &str, expected: Option<u32>) -> Result<u32> {
+        let mut make = self.make();
+        make.arg(format!("-j{}", self.jobs)).arg("bzImage");
+        let mut objects = 0;
+        let mut ticker = Ticker::new();
+        let result = self.run(&mut make, "compile the kernel", |line| {
+            let mut words = line.split_whitespace();
+            if matches!(words.next(), Some("CC" | "AS" | "LD" | "AR")) {
+                objects += 1;
+                let file = words.next().unwrap_or_default();
+                let of = expected.map_or_else(String::new, |all| format!(" of {all}"));
+                ticker.say(|seconds| format!("kernel {name}: {objects}{of} steps, {seconds:.0} s, {file}"));
+            }
+        });
+        ticker.end();
+        result.map(|()| objects)
+    }
+
+    /// Makes a folder that looks like an unpacked kernel package.
+    fn collect(&self, recipe: &Recipe, config: &str, package: &Unpacked, objects: u32, seconds: u64) -> Result<Note> {
+        let built = self.scratch.path().join("objects");
+        let release = built.join("include/config/kernel.release");
+        let release = fs::read_to_string(&release).at("read", &release)?.trim().to_owned();
+        let result = self.scratch.path().join("result");
+        let (boot, modules) = (result.join("boot"), result.join("lib/modules").join(&release));
+        for folder in [&boot, &modules.join("kernel")] {
+            fs::create_dir_all(folder).at("create", folder)?;
+        }
+        let image = built.join("arch/x86/boot/bzImage");
+        let image = fs::read(&image).at("read", &image)?;
+        let write = |path: &Path, data: &[u8]| fs::write(path, data).at("write", path);
+        write(&boot.join(format!("vmlinuz-{release}")), &image)?;
+        write(&boot.join(format!("config-{release}")), config.as_bytes())?;
+        for list in ["modules.builtin", "modules.builtin.modinfo"] {
+            let from = built.join(list);
+            fs::copy(&from, modules.join(list)).at("copy", &from)?;
+        }
+        let image_sha256 = sha256(&image);
+        Ok(Note {
+            name: recipe.name.clone(),
+            folder: format!("{}-{}", recipe.name, &image_sha256[..16]),
+            recipe: recipe.hash(),
+            source: package.file.clone(),
+            source_sha256: package.sha256.clone(),
+            release,
+            compiler: compiler(config),
+            objects,
+            seconds,
+            image_sha256,
+        })
+    }
+
+    /// Runs a program to its end, handing each line of its output on; Ctrl-C ends it.
+    fn run(&self, command: &mut Command, what: &str, mut line: impl FnMut(&str)) -> Result<()> {
+        let log = self.scratch.path().join("log");
+        let errors = fs::File::create(&log).at("create", &log)?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut child = child::with_us(command, Signal::TERM)
+            .spawn()
+            .map_err(|cause| Error::new(format!("cannot start {program}")).because(cause))?;
+        let ended = follow(&mut child, &mut line);
+        if let Err(error) = ended {
+            child::end(&mut child);
+            return Err(error);
+        }
+        let status = child.wait().map_err(|cause| Error::new(format!("cannot wait for {program}")).because(cause))?;
+        if status.success() {
+            return Ok(());
+        }
+        if interrupt::asked() {
+            return Err(interrupted());
+        }
+        let mut text = String::new();
+        let _ = fs::File::open(&log).and_then(|file| file.take(1 << 20).read_to_string(&mut text));
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last = lines[lines.len().saturating_sub(COMPLAINT_LINES)..].join("\n    ");
+        Err(Error::new(format!("{program} could not {what} ({status})")).because(format!("it said\n    {last}")))
+    }
+}
+
+/// Hands on the child's lines until it closes its output.
+fn follow(child: &mut Child, line: &mut impl FnMut(&str)) -> Result<()> {
+    let Some(output) = child.stdout.take() else { return Ok(()) };
+    let (sender, lines) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n').map_while(std::result::Result::ok) {
+            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    loop {
+        match lines.recv_timeout(Duration::from_millis(200)) {
+            Ok(text) => line(&text),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if interrupt::asked() {
+            return Err(interrupted());
+        }
+    }
+    let _ = reader.join();
+    Ok(())
+}
+
+fn interrupted() -> Error {
+    Error::new("interrupted").because("nothing was kept: the cache is as it was")
+}
+
+fn compiler(config: &str) -> String {
+    let line = config.lines().find_map(|line| line.strip_prefix("CONFIG_CC_VERSION_TEXT="));
+    line.unwrap_or_default().trim_matches('"').to_owned()
+}
+
+/// Puts the finished folder and its note into the cache.
+fn place(note: &Note, scratch: TempDir, kernels: &Path) -> Result<()> {
+    let folder = kernels.join(&note.folder);
+    match fs::rename(scratch.path().join("result"), &folder) {
+        // Its name is the image's hash: what is there is the same.
+        Err(_) if folder.is_dir() => {}
+        result => result.at("rename the finished kernel to", &folder)?,
+    }
+    let text = serde_json::to_vec_pretty(note).map_err(|cause| Error::new("cannot write a note").because(cause))?;
+    output::write_file(&kernels.join(format!("{}.json", note.name)), &text, 0o600)
+}

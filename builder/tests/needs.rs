@@ -1,0 +1,154 @@
+//! `vmatic needs`, `vmatic trace` and what a build says of its finished images, as the operator sees them.
+
+#![allow(clippy::unwrap_used)]
+
+mod lab;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use lab::{LIB, Lab, merged_root, text};
+
+/// prog -> liba -> libb, and a script.
+fn root() -> Lab {
+    let lab = merged_root();
+    let b = lab.library(LIB, "libb.so", &[]);
+    let a = lab.library("opt/app", "liba.so", &[b.to_str().unwrap()]);
+    lab.program("usr/bin/prog", &[a.to_str().unwrap(), "-Wl,-rpath,/opt/app", "-Wl,--enable-new-dtags"]);
+    lab.script("usr/bin/script", "#!/usr/bin/prog -x\n");
+    lab
+}
+
+#[test]
+fn the_tree_shows_each_need_once_with_its_rule() {
+    let lab = root();
+    let output = lab.vmatic(&["needs", "--root", ".", "script"]);
+    let expected = "\
+/usr/bin/script
+└─ /usr/bin/prog /usr/bin/prog (interpreter of a script)
+   ├─ /lib64/ld-linux-x86-64.so.2 /usr/lib/x86_64-linux-gnu/ld-real.so.2 (PT_INTERP)
+   └─ liba.so /opt/app/liba.so (RUNPATH of /usr/bin/prog)
+      └─ libb.so /usr/lib/x86_64-linux-gnu/libb.so (trusted folder)
+";
+    assert_eq!(text(&output.stdout), expected, "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).starts_with("5 files, "), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_list_is_paths_and_json_says_all() {
+    let lab = root();
+    let output = lab.vmatic(&["needs", "--list", "--root", ".", "prog"]);
+    let listed = text(&output.stdout);
+    assert!(listed.lines().all(|line| line.starts_with('/') && lab.at(line).symlink_metadata().is_ok()), "{listed}");
+    assert!(listed.contains("/lib64\n") && listed.contains("/opt/app/liba.so\n"), "links too: {listed}");
+    let output = lab.vmatic(&["needs", "--json", "--root", ".", "prog"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let a = value["files"].as_array().unwrap().iter().find(|file| file["path"] == "/opt/app/liba.so").unwrap();
+    assert_eq!((&a["needed_by"], &a["needs"][0]["name"]), (&"/usr/bin/prog".into(), &"libb.so".into()));
+}
+
+#[test]
+fn what_is_missing_is_one_chain_each_and_status_1() {
+    let lab = root();
+    fs::remove_file(lab.at(&format!("{LIB}/libb.so"))).unwrap();
+    let output = lab.vmatic(&["needs", "--root", ".", "prog"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("└─ libb.so not found"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("/usr/bin/prog -> /opt/app/liba.so -> libb.so"), "{}", text(&output.stderr));
+    assert_eq!(lab.vmatic(&["needs"]).status.code(), Some(2));
+    assert_eq!(lab.vmatic(&["needs", "--root", ".", "nothing"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_trace_proposes_what_the_closure_would_not_bring() {
+    let lab = Lab::new();
+    let (here, other) = (tempfile::tempdir_in("/var/tmp").unwrap(), tempfile::tempdir_in("/var/tmp").unwrap());
+    fs::write(here.path().join("settings"), "x\n").unwrap();
+    let foreign = other.path().join("foreign");
+    fs::write(&foreign, "x\n").unwrap();
+    let inner = format!("cat settings {}; exit 7", foreign.display());
+    let output = lab
+        .command(&["trace", "--", "/bin/sh", "-c", &inner])
+        .env("HOME", "/nowhere")
+        .current_dir(here.path())
+        .output()
+        .unwrap();
+    let said = text(&output.stdout);
+    let table: toml::Table = said.parse().unwrap();
+    let binaries = table["binaries"].to_string();
+    assert!(binaries.contains("/bin/sh") && binaries.contains("cat\""), "{said}");
+    assert!(table["files"].to_string().contains(foreign.to_str().unwrap()), "{said}");
+    assert!(said.contains(&format!("# input? {}/settings", here.path().display())), "{said}");
+    assert!(text(&output.stderr).contains("exit status 7"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_gap_in_the_finished_image_fails_the_build_with_the_chain() {
+    let lab = Lab::with_inputs();
+    lab.script("over/usr/libexec/tool", "#!/opt/lang\n");
+    lab.spec("root = \"empty\"\noverlays = [\"over\"]");
+    fs::create_dir_all(lab.at("empty")).unwrap();
+    let output = lab.build();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("/usr/libexec/tool -> /opt/lang") && said.contains("what to do"), "{said}");
+    lab.script("over/opt/lang", "not a script\n");
+    assert!(lab.build().status.success());
+}
+
+#[test]
+fn special_bits_and_broken_links_are_warned_of_and_noted() {
+    let lab = Lab::with_inputs();
+    lab.write("over/layer.toml", "[links]\n\"/etc/gone\" = \"/etc/nothing\"\n[modes]\n\"/bin/up\" = \"4755\"\n");
+    lab.write("over/bin/up", "x");
+    lab.spec("overlays = [\"over\"]");
+    let output = lab.build();
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let manifest = fs::read_to_string(lab.at("out/lab/manifest.json")).unwrap();
+    for warning in ["/bin/up (4755)", "/etc/gone -> /etc/nothing"] {
+        assert!(said.contains(warning) && manifest.contains(warning), "{warning}: {said}");
+    }
+}
+
+#[test]
+fn a_package_of_the_root_brings_its_files_and_what_they_need() {
+    let lab = Lab::with_inputs();
+    let root = merged_root();
+    let a = root.library(LIB, "liba.so", &[]);
+    root.program("usr/bin/tool", &[a.to_str().unwrap()]);
+    root.write("usr/share/tool/data", "x");
+    root.write("usr/share/doc/tool/copyright", "x");
+    root.write("usr/share/helper/data", "x");
+    root.write("etc/tool.conf", "x");
+    fs::set_permissions(root.at("etc/tool.conf"), fs::Permissions::from_mode(0o640)).unwrap();
+    fs::create_dir_all(root.at("var/lib/tool")).unwrap();
+    let status = "Package: tool\nStatus: install ok installed\nDepends: helper, debconf\n
+Package: helper\nStatus: install ok installed\n";
+    root.write("var/lib/dpkg/status", status);
+    let list =
+        "/.\n/usr\n/usr/bin/tool\n/usr/share/tool/data\n/usr/share/doc/tool/copyright\n/etc/tool.conf\n/var/lib/tool\n";
+    root.write("var/lib/dpkg/info/tool.list", list);
+    root.write("var/lib/dpkg/info/helper.list", "/usr/share/helper/data\n");
+    let place = root.folder.path().display();
+    for (depth, helper) in [("", true), ("package_depth = 0", false), ("package_depth = \"all\"", true)] {
+        lab.spec(&format!("root = \"{place}\"\npackages = [\"tool\"]\n{depth}"));
+        let output = lab.build();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let listed = text(&lab.vmatic(&["list"]).stdout);
+        let has = |path: &str| listed.lines().any(|line| line.ends_with(&format!(" {path}")));
+        for path in ["/usr/bin/tool", "/usr/lib/x86_64-linux-gnu/liba.so", "/usr/share/tool/data", "/var/lib/tool"] {
+            assert!(has(path), "{path}: {listed}");
+        }
+        assert!(!has("/usr/share/doc/tool/copyright"));
+        assert_eq!(has("/usr/share/helper/data"), helper, "{depth}");
+        assert!(listed.contains("-0640"), "settings keep their mode: {listed}");
+    }
+    assert!(
+        text(&lab.vmatic(&["why", "/usr/share/helper/data"]).stdout).contains("package helper, which tool depends on")
+    );
+    lab.spec("package_depth = \"deep\"\npackages = [\"NO\"]");
+    let said = text(&lab.build().stderr);
+    assert!(said.contains("\"deep\" is no depth") && said.contains("\"NO\" is no package's name"), "{said}");
+}

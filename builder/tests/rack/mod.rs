@@ -1,0 +1,167 @@
+//! A rack for the tests of several hosts on one machine: a network namespace for each host, one for
+//! the wire between them. Needs root (`ip netns`) and bin/vmatic-agent. Everything that it makes has
+//! this process's id in its name, and goes away with the test, also when it fails.
+
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::SigningKey;
+use vmatic::spec::cluster_id;
+use vmatic_plan::{HostNames, Node, Plan};
+
+/// The console's address on the hosts' network.
+const SWITCH_ADDRESS: &str = "172.20.255.1";
+
+/// A rack: one namespace with the bridge, one for each host.
+pub struct Rack {
+    pub id: String,
+    pub plan: Plan,
+    pub folder: tempfile::TempDir,
+    pub agents: Vec<Option<Child>>,
+}
+
+pub fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status().expect("ip(8) is installed");
+    assert!(status.success(), "ip {arguments}");
+}
+
+pub fn agent() -> PathBuf {
+    let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bin/vmatic-agent");
+    assert!(agent.exists(), "{} is not there: make build", agent.display());
+    agent
+}
+
+impl Rack {
+    pub fn new(hosts: u32, fanout: u32) -> Rack {
+        let plan = Plan { guests_per_host: 2, fanout, ..Plan::new("rack", HostNames::count(hosts).unwrap()) };
+        plan.check().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let plan = Plan { cluster: cluster_id(&plan, &key.verifying_key()), ..plan };
+        let public: String = key.verifying_key().as_bytes().iter().map(|b| format!("{b:02x}")).collect();
+        fs::write(folder.path().join("plan"), plan.seal()).unwrap();
+        fs::write(folder.path().join("operator.pub"), public).unwrap();
+        write_key(&folder.path().join("key"), 7);
+        write_key(&folder.path().join("other-key"), 8);
+        let id = format!("vm{}", std::process::id());
+        let mut rack = Rack { id, plan, folder, agents: Vec::new() };
+        rack.wire();
+        rack
+    }
+
+    /// With an agent on each host.
+    pub fn with_agents(hosts: u32, fanout: u32) -> Rack {
+        let mut rack = Rack::new(hosts, fanout);
+        for host in 1..=hosts {
+            let agent = rack.start(host);
+            rack.agents.push(Some(agent));
+        }
+        rack
+    }
+
+    /// The namespace of the wire between the hosts.
+    pub fn wire_namespace(&self) -> String {
+        format!("{}s", self.id)
+    }
+
+    /// A bridge in a namespace of its own, and a cable to each host's.
+    fn wire(&mut self) {
+        let switch = self.wire_namespace();
+        ip(&format!("netns add {switch}"));
+        ip(&format!("-n {switch} link set lo up"));
+        ip(&format!("-n {switch} link add br0 type bridge"));
+        ip(&format!("-n {switch} addr add {SWITCH_ADDRESS}/16 dev br0"));
+        ip(&format!("-n {switch} link set br0 up"));
+        for host in 1..=self.plan.host_count() {
+            let ns = self.namespace(host);
+            let mac = self.plan.mac(Node::host(host)).unwrap().map(|b| format!("{b:02x}")).join(":");
+            let address = self.plan.host_ipv4(host).unwrap();
+            ip(&format!("netns add {ns}"));
+            ip(&format!("-n {ns} link set lo up"));
+            ip(&format!("-n {switch} link add p{host} type veth peer name eth0 netns {ns}"));
+            ip(&format!("-n {switch} link set p{host} master br0 up"));
+            ip(&format!("-n {ns} link set eth0 address {mac} up"));
+            ip(&format!("-n {ns} addr add {address}/16 dev eth0"));
+        }
+    }
+
+    pub fn namespace(&self, host: u32) -> String {
+        format!("{}h{host}", self.id)
+    }
+
+    /// One image for all: the agent is not told which host it is.
+    pub fn start(&self, host: u32) -> Child {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace(host)]).arg(agent()).arg("node").arg("--no-guests");
+        command.arg("--plan").arg(self.folder.path().join("plan"));
+        command.arg("--operator").arg(self.folder.path().join("operator.pub"));
+        let log = fs::File::create(self.folder.path().join(format!("{host}.log"))).unwrap();
+        command.stderr(log).spawn().expect("bin/vmatic-agent was built by make")
+    }
+
+    pub fn kill(&mut self, host: u32) {
+        if let Some(mut child) = self.agents[host as usize - 1].take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub fn vmatic(&self, at: u32, key: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.wire_namespace(), env!("CARGO_BIN_EXE_vmatic")]);
+        command.args(arguments).env("VMATIC_AT", self.plan.host_ipv4(at).unwrap().to_string());
+        command.env("VMATIC_KEY", self.folder.path().join(key));
+        command.output().expect("vmatic runs")
+    }
+
+    /// Waits until exactly these hosts are up, as seen from `at`.
+    pub fn wait_for(&self, at: u32, hosts: &str) {
+        let start = Instant::now();
+        loop {
+            let output = self.vmatic(at, "key", &["nodes", "."]);
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let up: Vec<&str> =
+                text.lines().filter(|l| l.ends_with(" up")).filter_map(|l| l.split(' ').next()).collect();
+            if up == [hosts] {
+                return;
+            }
+            let log = fs::read_to_string(self.folder.path().join(format!("{at}.log"))).unwrap_or_default();
+            let late = start.elapsed() > Duration::from_secs(30);
+            assert!(!late, "waited for {hosts}, have\n{text}{}\nhost {at}:\n{log}", stderr(&output));
+            sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+impl Drop for Rack {
+    fn drop(&mut self) {
+        for child in self.agents.iter_mut().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let quiet = |ns: String| Command::new("ip").args(["netns", "del", &ns]).stderr(Stdio::null()).status();
+        for host in 1..=self.plan.host_count() {
+            let _ = quiet(self.namespace(host));
+        }
+        let _ = quiet(self.wire_namespace());
+    }
+}
+
+fn write_key(path: &Path, byte: u8) {
+    fs::write(path, format!("{byte:02x}").repeat(32)).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

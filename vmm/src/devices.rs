@@ -1,0 +1,287 @@
+//! Takes the guest's accesses to ports and windows; gives them to the device that
+//! lies there, and the guest its interrupts. What a device knows of its driver can
+//! be frozen and thawed in another process.
+
+use crate::block::Block;
+use crate::error::{Context, Error};
+use crate::layout::{self, Window};
+use crate::memory::Memory;
+use crate::mmio::{self, Device, Transport};
+use crate::net::Net;
+use crate::pmem::Pmem;
+use crate::rng::Rng;
+use crate::serial::{self, Serial};
+use crate::share::Opened;
+use crate::vsock::{self, Vsock};
+use crate::{CONTROL_PORT, Card, Wires};
+use kvm_ioctls::VmFd;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::rc::Rc;
+use vm_superio::Trigger;
+
+/// An interrupt line of the guest.
+///
+/// Pulsed by a call rather than by an eventfd: a guest then holds no descriptor a
+/// line, and its end waits for no grace period of the kernel's list of them.
+#[derive(Clone)]
+pub(crate) struct Line {
+    vm: Rc<VmFd>,
+    number: u32,
+}
+
+impl Line {
+    /// Interrupt `number` of `vm`.
+    pub fn new(vm: &Rc<VmFd>, number: u32) -> Self {
+        Self { vm: vm.clone(), number }
+    }
+}
+
+impl Trigger for Line {
+    type E = io::Error;
+    fn trigger(&self) -> io::Result<()> {
+        self.vm.set_irq_line(self.number, true)?;
+        self.vm.set_irq_line(self.number, false)?;
+        Ok(())
+    }
+}
+
+/// A device in its window.
+struct Slot<D> {
+    window: Window,
+    line: Line,
+    transport: Transport<D>,
+}
+
+impl<D: Device> Slot<D> {
+    fn new(vm: &Rc<VmFd>, window: Window, transport: Transport<D>) -> Self {
+        Self { window, line: Line::new(vm, window.irq), transport }
+    }
+
+    fn offset(&self, address: u64) -> Option<u64> {
+        address.checked_sub(self.window.base).filter(|offset| *offset < layout::MMIO_BYTES)
+    }
+
+    fn read(&mut self, address: u64, data: &mut [u8]) {
+        if let Some(offset) = self.offset(address) {
+            self.transport.read(offset, data);
+        }
+    }
+
+    fn write(&mut self, address: u64, data: &[u8], memory: &Memory) {
+        if let Some(offset) = self.offset(address)
+            && self.transport.write(offset, data, memory)
+        {
+            self.interrupt();
+        }
+    }
+
+    fn work(&mut self, memory: &Memory) {
+        if self.transport.work(memory) {
+            self.interrupt();
+        }
+    }
+
+    fn interrupt(&self) {
+        // Fails only without interrupt controllers, which every machine here has.
+        let _ = self.line.trigger();
+    }
+}
+
+/// What the devices know of their drivers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Frozen {
+    pub serial: serial::Frozen,
+    pub rng: mmio::Frozen,
+    pub vsock: (mmio::Frozen, vsock::Frozen),
+    /// The card's rings and its address.
+    pub net: Option<(mmio::Frozen, [u8; 6])>,
+    /// The rings of the disk or of the memory that is shared.
+    pub share: Option<mmio::Frozen>,
+}
+
+/// Everything on the guest's buses.
+pub(crate) struct Devices {
+    serial: Serial<Line>,
+    rng: Slot<Rng>,
+    vsock: Slot<Vsock>,
+    net: Option<Slot<Net>>,
+    disk: Option<Slot<Block>>,
+    pmem: Option<Slot<Pmem>>,
+}
+
+/// What is shared, and where its memory begins and how long it is.
+pub(crate) type Shared<'a> = Option<(&'a Opened, (u64, u64))>;
+
+const RNG: u32 = 0;
+const VSOCK: u32 = 1;
+const NET: u32 = 2;
+const SHARE: u32 = 3;
+
+impl Devices {
+    /// Devices that no driver has touched.
+    pub fn new(vm: &Rc<VmFd>, cid: u32, mac: [u8; 6], wires: Wires, shared: Shared) -> Result<Self, Error> {
+        let net = match wires.card {
+            Card::Absent => None,
+            Card::Unplugged => Some(Net::new(None, mac)),
+            Card::Plugged(cable) => Some(Net::new(Some(cable), mac)),
+        };
+        let vsock = Vsock::new(cid, CONTROL_PORT, wires.control);
+        let (disk, pmem) = share(shared)?;
+        let window = layout::window(SHARE);
+        Ok(Self {
+            serial: Serial::new(Line::new(vm, layout::SERIAL_IRQ), wires.serial),
+            rng: Slot::new(vm, layout::window(RNG), Transport::new(Rng)),
+            vsock: Slot::new(vm, layout::window(VSOCK), Transport::new(vsock)),
+            net: net.map(|net| Slot::new(vm, layout::window(NET), Transport::new(net))),
+            disk: disk.map(|disk| Slot::new(vm, window, Transport::new(disk))),
+            pmem: pmem.map(|pmem| Slot::new(vm, window, Transport::new(pmem))),
+        })
+    }
+
+    /// The devices as they were frozen, with other wires.
+    pub fn thaw(vm: &Rc<VmFd>, frozen: &Frozen, wires: Wires, shared: Shared) -> Result<Self, Error> {
+        let bad = "the template is damaged: make a new one";
+        let cable = match wires.card {
+            Card::Plugged(cable) => Some(cable),
+            Card::Absent | Card::Unplugged => None,
+        };
+        let (vsock_rings, vsock) = &frozen.vsock;
+        let vsock = Vsock::thaw(vsock, wires.control);
+        let net = match &frozen.net {
+            Some((rings, mac)) => {
+                let transport = Transport::thaw(rings, Net::new(cable, *mac)).context("thaw the network card", bad)?;
+                Some(Slot::new(vm, layout::window(NET), transport))
+            }
+            None => None,
+        };
+        let (disk, pmem) = share(shared)?;
+        let window = layout::window(SHARE);
+        let (disk, pmem) = match &frozen.share {
+            Some(rings) => (
+                disk.map(|disk| Transport::thaw(rings, disk)).transpose().context("thaw the shared disk", bad)?,
+                pmem.map(|pmem| Transport::thaw(rings, pmem)).transpose().context("thaw the shared memory", bad)?,
+            ),
+            None => (None, None),
+        };
+        let line = Line::new(vm, layout::SERIAL_IRQ);
+        let rng = Transport::thaw(&frozen.rng, Rng).context("thaw the entropy source", bad)?;
+        let vsock = Transport::thaw(vsock_rings, vsock).context("thaw the socket device", bad)?;
+        Ok(Self {
+            serial: Serial::thaw(&frozen.serial, line, wires.serial).context("thaw the serial port", bad)?,
+            rng: Slot::new(vm, layout::window(RNG), rng),
+            vsock: Slot::new(vm, layout::window(VSOCK), vsock),
+            net,
+            disk: disk.map(|disk| Slot::new(vm, window, disk)),
+            pmem: pmem.map(|pmem| Slot::new(vm, window, pmem)),
+        })
+    }
+
+    /// What the devices know of their drivers; what was printed is handed on first.
+    pub fn freeze(&mut self) -> Frozen {
+        self.serial.flush();
+        Frozen {
+            serial: self.serial.freeze(),
+            rng: self.rng.transport.freeze(),
+            vsock: (self.vsock.transport.freeze(), self.vsock.transport.device().freeze()),
+            net: self.net.as_ref().map(|net| (net.transport.freeze(), net.transport.device().mac())),
+            share: match (&self.disk, &self.pmem) {
+                (Some(disk), _) => Some(disk.transport.freeze()),
+                (None, pmem) => pmem.as_ref().map(|pmem| pmem.transport.freeze()),
+            },
+        }
+    }
+
+    /// True if nothing is on its way to or from the guest.
+    pub fn rests(&self) -> bool {
+        self.vsock.transport.device().rests()
+    }
+
+    /// The windows in use, for the tables that name them to the guest's kernel.
+    pub fn windows(&self) -> Vec<Window> {
+        let always = [self.rng.window, self.vsock.window].into_iter();
+        let net = self.net.as_ref().map(|net| net.window);
+        let disk = self.disk.as_ref().map(|disk| disk.window);
+        always.chain(net).chain(disk).chain(self.pmem.as_ref().map(|pmem| pmem.window)).collect()
+    }
+
+    /// Moves what can be moved now.
+    pub fn work(&mut self, memory: &Memory) {
+        self.vsock.work(memory);
+        if let Some(net) = &mut self.net {
+            net.work(memory);
+        }
+    }
+
+    /// Prints what is left of a line.
+    pub fn flush(&mut self) {
+        self.serial.flush();
+    }
+
+    /// The guest reads from a window.
+    pub fn read_mmio(&mut self, address: u64, data: &mut [u8]) {
+        data.fill(0);
+        self.rng.read(address, data);
+        self.vsock.read(address, data);
+        if let Some(net) = &mut self.net {
+            net.read(address, data);
+        }
+        if let Some(disk) = &mut self.disk {
+            disk.read(address, data);
+        }
+        if let Some(pmem) = &mut self.pmem {
+            pmem.read(address, data);
+        }
+    }
+
+    /// The guest writes to a window.
+    pub fn write_mmio(&mut self, address: u64, data: &[u8], memory: &Memory) {
+        self.rng.write(address, data, memory);
+        self.vsock.write(address, data, memory);
+        if let Some(net) = &mut self.net {
+            net.write(address, data, memory);
+        }
+        if let Some(disk) = &mut self.disk {
+            disk.write(address, data, memory);
+        }
+        if let Some(pmem) = &mut self.pmem {
+            pmem.write(address, data, memory);
+        }
+    }
+
+    /// The guest reads from a port.
+    pub fn read_port(&mut self, port: u16, data: &mut [u8]) {
+        // Ports without a device read as all ones, as on a real bus.
+        data.fill(0xff);
+        let Some(first) = data.first_mut() else { return };
+        match port {
+            layout::SERIAL_PORT..=0x3ff => *first = self.serial.read((port - layout::SERIAL_PORT) as u8),
+            layout::I8042_COMMAND | layout::SLEEP_STATUS => *first = 0,
+            _ => {}
+        }
+    }
+
+    /// The guest writes to a port; true if it ends itself by this.
+    pub fn write_port(&mut self, port: u16, data: &[u8]) -> bool {
+        let Some(first) = data.first() else { return false };
+        match port {
+            layout::SERIAL_PORT..=0x3ff => self.serial.write((port - layout::SERIAL_PORT) as u8, *first),
+            layout::I8042_COMMAND => return *first == layout::I8042_RESET,
+            layout::SLEEP_CONTROL => return true,
+            _ => {}
+        }
+        false
+    }
+}
+
+/// The one device, of two kinds, through which the guest sees what is shared.
+fn share(shared: Shared) -> Result<(Option<Block>, Option<Pmem>), Error> {
+    Ok(match shared {
+        None => (None, None),
+        Some((Opened::Disk(file), _)) => {
+            let disk = Block::new(file.clone()).context("measure the guests' shared disk", "build it again")?;
+            (Some(disk), None)
+        }
+        Some((Opened::Memory(_), (start, bytes))) => (None, Some(Pmem::new(start, bytes))),
+    })
+}

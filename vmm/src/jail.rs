@@ -1,0 +1,138 @@
+//! Takes a process that is about to run a guest; takes away from it everything that
+//! running the guest does not need. A guest that breaks out of its virtual machine
+//! then holds a process that can use the descriptors it has, and nothing else.
+
+use crate::error::{Context, Error};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
+use std::collections::BTreeMap;
+use std::io;
+
+const NEXT: &str = "use a kernel with CONFIG_SECCOMP_FILTER";
+const KVM_RUN: u64 = 0xae80;
+const KVM_IRQ_LINE: u64 = 0x4008_ae61;
+const KVM_GET_REGS: u64 = 0x8090_ae81;
+
+/// The system calls of a running guest's process, compiled.
+pub struct Filter(BpfProgram);
+
+/// What a guest's process still needs once its machine is built: to run it, to move
+/// bytes between descriptors that are open, to take signals, to allocate, to end.
+pub fn filter() -> Result<Filter, Error> {
+    let tried = "compile the filter of system calls";
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = [
+        libc::SYS_read,
+        libc::SYS_write,
+        libc::SYS_pread64,
+        libc::SYS_readv,
+        libc::SYS_writev,
+        libc::SYS_poll,
+        libc::SYS_sendto,
+        libc::SYS_recvfrom,
+        libc::SYS_rt_sigtimedwait,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_restart_syscall,
+        libc::SYS_sigaltstack,
+        libc::SYS_brk,
+        libc::SYS_munmap,
+        libc::SYS_mremap,
+        libc::SYS_madvise,
+        libc::SYS_futex,
+        libc::SYS_close,
+        libc::SYS_getrandom,
+        libc::SYS_clock_gettime,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+    ]
+    .into_iter()
+    .map(|call| (call, Vec::new()))
+    .collect();
+    let only = |argument, operator, value| -> Result<SeccompRule, Error> {
+        let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value);
+        SeccompRule::new(vec![condition.context(tried, NEXT)?]).context(tried, NEXT)
+    };
+    let ioctls = [KVM_RUN, KVM_IRQ_LINE, KVM_GET_REGS].map(|request| only(1, SeccompCmpOp::Eq, request));
+    rules.insert(libc::SYS_ioctl, ioctls.into_iter().collect::<Result<_, _>>()?);
+    // The standard library asks whether a descriptor is open before it closes it, where
+    // it was built to check itself.
+    rules.insert(libc::SYS_fcntl, vec![only(1, SeccompCmpOp::Eq, libc::F_GETFD as u64)?]);
+    // Memory that is no code.
+    let data = SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64);
+    rules.insert(libc::SYS_mmap, vec![only(2, data, 0)?]);
+    let program = SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, TargetArch::x86_64);
+    program.and_then(TryInto::try_into).map(Filter).context(tried, NEXT)
+}
+
+/// Makes the process `user`, of the group of the same number and no other, without
+/// capabilities; 0 changes nothing.
+pub(crate) fn become_user(user: u32) -> io::Result<()> {
+    if user == 0 {
+        return Ok(());
+    }
+    let call = |number, arguments: [u32; 3]| {
+        let [first, second, third] = arguments.map(libc::c_ulong::from);
+        // SAFETY: the calls take numbers, or a list of no groups. By number, since the C
+        // library's would look for other threads to change with this one.
+        match unsafe { libc::syscall(number, first, second, third) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    call(libc::SYS_setgroups, [0; 3])?;
+    call(libc::SYS_setresgid, [user; 3])?;
+    call(libc::SYS_setresuid, [user; 3])
+}
+
+/// Moves this process, and all that is forked from it, into a room without files, without
+/// networks and without others' names and queues: what a guest that broke out could still
+/// reach by a path or an address is then nothing. Needs root; says what the kernel lacks.
+pub(crate) fn enter_empty_room() -> Vec<String> {
+    let mut missing = Vec::new();
+    let mut done = |what: &str, result: io::Result<()>| match result {
+        Ok(()) => true,
+        Err(error) => {
+            missing.push(format!("{what}: {error}"));
+            false
+        }
+    };
+    for (what, space) in [
+        ("a network of its own", libc::CLONE_NEWNET),
+        ("queues of its own", libc::CLONE_NEWIPC),
+        ("names of its own", libc::CLONE_NEWUTS),
+    ] {
+        // SAFETY: no memory is involved.
+        done(what, check(unsafe { libc::unshare(space) }));
+    }
+    // SAFETY: no memory is involved.
+    if done("mounts of its own", check(unsafe { libc::unshare(libc::CLONE_NEWNS) })) {
+        done("an empty root", empty_root());
+    }
+    missing
+}
+
+/// The mounts must be this process's own.
+fn empty_root() -> io::Result<()> {
+    let room = c"/proc";
+    let nothing = std::ptr::null();
+    // SAFETY: all strings are constants; nothing is written through the pointers.
+    unsafe {
+        let ours = libc::MS_REC | libc::MS_PRIVATE;
+        check(libc::mount(nothing, c"/".as_ptr(), nothing, ours, std::ptr::null()))?;
+        let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+        let size = c"size=4k,nr_inodes=2,mode=555";
+        check(libc::mount(c"room".as_ptr(), room.as_ptr(), c"tmpfs".as_ptr(), flags, size.as_ptr().cast()))?;
+        check(libc::chroot(room.as_ptr()))?;
+        check(libc::chdir(c"/".as_ptr()))
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// From now on a system call that is not in the filter ends this process.
+pub(crate) fn lock(filter: &Filter) -> Result<(), Error> {
+    seccompiler::apply_filter(&filter.0).context("filter system calls", NEXT)
+}

@@ -1,0 +1,150 @@
+//! Takes a guest's configuration; gives the guest as it was when it said that it
+//! waits for an identity. Its clones are processes of their own, forked from this
+//! one: their memory is the template's until they write to it.
+
+use crate::error::{Context, Error};
+use crate::fork::{self, Pid, Side};
+use crate::jail::{self, Filter};
+use crate::machine::{self, Machine, Turn, open_kvm};
+use crate::memory;
+use crate::share::Opened;
+use crate::signal::tick_every;
+use crate::{Exit, GuestConfig, Wires};
+use kvm_ioctls::Kvm;
+use rustix::fs::SealFlags;
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether the guest rests.
+const LOOK: Duration = Duration::from_millis(10);
+/// How many looks in a row must find it at rest: what its boot left to do is then done,
+/// once for all clones.
+const LOOKS: u32 = 30;
+/// Most bytes that a guest may say before it is ready.
+const SAID_BYTES_MAX: usize = 64 * 1024;
+/// What a clone's process ends with when it cannot go on.
+const FAILED: i32 = 1;
+
+/// A frozen guest.
+pub struct Template {
+    kvm: Kvm,
+    /// Every clone maps it for itself: a mapping here would make each fork wait for
+    /// whoever looks at the pages that all clones share.
+    memory: Arc<File>,
+    memory_mib: u32,
+    share: Option<Opened>,
+    frozen: machine::Frozen,
+}
+
+/// What a guest has said so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Not everything yet.
+    Part,
+    /// That it waits for its identity.
+    Ready,
+    /// Something that a template does not say.
+    Wrong,
+}
+
+impl Template {
+    /// Boots a guest until `said`, which is shown all that came over its control
+    /// stream, finds it ready, and it rests; then freezes it.
+    ///
+    /// The configuration's control socket is not used. One thread only, as [`crate::run`].
+    pub fn boot(mut config: GuestConfig, said: impl Fn(&[u8]) -> Said, limit: Duration) -> Result<Self, Error> {
+        let (mut ours, control) = UnixStream::pair().context("make a socket pair", "raise the limit of open files")?;
+        ours.set_nonblocking(true).context("set up a socket", "try again")?;
+        config.wires.control = Some(control.into());
+        let mib = config.memory_mib;
+        let (memory, file) = memory::create_shared(mib)?;
+        let share = config.software.share.as_ref().map(Opened::new).transpose()?;
+        let mut machine = Machine::boot(config, memory, share.as_ref())?;
+        tick_every(LOOK).context("start a timer", "try again")?;
+        let waited = wait_until_ready(&mut machine, &mut ours, said, limit);
+        tick_every(Duration::ZERO).context("end a timer", "try again")?;
+        waited?;
+        let kvm = open_kvm()?;
+        let frozen = machine.freeze(&kvm)?;
+        drop(machine);
+        seal(&file)?;
+        Ok(Self { kvm, memory: file, memory_mib: mib, share, frozen })
+    }
+
+    /// Starts a clone in a process of its own, which has this process's parent and dies
+    /// with it; gives its number. `first` runs there before anything else. The process
+    /// becomes `user` (0: stays what it is) and can do what `filter` lets it.
+    ///
+    /// # Safety
+    /// This process must have one thread only.
+    pub unsafe fn spawn(&self, wires: Wires, user: u32, filter: &Filter, first: impl FnOnce()) -> io::Result<Pid> {
+        let parent = fork::parent();
+        // SAFETY: the caller promises that there is one thread; the new process ends by `leave`.
+        match unsafe { fork::fork_sibling() }? {
+            Side::Old(pid) => Ok(pid),
+            Side::New => {
+                first();
+                let Err(failed) = self.live(wires, user, filter, parent);
+                eprintln!("clone: {failed}");
+                fork::leave(FAILED)
+            }
+        }
+    }
+
+    /// The life of a clone, in its own process, which ends with it.
+    fn live(&self, wires: Wires, user: u32, filter: &Filter, parent: Pid) -> Result<Infallible, Error> {
+        jail::become_user(user).context(format!("become user {user}"), "start the node as root")?;
+        // Becoming another user forgets whom to die with, so this comes second.
+        fork::die_with(parent).context("die with the node", "start it again")?;
+        let memory = memory::map_private(self.memory_mib, &self.memory)?;
+        let mut machine = Machine::thaw(&self.kvm, &self.frozen, memory, wires, self.share.as_ref())?;
+        jail::lock(filter)?;
+        match machine.run()? {
+            // The kernel takes the machine apart faster than its parts would themselves.
+            Exit::Shutdown | Exit::Killed => fork::leave(0),
+        }
+    }
+}
+
+fn wait_until_ready(
+    machine: &mut Machine,
+    ours: &mut UnixStream,
+    said: impl Fn(&[u8]) -> Said,
+    limit: Duration,
+) -> Result<(), Error> {
+    let next = "read its console; start guests cold meanwhile";
+    let failed = |why: String| Err(Error::new("freeze a template", why, next));
+    let start = Instant::now();
+    let (mut heard, mut looks) = (Vec::new(), 0);
+    while looks < LOOKS {
+        if let Turn::Ended(exit) = machine.turn()? {
+            return failed(format!("it ended before it was ready ({exit:?})"));
+        }
+        let mut part = [0; 4096];
+        while let Ok(count @ 1..) = ours.read(&mut part) {
+            heard.extend_from_slice(&part[..count]);
+        }
+        match said(&heard) {
+            Said::Ready if machine.rests() => looks += 1,
+            Said::Wrong => return failed("its first words are not a template's".into()),
+            Said::Ready | Said::Part => looks = 0,
+        }
+        if heard.len() > SAID_BYTES_MAX {
+            return failed(format!("it said more than {SAID_BYTES_MAX} bytes before it was ready"));
+        }
+        if start.elapsed() > limit {
+            return failed(format!("it was not ready within {} s", limit.as_secs()));
+        }
+    }
+    Ok(())
+}
+
+/// Nothing changes the template's pages any more, whoever gets hold of the file.
+fn seal(file: &Arc<File>) -> Result<(), Error> {
+    let all = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(file, all).context("seal a template's memory", "free memory and try again")
+}

@@ -1,0 +1,106 @@
+//! Takes a halted processor; gives everything it holds, and puts it into another one
+//! in the order in which KVM understands it: features first, then registers, the
+//! local APIC before the model-specific registers (its timer's mode decides whether a
+//! deadline is taken), pending events last.
+
+use crate::error::{Context, Error};
+use kvm_bindings::{
+    CpuId, KVM_MAX_CPUID_ENTRIES, KVM_MP_STATE_HALTED, Msrs, kvm_debugregs, kvm_lapic_state, kvm_mp_state,
+    kvm_msr_entry, kvm_regs, kvm_sregs, kvm_vcpu_events, kvm_xcrs, kvm_xsave,
+};
+use kvm_ioctls::{Kvm, VcpuFd};
+use serde::{Deserialize, Serialize};
+
+const NEXT_FREEZE: &str = "start guests cold; see whether the kvm module fits this processor";
+const NEXT_THAW: &str = "make a new template on this machine";
+
+/// Everything the processor holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Frozen {
+    cpuid: CpuId,
+    mp_state: kvm_mp_state,
+    sregs: kvm_sregs,
+    regs: kvm_regs,
+    xsave: kvm_xsave,
+    xcrs: kvm_xcrs,
+    debug: kvm_debugregs,
+    lapic: kvm_lapic_state,
+    /// Only those that KVM takes back.
+    msrs: Msrs,
+    events: kvm_vcpu_events,
+}
+
+/// True if the processor waits for an interrupt and none is pending.
+pub(crate) fn halted(cpu: &VcpuFd) -> bool {
+    let waits = cpu.get_mp_state().is_ok_and(|state| state.mp_state == KVM_MP_STATE_HALTED);
+    waits && cpu.get_vcpu_events().is_ok_and(|e| e.interrupt.injected == 0 && e.nmi.pending == 0)
+}
+
+/// Reads everything.
+pub(crate) fn freeze(kvm: &Kvm, cpu: &VcpuFd) -> Result<Frozen, Error> {
+    let tried = "freeze the processor";
+    Ok(Frozen {
+        cpuid: cpu.get_cpuid2(KVM_MAX_CPUID_ENTRIES).context(tried, NEXT_FREEZE)?,
+        mp_state: cpu.get_mp_state().context(tried, NEXT_FREEZE)?,
+        sregs: cpu.get_sregs().context(tried, NEXT_FREEZE)?,
+        regs: cpu.get_regs().context(tried, NEXT_FREEZE)?,
+        xsave: cpu.get_xsave().context(tried, NEXT_FREEZE)?,
+        xcrs: cpu.get_xcrs().context(tried, NEXT_FREEZE)?,
+        debug: cpu.get_debug_regs().context(tried, NEXT_FREEZE)?,
+        lapic: cpu.get_lapic().context(tried, NEXT_FREEZE)?,
+        msrs: settable_msrs(kvm, cpu)?,
+        events: cpu.get_vcpu_events().context(tried, NEXT_FREEZE)?,
+    })
+}
+
+/// The registers that can be read and are taken back. Tried here, once, so that each
+/// thaw sets them all in one call.
+fn settable_msrs(kvm: &Kvm, cpu: &VcpuFd) -> Result<Msrs, Error> {
+    let tried = "freeze the processor's MSRs";
+    let list = kvm.get_msr_index_list().context(tried, NEXT_FREEZE)?;
+    let mut rest: Vec<_> =
+        list.as_slice().iter().map(|index| kvm_msr_entry { index: *index, ..Default::default() }).collect();
+    let mut kept = Vec::new();
+    while !rest.is_empty() {
+        let mut msrs = Msrs::from_entries(&rest).context(tried, NEXT_FREEZE)?;
+        // The call stops at the first that is refused.
+        let read = cpu.get_msrs(&mut msrs).unwrap_or(0).min(rest.len());
+        kept.extend_from_slice(&msrs.as_slice()[..read]);
+        rest.drain(..(read + 1).min(rest.len()));
+    }
+    let mut at = 0;
+    while at < kept.len() {
+        let msrs = Msrs::from_entries(&kept[at..]).context(tried, NEXT_FREEZE)?;
+        at += cpu.set_msrs(&msrs).unwrap_or(0);
+        if at < kept.len() {
+            kept.remove(at);
+        }
+    }
+    Msrs::from_entries(&kept).context(tried, NEXT_FREEZE)
+}
+
+/// Gives a new processor the features that the guest has seen.
+pub(crate) fn set_features(cpu: &VcpuFd, frozen: &Frozen) -> Result<(), Error> {
+    cpu.set_cpuid2(&frozen.cpuid).context("give the processor the template's features", NEXT_THAW)
+}
+
+/// Puts everything else into the new processor.
+pub(crate) fn thaw(cpu: &VcpuFd, frozen: &Frozen) -> Result<(), Error> {
+    let tried = "thaw the processor";
+    cpu.set_mp_state(frozen.mp_state).context(tried, NEXT_THAW)?;
+    cpu.set_sregs(&frozen.sregs).context(tried, NEXT_THAW)?;
+    cpu.set_regs(&frozen.regs).context(tried, NEXT_THAW)?;
+    // SAFETY: the kernel reads as many bytes as the structure has: no feature with a larger
+    // state was asked for.
+    unsafe { cpu.set_xsave(&frozen.xsave) }.context(tried, NEXT_THAW)?;
+    cpu.set_xcrs(&frozen.xcrs).context(tried, NEXT_THAW)?;
+    cpu.set_debug_regs(&frozen.debug).context(tried, NEXT_THAW)?;
+    cpu.set_lapic(&frozen.lapic).context(tried, NEXT_THAW)?;
+    let wanted = frozen.msrs.as_slice().len();
+    let set = cpu.set_msrs(&frozen.msrs).context(tried, NEXT_THAW)?;
+    if set < wanted {
+        let refused = frozen.msrs.as_slice().get(set).map_or(0, |msr| msr.index);
+        return Err(Error::new(tried, format!("KVM refuses register {refused:#x} of the template"), NEXT_THAW));
+    }
+    cpu.set_vcpu_events(&frozen.events).context(tried, NEXT_THAW)
+}

@@ -1,0 +1,272 @@
+//! Takes a template and a socket; starts a clone for each order that comes over the
+//! socket, and answers with its process's number. The process that holds a template
+//! does nothing else, so that a fork of it is small.
+//!
+//! One message is one order or one answer (SOCK_SEQPACKET). When the other end is
+//! closed, this process ends; its clones belong to whoever started it and go on.
+
+use crate::error::{Context, Error};
+use crate::fork::{self, Pid};
+use crate::jail;
+use crate::template::{Said, Template};
+use crate::{Card, GuestConfig, Wires};
+use rustix::cmsg_space;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType,
+};
+use serde::{Deserialize, Serialize};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Most bytes of a message.
+const MESSAGE_BYTES_MAX: usize = 1024;
+/// Most characters of a reason, so that it fits a message.
+const WHY_CHARS_MAX: usize = 240;
+/// Most descriptors that come with one: control socket, log, cable.
+const WIRES_MAX: usize = 3;
+const NEXT: &str = "end this process; the node makes a new template";
+
+/// What a template's process is asked for. With it go the descriptors of a control
+/// socket, a log and, if the clone's card leads somewhere, a cable, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Whoever asks tells its clones apart by it.
+    pub tag: u32,
+    /// The user and the group that the clone's process is to be; 0 keeps this process's.
+    pub user: u32,
+}
+
+/// What a template's process says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The template is frozen; orders are welcome.
+    Ready {
+        /// Milliseconds since it began to boot.
+        boot_ms: u64,
+    },
+    /// A clone was started.
+    Started {
+        /// Of the order.
+        tag: u32,
+        /// Its process, a child of this process's parent.
+        pid: Pid,
+    },
+    /// A clone could not be started.
+    Failed {
+        /// Of the order.
+        tag: u32,
+        /// Why.
+        why: String,
+    },
+    /// There is no template, and there will be none.
+    NoTemplate {
+        /// Why.
+        why: String,
+    },
+}
+
+/// A socket for orders and answers: the asking end, and the zygote's.
+pub fn sockets() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Sends an order with a clone's wires. [`io::ErrorKind::WouldBlock`] on a non-blocking
+/// socket whose buffer is full.
+pub fn send_order(socket: impl AsFd, order: &Order, wires: &[BorrowedFd]) -> io::Result<()> {
+    send(socket, order, wires)
+}
+
+/// Receives the next answer; none once the zygote has ended.
+pub fn receive_answer(socket: impl AsFd) -> io::Result<Option<Answer>> {
+    Ok(receive(socket)?.map(|(answer, _)| answer))
+}
+
+/// Says something to whoever asks.
+pub fn send_answer(socket: impl AsFd, answer: &Answer) -> io::Result<()> {
+    send(socket, answer, &[])
+}
+
+/// A zygote, as whoever started it sees it. Dropping it ends the zygote, not its clones.
+pub struct Zygote {
+    socket: OwnedFd,
+    process: Child,
+}
+
+impl Zygote {
+    /// Starts `command`, which is to call [`boot_and_serve`] with its standard input.
+    pub fn start(mut command: Command) -> io::Result<Self> {
+        let (socket, its) = sockets()?;
+        let process = command.stdin(Stdio::from(its)).spawn()?;
+        Ok(Self { socket, process })
+    }
+
+    /// Asks for a clone.
+    pub fn order(&self, order: &Order, wires: &[BorrowedFd]) -> io::Result<()> {
+        send_order(&self.socket, order, wires)
+    }
+
+    /// Waits for the next answer; none once the zygote has ended.
+    pub fn answer(&self) -> io::Result<Option<Answer>> {
+        receive_answer(&self.socket)
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Child {
+        &mut self.process
+    }
+}
+
+impl Drop for Zygote {
+    fn drop(&mut self) {
+        // Fails only if it has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Boots a template ([`Template::boot`]), says whether there is one, and serves orders.
+///
+/// # Safety
+/// This process must have one thread only.
+pub unsafe fn boot_and_serve(
+    socket: OwnedFd,
+    config: GuestConfig,
+    said: impl Fn(&[u8]) -> Said,
+    limit: Duration,
+) -> Result<(), Error> {
+    let start = Instant::now();
+    let tried = "say whether there is a template";
+    match Template::boot(config, said, limit) {
+        Ok(template) => {
+            if rustix::process::geteuid().is_root() {
+                for missing in jail::enter_empty_room() {
+                    eprintln!("template: its clones have not {missing}");
+                }
+            }
+            let boot_ms = start.elapsed().as_millis() as u64;
+            send_answer(&socket, &Answer::Ready { boot_ms }).context(tried, NEXT)?;
+            // SAFETY: the caller promises that there is one thread.
+            unsafe { serve(&template, socket) }
+        }
+        Err(error) => {
+            let why = error.to_string().chars().take(WHY_CHARS_MAX).collect();
+            send_answer(&socket, &Answer::NoTemplate { why }).context(tried, NEXT)
+        }
+    }
+}
+
+fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedFd]) -> io::Result<()> {
+    let mut buffer = [0; MESSAGE_BYTES_MAX];
+    let bytes = postcard::to_slice(message, &mut buffer).map_err(io::Error::other)?;
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(WIRES_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::Error::other("too many descriptors for one message"));
+    }
+    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+fn receive<T: for<'a> Deserialize<'a>>(socket: impl AsFd) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    let mut buffer = [0; MESSAGE_BYTES_MAX];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(WIRES_MAX))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut part = [IoSliceMut::new(&mut buffer)];
+    let got = rustix::net::recvmsg(socket, &mut part, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut fds = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            fds.extend(received);
+        }
+    }
+    if got.bytes == 0 {
+        return Ok(None);
+    }
+    let message = postcard::from_bytes(&buffer[..got.bytes]).map_err(io::Error::other)?;
+    Ok(Some((message, fds)))
+}
+
+/// Serves orders until the other end is closed.
+///
+/// # Safety
+/// This process must have one thread only.
+unsafe fn serve(template: &Template, socket: OwnedFd) -> Result<(), Error> {
+    let filter = jail::filter()?;
+    let mut socket = Some(socket);
+    loop {
+        let Some(listening) = &socket else { return Ok(()) };
+        let received = match receive::<Order>(listening) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            received => received.context("receive an order for a clone", NEXT)?,
+        };
+        let Some((order, fds)) = received else { return Ok(()) };
+        let first = || start_clone(order.tag, &mut socket);
+        let answer = match wires(fds) {
+            // SAFETY: the caller promises that there is one thread.
+            Some(wires) => match unsafe { template.spawn(wires, order.user, &filter, first) } {
+                Ok(pid) => Answer::Started { tag: order.tag, pid },
+                Err(error) => Answer::Failed { tag: order.tag, why: format!("cannot fork: {error}") },
+            },
+            None => Answer::Failed { tag: order.tag, why: "the order lacks a control socket or a log".into() },
+        };
+        match socket.as_ref().map(|socket| send_answer(socket, &answer)) {
+            // Nobody is left to hear it, which the next receive finds out, too.
+            Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            Some(sent) => sent.context("answer an order", NEXT)?,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// A clone's first act, in its own process: it must not keep the zygote's socket, or
+/// nobody would see the zygote end.
+fn start_clone(tag: u32, socket: &mut Option<OwnedFd>) {
+    drop(socket.take());
+    fork::rename(&format!("guest {tag}"));
+}
+
+fn wires(fds: Vec<OwnedFd>) -> Option<Wires> {
+    let mut fds = fds.into_iter();
+    let (control, serial) = (fds.next()?, fds.next()?);
+    let card = fds.next().map_or(Card::Unplugged, Card::Plugged);
+    Some(Wires { control: Some(control), serial, card })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn an_order_arrives_with_its_wires_and_an_end_is_told_apart() {
+        let (asking, serving) = sockets().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
+        let order = Order { tag: 7, user: 8 };
+        send_order(&asking, &order, &[reader.as_fd(), writer.as_fd()]).unwrap();
+        let (got, fds) = receive::<Order>(&serving).unwrap().unwrap();
+        assert_eq!((got, fds.len()), (order, 2));
+        assert!(fds.iter().all(|fd| ![reader.as_raw_fd(), writer.as_raw_fd()].contains(&fd.as_raw_fd())));
+        assert!(wires(fds).is_some());
+        assert!(wires(vec![reader.into()]).is_none(), "a control socket alone is no set of wires");
+        send_answer(&serving, &Answer::Started { tag: 7, pid: 99 }).unwrap();
+        drop(serving);
+        assert_eq!(receive_answer(&asking).unwrap(), Some(Answer::Started { tag: 7, pid: 99 }));
+        assert_eq!(receive_answer(&asking).unwrap(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_panics(bytes in prop::collection::vec(any::<u8>(), 1..MESSAGE_BYTES_MAX)) {
+            let (asking, serving) = sockets().unwrap();
+            rustix::net::send(&asking, &bytes, SendFlags::empty()).unwrap();
+            let _ = receive::<Order>(&serving);
+            rustix::net::send(&serving, &bytes, SendFlags::empty()).unwrap();
+            let _ = receive_answer(&asking);
+        }
+    }
+}
