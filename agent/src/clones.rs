@@ -5,20 +5,22 @@
 //! this process's children, see `vmatic_vmm::zygote`.
 
 use crate::error::{Context, Error};
+use crate::launcher::Ledger;
 use crate::wires::{self, GuestEnds};
-use crate::{guest, role, say, software};
+use crate::{guest, role, saved, say, software};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{sleep, timeout};
 use vmatic_plan::Plan;
-use vmatic_vmm::zygote::{self, Answer, Order};
+use vmatic_vmm::zygote::{self, Answer, Files, Order};
 
 /// Waits before a template is made again.
 const PAUSES_S: [u64; 4] = [1, 10, 60, 300];
@@ -54,7 +56,15 @@ pub enum State {
 }
 
 /// The asking end of a zygote's socket. One order at a time: it forks one at a time.
-pub struct Asking(Mutex<AsyncFd<OwnedFd>>);
+pub struct Asking {
+    socket: Mutex<AsyncFd<OwnedFd>>,
+    /// It was saved before, perhaps by a machine that was less like this one than it seemed.
+    thawed: bool,
+    /// A clone of it has reported.
+    proven: AtomicBool,
+    /// A clone of it did not, and none had before.
+    doubted: AtomicBool,
+}
 
 /// A clone's process.
 pub struct Clone {
@@ -65,20 +75,27 @@ pub struct Clone {
 }
 
 impl Asking {
-    fn new(socket: OwnedFd) -> Result<Self, Error> {
-        rustix::io::ioctl_fionbio(&socket, true).context(|| "set up a socket".into())?;
-        Ok(Self(Mutex::new(guest::watch(socket)?)))
+    fn new(socket: AsyncFd<OwnedFd>, thawed: bool) -> Self {
+        let (proven, doubted) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { socket: Mutex::new(socket), thawed, proven, doubted }
     }
 
-    async fn answer(&self) -> Result<Answer, Error> {
-        let socket = self.0.lock().await;
-        next(&socket).await
+    /// Whether a clone reported. A saved template none of whose clones does is given up: one that boots here is
+    /// slower, and better than none.
+    pub async fn learn(&self, reported: bool) {
+        if reported {
+            self.proven.store(true, Ordering::Relaxed);
+        } else if self.thawed && !self.proven.load(Ordering::Relaxed) {
+            self.doubted.store(true, Ordering::Relaxed);
+            // Its process then ends by itself; if this fails, it has.
+            let _ = rustix::net::shutdown(self.socket.lock().await.get_ref(), rustix::net::Shutdown::Both);
+        }
     }
 
     /// Starts a clone for `guest`.
     pub async fn start(&self, guest: u32, ends: &GuestEnds) -> Result<Clone, Error> {
         let order = Order { tag: guest, user: user(guest) };
-        let socket = self.0.lock().await;
+        let socket = self.socket.lock().await;
         let asked = socket.async_io(tokio::io::Interest::WRITABLE, |s| zygote::send_order(s, &order, &ends.all()));
         asked.await.context(|| "ask the template's process for a clone".into())?;
         loop {
@@ -158,11 +175,26 @@ impl Drop for Clone {
 }
 
 /// Makes a template, and another when it is gone; never returns.
-pub async fn keep(plan: Plan, group: Option<RawFd>, limit: Duration, state: watch::Sender<State>) {
+pub async fn keep(
+    plan: Plan,
+    mut files: Files,
+    group: Option<RawFd>,
+    limit: Duration,
+    state: watch::Sender<State>,
+    ledger: Arc<Ledger>,
+) {
     let mut failures = 0;
     loop {
-        let lived = one(&plan, group, limit, &state).await;
-        failures = if matches!(*state.borrow(), State::Ready(_)) { 0 } else { failures + 1 };
+        let lived = one(&plan, &files, group, limit, &state, &ledger).await;
+        if let State::Ready(asking) = &*state.borrow() {
+            failures = 0;
+            if asking.doubted.load(Ordering::Relaxed) {
+                say("template: no clone of the saved one reports: one is booted instead");
+                files.thaw.clear();
+            }
+        } else {
+            failures += 1;
+        }
         let why = match lived {
             Ok(why) => why,
             Err(e) => e.to_string(),
@@ -178,27 +210,33 @@ pub async fn keep(plan: Plan, group: Option<RawFd>, limit: Duration, state: watc
 /// One life of a template; says how it ended.
 async fn one(
     plan: &Plan,
+    files: &Files,
     group: Option<RawFd>,
     limit: Duration,
     state: &watch::Sender<State>,
+    ledger: &Ledger,
 ) -> Result<String, Error> {
     let (ours, theirs) = zygote::sockets().context(|| "make a socket pair".into())?;
     let (console, serial) = wires::console()?;
-    let mut process = start(plan, group, limit, theirs, &serial)?;
+    let mut process = start(plan, files, group, limit, theirs, &serial)?;
     drop(serial);
     let console = tokio::spawn(wires::last_words(console));
-    let asking = Asking::new(ours)?;
-    let ready = match timeout(limit + EXTRA, asking.answer()).await {
-        Ok(Ok(Answer::Ready { boot_ms })) => Ok(boot_ms),
+    rustix::io::ioctl_fionbio(&ours, true).context(|| "set up a socket".into())?;
+    let socket = guest::watch(ours)?;
+    let ready = match timeout(limit + EXTRA, next(&socket)).await {
+        Ok(Ok(Answer::Ready { boot_ms, thawed })) => Ok((boot_ms, thawed)),
         Ok(Ok(Answer::NoTemplate { why })) => Err(why),
         Ok(Ok(other)) => Err(format!("its process answered {other:?}")),
         Ok(Err(e)) => Err(e.to_string()),
         Err(_) => Err(format!("its process said nothing for {} s", (limit + EXTRA).as_secs())),
     };
     match ready {
-        Ok(boot_ms) => {
-            say(&format!("template: frozen after {boot_ms} ms; guests are its clones"));
-            state.send_replace(State::Ready(Arc::new(asking)));
+        Ok((boot_ms, thawed)) => {
+            let (how, count) =
+                if thawed { ("thawed", &ledger.templates_thawed) } else { ("frozen", &ledger.templates_booted) };
+            count.fetch_add(1, Ordering::Relaxed);
+            say(&format!("template: {how} after {boot_ms} ms; guests are its clones"));
+            state.send_replace(State::Ready(Arc::new(Asking::new(socket, thawed))));
             let status = process.wait().await.context(|| "wait for the template's process".into())?;
             Ok(format!("its process ended ({status}); guests that run go on"))
         }
@@ -212,21 +250,29 @@ async fn one(
 
 fn start(
     plan: &Plan,
+    files: &Files,
     group: Option<RawFd>,
     limit: Duration,
     socket: OwnedFd,
     serial: &OwnedFd,
 ) -> Result<Child, Error> {
     let mut command = guest::command("template", &[serial.as_raw_fd()], group);
-    command.args(["--kernel", software::KERNEL, "--initramfs", software::INITRAMFS]);
-    command.arg("--cmdline").arg(software::template_cmdline(plan));
-    command.arg("--memory-mib").arg(plan.guest_memory_mib.to_string());
-    command.arg("--devices").arg(role::devices_word(software::discovery()));
-    command.args(software::share_words(plan));
+    command.args(template_words(plan)).args(saved::words(files));
     command.arg("--serial-fd").arg(serial.as_raw_fd().to_string());
     command.arg("--limit-s").arg(limit.as_secs().to_string());
     command.stdin(Stdio::from(socket));
     command.spawn().context(|| "start the template's process".into())
+}
+
+/// What a template's process is to boot.
+pub fn template_words(plan: &Plan) -> Vec<String> {
+    let mut words: Vec<String> =
+        ["--kernel", software::KERNEL, "--initramfs", software::INITRAMFS].map(str::to_string).into();
+    words.extend(["--cmdline".into(), software::template_cmdline(plan)]);
+    words.extend(["--memory-mib".into(), plan.guest_memory_mib.to_string()]);
+    words.extend(["--devices".into(), role::devices_word(software::discovery()).into()]);
+    words.extend(software::share_words(plan));
+    words
 }
 
 /// Sees an error as a sentence.

@@ -50,11 +50,11 @@ pub fn template(options: GuestOptions) -> Result<(), Error> {
     // SAFETY: standard input is the node's socket; nothing in this process reads it, and
     // nothing opens files until it is closed, so its number stays its own.
     let socket = unsafe { OwnedFd::from_raw_fd(libc::STDIN_FILENO) };
-    let (limit, stub) = (options.limit, stub(&options)?);
+    let (limit, files, stub) = (options.limit, options.files.clone(), stub(&options)?);
     let said = if stub.is_some() { stub_said } else { said };
     let config = config(options, wires, stub.as_ref());
     // SAFETY: this role starts no thread.
-    unsafe { zygote::boot_and_serve(socket, config, said, limit) }.context(|| "hold a template".into())
+    unsafe { zygote::boot_and_serve(socket, config, said, limit, &files) }.context(|| "hold a template".into())
 }
 
 /// Whether a template's leaf has said, in whole, that it waits.

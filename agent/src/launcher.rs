@@ -28,6 +28,7 @@ use vmatic_plan::{Node, Plan};
 use vmatic_tree::frame;
 use vmatic_tree::host::Event;
 use vmatic_tree::message::Message;
+use vmatic_vmm::zygote::Files;
 
 /// How long a guest may take from its start to its report. Emulated machines are slow.
 const REPORT: Duration = Duration::from_secs(120);
@@ -55,6 +56,10 @@ pub struct Ledger {
     pub lost: AtomicU64,
     /// Guests that never reported.
     pub failed: AtomicU64,
+    /// Templates that were booted here.
+    pub templates_booted: AtomicU64,
+    /// Templates that were thawed from a file.
+    pub templates_thawed: AtomicU64,
 }
 
 impl Ledger {
@@ -62,7 +67,15 @@ impl Ledger {
     pub fn new(guests: u32) -> Self {
         let count = AtomicU64::default;
         let up = (0..=guests).map(|_| watch::Sender::new(false)).collect();
-        Ledger { up, cloned: count(), cold: count(), lost: count(), failed: count() }
+        Ledger {
+            up,
+            cloned: count(),
+            cold: count(),
+            lost: count(),
+            failed: count(),
+            templates_booted: count(),
+            templates_thawed: count(),
+        }
     }
 
     /// The guest has reported, or is gone.
@@ -80,11 +93,13 @@ impl Ledger {
     pub fn words(&self) -> String {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         format!(
-            "guests_cloned={} guests_cold={} guests_lost={} guests_failed={}",
+            "guests_cloned={} guests_cold={} guests_lost={} guests_failed={} templates_booted={} templates_thawed={}",
             of(&self.cloned),
             of(&self.cold),
             of(&self.lost),
-            of(&self.failed)
+            of(&self.failed),
+            of(&self.templates_booted),
+            of(&self.templates_thawed)
         )
     }
 }
@@ -99,6 +114,8 @@ pub struct Launcher {
     pub events: mpsc::Sender<Event>,
     pub ledger: Arc<Ledger>,
     pub wishes: Arc<Wishes>,
+    /// Where a template may have been saved.
+    pub files: Files,
 }
 
 /// What the guests share.
@@ -169,7 +186,14 @@ impl Launcher {
             state.send_replace(State::None("the guests' command line says vmatic.cold".into()));
         } else {
             let group = group.as_ref().map(AsRawFd::as_raw_fd);
-            tokio::task::spawn_local(clones::keep(self.plan.clone(), group, REPORT, state));
+            tokio::task::spawn_local(clones::keep(
+                self.plan.clone(),
+                self.files.clone(),
+                group,
+                REPORT,
+                state,
+                self.ledger.clone(),
+            ));
         }
         let shared = std::rc::Rc::new(Shared {
             cables: Cables::keep(self.plan_file.clone(), self.host),
@@ -272,6 +296,9 @@ impl Shared {
         let console = tokio::task::spawn_local(wires::last_words(ours.serial));
         let _ = self.launcher.openings.send(Opening::guest(guest, ours.control)).await;
         let ended = self.watch(guest, &mut monitor, turn).await?;
+        if let (State::Ready(asking), false) = (&template, ended.wished) {
+            asking.learn(ended.reported).await;
+        }
         let when = if ended.reported { "last" } else { "while it booted" };
         wires::show(&format!("guest {guest}"), &console.await.unwrap_or_default(), when);
         Ok(ended)

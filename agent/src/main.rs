@@ -27,6 +27,7 @@ mod node;
 mod pace;
 mod parent;
 mod role;
+mod saved;
 mod software;
 mod supervise;
 mod switch;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Ok(role::Role::Capture(options)) => switch::ask::capture(&options),
         Ok(role::Role::Bench(options)) => bench::run(&options),
         Ok(role::Role::Cost { each }) => cost::run(each),
+        Ok(role::Role::SaveTemplate { from }) => saved::piece(from),
         Err(e) => Err(e),
     };
     match result {

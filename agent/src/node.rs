@@ -11,7 +11,7 @@ use crate::link::{Link, Opening};
 use crate::parent::{self, Parents};
 use crate::role::NodeOptions;
 use crate::wishes::Wishes;
-use crate::{boot, exec, identity, say, uplink};
+use crate::{boot, exec, identity, saved, say, uplink};
 use ed25519_dalek::VerifyingKey;
 use std::collections::HashMap;
 use std::fs;
@@ -88,6 +88,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         events: events.clone(),
         ledger: ledger.clone(),
         wishes: wishes.clone(),
+        files: saved::files(&cmdline),
     };
     tokio::task::spawn_local(launch(launcher, kvm.clone()));
     let host = Host::new(plan.clone(), number, operator, vmatic_leaf::sys::random16());

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
+use vmatic_vmm::zygote::Files;
 use vmatic_vmm::{Discovery, Share};
 
 const USAGE: &str = "usage: vmatic-agent node [--plan FILE] [--operator FILE] [--host N] [--listen ADDR:PORT]
@@ -16,6 +17,8 @@ const USAGE: &str = "usage: vmatic-agent node [--plan FILE] [--operator FILE] [-
        vmatic-agent switch --host N [--plan FILE] [--socket PATH]
        vmatic-agent ask [--socket PATH] REQUEST...
        vmatic-agent capture [--socket PATH] [--id N] [--seconds S] [--bytes N] GUEST|uplink
+       vmatic-agent cost [--each]
+       vmatic-agent save-template [--from BYTE]
        vmatic-agent bench [--stub PAGES] [--memory-mib N] [--cold N,N...] [--clones N,N...]
 As process 1 of a host it takes no arguments and reads the image's /etc/vmatic.";
 
@@ -48,6 +51,11 @@ pub enum Role {
     Cost {
         /// Each on a line of its own, too.
         each: bool,
+    },
+    /// A piece of a template, for the operator to keep.
+    SaveTemplate {
+        /// The first byte of the piece.
+        from: u64,
     },
 }
 
@@ -92,6 +100,8 @@ pub struct GuestOptions {
     pub stub_pages: Option<u32>,
     /// A file that all guests read.
     pub share: Option<Share>,
+    /// Where a template may have been saved, and is to be.
+    pub files: Files,
 }
 
 /// Whose switch it is.
@@ -172,8 +182,23 @@ pub fn parse() -> Result<Role, Error> {
         Some(lexopt::Arg::Value(v)) if v == "cost" => {
             cost(args).context(|| "read the arguments".into()).map(|each| Role::Cost { each })
         }
+        Some(lexopt::Arg::Value(v)) if v == "save-template" => {
+            save_template(args).context(|| "read the arguments".into()).map(|from| Role::SaveTemplate { from })
+        }
         _ => Err(Error::new(USAGE)),
     }
+}
+
+fn save_template(mut args: lexopt::Parser) -> Result<u64, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut from = 0;
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("from") => from = args.value()?.parse()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(from)
 }
 
 fn cost(mut args: lexopt::Parser) -> Result<bool, lexopt::Error> {
@@ -230,6 +255,7 @@ fn guest(mut args: lexopt::Parser) -> Result<GuestOptions, lexopt::Error> {
         limit: Duration::from_secs(60),
         stub_pages: None,
         share: None,
+        files: Files::default(),
     };
     while let Some(arg) = args.next()? {
         match arg {
@@ -247,6 +273,8 @@ fn guest(mut args: lexopt::Parser) -> Result<GuestOptions, lexopt::Error> {
             }
             Long("share-disk") => options.share = Some(Share::Disk(args.value()?.into())),
             Long("share-memory") => options.share = Some(Share::Memory(args.value()?.into())),
+            Long("thaw") => options.files.thaw.push(args.value()?.into()),
+            Long("save") => options.files.save = Some(args.value()?.into()),
             Long("stub") => options.stub_pages = Some(args.value()?.parse()?),
             Long("user") => options.user = args.value()?.parse()?,
             Long("limit-s") => options.limit = Duration::from_secs(args.value()?.parse()?),

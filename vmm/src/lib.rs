@@ -32,6 +32,7 @@ mod pmem;
 #[path = "rings_tests.rs"]
 mod rings;
 mod rng;
+mod saved;
 mod serial;
 mod share;
 mod signal;
@@ -47,6 +48,7 @@ pub mod zygote;
 pub use error::Error;
 pub use fork::Pid;
 pub use kvm::{Kvm, probe};
+pub use saved::MAGIC as TEMPLATE_MAGIC;
 pub use tap::{open_tap, open_tun};
 pub use template::{Said, Template};
 

@@ -7,6 +7,7 @@ use crate::error::{Context, Error};
 use crate::layout;
 use crate::memory::Memory;
 use crate::pmem::Mapped;
+use crate::saved::same_tsc;
 use crate::share::Opened;
 use crate::signal::{self, Signals};
 use crate::{Exit, GuestConfig, Wires, boot, vcpu, vcpu_state};
@@ -51,6 +52,38 @@ pub(crate) struct Frozen {
     chips: Vec<kvm_irqchip>,
     clock: kvm_clock_data,
     pub devices: devices::Frozen,
+}
+
+impl Frozen {
+    /// The machine without its devices.
+    fn thaw(&self, kvm: &Kvm, memory: &Memory, shared: Option<&Mapped>) -> Result<(Rc<VmFd>, VcpuFd), Error> {
+        let (vm, cpu) = build(kvm, memory, shared)?;
+        let next = "make a new template on this machine";
+        vcpu_state::set_features(&cpu, &self.cpu)?;
+        for chip in &self.chips {
+            vm.set_irqchip(chip).context("thaw an interrupt controller", next)?;
+        }
+        let mut clock = self.clock;
+        // The guest's clock goes on where it stopped: its host tells it the time.
+        clock.flags = 0;
+        vm.set_clock(&clock).context("thaw the guest's clock", next)?;
+        vcpu_state::thaw(&cpu, &self.cpu)?;
+        Ok((vm, cpu))
+    }
+
+    /// Finds out whether this machine takes it: one that was frozen elsewhere may hold what KVM here refuses.
+    pub fn try_out(&self, kvm: &Kvm, memory: &Memory, share: Option<&Opened>) -> Result<(), Error> {
+        let mapped = share.map(Opened::map).transpose()?.flatten();
+        let (_, cpu) = self.thaw(kvm, memory, mapped.as_ref())?;
+        match (self.cpu.tsc_khz, cpu.get_tsc_khz().ok()) {
+            (Some(was), Some(is)) if !same_tsc(was, is) => Err(Error::new(
+                "thaw the processor",
+                format!("its counter ran at {was} kHz, and runs at {is} kHz here"),
+                "save a template on this kind of machine",
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Opens /dev/kvm.
@@ -151,17 +184,7 @@ impl Machine {
         share: Option<&Opened>,
     ) -> Result<Self, Error> {
         let mapped = share.map(Opened::map).transpose()?.flatten();
-        let (vm, cpu) = build(kvm, &memory, mapped.as_ref())?;
-        let next = "make a new template on this machine";
-        vcpu_state::set_features(&cpu, &frozen.cpu)?;
-        for chip in &frozen.chips {
-            vm.set_irqchip(chip).context("thaw an interrupt controller", next)?;
-        }
-        let mut clock = frozen.clock;
-        // The guest's clock goes on where it stopped: its host tells it the time.
-        clock.flags = 0;
-        vm.set_clock(&clock).context("thaw the guest's clock", next)?;
-        vcpu_state::thaw(&cpu, &frozen.cpu)?;
+        let (vm, cpu) = frozen.thaw(kvm, &memory, mapped.as_ref())?;
         let signals = block_signals(cpu.as_raw_fd())?;
         watch(&wires)?;
         let shared = share.map(|share| (share, (shared_start(&memory), mapped.as_ref().map_or(0, |m| m.bytes))));

@@ -7,15 +7,17 @@ use crate::fork::{self, Pid, Side};
 use crate::jail::{self, Filter};
 use crate::machine::{self, Machine, Turn, open_kvm};
 use crate::memory;
+use crate::saved::{self, Loaded};
 use crate::share::Opened;
 use crate::signal::tick_every;
-use crate::{Exit, GuestConfig, Wires};
+use crate::{Exit, GuestConfig, Software, Wires};
 use kvm_ioctls::Kvm;
 use rustix::fs::SealFlags;
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +40,7 @@ pub struct Template {
     memory_mib: u32,
     share: Option<Opened>,
     frozen: machine::Frozen,
+    software: Software,
 }
 
 /// What a guest has said so far.
@@ -63,6 +66,7 @@ impl Template {
         let mib = config.memory_mib;
         let (memory, file) = memory::create_shared(mib)?;
         let share = config.software.share.as_ref().map(Opened::new).transpose()?;
+        let software = config.software.clone();
         let mut machine = Machine::boot(config, memory, share.as_ref())?;
         tick_every(LOOK).context("start a timer", "try again")?;
         let waited = wait_until_ready(&mut machine, &mut ours, said, limit);
@@ -72,7 +76,26 @@ impl Template {
         let frozen = machine.freeze(&kvm)?;
         drop(machine);
         seal(&file)?;
-        Ok(Self { kvm, memory: file, memory_mib: mib, share, frozen })
+        Ok(Self { kvm, memory: file, memory_mib: mib, share, frozen, software })
+    }
+
+    /// Takes a template from a file ([`Self::save`]) instead of booting it. An error says why not: no such file,
+    /// a damaged one, or one of another kernel, image, command line, guest size or kind of machine.
+    pub fn thaw(config: &GuestConfig, path: &Path) -> Result<Self, Error> {
+        let kvm = open_kvm()?;
+        let mib = config.memory_mib;
+        let software = config.software.clone();
+        let Loaded { frozen, memory } = saved::read(path, &kvm, &software, mib)?;
+        let share = software.share.as_ref().map(Opened::new).transpose()?;
+        frozen.try_out(&kvm, &memory::map_private(mib, &memory)?, share.as_ref())?;
+        seal(&memory)?;
+        Ok(Self { kvm, memory, memory_mib: mib, share, frozen, software })
+    }
+
+    /// Writes it to a file, whole or not at all; gives the file's length. Whoever reads the file reads the
+    /// guest's memory.
+    pub fn save(&self, path: &Path) -> Result<u64, Error> {
+        saved::write(path, &self.kvm, &self.software, self.memory_mib, &self.memory, &self.frozen)
     }
 
     /// Starts a clone in a process of its own, which has this process's parent and dies

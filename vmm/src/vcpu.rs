@@ -4,7 +4,7 @@
 use crate::boot::Entry;
 use crate::error::{Context, Error};
 use crate::layout;
-use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs};
+use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs};
 use kvm_ioctls::{Cap, Kvm, VcpuFd};
 
 const NEXT: &str = "see whether the kvm module fits this processor";
@@ -18,7 +18,7 @@ const MSR_MTRR_DEFAULT: u32 = 0x2ff;
 
 /// Makes the processor ready for its first instruction.
 pub(crate) fn prepare(kvm: &Kvm, vcpu: &VcpuFd, entry: &Entry) -> Result<(), Error> {
-    set_cpuid(kvm, vcpu)?;
+    vcpu.set_cpuid2(&features(kvm)?).context("set the processor's features", NEXT)?;
     set_msrs(vcpu)?;
     let mut sregs = vcpu.get_sregs().context("read the processor's registers", NEXT)?;
     let mut regs = kvm_regs { rflags: 2, ..Default::default() };
@@ -75,7 +75,8 @@ fn set_msrs(vcpu: &VcpuFd) -> Result<(), Error> {
     Ok(())
 }
 
-fn set_cpuid(kvm: &Kvm, vcpu: &VcpuFd) -> Result<(), Error> {
+/// What a guest is to see of this machine's processor.
+pub(crate) fn features(kvm: &Kvm) -> Result<CpuId, Error> {
     let mut cpuid =
         kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).context("ask KVM for the processor's features", NEXT)?;
     let deadline = kvm.check_extension(Cap::TscDeadlineTimer);
@@ -99,8 +100,10 @@ fn set_cpuid(kvm: &Kvm, vcpu: &VcpuFd) -> Result<(), Error> {
             // No SVM, no topology extensions.
             0x8000_0001 => leaf.ecx &= !(1 << 1 | 1 << 2 | 1 << 22),
             0x8000_0008 => leaf.ecx &= !0xffff,
+            // The number of the processor that was asked.
+            0x8000_001e => leaf.eax = 0,
             _ => {}
         }
     }
-    vcpu.set_cpuid2(&cpuid).context("set the processor's features", NEXT)
+    Ok(cpuid)
 }

@@ -28,6 +28,8 @@ pub(crate) struct Frozen {
     /// Only those that KVM takes back.
     msrs: Msrs,
     events: kvm_vcpu_events,
+    /// How fast the time stamp counter runs, in kHz, if KVM says.
+    pub tsc_khz: Option<u32>,
 }
 
 /// True if the processor waits for an interrupt and none is pending.
@@ -50,6 +52,7 @@ pub(crate) fn freeze(kvm: &Kvm, cpu: &VcpuFd) -> Result<Frozen, Error> {
         lapic: cpu.get_lapic().context(tried, NEXT_FREEZE)?,
         msrs: settable_msrs(kvm, cpu)?,
         events: cpu.get_vcpu_events().context(tried, NEXT_FREEZE)?,
+        tsc_khz: cpu.get_tsc_khz().ok(),
     })
 }
 

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,8 +46,10 @@ pub struct Order {
 pub enum Answer {
     /// The template is frozen; orders are welcome.
     Ready {
-        /// Milliseconds since it began to boot.
+        /// Milliseconds since it began to boot or to thaw.
         boot_ms: u64,
+        /// Whether it was saved before, and did not boot.
+        thawed: bool,
     },
     /// A clone was started.
     Started {
@@ -128,7 +131,40 @@ impl Drop for Zygote {
     }
 }
 
-/// Boots a template ([`Template::boot`]), says whether there is one, and serves orders.
+/// Where a template may have been saved, and is to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Thawed instead of booting one: the first that fits.
+    pub thaw: Vec<PathBuf>,
+    /// Where one that had to boot is written.
+    pub save: Option<PathBuf>,
+}
+
+impl Files {
+    /// A template, and whether it was thawed. What is wrong with a file is said on standard error.
+    fn template(
+        &self,
+        config: GuestConfig,
+        said: impl Fn(&[u8]) -> Said,
+        limit: Duration,
+    ) -> Result<(Template, bool), Error> {
+        for file in &self.thaw {
+            match Template::thaw(&config, file) {
+                Ok(template) => return Ok((template, true)),
+                Err(error) => eprintln!("template: {error}; this time one is booted instead"),
+            }
+        }
+        let template = Template::boot(config, said, limit)?;
+        match self.save.as_ref().map(|file| (file, template.save(file))) {
+            Some((file, Ok(bytes))) => eprintln!("template: saved to {}, {bytes} bytes", file.display()),
+            Some((_, Err(error))) => eprintln!("template: {error}"),
+            None => {}
+        }
+        Ok((template, false))
+    }
+}
+
+/// Boots a template ([`Template::boot`]) or thaws a saved one, says whether there is one, and serves orders.
 ///
 /// # Safety
 /// This process must have one thread only.
@@ -137,18 +173,19 @@ pub unsafe fn boot_and_serve(
     config: GuestConfig,
     said: impl Fn(&[u8]) -> Said,
     limit: Duration,
+    files: &Files,
 ) -> Result<(), Error> {
     let start = Instant::now();
     let tried = "say whether there is a template";
-    match Template::boot(config, said, limit) {
-        Ok(template) => {
+    match files.template(config, said, limit) {
+        Ok((template, thawed)) => {
             if rustix::process::geteuid().is_root() {
                 for missing in jail::enter_empty_room() {
                     eprintln!("template: its clones have not {missing}");
                 }
             }
             let boot_ms = start.elapsed().as_millis() as u64;
-            send_answer(&socket, &Answer::Ready { boot_ms }).context(tried, NEXT)?;
+            send_answer(&socket, &Answer::Ready { boot_ms, thawed }).context(tried, NEXT)?;
             // SAFETY: the caller promises that there is one thread.
             unsafe { serve(&template, socket) }
         }

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use vmatic_vmm::stub::{self, StubFile, Word};
-use vmatic_vmm::zygote::{self, Answer, Order, Zygote};
+use vmatic_vmm::zygote::{self, Answer, Files, Order, Zygote};
 use vmatic_vmm::{Card, Discovery, GuestConfig, Kvm, Said, Software, Wires};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,7 +27,7 @@ fn main() {
     if let Kvm::None(why) = vmatic_vmm::probe() {
         return println!("skipped: {why}");
     }
-    let tests: [(&str, fn()); 8] = [
+    let tests: [(&str, fn()); 9] = [
         ("clones answer each for itself", clones_answer_each_for_itself),
         ("a clone has no privileges and few system calls", a_clone_has_no_privileges),
         ("a dead zygote leaves its clones alive", a_dead_zygote_leaves_its_clones_alive),
@@ -36,6 +36,7 @@ fn main() {
         ("a clone killed half way leaves nothing", a_clone_killed_half_way_leaves_nothing),
         ("a template that never is ready is said", a_template_that_never_is_ready_is_said),
         ("a clone shares what it does not write", a_clone_shares_what_it_does_not_write),
+        ("a saved template goes on, and a wrong one does not", a_saved_template_goes_on),
     ];
     for (name, test) in tests {
         test();
@@ -47,12 +48,14 @@ fn main() {
 fn zygote() {
     let stub = StubFile::new(4).unwrap();
     let never = std::env::var_os("NEVER_READY").is_some();
+    let file = std::env::var_os("SAVED").map(std::path::PathBuf::from);
+    let files = Files { thaw: file.iter().filter(|f| f.exists()).cloned().collect(), save: file };
     let log = File::options().write(true).open("/dev/null").unwrap();
     let config = GuestConfig {
         software: Software {
             kernel: stub.path(),
             initramfs: "/dev/null".into(),
-            cmdline: String::new(),
+            cmdline: std::env::var("WORDS").unwrap_or_default(),
             discovery: Discovery::CommandLine,
             share: None,
         },
@@ -67,7 +70,7 @@ fn zygote() {
     let null = File::open("/dev/null").unwrap();
     rustix::stdio::dup2_stdin(null).unwrap();
     // SAFETY: this role starts no thread.
-    unsafe { zygote::boot_and_serve(socket, config, said, Duration::from_secs(3)) }.unwrap();
+    unsafe { zygote::boot_and_serve(socket, config, said, Duration::from_secs(3), &files) }.unwrap();
 }
 
 fn start() -> Zygote {
@@ -303,4 +306,34 @@ fn a_clone_shares_what_it_does_not_write() {
         let kib = private_kib(clone);
         assert!((20..1024).contains(&kib), "{kib} KiB are private");
     }
+}
+
+fn a_saved_template_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("template");
+    let start = |words: &str| {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("zygote").env("SAVED", &path).env("WORDS", words);
+        let zygote = Zygote::start(command).unwrap();
+        let Some(Answer::Ready { thawed, .. }) = zygote.answer().unwrap() else { panic!("no template") };
+        assert_eq!(Clone::start(&zygote, 1).ask("up"), "up");
+        thawed
+    };
+    assert!(!start(""), "there is no file yet");
+    let saved = fs::read(&path).unwrap();
+    assert!(saved.starts_with(vmatic_vmm::TEMPLATE_MAGIC) && saved.len() < 1 << 20, "{} bytes", saved.len());
+    assert!(start(""), "the same machine and software");
+    assert!(!start("other words"), "another command line boots, and is saved instead");
+    assert!(start("other words"));
+    for cut in [0, 20, 100, saved.len() / 2, saved.len() - 1] {
+        fs::write(&path, &saved[..cut]).unwrap();
+        assert!(!start(""), "cut at {cut}");
+    }
+    for at in [3, 17, 40, saved.len() - 5000] {
+        let mut damaged = saved.clone();
+        damaged[at] ^= 0x20;
+        fs::write(&path, damaged).unwrap();
+        assert!(!start(""), "byte {at} changed");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but the file is left");
 }

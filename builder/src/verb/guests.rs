@@ -1,6 +1,7 @@
 //! `vmatic guests`: start, stop, hold and count the guests of a running cluster, and say what they cost.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,7 +12,7 @@ use crate::console::order;
 use crate::console::place::Place;
 use crate::console::print;
 use crate::error::{Error, Result};
-use crate::{Exit, inspect, interrupt, key, say};
+use crate::{Exit, inspect, interrupt, key, output, say};
 
 /// Start, stop, pause and count guests, and say what they cost
 ///
@@ -39,6 +40,23 @@ enum What {
     Count(Hosts),
     /// Say what guests take of their hosts' memory
     Cost(Hosts),
+    /// Save a host's template to a file
+    ///
+    /// Hosts of the same kind that find it in their image as /boot/guest/template thaw it instead of booting one:
+    /// [host] files = [{ from = "template", to = "/boot/guest/template" }]. On another kind of machine, or with other
+    /// software for guests, they say so and boot one. The file holds a guest's memory, though nothing of an identity.
+    Save(Save),
+}
+
+#[derive(clap::Args, Debug)]
+struct Save {
+    /// One host
+    host: String,
+    /// The file
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(clap::Args, Debug)]
@@ -66,6 +84,10 @@ struct Hosts {
 
 /// How long hosts may take.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a host may take for a piece of a template: it boots one for the first.
+const SAVE_DEADLINE: Duration = Duration::from_secs(180);
+/// More than this is no template.
+const TEMPLATE_BYTES_MAX: usize = 4 << 30;
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
@@ -78,6 +100,7 @@ pub fn run(args: Args) -> Result<Exit> {
         What::Restart(guests) => act(Act::Restart, guests),
         What::Count(hosts) => sums(hosts, Order::Describe, "guests"),
         What::Cost(hosts) => sums(hosts, order::agent(&["cost"]), ""),
+        What::Save(args) => save(&args),
     }
 }
 
@@ -99,6 +122,40 @@ fn act(act: Act, args: Guests) -> Result<Exit> {
         print::answers(&answered)?;
     }
     Ok(answered.tally().exit())
+}
+
+/// Fetches a template in pieces; the first takes as long as a guest boots.
+fn save(args: &Save) -> Result<Exit> {
+    let mut console = Console::attach(args.place.address()?, key::load()?)?;
+    let nodes = console.nodes(&args.host)?;
+    if nodes.len() != 1 || nodes.iter().any(|node| !node.is_host()) {
+        return Err(Error::new(format!("cannot save the template of {}", args.host))
+            .because("a template is one host's")
+            .remedy("name one host, such as 1")
+            .exit(Exit::Usage));
+    }
+    let mut bytes: Vec<u8> = Vec::new();
+    loop {
+        let from = bytes.len().to_string();
+        let answered =
+            console.ask(&nodes, order::agent(&["save-template", "--from", &from]), SAVE_DEADLINE, |_, _| {})?;
+        if answered.tally().exit() != Exit::Ok {
+            print::answers(&answered)?;
+            return Ok(answered.tally().exit());
+        }
+        let before = bytes.len();
+        answered.groups.iter().for_each(|group| bytes.extend(&group.output.stdout));
+        if bytes.len() == before {
+            break;
+        }
+        if interrupt::asked() || bytes.len() > TEMPLATE_BYTES_MAX {
+            let why = if interrupt::asked() { "interrupted" } else { "it is larger than any" };
+            return Err(Error::new("cannot save the template").because(why));
+        }
+    }
+    output::write_file(&args.output, &bytes, 0o600)?;
+    say::line(format!("saved {} ({:.1} MB)", args.output.display(), bytes.len() as f64 / 1e6));
+    Ok(Exit::Ok)
 }
 
 /// Asks hosts for `key=value` words; adds up those whose key begins with `prefix`.
