@@ -55,6 +55,8 @@ pub struct Site {
     pub accel: Accel,
     /// What the machines load first.
     pub first: First,
+    /// Where the hosts' consoles are kept, if they are.
+    pub logs: Option<PathBuf>,
 }
 
 struct Running {
@@ -108,6 +110,8 @@ impl Cluster {
     fn start_machine(&mut self, machine: &Machine) -> Result<()> {
         let errors = self.folder.path().join(format!("{}.qemu", machine.host));
         let log = std::fs::File::create(&errors).at("create", &errors)?;
+        // What an earlier machine printed is not this one's.
+        let _ = std::fs::remove_file(&machine.serial);
         let mut command = Command::new(QEMU);
         command.args(machine.arguments(&self.plan)?);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -263,7 +267,7 @@ fn machines(site: &Site, ports: &[u16], folder: &Path) -> Result<Vec<Machine>> {
         accel: site.accel,
         folder: site.folder.clone(),
         first: site.first,
-        serial: folder.join(format!("{host}.serial")),
+        serial: site.logs.as_deref().unwrap_or(folder).join(format!("{host}.log")),
         port,
         others: hosts.iter().copied().filter(|(other, _)| *other != host).collect(),
         relay: relay.clone(),

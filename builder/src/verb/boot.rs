@@ -44,6 +44,9 @@ pub struct Args {
     /// How long the cluster may take to come up
     #[arg(short, long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
+    /// Keep what the hosts print on their consoles, in NUMBER.log each
+    #[arg(long, value_name = "DIR")]
+    logs: Option<PathBuf>,
     /// Say what would be started, and stop
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -73,7 +76,11 @@ pub fn run(args: Args) -> Result<Exit> {
     let first = first(args.loader, &folder, &spec)?;
     let memory_mib = args.memory.unwrap_or(spec.host.memory_mib);
     let folder = folder.canonicalize().at("find", &folder)?;
-    let site = Site { plan, folder, memory_mib, cpus: spec.host.cpus, accel, first };
+    if let Some(logs) = &args.logs {
+        std::fs::create_dir_all(logs).at("create", logs)?;
+    }
+    let logs = args.logs.clone();
+    let site = Site { logs, plan, folder, memory_mib, cpus: spec.host.cpus, accel, first };
     let hosts = site.plan.host_count();
     say::line(format!(
         "boot: {hosts} host{} with {memory_mib} MiB and {} cpus each, under {} ({why})",
