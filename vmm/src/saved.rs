@@ -2,10 +2,10 @@
 //! another machine of the same kind. A file whose machine or software is another is refused
 //! with what differs: the caller boots a template then, as if there were no file.
 //!
-//! The file is [`MAGIC`]; the header's length (8 bytes) and CRC-32 (4 bytes, both the last byte
-//! first); the header (postcard, [`Header`]); the pages that the header lists, in its order. Whoever can write it decides what
-//! guests run, as with the guests' kernel: it lies where only root writes. Its sums find
-//! damage and mistakes, no malice.
+//! The file is [`MAGIC`]; the header's length (8 bytes) and CRC-32 (4 bytes, both the last byte first); the
+//! header (postcard, [`Header`]); the pages that the header lists, in its order. Whoever can write it decides
+//! what guests run, as with the guests' kernel: it lies where only root writes. Its sums find damage and
+//! mistakes, no malice.
 
 use crate::error::{Context, Error};
 use crate::{Discovery, Share, Software, machine, memory, vcpu};
