@@ -8,7 +8,7 @@
 use crate::error::{Context, Error};
 use crate::meminfo::{self, Kernel, Process};
 use crate::role::{BenchOptions, devices_word};
-use crate::{guest, launcher, say, software};
+use crate::{guest, launcher, say, software, warm};
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::io::{PipeReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -94,6 +94,14 @@ fn rows(options: &BenchOptions, plan: &Plan, kind: &str, starter: &Starter, coun
     for number in 1..=count {
         let (ours, ends) = wires()?;
         guests.push(launch(options, plan, starter, number, ours, &ends)?);
+        if let (Starter::Clone(zygote), 1) = (starter, number) {
+            // As the node does: the first shows which pages all write to.
+            await_report(&guests[0], stub, 0)?;
+            reported = 1;
+            let runs = warm::written(guests[0].process.as_raw_nonzero().get());
+            let runs = runs.context(|| "see which pages a clone writes to".into())?;
+            zygote.warm(&runs).context(|| "tell the template's process".into())?;
+        }
         if guests.len() - reported >= at_a_time {
             await_report(&guests[reported], stub, reported)?;
             reported += 1;

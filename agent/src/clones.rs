@@ -7,7 +7,7 @@
 use crate::error::{Context, Error};
 use crate::launcher::Ledger;
 use crate::wires::{self, GuestEnds};
-use crate::{guest, role, saved, say, software};
+use crate::{guest, role, saved, say, software, warm};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -80,12 +80,25 @@ impl Asking {
         Self { socket: Mutex::new(socket), thawed, proven, doubted }
     }
 
-    /// Whether a clone reported. A saved template none of whose clones does is given up: one that boots here is
+    /// A clone has reported: the template works. The first one shows which pages all of them write to.
+    pub async fn proved(&self, clone: Option<Pid>) {
+        if self.proven.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let Some(clone) = clone else { return };
+        match warm::written(clone.as_raw_nonzero().get()) {
+            Ok(runs) => {
+                // Fails only if the process has ended, which is noticed elsewhere; clones are slower without.
+                let _ = zygote::send_warm(self.socket.lock().await.get_ref(), &runs);
+            }
+            Err(e) => say(&format!("template: cannot see which pages clones write to: {e}")),
+        }
+    }
+
+    /// A clone did not report. A saved template none of whose clones does is given up: one that boots here is
     /// slower, and better than none.
-    pub async fn learn(&self, reported: bool) {
-        if reported {
-            self.proven.store(true, Ordering::Relaxed);
-        } else if self.thawed && !self.proven.load(Ordering::Relaxed) {
+    pub async fn doubt(&self) {
+        if self.thawed && !self.proven.load(Ordering::Relaxed) {
             self.doubted.store(true, Ordering::Relaxed);
             // Its process then ends by itself; if this fails, it has.
             let _ = rustix::net::shutdown(self.socket.lock().await.get_ref(), rustix::net::Shutdown::Both);

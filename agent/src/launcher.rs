@@ -295,9 +295,9 @@ impl Shared {
         }
         let console = tokio::task::spawn_local(wires::last_words(ours.serial));
         let _ = self.launcher.openings.send(Opening::guest(guest, ours.control)).await;
-        let ended = self.watch(guest, &mut monitor, turn).await?;
-        if let (State::Ready(asking), false) = (&template, ended.wished) {
-            asking.learn(ended.reported).await;
+        let ended = self.watch(guest, &mut monitor, turn, &template).await?;
+        if let (State::Ready(asking), false, false) = (&template, ended.wished, ended.reported) {
+            asking.doubt().await;
         }
         let when = if ended.reported { "last" } else { "while it booted" };
         wires::show(&format!("guest {guest}"), &console.await.unwrap_or_default(), when);
@@ -322,7 +322,13 @@ impl Shared {
     }
 
     /// Sees a guest to its end. `turn` is given back when it has reported: it boots no more.
-    async fn watch(&self, guest: u32, monitor: &mut Monitor, turn: OwnedSemaphorePermit) -> Result<Ended, Error> {
+    async fn watch(
+        &self,
+        guest: u32,
+        monitor: &mut Monitor,
+        turn: OwnedSemaphorePermit,
+        template: &State,
+    ) -> Result<Ended, Error> {
         let up = self.launcher.ledger.of(guest);
         let mut up = up.ok_or_else(|| Error::new(format!("the plan has no guest {guest}")))?;
         let pid = monitor.pid();
@@ -337,6 +343,9 @@ impl Shared {
             }
         };
         drop(turn);
+        if let (State::Ready(asking), Ok(true)) = (template, &reported) {
+            asking.proved(pid).await;
+        }
         let mut wished = false;
         let why = match &reported {
             Ok(true) => tokio::select! {

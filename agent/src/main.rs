@@ -32,6 +32,7 @@ mod software;
 mod supervise;
 mod switch;
 mod uplink;
+mod warm;
 mod wires;
 mod wishes;
 

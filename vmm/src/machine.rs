@@ -5,23 +5,29 @@
 use crate::devices::{self, Devices};
 use crate::error::{Context, Error};
 use crate::layout;
-use crate::memory::Memory;
+use crate::memory::{self, Memory};
 use crate::pmem::Mapped;
 use crate::saved::same_tsc;
 use crate::share::Opened;
 use crate::signal::{self, Signals};
 use crate::{Exit, GuestConfig, Wires, boot, vcpu, vcpu_state};
-use kvm_bindings::{KVM_MEM_READONLY, kvm_clock_data, kvm_irqchip, kvm_userspace_memory_region};
+use kvm_bindings::{
+    KVM_MEM_READONLY, KVMIO, kvm_clock_data, kvm_irqchip, kvm_pre_fault_memory, kvm_userspace_memory_region,
+};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryRegion};
+use vmm_sys_util::ioctl::ioctl_with_mut_ref;
+use vmm_sys_util::ioctl_iowr_nr;
 
 const NEXT_KVM: &str = "check that this process may use /dev/kvm and that its module works";
 const CID_MIN: u32 = 3;
 /// The two 8259s and the I/O APIC, by KVM's numbers.
 const CHIPS: u32 = 3;
+
+ioctl_iowr_nr!(KVM_PRE_FAULT_MEMORY, KVMIO, 0xd5, kvm_pre_fault_memory);
 
 /// A virtual machine with everything on its buses.
 ///
@@ -192,6 +198,21 @@ impl Machine {
         // What arrived before the descriptors were watched sends no signal.
         devices.work(&memory);
         Ok(Self { cpu, devices, vm, memory, _shared: mapped, signals })
+    }
+
+    /// Has KVM map these pages before the guest asks for each by an exit. A KVM before Linux 6.10, or one without
+    /// two-dimensional paging, cannot, and maps them one by one.
+    pub fn map_pages(&self, runs: &[(u32, u32)]) {
+        let mib = (self.memory.iter().map(|region| region.len()).sum::<u64>() >> 20) as u32;
+        for (gpa, size) in runs.iter().flat_map(|run| memory::addresses(mib, *run)) {
+            let mut range = kvm_pre_fault_memory { gpa, size, ..Default::default() };
+            // SAFETY: the call reads and writes this structure only; it changes no byte of guest memory.
+            let failed = unsafe { ioctl_with_mut_ref(&self.cpu, KVM_PRE_FAULT_MEMORY(), &mut range) } < 0;
+            // A signal ends it early, and the rest is mapped when it is wanted.
+            if failed && std::io::Error::last_os_error().kind() != std::io::ErrorKind::Interrupted {
+                return;
+            }
+        }
     }
 
     /// True if the processor waits for an interrupt, and none is on its way.

@@ -232,7 +232,7 @@ fn read_whole(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<()> {
 }
 
 /// Runs rise, and end within the guest's memory.
-fn check_runs(runs: &[(u32, u32)], memory_mib: u32) -> io::Result<()> {
+pub(crate) fn check_runs(runs: &[(u32, u32)], memory_mib: u32) -> io::Result<()> {
     if memory_mib > memory::MEMORY_MIB_MAX {
         return Err(io::Error::other("its guest has more memory than any"));
     }

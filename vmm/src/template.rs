@@ -41,6 +41,8 @@ pub struct Template {
     share: Option<Opened>,
     frozen: machine::Frozen,
     software: Software,
+    /// Pages that every clone writes to: number of the first, and how many.
+    warm: Vec<(u32, u32)>,
 }
 
 /// What a guest has said so far.
@@ -76,7 +78,7 @@ impl Template {
         let frozen = machine.freeze(&kvm)?;
         drop(machine);
         seal(&file)?;
-        Ok(Self { kvm, memory: file, memory_mib: mib, share, frozen, software })
+        Ok(Self { kvm, memory: file, memory_mib: mib, share, frozen, software, warm: Vec::new() })
     }
 
     /// Takes a template from a file ([`Self::save`]) instead of booting it. An error says why not: no such file,
@@ -89,13 +91,21 @@ impl Template {
         let share = software.share.as_ref().map(Opened::new).transpose()?;
         frozen.try_out(&kvm, &memory::map_private(mib, &memory)?, share.as_ref())?;
         seal(&memory)?;
-        Ok(Self { kvm, memory, memory_mib: mib, share, frozen, software })
+        Ok(Self { kvm, memory, memory_mib: mib, share, frozen, software, warm: Vec::new() })
     }
 
     /// Writes it to a file, whole or not at all; gives the file's length. Whoever reads the file reads the
     /// guest's memory.
     pub fn save(&self, path: &Path) -> Result<u64, Error> {
         saved::write(path, &self.kvm, &self.software, self.memory_mib, &self.memory, &self.frozen)
+    }
+
+    /// Has each clone from now on get these pages as its own before it runs; an error if they are not its memory's.
+    pub fn warm(&mut self, runs: Vec<(u32, u32)>) -> Result<(), Error> {
+        let next = "look again which pages a clone writes to";
+        saved::check_runs(&runs, self.memory_mib).context("prepare pages of clones", next)?;
+        self.warm = runs;
+        Ok(())
     }
 
     /// Starts a clone in a process of its own, which has this process's parent and dies
@@ -124,7 +134,9 @@ impl Template {
         // Becoming another user forgets whom to die with, so this comes second.
         fork::die_with(parent).context("die with the node", "start it again")?;
         let memory = memory::map_private(self.memory_mib, &self.memory)?;
+        memory::copy_pages(&memory, &self.warm);
         let mut machine = Machine::thaw(&self.kvm, &self.frozen, memory, wires, self.share.as_ref())?;
+        machine.map_pages(&self.warm);
         jail::lock(filter)?;
         match machine.run()? {
             // The kernel takes the machine apart faster than its parts would themselves.
