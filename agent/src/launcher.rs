@@ -8,6 +8,7 @@
 use crate::clones::{self, Clone, State};
 use crate::error::{Context, Error};
 use crate::link::Opening;
+use crate::serial::Ports;
 use crate::switch::keeper::Cables;
 use crate::wires::{self, GuestEnds};
 use crate::wishes::{Wish, Wishes};
@@ -99,6 +100,7 @@ pub struct Launcher {
     pub events: mpsc::Sender<Event>,
     pub ledger: Arc<Ledger>,
     pub wishes: Arc<Wishes>,
+    pub ports: Ports,
 }
 
 /// What the guests share.
@@ -216,6 +218,7 @@ async fn keep(shared: std::rc::Rc<Shared>, guest: u32) {
         let failed = |e: Error| Ended { reported: false, wished: false, why: e.to_string() };
         let ended = shared.turn(guest).await.unwrap_or_else(failed);
         shared.cables.unplug(guest);
+        launcher.ports.of(guest).note(&format!("guest {guest} {}", ended.why));
         if ended.wished {
             failures = 0;
             launcher.down(guest, &ended.why).await;
@@ -269,7 +272,8 @@ impl Shared {
             let told = told.context(|| "encode an identity".into())?;
             ours.control.write_all(&told).await.context(|| "tell the clone who it is".into())?;
         }
-        let console = tokio::task::spawn_local(wires::last_words(ours.serial));
+        let port = self.launcher.ports.of(guest);
+        let console = tokio::task::spawn_local(port.clone().keep(ours.serial));
         let _ = self.launcher.openings.send(Opening::guest(guest, ours.control)).await;
         let ended = self.watch(guest, &mut monitor, turn).await?;
         let when = if ended.reported { "last" } else { "while it booted" };

@@ -27,6 +27,8 @@ mod node;
 mod pace;
 mod parent;
 mod role;
+mod serial;
+mod session;
 mod software;
 mod supervise;
 mod switch;

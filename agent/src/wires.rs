@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
-/// How much of a guest's console is kept, to show when it fails.
+/// How much of a template's console is kept, to show when it fails.
 const CONSOLE_KEPT_BYTES: usize = 4096;
 /// How much of it is shown.
 const CONSOLE_SHOWN_LINES: usize = 6;
@@ -33,27 +33,32 @@ impl GuestEnds {
 /// The host's ends.
 pub struct HostEnds {
     pub control: UnixStream,
-    pub serial: pipe::Receiver,
+    pub serial: UnixStream,
 }
 
 /// Makes the wires of one guest, whose card leads to `cable`.
 pub fn make(cable: OwnedFd) -> Result<(HostEnds, GuestEnds), Error> {
-    let (ours, control) = std::os::unix::net::UnixStream::pair().context(|| "make a socket pair".into())?;
-    ours.set_nonblocking(true).context(|| "set up a socket".into())?;
-    let control_end = UnixStream::from_std(ours).context(|| "set up a socket".into())?;
-    let (serial_end, serial) = console()?;
-    Ok((HostEnds { control: control_end, serial: serial_end }, GuestEnds { control: control.into(), serial, cable }))
+    let (control_end, control) = pair()?;
+    let (serial_end, serial) = pair()?;
+    Ok((HostEnds { control: control_end, serial: serial_end }, GuestEnds { control, serial, cable }))
 }
 
-/// A pipe for a console: the end to read, and the guest's.
+/// A stream both ways: our end, and the guest's.
+fn pair() -> Result<(UnixStream, OwnedFd), Error> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().context(|| "make a socket pair".into())?;
+    ours.set_nonblocking(true).context(|| "set up a socket".into())?;
+    Ok((UnixStream::from_std(ours).context(|| "set up a socket".into())?, theirs.into()))
+}
+
+/// A pipe for a template's console: the end to read, and the guest's.
 pub fn console() -> Result<(pipe::Receiver, OwnedFd), Error> {
     let (ours, theirs) = pipe::pipe().context(|| "make a pipe".into()).map(|(to, from)| (from, to))?;
     let theirs = theirs.into_blocking_fd().context(|| "set up a pipe".into())?;
     Ok((ours, theirs))
 }
 
-/// Reads a guest's console to its end; gives the last of it. What comes faster than it is
-/// read the monitor drops: a guest that floods its console costs its host this much memory.
+/// Reads a template's console to its end; gives the last of it. What comes faster than it is
+/// read the monitor drops.
 pub async fn last_words(mut serial: pipe::Receiver) -> Vec<u8> {
     let mut kept: VecDeque<u8> = VecDeque::new();
     let mut buffer = [0; 1024];
