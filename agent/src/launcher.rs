@@ -18,8 +18,8 @@ use std::cell::Cell;
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Child;
@@ -56,6 +56,8 @@ pub struct Ledger {
     pub lost: AtomicU64,
     /// Guests that never reported.
     pub failed: AtomicU64,
+    /// The guest that was lost or failed last, and why.
+    last: Mutex<Option<String>>,
 }
 
 impl Ledger {
@@ -63,7 +65,7 @@ impl Ledger {
     pub fn new(guests: u32) -> Self {
         let count = AtomicU64::default;
         let up = (0..=guests).map(|_| watch::Sender::new(false)).collect();
-        Ledger { up, cloned: count(), cold: count(), lost: count(), failed: count() }
+        Ledger { up, cloned: count(), cold: count(), lost: count(), failed: count(), last: Mutex::default() }
     }
 
     /// The guest has reported, or is gone.
@@ -80,13 +82,24 @@ impl Ledger {
     /// `key=value` words.
     pub fn words(&self) -> String {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let last = self.last.lock().ok().and_then(|last| last.clone());
+        let last = last.map(|last| format!(" last_lost=\"{last}\"")).unwrap_or_default();
         format!(
-            "guests_cloned={} guests_cold={} guests_lost={} guests_failed={}",
+            "guests_cloned={} guests_cold={} guests_lost={} guests_failed={}{last}",
             of(&self.cloned),
             of(&self.cold),
             of(&self.lost),
             of(&self.failed)
         )
+    }
+
+    /// Counts a guest that ended though nobody wished it.
+    fn count(&self, guest: u32, reported: bool, why: &str) {
+        let count = if reported { &self.lost } else { &self.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        if let Ok(mut last) = self.last.lock() {
+            *last = Some(format!("guest {guest} {why}"));
+        }
     }
 }
 
@@ -224,8 +237,7 @@ async fn keep(shared: std::rc::Rc<Shared>, guest: u32) {
             launcher.down(guest, &ended.why).await;
             continue;
         }
-        let count = if ended.reported { &launcher.ledger.lost } else { &launcher.ledger.failed };
-        count.fetch_add(1, Ordering::Relaxed);
+        launcher.ledger.count(guest, ended.reported, &ended.why);
         failures = if ended.reported { 1 } else { failures + 1 };
         let why = format!("{} ({failures} in a row)", ended.why);
         say(&format!("guest {guest}: {why}"));
@@ -275,9 +287,13 @@ impl Shared {
         let port = self.launcher.ports.of(guest);
         let console = tokio::task::spawn_local(port.clone().keep(ours.serial));
         let _ = self.launcher.openings.send(Opening::guest(guest, ours.control)).await;
-        let ended = self.watch(guest, &mut monitor, turn).await?;
+        let mut ended = self.watch(guest, &mut monitor, turn).await?;
         let when = if ended.reported { "last" } else { "while it booted" };
-        wires::show(&format!("guest {guest}"), &console.await.unwrap_or_default(), when);
+        let said = console.await.unwrap_or_default();
+        wires::show(&format!("guest {guest}"), &said, when);
+        if let Some(verdict) = wires::verdict(&said).filter(|_| !ended.wished) {
+            ended.why = format!("{}: {verdict}", ended.why);
+        }
         Ok(ended)
     }
 

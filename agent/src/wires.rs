@@ -77,3 +77,38 @@ pub fn show(who: &str, console: &[u8], when: &str) {
         say(&format!("{who} said {when}: {}", line.escape_debug()));
     }
 }
+
+/// Words by which a kernel, or the leaf, says why a guest goes down.
+const VERDICTS: [&str; 3] = ["Kernel panic", "leaf: ", "Out of memory"];
+/// Most characters of such a line.
+const VERDICT_CHARS_MAX: usize = 120;
+
+/// What a guest itself said of its end: the line that tells, if there is one. It is the guest's word: made
+/// harmless, and without `=`, so that it reads as no other figure of its host's.
+pub fn verdict(console: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(console);
+    // The weightiest first, and of several the first: what follows a panic only ends it.
+    let line = VERDICTS.iter().find_map(|word| text.lines().find(|line| line.contains(word)))?;
+    // Behind the kernel's time stamp.
+    let said = line.rsplit_once("] ").map_or(line, |(_, said)| said).trim();
+    let plain = |c: char| if c.is_control() || c == '=' || c == '"' { ' ' } else { c };
+    Some(said.chars().take(VERDICT_CHARS_MAX).map(plain).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_apart_from_what_follows_it() {
+        let said =
+            b"hello\r\n[   12.5] Out of memory: Killed process 9\r\n[   12.6] Kernel panic - not syncing: x=1\x1b\r\n\
+                     [   12.7] ---[ end Kernel panic";
+        assert_eq!(verdict(b"hello\nworld"), None);
+        let verdict = verdict(said).unwrap();
+        assert!(verdict.contains("Kernel panic"), "{verdict}");
+        assert!(!verdict.contains('=') && !verdict.contains('\x1b'));
+        let long = [b"Kernel panic".as_slice(), &[b'x'; 1000]].concat();
+        assert_eq!(super::verdict(&long).unwrap().len(), VERDICT_CHARS_MAX);
+    }
+}
