@@ -1,4 +1,4 @@
-//! Sessions in a small world of made-up time: feeds that are forged, repeated or left out, floods, and vanished consoles.
+//! Sessions in a small world of made-up time: feeds forged, repeated or left out, floods, vanished consoles.
 
 use super::*;
 use crate::event::Event;
