@@ -259,28 +259,5 @@ pub fn hang_up(session: libc::pid_t) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fed(bytes: &[u8], eof: bool) -> Feed {
-        Feed { bytes: bytes.to_vec(), eof, ..Feed::default() }
-    }
-
-    #[test]
-    fn the_end_of_input_comes_after_it_and_at_the_start_of_a_line() {
-        let mut waiting = Waiting::default();
-        assert_eq!(waiting.next(true), Next::Nothing);
-        waiting.add(&fed(b"ab\nc", true));
-        assert_eq!(waiting.next(true), Next::Bytes(b"ab\nc"));
-        waiting.took(3);
-        assert_eq!(waiting.next(false), Next::Bytes(b"c"));
-        waiting.took(1);
-        assert_eq!(waiting.next(true), Next::End(&[4, 4]), "the first hands on the c");
-        assert_eq!(waiting.next(false), Next::Close);
-        waiting.ended();
-        assert_eq!(waiting.next(true), Next::Nothing);
-        waiting.add(&fed(b"x\n", true));
-        waiting.took(2);
-        assert_eq!(waiting.next(true), Next::End(&[4]));
-    }
-}
+#[path = "session_tests.rs"]
+mod tests;
