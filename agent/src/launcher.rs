@@ -37,6 +37,8 @@ const BOOTING_PER_CPU: usize = 2;
 /// How many clones wake up at a time for each processor. Those that wake together wait for
 /// each other: a batch of a hundred stalled an emulated host for good.
 const WAKING_PER_CPU: usize = 8;
+/// How long a guest that fell silent may take to end by itself.
+const LEAVE: Duration = Duration::from_secs(1);
 /// How long a guest that goes on may take until it counts as up again.
 const RESUMED: Duration = Duration::from_secs(10);
 /// Waits before a guest is started again: short at first, then a minute.
@@ -228,7 +230,10 @@ async fn keep(shared: std::rc::Rc<Shared>, guest: u32) {
             launcher.down(guest, "stopped by the operator").await;
             launcher.wishes.until(guest, |wish| wish != Wish::Stop).await;
         }
-        let failed = |e: Error| Ended { reported: false, wished: false, why: e.to_string() };
+        let failed = |e: Error| {
+            let full = cgroup::full().map(|why| format!(": {why}")).unwrap_or_default();
+            Ended { reported: false, wished: false, why: format!("{e}{full}") }
+        };
         let ended = shared.turn(guest).await.unwrap_or_else(failed);
         shared.cables.unplug(guest);
         launcher.ports.of(guest).note(&format!("guest {guest} {}", ended.why));
@@ -334,11 +339,15 @@ impl Shared {
         let why = match &reported {
             Ok(true) => tokio::select! {
                 how = monitor.wait() => format!("ended ({how})"),
-                () = self.silence(guest, &mut up) => {
-                    // Its leaf cannot be reached any more; a new life is the shortest way back.
-                    monitor.kill().await;
-                    "fell silent".into()
-                }
+                () = self.silence(guest, &mut up) => match timeout(LEAVE, monitor.wait()).await {
+                    // One that ends is heard to fall silent first.
+                    Ok(how) => format!("ended ({how})"),
+                    Err(_) => {
+                        // Its leaf cannot be reached any more; a new life is the shortest way back.
+                        monitor.kill().await;
+                        "fell silent".into()
+                    }
+                },
                 () = &mut obey => {
                     monitor.kill().await;
                     wished = true;

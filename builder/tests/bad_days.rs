@@ -49,10 +49,16 @@ fn guests_have_terminals_and_serial_ports_and_a_panic_is_read() {
     let place = Place::new();
     let mut booting = boot(&place, "name = \"consoles\"\n[plan]\nhosts = 1\nguests = 3\n[host]\nmemory_mib = 768\n");
     booting.wait_for("guests: 3 of 3 up");
+    let start = Instant::now();
+    eprintln!("{:?} a_clones_terminal", start.elapsed());
     a_clones_terminal(&place);
+    eprintln!("{:?} what_passes_a_pipe", start.elapsed());
     what_passes_a_pipe(&place);
+    eprintln!("{:?} a_serial_port_both_ways", start.elapsed());
     a_serial_port_both_ways(&place);
+    eprintln!("{:?} a_panic", start.elapsed());
     a_panic(&place);
+    eprintln!("{:?} out_of_processes", start.elapsed());
     out_of_processes(&place);
     assert_eq!(booting.interrupt(), Some(0), "{}", booting.talk());
     place.assert_nothing_left();
@@ -61,6 +67,7 @@ fn guests_have_terminals_and_serial_ports_and_a_panic_is_read() {
 fn a_clones_terminal(place: &Place) {
     let mut desk = console(place, &["1/3"]);
     desk.wait_for("1/3 (h1-g3): ~. ends, ~? helps");
+    desk.wait_for("h1-g3:/#");
     desk.ask("stty size; echo $TERM; uname -n; echo do''ne", "done");
     assert!(desk.screen().contains("30 90\r\nvt220\r\nh1-g3\r\n"), "{}", desk.screen());
     desk.resize(12, 34);
