@@ -71,6 +71,8 @@ struct Session<'a> {
     asked: Option<Instant>,
     fed: Instant,
     open: bool,
+    /// Whether what was shown last did not end its line.
+    within_line: bool,
     ended: Option<End>,
 }
 
@@ -95,26 +97,37 @@ pub fn run(console: &mut Console, nodes: NodeSet, order: Order, options: Options
         asked: Some(Instant::now()),
         fed: Instant::now(),
         open: false,
+        within_line: false,
         ended: None,
     };
-    // Dropped when the session has ended, however: the terminal is then what it was.
-    let mut raw = None;
-    loop {
-        if let Some(end) = session.ended.take_if(|end| session.output.is_empty() || *end == End::Operator) {
-            let _ = session.console.link.send(&Message::Cancel(op));
-            return Ok(end);
-        }
-        if session.open && interactive && raw.is_none() {
-            if let Some(greeting) = session.options.greeting.take() {
-                say::line(greeting);
-            }
-            raw = Some(Raw::enter()?);
-        }
-        session.turn(&signals)?;
+    let ended = session.live(&signals, interactive);
+    let _ = session.console.link.send(&Message::Cancel(op));
+    let as_wished = matches!(ended, Ok(End::Node(Outcome::Exit(_) | Outcome::Signal(_))));
+    if interactive && session.within_line && !as_wished {
+        // What is said now is to stand on a line of its own.
+        say::line("");
     }
+    ended
 }
 
 impl Session<'_> {
+    /// From the opening to the end. The terminal is raw meanwhile, and afterwards what it was.
+    fn live(&mut self, signals: &Signals, interactive: bool) -> Result<End> {
+        let mut raw = None;
+        loop {
+            if let Some(end) = self.ended.take_if(|end| self.output.is_empty() || *end == End::Operator) {
+                return Ok(end);
+            }
+            if self.open && interactive && raw.is_none() {
+                if let Some(greeting) = self.options.greeting.take() {
+                    say::line(greeting);
+                }
+                raw = Some(Raw::enter()?);
+            }
+            self.turn(signals)?;
+        }
+    }
+
     /// Waits for something to happen, and deals with it.
     fn turn(&mut self, signals: &Signals) -> Result<()> {
         let ready = self.wait(signals)?;
@@ -201,6 +214,7 @@ impl Session<'_> {
                     self.options.log = None;
                     say::warn(format!("nothing more is recorded: {e}\r"));
                 }
+                self.within_line = part[..n].last().is_some_and(|b| *b != b'\n');
                 self.output.drain(..n);
                 self.untold += n as u64;
                 Ok(())
