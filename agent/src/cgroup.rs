@@ -35,6 +35,18 @@ pub fn processes() -> Result<Vec<i32>, Error> {
     Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }
 
+/// Says so, if the group has all the processes that it may have.
+pub fn full() -> Option<String> {
+    let read = |name: &str| fs::read_to_string(format!("{GUESTS}/{name}")).ok();
+    crowded(&read("pids.current")?, &read("pids.max")?)
+}
+
+fn crowded(current: &str, max: &str) -> Option<String> {
+    // "max" is no limit.
+    let (current, max): (u64, u64) = (current.trim().parse().ok()?, max.trim().parse().ok()?);
+    (current >= max).then(|| format!("guests have {current} processes, their host lets them have {max} (pids.max)"))
+}
+
 fn make(guests: u32) -> Result<File, Error> {
     let write = |path: &str, text: &str| fs::write(path, text).context(|| format!("write {text} to {path}"));
     if !Path::new(GUESTS).is_dir() {
@@ -60,4 +72,15 @@ fn make(guests: u32) -> Result<File, Error> {
     }
     let path = format!("{GUESTS}/cgroup.procs");
     OpenOptions::new().write(true).open(&path).context(|| format!("open {path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_group_says_so_and_one_without_a_limit_is_never_full() {
+        assert!(crowded("7\n", "7\n").is_some_and(|why| why.contains("have 7 processes")));
+        assert_eq!((crowded("6\n", "7\n"), crowded("6\n", "max\n"), crowded("", "")), (None, None, None));
+    }
 }

@@ -159,6 +159,7 @@ impl Clone {
                 (Some(0), _) => GUEST_ENDED.into(),
                 (Some(code), _) => format!("exit status: {code}"),
                 (None, Some(libc::SIGSYS)) => "signal: 31: it tried what it must not".into(),
+                (None, Some(libc::SIGKILL)) => "signal: 9: killed, as the kernel does when memory runs out".into(),
                 (None, signal) => format!("signal: {}", signal.unwrap_or(0)),
             },
             Ok(None) => "still runs".into(),

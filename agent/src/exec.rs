@@ -4,6 +4,8 @@
 //! what it wrote. As in the leaf, the process leads a group of its own and
 //! is over when it ends, whoever still holds its pipes.
 
+use rustix::process::{Signal, set_parent_process_death_signal};
+use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -23,17 +25,12 @@ pub async fn run(run: Run, deadline: Duration, stop: oneshot::Receiver<()>) -> (
     let failed = |why: String| (Outcome::Failed(why), Output::default());
     let Some((program, arguments)) = run.argv.split_first() else { return failed("there is no program".into()) };
     let mut command = Command::new(program);
-    command.args(arguments).env("PATH", PATH).env("HOME", "/root").envs(run.env.iter().map(|(k, v)| (k, v)));
+    command.args(arguments);
+    environment(&mut command, &run.env);
     command.current_dir(if run.dir.is_empty() { "/" } else { &run.dir });
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.process_group(0);
-    let die_with_the_node = || {
-        // SAFETY: no memory is involved, and prctl is async-signal-safe.
-        let done = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-        if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
-    };
-    // SAFETY: the closure makes one system call. The node's only thread is the parent that the signal watches.
-    unsafe { command.pre_exec(die_with_the_node) };
+    before_exec(&mut command, || Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(e) => return failed(why_not(&e)),
@@ -61,7 +58,19 @@ pub async fn run(run: Run, deadline: Duration, stop: oneshot::Receiver<()>) -> (
     (outcome, output)
 }
 
-fn ended(status: std::process::ExitStatus) -> Outcome {
+/// What a program finds in its environment, beside what it is given.
+pub fn environment(command: &mut Command, given: &[(String, String)]) {
+    command.env("PATH", PATH).env("HOME", "/root").envs(given.iter().map(|(k, v)| (k, v)));
+}
+
+/// Has `act`, which makes system calls and nothing else, run in the child before the program.
+pub fn before_exec(command: &mut Command, act: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
+    // SAFETY: the closures given here make system calls only. The node's only thread is the parent that a death
+    // signal watches.
+    unsafe { command.pre_exec(act) };
+}
+
+pub fn ended(status: std::process::ExitStatus) -> Outcome {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => Outcome::Exit(code),
@@ -70,7 +79,7 @@ fn ended(status: std::process::ExitStatus) -> Outcome {
 }
 
 /// The same words as the leaf's, so that equal failures of hosts and guests fold.
-fn why_not(e: &std::io::Error) -> String {
+pub fn why_not(e: &std::io::Error) -> String {
     match e.raw_os_error() {
         Some(libc::ENOENT) => "no such program or directory".into(),
         Some(libc::EACCES) => "not a program that may be run".into(),

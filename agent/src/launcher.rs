@@ -8,6 +8,7 @@
 use crate::clones::{self, Clone, State};
 use crate::error::{Context, Error};
 use crate::link::Opening;
+use crate::serial::Ports;
 use crate::switch::keeper::Cables;
 use crate::wires::{self, GuestEnds};
 use crate::wishes::{Wish, Wishes};
@@ -17,8 +18,8 @@ use std::cell::Cell;
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Child;
@@ -37,6 +38,8 @@ const BOOTING_PER_CPU: usize = 2;
 /// How many clones wake up at a time for each processor. Those that wake together wait for
 /// each other: a batch of a hundred stalled an emulated host for good.
 const WAKING_PER_CPU: usize = 8;
+/// How long a guest that fell silent may take to end by itself.
+const LEAVE: Duration = Duration::from_secs(1);
 /// How long a guest that goes on may take until it counts as up again.
 const RESUMED: Duration = Duration::from_secs(10);
 /// Waits before a guest is started again: short at first, then a minute.
@@ -60,6 +63,8 @@ pub struct Ledger {
     pub templates_booted: AtomicU64,
     /// Templates that were thawed from a file.
     pub templates_thawed: AtomicU64,
+    /// The guest that was lost or failed last, and why.
+    last: Mutex<Option<String>>,
 }
 
 impl Ledger {
@@ -75,6 +80,7 @@ impl Ledger {
             failed: count(),
             templates_booted: count(),
             templates_thawed: count(),
+            last: Mutex::default(),
         }
     }
 
@@ -92,8 +98,10 @@ impl Ledger {
     /// `key=value` words.
     pub fn words(&self) -> String {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let last = self.last.lock().ok().and_then(|last| last.clone());
+        let last = last.map(|last| format!(" last_lost=\"{last}\"")).unwrap_or_default();
         format!(
-            "guests_cloned={} guests_cold={} guests_lost={} guests_failed={} templates_booted={} templates_thawed={}",
+            "guests_cloned={} guests_cold={} guests_lost={} guests_failed={} templates_booted={} templates_thawed={}{last}",
             of(&self.cloned),
             of(&self.cold),
             of(&self.lost),
@@ -101,6 +109,15 @@ impl Ledger {
             of(&self.templates_booted),
             of(&self.templates_thawed)
         )
+    }
+
+    /// Counts a guest that ended though nobody wished it.
+    fn count(&self, guest: u32, reported: bool, why: &str) {
+        let count = if reported { &self.lost } else { &self.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        if let Ok(mut last) = self.last.lock() {
+            *last = Some(format!("guest {guest} {why}"));
+        }
     }
 }
 
@@ -116,6 +133,7 @@ pub struct Launcher {
     pub wishes: Arc<Wishes>,
     /// Where a template may have been saved.
     pub files: Files,
+    pub ports: Ports,
 }
 
 /// What the guests share.
@@ -237,16 +255,19 @@ async fn keep(shared: std::rc::Rc<Shared>, guest: u32) {
             launcher.down(guest, "stopped by the operator").await;
             launcher.wishes.until(guest, |wish| wish != Wish::Stop).await;
         }
-        let failed = |e: Error| Ended { reported: false, wished: false, why: e.to_string() };
+        let failed = |e: Error| {
+            let full = cgroup::full().map(|why| format!(": {why}")).unwrap_or_default();
+            Ended { reported: false, wished: false, why: format!("{e}{full}") }
+        };
         let ended = shared.turn(guest).await.unwrap_or_else(failed);
         shared.cables.unplug(guest);
+        launcher.ports.of(guest).note(&format!("guest {guest} {}", ended.why));
         if ended.wished {
             failures = 0;
             launcher.down(guest, &ended.why).await;
             continue;
         }
-        let count = if ended.reported { &launcher.ledger.lost } else { &launcher.ledger.failed };
-        count.fetch_add(1, Ordering::Relaxed);
+        launcher.ledger.count(guest, ended.reported, &ended.why);
         failures = if ended.reported { 1 } else { failures + 1 };
         let why = format!("{} ({failures} in a row)", ended.why);
         say(&format!("guest {guest}: {why}"));
@@ -293,14 +314,19 @@ impl Shared {
             let told = told.context(|| "encode an identity".into())?;
             ours.control.write_all(&told).await.context(|| "tell the clone who it is".into())?;
         }
-        let console = tokio::task::spawn_local(wires::last_words(ours.serial));
+        let port = self.launcher.ports.of(guest);
+        let console = tokio::task::spawn_local(port.clone().keep(ours.serial));
         let _ = self.launcher.openings.send(Opening::guest(guest, ours.control)).await;
-        let ended = self.watch(guest, &mut monitor, turn, &template).await?;
+        let mut ended = self.watch(guest, &mut monitor, turn, &template).await?;
         if let (State::Ready(asking), false, false) = (&template, ended.wished, ended.reported) {
             asking.doubt().await;
         }
         let when = if ended.reported { "last" } else { "while it booted" };
-        wires::show(&format!("guest {guest}"), &console.await.unwrap_or_default(), when);
+        let said = console.await.unwrap_or_default();
+        wires::show(&format!("guest {guest}"), &said, when);
+        if let Some(verdict) = wires::verdict(&said).filter(|_| !ended.wished) {
+            ended.why = format!("{}: {verdict}", ended.why);
+        }
         Ok(ended)
     }
 
@@ -350,11 +376,15 @@ impl Shared {
         let why = match &reported {
             Ok(true) => tokio::select! {
                 how = monitor.wait() => format!("ended ({how})"),
-                () = self.silence(guest, &mut up) => {
-                    // Its leaf cannot be reached any more; a new life is the shortest way back.
-                    monitor.kill().await;
-                    "fell silent".into()
-                }
+                () = self.silence(guest, &mut up) => match timeout(LEAVE, monitor.wait()).await {
+                    // One that ends is heard to fall silent first.
+                    Ok(how) => format!("ended ({how})"),
+                    Err(_) => {
+                        // Its leaf cannot be reached any more; a new life is the shortest way back.
+                        monitor.kill().await;
+                        "fell silent".into()
+                    }
+                },
                 () = &mut obey => {
                     monitor.kill().await;
                     wished = true;

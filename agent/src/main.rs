@@ -28,6 +28,8 @@ mod pace;
 mod parent;
 mod role;
 mod saved;
+mod serial;
+mod session;
 mod software;
 mod supervise;
 mod switch;

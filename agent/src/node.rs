@@ -10,6 +10,8 @@ use crate::launcher::{Launcher, Ledger};
 use crate::link::{Link, Opening};
 use crate::parent::{self, Parents};
 use crate::role::NodeOptions;
+use crate::serial::Ports;
+use crate::session::{self, Ends};
 use crate::wishes::Wishes;
 use crate::{boot, exec, identity, saved, say, uplink};
 use ed25519_dalek::VerifyingKey;
@@ -25,6 +27,7 @@ use vmatic_plan::{Plan, RangeSet, unhex};
 use vmatic_tree::answer::{Outcome, Output};
 use vmatic_tree::host::{Action, Event, Host, LinkId, Side};
 use vmatic_tree::message::{OpId, Order};
+use vmatic_tree::session::Feed;
 
 /// How many events may wait: links stop being read while the node is behind.
 const EVENTS_MAX: usize = 1024;
@@ -44,6 +47,8 @@ struct Driver {
     links: HashMap<LinkId, Open>,
     last_link: LinkId,
     tasks: HashMap<OpId, oneshot::Sender<()>>,
+    sessions: HashMap<OpId, mpsc::UnboundedSender<Feed>>,
+    ports: Ports,
     /// The guests that are up, as the ledger was told.
     up: RangeSet,
     ledger: Arc<Ledger>,
@@ -80,6 +85,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     }
     let kvm = if options.guests { find_kvm() } else { KvmFound::None("not asked for".into()) };
     let wishes = Arc::new(Wishes::new(plan.guests_per_host));
+    let ports = Ports::default();
     let launcher = Launcher {
         plan: plan.clone(),
         plan_file: options.plan.clone(),
@@ -89,6 +95,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         ledger: ledger.clone(),
         wishes: wishes.clone(),
         files: saved::files(&cmdline),
+        ports: ports.clone(),
     };
     tokio::task::spawn_local(launch(launcher, kvm.clone()));
     let host = Host::new(plan.clone(), number, operator, vmatic_leaf::sys::random16());
@@ -100,6 +107,8 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         links: HashMap::new(),
         last_link: 0,
         tasks: HashMap::new(),
+        sessions: HashMap::new(),
+        ports,
         up: RangeSet::new(),
         ledger,
         wishes,
@@ -189,7 +198,10 @@ impl Driver {
 
     fn event(&mut self, event: Event) {
         match &event {
-            Event::Finished { op, .. } => drop(self.tasks.remove(op)),
+            Event::Finished { op, .. } => {
+                self.tasks.remove(op);
+                self.sessions.remove(op);
+            }
             Event::Closed { link } => self.forget(*link),
             _ => {}
         }
@@ -229,7 +241,14 @@ impl Driver {
             }
             Action::Close { link } => self.forget(link),
             Action::Start { op, guests, order, remaining_ms } => self.start(op, &guests, order, remaining_ms),
-            Action::Stop { op } => drop(self.tasks.remove(&op)),
+            Action::Feed { op, feed } => {
+                // One that has just ended hears nothing more; what it holds is bounded by its window.
+                let _ = self.sessions.get(&op).map(|session| session.send(feed));
+            }
+            Action::Stop { op } => {
+                self.tasks.remove(&op);
+                self.sessions.remove(&op);
+            }
             Action::Note(text) => say(&text),
         }
     }
@@ -252,6 +271,9 @@ impl Driver {
         let (stop, stopped) = oneshot::channel();
         self.tasks.insert(op, stop);
         let events = self.events.clone();
+        if matches!(order, Order::Console(_) | Order::Serial(_)) {
+            return self.open_session(op, guests, order, stopped);
+        }
         let words = self.ledger.words();
         let up = self.host.guests_up();
         let line = describe::line(&self.kvm, up, self.plan.guests_per_host, self.booted_mib, &words);
@@ -260,9 +282,25 @@ impl Driver {
             let (outcome, output) = match order {
                 Order::Run(run) => exec::run(run, deadline, stopped).await,
                 Order::Describe => (Outcome::Exit(0), Output { stdout: line.into_bytes(), ..Output::default() }),
-                Order::Reach | Order::Guests(_) => (Outcome::Exit(0), Output::default()),
+                _ => (Outcome::Exit(0), Output::default()),
             };
             let _ = events.send(Event::Finished { op, outcome, output }).await;
+        });
+    }
+
+    fn open_session(&mut self, op: OpId, guests: &RangeSet, order: Order, stop: oneshot::Receiver<()>) {
+        let (feed, feeds) = mpsc::unbounded_channel();
+        self.sessions.insert(op, feed);
+        let events = self.events.clone();
+        let ends = Ends::new(op, feeds, stop, events.clone());
+        let port = guests.iter().next().map(|guest| self.ports.of(guest));
+        tokio::task::spawn_local(async move {
+            let outcome = match (order, port) {
+                (Order::Console(console), None) => session::program(console, ends).await,
+                (Order::Serial(serial), Some(port)) => session::serial(port, serial, ends).await,
+                _ => Outcome::Failed("that is not for this node".into()),
+            };
+            let _ = events.send(Event::Finished { op, outcome, output: Output::default() }).await;
         });
     }
 }

@@ -17,6 +17,7 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 spec wrong, 4 some nodes failed, 5 timed out.
+`vmatic console` ends as its program does, or with 255.
 Results go to standard output, talk to standard error. NO_COLOR is respected.";
 
 /// Makes the enum of verbs and its dispatch from one line a verb.
@@ -55,6 +56,7 @@ verbs! {
     Guests => guests,
     Nodes => nodes,
     Run => run,
+    Console => console,
     Link => link,
     Capture => capture,
     Doctor => doctor,

@@ -8,22 +8,32 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// All went well.
-    Ok = 0,
+    Ok,
     /// Something failed.
-    Failed = 1,
+    Failed,
     /// The command line was wrong.
-    Usage = 2,
+    Usage,
     /// The spec was wrong.
-    Spec = 3,
+    Spec,
     /// Some nodes failed or did not answer.
-    Nodes = 4,
+    Nodes,
     /// A deadline passed.
-    Timeout = 5,
+    Timeout,
+    /// A program on a node ended with this.
+    Status(u8),
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(exit as u8)
+        ExitCode::from(match exit {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Spec => 3,
+            Exit::Nodes => 4,
+            Exit::Timeout => 5,
+            Exit::Status(status) => status,
+        })
     }
 }
 

@@ -5,7 +5,8 @@
 //! cluster and the nodes, so a relay can neither alter nor retarget it; it can
 //! only drop it, and then the nodes below it are counted as unreachable.
 
-use crate::message::{INPUT_MAX_BYTES, OUTPUT_MAX_BYTES, OpId, Order};
+use crate::message::{INPUT_MAX_BYTES, OUTPUT_MAX_BYTES, OpId, Order, Run};
+use crate::session::{LEASE_MS, PIECE_MAX_BYTES};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -82,23 +83,51 @@ impl Command {
         if self.deadline_ms == 0 || self.deadline_ms > DEADLINE_MAX_MS {
             return refuse(format!("a deadline is 1 to {DEADLINE_MAX_MS} ms"));
         }
-        if let Order::Run(run) = &self.order {
-            if run.argv.is_empty() {
-                return refuse("there is no program to run");
+        match &self.order {
+            Order::Run(run) => check_run(run),
+            Order::Console(console) => {
+                check_texts(console.argv.iter().chain(console.env.iter().flat_map(|(k, v)| [k, v])))?;
+                self.check_session()
             }
-            if run.stdin.len() > INPUT_MAX_BYTES {
-                return refuse(format!("standard input is at most {INPUT_MAX_BYTES} bytes"));
+            Order::Serial(_) => self.check_session(),
+            Order::Feed(feed) if feed.bytes.len() > PIECE_MAX_BYTES => {
+                refuse(format!("at most {PIECE_MAX_BYTES} bytes of input are fed at a time"))
             }
-            if run.output_max_bytes > OUTPUT_MAX_BYTES {
-                return refuse(format!("at most {OUTPUT_MAX_BYTES} bytes of output are kept a stream"));
-            }
-            let texts = run.argv.iter().chain(run.env.iter().flat_map(|(k, v)| [k, v])).chain([&run.dir]);
-            if texts.clone().any(|t| t.contains('\0')) {
-                return refuse("a NUL character cannot stand in an argument");
-            }
+            Order::Feed(_) => self.check_session(),
+            Order::Reach | Order::Describe | Order::Guests(_) => Ok(()),
+        }
+    }
+
+    /// A session is with one node, and lives on its lease.
+    fn check_session(&self) -> Result<(), CommandError> {
+        if self.nodes.len() != 1 {
+            return refuse("a console session is with one node");
+        }
+        if self.deadline_ms > LEASE_MS {
+            return refuse(format!("a console session's lease is at most {LEASE_MS} ms"));
         }
         Ok(())
     }
+}
+
+fn check_run(run: &Run) -> Result<(), CommandError> {
+    if run.argv.is_empty() {
+        return refuse("there is no program to run");
+    }
+    if run.stdin.len() > INPUT_MAX_BYTES {
+        return refuse(format!("standard input is at most {INPUT_MAX_BYTES} bytes"));
+    }
+    if run.output_max_bytes > OUTPUT_MAX_BYTES {
+        return refuse(format!("at most {OUTPUT_MAX_BYTES} bytes of output are kept a stream"));
+    }
+    check_texts(run.argv.iter().chain(run.env.iter().flat_map(|(k, v)| [k, v])).chain([&run.dir]))
+}
+
+fn check_texts<'a>(mut texts: impl Iterator<Item = &'a String>) -> Result<(), CommandError> {
+    if texts.any(|t| t.contains('\0')) {
+        return refuse("a NUL character cannot stand in an argument");
+    }
+    Ok(())
 }
 
 fn with_domain(body: &[u8]) -> Vec<u8> {
@@ -108,7 +137,6 @@ fn with_domain(body: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::message::Run;
     use alloc::vec;
     use proptest::prelude::*;
     use vmatic_plan::Node;

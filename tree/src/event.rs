@@ -4,6 +4,7 @@
 use crate::answer::{Outcome, Output};
 use crate::links::{LinkId, Side};
 use crate::message::{Message, OpId, Order};
+use crate::session::{Feed, Said};
 use alloc::string::String;
 use vmatic_plan::RangeSet;
 
@@ -37,6 +38,13 @@ pub enum Event {
         outcome: Outcome,
         /// What it wrote.
         output: Output,
+    },
+    /// A console session of this host says something.
+    Said {
+        /// Which session.
+        op: OpId,
+        /// What.
+        said: Said,
     },
     /// The launcher says why a guest is not up.
     GuestDown {
@@ -81,6 +89,13 @@ pub enum Action {
         order: Order,
         /// When to end it.
         remaining_ms: u32,
+    },
+    /// Hand this to the session of this operation.
+    Feed {
+        /// Which session.
+        op: OpId,
+        /// What the operator says.
+        feed: Feed,
     },
     /// End the task of this operation; nobody waits for it.
     Stop {

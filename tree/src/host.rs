@@ -12,8 +12,9 @@ pub use crate::event::{Action, Event};
 use crate::links::Link;
 pub use crate::links::{GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LinkId, Side};
 use crate::message::{Message, OpId, Order, Report, VERSION, Who};
-use crate::operation::Operation;
+use crate::operation::{Operation, less_slack};
 use crate::replay::Seen;
+use crate::session::Relay;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -29,8 +30,6 @@ pub const OPERATIONS_MAX: usize = 1024;
 const REPORT_MS: u64 = 200;
 /// Longest time between two looks at the links.
 const TICK_MS: u64 = 500;
-/// Least and most by which the deadline shrinks at each level, so that answers are back in time.
-const SLACK_MS: (u32, u32) = (50, 500);
 
 /// A host of the control tree.
 pub struct Host {
@@ -39,15 +38,16 @@ pub struct Host {
     operator: VerifyingKey,
     boot: [u8; 16],
     pub(crate) links: BTreeMap<LinkId, Link>,
-    operations: BTreeMap<(OpId, LinkId), Operation>,
+    pub(crate) operations: BTreeMap<(OpId, LinkId), Operation>,
     pub(crate) guests_down: BTreeMap<u32, String>,
     /// Guests whose leaf has said hello: kept, since counting thousands of links at each event is slow.
     guests_up: RangeSet,
     seen: Seen,
     reported: Report,
     report_due_ms: Option<u64>,
-    now_ms: u64,
-    actions: Vec<Action>,
+    pub(crate) now_ms: u64,
+    looked_ms: u64,
+    pub(crate) actions: Vec<Action>,
 }
 
 impl Host {
@@ -66,6 +66,7 @@ impl Host {
             reported: Report::default(),
             report_due_ms: None,
             now_ms: 0,
+            looked_ms: 0,
             actions: Vec::new(),
         }
     }
@@ -78,12 +79,18 @@ impl Host {
             Event::Received { link, message } => self.received(link, message),
             Event::Closed { link } => self.closed(link, "was lost"),
             Event::Finished { op, outcome, output } => self.finished(op, outcome, output),
+            Event::Said { op, said } => self.said(None, op, &said),
             Event::GuestDown { guest, why } => {
                 self.guests_down.insert(guest, why);
                 self.changed();
             }
             Event::GuestPaused { guest, paused } => self.guest_paused(guest, paused),
-            Event::Tick => self.check_links(),
+            Event::Tick => {}
+        }
+        // Whatever comes how often: a host that is kept busy must not fall silent.
+        if self.now_ms >= self.looked_ms + TICK_MS {
+            self.looked_ms = self.now_ms;
+            self.check_links();
         }
         self.check_operations();
         self.report_up();
@@ -93,7 +100,7 @@ impl Host {
     /// When [`Event::Tick`] is due at the latest.
     pub fn wake_ms(&self) -> u64 {
         let operations = self.operations.values().flat_map(|o| [Some(o.deadline_ms), o.flush_at()]);
-        operations.chain([self.report_due_ms]).flatten().fold(self.now_ms + TICK_MS, u64::min)
+        operations.chain([self.report_due_ms]).flatten().fold(self.looked_ms + TICK_MS, u64::min)
     }
 
     /// Whether a parent has welcomed this host.
@@ -106,7 +113,7 @@ impl Host {
         &self.guests_up
     }
 
-    fn send(&mut self, link: LinkId, message: Message) {
+    pub(crate) fn send(&mut self, link: LinkId, message: Message) {
         if let Some(l) = self.links.get_mut(&link) {
             l.said_ms = self.now_ms;
             self.actions.push(Action::Send { link, message });
@@ -179,6 +186,7 @@ impl Host {
                 self.command(link, signed, asked, remaining_ms);
             }
             (Message::Cancel(op), Side::Above | Side::Below, Some(_)) => self.cancel(op, link),
+            (Message::Said { op, said }, _, Some(_)) => self.said(Some(link), op, &said),
             (Message::Answers { op, groups }, _, Some(_)) => self.answers(link, op, groups),
             _ => self.refuse(link, "that message has no place here"),
         }
@@ -285,6 +293,9 @@ impl Host {
             Ok(command) => command,
             Err(e) => return self.refuse_command(link, &e.0),
         };
+        if let Order::Feed(feed) = &command.order {
+            return self.feed(link, &command, feed, &signed, remaining_ms);
+        }
         if self.operations.contains_key(&(command.op, link)) {
             return;
         }
@@ -295,7 +306,12 @@ impl Host {
             return self.fail_command(link, command.op, asked, "too many operations at a time");
         }
         let remaining_ms = remaining_ms.min(command.deadline_ms);
+        let session = matches!(command.order, Order::Console(_) | Order::Serial(_));
+        if session && !self.room_for_session() {
+            return self.fail_command(link, command.op, asked, "too many console sessions at a time");
+        }
         let mut operation = Operation::new(self.now_ms + u64::from(remaining_ms));
+        operation.relay = session.then(|| Relay::new(command.op));
         let from_above = self.links.get(&link).is_some_and(|l| l.side == Side::Above);
         let parent = self.links.iter().find(|(_, l)| l.is_parent()).map(|(id, _)| *id);
         match parent {
@@ -345,7 +361,8 @@ impl Host {
             rest = rest.difference(&up);
             operation.add(Group { outcome: Outcome::Exit(0), output: Output::default(), nodes: up }, self.now_ms);
         } else {
-            let mine = if matches!(command.order, Order::Guests(_)) { &self.own_guests() } else { &me };
+            let mine =
+                if matches!(command.order, Order::Guests(_) | Order::Serial(_)) { &self.own_guests() } else { &me };
             operation.local = asked.intersection(mine);
             if !operation.local.is_empty() {
                 let (op, order) = (command.op, command.order.clone());
@@ -478,11 +495,6 @@ impl Host {
     }
 }
 
-/// What is left for the level below, so that its answers are back in time.
-fn less_slack(remaining_ms: u32) -> u32 {
-    remaining_ms.saturating_sub((remaining_ms / 20).clamp(SLACK_MS.0, SLACK_MS.1)).max(1)
-}
-
 #[cfg(test)]
 #[path = "host_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -1,8 +1,10 @@
 //! Hosts in a small world of made-up time: links with delays, guests that echo, machines that die.
 
+extern crate std;
 use super::*;
 use crate::command::Command;
 use crate::message::{Act, Run};
+use crate::session::Feed;
 use alloc::collections::VecDeque;
 use alloc::vec;
 use ed25519_dalek::SigningKey;
@@ -11,13 +13,13 @@ use vmatic_plan::HostNames;
 
 const GUESTS: u32 = 3;
 /// Stands for the console among the owners of link ends.
-const CONSOLE: u32 = 0;
+pub(crate) const CONSOLE: u32 = 0;
 
 fn plan(hosts: u32, fanout: u32) -> Plan {
     Plan { cluster: [7; 16], guests_per_host: GUESTS, fanout, ..Plan::new("t", HostNames::count(hosts).unwrap()) }
 }
 
-fn key() -> SigningKey {
+pub(crate) fn key() -> SigningKey {
     SigningKey::from_bytes(&[1; 32])
 }
 
@@ -30,29 +32,32 @@ struct End {
 }
 
 /// What is on its way.
-enum Travelling {
+pub(crate) enum Travelling {
     Message(Message),
     Closed,
 }
 
-struct World {
-    plan: Plan,
-    now_ms: u64,
-    hosts: BTreeMap<u32, Host>,
+pub(crate) struct World {
+    pub plan: Plan,
+    pub now_ms: u64,
+    pub hosts: BTreeMap<u32, Host>,
     ends: BTreeMap<(u32, LinkId), End>,
     guests: BTreeMap<(u32, LinkId), u32>,
     queue: BTreeMap<(u64, u64), (u32, LinkId, Travelling)>,
     tasks: VecDeque<(u64, u32, Event)>,
-    heard: Vec<Message>,
+    pub heard: Vec<Message>,
     last_link: LinkId,
     order: u64,
     task_ms: u64,
     /// Guests that never answer a task.
-    mute: NodeSet,
+    pub mute: NodeSet,
+    /// What sessions on hosts and guests were fed, and which were ended.
+    pub fed: Vec<(u32, OpId, Feed)>,
+    pub stopped: Vec<(u32, OpId)>,
 }
 
 impl World {
-    fn new(hosts: u32, fanout: u32) -> World {
+    pub fn new(hosts: u32, fanout: u32) -> World {
         let plan = plan(hosts, fanout);
         let host = |n| (n, Host::new(plan.clone(), n, key().verifying_key(), [n as u8; 16]));
         let mut world = World {
@@ -68,6 +73,8 @@ impl World {
             order: 0,
             task_ms: 5,
             mute: NodeSet::new(),
+            fed: Vec::new(),
+            stopped: Vec::new(),
         };
         for n in 1..=hosts {
             for guest in 1..=GUESTS {
@@ -102,14 +109,14 @@ impl World {
         a
     }
 
-    fn post(&mut self, from: u32, link: LinkId, what: Travelling) {
+    pub fn post(&mut self, from: u32, link: LinkId, what: Travelling) {
         if let Some(end) = self.ends.get(&(from, link)) {
             self.order += 1;
             self.queue.insert((self.now_ms + end.delay_ms, self.order), (end.owner, end.link, what));
         }
     }
 
-    fn tell(&mut self, host: u32, event: Event) {
+    pub fn tell(&mut self, host: u32, event: Event) {
         let Some(h) = self.hosts.get_mut(&host) else { return };
         for action in h.handle(self.now_ms, event) {
             self.act(host, action);
@@ -123,16 +130,24 @@ impl World {
                 None => self.post(host, link, Travelling::Message(message)),
             },
             Action::Close { link } => self.post(host, link, Travelling::Closed),
+            Action::Start { order: Order::Console(_) | Order::Serial(_), .. } => {}
             Action::Start { op, .. } => {
                 let done = Event::Finished { op, outcome: Outcome::Exit(0), output: Output::default() };
                 self.tasks.push_back((self.now_ms + self.task_ms, host, done));
             }
-            Action::Stop { .. } | Action::Note(_) => {}
+            Action::Feed { op, feed } => self.fed.push((host, op, feed)),
+            Action::Stop { op } => self.stopped.push((host, op)),
+            Action::Note(text) => std::eprintln!("{} {host} {text}", self.now_ms),
         }
     }
 
     fn guest_hears(&mut self, host: u32, link: LinkId, guest: u32, message: Message) {
         let node = Node::guest(host, guest);
+        match &message {
+            Message::Feed { op, feed } => self.fed.push((host, *op, feed.clone())),
+            Message::Cancel(op) => self.stopped.push((host, *op)),
+            _ => {}
+        }
         if let Message::Task { op, .. } = message
             && !self.mute.contains(node)
         {
@@ -144,7 +159,7 @@ impl World {
         }
     }
 
-    fn kill(&mut self, host: u32) {
+    pub fn kill(&mut self, host: u32) {
         self.hosts.remove(&host);
         let links: Vec<LinkId> = self.ends.keys().filter(|k| k.0 == host).map(|k| k.1).collect();
         for link in links {
@@ -153,7 +168,7 @@ impl World {
         }
     }
 
-    fn run_to(&mut self, end_ms: u64) {
+    pub fn run_to(&mut self, end_ms: u64) {
         while self.now_ms < end_ms {
             self.now_ms += 1;
             while let Some(entry) = self.queue.first_entry().filter(|e| e.key().0 <= self.now_ms) {
@@ -177,14 +192,14 @@ impl World {
         }
     }
 
-    fn attach(&mut self, host: u32) -> LinkId {
+    pub fn attach(&mut self, host: u32) -> LinkId {
         let link = self.connect(CONSOLE, host, Side::Above);
         let hello = Message::Hello { version: VERSION, who: Who::Console, boot: [0; 16] };
         self.post(CONSOLE, link, Travelling::Message(hello));
         link
     }
 
-    fn command(
+    pub fn command(
         &mut self,
         link: LinkId,
         sequence: u64,
@@ -201,7 +216,7 @@ impl World {
     }
 
     /// Every answer heard for `sequence`: each node must be in exactly one.
-    fn answers(&self, sequence: u64) -> Vec<Group> {
+    pub fn answers(&self, sequence: u64) -> Vec<Group> {
         let mut all = Vec::new();
         let mut nodes = NodeSet::new();
         for message in &self.heard {

@@ -8,6 +8,7 @@
 //! * [`message`]: the words of the protocol, [`frame`]: how they travel.
 //! * [`answer`]: what nodes answered, equal answers folded into node sets.
 //! * [`command`]: what the operator signs; [`replay`]: each command once.
+//! * [`session`]: an operator's terminal on a node.
 //! * [`host`]: a host's state machine.
 #![no_std]
 
@@ -28,6 +29,9 @@ pub mod message;
 #[cfg(feature = "host")]
 mod operation;
 #[cfg(feature = "host")]
+mod relay;
+#[cfg(feature = "host")]
 pub mod replay;
 #[cfg(feature = "host")]
 mod report;
+pub mod session;

@@ -7,6 +7,7 @@
 use crate::answer::Group;
 pub use crate::answer::OUTPUT_MAX_BYTES;
 use crate::bytes;
+use crate::session::{Console, Feed, Said};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use vmatic_plan::{Node, NodeSet};
 
 /// The protocol's version; nodes of different versions refuse each other.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// The vsock port on which a host hears its guests.
 pub const GUEST_PORT: u32 = 7117;
 /// Most bytes of standard input that a command carries.
@@ -68,6 +69,19 @@ pub enum Order {
     Run(Run),
     /// Do this to guests. Their host does it and answers for them.
     Guests(Act),
+    /// Open a session with a program on one node ([`crate::session`]).
+    Console(Console),
+    /// Open a session with one guest's serial port. Its host does it.
+    Serial(Serial),
+    /// What the operator says in an open session.
+    Feed(Feed),
+}
+
+/// How a session with a serial port begins and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serial {
+    /// Go on with what is said from now on, after what the host has kept.
+    pub follow: bool,
 }
 
 /// What can be done to a guest.
@@ -156,6 +170,20 @@ pub enum Message {
         order: Order,
         /// How long the host waits.
         remaining_ms: u32,
+    },
+    /// Host to guest: what the operator says in an open session, which the host has verified.
+    Feed {
+        /// Which session.
+        op: OpId,
+        /// What.
+        feed: Feed,
+    },
+    /// Upwards: what a node says in an open session.
+    Said {
+        /// Which session.
+        op: OpId,
+        /// What.
+        said: Said,
     },
     /// Downwards: nobody waits for this operation any more.
     Cancel(OpId),

@@ -2,6 +2,7 @@
 
 use crate::answer::{Answers, Group};
 use crate::links::LinkId;
+use crate::session::Relay;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use vmatic_plan::NodeSet;
@@ -10,6 +11,14 @@ use vmatic_plan::NodeSet;
 const FLUSH_MS: u64 = 40;
 /// About how many bytes of groups go into one message: well below a frame's limit.
 const BATCH_BYTES: usize = 128 * 1024;
+
+/// Least and most by which the deadline shrinks at each level, so that answers are back in time.
+const SLACK_MS: (u32, u32) = (50, 500);
+
+/// What is left for the level below, so that its answers are back in time.
+pub(crate) fn less_slack(remaining_ms: u32) -> u32 {
+    remaining_ms.saturating_sub((remaining_ms / 20).clamp(SLACK_MS.0, SLACK_MS.1)).max(1)
+}
 
 /// An operation that somebody on a link waits for.
 #[derive(Debug)]
@@ -20,6 +29,8 @@ pub(crate) struct Operation {
     pub local: NodeSet,
     /// When everything that has not answered counts as unreachable.
     pub deadline_ms: u64,
+    /// What a console session has beside.
+    pub relay: Option<Relay>,
     answers: Answers,
     dirty_ms: Option<u64>,
 }
@@ -30,6 +41,7 @@ impl Operation {
             outstanding: BTreeMap::new(),
             local: NodeSet::new(),
             deadline_ms,
+            relay: None,
             answers: Answers::default(),
             dirty_ms: None,
         }

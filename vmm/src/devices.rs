@@ -207,6 +207,7 @@ impl Devices {
 
     /// Moves what can be moved now.
     pub fn work(&mut self, memory: &Memory) {
+        self.serial.receive();
         self.vsock.work(memory);
         if let Some(net) = &mut self.net {
             net.work(memory);

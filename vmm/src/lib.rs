@@ -152,7 +152,8 @@ impl Card {
 pub struct Wires {
     /// A connected stream socket: the bytes of the guest's stream to [`CONTROL_PORT`].
     pub control: Option<OwnedFd>,
-    /// Where the guest's ttyS0 goes. When it is full, bytes are dropped.
+    /// Where the guest's ttyS0 leads: a connected stream socket is read as well as written, anything else only
+    /// written. When it is full, bytes are dropped.
     pub serial: OwnedFd,
     /// The network card.
     pub card: Card,

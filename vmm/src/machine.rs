@@ -8,6 +8,7 @@ use crate::layout;
 use crate::memory::{self, Memory};
 use crate::pmem::Mapped;
 use crate::saved::same_tsc;
+use crate::serial::leads_both_ways;
 use crate::share::Opened;
 use crate::signal::{self, Signals};
 use crate::{Exit, GuestConfig, Wires, boot, vcpu, vcpu_state};
@@ -146,7 +147,9 @@ fn add_shared(vm: &VmFd, memory: &Memory, shared: &Mapped) -> Result<(), Error> 
 }
 
 fn watch(wires: &Wires) -> Result<(), Error> {
-    let fds = [wires.card.cable(), wires.control.as_ref().map(AsRawFd::as_raw_fd)];
+    // A log is not watched: it may be shared with others, who would feel that it does not block.
+    let serial = leads_both_ways(&wires.serial).then(|| wires.serial.as_raw_fd());
+    let fds = [wires.card.cable(), wires.control.as_ref().map(AsRawFd::as_raw_fd), serial];
     for fd in fds.into_iter().flatten() {
         signal::watch(fd).context("ask for readiness signals", "hand over a tap or a socket")?;
     }

@@ -1,5 +1,6 @@
-//! Takes the guest's accesses to a 16550; gives the bytes it prints to a log. A log
-//! that is full loses bytes and never blocks the guest.
+//! Takes the guest's accesses to a 16550; gives the bytes it prints to a wire, and the guest
+//! what comes over it. A wire that is full loses bytes and never blocks the guest; what the guest
+//! does not read waits in the wire, and so holds whoever types.
 
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -10,18 +11,25 @@ use vm_superio::{Serial as Uart, Trigger};
 /// Bytes are handed on by lines, or by this many. At most PIPE_BUF, so that a pipe
 /// with room takes them all.
 const LINE_BYTES_MAX: usize = 256;
+/// What the port holds of what was received.
+const PORT_BYTES: usize = 64;
+/// Reading this register takes a byte that was received.
+const DATA: u8 = 0;
 /// Reading this register (interrupt identification) is how a driver ends a burst.
 const INTERRUPT_IDENTIFICATION: u8 = 2;
 
-/// The log, behind a line's worth of buffer.
-struct Log {
+/// The wire, behind a line's worth of buffer.
+struct Wire {
     to: OwnedFd,
     line: Vec<u8>,
+    /// Whether it leads both ways. A log (a pipe, a file) is never read.
+    both_ways: bool,
 }
 
-impl Log {
+impl Wire {
     fn new(to: OwnedFd) -> Self {
-        Self { to, line: Vec::new() }
+        let both_ways = leads_both_ways(&to);
+        Self { to, line: Vec::new(), both_ways }
     }
 
     fn emit(&mut self) {
@@ -37,7 +45,12 @@ impl Log {
     }
 }
 
-impl io::Write for Log {
+/// Whether a descriptor is a socket, which can be read as well as written.
+pub(crate) fn leads_both_ways(fd: &OwnedFd) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_socket())
+}
+
+impl io::Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.line.extend_from_slice(bytes);
         if self.line.len() >= LINE_BYTES_MAX || bytes.ends_with(b"\n") {
@@ -52,17 +65,22 @@ impl io::Write for Log {
 }
 
 /// The port's registers: divisor (two), interrupt enable and identification, line
-/// control and status, modem control and status, scratch. Nothing is ever received.
+/// control and status, modem control and status, scratch. What was received and not read is
+/// left out: a template's serial port hears nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Frozen([u8; 9]);
 
 /// The serial port.
-pub(crate) struct Serial<T: Trigger>(Uart<T, NoEvents, Log>);
+pub(crate) struct Serial<T: Trigger> {
+    port: Uart<T, NoEvents, Wire>,
+    /// Whether more came over the wire than the port had room for.
+    waits: bool,
+}
 
 impl<T: Trigger> Serial<T> {
     /// A port that interrupts through `line` and prints to `to`.
     pub fn new(line: T, to: OwnedFd) -> Self {
-        Self(Uart::new(line, Log::new(to)))
+        Self { port: Uart::new(line, Wire::new(to)), waits: false }
     }
 
     /// The port as it was frozen, with another line and log.
@@ -80,13 +98,13 @@ impl<T: Trigger> Serial<T> {
             scratch,
             in_buffer: Vec::new(),
         };
-        let port = Uart::from_state(&state, line, NoEvents, Log::new(to));
-        port.map(Self).map_err(|_| io::Error::other("its interrupt cannot be raised"))
+        let port = Uart::from_state(&state, line, NoEvents, Wire::new(to));
+        port.map(|port| Self { port, waits: false }).map_err(|_| io::Error::other("its interrupt cannot be raised"))
     }
 
     /// The registers.
     pub fn freeze(&self) -> Frozen {
-        let state = self.0.state();
+        let state = self.port.state();
         Frozen([
             state.baud_divisor_low,
             state.baud_divisor_high,
@@ -105,19 +123,43 @@ impl<T: Trigger> Serial<T> {
         if offset == INTERRUPT_IDENTIFICATION {
             self.flush();
         }
-        self.0.read(offset)
+        let value = self.port.read(offset);
+        if offset == DATA && self.waits {
+            self.receive();
+        }
+        value
+    }
+
+    /// Gives the guest what came over the wire, as far as its port has room.
+    pub fn receive(&mut self) {
+        let room = self.port.fifo_capacity().min(PORT_BYTES);
+        self.waits = self.port.writer().both_ways;
+        if !self.waits || room == 0 {
+            return;
+        }
+        let mut bytes = [0; PORT_BYTES];
+        let wire = self.port.writer().to.as_raw_fd();
+        // SAFETY: the kernel writes at most `room` bytes to an array that has as many. MSG_DONTWAIT: whatever the
+        // descriptor was set to, the guest does not wait.
+        let got = unsafe { libc::recv(wire, bytes.as_mut_ptr().cast(), room, libc::MSG_DONTWAIT) };
+        // More may be waiting only if all the room was taken; else a signal tells of what comes.
+        self.waits = got == room as isize;
+        if let Some(bytes) = usize::try_from(got).ok().and_then(|got| bytes.get(..got)) {
+            // Fails only if the interrupt line does, which a guest survives by polling; in loop mode nothing is heard.
+            let _ = self.port.enqueue_raw_bytes(bytes);
+        }
     }
 
     /// The guest writes register `offset`.
     pub fn write(&mut self, offset: u8, value: u8) {
         // Fails only if the interrupt line does, which a guest survives by polling.
-        let _ = self.0.write(offset, value);
+        let _ = self.port.write(offset, value);
     }
 
     /// Hands on what is left of a line.
     pub fn flush(&mut self) {
-        if !self.0.writer().line.is_empty() {
-            self.0.writer_mut().emit();
+        if !self.port.writer().line.is_empty() {
+            self.port.writer_mut().emit();
         }
     }
 }
@@ -125,7 +167,7 @@ impl<T: Trigger> Serial<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::io::{Read, Write};
 
     /// A line that leads nowhere.
     struct Cut;
@@ -160,6 +202,35 @@ mod tests {
             text
         };
         assert_eq!((text(first).as_str(), text(reader).as_str()), ("", "\n"));
+    }
+
+    #[test]
+    fn what_is_typed_waits_for_room_in_the_port() {
+        let (ours, its) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut serial = Serial::new(Cut, its.into());
+        let typed: Vec<u8> = (0..200).collect();
+        (&ours).write_all(&typed).unwrap();
+        serial.receive();
+        const STATUS: u8 = 5;
+        let mut read = Vec::new();
+        while serial.read(STATUS) & 1 != 0 {
+            read.push(serial.read(DATA));
+        }
+        assert_eq!(read, typed, "a port has room for 64");
+        (&ours).write_all(b"more").unwrap();
+        serial.receive();
+        assert_eq!(serial.read(DATA), b'm');
+        drop(ours);
+        serial.receive();
+        serial.write(0, b'\n');
+    }
+
+    #[test]
+    fn a_log_is_never_read() {
+        let (mut serial, _log) = port();
+        serial.receive();
+        assert!(!serial.waits);
+        serial.write(0, b'x');
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! * [`identity`]: who the guest is, read off the command line.
 //! * [`boot`]: mounts, modules, network. [`net`]: addresses, by ioctl.
-//! * [`task`]: one process that the host wants run. [`serve`]: the loop.
+//! * [`task`]: one process that the host wants run. [`session`]: one with an operator's terminal. [`serve`]: the loop.
 //! * [`sys`]: the system calls, each behind a function that cannot be misused.
 #![cfg_attr(not(test), no_std)]
 
@@ -16,5 +16,6 @@ pub mod boot;
 pub mod identity;
 pub mod net;
 pub mod serve;
+pub mod session;
 pub mod sys;
 pub mod task;

@@ -1,6 +1,7 @@
 //! The loop: the host's orders in, the guest's answers out.
 
 use crate::boot;
+use crate::session::{self, Session};
 use crate::sys::{self, Errno, Fd};
 use crate::task::Task;
 use alloc::format;
@@ -10,6 +11,7 @@ use vmatic_plan::Node;
 use vmatic_tree::answer::{Group, Outcome, Output};
 use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::message::{GUEST_PORT, Identity, Message, OpId, Order, VERSION, Who};
+use vmatic_tree::session::{Console, Feed, SESSIONS_PER_GUEST_MAX, Said};
 
 /// How long to wait before the host is called again.
 const RETRY_MS: u32 = 200;
@@ -20,6 +22,9 @@ struct Leaf {
     node: Node,
     boot: [u8; 16],
     tasks: Vec<Task>,
+    sessions: Vec<Session>,
+    /// Sessions that were hung up, and when what is left of them is ended.
+    dying: Vec<(libc::pid_t, u64)>,
     outgoing: Vec<u8>,
 }
 
@@ -83,7 +88,14 @@ fn children() -> Fd {
 
 impl Leaf {
     fn new(node: Node) -> Self {
-        Leaf { node, boot: sys::random16(), tasks: Vec::new(), outgoing: Vec::new() }
+        Leaf {
+            node,
+            boot: sys::random16(),
+            tasks: Vec::new(),
+            sessions: Vec::new(),
+            dying: Vec::new(),
+            outgoing: Vec::new(),
+        }
     }
 
     fn call_again_and_again(&mut self, children: &Fd) -> ! {
@@ -111,22 +123,34 @@ impl Leaf {
         for task in &mut self.tasks {
             task.kill(false);
         }
+        self.close_sessions(|_| true);
+    }
+
+    /// The operator of these sessions is gone.
+    fn close_sessions(&mut self, which: impl Fn(&Session) -> bool) {
+        let at_ms = sys::now_ms() + session::GRACE_MS;
+        while let Some(at) = self.sessions.iter().position(&which) {
+            let process = self.sessions.swap_remove(at).close();
+            self.dying.push((process, at_ms));
+        }
     }
 
     /// Waits for something to happen and deals with it; none when the link is gone.
     fn turn(&mut self, link: &Fd, children: &Fd, reader: &mut FrameReader) -> Option<()> {
-        let mut fds = Vec::with_capacity(2 + 2 * self.tasks.len());
+        let mut fds = Vec::with_capacity(2 + 2 * (self.tasks.len() + self.sessions.len()));
         let entry = |fd: c_int, events| libc::pollfd { fd, events, revents: 0 };
         let writing = if self.outgoing.is_empty() { 0 } else { libc::POLLOUT };
         fds.push(entry(link.raw(), libc::POLLIN | writing));
         fds.push(entry(children.raw(), libc::POLLIN));
         let streams = self.tasks.iter().flat_map(|t| &t.streams);
         fds.extend(streams.filter_map(|s| s.raw()).map(|fd| entry(fd, libc::POLLIN)));
+        fds.extend(self.sessions.iter().flat_map(Session::polled).map(|(fd, events)| entry(fd, events)));
         sys::poll(&mut fds, self.patience_ms());
         for task in &mut self.tasks {
             task.drain();
         }
         self.end_tasks(children);
+        self.turn_sessions();
         if fds[0].revents & libc::POLLOUT != 0 || !self.outgoing.is_empty() {
             self.write_some(link)?;
         }
@@ -138,7 +162,8 @@ impl Leaf {
 
     /// Time to the next deadline; -1 for ever.
     fn patience_ms(&self) -> c_int {
-        let next = self.tasks.iter().map(|t| t.deadline_ms).min().unwrap_or(u64::MAX);
+        let tasks = self.tasks.iter().map(|t| t.deadline_ms).chain(self.dying.iter().map(|d| d.1));
+        let next = tasks.chain(self.sessions.iter().map(Session::wake_ms)).min().unwrap_or(u64::MAX);
         if next == u64::MAX { -1 } else { next.saturating_sub(sys::now_ms()).min(60_000) as c_int }
     }
 
@@ -154,6 +179,57 @@ impl Leaf {
                 let op = task.op;
                 let (outcome, output) = task.finish(status);
                 self.answer(op, outcome, output);
+            } else if let Some(session) = self.sessions.iter_mut().find(|s| s.is(pid)) {
+                session.program_ended(status, now);
+            }
+        }
+    }
+
+    /// Moves what the sessions say, and ends those that are over.
+    fn turn_sessions(&mut self) {
+        let now = sys::now_ms();
+        for at in (0..self.sessions.len()).rev() {
+            let op = self.sessions[at].op;
+            if let Some(said) = self.sessions[at].turn(now) {
+                self.say(&Message::Said { op, said });
+            }
+            if let Some(outcome) = self.sessions[at].outcome(now) {
+                self.dying.push((self.sessions.swap_remove(at).close(), now + session::GRACE_MS));
+                self.answer(op, outcome, Output::default());
+            }
+        }
+        self.dying.retain(|&(process, at_ms)| {
+            let due = at_ms <= now;
+            if due {
+                sys::signal_session(process, libc::SIGKILL);
+            }
+            !due
+        });
+    }
+
+    fn open_session(&mut self, op: OpId, console: &Console) {
+        let opened = match self.sessions.len() < SESSIONS_PER_GUEST_MAX {
+            true => Session::start(op, console),
+            false => Err(format!("{SESSIONS_PER_GUEST_MAX} console sessions are open already")),
+        };
+        match opened {
+            Ok(session) => {
+                self.sessions.push(session);
+                // So that the operator sees that it is open, though it may be silent.
+                self.say(&Message::Said { op, said: Said::default() });
+            }
+            Err(why) => self.answer(op, Outcome::Failed(why), Output::default()),
+        }
+    }
+
+    fn feed(&mut self, op: OpId, feed: &Feed) {
+        let Some(session) = self.sessions.iter_mut().find(|s| s.op == op) else { return };
+        match session.feed(feed) {
+            Some(Some(said)) => self.say(&Message::Said { op, said }),
+            Some(None) => {}
+            None => {
+                self.close_sessions(|s| s.op == op);
+                self.answer(op, Outcome::Failed("the console does not keep to the rules".into()), Output::default());
             }
         }
     }
@@ -187,7 +263,11 @@ impl Leaf {
         match message {
             Message::Heartbeat => self.say(&Message::Heartbeat),
             Message::Task { op, order, remaining_ms } => self.start(op, order, remaining_ms),
-            Message::Cancel(op) => self.tasks.iter_mut().filter(|t| t.op == op).for_each(|t| t.kill(false)),
+            Message::Feed { op, feed } => self.feed(op, &feed),
+            Message::Cancel(op) => {
+                self.tasks.iter_mut().filter(|t| t.op == op).for_each(|t| t.kill(false));
+                self.close_sessions(|s| s.op == op);
+            }
             Message::Refuse(why) => sys::say(&format!("leaf: the host refuses: {why}\n")),
             _ => {}
         }
@@ -197,7 +277,10 @@ impl Leaf {
         let text = |text| Output { stdout: format!("{text}\n").into_bytes(), ..Output::default() };
         match order {
             Order::Reach => self.answer(op, Outcome::Exit(0), Output::default()),
-            Order::Guests(_) => self.answer(op, Outcome::Failed("a guest has no guests".into()), Output::default()),
+            Order::Guests(_) | Order::Serial(_) | Order::Feed(_) => {
+                self.answer(op, Outcome::Failed("that is not for a guest".into()), Output::default());
+            }
+            Order::Console(console) => self.open_session(op, &console),
             Order::Describe => self.answer(op, Outcome::Exit(0), text(sys::kernel_release())),
             Order::Run(_) if self.tasks.len() >= TASKS_MAX => {
                 let why = format!("{TASKS_MAX} processes run already");

@@ -59,6 +59,18 @@ impl Fd {
         // SAFETY: fcntl with an integer argument touches no memory.
         check(unsafe { libc::fcntl(self.0, libc::F_SETFL, libc::O_NONBLOCK) }).map(drop)
     }
+
+    /// Makes reads and writes wait.
+    pub fn set_blocking(&self) -> Result<()> {
+        // SAFETY: fcntl with an integer argument touches no memory.
+        check(unsafe { libc::fcntl(self.0, libc::F_SETFL, 0) }).map(drop)
+    }
+
+    /// Another descriptor of the same file.
+    pub fn duplicate(&self) -> Result<Fd> {
+        // SAFETY: fcntl with an integer argument touches no memory.
+        Fd::new(unsafe { libc::fcntl(self.0, libc::F_DUPFD_CLOEXEC, 3) })
+    }
 }
 
 impl Drop for Fd {
@@ -265,4 +277,90 @@ pub fn pipe() -> Result<(Fd, Fd)> {
     let (read, write) = (Fd(ends[0]), Fd(ends[1]));
     read.set_nonblocking()?;
     Ok((read, write))
+}
+
+/// A pseudo-terminal: the end of whoever watches, and the program's.
+pub fn pseudo_terminal() -> Result<(Fd, Fd)> {
+    // Of <asm-generic/ioctls.h>: opens the other end without a path, whatever is mounted where.
+    const TIOCGPTPEER: libc::c_ulong = 0x5441;
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let ours = open(c"/dev/ptmx", flags)?;
+    let unlocked: c_int = 0;
+    // SAFETY: the first ioctl reads a live integer, the second takes flags and gives a new descriptor.
+    unsafe {
+        check(libc::ioctl(ours.raw(), libc::TIOCSPTLCK as _, &raw const unlocked))?;
+        let its = Fd::new(libc::ioctl(ours.raw(), TIOCGPTPEER as _, flags))?;
+        Ok((ours, its))
+    }
+}
+
+/// Sets a terminal's size in characters; its programs hear of it (SIGWINCH).
+pub fn set_size(terminal: &Fd, rows: u16, columns: u16) -> Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the ioctl reads a live structure.
+    check(unsafe { libc::ioctl(terminal.raw(), libc::TIOCSWINSZ as _, &raw const size) }).map(drop)
+}
+
+/// Sends a signal to every process of a session; gives how many there are.
+pub fn signal_session(session: libc::pid_t, signal: c_int) -> usize {
+    let mut count = 0;
+    // SAFETY: the stream is ours and closed once; an entry is read before the next one is asked for. The number 0 is
+    // no process's, so that none is ever signalled by mistake.
+    unsafe {
+        let folder = libc::opendir(c"/proc".as_ptr());
+        if folder.is_null() {
+            return 0;
+        }
+        loop {
+            let entry = libc::readdir(folder);
+            if entry.is_null() {
+                break;
+            }
+            let name = CStr::from_ptr((*entry).d_name.as_ptr()).to_str().unwrap_or_default();
+            if let Ok(pid @ 2..) = name.parse::<libc::pid_t>()
+                && session_of(pid) == Some(session)
+            {
+                libc::kill(pid, signal);
+                count += 1;
+            }
+        }
+        libc::closedir(folder);
+    }
+    count
+}
+
+/// The session of a process, if it lives.
+fn session_of(pid: libc::pid_t) -> Option<libc::pid_t> {
+    let path = c_string(&alloc::format!("/proc/{pid}/stat"))?;
+    session_in(&read_file(&path, 1024).ok()?)
+}
+
+/// The session as a process's `stat` names it; its name, in parentheses, may hold anything. None of the dead.
+fn session_in(stat: &[u8]) -> Option<libc::pid_t> {
+    let end = stat.iter().rposition(|b| *b == b')')?;
+    let mut fields = core::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace();
+    let state = fields.next()?;
+    let session = fields.nth(2)?.parse().ok()?;
+    (state != "Z" && state != "X").then_some(session)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_session_is_found_behind_any_name() {
+        assert_eq!(session_in(b"42 (sh) S 1 42 40 34816 0"), Some(40));
+        assert_eq!(session_in(b"42 (a) S 1 2 3 (b) R 1 42 41 0"), Some(41));
+        assert_eq!(session_in(b"42 (sh) Z 1 42 40 0"), None, "the dead hear nothing");
+        assert_eq!(session_in(b"42 (sh"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_stat_panics(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = session_in(&bytes);
+        }
+    }
 }

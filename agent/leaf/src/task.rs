@@ -33,10 +33,9 @@ pub struct Task {
     pub op: OpId,
     /// When it is ended.
     pub deadline_ms: u64,
-    pid: libc::pid_t,
+    program: Spawned,
     /// Standard output and standard error.
     pub streams: [Stream; 2],
-    exec_errno: Fd,
     max_bytes: usize,
     truncated: bool,
     timed_out: bool,
@@ -55,28 +54,17 @@ impl Task {
         let stdin = sys::memory_file(&run.stdin).map_err(cannot("keep its input"))?;
         let (out, out_end) = sys::pipe().map_err(cannot("make a pipe"))?;
         let (err, err_end) = sys::pipe().map_err(cannot("make a pipe"))?;
-        let (exec_errno, exec_end) = sys::pipe().map_err(cannot("make a pipe"))?;
-        let argv = c_strings(run.argv.iter().map(String::to_string))?;
-        let own = ENVIRONMENT.iter().filter(|(k, _)| run.env.iter().all(|(given, _)| given != k));
-        let env = own.map(|(k, v)| format!("{k}={v}")).chain(run.env.iter().map(|(k, v)| format!("{k}={v}")));
-        let env = c_strings(env)?;
-        let dir = CString::new(if run.dir.is_empty() { "/" } else { run.dir.as_str() }).map_err(|e| e.to_string())?;
         let ends = [stdin.raw(), out_end.raw(), err_end.raw()];
-        // SAFETY: the leaf has one thread, so the child may do what it likes; it only makes system calls and ends.
-        let pid = unsafe { libc::fork() };
-        if pid == 0 {
-            become_process(&argv, &env, &dir, ends, &exec_end);
-        }
-        sys::check(pid).map_err(cannot("fork"))?;
+        let program = spawn(&run.argv, &run.env, &run.dir, ends, false)?;
         let stream = |pipe| Stream { pipe: Some(pipe), kept: Vec::new() };
         let max_bytes = run.output_max_bytes.min(OUTPUT_MAX_BYTES) as usize;
         let streams = [stream(out), stream(err)];
-        Ok(Task { op, deadline_ms, pid, streams, exec_errno, max_bytes, truncated: false, timed_out: false })
+        Ok(Task { op, deadline_ms, program, streams, max_bytes, truncated: false, timed_out: false })
     }
 
     /// Whether this is its process.
     pub fn is(&self, pid: libc::pid_t) -> bool {
-        self.pid == pid
+        self.program.pid == pid
     }
 
     /// Takes what was written; beyond the limit it is read and dropped, so that nothing blocks.
@@ -105,8 +93,8 @@ impl Task {
         self.deadline_ms = u64::MAX;
         // SAFETY: no memory is involved; the process group is the child's own session.
         unsafe {
-            libc::kill(-self.pid, libc::SIGKILL);
-            libc::kill(self.pid, libc::SIGKILL);
+            libc::kill(-self.program.pid, libc::SIGKILL);
+            libc::kill(self.program.pid, libc::SIGKILL);
         }
     }
 
@@ -115,18 +103,55 @@ impl Task {
         self.drain();
         let [stdout, stderr] = self.streams.map(|s| s.kept);
         let output = Output { stdout, stderr, truncated: self.truncated };
+        let outcome = if self.timed_out { Outcome::TimedOut } else { self.program.outcome(status) };
+        (outcome, output)
+    }
+}
+
+/// A process that was started, at the head of a session of its own.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its number.
+    pub pid: libc::pid_t,
+    exec_errno: Fd,
+}
+
+impl Spawned {
+    /// How it ended, from its wait status.
+    pub fn outcome(&self, status: c_int) -> Outcome {
         let mut errno = [0; 4];
-        let outcome = if self.timed_out {
-            Outcome::TimedOut
-        } else if self.exec_errno.read(&mut errno) == Ok(4) {
+        if self.exec_errno.read(&mut errno) == Ok(4) {
             Outcome::Failed(exec_failure(c_int::from_ne_bytes(errno)))
         } else if libc::WIFSIGNALED(status) {
             Outcome::Signal(libc::WTERMSIG(status))
         } else {
             Outcome::Exit(libc::WEXITSTATUS(status))
-        };
-        (outcome, output)
+        }
     }
+}
+
+/// Starts a program with these descriptors as its input, output and errors; the first is its controlling terminal,
+/// if it is one. The caller must have one thread.
+pub fn spawn(
+    argv: &[String],
+    env: &[(String, String)],
+    dir: &str,
+    ends: [c_int; 3],
+    terminal: bool,
+) -> Result<Spawned, String> {
+    let (exec_errno, exec_end) = sys::pipe().map_err(cannot("make a pipe"))?;
+    let argv = c_strings(argv.iter().map(String::to_string))?;
+    let own = ENVIRONMENT.iter().filter(|(k, _)| env.iter().all(|(given, _)| given != k));
+    let env = own.map(|(k, v)| format!("{k}={v}")).chain(env.iter().map(|(k, v)| format!("{k}={v}")));
+    let env = c_strings(env)?;
+    let dir = CString::new(if dir.is_empty() { "/" } else { dir }).map_err(|e| e.to_string())?;
+    // SAFETY: the leaf has one thread, so the child may do what it likes; it only makes system calls and ends.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        become_process(&argv, &env, &dir, ends, terminal, &exec_end);
+    }
+    sys::check(pid).map_err(cannot("fork"))?;
+    Ok(Spawned { pid, exec_errno })
 }
 
 fn cannot(what: &'static str) -> impl Fn(Errno) -> String {
@@ -147,7 +172,14 @@ fn c_strings(texts: impl Iterator<Item = String>) -> Result<Vec<CString>, String
 }
 
 /// In the child: takes its place as the process. Never returns.
-fn become_process(argv: &[CString], env: &[CString], dir: &CString, ends: [c_int; 3], exec_end: &Fd) -> ! {
+fn become_process(
+    argv: &[CString],
+    env: &[CString],
+    dir: &CString,
+    ends: [c_int; 3],
+    terminal: bool,
+    exec_end: &Fd,
+) -> ! {
     let pointers = |strings: &[CString]| -> Vec<*const c_char> {
         strings.iter().map(|s| s.as_ptr()).chain([core::ptr::null()]).collect()
     };
@@ -157,6 +189,9 @@ fn become_process(argv: &[CString], env: &[CString], dir: &CString, ends: [c_int
         libc::setsid();
         for (to, from) in ends.iter().enumerate() {
             libc::dup2(*from, to as c_int);
+        }
+        if terminal {
+            libc::ioctl(0, libc::TIOCSCTTY as _, 0);
         }
         let mut none: libc::sigset_t = core::mem::zeroed();
         libc::sigemptyset(&raw mut none);

@@ -26,7 +26,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// An operator at a host of the tree.
 pub struct Console {
-    link: Link,
+    /// The connection to that host.
+    pub link: Link,
     key: SigningKey,
     session: [u8; 8],
     sequence: u64,
@@ -84,6 +85,17 @@ impl Console {
         })
     }
 
+    /// Signs a command with the next number, and sends it.
+    pub fn send(&mut self, nodes: &NodeSet, order: Order, deadline: Duration) -> Result<OpId> {
+        self.sequence += 1;
+        let op = OpId { session: self.session, sequence: self.sequence };
+        let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
+        let command = Command { cluster: self.plan.cluster, op, nodes: nodes.clone(), deadline_ms, order };
+        let signed = command.sign(&self.key).map_err(|e| Error::new("cannot make the command").because(e))?;
+        self.link.send(&Message::Command { signed, asked: nodes.clone(), remaining_ms: deadline_ms })?;
+        Ok(op)
+    }
+
     /// Asks `nodes` to carry out `order`; `progress` hears how many have answered.
     pub fn ask(
         &mut self,
@@ -92,13 +104,8 @@ impl Console {
         deadline: Duration,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Answered> {
-        self.sequence += 1;
-        let op = OpId { session: self.session, sequence: self.sequence };
-        let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
-        let command = Command { cluster: self.plan.cluster, op, nodes: nodes.clone(), deadline_ms, order };
-        let signed = command.sign(&self.key).map_err(|e| Error::new("cannot make the command").because(e))?;
         let start = Instant::now();
-        self.link.send(&Message::Command { signed, asked: nodes.clone(), remaining_ms: deadline_ms })?;
+        let op = self.send(nodes, order, deadline)?;
         let mut answers = Answers::default();
         let mut waiting = nodes.clone();
         let end = start + deadline + GRACE;
@@ -138,7 +145,8 @@ impl Console {
     }
 }
 
-fn refused(why: &str) -> Error {
+/// The cluster's word against a command.
+pub fn refused(why: &str) -> Error {
     Error::new("the cluster refuses the command").because(harmless(why.as_bytes()))
 }
 

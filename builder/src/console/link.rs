@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use vmatic_plan::Plan;
@@ -101,7 +102,33 @@ impl Link {
         }
     }
 
+    /// Reads what has arrived, once; waits if nothing has.
+    pub fn fill(&mut self) -> Result<()> {
+        let mut buffer = [0; 16 * 1024];
+        self.stream.set_read_timeout(None).map_err(|e| self.lost(e))?;
+        match self.stream.read(&mut buffer) {
+            Ok(0) => Err(self.lost("it closed the link")),
+            Ok(n) => {
+                self.reader.push(&buffer[..n]);
+                Ok(())
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(e) => Err(self.lost(e)),
+        }
+    }
+
+    /// The next message that has arrived in whole.
+    pub fn buffered(&mut self) -> Result<Option<Message>> {
+        self.reader.next_message().map_err(|e| self.lost(e))
+    }
+
     fn lost(&self, why: impl std::fmt::Display) -> Error {
         Error::new(format!("lost the link to {}", self.address)).because(why)
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }

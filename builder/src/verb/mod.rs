@@ -6,6 +6,7 @@ pub mod build;
 pub mod capture;
 pub mod cat;
 pub mod check;
+pub mod console;
 pub mod diff;
 pub mod doctor;
 pub mod guests;

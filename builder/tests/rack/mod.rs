@@ -113,11 +113,15 @@ impl Rack {
     }
 
     pub fn vmatic(&self, at: u32, key: &str, arguments: &[&str]) -> Output {
+        self.command(at, key, arguments).output().expect("vmatic runs")
+    }
+
+    pub fn command(&self, at: u32, key: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.wire_namespace(), env!("CARGO_BIN_EXE_vmatic")]);
         command.args(arguments).env("VMATIC_AT", self.plan.host_ipv4(at).unwrap().to_string());
         command.env("VMATIC_KEY", self.folder.path().join(key));
-        command.output().expect("vmatic runs")
+        command
     }
 
     /// Waits until exactly these hosts are up, as seen from `at`.

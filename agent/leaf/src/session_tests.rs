@@ -1,0 +1,134 @@
+//! Sessions on this very machine, waited for as the leaf waits.
+
+use super::*;
+use std::string::String as Text;
+
+const OP: OpId = OpId { session: [0; 8], sequence: 1 };
+
+/// A session and its operator: what was heard, and how it ended.
+struct Open {
+    session: Session,
+    theirs: Flow,
+    heard: Vec<u8>,
+    shows: bool,
+}
+
+impl Open {
+    fn start(argv: &[&str], terminal: bool) -> Open {
+        let size = Size { rows: 33, columns: 77 };
+        let argv = argv.iter().map(ToString::to_string).collect();
+        let console = Console { argv, env: Vec::new(), terminal: terminal.then_some(size) };
+        let session = Session::start(OP, &console).unwrap();
+        Open { session, theirs: Flow::default(), heard: Vec::new(), shows: true }
+    }
+
+    fn feed(&mut self, feed: Feed) {
+        let feed =
+            Feed { shown: self.theirs.shown_with(self.theirs.unseen() as usize * usize::from(self.shows)), ..feed };
+        self.theirs.feed(&feed).unwrap();
+        assert!(self.session.feed(&feed).is_some());
+    }
+
+    fn types(&mut self, text: &str, eof: bool) {
+        self.feed(fed(text.as_bytes(), eof));
+    }
+
+    /// Turns until `enough` is heard or it ends; its outcome.
+    fn turn_until(&mut self, enough: impl Fn(&str) -> bool) -> Option<Outcome> {
+        let end_ms = sys::now_ms() + 20_000;
+        while !enough(&self.screen()) {
+            assert!(sys::now_ms() < end_ms, "not in 20 s: {}", self.screen());
+            let entry = |(fd, events)| libc::pollfd { fd, events, revents: 0 };
+            let mut fds: Vec<_> = self.session.polled().map(entry).collect();
+            sys::poll(&mut fds, 20);
+            let mut status = 0;
+            // SAFETY: the pointer is to a live integer; the child is this session's own.
+            let reaped = unsafe { libc::waitpid(self.session.program.pid, &raw mut status, libc::WNOHANG) };
+            if reaped > 0 {
+                self.session.program_ended(status, sys::now_ms());
+            }
+            if let Some(said) = self.session.turn(sys::now_ms()) {
+                self.theirs.say(&said).unwrap();
+                self.heard.extend(&said.bytes);
+                if self.shows && self.theirs.unseen() > 8192 {
+                    self.feed(Feed::default());
+                }
+            }
+            if let Some(outcome) = self.session.outcome(sys::now_ms()) {
+                return Some(outcome);
+            }
+        }
+        None
+    }
+
+    fn screen(&self) -> Text {
+        Text::from_utf8_lossy(&self.heard).into_owned()
+    }
+}
+
+#[test]
+fn a_flood_is_held_and_ctrl_c_ends_it() {
+    let mut open = Open::start(&["sh", "-c", "stty size; trap 'echo caught; exit 3' INT; while :; do yes; done"], true);
+    open.shows = false;
+    open.turn_until(|screen| screen.len() == vmatic_tree::session::OUTPUT_WINDOW_BYTES);
+    assert!(open.screen().starts_with("33 77\r\ny\r\n"), "{}", &open.screen()[..20]);
+    open.shows = true;
+    open.types("\x03", false);
+    assert_eq!(open.turn_until(|_| false), Some(Outcome::Exit(3)));
+    assert!(open.screen().ends_with("caught\r\n"));
+}
+
+#[test]
+fn a_shell_goes_on_after_ctrl_c() {
+    let mut open = Open::start(&["sh", "-i"], true);
+    open.types("stty -echo; yes\r", false);
+    open.turn_until(|screen| screen.contains("y\r\ny\r\n") && screen.len() > 100_000);
+    open.types("\x03echo ba''ck\r", false);
+    open.turn_until(|screen| screen.contains("back"));
+    open.types("exit 9\r", false);
+    assert_eq!(open.turn_until(|_| false), Some(Outcome::Exit(9)));
+}
+
+#[test]
+fn pipes_carry_all_bytes_and_their_end() {
+    let mut open = Open::start(&["cat"], false);
+    let bytes: Vec<u8> = (0..=255u8).cycle().take(12_000).collect();
+    for part in bytes.chunks(4000) {
+        open.feed(fed(part, false));
+    }
+    open.feed(fed(b"", true));
+    assert_eq!(open.turn_until(|_| false), Some(Outcome::Exit(0)));
+    assert_eq!(open.heard, bytes);
+}
+
+#[test]
+fn what_a_program_leaves_is_hung_up_and_what_ignores_that_is_ended() {
+    let mut open = Open::start(&["sh", "-c", "(trap '' HUP; sleep 55) & sleep 56 & echo started; exit 2"], true);
+    let session = open.session.program.pid;
+    assert_eq!(open.turn_until(|_| false), Some(Outcome::Exit(2)));
+    assert!(open.screen().contains("started"));
+    sys::sleep_ms(200);
+    assert_eq!(sys::signal_session(session, 0), 0);
+}
+
+fn fed(bytes: &[u8], eof: bool) -> Feed {
+    Feed { bytes: bytes.to_vec(), eof, ..Feed::default() }
+}
+
+#[test]
+fn the_end_of_input_comes_after_it_and_at_the_start_of_a_line() {
+    let mut waiting = Waiting::default();
+    assert_eq!(waiting.next(true), Next::Nothing);
+    waiting.add(&fed(b"ab\nc", true));
+    assert_eq!(waiting.next(true), Next::Bytes(b"ab\nc"));
+    waiting.took(3);
+    assert_eq!(waiting.next(false), Next::Bytes(b"c"));
+    waiting.took(1);
+    assert_eq!(waiting.next(true), Next::End(&[4, 4]), "the first hands on the c");
+    assert_eq!(waiting.next(false), Next::Close);
+    waiting.ended();
+    assert_eq!(waiting.next(true), Next::Nothing);
+    waiting.add(&fed(b"x\n", true));
+    waiting.took(2);
+    assert_eq!(waiting.next(true), Next::End(&[4]));
+}

@@ -1,0 +1,185 @@
+//! Level three: consoles of guests, and guests and hosts on their bad days, on a machine that QEMU emulates.
+//!
+//! Needs QEMU and bin/ as `make build` fills it; `make test-machines` runs it.
+
+#![allow(clippy::unwrap_used)]
+
+mod desk;
+mod site;
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use desk::Desk;
+use site::{Booting, Place, stderr, stdout, vmatic};
+
+fn boot(place: &Place, spec: &str) -> Booting {
+    let file = place.path("spec.toml");
+    fs::write(&file, spec).unwrap();
+    let out = place.build(&file);
+    place.boot(&file, &out)
+}
+
+fn console(place: &Place, arguments: &[&str]) -> Desk {
+    let mut command = place.command(vmatic());
+    command.arg("console").args(arguments).env("TERM", "vt220");
+    Desk::run(command, 30, 90)
+}
+
+/// Asks until the answer has this in it.
+fn until(place: &Place, arguments: &[&str], want: &str) -> String {
+    let start = Instant::now();
+    loop {
+        let output = place.vmatic(arguments);
+        let text = stdout(&output) + &stderr(&output);
+        if text.contains(want) {
+            return text;
+        }
+        assert!(start.elapsed() < Duration::from_secs(90), "{arguments:?}: no {want:?} in {text}");
+        sleep(Duration::from_millis(300));
+    }
+}
+
+#[test]
+#[ignore = "level three: make test-machines"]
+fn guests_have_terminals_and_serial_ports_and_a_panic_is_read() {
+    let place = Place::new();
+    let mut booting = boot(&place, "name = \"consoles\"\n[plan]\nhosts = 1\nguests = 3\n[host]\nmemory_mib = 768\n");
+    booting.wait_for("guests: 3 of 3 up");
+    let start = Instant::now();
+    eprintln!("{:?} a_clones_terminal", start.elapsed());
+    a_clones_terminal(&place);
+    eprintln!("{:?} what_passes_a_pipe", start.elapsed());
+    what_passes_a_pipe(&place);
+    eprintln!("{:?} a_serial_port_both_ways", start.elapsed());
+    a_serial_port_both_ways(&place);
+    eprintln!("{:?} a_panic", start.elapsed());
+    a_panic(&place);
+    eprintln!("{:?} out_of_processes", start.elapsed());
+    out_of_processes(&place);
+    assert_eq!(booting.interrupt(), Some(0), "{}", booting.talk());
+    place.assert_nothing_left();
+}
+
+fn a_clones_terminal(place: &Place) {
+    let mut desk = console(place, &["1/3"]);
+    desk.wait_for("1/3 (h1-g3): ~. ends, ~? helps");
+    desk.wait_for("h1-g3:/#");
+    desk.ask("stty size; echo $TERM; uname -n; echo do''ne", "done");
+    assert!(desk.screen().contains("30 90\r\nvt220\r\nh1-g3\r\n"), "{}", desk.screen());
+    desk.resize(12, 34);
+    sleep(Duration::from_millis(500));
+    desk.ask("stty size", "12 34");
+    desk.ask("yes", "y\r\ny\r\n");
+    // Another guest answers beside the flood, and so does this one.
+    let output = place.vmatic(&["run", "1/2-3", "--", "echo", "well"]);
+    assert_eq!(stdout(&output), "1/2-3: well\n", "{}", stderr(&output));
+    desk.ask("\x03echo ba''ck", "back");
+    desk.types("sleep 321 &\rexit 9\r");
+    assert_eq!(desk.end(), Some(9), "{}", desk.screen());
+    until(place, &["run", "1/3", "--", "sh", "-c", "sleep 2; ps | grep -c '[s]leep 321'"], "1/3: 0");
+    // The host's own.
+    let mut desk = console(place, &["1", "--", "sh", "-c", "stty size; exit 4"]);
+    assert_eq!(desk.end(), Some(4));
+    assert!(desk.screen().contains("30 90"), "{}", desk.screen());
+}
+
+fn what_passes_a_pipe(place: &Place) {
+    let bytes: Vec<u8> = (0..50_000u32).map(|n| (n % 251) as u8).collect();
+    let mut command = place.command(vmatic());
+    command.args(["console", "1/2", "--", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let given = bytes.clone();
+    let writer = std::thread::spawn(move || stdin.write_all(&given));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.stdout == bytes && output.status.success(), "{} bytes came back", output.stdout.len());
+}
+
+fn a_serial_port_both_ways(place: &Place) {
+    let mut watching = console(place, &["--serial", "1/2"]);
+    watching.wait_for("serial port; ~. ends");
+    let output = place.vmatic(&["run", "1/2", "--", "sh", "-c", "echo over the wire > /dev/ttyS0"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    watching.wait_for("over the wire");
+    // What is typed arrives, more than the port holds at a time, too.
+    let line = "typed ".repeat(20);
+    let mut command = place.command(vmatic());
+    command.args(["run", "1/2", "--", "sh", "-c", "echo ready > /dev/ttyS0; head -n 1 /dev/ttyS0"]);
+    let child = command.stdout(Stdio::piped()).spawn().unwrap();
+    watching.wait_for("ready");
+    sleep(Duration::from_millis(500));
+    watching.types(&format!("{line}\r"));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(stdout(&output), format!("1/2: {line}\n"));
+    watching.types("\r~.");
+    assert_eq!(watching.end(), Some(0));
+    let output = place.vmatic(&["console", "--serial", "--no-follow", "1/2"]);
+    assert!(stdout(&output).contains("over the wire"), "{}", stdout(&output));
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+}
+
+/// A guest panics: whoever watches sees it, whoever comes later reads it, and it is back.
+fn a_panic(place: &Place) {
+    let mut watching = console(place, &["--serial", "1/1"]);
+    watching.wait_for("serial port; ~. ends");
+    let mut inside = console(place, &["1/1"]);
+    inside.wait_for("1/1 (h1-g1)");
+    inside.types("echo 1 > /proc/sys/vm/panic_on_oom; tail /dev/zero\r");
+    watching.wait_for("Kernel panic - not syncing: Out of memory");
+    watching.wait_for("[guest 1 ended");
+    assert_eq!(inside.end(), Some(255), "{}", inside.screen());
+    assert!(inside.screen().contains("console --serial --no-follow 1/1"), "{}", inside.screen());
+    until(place, &["nodes", "./."], "1/1-3");
+    let text = until(place, &["nodes", "--long", "."], "last_lost=\"guest 1 ended");
+    assert!(text.contains("Kernel panic - not syncing: Out of memory") && text.contains("guests_lost=1"), "{text}");
+    let output = place.vmatic(&["console", "--serial", "--no-follow", "1/1"]);
+    assert!(stdout(&output).contains("Kernel panic - not syncing"), "{}", stdout(&output));
+    watching.types("\r~.");
+    assert_eq!(watching.end(), Some(0));
+}
+
+/// No process more for guests: one that has to start waits, says why, and comes when there is room.
+fn out_of_processes(place: &Place) {
+    let limit = |to: &str| {
+        let script = format!("cd /sys/fs/cgroup/guests; cat pids.max; echo {to} > pids.max");
+        let output = place.vmatic(&["run", "1", "--", "sh", "-c", &script]);
+        stdout(&output).trim_start_matches("1: ").trim().to_string()
+    };
+    let before = limit("1");
+    let output = place.vmatic(&["guests", "restart", "1/2"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    until(place, &["nodes", "./."], "pids.max");
+    // Host and other guests go on.
+    let output = place.vmatic(&["run", ".,1/1,1/3", "--", "echo", "well"]);
+    assert_eq!(stdout(&output), "1,1/1,1/3: well\n", "{}", stderr(&output));
+    limit(&before);
+    until(place, &["nodes", "./."], "1/1-3");
+}
+
+#[test]
+#[ignore = "level three: make test-machines"]
+fn a_host_with_little_memory_starts_what_fits_and_says_what_waits() {
+    let place = Place::new();
+    let spec = "name = \"short\"\n[plan]\nhosts = 1\nguests = 16\n[host]\nmemory_mib = 256\n\
+                [guest]\nmemory_mib = 64\ncmdline = \"vmatic.cold\"\n";
+    let mut booting = boot(&place, spec);
+    booting.wait_for("guests: 2 of 16 up");
+    let text = until(&place, &["nodes", "./."], "waits for memory: ");
+    assert!(text.contains("it needs 64 and the host keeps 32"), "{text}");
+    // Those that are up answer, and the host has ended none of them.
+    let output = place.vmatic(&["run", "1,1/1", "--", "echo", "well"]);
+    assert_eq!(stdout(&output), "1,1/1: well\n", "{}", stderr(&output));
+    let text = until(&place, &["nodes", "--long", "."], "guests_cold=");
+    assert!(text.contains("guests_lost=0"), "{text}");
+    // Equal pages of guests that booted cold are one page: after a while there is room for more.
+    let merged = ["run", "1", "--", "sh", "-c", "test $(cat /sys/kernel/mm/ksm/pages_sharing) -gt 1000 && echo merged"];
+    until(&place, &merged, "1: merged");
+    booting.wait_for("guests: 6 of 16 up");
+    booting.interrupt();
+    place.assert_nothing_left();
+}
