@@ -3,20 +3,23 @@
 //! Takes the plan's number of guests; gives as many running guests, and for each
 //! that is not up the reason. Guests are clones of a template; while there is none,
 //! they boot cold, and that is said. One boot in 100,000 fails: a guest that does not
-//! report in time, or ends, is noticed, said, counted, and started anew.
+//! report in time, or ends, is noticed, said, counted, and started anew. Guests of another kind run in QEMU, and so does
+//! the guest image where KVM does not work, if the host image has QEMU.
 
-use crate::clones::{self, Clone, State};
+use crate::clones::{self, State};
 use crate::error::{Context, Error};
 use crate::link::Opening;
+use crate::monitor::{Handle, Monitor};
+use crate::qemu::{self, command::Accel};
 use crate::switch::keeper::Cables;
 use crate::wires::{self, GuestEnds};
 use crate::wishes::{Wish, Wishes};
 use crate::{cgroup, guest, pace, role, say, software};
-use rustix::process::{Pid, Signal};
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -31,6 +34,10 @@ use vmatic_tree::message::Message;
 
 /// How long a guest may take from its start to its report. Emulated machines are slow.
 const REPORT: Duration = Duration::from_secs(120);
+/// The same for a guest in QEMU: another system, and emulated perhaps.
+const REPORT_QEMU: Duration = Duration::from_secs(600);
+/// After so many failed starts in a row a guest is tried without KVM.
+const KVM_TRIES: usize = 2;
 /// How many guests boot at a time for each processor: more only makes each slower.
 const BOOTING_PER_CPU: usize = 2;
 /// How many clones wake up at a time for each processor. Those that wake together wait for
@@ -51,6 +58,8 @@ pub struct Ledger {
     pub cloned: AtomicU64,
     /// Cold starts.
     pub cold: AtomicU64,
+    /// Starts in QEMU.
+    pub qemu: AtomicU64,
     /// Guests that had reported, and ended or fell silent.
     pub lost: AtomicU64,
     /// Guests that never reported.
@@ -62,7 +71,7 @@ impl Ledger {
     pub fn new(guests: u32) -> Self {
         let count = AtomicU64::default;
         let up = (0..=guests).map(|_| watch::Sender::new(false)).collect();
-        Ledger { up, cloned: count(), cold: count(), lost: count(), failed: count() }
+        Ledger { up, cloned: count(), cold: count(), qemu: count(), lost: count(), failed: count() }
     }
 
     /// The guest has reported, or is gone.
@@ -80,9 +89,10 @@ impl Ledger {
     pub fn words(&self) -> String {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         format!(
-            "guests_cloned={} guests_cold={} guests_lost={} guests_failed={}",
+            "guests_cloned={} guests_cold={} guests_qemu={} guests_lost={} guests_failed={}",
             of(&self.cloned),
             of(&self.cold),
+            of(&self.qemu),
             of(&self.lost),
             of(&self.failed)
         )
@@ -99,50 +109,22 @@ pub struct Launcher {
     pub events: mpsc::Sender<Event>,
     pub ledger: Arc<Ledger>,
     pub wishes: Arc<Wishes>,
+    /// Why there is no KVM, if there is none.
+    pub no_kvm: Option<String>,
+    pub qemu: qemu::Layer,
 }
 
 /// What the guests share.
 struct Shared {
     launcher: Launcher,
-    cables: std::rc::Rc<Cables>,
+    cables: Rc<Cables>,
     group: Option<File>,
     template: watch::Receiver<State>,
     booting: Arc<Semaphore>,
     waking: Arc<Semaphore>,
     ksm: Cell<bool>,
-}
-
-/// A guest's process.
-enum Monitor {
-    Cold(Child),
-    Clone(Clone),
-}
-
-impl Monitor {
-    async fn wait(&mut self) -> String {
-        match self {
-            Monitor::Cold(child) => match child.wait().await {
-                Ok(status) if status.success() => clones::GUEST_ENDED.into(),
-                Ok(status) => status.to_string(),
-                Err(e) => e.to_string(),
-            },
-            Monitor::Clone(clone) => clone.wait().await,
-        }
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        match self {
-            Monitor::Cold(child) => child.id().and_then(|id| Pid::from_raw(id as i32)),
-            Monitor::Clone(clone) => Some(clone.pid()),
-        }
-    }
-
-    async fn kill(&mut self) {
-        match self {
-            Monitor::Cold(child) => drop(child.kill().await),
-            Monitor::Clone(clone) => clone.kill().await,
-        }
-    }
+    /// Whether a guest has come up under KVM.
+    kvm_works: Cell<bool>,
 }
 
 /// How a guest's turn ended.
@@ -156,6 +138,10 @@ struct Ended {
 impl Launcher {
     /// Keeps every guest of the plan running; returns when all have their keepers.
     pub async fn run(self) {
+        let ordinary = self.qemu.any_ordinary(&self.plan);
+        if let Some(why) = self.no_kvm.as_ref().filter(|_| !self.qemu.there) {
+            return self.all_down(&format!("no KVM: {why}")).await;
+        }
         if let Some(file) = software::missing() {
             return self.all_down(&format!("the host image has no {file}")).await;
         }
@@ -163,15 +149,21 @@ impl Launcher {
         if guests == 0 {
             return;
         }
-        let group = cgroup::open(guests);
+        let group = cgroup::open(guests + self.qemu.guests(&self.plan).saturating_mul(qemu::THREADS));
         let (state, template) = watch::channel(State::Booting);
-        if software::cold(&self.plan) {
-            state.send_replace(State::None("the guests' command line says vmatic.cold".into()));
+        let no_template = match &self.no_kvm {
+            Some(why) => Some(format!("no KVM: {why}")),
+            None if !ordinary || self.qemu.kinds.all_in_qemu => Some("all guests run in QEMU".into()),
+            None if software::cold(&self.plan) => Some("the guests' command line says vmatic.cold".into()),
+            None => None,
+        };
+        if let Some(why) = no_template {
+            state.send_replace(State::None(why.into()));
         } else {
             let group = group.as_ref().map(AsRawFd::as_raw_fd);
             tokio::task::spawn_local(clones::keep(self.plan.clone(), group, REPORT, state));
         }
-        let shared = std::rc::Rc::new(Shared {
+        let shared = Rc::new(Shared {
             cables: Cables::keep(self.plan_file.clone(), self.host),
             launcher: self,
             group,
@@ -179,6 +171,7 @@ impl Launcher {
             booting: Arc::new(Semaphore::new(at_a_time(false))),
             waking: Arc::new(Semaphore::new(at_a_time(true))),
             ksm: Cell::new(false),
+            kvm_works: Cell::new(false),
         });
         for guest in 1..=guests {
             tokio::task::spawn_local(keep(shared.clone(), guest));
@@ -205,7 +198,7 @@ pub fn at_a_time(clones: bool) -> usize {
 }
 
 /// Starts one guest again and again.
-async fn keep(shared: std::rc::Rc<Shared>, guest: u32) {
+async fn keep(shared: Rc<Shared>, guest: u32) {
     let launcher = &shared.launcher;
     let mut failures = 0;
     loop {
@@ -214,7 +207,7 @@ async fn keep(shared: std::rc::Rc<Shared>, guest: u32) {
             launcher.wishes.until(guest, |wish| wish != Wish::Stop).await;
         }
         let failed = |e: Error| Ended { reported: false, wished: false, why: e.to_string() };
-        let ended = shared.turn(guest).await.unwrap_or_else(failed);
+        let ended = shared.turn(guest, failures).await.unwrap_or_else(failed);
         shared.cables.unplug(guest);
         if ended.wished {
             failures = 0;
@@ -243,7 +236,10 @@ impl Shared {
     }
 
     /// One life of a guest.
-    async fn turn(&self, guest: u32) -> Result<Ended, Error> {
+    async fn turn(&self, guest: u32, failures: usize) -> Result<Ended, Error> {
+        if let Some(machine) = self.machine(guest, failures) {
+            return self.turn_in_qemu(guest, &machine).await;
+        }
         self.launcher.down(guest, "waits for the template").await;
         let template = self.template().await;
         let turn = self.wait_for_turn(guest, &template).await?;
@@ -271,7 +267,8 @@ impl Shared {
         }
         let console = tokio::task::spawn_local(wires::last_words(ours.serial));
         let _ = self.launcher.openings.send(Opening::guest(guest, ours.control)).await;
-        let ended = self.watch(guest, &mut monitor, turn).await?;
+        let ended = self.watch(guest, &mut monitor, turn, REPORT).await?;
+        self.kvm_works.set(self.kvm_works.get() || ended.reported);
         let when = if ended.reported { "last" } else { "while it booted" };
         wires::show(&format!("guest {guest}"), &console.await.unwrap_or_default(), when);
         Ok(ended)
@@ -287,23 +284,78 @@ impl Shared {
                 (&self.booting, u64::from(launcher.plan.guest_memory_mib), doing)
             }
         };
+        self.wait_for_room(guest, turns, need_mib, &doing).await
+    }
+
+    async fn wait_for_room(
+        &self,
+        guest: u32,
+        turns: &Arc<Semaphore>,
+        need_mib: u64,
+        doing: &str,
+    ) -> Result<OwnedSemaphorePermit, Error> {
+        let launcher = &self.launcher;
         launcher.down(guest, "waits to be started").await;
         let turn = turns.clone().acquire_owned().await.context(|| "wait for a turn".into())?;
         pace::wait(need_mib, async |why| launcher.down(guest, &why).await).await;
-        launcher.down(guest, &doing).await;
+        launcher.down(guest, doing).await;
         Ok(turn)
     }
 
+    /// One life of a guest in QEMU.
+    async fn turn_in_qemu(&self, guest: u32, machine: &qemu::Machine) -> Result<Ended, Error> {
+        let launcher = &self.launcher;
+        let turn = self.wait_for_room(guest, &self.booting, machine.need_mib(), &machine.doing()).await?;
+        self.merge_pages();
+        let (ours, theirs) = wires::make(self.cables.plug(guest).await?)?;
+        let group = self.group.as_ref().map(AsRawFd::as_raw_fd);
+        let node = Node::guest(launcher.host, guest);
+        let (qemu, ready) = machine.start(&launcher.plan, node, &theirs, group).await?;
+        drop(theirs);
+        launcher.ledger.qemu.fetch_add(1, Ordering::Relaxed);
+        let console = tokio::task::spawn_local(wires::last_words(ours.serial));
+        if qemu.leaf {
+            let _ = launcher.openings.send(Opening::guest(guest, ours.control)).await;
+        } else {
+            let events = launcher.events.clone();
+            tokio::task::spawn_local(async move {
+                if ready.await.is_ok() {
+                    let _ = events.send(Event::GuestUp { guest }).await;
+                }
+            });
+        }
+        let ended = self.watch(guest, &mut Monitor::Qemu(qemu), turn, REPORT_QEMU).await?;
+        let when = if ended.reported { "last" } else { "while it booted" };
+        wires::show(&format!("guest {guest}"), &console.await.unwrap_or_default(), when);
+        Ok(ended)
+    }
+
+    /// What QEMU is to run as this guest; none if VMatic's own monitor is to run it. Where KVM is there and no guest
+    /// came up with it (it may run bare code, and not Linux), the next try is without.
+    fn machine(&self, guest: u32, failures: usize) -> Option<qemu::Machine> {
+        let launcher = &self.launcher;
+        let in_vain = failures >= KVM_TRIES && !self.kvm_works.get();
+        let emulate = launcher.no_kvm.is_some() || in_vain;
+        let kind = launcher.qemu.kind(guest, &launcher.plan, emulate)?;
+        Some(qemu::Machine { kind, accel: if emulate { Accel::Tcg } else { Accel::Kvm } })
+    }
+
     /// Sees a guest to its end. `turn` is given back when it has reported: it boots no more.
-    async fn watch(&self, guest: u32, monitor: &mut Monitor, turn: OwnedSemaphorePermit) -> Result<Ended, Error> {
+    async fn watch(
+        &self,
+        guest: u32,
+        monitor: &mut Monitor,
+        turn: OwnedSemaphorePermit,
+        limit: Duration,
+    ) -> Result<Ended, Error> {
         let up = self.launcher.ledger.of(guest);
         let mut up = up.ok_or_else(|| Error::new(format!("the plan has no guest {guest}")))?;
-        let pid = monitor.pid();
-        let obey = self.obey(guest, pid);
+        let handle = monitor.handle();
+        let obey = self.obey(guest, &handle);
         tokio::pin!(obey);
         let reported = tokio::select! {
             how = monitor.wait() => Err(how),
-            seen = timeout(REPORT, up.wait_for(|up| *up)) => Ok(seen.is_ok()),
+            seen = timeout(limit, up.wait_for(|up| *up)) => Ok(seen.is_ok()),
             () = &mut obey => {
                 monitor.kill().await;
                 return Ok(Ended { reported: false, wished: true, why: "ended by the operator".into() });
@@ -327,7 +379,7 @@ impl Shared {
             },
             Ok(false) => {
                 monitor.kill().await;
-                format!("did not report within {} s", REPORT.as_secs())
+                format!("did not report within {} s", limit.as_secs())
             }
             Err(how) if how == clones::GUEST_ENDED => "ended before it reported".into(),
             Err(how) => format!("ended before it reported ({how})"),
@@ -350,7 +402,7 @@ impl Shared {
     }
 
     /// Holds a guest and lets it go on, as the operator wishes; ends when it is to end.
-    async fn obey(&self, guest: u32, pid: Option<Pid>) {
+    async fn obey(&self, guest: u32, handle: &Handle) {
         let wishes = &self.launcher.wishes;
         let life = wishes.life(guest);
         let mut paused = false;
@@ -361,12 +413,14 @@ impl Shared {
             }
             if paused != (wish == Wish::Pause) {
                 paused = !paused;
-                let signal = if paused { Signal::STOP } else { Signal::CONT };
-                // Fails only if it has ended, which is noticed elsewhere; its number is its own until then.
-                let _ = pid.map(|pid| rustix::process::kill_process(pid, signal));
+                if let Err(e) = handle.hold(paused).await {
+                    say(&format!("guest {guest}: {e}"));
+                }
                 let _ = self.launcher.events.send(Event::GuestPaused { guest, paused }).await;
                 if paused {
                     self.launcher.down(guest, "paused by the operator").await;
+                } else if matches!(handle, Handle::Qemu(_, false)) {
+                    let _ = self.launcher.events.send(Event::GuestUp { guest }).await;
                 }
             }
             wishes.changed(guest, wish, life).await;

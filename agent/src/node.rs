@@ -11,12 +11,13 @@ use crate::link::{Link, Opening};
 use crate::parent::{self, Parents};
 use crate::role::NodeOptions;
 use crate::wishes::Wishes;
-use crate::{boot, exec, identity, say, uplink};
+use crate::{boot, exec, identity, qemu, say, uplink};
 use ed25519_dalek::VerifyingKey;
 use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -88,8 +89,10 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         events: events.clone(),
         ledger: ledger.clone(),
         wishes: wishes.clone(),
+        no_kvm: if let KvmFound::None(why) = &kvm { Some(why.clone()) } else { None },
+        qemu: if options.guests { qemu::Layer::find() } else { qemu::Layer::default() },
     };
-    tokio::task::spawn_local(launch(launcher, kvm.clone()));
+    tokio::task::spawn_local(launcher.run());
     let host = Host::new(plan.clone(), number, operator, vmatic_leaf::sys::random16());
     let mut driver = Driver {
         host,
@@ -169,13 +172,6 @@ fn find_kvm() -> KvmFound {
     found
 }
 
-async fn launch(launcher: Launcher, kvm: KvmFound) {
-    match kvm {
-        KvmFound::None(why) => launcher.all_down(&format!("no KVM: {why}")).await,
-        _ => launcher.run().await,
-    }
-}
-
 impl Driver {
     fn open(&mut self, opening: Opening) {
         self.last_link += 1;
@@ -212,7 +208,7 @@ impl Driver {
             self.ledger.set(guest, false);
         }
         self.up = up.clone();
-        if self.kvm == KvmFound::Bare {
+        if self.kvm == KvmFound::Bare && self.ledger.qemu.load(Ordering::Relaxed) == 0 {
             self.kvm = KvmFound::Linux;
         }
     }

@@ -42,7 +42,9 @@ pub struct Host {
     operations: BTreeMap<(OpId, LinkId), Operation>,
     pub(crate) guests_down: BTreeMap<u32, String>,
     /// Guests whose leaf has said hello: kept, since counting thousands of links at each event is slow.
-    guests_up: RangeSet,
+    pub(crate) guests_up: RangeSet,
+    /// Those of them that have no leaf: they take no commands.
+    pub(crate) leafless: RangeSet,
     seen: Seen,
     reported: Report,
     report_due_ms: Option<u64>,
@@ -62,6 +64,7 @@ impl Host {
             operations: BTreeMap::new(),
             guests_down: BTreeMap::new(),
             guests_up: RangeSet::new(),
+            leafless: RangeSet::new(),
             seen: Seen::default(),
             reported: Report::default(),
             report_due_ms: None,
@@ -78,10 +81,8 @@ impl Host {
             Event::Received { link, message } => self.received(link, message),
             Event::Closed { link } => self.closed(link, "was lost"),
             Event::Finished { op, outcome, output } => self.finished(op, outcome, output),
-            Event::GuestDown { guest, why } => {
-                self.guests_down.insert(guest, why);
-                self.changed();
-            }
+            Event::GuestDown { guest, why } => self.guest_down(guest, why),
+            Event::GuestUp { guest } => self.guest_up(guest),
             Event::GuestPaused { guest, paused } => self.guest_paused(guest, paused),
             Event::Tick => self.check_links(),
         }
@@ -134,7 +135,7 @@ impl Host {
         self.changed();
     }
 
-    fn changed(&mut self) {
+    pub(crate) fn changed(&mut self) {
         self.report_due_ms.get_or_insert(self.now_ms + REPORT_MS);
     }
 
