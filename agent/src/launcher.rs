@@ -10,7 +10,7 @@ use crate::clones::{self, State};
 use crate::error::{Context, Error};
 use crate::link::Opening;
 use crate::monitor::{Handle, Monitor};
-use crate::qemu::{self, command::Accel};
+use crate::qemu::{self, command::Accel, saved::Begin};
 use crate::switch::keeper::Cables;
 use crate::wires::{self, GuestEnds};
 use crate::wishes::{Wish, Wishes};
@@ -60,6 +60,8 @@ pub struct Ledger {
     pub cold: AtomicU64,
     /// Starts in QEMU.
     pub qemu: AtomicU64,
+    /// Of them, starts from a saved state.
+    pub restored: AtomicU64,
     /// Guests that had reported, and ended or fell silent.
     pub lost: AtomicU64,
     /// Guests that never reported.
@@ -71,7 +73,7 @@ impl Ledger {
     pub fn new(guests: u32) -> Self {
         let count = AtomicU64::default;
         let up = (0..=guests).map(|_| watch::Sender::new(false)).collect();
-        Ledger { up, cloned: count(), cold: count(), qemu: count(), lost: count(), failed: count() }
+        Ledger { up, cloned: count(), cold: count(), qemu: count(), restored: count(), lost: count(), failed: count() }
     }
 
     /// The guest has reported, or is gone.
@@ -89,10 +91,11 @@ impl Ledger {
     pub fn words(&self) -> String {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         format!(
-            "guests_cloned={} guests_cold={} guests_qemu={} guests_lost={} guests_failed={}",
+            "guests_cloned={} guests_cold={} guests_qemu={} guests_restored={} guests_lost={} guests_failed={}",
             of(&self.cloned),
             of(&self.cold),
             of(&self.qemu),
+            of(&self.restored),
             of(&self.lost),
             of(&self.failed)
         )
@@ -125,6 +128,7 @@ struct Shared {
     ksm: Cell<bool>,
     /// Whether a guest has come up under KVM.
     kvm_works: Cell<bool>,
+    saved: qemu::saved::Store,
 }
 
 /// How a guest's turn ended.
@@ -172,6 +176,7 @@ impl Launcher {
             waking: Arc::new(Semaphore::new(at_a_time(true))),
             ksm: Cell::new(false),
             kvm_works: Cell::new(false),
+            saved: qemu::saved::Store::default(),
         });
         for guest in 1..=guests {
             tokio::task::spawn_local(keep(shared.clone(), guest));
@@ -305,14 +310,19 @@ impl Shared {
     /// One life of a guest in QEMU.
     async fn turn_in_qemu(&self, guest: u32, machine: &qemu::Machine) -> Result<Ended, Error> {
         let launcher = &self.launcher;
+        let kind = &machine.kind;
+        launcher.down(guest, &format!("waits for the saved state of {}", kind.name)).await;
+        let begin = self.saved.begin(kind, machine.accel).await;
+        let restored = matches!(begin, Begin::From(_));
         let turn = self.wait_for_room(guest, &self.booting, machine.need_mib(), &machine.doing()).await?;
         self.merge_pages();
         let (ours, theirs) = wires::make(self.cables.plug(guest).await?)?;
         let group = self.group.as_ref().map(AsRawFd::as_raw_fd);
         let node = Node::guest(launcher.host, guest);
-        let (qemu, ready) = machine.start(&launcher.plan, node, &theirs, group).await?;
+        let (qemu, ready) = machine.start(&launcher.plan, node, &theirs, group, begin).await?;
         drop(theirs);
         launcher.ledger.qemu.fetch_add(1, Ordering::Relaxed);
+        launcher.ledger.restored.fetch_add(u64::from(restored), Ordering::Relaxed);
         let console = tokio::task::spawn_local(wires::last_words(ours.serial));
         if qemu.leaf {
             let _ = launcher.openings.send(Opening::guest(guest, ours.control)).await;
@@ -325,6 +335,10 @@ impl Shared {
             });
         }
         let ended = self.watch(guest, &mut Monitor::Qemu(qemu), turn, REPORT_QEMU).await?;
+        if restored && !ended.reported && !ended.wished {
+            say(&format!("guests {:?} boot each: guest {guest} could not go on from the saved state", kind.name));
+            self.saved.forget(kind);
+        }
         let when = if ended.reported { "last" } else { "while it booted" };
         wires::show(&format!("guest {guest}"), &console.await.unwrap_or_default(), when);
         Ok(ended)

@@ -207,12 +207,7 @@ const HOST_PORT: &CStr = c"/dev/vport0p1";
 
 /// A stream to the host's port: over vsock, else over a console's port.
 pub fn connect_host(port: u32) -> Result<Fd> {
-    connect_vsock(port).or_else(|error| open_port().map_err(|_| error))
-}
-
-fn open_port() -> Result<Fd> {
-    // SAFETY: the string ends with a NUL.
-    Fd::new(unsafe { libc::open(HOST_PORT.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) })
+    connect_vsock(port).or_else(|error| open(HOST_PORT, libc::O_RDWR).map_err(|_| error))
 }
 
 fn connect_vsock(port: u32) -> Result<Fd> {

@@ -15,6 +15,8 @@ pub const INITRD: &str = "/initrd";
 pub const DISK: &str = "/disk";
 /// See [`KERNEL`].
 pub const CDROM: &str = "/cdrom";
+/// What the first guest of a kind had written to its disk when its state was saved.
+pub const WRITTEN: &str = "/written";
 /// What a guest wrote to its disk, in the folder that is its own.
 pub const OVERLAY: &str = "/own/disk.qcow2";
 /// The serial port of VMatic's leaf (virtio-console's), by the name that Linux shows.
@@ -102,6 +104,11 @@ pub fn arguments(guest: &Guest, fds: &Fds) -> Vec<String> {
         // A reboot ends it, as it ends a guest in VMatic's monitor.
         add(&["-no-reboot"]);
     }
+    // The first device of virtio's, since Linux names its ports by its number: /dev/vport0p1.
+    if let Some(control) = fds.control {
+        add(&["-device", &format!("virtio-serial-{bus}"), "-chardev", &socket("control", control)]);
+        add(&["-device", &format!("virtserialport,chardev=control,name={LEAF_PORT}")]);
+    }
     add_boot(guest, bus, &mut add);
     let cable = fds.cable;
     // Frames as messages: datagram sockets to QEMU, and that is all that it wants of them.
@@ -118,10 +125,6 @@ pub fn arguments(guest: &Guest, fds: &Fds) -> Vec<String> {
     };
     add(&["-device", &card]);
     add(&["-device", &format!("virtio-rng-{bus}")]);
-    if let Some(control) = fds.control {
-        add(&["-device", &format!("virtio-serial-{bus}"), "-chardev", &socket("control", control)]);
-        add(&["-device", &format!("virtserialport,chardev=control,name={LEAF_PORT}")]);
-    }
     if let Some(fd) = guest.state_fd {
         add(&["-incoming", &format!("fd:{fd}")]);
     }

@@ -8,6 +8,7 @@ pub mod command;
 mod overlay;
 mod qmp;
 pub mod room;
+pub mod saved;
 mod serial;
 
 use crate::error::{Context, Error};
@@ -15,16 +16,19 @@ use crate::wires::{self, GuestEnds};
 use crate::{clones, guest, say, software};
 use command::{Accel, Board, Fds, Guest};
 pub use qmp::Qmp;
+use saved::Begin;
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use vmatic_plan::kinds::{FILE, FOLDER, Kind, Kinds};
+use tokio::time::sleep;
+use vmatic_plan::kinds::{Disk, FILE, FOLDER, Kind, Kinds};
 use vmatic_plan::{Node, Plan};
 
 /// The program.
@@ -33,6 +37,8 @@ pub const PROGRAM: &str = "/usr/bin/qemu-system-x86_64";
 const EXTRA_MIB: u64 = 64;
 /// What its process must see of the host image. A folder that an image does not have is left out.
 const SEES: [&str; 3] = ["/usr", "/lib", "/lib64"];
+/// How often QEMU is asked whether a guest runs.
+const LOOK: Duration = Duration::from_millis(200);
 /// Most threads of one QEMU: its own few, and those that read its disk.
 pub const THREADS: u32 = 80;
 
@@ -136,7 +142,7 @@ impl Machine {
     }
 
     /// What QEMU is told of it.
-    fn guest(&self, plan: &Plan, node: Node) -> Result<Guest, Error> {
+    fn guest(&self, plan: &Plan, node: Node, state_fd: Option<RawFd>) -> Result<Guest, Error> {
         let mac = plan.mac(node).ok_or_else(|| Error::new(format!("the plan has no guest {node}")))?;
         let kind = &self.kind;
         let image = kind.is_guest_image();
@@ -157,7 +163,7 @@ impl Machine {
             initrd: image || kind.initrd,
             disk: kind.disk,
             cdrom: kind.cdrom,
-            state_fd: None,
+            state_fd,
         })
     }
 
@@ -168,8 +174,16 @@ impl Machine {
         node: Node,
         ends: &GuestEnds,
         group: Option<RawFd>,
+        begin: Begin,
     ) -> Result<(Qemu, oneshot::Receiver<()>), Error> {
-        let what = self.guest(plan, node)?;
+        let (saving, from) = match begin {
+            Begin::Cold => (None, None),
+            Begin::Save(saving) => (Some(saving), None),
+            Begin::From(state) => (None, Some(state)),
+        };
+        let memory = from.as_ref().map(|state| fs::File::open(&state.memory)).transpose();
+        let memory = memory.context(|| "open a saved state".into())?;
+        let what = self.guest(plan, node, memory.as_ref().map(AsRawFd::as_raw_fd))?;
         let (serial, serial_end) = pair()?;
         let (monitor, monitor_end) = pair()?;
         let fds = Fds {
@@ -178,9 +192,14 @@ impl Machine {
             monitor: monitor_end.as_raw_fd(),
             control: (self.kind.leaf || self.kind.is_guest_image()).then(|| ends.control.as_raw_fd()),
         };
-        let inherited: Vec<RawFd> = [fds.serial, fds.cable, fds.monitor].into_iter().chain(fds.control).collect();
+        let inherited: Vec<RawFd> =
+            [fds.serial, fds.cable, fds.monitor].into_iter().chain(fds.control).chain(what.state_fd).collect();
         let mut command = guest::command("room", &inherited, group);
-        command.args(self.room(node)?.words()).arg("--").arg(PROGRAM).args(command::arguments(&what, &fds));
+        command
+            .args(self.room(node, from.as_deref())?.words())
+            .arg("--")
+            .arg(PROGRAM)
+            .args(command::arguments(&what, &fds));
         let (words, stderr) = wires::console()?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         let child = command.spawn().context(|| format!("start QEMU for guest {}", node.guest))?;
@@ -192,9 +211,14 @@ impl Machine {
         let (said, heard) = oneshot::channel();
         let needle = self.kind.ready.clone();
         tokio::task::spawn_local(async move { serial::relay(serial, wire, &needle, said).await });
-        let (asking, by_words) = (qmp.clone(), !self.kind.ready.is_empty());
+        // What goes on from a state has said its words before.
+        let (asking, by_words) = (qmp.clone(), !self.kind.ready.is_empty() && from.is_none());
+        let process = child.id();
         tokio::task::spawn_local(async move {
             if asking.greet().await.is_ok() && is_up(&asking, by_words, heard).await {
+                if let Some(saving) = saving {
+                    saving.save(&asking, process).await;
+                }
                 let _ = told.send(());
             }
         });
@@ -204,7 +228,7 @@ impl Machine {
     }
 
     /// Where its process lives.
-    fn room(&self, node: Node) -> Result<room::Options, Error> {
+    fn room(&self, node: Node, from: Option<&saved::State>) -> Result<room::Options, Error> {
         let disk = match self.kind.disk {
             None => None,
             Some(format) => {
@@ -215,9 +239,15 @@ impl Machine {
                 Some((overlay::virtual_bytes(&mut file, bytes, format).context(tried)?, format))
             }
         };
+        let mut disk: Option<(u64, Disk, &str)> = disk.map(|(bytes, format)| (bytes, format, command::DISK));
         let there = SEES.into_iter().filter(|path| fs::symlink_metadata(path).is_ok());
         let mut see: Vec<(PathBuf, PathBuf)> = there.map(|path| (path.into(), path.into())).collect();
         see.extend(self.files());
+        if let (Some((_, format, below)), Some(written)) = (&mut disk, from.and_then(|state| state.disk.as_ref())) {
+            see.push((written.clone(), command::WRITTEN.into()));
+            (*format, *below) = (Disk::Qcow2, command::WRITTEN);
+        }
+        let disk = disk.map(|(bytes, format, below)| room::Below { bytes, format, path: below.into() });
         let room = vmatic_vmm::room::Room {
             user: clones::user(node.guest),
             see,
@@ -230,7 +260,17 @@ impl Machine {
 
 /// Whether it is up: it has said its words, or, where it has none to say, QEMU runs it.
 async fn is_up(qmp: &Qmp, by_words: bool, heard: oneshot::Receiver<()>) -> bool {
-    if by_words { heard.await.is_ok() } else { qmp.is_running().await.unwrap_or(false) }
+    if by_words {
+        return heard.await.is_ok();
+    }
+    // A state takes a moment to be read. Ends when QEMU does.
+    while let Ok(running) = qmp.is_running().await {
+        if running {
+            return true;
+        }
+        sleep(LOOK).await;
+    }
+    false
 }
 
 impl Qemu {

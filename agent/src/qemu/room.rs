@@ -16,10 +16,21 @@ use vmatic_vmm::room::Room;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     pub room: Room,
-    /// Bytes and format of the disk that the guest's own stands on.
-    pub disk: Option<(u64, Disk)>,
+    /// The disk that the guest's own stands on.
+    pub disk: Option<Below>,
     /// The program with its arguments.
     pub program: Vec<std::ffi::OsString>,
+}
+
+/// A disk that another stands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Below {
+    /// Bytes of the disk.
+    pub bytes: u64,
+    /// Of its file.
+    pub format: Disk,
+    /// Its file, in the room.
+    pub path: String,
 }
 
 impl Options {
@@ -34,8 +45,8 @@ impl Options {
         for (from, to) in &room.see {
             words.extend(["--see".to_owned(), format!("{}:{}", from.display(), to.display())]);
         }
-        if let Some((bytes, format)) = self.disk {
-            words.extend(["--disk".to_owned(), format!("{}:{bytes}", format.word())]);
+        if let Some(disk) = &self.disk {
+            words.extend(["--disk".to_owned(), format!("{}:{}:{}", disk.format.word(), disk.bytes, disk.path)]);
         }
         words
     }
@@ -51,7 +62,7 @@ impl Options {
                 Long("kvm") => options.room.kvm = true,
                 Long("see") => options.room.see.push(args.value()?.parse_with(|text| pair(text).ok_or("no FROM:TO"))?),
                 Long("disk") => {
-                    options.disk = Some(args.value()?.parse_with(|text| disk(text).ok_or("no FORMAT:BYTES"))?)
+                    options.disk = Some(args.value()?.parse_with(|text| disk(text).ok_or("no FORMAT:BYTES:PATH"))?)
                 }
                 Value(program) => {
                     options.program = [program].into_iter().chain(args.raw_args()?).collect();
@@ -68,10 +79,11 @@ fn pair(text: &str) -> Option<(PathBuf, PathBuf)> {
     (from.starts_with('/') && to.starts_with('/')).then(|| (from.into(), to.into()))
 }
 
-fn disk(text: &str) -> Option<(u64, Disk)> {
-    let (word, bytes) = text.split_once(':')?;
+fn disk(text: &str) -> Option<Below> {
+    let (word, rest) = text.split_once(':')?;
+    let (bytes, path) = rest.split_once(':')?;
     let format = [Disk::Raw, Disk::Qcow2].into_iter().find(|format| format.word() == word)?;
-    Some((bytes.parse().ok()?, format))
+    Some(Below { bytes: bytes.parse().ok()?, format, path: path.to_owned() })
 }
 
 /// Becomes the program in the room.
@@ -81,8 +93,8 @@ pub fn run(options: Options) -> Result<(), Error> {
     };
     guest::prepare();
     vmatic_vmm::room::enter(&options.room).context(|| "make a room for QEMU".into())?;
-    if let Some((bytes, format)) = options.disk {
-        let empty = overlay::empty(bytes, command::DISK, format);
+    if let Some(disk) = &options.disk {
+        let empty = overlay::empty(disk.bytes, &disk.path, disk.format);
         std::fs::write(command::OVERLAY, empty).context(|| format!("write {}", command::OVERLAY))?;
     }
     let error = Command::new(program).args(words).env_clear().env("TMPDIR", "/own").exec();
@@ -98,13 +110,13 @@ mod tests {
         let see = vec![("/usr".into(), "/usr".into()), ("/boot/guest/vmlinux".into(), "/kernel".into())];
         let options = Options {
             room: Room { user: 1_000_007, see, own_mib: 64, kvm: true },
-            disk: Some((5 << 30, Disk::Qcow2)),
+            disk: Some(Below { bytes: 5 << 30, format: Disk::Qcow2, path: "/disk".into() }),
             program: ["/usr/bin/qemu", "-M", "pc", "--"].map(Into::into).to_vec(),
         };
         let words = options.words().into_iter().map(Into::into).chain(["--".into()]);
         let args = lexopt::Parser::from_args(words.chain(options.program.iter().cloned()));
         assert_eq!(Options::parse(args).unwrap(), options);
-        for wrong in [["--see", "usr:/usr"], ["--disk", "vmdk:7"], ["--disk", "raw"], ["--user", "x"]] {
+        for wrong in [["--see", "usr:/usr"], ["--disk", "vmdk:7:/disk"], ["--disk", "raw"], ["--user", "x"]] {
             assert!(Options::parse(lexopt::Parser::from_args(wrong)).is_err(), "{wrong:?}");
         }
     }
