@@ -23,8 +23,10 @@ use crate::spec::kinds::{KindSpec, Source};
 const PACKAGE: &str = "qemu-system-x86";
 /// The program, where the agent looks for it.
 const PROGRAM: &str = "/usr/bin/qemu-system-x86_64";
-/// What it loads into machines without a screen: firmware, loaders of kernels, and a part of its interrupt controller.
-const FIRMWARE: [&str; 7] = [
+/// What it loads into itself to emulate, and into machines without a screen: firmware, loaders of kernels, and a part
+/// of its interrupt controller.
+const LOADED: [&str; 8] = [
+    "/usr/lib/x86_64-linux-gnu/qemu/accel-tcg-x86_64.so",
     "/usr/share/seabios/bios-256k.bin",
     "/usr/share/qemu/bios-microvm.bin",
     "/usr/share/qemu/qboot.rom",
@@ -43,7 +45,7 @@ pub fn program(builder: &Builder, spec: &Spec, inputs: &mut Vec<InputRecord>) ->
     } else {
         builder.root_of(&[PACKAGE.to_owned()], inputs)?
     };
-    Ok(Extra { root, binary: PROGRAM, files: &FIRMWARE, reason: "QEMU, which runs guests of other kinds" })
+    Ok(Extra { root, binary: PROGRAM, files: &LOADED, reason: "QEMU, which runs guests of other kinds" })
 }
 
 /// What the kinds' guests boot, and the text that tells the agent of them.

@@ -35,6 +35,9 @@ use vmatic_plan::{Node, Plan};
 pub const PROGRAM: &str = "/usr/bin/qemu-system-x86_64";
 /// What a QEMU takes beside its guest's RAM, in MiB: measured at 30 to 60.
 const EXTRA_MIB: u64 = 64;
+/// What the guest image needs more than in VMatic's monitor, which maps kernel and image where the guest wants them;
+/// here both are copied: with 24 MiB the kernel gives up.
+const MORE_MIB: u32 = 16;
 /// What its process must see of the host image. A folder that an image does not have is left out.
 const SEES: [&str; 3] = ["/usr", "/lib", "/lib64"];
 /// How often QEMU is asked whether a guest runs.
@@ -96,7 +99,7 @@ impl Layer {
     pub fn kind(&self, guest: u32, plan: &Plan, fallback: bool) -> Option<Kind> {
         let guest_image = || Kind {
             name: "guest-image".into(),
-            memory_mib: plan.guest_memory_mib,
+            memory_mib: plan.guest_memory_mib + MORE_MIB,
             cpus: 1,
             leaf: true,
             overlay_mib: 1,
