@@ -55,7 +55,7 @@ test-hosts: all
 	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts --test switch -- --ignored --test-threads 1
 
 test-machines: all
-	cargo test -p vmatic --test machines --test loaders --test images --test clones -- --ignored --test-threads 1 --nocapture
+	cargo test -p vmatic --test machines --test loaders --test images --test clones --test qemu -- --ignored --test-threads 1 --nocapture
 
 test-programs: deps
 	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test programs -- --ignored --nocapture

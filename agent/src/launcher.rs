@@ -3,8 +3,8 @@
 //! Takes the plan's number of guests; gives as many running guests, and for each
 //! that is not up the reason. Guests are clones of a template; while there is none,
 //! they boot cold, and that is said. One boot in 100,000 fails: a guest that does not
-//! report in time, or ends, is noticed, said, counted, and started anew. Guests of another kind run in QEMU, and so does
-//! the guest image where KVM does not work, if the host image has QEMU.
+//! report in time, or ends, is noticed, said, counted, and started anew. Guests of another kind run in QEMU,
+//! and so does the guest image where KVM does not work, if the host image has QEMU.
 
 use crate::clones::{self, State};
 use crate::error::{Context, Error};
@@ -21,7 +21,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Child;
@@ -54,6 +54,8 @@ const KSM: &str = "/sys/kernel/mm/ksm";
 /// thousands wait, and each is to wake for its own only.
 pub struct Ledger {
     up: Vec<watch::Sender<bool>>,
+    /// Whether a guest came up under KVM in VMatic's own monitor.
+    pub kvm_ran: AtomicBool,
     /// Starts as a clone.
     pub cloned: AtomicU64,
     /// Cold starts.
@@ -73,7 +75,16 @@ impl Ledger {
     pub fn new(guests: u32) -> Self {
         let count = AtomicU64::default;
         let up = (0..=guests).map(|_| watch::Sender::new(false)).collect();
-        Ledger { up, cloned: count(), cold: count(), qemu: count(), restored: count(), lost: count(), failed: count() }
+        Ledger {
+            up,
+            kvm_ran: AtomicBool::new(false),
+            cloned: count(),
+            cold: count(),
+            qemu: count(),
+            restored: count(),
+            lost: count(),
+            failed: count(),
+        }
     }
 
     /// The guest has reported, or is gone.
@@ -126,8 +137,6 @@ struct Shared {
     booting: Arc<Semaphore>,
     waking: Arc<Semaphore>,
     ksm: Cell<bool>,
-    /// Whether a guest has come up under KVM.
-    kvm_works: Cell<bool>,
     saved: qemu::saved::Store,
 }
 
@@ -175,7 +184,6 @@ impl Launcher {
             booting: Arc::new(Semaphore::new(at_a_time(false))),
             waking: Arc::new(Semaphore::new(at_a_time(true))),
             ksm: Cell::new(false),
-            kvm_works: Cell::new(false),
             saved: qemu::saved::Store::default(),
         });
         for guest in 1..=guests {
@@ -214,6 +222,8 @@ async fn keep(shared: Rc<Shared>, guest: u32) {
         let failed = |e: Error| Ended { reported: false, wished: false, why: e.to_string() };
         let ended = shared.turn(guest, failures).await.unwrap_or_else(failed);
         shared.cables.unplug(guest);
+        // Here, and not only when the node comes to it: the next life would take the flag of this one for its own.
+        launcher.ledger.set(guest, false);
         if ended.wished {
             failures = 0;
             launcher.down(guest, &ended.why).await;
@@ -273,7 +283,6 @@ impl Shared {
         let console = tokio::task::spawn_local(wires::last_words(ours.serial));
         let _ = self.launcher.openings.send(Opening::guest(guest, ours.control)).await;
         let ended = self.watch(guest, &mut monitor, turn, REPORT).await?;
-        self.kvm_works.set(self.kvm_works.get() || ended.reported);
         let when = if ended.reported { "last" } else { "while it booted" };
         wires::show(&format!("guest {guest}"), &console.await.unwrap_or_default(), when);
         Ok(ended)
@@ -348,7 +357,7 @@ impl Shared {
     /// came up with it (it may run bare code, and not Linux), the next try is without.
     fn machine(&self, guest: u32, failures: usize) -> Option<qemu::Machine> {
         let launcher = &self.launcher;
-        let in_vain = failures >= KVM_TRIES && !self.kvm_works.get();
+        let in_vain = failures >= KVM_TRIES && !launcher.ledger.kvm_ran.load(Ordering::Relaxed);
         let emulate = launcher.no_kvm.is_some() || in_vain;
         let kind = launcher.qemu.kind(guest, &launcher.plan, emulate)?;
         Some(qemu::Machine { kind, accel: if emulate { Accel::Tcg } else { Accel::Kvm } })
@@ -376,6 +385,9 @@ impl Shared {
             }
         };
         drop(turn);
+        if reported == Ok(true) && matches!(handle, Handle::Process(_)) {
+            self.launcher.ledger.kvm_ran.store(true, Ordering::Relaxed);
+        }
         let mut wished = false;
         let why = match &reported {
             Ok(true) => tokio::select! {

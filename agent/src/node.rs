@@ -208,9 +208,6 @@ impl Driver {
             self.ledger.set(guest, false);
         }
         self.up = up.clone();
-        if self.kvm == KvmFound::Bare && self.ledger.qemu.load(Ordering::Relaxed) == 0 {
-            self.kvm = KvmFound::Linux;
-        }
     }
 
     fn act(&mut self, action: Action) {
@@ -243,6 +240,9 @@ impl Driver {
             let finished = Event::Finished { op, outcome, output: Output::default() };
             tokio::spawn(async move { events.send(finished).await });
             return;
+        }
+        if self.kvm == KvmFound::Bare && self.ledger.kvm_ran.load(Ordering::Relaxed) {
+            self.kvm = KvmFound::Linux;
         }
         let (stop, stopped) = oneshot::channel();
         self.tasks.insert(op, stop);

@@ -71,6 +71,7 @@ pub fn format(head: &[u8]) -> Result<Disk, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     /// A good header with some bytes replaced.
@@ -114,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn noise_is_judged_without_a_panic(noise in proptest::collection::vec(any::<u8>(), 0..200), cut in 0..200usize) {
+        fn noise_is_judged_without_a_panic(noise in vec(any::<u8>(), 0..200), cut in 0..200usize) {
             let _ = format(&noise);
             let mut bytes = header(3, &[]);
             bytes.iter_mut().skip(4).zip(&noise).for_each(|(byte, noise)| *byte ^= noise & 7);

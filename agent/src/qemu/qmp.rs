@@ -148,6 +148,7 @@ pub fn text_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -187,7 +188,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn noise_is_cut_into_lines_of_bounded_length(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..99), 0..9)) {
+        fn noise_is_cut_into_lines_of_bounded_length(parts in vec(vec(any::<u8>(), 0..99), 0..9)) {
             let mut lines = Lines::default();
             let whole: usize = parts.iter().flatten().filter(|byte| **byte == b'\n').count();
             let seen: Vec<String> = parts.iter().flat_map(|part| lines.push(part)).collect();
