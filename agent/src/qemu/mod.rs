@@ -266,12 +266,13 @@ async fn is_up(qmp: &Qmp, by_words: bool, heard: oneshot::Receiver<()>) -> bool 
     if by_words {
         return heard.await.is_ok();
     }
-    // A state takes a moment to be read. Ends when QEMU does.
-    while let Ok(running) = qmp.is_running().await {
-        if running {
-            return true;
+    // A state takes a moment to be read; then it is held, as it was when it was saved. Ends when QEMU does.
+    while let Ok(status) = qmp.status().await {
+        match status.as_str() {
+            "running" => return true,
+            "paused" => drop(qmp.ask("cont", "").await),
+            _ => sleep(LOOK).await,
         }
-        sleep(LOOK).await;
     }
     false
 }

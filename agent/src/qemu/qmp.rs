@@ -42,9 +42,9 @@ impl Qmp {
         self.ask("qmp_capabilities", "").await.map(drop)
     }
 
-    /// Whether the guest runs, as QEMU has it.
-    pub async fn is_running(&self) -> Result<bool, Error> {
-        Ok(text_of(&self.ask("query-status", "").await?, "status") == Some("running"))
+    /// What the guest does, in QEMU's word: `running`, `paused`, `inmigrate` while a state is read.
+    pub async fn status(&self) -> Result<String, Error> {
+        Ok(text_of(&self.ask("query-status", "").await?, "status").unwrap_or_default().to_owned())
     }
 
     /// Sends a command with its arguments as JSON (none if empty); gives the line of the answer.
