@@ -55,7 +55,8 @@ test-hosts: all
 	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts --test switch --test consoles -- --ignored --test-threads 1
 
 test-machines: all
-	cargo test -p vmatic --test machines --test loaders --test images --test clones --test bad_days -- --ignored --test-threads 1 --nocapture
+	cargo test -p vmatic --test machines --test loaders --test images --test clones --test bad_days --test qemu -- \
+	  --ignored --test-threads 1 --nocapture
 
 test-programs: deps
 	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test programs -- --ignored --nocapture

@@ -5,7 +5,7 @@
 //! this process's children, see `vmatic_vmm::zygote`.
 
 use crate::error::{Context, Error};
-use crate::launcher::Ledger;
+use crate::ledger::Ledger;
 use crate::wires::{self, GuestEnds};
 use crate::{guest, role, saved, say, software, warm};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};

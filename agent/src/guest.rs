@@ -93,7 +93,8 @@ fn config(options: GuestOptions, wires: Wires, stub: Option<&StubFile>) -> Guest
     }
 }
 
-fn prepare() {
+/// Has this process end before others when memory runs out.
+pub fn prepare() {
     if let Err(e) = fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ) {
         say(&format!("guest: cannot set oom_score_adj: {e}"));
     }

@@ -3,23 +3,27 @@
 //! Takes the plan's number of guests; gives as many running guests, and for each
 //! that is not up the reason. Guests are clones of a template; while there is none,
 //! they boot cold, and that is said. One boot in 100,000 fails: a guest that does not
-//! report in time, or ends, is noticed, said, counted, and started anew.
+//! report in time, or ends, is noticed, said, counted, and started anew. Guests of another kind run in QEMU,
+//! and so does the guest image where KVM does not work, if the host image has QEMU.
 
-use crate::clones::{self, Clone, State};
+use crate::clones::{self, Asking, State};
 use crate::error::{Context, Error};
+use crate::ledger::Ledger;
 use crate::link::Opening;
+use crate::monitor::{Handle, Monitor};
+use crate::qemu::{self, command::Accel, saved::Begin};
 use crate::serial::Ports;
 use crate::switch::keeper::Cables;
 use crate::wires::{self, GuestEnds};
 use crate::wishes::{Wish, Wishes};
 use crate::{cgroup, guest, pace, role, say, software};
-use rustix::process::{Pid, Signal};
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Child;
@@ -33,6 +37,10 @@ use vmatic_vmm::zygote::Files;
 
 /// How long a guest may take from its start to its report. Emulated machines are slow.
 const REPORT: Duration = Duration::from_secs(120);
+/// The same for a guest in QEMU: another system, and emulated perhaps.
+const REPORT_QEMU: Duration = Duration::from_secs(600);
+/// After so many failed starts in a row a guest is tried without KVM.
+const KVM_TRIES: usize = 2;
 /// How many guests boot at a time for each processor: more only makes each slower.
 const BOOTING_PER_CPU: usize = 2;
 /// How many clones wake up at a time for each processor. Those that wake together wait for
@@ -47,80 +55,6 @@ const PAUSES_S: [u64; 4] = [1, 5, 20, 60];
 /// Where the kernel's merging of equal pages is set up.
 const KSM: &str = "/sys/kernel/mm/ksm";
 
-/// What became of this host's guests so far, and which have reported: one flag each, since
-/// thousands wait, and each is to wake for its own only.
-pub struct Ledger {
-    up: Vec<watch::Sender<bool>>,
-    /// Starts as a clone.
-    pub cloned: AtomicU64,
-    /// Cold starts.
-    pub cold: AtomicU64,
-    /// Guests that had reported, and ended or fell silent.
-    pub lost: AtomicU64,
-    /// Guests that never reported.
-    pub failed: AtomicU64,
-    /// Templates that were booted here.
-    pub templates_booted: AtomicU64,
-    /// Templates that were thawed from a file.
-    pub templates_thawed: AtomicU64,
-    /// The guest that was lost or failed last, and why.
-    last: Mutex<Option<String>>,
-}
-
-impl Ledger {
-    /// For guests 1 to `guests`.
-    pub fn new(guests: u32) -> Self {
-        let count = AtomicU64::default;
-        let up = (0..=guests).map(|_| watch::Sender::new(false)).collect();
-        Ledger {
-            up,
-            cloned: count(),
-            cold: count(),
-            lost: count(),
-            failed: count(),
-            templates_booted: count(),
-            templates_thawed: count(),
-            last: Mutex::default(),
-        }
-    }
-
-    /// The guest has reported, or is gone.
-    pub fn set(&self, guest: u32, up: bool) {
-        if let Some(flag) = self.up.get(guest as usize) {
-            flag.send_replace(up);
-        }
-    }
-
-    fn of(&self, guest: u32) -> Option<watch::Receiver<bool>> {
-        self.up.get(guest as usize).map(watch::Sender::subscribe)
-    }
-
-    /// `key=value` words.
-    pub fn words(&self) -> String {
-        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let last = self.last.lock().ok().and_then(|last| last.clone());
-        let last = last.map(|last| format!(" last_lost=\"{last}\"")).unwrap_or_default();
-        format!(
-            "guests_cloned={} guests_cold={} guests_lost={} guests_failed={} templates_booted={} templates_thawed={}{last}",
-            of(&self.cloned),
-            of(&self.cold),
-            of(&self.lost),
-            of(&self.failed),
-            of(&self.templates_booted),
-            of(&self.templates_thawed)
-        )
-    }
-
-    /// Counts a guest that ended though nobody wished it.
-    fn count(&self, guest: u32, reported: bool, why: &str) {
-        let count = if reported { &self.lost } else { &self.failed };
-        count.fetch_add(1, Ordering::Relaxed);
-        if let Ok(mut last) = self.last.lock() {
-            *last = Some(format!("guest {guest} {why}"));
-        }
-    }
-}
-
 /// Starts guests and keeps them running.
 pub struct Launcher {
     pub plan: Plan,
@@ -134,50 +68,21 @@ pub struct Launcher {
     /// Where a template may have been saved.
     pub files: Files,
     pub ports: Ports,
+    /// Why there is no KVM, if there is none.
+    pub no_kvm: Option<String>,
+    pub qemu: qemu::Layer,
 }
 
 /// What the guests share.
 struct Shared {
     launcher: Launcher,
-    cables: std::rc::Rc<Cables>,
+    cables: Rc<Cables>,
     group: Option<File>,
     template: watch::Receiver<State>,
     booting: Arc<Semaphore>,
     waking: Arc<Semaphore>,
     ksm: Cell<bool>,
-}
-
-/// A guest's process.
-enum Monitor {
-    Cold(Child),
-    Clone(Clone),
-}
-
-impl Monitor {
-    async fn wait(&mut self) -> String {
-        match self {
-            Monitor::Cold(child) => match child.wait().await {
-                Ok(status) if status.success() => clones::GUEST_ENDED.into(),
-                Ok(status) => status.to_string(),
-                Err(e) => e.to_string(),
-            },
-            Monitor::Clone(clone) => clone.wait().await,
-        }
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        match self {
-            Monitor::Cold(child) => child.id().and_then(|id| Pid::from_raw(id as i32)),
-            Monitor::Clone(clone) => Some(clone.pid()),
-        }
-    }
-
-    async fn kill(&mut self) {
-        match self {
-            Monitor::Cold(child) => drop(child.kill().await),
-            Monitor::Clone(clone) => clone.kill().await,
-        }
-    }
+    saved: qemu::saved::Store,
 }
 
 /// How a guest's turn ended.
@@ -188,9 +93,25 @@ struct Ended {
     why: String,
 }
 
+impl Ended {
+    /// Shows what its console said last, and adds the line that tells why, if there is one.
+    fn with_last_words(mut self, guest: u32, said: &[u8]) -> Self {
+        let when = if self.reported { "last" } else { "while it booted" };
+        wires::show(&format!("guest {guest}"), said, when);
+        if let Some(verdict) = wires::verdict(said).filter(|_| !self.wished) {
+            self.why = format!("{}: {verdict}", self.why);
+        }
+        self
+    }
+}
+
 impl Launcher {
     /// Keeps every guest of the plan running; returns when all have their keepers.
     pub async fn run(self) {
+        let ordinary = self.qemu.any_ordinary(&self.plan);
+        if let Some(why) = self.no_kvm.as_ref().filter(|_| !self.qemu.there) {
+            return self.all_down(&format!("no KVM: {why}")).await;
+        }
         if let Some(file) = software::missing() {
             return self.all_down(&format!("the host image has no {file}")).await;
         }
@@ -198,10 +119,16 @@ impl Launcher {
         if guests == 0 {
             return;
         }
-        let group = cgroup::open(guests);
+        let group = cgroup::open(guests + self.qemu.guests(&self.plan).saturating_mul(qemu::THREADS));
         let (state, template) = watch::channel(State::Booting);
-        if software::cold(&self.plan) {
-            state.send_replace(State::None("the guests' command line says vmatic.cold".into()));
+        let no_template = match &self.no_kvm {
+            Some(why) => Some(format!("no KVM: {why}")),
+            None if !ordinary || self.qemu.kinds.all_in_qemu => Some("all guests run in QEMU".into()),
+            None if software::cold(&self.plan) => Some("the guests' command line says vmatic.cold".into()),
+            None => None,
+        };
+        if let Some(why) = no_template {
+            state.send_replace(State::None(why.into()));
         } else {
             let group = group.as_ref().map(AsRawFd::as_raw_fd);
             tokio::task::spawn_local(clones::keep(
@@ -213,7 +140,7 @@ impl Launcher {
                 self.ledger.clone(),
             ));
         }
-        let shared = std::rc::Rc::new(Shared {
+        let shared = Rc::new(Shared {
             cables: Cables::keep(self.plan_file.clone(), self.host),
             launcher: self,
             group,
@@ -221,6 +148,7 @@ impl Launcher {
             booting: Arc::new(Semaphore::new(at_a_time(false))),
             waking: Arc::new(Semaphore::new(at_a_time(true))),
             ksm: Cell::new(false),
+            saved: qemu::saved::Store::default(),
         });
         for guest in 1..=guests {
             tokio::task::spawn_local(keep(shared.clone(), guest));
@@ -247,7 +175,7 @@ pub fn at_a_time(clones: bool) -> usize {
 }
 
 /// Starts one guest again and again.
-async fn keep(shared: std::rc::Rc<Shared>, guest: u32) {
+async fn keep(shared: Rc<Shared>, guest: u32) {
     let launcher = &shared.launcher;
     let mut failures = 0;
     loop {
@@ -259,9 +187,11 @@ async fn keep(shared: std::rc::Rc<Shared>, guest: u32) {
             let full = cgroup::full().map(|why| format!(": {why}")).unwrap_or_default();
             Ended { reported: false, wished: false, why: format!("{e}{full}") }
         };
-        let ended = shared.turn(guest).await.unwrap_or_else(failed);
+        let ended = shared.turn(guest, failures).await.unwrap_or_else(failed);
         shared.cables.unplug(guest);
         launcher.ports.of(guest).note(&format!("guest {guest} {}", ended.why));
+        // Here, and not only when the node comes to it: the next life would take the flag of this one for its own.
+        launcher.ledger.set(guest, false);
         if ended.wished {
             failures = 0;
             launcher.down(guest, &ended.why).await;
@@ -288,7 +218,10 @@ impl Shared {
     }
 
     /// One life of a guest.
-    async fn turn(&self, guest: u32) -> Result<Ended, Error> {
+    async fn turn(&self, guest: u32, failures: usize) -> Result<Ended, Error> {
+        if let Some(machine) = self.machine(guest, failures) {
+            return self.turn_in_qemu(guest, &machine).await;
+        }
         self.launcher.down(guest, "waits for the template").await;
         let template = self.template().await;
         let turn = self.wait_for_turn(guest, &template).await?;
@@ -314,20 +247,14 @@ impl Shared {
             let told = told.context(|| "encode an identity".into())?;
             ours.control.write_all(&told).await.context(|| "tell the clone who it is".into())?;
         }
-        let port = self.launcher.ports.of(guest);
-        let console = tokio::task::spawn_local(port.clone().keep(ours.serial));
+        let console = tokio::task::spawn_local(self.launcher.ports.of(guest).keep(ours.serial));
         let _ = self.launcher.openings.send(Opening::guest(guest, ours.control)).await;
-        let mut ended = self.watch(guest, &mut monitor, turn, &template).await?;
-        if let (State::Ready(asking), false, false) = (&template, ended.wished, ended.reported) {
+        let asking = if let State::Ready(asking) = &template { Some(&**asking) } else { None };
+        let ended = self.watch(guest, &mut monitor, turn, REPORT, asking).await?;
+        if let (Some(asking), false, false) = (asking, ended.wished, ended.reported) {
             asking.doubt().await;
         }
-        let when = if ended.reported { "last" } else { "while it booted" };
-        let said = console.await.unwrap_or_default();
-        wires::show(&format!("guest {guest}"), &said, when);
-        if let Some(verdict) = wires::verdict(&said).filter(|_| !ended.wished) {
-            ended.why = format!("{}: {verdict}", ended.why);
-        }
-        Ok(ended)
+        Ok(ended.with_last_words(guest, &console.await.unwrap_or_default()))
     }
 
     /// Waits until it is this guest's turn to start, and there is room for it.
@@ -340,11 +267,67 @@ impl Shared {
                 (&self.booting, u64::from(launcher.plan.guest_memory_mib), doing)
             }
         };
+        self.wait_for_room(guest, turns, need_mib, &doing).await
+    }
+
+    async fn wait_for_room(
+        &self,
+        guest: u32,
+        turns: &Arc<Semaphore>,
+        need_mib: u64,
+        doing: &str,
+    ) -> Result<OwnedSemaphorePermit, Error> {
+        let launcher = &self.launcher;
         launcher.down(guest, "waits to be started").await;
         let turn = turns.clone().acquire_owned().await.context(|| "wait for a turn".into())?;
         pace::wait(need_mib, async |why| launcher.down(guest, &why).await).await;
-        launcher.down(guest, &doing).await;
+        launcher.down(guest, doing).await;
         Ok(turn)
+    }
+
+    /// One life of a guest in QEMU.
+    async fn turn_in_qemu(&self, guest: u32, machine: &qemu::Machine) -> Result<Ended, Error> {
+        let launcher = &self.launcher;
+        let kind = &machine.kind;
+        launcher.down(guest, &format!("waits for the saved state of {}", kind.name)).await;
+        let begin = self.saved.begin(kind, machine.accel).await;
+        let restored = matches!(begin, Begin::From(_));
+        let turn = self.wait_for_room(guest, &self.booting, machine.need_mib(), &machine.doing()).await?;
+        self.merge_pages();
+        let (ours, theirs) = wires::make(self.cables.plug(guest).await?)?;
+        let group = self.group.as_ref().map(AsRawFd::as_raw_fd);
+        let node = Node::guest(launcher.host, guest);
+        let (qemu, ready) = machine.start(&launcher.plan, node, &theirs, group, begin).await?;
+        drop(theirs);
+        launcher.ledger.qemu.fetch_add(1, Ordering::Relaxed);
+        launcher.ledger.restored.fetch_add(u64::from(restored), Ordering::Relaxed);
+        let console = tokio::task::spawn_local(launcher.ports.of(guest).keep(ours.serial));
+        if qemu.leaf {
+            let _ = launcher.openings.send(Opening::guest(guest, ours.control)).await;
+        } else {
+            let events = launcher.events.clone();
+            tokio::task::spawn_local(async move {
+                if ready.await.is_ok() {
+                    let _ = events.send(Event::GuestUp { guest }).await;
+                }
+            });
+        }
+        let ended = self.watch(guest, &mut Monitor::Qemu(qemu), turn, REPORT_QEMU, None).await?;
+        if restored && !ended.reported && !ended.wished {
+            say(&format!("guests {:?} boot each: guest {guest} could not go on from the saved state", kind.name));
+            self.saved.forget(kind);
+        }
+        Ok(ended.with_last_words(guest, &console.await.unwrap_or_default()))
+    }
+
+    /// What QEMU is to run as this guest; none if VMatic's own monitor is to run it. Where KVM is there and no guest
+    /// came up with it (it may run bare code, and not Linux), the next try is without.
+    fn machine(&self, guest: u32, failures: usize) -> Option<qemu::Machine> {
+        let launcher = &self.launcher;
+        let in_vain = failures >= KVM_TRIES && !launcher.ledger.kvm_ran.load(Ordering::Relaxed);
+        let emulate = launcher.no_kvm.is_some() || in_vain;
+        let kind = launcher.qemu.kind(guest, &launcher.plan, emulate)?;
+        Some(qemu::Machine { kind, accel: if emulate { Accel::Tcg } else { Accel::Kvm } })
     }
 
     /// Sees a guest to its end. `turn` is given back when it has reported: it boots no more.
@@ -353,24 +336,28 @@ impl Shared {
         guest: u32,
         monitor: &mut Monitor,
         turn: OwnedSemaphorePermit,
-        template: &State,
+        limit: Duration,
+        template: Option<&Asking>,
     ) -> Result<Ended, Error> {
         let up = self.launcher.ledger.of(guest);
         let mut up = up.ok_or_else(|| Error::new(format!("the plan has no guest {guest}")))?;
-        let pid = monitor.pid();
-        let obey = self.obey(guest, pid);
+        let handle = monitor.handle();
+        let obey = self.obey(guest, &handle);
         tokio::pin!(obey);
         let reported = tokio::select! {
             how = monitor.wait() => Err(how),
-            seen = timeout(REPORT, up.wait_for(|up| *up)) => Ok(seen.is_ok()),
+            seen = timeout(limit, up.wait_for(|up| *up)) => Ok(seen.is_ok()),
             () = &mut obey => {
                 monitor.kill().await;
                 return Ok(Ended { reported: false, wished: true, why: "ended by the operator".into() });
             }
         };
         drop(turn);
-        if let (State::Ready(asking), Ok(true)) = (template, &reported) {
-            asking.proved(pid).await;
+        if let (Handle::Process(pid), Ok(true)) = (&handle, &reported) {
+            self.launcher.ledger.kvm_ran.store(true, Ordering::Relaxed);
+            if let Some(asking) = template {
+                asking.proved(*pid).await;
+            }
         }
         let mut wished = false;
         let why = match &reported {
@@ -393,7 +380,7 @@ impl Shared {
             },
             Ok(false) => {
                 monitor.kill().await;
-                format!("did not report within {} s", REPORT.as_secs())
+                format!("did not report within {} s", limit.as_secs())
             }
             Err(how) if how == clones::GUEST_ENDED => "ended before it reported".into(),
             Err(how) => format!("ended before it reported ({how})"),
@@ -416,7 +403,7 @@ impl Shared {
     }
 
     /// Holds a guest and lets it go on, as the operator wishes; ends when it is to end.
-    async fn obey(&self, guest: u32, pid: Option<Pid>) {
+    async fn obey(&self, guest: u32, handle: &Handle) {
         let wishes = &self.launcher.wishes;
         let life = wishes.life(guest);
         let mut paused = false;
@@ -427,12 +414,14 @@ impl Shared {
             }
             if paused != (wish == Wish::Pause) {
                 paused = !paused;
-                let signal = if paused { Signal::STOP } else { Signal::CONT };
-                // Fails only if it has ended, which is noticed elsewhere; its number is its own until then.
-                let _ = pid.map(|pid| rustix::process::kill_process(pid, signal));
+                if let Err(e) = handle.hold(paused).await {
+                    say(&format!("guest {guest}: {e}"));
+                }
                 let _ = self.launcher.events.send(Event::GuestPaused { guest, paused }).await;
                 if paused {
                     self.launcher.down(guest, "paused by the operator").await;
+                } else if matches!(handle, Handle::Qemu(_, false)) {
+                    let _ = self.launcher.events.send(Event::GuestUp { guest }).await;
                 }
             }
             wishes.changed(guest, wish, life).await;

@@ -6,19 +6,21 @@
 
 use crate::describe::{self, KvmFound};
 use crate::error::{Context, Error};
-use crate::launcher::{Launcher, Ledger};
+use crate::launcher::Launcher;
+use crate::ledger::Ledger;
 use crate::link::{Link, Opening};
 use crate::parent::{self, Parents};
 use crate::role::NodeOptions;
 use crate::serial::Ports;
 use crate::session::{self, Ends};
 use crate::wishes::Wishes;
-use crate::{boot, exec, identity, saved, say, uplink};
+use crate::{boot, exec, identity, qemu, saved, say, uplink};
 use ed25519_dalek::VerifyingKey;
 use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -96,8 +98,10 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         wishes: wishes.clone(),
         files: saved::files(&cmdline),
         ports: ports.clone(),
+        no_kvm: if let KvmFound::None(why) = &kvm { Some(why.clone()) } else { None },
+        qemu: if options.guests { qemu::Layer::find() } else { qemu::Layer::default() },
     };
-    tokio::task::spawn_local(launch(launcher, kvm.clone()));
+    tokio::task::spawn_local(launcher.run());
     let host = Host::new(plan.clone(), number, operator, vmatic_leaf::sys::random16());
     let mut driver = Driver {
         host,
@@ -115,25 +119,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         kvm,
         booted_mib,
     };
-    loop {
-        let wake = driver.start + Duration::from_millis(driver.host.wake_ms());
-        tokio::select! {
-            biased;
-            Some(event) = waiting.recv() => driver.event(event),
-            Some(opening) = opened.recv() => driver.open(opening),
-            accepted = listener.accept() => match accepted {
-                // An experiment's guests command nobody: their way to their host is vsock.
-                Ok((_, peer)) if is_guest(&driver.plan, peer) => {}
-                Ok((stream, _)) => driver.open(Opening::below(stream)),
-                // Out of descriptors, most likely: those that are open go on.
-                Err(e) => {
-                    say(&format!("cannot accept a connection: {e}"));
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            },
-            () = sleep_until(wake.into()) => driver.event(Event::Tick),
-        }
-    }
+    driver.drive(&mut waiting, &mut opened, &listener).await
 }
 
 /// Sets up the machine's card and name; gives the host's number and name.
@@ -179,14 +165,35 @@ fn find_kvm() -> KvmFound {
     found
 }
 
-async fn launch(launcher: Launcher, kvm: KvmFound) {
-    match kvm {
-        KvmFound::None(why) => launcher.all_down(&format!("no KVM: {why}")).await,
-        _ => launcher.run().await,
-    }
-}
-
 impl Driver {
+    /// Takes what happens, one thing at a time, for ever.
+    async fn drive(
+        &mut self,
+        waiting: &mut mpsc::Receiver<Event>,
+        opened: &mut mpsc::Receiver<Opening>,
+        listener: &TcpListener,
+    ) -> Result<(), Error> {
+        loop {
+            let wake = self.start + Duration::from_millis(self.host.wake_ms());
+            tokio::select! {
+                biased;
+                Some(event) = waiting.recv() => self.event(event),
+                Some(opening) = opened.recv() => self.open(opening),
+                accepted = listener.accept() => match accepted {
+                    // An experiment's guests command nobody: their way to their host is vsock.
+                    Ok((_, peer)) if is_guest(&self.plan, peer) => {}
+                    Ok((stream, _)) => self.open(Opening::below(stream)),
+                    // Out of descriptors, most likely: those that are open go on.
+                    Err(e) => {
+                        say(&format!("cannot accept a connection: {e}"));
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+                () = sleep_until(wake.into()) => self.event(Event::Tick),
+            }
+        }
+    }
+
     fn open(&mut self, opening: Opening) {
         self.last_link += 1;
         let id = self.last_link;
@@ -225,9 +232,6 @@ impl Driver {
             self.ledger.set(guest, false);
         }
         self.up = up.clone();
-        if self.kvm == KvmFound::Bare {
-            self.kvm = KvmFound::Linux;
-        }
     }
 
     fn act(&mut self, action: Action) {
@@ -267,6 +271,9 @@ impl Driver {
             let finished = Event::Finished { op, outcome, output: Output::default() };
             tokio::spawn(async move { events.send(finished).await });
             return;
+        }
+        if self.kvm == KvmFound::Bare && self.ledger.kvm_ran.load(Ordering::Relaxed) {
+            self.kvm = KvmFound::Linux;
         }
         let (stop, stopped) = oneshot::channel();
         self.tasks.insert(op, stop);

@@ -39,6 +39,8 @@ pub enum Role {
     Guest(GuestOptions),
     /// A template, and what its clones are forked from; orders come over standard input.
     Template(GuestOptions),
+    /// What becomes a guest's QEMU.
+    Room(crate::qemu::room::Options),
     /// The switch of the host's guests; requests come over standard input.
     Switch(SwitchOptions),
     /// A request to the host's switch.
@@ -168,6 +170,9 @@ pub fn parse() -> Result<Role, Error> {
         }
         Some(lexopt::Arg::Value(v)) if v == "template" => {
             guest(args).context(|| "read the arguments".into()).map(Role::Template)
+        }
+        Some(lexopt::Arg::Value(v)) if v == "room" => {
+            crate::qemu::room::Options::parse(args).context(|| "read the arguments".into()).map(Role::Room)
         }
         Some(lexopt::Arg::Value(v)) if v == "switch" => {
             switch(args).context(|| "read the arguments".into()).map(Role::Switch)

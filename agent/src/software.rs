@@ -70,7 +70,12 @@ pub fn cold(plan: &Plan) -> bool {
 
 /// A cold guest's command line: its kernel's words, then who it is.
 pub fn cmdline(plan: &Plan, node: Node) -> String {
-    let mut line = format!("{} vmatic.node={node}", vmatic_vmm::GUEST_CMDLINE);
+    with_own_words(format!("{} {}", vmatic_vmm::GUEST_CMDLINE, identity_words(plan, node)), plan)
+}
+
+/// The words of a command line by which a leaf knows who it is.
+pub fn identity_words(plan: &Plan, node: Node) -> String {
+    let mut line = format!("vmatic.node={node}");
     let name = plan.node_name(node).unwrap_or_default();
     line += &format!(" vmatic.name={name}");
     if let Some((address, netmask, Some(router))) = ipv4(plan, node) {
@@ -80,7 +85,7 @@ pub fn cmdline(plan: &Plan, node: Node) -> String {
     if let (Some(address), Some(router)) = (plan.ipv6(node), plan.ipv6(router)) {
         line += &format!(" vmatic.ip6={address}/128,{router}");
     }
-    with_own_words(line, plan)
+    line
 }
 
 /// A template's command line: the same for all of its clones.

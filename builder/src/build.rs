@@ -20,9 +20,10 @@ use crate::loader::Parts;
 use crate::manifest::{self, ImageRecord, InputRecord, Manifest, OutputRecord};
 use crate::member::Packer;
 use crate::output::Output;
+use crate::programs::Extra;
 use crate::say::Stages;
 use crate::spec::{ImageSpec, Input, Spec};
-use crate::{archive, bootfiles, interrupt, key, programs, say, sbom};
+use crate::{archive, bootfiles, interrupt, key, programs, qemu, say, sbom};
 
 /// Tells the agent how the guests' kernel finds its devices: "acpi" or "cmdline".
 const DEVICES: &str = "/boot/guest/devices";
@@ -84,7 +85,7 @@ impl Builder<'_> {
 
         let leaf = read_program(&self.leaf, "vmatic-leaf")?;
         let items = vec![own("/init", leaf, 0o755, "the guest's process 1", "vmatic-leaf")];
-        let guest = self.image("guest", &spec.guest, &guest_kernel, items, &mut inputs)?;
+        let guest = self.image("guest", &for_qemu(spec), &guest_kernel, items, None, &mut inputs)?;
         stages.done("guest", summary(&guest, spec.guest.compression));
         interrupted()?;
 
@@ -94,7 +95,8 @@ impl Builder<'_> {
         stages.done("kernel", format!("{release} unpacked for the guests: {}", mb(guest_kernel_bytes)));
         let mut items = self.host_files(&plan)?;
         items.extend(guest_files(&guest_kernel, vmlinux, guest.bytes));
-        let host = self.image("host", &spec.host, &host_kernel, items, &mut inputs)?;
+        let extra = self.add_qemu(spec, &mut items, &mut inputs, stages)?;
+        let host = self.image("host", &spec.host, &host_kernel, items, extra, &mut inputs)?;
         stages.done("host", summary(&host, spec.host.compression));
         interrupted()?;
 
@@ -122,6 +124,31 @@ impl Builder<'_> {
         let bill = sbom::document(&manifest, archive::mtime_from_environment()?);
         files.push((sbom::FILE.to_owned(), (bill.to_string() + "\n").into_bytes()));
         Ok(Built { files, manifest, guest_kernel_bytes })
+    }
+
+    /// QEMU and what its guests boot, if the spec has such guests.
+    fn add_qemu(
+        &self,
+        spec: &Spec,
+        items: &mut Vec<Own>,
+        inputs: &mut Vec<InputRecord>,
+        stages: &mut Stages,
+    ) -> Result<Option<Extra>> {
+        if !spec.wants_qemu() {
+            return Ok(None);
+        }
+        let extra = qemu::program(self, spec, inputs)?;
+        let files = qemu::files(self, spec, inputs)?;
+        let bytes = files.iter().map(|file| file.data.len() as u64).sum();
+        stages.done("qemu", format!("for {} kinds of guests, whose files take {}", spec.kinds.len(), mb(bytes)));
+        items.extend(files);
+        Ok(Some(extra))
+    }
+
+    /// A Debian package's folder, and its file's name.
+    pub fn package(&self, name: &str, inputs: &mut Vec<InputRecord>) -> Result<(PathBuf, String)> {
+        let fetched = self.fetch(&Input::Debian(name.to_owned()), inputs)?;
+        Ok((fetched.folder, fetched.origin))
     }
 
     /// What only the host image holds: its process 1, the plan, and whose commands count.
@@ -208,6 +235,7 @@ impl Builder<'_> {
         spec: &ImageSpec,
         kernel: &FetchedKernel,
         own: Vec<Own>,
+        extra: Option<Extra>,
         inputs: &mut Vec<InputRecord>,
     ) -> Result<Packed> {
         let template = match &spec.template {
@@ -220,7 +248,7 @@ impl Builder<'_> {
         };
         let packages = self.packages(spec, inputs)?;
         let (kernel_origin, kernel) = (&kernel.origin, &kernel.kernel);
-        let parts = image::Parts { which, template, busybox, kernel, kernel_origin, packages, own };
+        let parts = image::Parts { which, template, busybox, kernel, kernel_origin, packages, extra, own };
         self.pack(which, spec, kernel, image::assemble(spec, parts)?)
     }
 
@@ -251,17 +279,19 @@ impl Builder<'_> {
     /// A root with the packages that the spec's root does not have.
     fn packages(&self, spec: &ImageSpec, inputs: &mut Vec<InputRecord>) -> Result<Option<PathBuf>> {
         let names = programs::packages_to_fetch(spec);
-        if names.is_empty() {
-            return Ok(None);
-        }
-        let root = self.cache.root_of(&names)?;
+        if names.is_empty() { Ok(None) } else { self.root_of(&names, inputs).map(Some) }
+    }
+
+    /// A root with packages and all that they depend on.
+    pub fn root_of(&self, names: &[String], inputs: &mut Vec<InputRecord>) -> Result<PathBuf> {
+        let root = self.cache.root_of(names)?;
         let record = |(file, sum): &(String, String)| InputRecord {
             asked: format!("packages {}", names.join(", ")),
             file: file.clone(),
             sha256: Some(sum.clone()),
         };
         inputs.extend(root.packages.iter().map(record));
-        Ok(Some(self.cache.root_folder(&root)))
+        Ok(self.cache.root_folder(&root))
     }
 
     fn busybox(&self, text: &str, spec: &ImageSpec, inputs: &mut Vec<InputRecord>) -> Result<(Vec<u8>, String)> {
@@ -305,6 +335,16 @@ fn guest_files(kernel: &FetchedKernel, vmlinux: Vec<u8>, image: Vec<u8>) -> [Own
     ]
 }
 
+/// The guest image's spec. In QEMU a leaf calls over a port of virtio's console: Debian's kernel has that as a module.
+fn for_qemu(spec: &Spec) -> ImageSpec {
+    let mut guest = spec.guest.clone();
+    let port = "virtio_console".to_owned();
+    if spec.wants_qemu() && !matches!(guest.kernel, Input::Built(_)) && !guest.modules.contains(&port) {
+        guest.modules.push(port);
+    }
+    guest
+}
+
 fn say_what_is_not_built(spec: &Spec) {
     let all = spec.guest.kernels_not_built.iter().chain(&spec.host.kernels_not_built);
     let names = all.map(String::as_str).collect::<Vec<_>>().join(" ");
@@ -317,7 +357,7 @@ fn say_what_is_not_built(spec: &Spec) {
 }
 
 fn own(path: &'static str, data: Vec<u8>, mode: u32, reason: &'static str, origin: &str) -> Own {
-    Own { path, data, mode, reason, origin: origin.to_owned() }
+    Own { path: path.into(), data, mode, reason, origin: origin.to_owned() }
 }
 
 fn read_program(path: &Path, name: &str) -> Result<Vec<u8>> {

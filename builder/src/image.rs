@@ -4,6 +4,7 @@
 //! reason. Later layers take precedence, and an overlay's file stays when a binary would bring
 //! another one at its path.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ use crate::filetree::{Entry, FileTree, Why};
 use crate::kernel::Kernel;
 use crate::kmod::{Chosen, Package};
 use crate::layer::{self, Layer};
-use crate::programs;
+use crate::programs::{self, Extra};
 use crate::spec::ImageSpec;
 use crate::sysroot::Sysroot;
 use crate::{firmware, lint};
@@ -21,7 +22,7 @@ use crate::{firmware, lint};
 /// A file that vmatic itself puts into an image.
 pub struct Own {
     /// Its path.
-    pub path: &'static str,
+    pub path: Cow<'static, str>,
     /// Its content.
     pub data: Vec<u8>,
     /// Permission bits.
@@ -46,6 +47,8 @@ pub struct Parts<'a> {
     pub kernel_origin: &'a str,
     /// A root with the packages that the spec's root does not have.
     pub packages: Option<PathBuf>,
+    /// A program of VMatic's own choice, with what it needs.
+    pub extra: Option<Extra>,
     /// vmatic's files: /init, the plan and so on.
     pub own: Vec<Own>,
 }
@@ -83,9 +86,12 @@ fn assemble_inner(spec: &ImageSpec, parts: Parts) -> Result<Assembled> {
         tree.insert(&file.to, Entry::file(data, file.mode, why).owned(file.owner.0, file.owner.1))?;
     }
     let mut warnings = programs::add(spec, parts.packages.as_deref(), &mut tree)?;
+    if let Some(extra) = &parts.extra {
+        warnings.extend(programs::add_extra(extra, &mut tree)?);
+    }
     for own in parts.own {
         let why = Why::new("vmatic", own.reason).origin(own.origin);
-        tree.insert(own.path, Entry::file(own.data, own.mode, why))?;
+        tree.insert(&own.path, Entry::file(own.data, own.mode, why))?;
     }
     warnings.extend(firmware::add(&Sysroot::new(&spec.root), &modules, &mut tree)?);
     warnings.extend(lint::check(&tree, spec)?);

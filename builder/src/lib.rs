@@ -40,6 +40,8 @@ pub mod modalias;
 pub mod output;
 pub mod place;
 pub mod programs;
+pub mod qcow2;
+pub mod qemu;
 pub mod read;
 pub mod say;
 pub mod sbom;

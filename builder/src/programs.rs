@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::closure::Closure;
 use crate::dpkg::Database;
@@ -30,6 +30,33 @@ pub fn add(spec: &ImageSpec, fetched: Option<&Path>, tree: &mut FileTree) -> Res
         warnings.extend(from_root(spec, fetched, &[], &|_, name| !own.has(name), tree)?);
     }
     Ok(warnings)
+}
+
+/// A program that an image gets for VMatic's own sake.
+pub struct Extra {
+    /// The root that has it.
+    pub root: PathBuf,
+    /// The program.
+    pub binary: &'static str,
+    /// Files that it reads.
+    pub files: &'static [&'static str],
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// Lays such a program into the tree, with the libraries that it needs and nothing more of its package.
+pub fn add_extra(extra: &Extra, tree: &mut FileTree) -> Result<Vec<String>> {
+    let root = Sysroot::new(&extra.root);
+    let before = tree.clone();
+    let mut closure = Closure::new(&root).over(&before).libraries_only();
+    closure.add(extra.binary)?;
+    for file in extra.files {
+        closure.bring(file, extra.reason, Some(extra.binary), lint::role_of(file));
+    }
+    closure.complete_image(lint::programs(tree));
+    closure.check().map_err(|error| error.while_trying(format!("cannot bring {}", extra.binary)))?;
+    lay(&closure, &root, tree)?;
+    Ok(warnings(&closure, &root))
 }
 
 /// The packages of a spec that its root does not have.

@@ -13,6 +13,7 @@ extern crate alloc;
 
 mod address;
 pub mod defaults;
+pub mod kinds;
 mod names;
 mod net;
 mod nodeset;
@@ -24,7 +25,7 @@ mod seal;
 pub use names::{HostNames, NameError};
 pub use net::{Ipv4Net, NetError};
 pub use nodeset::{Node, NodeSet};
-pub use path::{PathError, parse_nodes};
+pub use path::{PathError, parse_nodes, parse_numbers};
 pub use plan::{Plan, PlanError};
 pub use range::RangeSet;
 pub use seal::unhex;

@@ -132,8 +132,8 @@ fn within(at: usize, set: RangeSet, last: u32, what: &str) -> Result<RangeSet, P
     wrong(at, format!("the plan has {what}s 1-{last}, not {what} {outside}"))
 }
 
-/// `3`, `1-4` or `[1-4,7]`.
-fn parse_numbers(at: usize, text: &str) -> Result<RangeSet, PathError> {
+/// Numbers as people write them, `3`, `1-4` or `[1-4,7]`; `at` is where the text begins, for errors.
+pub fn parse_numbers(at: usize, text: &str) -> Result<RangeSet, PathError> {
     let (mut start, list) = match text.strip_prefix('[') {
         None => (at, text),
         Some(rest) => match rest.strip_suffix(']') {

@@ -53,6 +53,11 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// The launcher says that a guest without a leaf is up: it reports nothing itself, and takes no commands.
+    GuestUp {
+        /// Its number.
+        guest: u32,
+    },
     /// The launcher holds a guest, or lets it go on. A held guest is silent, and not lost.
     GuestPaused {
         /// Its number.

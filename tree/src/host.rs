@@ -1,10 +1,8 @@
 //! A host's state machine: its place in the tree, and the operations that pass through it.
 //!
-//! Takes [`Event`]s with the time; gives [`Action`]s. A command that comes
-//! from a console or from below goes up to the root unchanged; from the root
-//! it goes down, each host keeping for itself what it answers for. Whatever
-//! happens to links and processes, an operation ends by its deadline with
-//! every asked node in exactly one answer.
+//! Takes [`Event`]s with the time; gives [`Action`]s. A command that comes from a console or from below goes up to
+//! the root unchanged; from the root it goes down, each host keeping for itself what it answers for. Whatever
+//! happens to links and processes, an operation ends by its deadline with every asked node in exactly one answer.
 
 use crate::answer::{Group, Outcome, Output};
 use crate::command::Command;
@@ -41,7 +39,9 @@ pub struct Host {
     pub(crate) operations: BTreeMap<(OpId, LinkId), Operation>,
     pub(crate) guests_down: BTreeMap<u32, String>,
     /// Guests whose leaf has said hello: kept, since counting thousands of links at each event is slow.
-    guests_up: RangeSet,
+    pub(crate) guests_up: RangeSet,
+    /// Those of them that have no leaf: they take no commands.
+    pub(crate) leafless: RangeSet,
     seen: Seen,
     reported: Report,
     report_due_ms: Option<u64>,
@@ -62,6 +62,7 @@ impl Host {
             operations: BTreeMap::new(),
             guests_down: BTreeMap::new(),
             guests_up: RangeSet::new(),
+            leafless: RangeSet::new(),
             seen: Seen::default(),
             reported: Report::default(),
             report_due_ms: None,
@@ -80,10 +81,8 @@ impl Host {
             Event::Closed { link } => self.closed(link, "was lost"),
             Event::Finished { op, outcome, output } => self.finished(op, outcome, output),
             Event::Said { op, said } => self.said(None, op, &said),
-            Event::GuestDown { guest, why } => {
-                self.guests_down.insert(guest, why);
-                self.changed();
-            }
+            Event::GuestDown { guest, why } => self.guest_down(guest, why),
+            Event::GuestUp { guest } => self.guest_up(guest),
             Event::GuestPaused { guest, paused } => self.guest_paused(guest, paused),
             Event::Tick => {}
         }
@@ -141,7 +140,7 @@ impl Host {
         self.changed();
     }
 
-    fn changed(&mut self) {
+    pub(crate) fn changed(&mut self) {
         self.report_due_ms.get_or_insert(self.now_ms + REPORT_MS);
     }
 

@@ -423,3 +423,29 @@ fn a_guest_that_is_held_is_not_lost_and_does_not_hold_up_answers() {
     world.run_to(world.now_ms + 1_000);
     assert_eq!(nodes_where(&world.answers(2), Outcome::is_ok), held, "it goes on where it was");
 }
+
+#[test]
+fn a_guest_without_a_leaf_is_up_and_takes_no_commands() {
+    let mut world = World::new(2, 2);
+    world.run_to(3_000);
+    world.tell(2, Event::GuestDown { guest: 1, why: "is booting".into() });
+    let link = world.hosts[&2].links.iter().find(|(_, l)| l.side == Side::Guest(1)).map(|(id, _)| *id).unwrap();
+    world.tell(2, Event::Closed { link });
+    let guest = NodeSet::one(Node::guest(2, 1));
+    for (sequence, event, reached, why) in [
+        (1, Event::GuestUp { guest: 1 }, true, "has no leaf"),
+        (2, Event::GuestDown { guest: 1, why: "paused".into() }, false, "paused"),
+        (3, Event::GuestUp { guest: 1 }, true, "has no leaf"),
+        (4, Event::GuestDown { guest: 1, why: "ended".into() }, false, "ended"),
+    ] {
+        world.tell(2, event);
+        world.run_to(world.now_ms + 1_000);
+        assert_eq!(world.hosts[&2].guests_up().contains(1), reached);
+        let console = world.attach(1);
+        world.command(console, sequence, &guest, run(), 2_000, &key());
+        world.run_to(world.now_ms + 3_000);
+        let groups = world.answers(sequence);
+        let unreachable = |o: &Outcome| matches!(o, Outcome::Unreachable(text) if text.starts_with(why));
+        assert_eq!(nodes_where(&groups, unreachable), guest, "{groups:?}");
+    }
+}

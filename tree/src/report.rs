@@ -10,6 +10,8 @@ use vmatic_plan::{Node, NodeSet, RangeSet};
 
 /// Most different reasons in a report; further ones are folded into one.
 const REASONS_MAX: usize = 16;
+/// Why a guest of another system that is up takes no commands.
+const NO_LEAF: &str = "has no leaf: it is another system, which `vmatic console --serial` shows";
 
 impl Host {
     /// What is up and down in this host's subtree.
@@ -63,6 +65,25 @@ impl Host {
         }
     }
 
+    /// The launcher says that a guest without a leaf runs.
+    pub(crate) fn guest_up(&mut self, guest: u32) {
+        self.guests_down.remove(&guest);
+        self.guests_up.insert(guest);
+        self.leafless.insert(guest);
+        self.changed();
+    }
+
+    /// The launcher says why a guest is not up. What has a leaf is up until its link says otherwise.
+    pub(crate) fn guest_down(&mut self, guest: u32, why: String) {
+        if self.leafless.contains(guest) {
+            let one = RangeSet::span(guest, guest);
+            self.leafless = self.leafless.difference(&one);
+            self.guests_up = self.guests_up.difference(&one);
+        }
+        self.guests_down.insert(guest, why);
+        self.changed();
+    }
+
     /// This host's guests, by the plan.
     pub(crate) fn own_guests(&self) -> NodeSet {
         match self.plan.guests_per_host {
@@ -79,6 +100,9 @@ impl Host {
             nodes = nodes.difference(&part);
             groups.push(Group::unreachable(part, &why));
         }
+        let leafless = NodeSet::product(&RangeSet::span(self.number, self.number), &self.leafless);
+        groups.push(Group::unreachable(nodes.intersection(&leafless), NO_LEAF));
+        nodes = nodes.difference(&leafless);
         let own = self.own_guests().union(&NodeSet::one(Node::host(self.number)));
         groups.push(Group::unreachable(nodes.intersection(&own), "has not reported yet"));
         groups.push(Group::unreachable(nodes.difference(&own), "has not joined"));

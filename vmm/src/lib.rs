@@ -32,6 +32,7 @@ mod pmem;
 #[path = "rings_tests.rs"]
 mod rings;
 mod rng;
+pub mod room;
 mod saved;
 mod serial;
 mod share;

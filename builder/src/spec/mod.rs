@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod diagnose;
+pub mod kinds;
 pub mod parse;
 pub mod table;
 
@@ -14,6 +15,7 @@ use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
 use vmatic_plan::{HostNames, Ipv4Net, Plan};
 
+use self::kinds::{Backend, KindSpec};
 use crate::compress::Method;
 use crate::debpkg::Cache;
 use crate::dpkg::Depth;
@@ -36,6 +38,10 @@ pub struct Spec {
     pub host: ImageSpec,
     /// The guest image.
     pub guest: ImageSpec,
+    /// What runs it.
+    pub backend: Backend,
+    /// Guests that are other systems.
+    pub kinds: Vec<KindSpec>,
 }
 
 /// What the plan computes from.

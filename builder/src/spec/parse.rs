@@ -8,6 +8,7 @@ use toml::de::DeTable;
 
 use super::check;
 use super::diagnose::{self, Problems, Source};
+use super::kinds::{self, Backend, KindSpec};
 use super::table::{At, Table};
 use super::{FileSpec, ImageSpec, Input, Spec};
 use crate::compress::{Method, TABLE};
@@ -38,6 +39,10 @@ pub struct Draft {
     pub host: DraftImage,
     /// [guest].
     pub guest: DraftImage,
+    /// guest.backend.
+    pub backend: Option<Backend>,
+    /// [[guest.kinds]].
+    pub kinds: Option<Vec<At<KindSpec>>>,
 }
 
 /// [plan] as written.
@@ -192,6 +197,10 @@ fn read_draft(table: &Table, folder: &Path, draft: &mut Draft, problems: &RefCel
     for (key, image) in [("host", &mut draft.host), ("guest", &mut draft.guest)] {
         if let Some(table) = table.table(key) {
             read_image(&table, folder, image, problems);
+            if key == "guest" {
+                set(&mut draft.backend, kinds::read_backend(&table, problems));
+                set(&mut draft.kinds, kinds::read(&table, folder, problems));
+            }
             table.finish();
         }
     }
@@ -355,6 +364,7 @@ impl Draft {
         let numbers = [&mut self.plan.guests, &mut self.plan.fanout, &mut self.plan.port];
         let numbers = numbers.into_iter().chain([&mut self.guest.memory_mib]);
         numbers.flatten().for_each(|item| item.span = 0..0);
+        self.kinds.iter_mut().flatten().for_each(|item| item.span = 0..0);
     }
 }
 
@@ -362,12 +372,24 @@ impl Draft {
 fn finish(path: &Path, draft: Draft, source: &Source, problems: &mut Problems) -> Option<Spec> {
     let names = check::Names::of(&draft);
     let plan = check::plan(&draft, source, problems);
+    let kinds = draft.kinds.unwrap_or_default();
+    if let Some(plan) = &plan {
+        kinds::check(&kinds, plan.guests, problems);
+    }
     let host = image(draft.host, &HOST);
     let guest = image(draft.guest, &GUEST);
     // A name that is missing is noted already.
     let name = draft.name.map_or_else(|| "x".to_owned(), |name| name.value);
-    let spec =
-        Spec { path: path.to_owned(), name, loaders: draft.loaders.unwrap_or_default(), plan: plan?, host, guest };
+    let spec = Spec {
+        path: path.to_owned(),
+        name,
+        loaders: draft.loaders.unwrap_or_default(),
+        plan: plan?,
+        host,
+        guest,
+        backend: draft.backend.unwrap_or_default(),
+        kinds: kinds.into_iter().map(|kind| kind.value).collect(),
+    };
     check::whole(&spec, &names, problems);
     Some(spec)
 }

@@ -89,6 +89,16 @@ impl<'t, 'i> Table<'t, 'i> {
         }
     }
 
+    /// Yes or no; no, if it is not there.
+    pub fn flag(&self, key: &'static str) -> bool {
+        let Some(value) = self.value(key) else { return false };
+        let flag = value.get_ref().as_bool();
+        if flag.is_none() {
+            self.mistyped(key, value, "true or false", &format!("{key} = true"));
+        }
+        flag.unwrap_or(false)
+    }
+
     /// A text, or a number given as text.
     pub fn string_or_number(&self, key: &'static str, example: &str) -> Option<At<String>> {
         let value = self.value(key)?;

@@ -1,0 +1,211 @@
+//! QEMU's monitor (QMP): commands to a guest's QEMU, and what it answers.
+//!
+//! Takes the node's end of a socket pair; one command at a time, one line each way. What QEMU says is a guest's
+//! word once a guest has broken out: lines are bounded, and nothing in them is more than shown.
+
+use crate::error::{Context, Error};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
+
+/// Longest line that is read; what is beyond it is dropped.
+const LINE_MAX_BYTES: usize = 16 * 1024;
+/// How long QEMU may take to answer: an emulated host's emulated guest starts slowly.
+const ANSWER: Duration = Duration::from_secs(60);
+/// Most of an error that is shown.
+const SHOWN_BYTES: usize = 200;
+
+/// A guest's monitor.
+pub struct Qmp {
+    stream: Rc<UnixStream>,
+    answers: Mutex<mpsc::Receiver<String>>,
+}
+
+impl Qmp {
+    /// Begins to talk; needs a `LocalSet`. Ends when QEMU does.
+    pub fn new(stream: UnixStream) -> Rc<Qmp> {
+        let stream = Rc::new(stream);
+        let (to, answers) = mpsc::channel(4);
+        tokio::task::spawn_local(read(stream.clone(), to));
+        Rc::new(Qmp { stream, answers: Mutex::new(answers) })
+    }
+
+    /// Agrees with QEMU on how to talk; the first thing to do.
+    pub async fn greet(&self) -> Result<(), Error> {
+        self.ask("qmp_capabilities", "").await.map(drop)
+    }
+
+    /// What the guest does, in QEMU's word: `running`, `paused`, `inmigrate` while a state is read.
+    pub async fn status(&self) -> Result<String, Error> {
+        Ok(text_of(&self.ask("query-status", "").await?, "status").unwrap_or_default().to_owned())
+    }
+
+    /// Sends a command with its arguments as JSON (none if empty); gives the line of the answer.
+    pub async fn ask(&self, command: &str, arguments: &str) -> Result<String, Error> {
+        self.send(command, arguments, None).await
+    }
+
+    /// Hands QEMU a descriptor that later commands call `name`.
+    pub async fn give(&self, name: &str, fd: &OwnedFd) -> Result<(), Error> {
+        self.send("getfd", &format!("{{\"fdname\":\"{name}\"}}"), Some(fd)).await.map(drop)
+    }
+
+    async fn send(&self, command: &str, arguments: &str, fd: Option<&OwnedFd>) -> Result<String, Error> {
+        let mut answers = self.answers.lock().await;
+        // Answers that came too late for whoever asked.
+        while answers.try_recv().is_ok() {}
+        let tried = || format!("have QEMU {command}");
+        let arguments = if arguments.is_empty() { String::new() } else { format!(",\"arguments\":{arguments}") };
+        let line = format!("{{\"execute\":\"{command}\"{arguments}}}\n");
+        let sent = self.stream.async_io(Interest::WRITABLE, || send_with(&self.stream, line.as_bytes(), fd)).await;
+        if sent.context(tried)? != line.len() {
+            return Err(Error::new(format!("cannot {}: it does not listen", tried())));
+        }
+        let answer = timeout(ANSWER, answers.recv()).await.context(tried)?;
+        let answer = answer.ok_or_else(|| Error::new(format!("cannot {}: it has ended", tried())))?;
+        match text_of(&answer, "desc").filter(|_| answer.contains("\"error\"")) {
+            Some(why) => Err(Error::new(format!("cannot {}: {}", tried(), shown(why)))),
+            None => Ok(answer),
+        }
+    }
+}
+
+/// The longest beginning of a text that is shown.
+fn shown(text: &str) -> &str {
+    let end = (0..=text.len().min(SHOWN_BYTES)).rev().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
+}
+
+/// A few bytes on an empty socket: all of them fit, or none.
+fn send_with(stream: &UnixStream, line: &[u8], fd: Option<&OwnedFd>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = fd.map(|fd| [fd.as_fd()]);
+    if let Some(fds) = &fds
+        && !control.push(SendAncillaryMessage::ScmRights(fds))
+    {
+        return Err(io::Error::other("no room for a descriptor"));
+    }
+    Ok(rustix::net::sendmsg(stream, &[IoSlice::new(line)], &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?)
+}
+
+/// Reads all that QEMU says, so that it never waits; passes on what is an answer.
+async fn read(stream: Rc<UnixStream>, answers: mpsc::Sender<String>) {
+    let mut lines = Lines::default();
+    let mut buffer = [0; 4096];
+    loop {
+        let got = stream.async_io(Interest::READABLE, || stream.try_read(&mut buffer)).await;
+        let Ok(bytes @ 1..) = got else { return };
+        for line in lines.push(&buffer[..bytes]) {
+            if line.starts_with("{\"return\"") || line.starts_with("{\"error\"") {
+                // One command at a time has one answer: what is more than that nobody waits for.
+                let _ = answers.try_send(line);
+            }
+        }
+    }
+}
+
+/// Bytes to lines.
+#[derive(Default)]
+struct Lines {
+    part: Vec<u8>,
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for &byte in bytes {
+            if byte == b'\n' {
+                lines.push(String::from_utf8_lossy(&self.part).trim_end().to_owned());
+                self.part.clear();
+            } else if self.part.len() < LINE_MAX_BYTES {
+                self.part.push(byte);
+            }
+        }
+        lines
+    }
+}
+
+/// The text behind a key, as QEMU writes its JSON; escapes are left as they are.
+pub fn text_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let rest = line.split_once(&format!("\"{key}\": \""))?.1;
+    let mut escaped = false;
+    let end = rest.char_indices().find(|(_, c)| {
+        let ends = *c == '"' && !escaped;
+        escaped = *c == '\\' && !escaped;
+        ends
+    })?;
+    Some(&rest[..end.0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[test]
+    fn reads_what_qemu_writes() {
+        let status = r#"{"return": {"status": "running", "singlestep": false, "running": true}}"#;
+        assert_eq!(text_of(status, "status"), Some("running"));
+        let error = r#"{"error": {"class": "GenericError", "desc": "no \"x\" here"}}"#;
+        assert_eq!(text_of(error, "desc"), Some(r#"no \"x\" here"#));
+        assert_eq!(text_of(r#"{"return": "#, "status"), None);
+        assert_eq!(shown(&"ä".repeat(150)).len(), SHOWN_BYTES);
+    }
+
+    #[test]
+    fn one_command_has_one_answer_whatever_is_said_between() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            theirs.write_all(b"{\"QMP\": {}}\r\n{\"timestamp\": {}, \"event\": \"RESET\"}\r\n").await.unwrap();
+            let qmp = Qmp::new(ours);
+            let machine = tokio::task::spawn_local(async move {
+                let mut heard = [0; 256];
+                for answer in ["{\"return\": {}}\n", "{\"error\": {\"desc\": \"it is off\"}}\n"] {
+                    let bytes = theirs.read(&mut heard).await.unwrap();
+                    assert!(heard[..bytes].starts_with(b"{\"execute\":\""), "{:?}", &heard[..bytes]);
+                    theirs.write_all(b"{\"event\": \"STOP\"}\n").await.unwrap();
+                    theirs.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+            qmp.greet().await.unwrap();
+            let error = qmp.ask("cont", "").await.unwrap_err().to_string();
+            assert!(error.contains("cannot have QEMU cont: it is off"), "{error}");
+            machine.await.unwrap();
+            assert!(qmp.ask("cont", "").await.unwrap_err().to_string().contains("cont"));
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn noise_is_cut_into_lines_of_bounded_length(parts in vec(vec(any::<u8>(), 0..99), 0..9)) {
+            let mut lines = Lines::default();
+            let whole: usize = parts.iter().flatten().filter(|byte| **byte == b'\n').count();
+            let seen: Vec<String> = parts.iter().flat_map(|part| lines.push(part)).collect();
+            prop_assert_eq!(seen.len(), whole);
+            for line in &seen {
+                let _ = text_of(line, "desc");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_without_an_end_takes_bounded_memory() {
+        let mut lines = Lines::default();
+        for _ in 0..100 {
+            lines.push(&[b'x'; 1024]);
+        }
+        assert_eq!(lines.part.len(), LINE_MAX_BYTES);
+        assert_eq!(lines.push(b"\n")[0].len(), LINE_MAX_BYTES);
+    }
+}

@@ -1,0 +1,73 @@
+//! `[[guest.kinds]]`: what a spec may say of guests that are other systems, and what is said of its mistakes.
+
+#![allow(clippy::unwrap_used)]
+
+mod lab;
+
+use lab::Lab;
+use vmatic::spec::Spec;
+use vmatic::spec::kinds::{Backend, Source};
+use vmatic_plan::RangeSet;
+
+const HEAD: &str = "name = \"k\"\n[plan]\nhosts = 2\nguests = 8\n";
+
+fn load(lab: &Lab, text: &str) -> Result<Spec, String> {
+    Spec::load(&lab.write("spec.toml", &format!("{HEAD}{text}"))).map_err(|error| error.to_string())
+}
+
+#[test]
+fn kinds_name_guests_of_every_host_and_the_rest_stay_as_they_are() {
+    let lab = Lab::new();
+    lab.write("debian.img", "boot sector");
+    let spec = load(
+        &lab,
+        "[[guest.kinds]]\nname = \"debian\"\nguests = \"5-8\"\ndisk = \"debian.img\"\nmemory_mib = 128\nready = \"login:\"\n\
+         saved = true\n\
+         [[guest.kinds]]\nname = \"memtest\"\nguests = 2\nkernel = \"debian:memtest86+/boot/memtest86+x64.bin\"\n\
+         [[guest.kinds]]\nname = \"ours\"\nguests = \"3,4\"\n",
+    )
+    .unwrap();
+    let kinds = spec.kinds();
+    assert_eq!(kinds.check(), Ok(()));
+    assert_eq!(kinds.of(6).unwrap().memory_mib, 128);
+    assert!(kinds.of(6).unwrap().saved && kinds.of(6).unwrap().disk.is_some());
+    assert_eq!(kinds.of(2).unwrap().guests, RangeSet::span(2, 2));
+    assert!(kinds.of(1).is_none(), "an ordinary guest");
+    // Nothing to boot but the guest image: VMatic's leaf runs in it.
+    assert!(kinds.of(3).unwrap().is_guest_image() && kinds.of(3).unwrap().leaf);
+    assert_eq!(spec.kinds[0].files, [("disk", Source::File(lab.at("debian.img")))]);
+    let package = Source::Package { name: "memtest86+".into(), path: "boot/memtest86+x64.bin".into() };
+    assert_eq!(spec.kinds[1].files, [("kernel", package)]);
+    assert!(spec.wants_qemu() && spec.backend == Backend::Own);
+    assert!(!load(&lab, "").unwrap().wants_qemu());
+    assert!(load(&lab, "[guest]\nbackend = \"own-or-qemu\"\n").unwrap().wants_qemu());
+    assert!(load(&lab, "[guest]\nbackend = \"qemu\"\n").unwrap().kinds().all_in_qemu);
+}
+
+#[test]
+fn mistakes_have_a_place_and_a_remedy() {
+    let lab = Lab::new();
+    let kind = |more: &str| format!("[[guest.kinds]]\nname = \"a\"\nguests = \"1-2\"\n{more}");
+    for (text, wanted) in [
+        (kind("disk = \"nowhere.img\"\n"), "spec.toml:8:8: the file"),
+        (kind("kernel = \"debian:memtest86+\"\n"), "= write \"debian:PACKAGE/PATH\""),
+        (kind("disks = \"x\"\n"), "= did you mean \"disk\"?"),
+        (kind("saved = true\n"), "by which words"),
+        (kind("saved = \"yes\"\n"), "= write saved = true"),
+        (kind("cpus = 0\n"), "must lie between 1 and 255"),
+        ("[[guest.kinds]]\nguests = 1\n".into(), "a kind of guests needs a name"),
+        ("[[guest.kinds]]\nname = \"A b\"\nguests = 1\n".into(), "a name is lower-case letters"),
+        ("[[guest.kinds]]\nname = \"a\"\nguests = \"7-9\"\n".into(), "has guests 9, and each host has 8"),
+        ("[[guest.kinds]]\nname = \"a\"\nguests = \"3-\"\n".into(), "these are no guests"),
+        (
+            format!("{}[[guest.kinds]]\nname = \"b\"\nguests = 2\n", kind("")),
+            "guests 2 of the kind \"b\" are of another",
+        ),
+        (format!("{}[[guest.kinds]]\nname = \"a\"\nguests = 3\n", kind("")), "two kinds have the name"),
+        ("[guest]\nbackend = \"xen\"\n".into(), "= write \"own\", \"own-or-qemu\" or \"qemu\""),
+        ("[host]\nbackend = \"qemu\"\n".into(), "unknown key \"backend\" in [host]"),
+    ] {
+        let error = load(&lab, &text).unwrap_err();
+        assert!(error.contains(wanted) && error.contains("spec.toml:"), "{text}\n{error}");
+    }
+}
