@@ -68,17 +68,20 @@ fn a_clones_terminal(place: &Place) {
     let mut desk = console(place, &["1/3"]);
     desk.wait_for("1/3 (h1-g3): ~. ends, ~? helps");
     desk.wait_for("h1-g3:/#");
-    desk.ask("stty size; echo $TERM; uname -n; echo do''ne", "done");
+    desk.ask("stty size; echo $TERM; uname -n", "h1-g3:/#");
     assert!(desk.screen().contains("30 90\r\nvt220\r\nh1-g3\r\n"), "{}", desk.screen());
     desk.resize(12, 34);
     sleep(Duration::from_millis(500));
-    desk.ask("stty size", "12 34");
+    desk.ask("stty size", "12 34\r\nh1-g3:/#");
     desk.ask("yes", "y\r\ny\r\n");
     // Another guest answers beside the flood, and so does this one.
     let output = place.vmatic(&["run", "1/2-3", "--", "echo", "well"]);
     assert_eq!(stdout(&output), "1/2-3: well\n", "{}", stderr(&output));
-    desk.ask("\x03echo ba''ck", "back");
-    desk.types("sleep 321 &\rexit 9\r");
+    desk.clear();
+    desk.types("\x03");
+    desk.wait_for("h1-g3:/#");
+    desk.ask("sleep 321 &", "h1-g3:/#");
+    desk.types("exit 9\r");
     assert_eq!(desk.end(), Some(9), "{}", desk.screen());
     until(place, &["run", "1/3", "--", "sh", "-c", "sleep 2; ps | grep -c '[s]leep 321'"], "1/3: 0");
     // The host's own.
