@@ -53,7 +53,7 @@ fn count(text: &str, key: &str) -> u64 {
 /// Helpers of the script: a mark; the host's console; what the host says of itself; waiting for a state of nodes.
 const TOOLS: &str = r####"
 set -u
-mark() { echo "### $1"; }
+mark() { echo "### $*"; }
 console() { cat "$XDG_RUNTIME_DIR"/vmatic/.boot*/1.serial | tr -d '\r'; }
 about() { vmatic nodes --long --json 1; }
 until_nodes() { for _ in $(seq 240); do vmatic nodes ./. | grep -q -E "$1" && return; sleep 0.5; done; vmatic nodes ./.; }
