@@ -44,13 +44,16 @@ fn part<'a>(parts: &'a [(String, String)], name: &str) -> &'a str {
 /// `key=value` of a host's own line.
 fn count(text: &str, key: &str) -> u64 {
     let word = text.split_ascii_whitespace().find_map(|w| w.strip_prefix(key)?.strip_prefix('='));
-    word.unwrap_or_else(|| panic!("no {key} in {text:?}")).parse().unwrap()
+    word.unwrap_or_else(|| panic!("no {key} in {text:?}"))
+        .trim_end_matches(|c: char| !c.is_ascii_digit())
+        .parse()
+        .unwrap()
 }
 
 /// Helpers of the script: a mark; the host's console; what the host says of itself; waiting for a state of nodes.
 const TOOLS: &str = r####"
 set -u
-mark() { echo "### $1"; }
+mark() { echo "### $*"; }
 console() { cat "$XDG_RUNTIME_DIR"/vmatic/.boot*/1.serial | tr -d '\r'; }
 about() { vmatic nodes --long --json 1; }
 until_nodes() { for _ in $(seq 240); do vmatic nodes ./. | grep -q -E "$1" && return; sleep 0.5; done; vmatic nodes ./.; }

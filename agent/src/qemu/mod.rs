@@ -4,6 +4,7 @@
 //! Takes the kinds of guests that the builder put into the host image; gives a running process for a guest, in a room
 //! of its own and as a user of its own, with what the node holds of it: its monitor, and whether it is ready.
 
+mod cable;
 pub mod command;
 mod overlay;
 mod qmp;
@@ -189,9 +190,10 @@ impl Machine {
         let what = self.guest(plan, node, memory.as_ref().map(AsRawFd::as_raw_fd))?;
         let (serial, serial_end) = pair()?;
         let (monitor, monitor_end) = pair()?;
+        let (cable, cable_end) = vmatic_vmm::zygote::sockets().context(|| "make a cable".into())?;
         let fds = Fds {
             serial: serial_end.as_raw_fd(),
-            cable: ends.cable.as_raw_fd(),
+            cable: cable_end.as_raw_fd(),
             monitor: monitor_end.as_raw_fd(),
             control: (self.kind.leaf || self.kind.is_guest_image()).then(|| ends.control.as_raw_fd()),
         };
@@ -211,6 +213,8 @@ impl Machine {
         let qmp = Qmp::new(monitor);
         let (told, ready) = oneshot::channel();
         let wire = ends.serial.try_clone().context(|| "duplicate a console".into())?;
+        let to_switch = ends.cable.try_clone().context(|| "duplicate a cable".into())?;
+        tokio::task::spawn_local(async move { cable::relay(cable, to_switch).await });
         let (said, heard) = oneshot::channel();
         let needle = self.kind.ready.clone();
         tokio::task::spawn_local(async move { serial::relay(serial, wire, &needle, said).await });

@@ -10,7 +10,7 @@ pub mod ask;
 mod capture;
 mod core;
 mod count;
-mod frame;
+pub mod frame;
 pub mod keeper;
 mod link;
 mod request;
