@@ -51,6 +51,7 @@ fn clones_are_distinct_and_survive_each_others_bad_days() {
     assert!(text("the template is killed").contains(&format!("{GUESTS} nodes: {GUESTS} ok, 0 failed, 0 unreachable")));
     assert!(text("a guest ends while there is no template").contains("all"));
     assert_eq!(played.count("after that", "guests_lost"), lost_at_start + 2);
+    assert!(text("links").contains("guest=2 link=\"delay=3000us\""), "a new switch: {}", text("links"));
     for flood in ["console flood", "network flood"] {
         assert!(text(flood).contains("1/6: still here"), "{flood}: {}", text(flood));
     }

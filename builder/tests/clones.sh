@@ -31,6 +31,12 @@ sleep 1
 everyone
 mark "after that"; about
 
+mark "links"; vmatic link set 1/2 delay=3ms 2>&1
+host "kill -9 \$(ps | grep 'exe switch' | grep -v grep | sed 's/^ *\([0-9]*\).*/\1/')"
+sleep 2
+vmatic link show 1/2 2>&1
+vmatic link set 1/2 ideal >/dev/null 2>&1
+
 mark "console flood"
 vmatic run -t 4 1/5 -- sh -c 'while :; do echo "a line that nobody reads" > /dev/ttyS0; done' &
 sleep 1

@@ -52,6 +52,12 @@ impl Talk {
 pub fn run(options: &AskOptions) -> Result<(), Error> {
     let mut talk = Talk::open(&options.socket)?;
     let answer = talk.ask(&options.words.join(" "))?;
+    // By another socket a switch is asked that is not this host's.
+    if let ([verb, guests, properties @ ..], true) = (&options.words[..], options.socket == Path::new(super::SOCKET))
+        && verb == "link"
+    {
+        super::kept::remember(guests, &properties.join(" "))?;
+    }
     std::io::stdout().write_all(answer).context(|| "write the answer".into())
 }
 

@@ -3,7 +3,7 @@
 //! `rules` says where a frame goes, `answer` what the switch says itself, `link` what a
 //! cable is like, `core` puts them together without I/O; `serve` is the process that
 //! moves the frames, `routes` tells the kernel, `request` is what can be asked of it,
-//! `keeper` the node's side, `ask` the operator's.
+//! `keeper` the node's side, `ask` the operator's; `kept` hands links to the next switch.
 
 mod answer;
 pub mod ask;
@@ -12,6 +12,7 @@ mod core;
 mod count;
 pub mod frame;
 pub mod keeper;
+mod kept;
 mod link;
 mod request;
 mod routes;

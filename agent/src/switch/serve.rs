@@ -6,6 +6,7 @@
 
 use super::core::{Switch, Wires};
 use super::frame::{FRAME_BYTES_MAX, PACKET_AT};
+use super::kept;
 use super::request::{self, ANSWER_BYTES_MAX, DONE, REFUSED, REQUEST_BYTES_MAX, Request};
 use super::routes::Routes;
 use super::rules::Rules;
@@ -103,6 +104,7 @@ pub fn run(options: &SwitchOptions) -> Result<(), Error> {
         start: Instant::now(),
         buffer: vec![0; FRAME_BYTES_MAX],
     };
+    kept::apply(&mut server.switch);
     if let Some((tun, _)) = &server.io.uplink {
         server.watch(tun, TUN)?;
     }
