@@ -51,7 +51,15 @@ fn guests_have_terminals_and_serial_ports_and_a_panic_is_read() {
     booting.wait_for("guests: 3 of 3 up");
     let start = Instant::now();
     eprintln!("{:?} a_clones_terminal", start.elapsed());
-    a_clones_terminal(&place);
+    let talked = std::panic::catch_unwind(|| a_clones_terminal(&place));
+    if let Err(failed) = talked {
+        // What the guest does meanwhile, for whoever has to find out why its shell stood still.
+        let look =
+            "ps; for p in /proc/[0-9]*; do echo $p $(cat $p/comm $p/wchan $p/syscall $p/stat); done; cat /proc/meminfo";
+        let output = place.vmatic(&["run", "1/3", "--", "sh", "-c", look]);
+        eprintln!("{}{}", stdout(&output), stderr(&output));
+        std::panic::resume_unwind(failed);
+    }
     eprintln!("{:?} what_passes_a_pipe", start.elapsed());
     what_passes_a_pipe(&place);
     eprintln!("{:?} a_serial_port_both_ways", start.elapsed());
