@@ -167,7 +167,7 @@ fn out_of_processes(place: &Place) {
     until(place, &["nodes", "./."], "pids.max");
     // Host and other guests go on.
     let output = place.vmatic(&["run", ".,1/1,1/3", "--", "echo", "well"]);
-    assert_eq!(stdout(&output), "1,1/1,1/3: well\n", "{}", stderr(&output));
+    assert_eq!(stdout(&output), "1,1/[1,3]: well\n", "{}", stderr(&output));
     limit(&before);
     until(place, &["nodes", "./."], "1/1-3");
 }
