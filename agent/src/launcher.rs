@@ -177,7 +177,8 @@ pub fn at_a_time(clones: bool) -> usize {
 /// Starts one guest again and again.
 async fn keep(shared: Rc<Shared>, guest: u32) {
     let launcher = &shared.launcher;
-    let mut failures = 0;
+    // `in_vain`: lives that began, and in which it did not report.
+    let (mut failures, mut in_vain) = (0, 0);
     loop {
         if launcher.wishes.of(guest) == Wish::Stop {
             launcher.down(guest, "stopped by the operator").await;
@@ -187,7 +188,9 @@ async fn keep(shared: Rc<Shared>, guest: u32) {
             let full = cgroup::full().map(|why| format!(": {why}")).unwrap_or_default();
             Ended { reported: false, wished: false, why: format!("{e}{full}") }
         };
-        let ended = shared.turn(guest, failures).await.unwrap_or_else(failed);
+        let lived = shared.turn(guest, in_vain).await;
+        in_vain += usize::from(lived.as_ref().is_ok_and(|ended| !ended.reported && !ended.wished));
+        let ended = lived.unwrap_or_else(failed);
         shared.cables.unplug(guest);
         launcher.ports.of(guest).note(&format!("guest {guest} {}", ended.why));
         // Here, and not only when the node comes to it: the next life would take the flag of this one for its own.
@@ -218,8 +221,8 @@ impl Shared {
     }
 
     /// One life of a guest.
-    async fn turn(&self, guest: u32, failures: usize) -> Result<Ended, Error> {
-        if let Some(machine) = self.machine(guest, failures) {
+    async fn turn(&self, guest: u32, in_vain: usize) -> Result<Ended, Error> {
+        if let Some(machine) = self.machine(guest, in_vain) {
             return self.turn_in_qemu(guest, &machine).await;
         }
         self.launcher.down(guest, "waits for the template").await;
@@ -305,14 +308,19 @@ impl Shared {
         if qemu.leaf {
             let _ = launcher.openings.send(Opening::guest(guest, ours.control)).await;
         } else {
-            let events = launcher.events.clone();
+            let (events, qmp) = (launcher.events.clone(), qemu.qmp.clone());
             tokio::task::spawn_local(async move {
-                if ready.await.is_ok() {
+                qmp.up.set(ready.await.is_ok());
+                // One that is held is up as soon as it goes on.
+                if qmp.up.get() && !qmp.is_held() {
                     let _ = events.send(Event::GuestUp { guest }).await;
                 }
             });
         }
         let ended = self.watch(guest, &mut Monitor::Qemu(qemu), turn, REPORT_QEMU, None).await?;
+        if ended.reported && machine.accel == Accel::Kvm {
+            launcher.ledger.kvm_ran.store(true, Ordering::Relaxed);
+        }
         if restored && !ended.reported && !ended.wished {
             say(&format!("guests {:?} boot each: guest {guest} could not go on from the saved state", kind.name));
             self.saved.forget(kind);
@@ -322,9 +330,9 @@ impl Shared {
 
     /// What QEMU is to run as this guest; none if VMatic's own monitor is to run it. Where KVM is there and no guest
     /// came up with it (it may run bare code, and not Linux), the next try is without.
-    fn machine(&self, guest: u32, failures: usize) -> Option<qemu::Machine> {
+    fn machine(&self, guest: u32, in_vain: usize) -> Option<qemu::Machine> {
         let launcher = &self.launcher;
-        let in_vain = failures >= KVM_TRIES && !launcher.ledger.kvm_ran.load(Ordering::Relaxed);
+        let in_vain = in_vain >= KVM_TRIES && !launcher.ledger.kvm_ran.load(Ordering::Relaxed);
         let emulate = launcher.no_kvm.is_some() || in_vain;
         let kind = launcher.qemu.kind(guest, &launcher.plan, emulate)?;
         Some(qemu::Machine { kind, accel: if emulate { Accel::Tcg } else { Accel::Kvm } })
@@ -346,7 +354,7 @@ impl Shared {
         tokio::pin!(obey);
         let reported = tokio::select! {
             how = monitor.wait() => Err(how),
-            seen = timeout(limit, up.wait_for(|up| *up)) => Ok(seen.is_ok()),
+            seen = self.report(guest, &mut up, limit) => Ok(seen),
             () = &mut obey => {
                 monitor.kill().await;
                 return Ok(Ended { reported: false, wished: true, why: "ended by the operator".into() });
@@ -388,6 +396,21 @@ impl Shared {
         Ok(Ended { reported: reported == Ok(true), wished, why })
     }
 
+    /// Whether it reports within the limit. While the operator holds it, it cannot.
+    async fn report(&self, guest: u32, up: &mut watch::Receiver<bool>, limit: Duration) -> bool {
+        let wishes = &self.launcher.wishes;
+        loop {
+            let held = wishes.of(guest) == Wish::Pause;
+            if timeout(limit, up.wait_for(|up| *up)).await.is_ok() {
+                return true;
+            }
+            if !held && wishes.of(guest) != Wish::Pause {
+                return false;
+            }
+            wishes.until(guest, |wish| wish != Wish::Pause).await;
+        }
+    }
+
     /// Ends when a guest is not up any more, though nobody holds it.
     async fn silence(&self, guest: u32, up: &mut watch::Receiver<bool>) {
         let wishes = &self.launcher.wishes;
@@ -420,7 +443,7 @@ impl Shared {
                 let _ = self.launcher.events.send(Event::GuestPaused { guest, paused }).await;
                 if paused {
                     self.launcher.down(guest, "paused by the operator").await;
-                } else if matches!(handle, Handle::Qemu(_, false)) {
+                } else if matches!(handle, Handle::Qemu(qmp, false) if qmp.up.get()) {
                     let _ = self.launcher.events.send(Event::GuestUp { guest }).await;
                 }
             }

@@ -68,7 +68,8 @@ impl Handle {
                 let _ = pid.map(|pid| rustix::process::kill_process(pid, signal));
                 Ok(())
             }
-            Handle::Qemu(qmp, _) => qmp.ask(if hold { "stop" } else { "cont" }, "").await.map(drop),
+            Handle::Qemu(qmp, _) if hold => qmp.hold().await,
+            Handle::Qemu(qmp, _) => qmp.release().await,
         }
     }
 }

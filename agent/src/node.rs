@@ -87,6 +87,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     }
     let kvm = if options.guests { find_kvm() } else { KvmFound::None("not asked for".into()) };
     let wishes = Arc::new(Wishes::new(plan.guests_per_host));
+    saved::forget();
     let ports = Ports::default();
     let launcher = Launcher {
         plan: plan.clone(),

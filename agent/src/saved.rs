@@ -35,6 +35,13 @@ pub fn words(files: &Files) -> Vec<PathBuf> {
     thaw.chain(save).collect()
 }
 
+/// Takes away what a save that was broken off left.
+pub fn forget() {
+    for path in [PathBuf::from(FETCHED), Path::new(FETCHED).with_extension("part")] {
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// Prints a piece of a template of this host, from byte `from` on. The first makes it: it boots one more, since
 /// the one in use cannot leave its room. The last, which is empty, takes the file away.
 pub fn piece(from: u64) -> Result<(), Error> {
@@ -48,7 +55,7 @@ pub fn piece(from: u64) -> Result<(), Error> {
     let mut bytes = Vec::new();
     file.take(PIECE_BYTES).read_to_end(&mut bytes).context(tried)?;
     if bytes.is_empty() {
-        fs::remove_file(path).context(|| format!("remove {FETCHED}"))?;
+        forget();
     }
     std::io::stdout().write_all(&bytes).context(|| "print a piece".into())
 }

@@ -231,7 +231,8 @@ pub async fn serial(port: Port, serial: Serial, mut ends: Ends) -> Outcome {
     ends.say(Vec::new(), 0).await;
     loop {
         let room = ends.flow.output_room().min(PIECE_MAX_BYTES);
-        if at >= end && ends.flow.unseen() == 0 {
+        // All of it is on its way, and the answer comes behind it.
+        if at >= end {
             return Outcome::Exit(0);
         }
         let reading = room > 0 && at < end;
@@ -251,7 +252,7 @@ pub async fn serial(port: Port, serial: Serial, mut ends: Ends) -> Outcome {
             bytes = port.read(&mut at, most), if reading => {
                 ends.say(bytes, 0).await;
             }
-            taken = port.write(&waiting), if !waiting.is_empty() => {
+            taken @ 1.. = port.write(&waiting), if !waiting.is_empty() => {
                 waiting.drain(..taken);
                 ends.say(Vec::new(), taken).await;
             }

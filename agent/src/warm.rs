@@ -17,6 +17,8 @@ const PRESENT: u64 = 1 << 63;
 const OF_A_FILE: u64 = 1 << 61;
 /// How a template's memory is called in a list of mappings.
 const TEMPLATE: &str = "/memfd:template";
+/// Most pages that are prepared: a clone is reckoned at 2 MiB (`pace.rs`).
+const PAGES_MAX: u32 = 512;
 /// How many entries of the page map are read at a time.
 const ENTRIES: usize = 512;
 
@@ -44,8 +46,18 @@ pub fn written(pid: i32) -> io::Result<Vec<(u32, u32)>> {
             add(&mut runs, part.first + start, written);
         }
     }
-    runs.truncate(RUNS_MAX);
-    Ok(runs)
+    Ok(limited(runs))
+}
+
+/// As many as a message holds, and no more memory than the launcher reckons for a clone.
+fn limited(runs: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
+    let mut left = PAGES_MAX;
+    let fits = |run: &(u32, u32)| {
+        let fits = run.1 <= left;
+        left -= if fits { run.1 } else { 0 };
+        fits
+    };
+    runs.into_iter().filter(fits).take(RUNS_MAX).collect()
 }
 
 fn is_written(entry: u64) -> bool {
@@ -95,6 +107,8 @@ mod tests {
         add(&mut runs, 8, [PRESENT, PRESENT, PRESENT | OF_A_FILE, 0, PRESENT].map(is_written).into_iter());
         add(&mut runs, 13, [true, false, true].into_iter());
         assert_eq!(runs, [(8, 2), (12, 2), (15, 1)]);
+        assert_eq!(limited(vec![(0, 500), (600, 20), (700, 12)]), [(0, 500), (700, 12)]);
+        assert_eq!(limited(vec![(1, 1); RUNS_MAX + 1]).len(), RUNS_MAX);
         add(&mut runs, u64::from(u32::MAX) + 1, [true].into_iter());
         assert_eq!(runs.len(), 3, "more pages than any guest has");
     }

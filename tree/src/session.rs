@@ -92,7 +92,7 @@ pub struct Said {
 }
 
 /// Both directions of a session as one place sees them, in bytes since the beginning.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// Output that was said, and how much of it the operator has seen.
     said: u64,
@@ -100,6 +100,15 @@ pub struct Flow {
     /// Input that was fed, and how much of it the program has taken.
     fed: u64,
     taken: u64,
+    /// How often the node was asked to say something, if only that it lives, and has not.
+    replies: u32,
+}
+
+impl Default for Flow {
+    /// The first that is said is that the session is open.
+    fn default() -> Self {
+        Flow { said: 0, shown: 0, fed: 0, taken: 0, replies: 1 }
+    }
 }
 
 impl Flow {
@@ -143,6 +152,7 @@ impl Flow {
         }
         self.fed += feed.bytes.len() as u64;
         self.shown = feed.shown;
+        self.replies = self.replies.saturating_add(u32::from(feed.reply));
         Ok(())
     }
 
@@ -153,6 +163,10 @@ impl Flow {
         }
         if said.taken < self.taken || said.taken > self.fed {
             return Err("the program cannot have taken that");
+        }
+        // Saying nothing costs no credit, so it has to be asked for.
+        if said.bytes.is_empty() && said.taken == self.taken {
+            self.replies = self.replies.checked_sub(1).ok_or("it says nothing, and was not asked to")?;
         }
         self.said += said.bytes.len() as u64;
         self.taken = said.taken;
@@ -205,6 +219,12 @@ mod tests {
         assert!(flow.say(&Said { bytes: vec![], taken: INPUT_WINDOW_BYTES as u64 + 1 }).is_err());
         flow.say(&Said { bytes: vec![], taken: 1 }).unwrap();
         flow.feed(&fed(1, 1)).unwrap();
+        let nothing = Said { bytes: vec![], taken: 1 };
+        flow.say(&nothing).unwrap();
+        assert!(flow.say(&nothing).is_err(), "once, that it is open");
+        flow.feed(&Feed { shown: 1, reply: true, ..Feed::default() }).unwrap();
+        flow.say(&nothing).unwrap();
+        assert!(flow.say(&nothing).is_err());
     }
 
     proptest! {

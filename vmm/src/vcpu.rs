@@ -100,6 +100,9 @@ pub(crate) fn features(kvm: &Kvm) -> Result<CpuId, Error> {
             // No SVM, no topology extensions.
             0x8000_0001 => leaf.ecx &= !(1 << 1 | 1 << 2 | 1 << 22),
             0x8000_0008 => leaf.ecx &= !0xffff,
+            // KVM's leaf of features: no asynchronous page faults. They let a guest run another of its processes while
+            // its host reads a page from a disk, which no host here has; one whose end got lost would hang a process.
+            0x4000_0001 => leaf.eax &= !(1 << 4 | 1 << 10 | 1 << 14),
             // The number of the processor that was asked.
             0x8000_001e => leaf.eax = 0,
             _ => {}

@@ -274,7 +274,7 @@ async fn is_up(qmp: &Qmp, by_words: bool, heard: oneshot::Receiver<()>) -> bool 
     while let Ok(status) = qmp.status().await {
         match status.as_str() {
             "running" => return true,
-            "paused" => drop(qmp.ask("cont", "").await),
+            "paused" if !qmp.is_held() => drop(qmp.ask("cont", "").await),
             _ => sleep(LOOK).await,
         }
     }

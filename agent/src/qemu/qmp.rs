@@ -5,6 +5,7 @@
 
 use crate::error::{Context, Error};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,6 +27,10 @@ const SHOWN_BYTES: usize = 200;
 pub struct Qmp {
     stream: Rc<UnixStream>,
     answers: Mutex<mpsc::Receiver<String>>,
+    /// How many hold the guest: the operator, and whoever saves its state.
+    holders: Cell<u32>,
+    /// Whether the guest came up in this life.
+    pub up: Cell<bool>,
 }
 
 impl Qmp {
@@ -34,7 +39,8 @@ impl Qmp {
         let stream = Rc::new(stream);
         let (to, answers) = mpsc::channel(4);
         tokio::task::spawn_local(read(stream.clone(), to));
-        Rc::new(Qmp { stream, answers: Mutex::new(answers) })
+        let (holders, up) = (Cell::new(0), Cell::new(false));
+        Rc::new(Qmp { stream, answers: Mutex::new(answers), holders, up })
     }
 
     /// Agrees with QEMU on how to talk; the first thing to do.
@@ -45,6 +51,30 @@ impl Qmp {
     /// What the guest does, in QEMU's word: `running`, `paused`, `inmigrate` while a state is read.
     pub async fn status(&self) -> Result<String, Error> {
         Ok(text_of(&self.ask("query-status", "").await?, "status").unwrap_or_default().to_owned())
+    }
+
+    /// Holds the guest's processors, for one more.
+    pub async fn hold(&self) -> Result<(), Error> {
+        self.holders.set(self.holders.get() + 1);
+        if self.holders.get() > 1 {
+            return Ok(());
+        }
+        let held = self.ask("stop", "").await;
+        if held.is_err() {
+            self.holders.set(self.holders.get().saturating_sub(1));
+        }
+        held.map(drop)
+    }
+
+    /// One who held it does so no more; the last lets it go on.
+    pub async fn release(&self) -> Result<(), Error> {
+        self.holders.set(self.holders.get().saturating_sub(1));
+        if self.is_held() { Ok(()) } else { self.ask("cont", "").await.map(drop) }
+    }
+
+    /// Whether anybody holds it.
+    pub fn is_held(&self) -> bool {
+        self.holders.get() > 0
     }
 
     /// Sends a command with its arguments as JSON (none if empty); gives the line of the answer.

@@ -23,6 +23,8 @@ use vmatic_plan::kinds::Kind;
 
 /// Where states lie.
 const FOLDER: &str = "/run/vmatic/saved";
+/// How much of a disk is copied at a time.
+const PART_BYTES: u64 = 1 << 20;
 /// How long saving may take.
 const SAVE: Duration = Duration::from_secs(300);
 /// How often QEMU is asked whether it is done.
@@ -121,7 +123,12 @@ impl Saving {
     pub async fn save(self, qmp: &Qmp, process: Option<u32>) {
         let start = Instant::now();
         let name = &self.kind.name;
-        match self.try_save(qmp, process).await {
+        let held = qmp.hold().await;
+        let tried = match &held {
+            Ok(()) => self.try_save(qmp, process).await,
+            Err(e) => Err(Error::new(e.to_string())),
+        };
+        match tried {
             Ok((state, bytes)) => {
                 say(&format!(
                     "guests {name:?}: saved the first's state in {} ms, {} MiB; the others start from it",
@@ -136,8 +143,9 @@ impl Saving {
                 let _ = fs::remove_dir_all(folder(&self.kind));
             }
         }
-        // It was stopped by whatever was tried.
-        if let Err(e) = qmp.ask("cont", "").await {
+        if held.is_ok()
+            && let Err(e) = qmp.release().await
+        {
             say(&format!("guests {name:?}: the first stays held: {e}"));
         }
     }
@@ -148,7 +156,6 @@ impl Saving {
         fs::create_dir_all(&folder).context(tried)?;
         let memory = folder.join("memory");
         let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&memory).context(tried)?;
-        qmp.ask("stop", "").await?;
         qmp.give("state", &file.into()).await?;
         // As fast as memory goes: it is written to memory.
         qmp.ask("migrate-set-parameters", "{\"max-bandwidth\":8589934592}").await?;
@@ -173,7 +180,7 @@ impl Saving {
             (Some(_), Some(process)) => {
                 let disk = folder.join("disk");
                 let from = PathBuf::from(format!("/proc/{process}/root{}", command::OVERLAY));
-                bytes += copy(&from, &disk, u64::from(self.kind.overlay_mib) << 20).context(tried)?;
+                bytes += copy(&from, &disk, u64::from(self.kind.overlay_mib) << 20).await.context(tried)?;
                 Some(disk)
             }
             _ => None,
@@ -183,19 +190,33 @@ impl Saving {
 }
 
 /// Copies a file of a guest's own folder. It is the guest's: it may be no link, and no longer than it may write.
-fn copy(from: &Path, to: &Path, bytes_max: u64) -> io::Result<u64> {
+async fn copy(from: &Path, to: &Path, bytes_max: u64) -> io::Result<u64> {
     // Nor a pipe to wait at.
     let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(from)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other(format!("{} is no file", from.display())));
     }
     let mut copy = File::options().write(true).create(true).truncate(true).mode(0o644).open(to)?;
-    io::copy(&mut file.take(bytes_max), &mut copy)
+    let mut all = 0;
+    loop {
+        let part = io::copy(&mut (&file).take(PART_BYTES.min(bytes_max - all)), &mut copy)?;
+        all += part;
+        if part == 0 {
+            return Ok(all);
+        }
+        // Whatever else the node has to do gets its turn.
+        tokio::task::yield_now().await;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn copied(from: &Path, to: &Path, bytes_max: u64) -> io::Result<u64> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(copy(from, to, bytes_max))
+    }
 
     fn kind(saved: bool) -> Kind {
         Kind { name: "unit-test".into(), saved, ..Kind::default() }
@@ -237,9 +258,9 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         fs::write(path("disk"), [7; 100]).unwrap();
         std::os::unix::fs::symlink(path("disk"), path("link")).unwrap();
-        assert_eq!(copy(&path("disk"), &path("copy"), 60).unwrap(), 60);
+        assert_eq!(copied(&path("disk"), &path("copy"), 60).unwrap(), 60);
         assert_eq!(fs::read(path("copy")).unwrap(), [7; 60]);
-        assert!(copy(&path("link"), &path("copy"), 60).is_err());
-        assert!(copy(folder.path(), &path("copy"), 60).is_err());
+        assert!(copied(&path("link"), &path("copy"), 60).is_err());
+        assert!(copied(folder.path(), &path("copy"), 60).is_err());
     }
 }

@@ -57,7 +57,7 @@ fn remember_in(path: &Path, guests: &str, properties: &str) -> Result<(), Error>
     (&file).take(BYTES_MAX).read_to_string(&mut text).context(tried)?;
     let text = with(&text, guests, properties);
     if text.len() as u64 > BYTES_MAX {
-        return Err(Error::new(tried())).context(|| "too many different sets of guests have links of their own".into());
+        return Err(Error::new("too many different sets of guests have links of their own")).context(tried);
     }
     file.rewind().and_then(|()| file.write_all(text.as_bytes())).context(tried)?;
     file.set_len(text.len() as u64).context(tried)

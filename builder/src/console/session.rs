@@ -5,10 +5,11 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 use vmatic_plan::NodeSet;
 use vmatic_tree::answer::Outcome;
 use vmatic_tree::message::{Message, OpId, Order};
@@ -74,6 +75,20 @@ struct Session<'a> {
     /// Whether what was shown last did not end its line.
     within_line: bool,
     ended: Option<End>,
+    screen: OwnedFd,
+}
+
+/// Where output is shown. A terminal is opened anew, so that one that stands still (Ctrl-S, a stopped ssh) takes what
+/// it can and blocks nothing, while whoever else has it open sees no change.
+fn screen() -> Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let anew = || rustix::fs::open("/proc/self/fd/1", flags, rustix::fs::Mode::empty()).ok();
+    match rustix::termios::isatty(io::stdout()).then(anew).flatten() {
+        Some(terminal) => Ok(terminal),
+        None => {
+            io::stdout().as_fd().try_clone_to_owned().map_err(|e| Error::new("cannot use standard output").because(e))
+        }
+    }
 }
 
 /// Opens a session with the one node of `nodes`, and sees it to its end.
@@ -99,6 +114,7 @@ pub fn run(console: &mut Console, nodes: NodeSet, order: Order, options: Options
         open: false,
         within_line: false,
         ended: None,
+        screen: screen()?,
     };
     let ended = session.live(&signals, interactive);
     let _ = session.console.link.send(&Message::Cancel(op));
@@ -158,7 +174,7 @@ impl Session<'_> {
     }
 
     fn wait(&self, signals: &Signals) -> Result<Ready> {
-        let (stdin, stdout, wake) = (io::stdin(), io::stdout(), signals.wake());
+        let (stdin, wake) = (io::stdin(), signals.wake());
         let reading = self.open && !self.eof && self.input.len() < AHEAD_BYTES;
         let flags = |wanted, flags| if wanted { flags } else { PollFlags::empty() };
         let mut fds = vec![
@@ -171,7 +187,7 @@ impl Session<'_> {
             fds.push(PollFd::from_borrowed_fd(stdin.as_fd(), flags(true, PollFlags::IN)));
         }
         if !self.output.is_empty() {
-            fds.push(PollFd::from_borrowed_fd(stdout.as_fd(), flags(true, PollFlags::OUT)));
+            fds.push(PollFd::from_borrowed_fd(self.screen.as_fd(), flags(true, PollFlags::OUT)));
         }
         let patience = if signals.end() { Duration::ZERO } else { Duration::from_secs(1) };
         let timeout = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: 0 };
@@ -206,7 +222,7 @@ impl Session<'_> {
     /// Shows some of what was said.
     fn show(&mut self) -> Result<()> {
         let part = &self.output[..self.output.len().min(STEP_BYTES)];
-        match rustix::io::write(io::stdout(), part) {
+        match rustix::io::write(&self.screen, part) {
             Ok(n) => {
                 if let Some(log) = &mut self.options.log
                     && let Err(e) = log.write_all(&part[..n])
