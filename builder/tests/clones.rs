@@ -44,7 +44,7 @@ fn clones_are_distinct_and_survive_each_others_bad_days() {
     let ms: u64 = text("all answer, ms").trim().parse().unwrap();
     assert!(ms < 3000, "{GUESTS} clones took {ms} ms to answer");
     assert!(text("clocksource").contains("1/1-30: kvm-clock\n"), "{}", text("clocksource"));
-    assert_eq!(text("clocks").trim(), "", "clocks that differ from their host's");
+    assert_eq!(text("clocks").trim(), "", "clocks that differ from their host's: {}", text("more on clocks"));
 
     assert!(text("a clone is killed").contains("all"), "{}", text("a clone is killed"));
     assert_eq!(played.count("after the kill", "guests_lost"), lost_at_start + 1);

@@ -10,9 +10,10 @@ mark ipv6; vmatic run ./. -- sh -c "ip -6 -o addr show eth0 scope global | sed '
 before=$(date +%s%3N)
 vmatic run ./. -- true
 mark "all answer, ms"; echo $(($(date +%s%3N) - before))
-mark clocks
 now=$(host 'date +%s' | sed 's/^1: //')
 vmatic run ./. -- date +%s | sed 's/^--- //' | tr '\n' ' ' | sed 's/1\//\n1\//g' >times
+mark "more on clocks"; date +%s; host 'date +%s; cat /sys/devices/system/clocksource/clocksource0/current_clocksource; cat /proc/uptime'; ask ./. -- cut -d. -f1 /proc/uptime; ask ./. -- date +%s; date +%s
+mark clocks
 awk -v now="$now" '{ d = $NF - now } NF && (d > 5 || d < -5) { print "off by", d, "s:", $0 }' times
 
 mark clocksource; ask ./. -- cat /sys/devices/system/clocksource/clocksource0/current_clocksource

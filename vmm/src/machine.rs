@@ -109,6 +109,10 @@ fn build(kvm: &Kvm, memory: &Memory, shared: Option<&Mapped>) -> Result<(Rc<VmFd
     vm.set_tss_address(layout::KVM_TSS).context("set the address of KVM's own pages", NEXT_KVM)?;
     vm.create_irq_chip().context("make the interrupt controllers", NEXT_KVM)?;
     let cpu = vm.create_vcpu(0).context("make a virtual processor", NEXT_KVM)?;
+    // Its counter runs as the machine's does now (0). Where that has no constant rate, KVM takes the rate it measured
+    // first, and if the kernel has corrected it since, refuses it half way: guests' clocks then jump and stand
+    // still. A KVM that knows no such call has no such trouble.
+    let _ = cpu.set_tsc_khz(0);
     Ok((Rc::new(vm), cpu))
 }
 
