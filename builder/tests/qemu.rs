@@ -54,7 +54,7 @@ fn count(text: &str, key: &str) -> u64 {
 const TOOLS: &str = r####"
 set -u
 mark() { echo "### $*"; }
-console() { cat "$XDG_RUNTIME_DIR"/vmatic/.boot*/1.serial | tr -d '\r'; }
+console() { cat "$XDG_RUNTIME_DIR"/vmatic/.boot*/1.log | tr -d '\r'; }
 about() { vmatic nodes --long --json 1; }
 until_nodes() { for _ in $(seq 240); do vmatic nodes ./. | grep -q -E "$1" && return; sleep 0.5; done; vmatic nodes ./.; }
 "####;
