@@ -2,12 +2,12 @@
 //! a host share. Nobody can write: a file system arrives once on a host, not once a guest.
 
 use crate::memory::Memory;
-use crate::mmio::Device;
+use crate::mmio::{Device, answer_each};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use virtio_queue::{DescriptorChain, Queue, QueueT, Writer};
+use virtio_queue::{DescriptorChain, Queue, Writer};
 
 const SECTOR_BYTES: u64 = 512;
 const FEATURE_READ_ONLY: u64 = 1 << 5;
@@ -88,17 +88,8 @@ impl Device for Block {
     }
 
     fn work(&mut self, queues: &mut [Queue], memory: &Memory) -> bool {
-        let mut used = false;
-        for queue in queues {
-            for _ in 0..queue.size() {
-                let Some(chain) = queue.pop_descriptor_chain(memory) else { break };
-                let head = chain.head_index();
-                // A request that makes no sense comes back with nothing written.
-                let written = self.serve(chain, memory).unwrap_or(0);
-                used |= queue.add_used(memory, head, written as u32).is_ok();
-            }
-        }
-        used
+        // A request that makes no sense comes back with nothing written.
+        answer_each(queues, memory, |chain| self.serve(chain, memory).unwrap_or(0))
     }
 
     fn reset(&mut self) {}

@@ -210,8 +210,7 @@ impl Machine {
     /// Has KVM map these pages before the guest asks for each by an exit. A KVM before Linux 6.10, or one without
     /// two-dimensional paging, cannot, and maps them one by one.
     pub fn map_pages(&self, runs: &[(u32, u32)]) {
-        let mib = (self.memory.iter().map(|region| region.len()).sum::<u64>() >> 20) as u32;
-        for (gpa, size) in runs.iter().flat_map(|run| memory::addresses(mib, *run)) {
+        for (gpa, size) in memory::spans(&self.memory, runs) {
             let mut range = kvm_pre_fault_memory { gpa, size, ..Default::default() };
             // SAFETY: the call reads and writes this structure only; it changes no byte of guest memory.
             let failed = unsafe { ioctl_with_mut_ref(&self.cpu, KVM_PRE_FAULT_MEMORY(), &mut range) } < 0;

@@ -79,8 +79,14 @@ pub(crate) fn create(mib: u32) -> Result<Memory, Error> {
     Memory::from_ranges(&regions).context(format!("map {mib} MiB of guest memory"), "free memory or use smaller guests")
 }
 
-/// Where in the guest's memory a run of pages of its file lies: address and bytes, one for each range it touches.
-pub(crate) fn addresses(mib: u32, run: (u32, u32)) -> impl Iterator<Item = (u64, u64)> {
+/// Where runs of pages of a template's file lie in the memory that maps it: addresses and bytes.
+pub(crate) fn spans(memory: &Memory, runs: &[(u32, u32)]) -> impl Iterator<Item = (u64, u64)> {
+    let mib = (memory.iter().map(|region| region.len()).sum::<u64>() >> 20) as u32;
+    runs.iter().flat_map(move |run| addresses(mib, *run))
+}
+
+/// Address and bytes of a run, one pair for each range of RAM that it touches.
+fn addresses(mib: u32, run: (u32, u32)) -> impl Iterator<Item = (u64, u64)> {
     let (start, end) = (u64::from(run.0) * PAGE, (u64::from(run.0) + u64::from(run.1)) * PAGE);
     let mut offset = 0;
     ranges(mib).into_iter().filter_map(move |(base, bytes)| {
@@ -93,8 +99,7 @@ pub(crate) fn addresses(mib: u32, run: (u32, u32)) -> impl Iterator<Item = (u64,
 
 /// Makes these pages the writer's own, all at once, instead of one by one when they are written.
 pub(crate) fn copy_pages(memory: &Memory, runs: &[(u32, u32)]) {
-    let mib = (memory.iter().map(|region| region.len()).sum::<u64>() >> 20) as u32;
-    for (address, bytes) in runs.iter().flat_map(|run| addresses(mib, *run)) {
+    for (address, bytes) in spans(memory, runs) {
         let Ok(slice) = memory.get_slice(GuestAddress(address), bytes as usize) else { continue };
         // SAFETY: `slice` proves that these bytes are inside one mapping of ours, and the advice changes none.
         // A kernel before 5.14 refuses it, and the pages are copied when they are written.

@@ -6,7 +6,7 @@ use crate::memory::Memory;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::atomic::Ordering;
-use virtio_queue::{Queue, QueueState, QueueT};
+use virtio_queue::{DescriptorChain, Queue, QueueState, QueueT};
 
 /// Ring size offered to the guest; small rings dirty few pages.
 pub(crate) const RING_ENTRIES: u16 = 64;
@@ -30,6 +30,25 @@ pub(crate) trait Device {
     fn work(&mut self, queues: &mut [Queue], memory: &Memory) -> bool;
     /// The driver starts afresh.
     fn reset(&mut self);
+}
+
+/// Answers every request that waits, at most a ring's worth of each ring; `serve` gives how many bytes it wrote into
+/// a request's buffers. True if buffers were returned.
+pub(crate) fn answer_each(
+    queues: &mut [Queue],
+    memory: &Memory,
+    mut serve: impl FnMut(DescriptorChain<&Memory>) -> usize,
+) -> bool {
+    let mut used = false;
+    for queue in queues {
+        for _ in 0..queue.size() {
+            let Some(chain) = queue.pop_descriptor_chain(memory) else { break };
+            let head = chain.head_index();
+            let written = serve(chain);
+            used |= queue.add_used(memory, head, written as u32).is_ok();
+        }
+    }
+    used
 }
 
 /// What a driver has made of a window: all of its registers, and its rings.

@@ -3,11 +3,11 @@
 
 use crate::error::{Context, Error};
 use crate::memory::Memory;
-use crate::mmio::Device;
+use crate::mmio::{Device, answer_each};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use virtio_queue::{Queue, QueueT};
+use virtio_queue::Queue;
 
 /// Linux takes persistent memory in pieces of this size.
 const PIECE_BYTES: u64 = 2 << 20;
@@ -89,16 +89,9 @@ impl Device for Pmem {
 
     /// Every request is a flush, and there is never anything to flush.
     fn work(&mut self, queues: &mut [Queue], memory: &Memory) -> bool {
-        let mut used = false;
-        for queue in queues {
-            for _ in 0..queue.size() {
-                let Some(chain) = queue.pop_descriptor_chain(memory) else { break };
-                let head = chain.head_index();
-                let written = chain.writer(memory).map_or(0, |mut writer| writer.write(&[0; 4]).unwrap_or(0));
-                used |= queue.add_used(memory, head, written as u32).is_ok();
-            }
-        }
-        used
+        answer_each(queues, memory, |chain| {
+            chain.writer(memory).map_or(0, |mut writer| writer.write(&[0; 4]).unwrap_or(0))
+        })
     }
 
     fn reset(&mut self) {}

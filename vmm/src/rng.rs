@@ -1,9 +1,9 @@
 //! Takes the guest's empty buffers; gives them filled from the host's entropy.
 
 use crate::memory::Memory;
-use crate::mmio::Device;
+use crate::mmio::{Device, answer_each};
 use std::io::Write;
-use virtio_queue::{Queue, QueueT};
+use virtio_queue::Queue;
 
 /// Bytes given for one request; a guest asks for 64 at a time.
 const REQUEST_BYTES_MAX: usize = 256;
@@ -24,21 +24,14 @@ impl Device for Rng {
     }
 
     fn work(&mut self, queues: &mut [Queue], memory: &Memory) -> bool {
-        let mut used = false;
-        for queue in queues {
-            for _ in 0..queue.size() {
-                let Some(chain) = queue.pop_descriptor_chain(memory) else { break };
-                let head = chain.head_index();
-                let written = chain.writer(memory).map_or(0, |mut writer| {
-                    let mut entropy = [0u8; REQUEST_BYTES_MAX];
-                    let wanted = writer.available_bytes().min(REQUEST_BYTES_MAX);
-                    let have = fill(&mut entropy[..wanted]);
-                    writer.write(&entropy[..have]).unwrap_or(0)
-                });
-                used |= queue.add_used(memory, head, written as u32).is_ok();
-            }
-        }
-        used
+        answer_each(queues, memory, |chain| {
+            chain.writer(memory).map_or(0, |mut writer| {
+                let mut entropy = [0u8; REQUEST_BYTES_MAX];
+                let wanted = writer.available_bytes().min(REQUEST_BYTES_MAX);
+                let have = fill(&mut entropy[..wanted]);
+                writer.write(&entropy[..have]).unwrap_or(0)
+            })
+        })
     }
 
     fn reset(&mut self) {}

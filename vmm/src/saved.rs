@@ -53,9 +53,10 @@ struct Sum {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Header {
+struct Header<F> {
     kind: Kind,
-    frozen: machine::Frozen,
+    /// The machine: borrowed to be written, owned when it was read.
+    frozen: F,
     /// Number of the first page and how many follow each other; all others hold zeros.
     runs: Vec<(u32, u32)>,
     /// Of all pages that follow the header.
@@ -132,15 +133,13 @@ pub(crate) fn write(
     let tried = format!("save the template to {}", path.display());
     let next = "make room there, or name another file";
     let (runs, pages_crc) = used(pages, memory_mib).context(&tried, next)?;
-    // Through the encoder and back: a frozen machine cannot be copied otherwise.
-    let frozen = postcard::to_allocvec(frozen).and_then(|bytes| postcard::from_bytes(&bytes)).context(&tried, next)?;
     let header = Header { kind: Kind::of(kvm, software, memory_mib)?, frozen, runs, pages_crc };
     let part = path.with_extension("part");
     let written = write_parts(&part, &header, pages).and_then(|bytes| std::fs::rename(&part, path).map(|()| bytes));
     written.inspect_err(|_| drop(std::fs::remove_file(&part))).context(&tried, next)
 }
 
-fn write_parts(part: &Path, header: &Header, pages: &File) -> io::Result<u64> {
+fn write_parts(part: &Path, header: &Header<&machine::Frozen>, pages: &File) -> io::Result<u64> {
     let encoded = postcard::to_allocvec(header).map_err(io::Error::other)?;
     if encoded.len() as u64 > HEADER_BYTES_MAX {
         return Err(io::Error::other("its memory is too scattered"));
@@ -202,7 +201,7 @@ pub(crate) fn read(path: &Path, kvm: &Kvm, software: &Software, memory_mib: u32)
     Ok(Loaded { frozen: header.frozen, memory })
 }
 
-fn read_header(file: &mut File) -> io::Result<Header> {
+fn read_header(file: &mut File) -> io::Result<Header<machine::Frozen>> {
     let mut start = [0; START];
     read_whole(file, &mut start)?;
     let (magic, numbers) = start.split_at(MAGIC.len());
@@ -219,7 +218,8 @@ fn read_header(file: &mut File) -> io::Result<Header> {
     if crc != crc32fast::hash(&bytes).to_le_bytes() {
         return Err(io::Error::other("its header is damaged"));
     }
-    let header: Header = postcard::from_bytes(&bytes).map_err(|e| io::Error::other(format!("its header: {e}")))?;
+    let header: Header<machine::Frozen> =
+        postcard::from_bytes(&bytes).map_err(|e| io::Error::other(format!("its header: {e}")))?;
     check_runs(&header.runs, header.kind.memory_mib)?;
     Ok(header)
 }
@@ -244,7 +244,7 @@ pub(crate) fn check_runs(runs: &[(u32, u32)], memory_mib: u32) -> io::Result<()>
     Ok(())
 }
 
-fn read_pages(file: &mut File, header: &Header, memory: &File) -> io::Result<()> {
+fn read_pages(file: &mut File, header: &Header<machine::Frozen>, memory: &File) -> io::Result<()> {
     let mut file = io::BufReader::with_capacity(64 * 1024, file);
     let mut hasher = crc32fast::Hasher::new();
     each_page(&header.runs, |number| {
