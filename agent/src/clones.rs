@@ -7,7 +7,7 @@
 use crate::error::{Context, Error};
 use crate::ledger::Ledger;
 use crate::wires::{self, GuestEnds};
-use crate::{guest, role, saved, say, software, warm};
+use crate::{guest, saved, say, software, warm};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -280,13 +280,7 @@ fn start(
 
 /// What a template's process is to boot.
 pub fn template_words(plan: &Plan) -> Vec<String> {
-    let mut words: Vec<String> =
-        ["--kernel", software::KERNEL, "--initramfs", software::INITRAMFS].map(str::to_string).into();
-    words.extend(["--cmdline".into(), software::template_cmdline(plan)]);
-    words.extend(["--memory-mib".into(), plan.guest_memory_mib.to_string()]);
-    words.extend(["--devices".into(), role::devices_word(software::discovery()).into()]);
-    words.extend(software::share_words(plan));
-    words
+    guest::words(plan, software::template_cmdline(plan))
 }
 
 /// Sees an error as a sentence.

@@ -5,13 +5,14 @@
 //! guest. Each ends with its guest or with the node.
 
 use crate::error::{Context, Error};
-use crate::role::GuestOptions;
-use crate::say;
+use crate::role::{self, GuestOptions};
+use crate::{say, software};
 use std::fs;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use tokio::io::unix::AsyncFd;
+use vmatic_plan::Plan;
 use vmatic_tree::frame::FrameReader;
 use vmatic_tree::message::{Message, VERSION};
 use vmatic_vmm::stub::{self, StubFile};
@@ -98,6 +99,21 @@ pub fn prepare() {
     if let Err(e) = fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ) {
         say(&format!("guest: cannot set oom_score_adj: {e}"));
     }
+}
+
+/// What a monitor is to boot, as its arguments: the same for a template and a guest that boots cold but for the
+/// command line.
+pub fn words(plan: &Plan, cmdline: String) -> Vec<String> {
+    let (memory, devices) = (plan.guest_memory_mib.to_string(), role::devices_word(software::discovery()).into());
+    let options = [
+        ("--kernel", software::KERNEL.into()),
+        ("--initramfs", software::INITRAMFS.into()),
+        ("--cmdline", cmdline),
+        ("--memory-mib", memory),
+        ("--devices", devices),
+    ];
+    let words = options.into_iter().flat_map(|(option, value)| [option.into(), value]);
+    words.chain(software::share_words(plan)).collect()
 }
 
 /// This program in another role, which inherits these descriptors, is born in the control

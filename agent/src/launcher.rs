@@ -457,11 +457,7 @@ impl Shared {
         let mac = plan.mac(node).ok_or_else(|| Error::new(format!("the plan has no guest {node}")))?;
         let fds: [RawFd; 3] = ends.all().map(|fd| fd.as_raw_fd());
         let mut command = guest::command("guest", &fds, self.group.as_ref().map(AsRawFd::as_raw_fd));
-        command.args(["--kernel", software::KERNEL, "--initramfs", software::INITRAMFS]);
-        command.arg("--cmdline").arg(software::cmdline(plan, node));
-        command.arg("--memory-mib").arg(plan.guest_memory_mib.to_string());
-        command.arg("--devices").arg(role::devices_word(software::discovery()));
-        command.args(software::share_words(plan));
+        command.args(guest::words(plan, software::cmdline(plan, node)));
         command.arg("--user").arg(clones::user(node.guest).to_string());
         command.arg("--mac").arg(role::mac_text(mac));
         for (option, fd) in ["--control-fd", "--serial-fd", "--tap-fd"].into_iter().zip(fds) {

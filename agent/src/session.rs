@@ -49,6 +49,15 @@ impl Ends {
         Self { op, feeds, stop, events, flow: Flow::default() }
     }
 
+    /// Counts what the operator fed; how the session ends if there is nobody any more, or the rules are broken.
+    fn take(&mut self, feed: Option<Feed>) -> Result<Feed, Outcome> {
+        let feed = feed.ok_or(Outcome::Signal(libc::SIGHUP))?;
+        match self.flow.feed(&feed) {
+            Ok(()) => Ok(feed),
+            Err(_) => Err(Outcome::Failed(BROKEN.into())),
+        }
+    }
+
     /// Says these bytes, and that so many further bytes of input were taken.
     async fn say(&mut self, bytes: Vec<u8>, taken: usize) {
         let said = Said { bytes, taken: self.flow.taken_with(taken) };
@@ -105,10 +114,10 @@ async fn serve(program: &mut Program, ends: &mut Ends) -> Outcome {
         tokio::select! {
             _ = &mut ends.stop => return Outcome::Signal(libc::SIGHUP),
             feed = ends.feeds.recv() => {
-                let Some(feed) = feed else { return Outcome::Signal(libc::SIGHUP) };
-                if ends.flow.feed(&feed).is_err() {
-                    return Outcome::Failed(BROKEN.into());
-                }
+                let feed = match ends.take(feed) {
+                    Ok(feed) => feed,
+                    Err(outcome) => return outcome,
+                };
                 if let (Some(size), Some(terminal), true) = (feed.size, &program.output, program.terminal) {
                     let _ = set_size(terminal.get_ref().as_fd(), size);
                 }
@@ -240,10 +249,10 @@ pub async fn serial(port: Port, serial: Serial, mut ends: Ends) -> Outcome {
         tokio::select! {
             _ = &mut ends.stop => return Outcome::Signal(libc::SIGHUP),
             feed = ends.feeds.recv() => {
-                let Some(feed) = feed else { return Outcome::Signal(libc::SIGHUP) };
-                if ends.flow.feed(&feed).is_err() {
-                    return Outcome::Failed(BROKEN.into());
-                }
+                let feed = match ends.take(feed) {
+                    Ok(feed) => feed,
+                    Err(outcome) => return outcome,
+                };
                 waiting.extend_from_slice(&feed.bytes);
                 if feed.reply {
                     ends.say(Vec::new(), 0).await;
