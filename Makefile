@@ -24,7 +24,7 @@ help:
 	@echo "make test           pure tests, several hosts, real programs, whole machines"
 	@echo "make test-pure      a minute: units, properties, fuzzed parsers"
 	@echo "make test-hosts     agents in network namespaces (root)"
-	@echo "make test-machines  QEMU boots the images"
+	@echo "make test-machines  QEMU boots the images (TESTS=\"clones qemu\": these alone)"
 	@echo "make test-programs  32 programs of Debian in images of only what they need (root)"
 	@echo "make lint           formatting, clippy, house rules, licences of dependencies"
 	@echo "make bench          the figures of the README, measured here (BENCH=--least-ram: minutes more)"
@@ -55,8 +55,7 @@ test-hosts: all
 	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts --test switch --test consoles -- --ignored --test-threads 1
 
 test-machines: all
-	cargo test -p vmatic --test machines --test loaders --test images --test clones --test bad_days --test qemu -- \
-	  --ignored --test-threads 1 --nocapture
+	@.ci/machines $(TESTS)
 
 test-programs: deps
 	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test programs -- --ignored --nocapture
