@@ -30,6 +30,10 @@ const GUESTS_MAX: u32 = 65_535;
 const CABLES: u32 = 500;
 /// How long guests idle before that.
 const IDLE: Duration = Duration::from_secs(1);
+/// How often, at most how many times, and until it gives back how little at a time the kernel's memory is looked at.
+const SETTLE_LOOK: Duration = Duration::from_millis(300);
+const SETTLE_LOOKS_MAX: u32 = 30;
+const SETTLED_KIB: u64 = 512;
 /// The command that each runs for the second look.
 const COMMAND: &str = "hostname";
 
@@ -86,7 +90,7 @@ pub fn run(options: &BenchOptions) -> Result<(), Error> {
 fn rows(options: &BenchOptions, plan: &Plan, kind: &str, starter: &Starter, count: u32) -> Result<(), Error> {
     let stub = options.stub_pages.is_some();
     let switch = switch_kib()?;
-    let before = Kernel::read();
+    let before = settled();
     let start = Instant::now();
     let at_a_time = launcher::at_a_time(matches!(starter, Starter::Clone(_)));
     let mut guests: Vec<Guest> = Vec::new();
@@ -95,12 +99,12 @@ fn rows(options: &BenchOptions, plan: &Plan, kind: &str, starter: &Starter, coun
         let (ours, ends) = wires()?;
         guests.push(launch(options, plan, starter, number, ours, &ends)?);
         if let (Starter::Clone(zygote), 1) = (starter, number) {
-            // As the node does: the first shows which pages all write to.
+            // As the node does: the first shows which pages all need.
             await_report(&guests[0], stub, 0)?;
             reported = 1;
-            let runs = warm::written(guests[0].process.as_raw_nonzero().get());
-            let runs = runs.context(|| "see which pages a clone writes to".into())?;
-            zygote.warm(&runs).context(|| "tell the template's process".into())?;
+            let set = warm::working_set(guests[0].process.as_raw_nonzero().get());
+            let set = set.context(|| "see which pages a clone needs".into())?;
+            zygote.warm(&set).context(|| "tell the template's process".into())?;
         }
         if guests.len() - reported >= at_a_time {
             await_report(&guests[reported], stub, reported)?;
@@ -113,7 +117,7 @@ fn rows(options: &BenchOptions, plan: &Plan, kind: &str, starter: &Starter, coun
     let per_s = f64::from(count) / start.elapsed().as_secs_f64();
     std::thread::sleep(IDLE);
     let row = |state: &str, guests: &[Guest]| {
-        let kernel = Kernel::read();
+        let kernel = settled();
         let process = mean(guests);
         // A cable's part is the switch's, not the machine's.
         let kernel = (kernel.since(&before) / u64::from(count.max(1))).saturating_sub(switch);
@@ -133,6 +137,20 @@ fn rows(options: &BenchOptions, plan: &Plan, kind: &str, starter: &Starter, coun
     }
     row("after a command", &guests);
     Ok(())
+}
+
+/// What the kernel holds once it has given back what nobody uses any more, which it does later.
+fn settled() -> Kernel {
+    let mut last = Kernel::read();
+    for _ in 0..SETTLE_LOOKS_MAX {
+        std::thread::sleep(SETTLE_LOOK);
+        let now = Kernel::read();
+        if last.since(&now) < SETTLED_KIB {
+            return now;
+        }
+        last = now;
+    }
+    last
 }
 
 /// What the kernel holds for one cable, the mean of many.

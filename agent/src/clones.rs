@@ -7,7 +7,7 @@
 use crate::error::{Context, Error};
 use crate::ledger::Ledger;
 use crate::wires::{self, GuestEnds};
-use crate::{guest, saved, say, software, warm};
+use crate::{guest, launcher, saved, say, software, warm};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use vmatic_plan::Plan;
 use vmatic_vmm::zygote::{self, Answer, Files, Order};
@@ -30,6 +30,9 @@ const ANSWER: Duration = Duration::from_secs(20);
 const EXTRA: Duration = Duration::from_secs(5);
 /// User and group of the first guest's process; each has its own.
 const USER_FIRST: u32 = 1_000_000;
+
+/// How long the first clone may take to show which pages all of them need, while the others wait.
+const FIRST: Duration = Duration::from_secs(5);
 
 /// How a process ends whose guest switched itself off.
 pub const GUEST_ENDED: &str = "its guest ended";
@@ -58,6 +61,10 @@ pub enum State {
 /// The asking end of a zygote's socket. One order at a time: it forks one at a time.
 pub struct Asking {
     socket: Mutex<AsyncFd<OwnedFd>>,
+    /// How many clones may wake up at a time: one at first.
+    pub turns: Arc<Semaphore>,
+    /// There are as many turns as there can be.
+    opened: AtomicBool,
     /// It was saved before, perhaps by a machine that was less like this one than it seemed.
     thawed: bool,
     /// A clone of it has reported.
@@ -76,22 +83,31 @@ pub struct Clone {
 
 impl Asking {
     fn new(socket: AsyncFd<OwnedFd>, thawed: bool) -> Self {
-        let (proven, doubted) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { socket: Mutex::new(socket), thawed, proven, doubted }
+        let [opened, proven, doubted] = [(); 3].map(|()| AtomicBool::new(false));
+        Self { socket: Mutex::new(socket), turns: Arc::new(Semaphore::new(1)), opened, thawed, proven, doubted }
     }
 
-    /// A clone has reported: the template works. The first one shows which pages all of them write to.
+    /// A clone has reported: the template works. The first one shows which pages all of them need.
     pub async fn proved(&self, clone: Option<Pid>) {
         if self.proven.swap(true, Ordering::Relaxed) {
             return;
         }
-        let Some(clone) = clone else { return };
-        match warm::written(clone.as_raw_nonzero().get()) {
-            Ok(runs) => {
-                // Fails only if the process has ended, which is noticed elsewhere; clones are slower without.
-                let _ = zygote::send_warm(self.socket.lock().await.get_ref(), &runs);
+        if let Some(clone) = clone {
+            match warm::working_set(clone.as_raw_nonzero().get()) {
+                Ok(set) => {
+                    // Fails only if the process has ended, which is noticed elsewhere; clones are slower without.
+                    let _ = zygote::send_warm(self.socket.lock().await.get_ref(), &set);
+                }
+                Err(e) => say(&format!("template: cannot see which pages clones need: {e}")),
             }
-            Err(e) => say(&format!("template: cannot see which pages clones write to: {e}")),
+        }
+        self.open();
+    }
+
+    /// Lets as many clones wake up at a time as this machine bears.
+    fn open(&self) {
+        if !self.opened.swap(true, Ordering::Relaxed) {
+            self.turns.add_permits(launcher::at_a_time(true) - 1);
         }
     }
 
@@ -250,7 +266,12 @@ async fn one(
                 if thawed { ("thawed", &ledger.templates_thawed) } else { ("frozen", &ledger.templates_booted) };
             count.fetch_add(1, Ordering::Relaxed);
             say(&format!("template: {how} after {boot_ms} ms; guests are its clones"));
-            state.send_replace(State::Ready(Arc::new(Asking::new(socket, thawed))));
+            let asking = Arc::new(Asking::new(socket, thawed));
+            state.send_replace(State::Ready(asking.clone()));
+            tokio::task::spawn_local(async move {
+                sleep(FIRST).await;
+                asking.open();
+            });
             let status = process.wait().await.context(|| "wait for the template's process".into())?;
             Ok(format!("its process ended ({status}); guests that run go on"))
         }

@@ -80,7 +80,6 @@ struct Shared {
     group: Option<File>,
     template: watch::Receiver<State>,
     booting: Arc<Semaphore>,
-    waking: Arc<Semaphore>,
     ksm: Cell<bool>,
     saved: qemu::saved::Store,
 }
@@ -146,7 +145,6 @@ impl Launcher {
             group,
             template,
             booting: Arc::new(Semaphore::new(at_a_time(false))),
-            waking: Arc::new(Semaphore::new(at_a_time(true))),
             ksm: Cell::new(false),
             saved: qemu::saved::Store::default(),
         });
@@ -264,7 +262,7 @@ impl Shared {
     async fn wait_for_turn(&self, guest: u32, template: &State) -> Result<OwnedSemaphorePermit, Error> {
         let launcher = &self.launcher;
         let (turns, need_mib, doing) = match template {
-            State::Ready(_) => (&self.waking, pace::CLONE_MIB, "is waking".to_string()),
+            State::Ready(asking) => (&asking.turns, pace::CLONE_MIB, "is waking".to_string()),
             other => {
                 let doing = format!("is booting: {}", clones::why_cold(other));
                 (&self.booting, u64::from(launcher.plan.guest_memory_mib), doing)

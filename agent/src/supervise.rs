@@ -25,6 +25,7 @@ pub fn forever() -> Result<(), Error> {
     boot::mount_all();
     boot::tune();
     vmatic_leaf::boot::load_modules();
+    boot::tune_kvm();
     catch_signals();
     loop {
         let child = Command::new("/proc/self/exe").arg("node").spawn();

@@ -1,6 +1,5 @@
-//! Which pages a clone writes to while it becomes somebody: the next clones get them before they
-//! run, all at once, instead of stopping at each (the idea is REAP's, Ustiugov et al., ASPLOS 2021,
-//! doi 10.1145/3445814.3446714).
+//! Which pages a clone needs while it becomes somebody: the next clones have those ready before they run, instead of
+//! stopping at each (see [`WorkingSet`]).
 //!
 //! Takes a clone's process; gives runs of pages of its template, from /proc/PID/maps and
 //! /proc/PID/pagemap (the kernel's Documentation/admin-guide/mm/pagemap.rst).
@@ -8,7 +7,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
-use vmatic_vmm::zygote::RUNS_MAX;
+use vmatic_vmm::zygote::{RUNS_MAX, WorkingSet};
 
 const PAGE: u64 = 4096;
 /// The page is there.
@@ -17,8 +16,10 @@ const PRESENT: u64 = 1 << 63;
 const OF_A_FILE: u64 = 1 << 61;
 /// How a template's memory is called in a list of mappings.
 const TEMPLATE: &str = "/memfd:template";
-/// Most pages that are prepared: a clone is reckoned at 2 MiB (`pace.rs`).
-const PAGES_MAX: u32 = 512;
+/// Most pages that are copied: a clone is reckoned at 2 MiB (`pace.rs`).
+const WRITTEN_MAX: u32 = 512;
+/// Most pages that are mapped: 64 MiB, more than a small guest touches.
+const TOUCHED_MAX: u32 = 16_384;
 /// How many entries of the page map are read at a time.
 const ENTRIES: usize = 512;
 
@@ -31,27 +32,27 @@ struct Part {
     first: u64,
 }
 
-/// The pages that this clone has written to: number of the first, and how many.
-pub fn written(pid: i32) -> io::Result<Vec<(u32, u32)>> {
+/// The pages that this clone has needed so far. What the host mapped around a page that was read counts as touched.
+pub fn working_set(pid: i32) -> io::Result<WorkingSet> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
-    let mut runs = Vec::new();
+    let mut set = WorkingSet::default();
     for part in maps.lines().filter_map(part) {
         let mut entries = [0; ENTRIES * 8];
         for start in (0..part.pages).step_by(ENTRIES) {
             let bytes = (part.pages - start).min(ENTRIES as u64) as usize * 8;
             pagemap.read_exact_at(&mut entries[..bytes], (part.first_address / PAGE + start) * 8)?;
             let (entries, _) = entries[..bytes].as_chunks::<8>();
-            let written = entries.iter().map(|entry| is_written(u64::from_ne_bytes(*entry)));
-            add(&mut runs, part.first + start, written);
+            let entries = entries.iter().map(|entry| u64::from_ne_bytes(*entry));
+            add(&mut set.written, part.first + start, entries.clone().map(is_written));
+            add(&mut set.touched, part.first + start, entries.map(is_there));
         }
     }
-    Ok(limited(runs))
+    Ok(WorkingSet { written: limited(set.written, WRITTEN_MAX), touched: limited(set.touched, TOUCHED_MAX) })
 }
 
-/// As many as a message holds, and no more memory than the launcher reckons for a clone.
-fn limited(runs: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
-    let mut left = PAGES_MAX;
+/// As many as a message holds, and no more pages than that.
+fn limited(runs: Vec<(u32, u32)>, mut left: u32) -> Vec<(u32, u32)> {
     let fits = |run: &(u32, u32)| {
         let fits = run.1 <= left;
         left -= if fits { run.1 } else { 0 };
@@ -60,13 +61,17 @@ fn limited(runs: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
     runs.into_iter().filter(fits).take(RUNS_MAX).collect()
 }
 
+fn is_there(entry: u64) -> bool {
+    entry & PRESENT != 0
+}
+
 fn is_written(entry: u64) -> bool {
     entry & (PRESENT | OF_A_FILE) == PRESENT
 }
 
-/// Adds the pages that are `written`, of which the first is number `first`.
-fn add(runs: &mut Vec<(u32, u32)>, first: u64, written: impl Iterator<Item = bool>) {
-    let numbers = (first..).zip(written).filter_map(|(number, is)| is.then(|| u32::try_from(number).ok()).flatten());
+/// Adds the pages that are `wanted`, of which the first is number `first`.
+fn add(runs: &mut Vec<(u32, u32)>, first: u64, wanted: impl Iterator<Item = bool>) {
+    let numbers = (first..).zip(wanted).filter_map(|(number, is)| is.then(|| u32::try_from(number).ok()).flatten());
     for number in numbers {
         match runs.last_mut() {
             Some((first, count)) if *first + *count == number => *count += 1,
@@ -102,20 +107,23 @@ mod tests {
     }
 
     #[test]
-    fn written_pages_become_runs() {
-        let mut runs = Vec::new();
-        add(&mut runs, 8, [PRESENT, PRESENT, PRESENT | OF_A_FILE, 0, PRESENT].map(is_written).into_iter());
+    fn pages_become_runs() {
+        let entries = [PRESENT, PRESENT, PRESENT | OF_A_FILE, 0, PRESENT];
+        let (mut runs, mut touched) = (Vec::new(), Vec::new());
+        add(&mut runs, 8, entries.map(is_written).into_iter());
+        add(&mut touched, 8, entries.map(is_there).into_iter());
+        assert_eq!(touched, [(8, 3), (12, 1)]);
         add(&mut runs, 13, [true, false, true].into_iter());
         assert_eq!(runs, [(8, 2), (12, 2), (15, 1)]);
-        assert_eq!(limited(vec![(0, 500), (600, 20), (700, 12)]), [(0, 500), (700, 12)]);
-        assert_eq!(limited(vec![(1, 1); RUNS_MAX + 1]).len(), RUNS_MAX);
+        assert_eq!(limited(vec![(0, 500), (600, 20), (700, 12)], 512), [(0, 500), (700, 12)]);
+        assert_eq!(limited(vec![(1, 1); RUNS_MAX + 1], u32::MAX).len(), RUNS_MAX);
         add(&mut runs, u64::from(u32::MAX) + 1, [true].into_iter());
         assert_eq!(runs.len(), 3, "more pages than any guest has");
     }
 
     #[test]
     fn a_process_without_a_template_has_written_to_none() {
-        assert_eq!(written(std::process::id() as i32).unwrap(), []);
-        assert!(written(-1).is_err());
+        assert_eq!(working_set(std::process::id() as i32).unwrap(), WorkingSet::default());
+        assert!(working_set(-1).is_err());
     }
 }

@@ -212,11 +212,14 @@ impl Machine {
     pub fn map_pages(&self, runs: &[(u32, u32)]) {
         for (gpa, size) in memory::spans(&self.memory, runs) {
             let mut range = kvm_pre_fault_memory { gpa, size, ..Default::default() };
-            // SAFETY: the call reads and writes this structure only; it changes no byte of guest memory.
-            let failed = unsafe { ioctl_with_mut_ref(&self.cpu, KVM_PRE_FAULT_MEMORY(), &mut range) } < 0;
-            // A signal ends it early, and the rest is mapped when it is wanted.
-            if failed && std::io::Error::last_os_error().kind() != std::io::ErrorKind::Interrupted {
-                return;
+            while range.size > 0 {
+                let left = range.size;
+                // SAFETY: the call reads and writes this structure only; it changes no byte of guest memory.
+                let failed = unsafe { ioctl_with_mut_ref(&self.cpu, KVM_PRE_FAULT_MEMORY(), &mut range) } < 0;
+                // What it leaves out is mapped when it is wanted.
+                if failed || range.size == left {
+                    return;
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::memory;
 use crate::saved::{self, Loaded};
 use crate::share::Opened;
 use crate::signal::tick_every;
+use crate::zygote::WorkingSet;
 use crate::{Exit, GuestConfig, Software, Wires};
 use kvm_ioctls::Kvm;
 use rustix::fs::SealFlags;
@@ -41,8 +42,8 @@ pub struct Template {
     share: Option<Opened>,
     frozen: machine::Frozen,
     software: Software,
-    /// Pages that every clone writes to: number of the first, and how many.
-    warm: Vec<(u32, u32)>,
+    /// Pages that are ready for every clone before it runs.
+    warm: WorkingSet,
 }
 
 /// What a guest has said so far.
@@ -78,7 +79,7 @@ impl Template {
         let frozen = machine.freeze(&kvm)?;
         drop(machine);
         seal(&file)?;
-        Ok(Self { kvm, memory: file, memory_mib: mib, share, frozen, software, warm: Vec::new() })
+        Ok(Self { kvm, memory: file, memory_mib: mib, share, frozen, software, warm: WorkingSet::default() })
     }
 
     /// Takes a template from a file ([`Self::save`]) instead of booting it. An error says why not: no such file,
@@ -91,7 +92,7 @@ impl Template {
         let share = software.share.as_ref().map(Opened::new).transpose()?;
         frozen.try_out(&kvm, &memory::map_private(mib, &memory)?, share.as_ref())?;
         seal(&memory)?;
-        Ok(Self { kvm, memory, memory_mib: mib, share, frozen, software, warm: Vec::new() })
+        Ok(Self { kvm, memory, memory_mib: mib, share, frozen, software, warm: WorkingSet::default() })
     }
 
     /// Writes it to a file, whole or not at all; gives the file's length. Whoever reads the file reads the
@@ -100,11 +101,13 @@ impl Template {
         saved::write(path, &self.kvm, &self.software, self.memory_mib, &self.memory, &self.frozen)
     }
 
-    /// Has each clone from now on get these pages as its own before it runs; an error if they are not its memory's.
-    pub fn warm(&mut self, runs: Vec<(u32, u32)>) -> Result<(), Error> {
-        let next = "look again which pages a clone writes to";
-        saved::check_runs(&runs, self.memory_mib).context("prepare pages of clones", next)?;
-        self.warm = runs;
+    /// Has these pages ready for each clone from now on; an error if they are not its memory's.
+    pub fn warm(&mut self, set: WorkingSet) -> Result<(), Error> {
+        for runs in [&set.written, &set.touched] {
+            let next = "look again which pages a clone needs";
+            saved::check_runs(runs, self.memory_mib).context("prepare pages of clones", next)?;
+        }
+        self.warm = set;
         Ok(())
     }
 
@@ -134,9 +137,9 @@ impl Template {
         // Becoming another user forgets whom to die with, so this comes second.
         fork::die_with(parent).context("die with the node", "start it again")?;
         let memory = memory::map_private(self.memory_mib, &self.memory)?;
-        memory::copy_pages(&memory, &self.warm);
+        memory::copy_pages(&memory, &self.warm.written);
         let mut machine = Machine::thaw(&self.kvm, &self.frozen, memory, wires, self.share.as_ref())?;
-        machine.map_pages(&self.warm);
+        machine.map_pages(&self.warm.touched);
         jail::lock(filter)?;
         match machine.run()? {
             // The kernel takes the machine apart faster than its parts would themselves.

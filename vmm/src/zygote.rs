@@ -29,8 +29,8 @@ const MESSAGE_BYTES_MAX: usize = 8192;
 const WHY_CHARS_MAX: usize = 240;
 /// Most descriptors that come with one: control socket, log, cable.
 const WIRES_MAX: usize = 3;
-/// Most runs of pages in a message.
-pub const RUNS_MAX: usize = 512;
+/// Most runs of pages in each list of a message.
+pub const RUNS_MAX: usize = 384;
 const NEXT: &str = "end this process; the node makes a new template";
 
 /// What a template's process is asked for. With it go the descriptors of a control
@@ -48,9 +48,19 @@ pub struct Order {
 enum Said {
     /// Start a clone.
     Start(Order),
-    /// Give each clone from now on these pages as its own before it runs: number of the first, and how many. It
-    /// writes to them anyway; one call is faster than a stop at each.
-    Warm(Vec<(u32, u32)>),
+    /// Have these pages ready for each clone from now on before it runs.
+    Warm(WorkingSet),
+}
+
+/// The pages that a clone needs while it becomes somebody: number of the first, and how many. It stops at each that is
+/// not ready, which is dearer than to prepare them all at once (REAP: Ustiugov et al., ASPLOS 2021,
+/// doi 10.1145/3445814.3446714).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkingSet {
+    /// Those it writes to: copied for it. At most [`RUNS_MAX`] runs.
+    pub written: Vec<(u32, u32)>,
+    /// Those it touches at all: mapped for it. At most [`RUNS_MAX`] runs.
+    pub touched: Vec<(u32, u32)>,
 }
 
 /// What a template's process says.
@@ -95,9 +105,11 @@ pub fn send_order(socket: impl AsFd, order: &Order, wires: &[BorrowedFd]) -> io:
     send(socket, &Said::Start(*order), wires)
 }
 
-/// Says which pages each clone writes to, at most [`RUNS_MAX`] runs. There is no answer.
-pub fn send_warm(socket: impl AsFd, runs: &[(u32, u32)]) -> io::Result<()> {
-    send(socket, &Said::Warm(runs[..runs.len().min(RUNS_MAX)].to_vec()), &[])
+/// Says which pages each clone needs. There is no answer.
+pub fn send_warm(socket: impl AsFd, set: &WorkingSet) -> io::Result<()> {
+    let some = |runs: &[(u32, u32)]| runs[..runs.len().min(RUNS_MAX)].to_vec();
+    let set = WorkingSet { written: some(&set.written), touched: some(&set.touched) };
+    send(socket, &Said::Warm(set), &[])
 }
 
 /// Receives the next answer; none once the zygote has ended.
@@ -129,9 +141,9 @@ impl Zygote {
         send_order(&self.socket, order, wires)
     }
 
-    /// Says which pages each clone writes to, see [`send_warm`].
-    pub fn warm(&self, runs: &[(u32, u32)]) -> io::Result<()> {
-        send_warm(&self.socket, runs)
+    /// Says which pages each clone needs, see [`send_warm`].
+    pub fn warm(&self, set: &WorkingSet) -> io::Result<()> {
+        send_warm(&self.socket, set)
     }
 
     /// Waits for the next answer; none once the zygote has ended.
@@ -264,8 +276,8 @@ unsafe fn serve(template: &mut Template, socket: OwnedFd) -> Result<(), Error> {
         };
         let (order, fds) = match received {
             Some((Said::Start(order), fds)) => (order, fds),
-            Some((Said::Warm(runs), _)) => {
-                if let Err(error) = template.warm(runs) {
+            Some((Said::Warm(set), _)) => {
+                if let Err(error) = template.warm(set) {
                     eprintln!("template: {error}");
                 }
                 continue;
@@ -323,9 +335,11 @@ mod tests {
         assert!(wires(vec![reader.into()]).is_none(), "a control socket alone is no set of wires");
         send_answer(&serving, &Answer::Started { tag: 7, pid: 99 }).unwrap();
         // As many runs as there can be, with the largest numbers, fit a message.
-        send_warm(&asking, &[(u32::MAX, u32::MAX); RUNS_MAX + 1]).unwrap();
+        let many =
+            |count| WorkingSet { written: vec![(u32::MAX, u32::MAX); count], touched: vec![(u32::MAX, 1); count] };
+        send_warm(&asking, &many(RUNS_MAX + 1)).unwrap();
         let (got, _) = receive::<Said>(&serving).unwrap().unwrap();
-        assert_eq!(got, Said::Warm(vec![(u32::MAX, u32::MAX); RUNS_MAX]));
+        assert_eq!(got, Said::Warm(many(RUNS_MAX)));
         drop(serving);
         assert_eq!(receive_answer(&asking).unwrap(), Some(Answer::Started { tag: 7, pid: 99 }));
         assert_eq!(receive_answer(&asking).unwrap(), None);
