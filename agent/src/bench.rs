@@ -29,7 +29,7 @@ const GUESTS_MAX: u32 = 65_535;
 /// How many cables are made to see what one takes.
 const CABLES: u32 = 500;
 /// How long guests idle before that.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_secs(3);
 /// How often, at most how many times, and until it gives back how little at a time the kernel's memory is looked at.
 const SETTLE_LOOK: Duration = Duration::from_millis(300);
 const SETTLE_LOOKS_MAX: u32 = 30;

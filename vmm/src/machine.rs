@@ -17,6 +17,7 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use serde::{Deserialize, Serialize};
+use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryRegion};
@@ -222,6 +223,11 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// Gives back those of the clone's own pages that are the template's again ([`memory::give_back`]).
+    pub fn give_back(&self, template: &File, runs: &[(u32, u32)]) {
+        memory::give_back(&self.memory, template, runs);
     }
 
     /// True if the processor waits for an interrupt, and none is on its way.

@@ -109,6 +109,27 @@ pub(crate) fn copy_pages(memory: &Memory, runs: &[(u32, u32)]) {
     }
 }
 
+/// Gives back those of these pages that are again what the template's file has there: the guest reads the file's from
+/// then on. The guest must not run meanwhile. Gives how many.
+pub(crate) fn give_back(memory: &Memory, file: &File, runs: &[(u32, u32)]) -> usize {
+    let (mut own, mut theirs) = ([0; PAGE as usize], [0; PAGE as usize]);
+    let mut given = 0;
+    for number in runs.iter().flat_map(|(first, count)| *first..first.saturating_add(*count)) {
+        for (address, bytes) in spans(memory, &[(number, 1)]) {
+            let Ok(slice) = memory.get_slice(GuestAddress(address), bytes as usize) else { continue };
+            let read = file.read_exact_at(&mut theirs, u64::from(number) * PAGE);
+            if read.is_err() || slice.copy_to(&mut own[..]) != own.len() || own != theirs {
+                continue;
+            }
+            // SAFETY: `slice` proves that these bytes are inside one mapping of ours, no reference points into it, and
+            // what is read there afterwards is the same.
+            let done = unsafe { libc::madvise(slice.ptr_guard_mut().as_ptr().cast(), own.len(), libc::MADV_DONTNEED) };
+            given += usize::from(done == 0);
+        }
+    }
+    given
+}
+
 /// Lets the kernel merge pages of this memory with equal ones of other guests (KSM).
 pub(crate) fn mergeable(memory: &Memory) {
     for region in memory.iter() {
@@ -191,6 +212,23 @@ mod tests {
         let gap = pages(layout::DEVICE_GAP);
         assert_eq!(at(4096, (gap - 1, 2)), [(layout::DEVICE_GAP - PAGE, PAGE), (layout::ABOVE_4G, PAGE)]);
         assert_eq!(at(64, (pages(64 << 20), 1)), []);
+    }
+
+    #[test]
+    fn pages_that_are_the_templates_again_are_given_back() {
+        let (shared, file) = create_shared(1).unwrap();
+        shared.write_slice(&[1; 3 * 4096], GuestAddress(0)).unwrap();
+        let memory = map_private(1, &file).unwrap();
+        copy_pages(&memory, &[(0, 3)]);
+        memory.write_slice(&[2], GuestAddress(4096)).unwrap();
+        assert_eq!(give_back(&memory, &file, &[(0, 3), (300, 1), (u32::MAX, 2)]), 2);
+        let mut read = [0; 3 * 4096];
+        memory.read_slice(&mut read, GuestAddress(0)).unwrap();
+        assert!(read.iter().enumerate().all(|(at, byte)| *byte == if at == 4096 { 2 } else { 1 }));
+        // They are the file's: written there, they are seen here, and the guest's own page is not touched.
+        shared.write_slice(&[3; 3 * 4096], GuestAddress(0)).unwrap();
+        memory.read_slice(&mut read, GuestAddress(0)).unwrap();
+        assert_eq!((read[0], read[4096], read[4097], read[8192]), (3, 2, 1, 3));
     }
 
     #[test]

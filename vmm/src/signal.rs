@@ -6,13 +6,14 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 /// What interrupted the guest.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wake {
     /// A descriptor may be ready.
     pub io: bool,
-    /// The timer of [`tick_every`] went off.
+    /// The timer ([`tick_every`], [`tick_after`]) went off.
     pub tick: bool,
     /// Somebody asked this process to end.
     pub term: bool,
@@ -104,9 +105,18 @@ impl Drop for Signals {
 }
 
 /// Has SIGALRM sent to this process again and again; zero ends it.
-pub(crate) fn tick_every(period: std::time::Duration) -> io::Result<()> {
-    let every = libc::timeval { tv_sec: period.as_secs() as _, tv_usec: period.subsec_micros() as _ };
-    let timer = libc::itimerval { it_interval: every, it_value: every };
+pub(crate) fn tick_every(period: Duration) -> io::Result<()> {
+    set_timer(period, period)
+}
+
+/// Has SIGALRM sent to this process, once.
+pub(crate) fn tick_after(time: Duration) -> io::Result<()> {
+    set_timer(time, Duration::ZERO)
+}
+
+fn set_timer(first: Duration, then: Duration) -> io::Result<()> {
+    let time = |t: Duration| libc::timeval { tv_sec: t.as_secs() as _, tv_usec: t.subsec_micros() as _ };
+    let timer = libc::itimerval { it_interval: time(then), it_value: time(first) };
     // SAFETY: the kernel reads one itimerval of ours, and writes nothing. The system call,
     // since the C libraries disagree about the type of its first argument.
     let done = unsafe { libc::syscall(libc::SYS_setitimer, libc::ITIMER_REAL, &timer, std::ptr::null_mut::<()>()) };

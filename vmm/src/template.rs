@@ -9,7 +9,7 @@ use crate::machine::{self, Machine, Turn, open_kvm};
 use crate::memory;
 use crate::saved::{self, Loaded};
 use crate::share::Opened;
-use crate::signal::tick_every;
+use crate::signal::{tick_after, tick_every};
 use crate::zygote::WorkingSet;
 use crate::{Exit, GuestConfig, Software, Wires};
 use kvm_ioctls::Kvm;
@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How many looks in a row must find it at rest: what its boot left to do is then done,
 /// once for all clones.
 const LOOKS: u32 = 30;
+/// When a clone has become somebody: a fifth of the pages that it wrote to is then as it was.
+const TIDY: Duration = Duration::from_secs(2);
 /// Most bytes that a guest may say before it is ready.
 const SAID_BYTES_MAX: usize = 64 * 1024;
 /// What a clone's process ends with when it cannot go on.
@@ -140,10 +142,14 @@ impl Template {
         memory::copy_pages(&memory, &self.warm.written);
         let mut machine = Machine::thaw(&self.kvm, &self.frozen, memory, wires, self.share.as_ref())?;
         machine.map_pages(&self.warm.touched);
+        tick_after(TIDY).context("start a timer", "try again")?;
         jail::lock(filter)?;
-        match machine.run()? {
-            // The kernel takes the machine apart faster than its parts would themselves.
-            Exit::Shutdown | Exit::Killed => fork::leave(0),
+        loop {
+            match machine.turn()? {
+                // The kernel takes the machine apart faster than its parts would themselves.
+                Turn::Ended(Exit::Shutdown | Exit::Killed) => fork::leave(0),
+                Turn::Tick => machine.give_back(&self.memory, &self.warm.written),
+            }
         }
     }
 }
