@@ -52,7 +52,7 @@ test-pure: deps
 	cargo test -p vmatic-leaf --lib
 
 test-hosts: all
-	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts --test switch --test consoles -- --ignored --test-threads 1
+	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts --test switch --test consoles --test generations -- --ignored --test-threads 1
 
 test-machines: all
 	@.ci/machines $(TESTS)

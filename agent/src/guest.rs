@@ -16,6 +16,7 @@ use vmatic_plan::Plan;
 use vmatic_tree::frame::FrameReader;
 use vmatic_tree::message::{Message, VERSION};
 use vmatic_vmm::stub::{self, StubFile};
+use vmatic_vmm::zygote::Anew;
 use vmatic_vmm::{Card, Exit, GuestConfig, Said, Software, Wires, zygote};
 
 // The leaf calls the port that the monitor relays.
@@ -23,6 +24,9 @@ const _: () = assert!(vmatic_vmm::CONTROL_PORT == vmatic_tree::message::GUEST_PO
 
 /// The first that the kernel ends when memory runs out; the node itself is at -999.
 const OOM_SCORE_ADJ: &str = "500";
+
+/// How a template's process starts itself anew; the number of a descriptor follows.
+const ANEW: [&str; 3] = ["/proc/self/exe", "template", "--will-fd"];
 
 /// Runs a guest that boots cold until it ends.
 pub fn run(options: GuestOptions) -> Result<(), Error> {
@@ -41,6 +45,10 @@ pub fn run(options: GuestOptions) -> Result<(), Error> {
 
 /// Boots a template and forks its clones, until the node closes standard input's other end.
 pub fn template(options: GuestOptions) -> Result<(), Error> {
+    if let Some(will) = options.will_fd {
+        // SAFETY: this role starts no thread, and its arguments are those of `ANEW`.
+        return unsafe { zygote::inherit_and_serve(inherit(will)?) }.context(|| "hold a template".into());
+    }
     prepare();
     let serial = match options.serial_fd {
         // Its last words on the console of whoever started it by hand.
@@ -54,8 +62,9 @@ pub fn template(options: GuestOptions) -> Result<(), Error> {
     let (limit, files, stub) = (options.limit, options.files.clone(), stub(&options)?);
     let said = if stub.is_some() { stub_said } else { said };
     let config = config(options, wires, stub.as_ref());
+    let anew = Anew::new(&ANEW).context(|| "open this program".into())?;
     // SAFETY: this role starts no thread.
-    unsafe { zygote::boot_and_serve(socket, config, said, limit, &files) }.context(|| "hold a template".into())
+    unsafe { zygote::boot_and_serve(socket, config, said, limit, &files, anew) }.context(|| "hold a template".into())
 }
 
 /// Whether a template's leaf has said, in whole, that it waits.

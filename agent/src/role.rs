@@ -104,6 +104,8 @@ pub struct GuestOptions {
     pub share: Option<Share>,
     /// Where a template may have been saved, and is to be.
     pub files: Files,
+    /// What a template's process left to itself when it started anew.
+    pub will_fd: Option<RawFd>,
 }
 
 /// Whose switch it is.
@@ -261,6 +263,7 @@ fn guest(mut args: lexopt::Parser) -> Result<GuestOptions, lexopt::Error> {
         stub_pages: None,
         share: None,
         files: Files::default(),
+        will_fd: None,
     };
     while let Some(arg) = args.next()? {
         match arg {
@@ -283,6 +286,7 @@ fn guest(mut args: lexopt::Parser) -> Result<GuestOptions, lexopt::Error> {
             Long("stub") => options.stub_pages = Some(args.value()?.parse()?),
             Long("user") => options.user = args.value()?.parse()?,
             Long("limit-s") => options.limit = Duration::from_secs(args.value()?.parse()?),
+            Long("will-fd") => options.will_fd = Some(args.value()?.parse()?),
             Long("tap-fd") => options.tap_fd = Some(args.value()?.parse()?),
             other => return Err(other.unexpected()),
         }

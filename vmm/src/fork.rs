@@ -2,7 +2,9 @@
 //! process's parent. So whoever started a template waits for its clones itself, and
 //! clones outlive their template, but not the host's node.
 
+use std::ffi::CString;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// A process's number.
 pub type Pid = libc::pid_t;
@@ -32,6 +34,19 @@ pub(crate) unsafe fn fork_sibling() -> io::Result<Side> {
         pid if pid > 0 => Ok(Side::Old(pid as Pid)),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Executes `program`, an open file, with these arguments and no environment in this process; gives why not.
+pub(crate) fn execute(program: BorrowedFd, words: &[CString]) -> io::Error {
+    let words: Vec<_> = words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();
+    let nothing = [std::ptr::null::<libc::c_char>()];
+    // SAFETY: both lists end with a null pointer, and their strings live as long as the call. By number, since the C
+    // library's call takes a path where this kernel lacks it, and there may be none.
+    unsafe {
+        let (program, path) = (program.as_raw_fd(), c"".as_ptr());
+        libc::syscall(libc::SYS_execveat, program, path, words.as_ptr(), nothing.as_ptr(), libc::AT_EMPTY_PATH);
+    }
+    io::Error::last_os_error()
 }
 
 /// This process's parent.

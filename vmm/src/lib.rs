@@ -28,6 +28,7 @@ mod mmio;
 mod mptable;
 mod net;
 mod pmem;
+mod renewal;
 #[cfg(test)]
 #[path = "rings_tests.rs"]
 mod rings;

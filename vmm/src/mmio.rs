@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::atomic::Ordering;
 use virtio_queue::{DescriptorChain, Queue, QueueState, QueueT};
+use vm_memory::{Bytes, GuestAddress};
 
 /// Ring size offered to the guest; small rings dirty few pages.
 pub(crate) const RING_ENTRIES: u16 = 64;
@@ -15,6 +16,9 @@ const VERSION_1: u64 = 1 << 32;
 const STATUS_DRIVER_OK: u32 = 4;
 const STATUS_FEATURES_OK: u32 = 8;
 const INTERRUPT_USED: u32 = 1;
+const NO_INTERRUPT: u16 = 1;
+/// Most rings that a device here has.
+const RINGS_MAX: usize = 3;
 
 /// What differs between network card, entropy source and socket device.
 pub(crate) trait Device {
@@ -280,15 +284,25 @@ impl<D: Device> Transport<D> {
 
     /// Lets the device move what it can; true if the guest must get an interrupt.
     pub fn work(&mut self, memory: &Memory) -> bool {
+        let before: [u16; RINGS_MAX] = std::array::from_fn(|at| self.queues.get(at).map_or(0, Queue::next_used));
         if self.status & STATUS_DRIVER_OK == 0 || !self.device.work(&mut self.queues, memory) {
             return false;
         }
-        let wanted = self.queues.iter_mut().any(|q| q.ready() && q.needs_notification(memory).unwrap_or(true));
+        let served = self.queues.iter().zip(before).filter(|(queue, before)| queue.next_used() != *before);
+        let wanted = served.into_iter().any(|(queue, _)| queue.ready() && wants_interrupts(queue, memory));
         if wanted {
             self.interrupt |= INTERRUPT_USED;
         }
         wanted
     }
+}
+
+/// Whether the driver wants to hear of buffers that come back: VIRTQ_AVAIL_F_NO_INTERRUPT (virtio 1.2, 2.7.7).
+fn wants_interrupts(queue: &Queue, memory: &Memory) -> bool {
+    // Devices and driver never run at once: the flag is the one that the driver left when it was interrupted last.
+    memory
+        .read_obj::<u16>(GuestAddress(queue.avail_ring()))
+        .map_or(true, |flags| u16::from_le(flags) & NO_INTERRUPT == 0)
 }
 
 /// True if the driver has offered buffers that were not taken yet.

@@ -79,6 +79,21 @@ fn a_buffer_comes_back_with_an_interrupt() {
 }
 
 #[test]
+fn a_driver_that_wants_no_interrupts_gets_none() {
+    let m = memory::create(1).unwrap();
+    let mut t = Transport::new(Echo);
+    bring_up(&mut t, &m, [0, 1]);
+    m.write_obj(0x8000u64, GuestAddress(0x1000)).unwrap();
+    m.write_obj(16u32, GuestAddress(0x1008)).unwrap();
+    for (flags, offered, wanted) in [(1u16, 1u16, false), (0, 2, true), (1, 2, false), (0xfffe, 3, true)] {
+        m.write_obj(flags, GuestAddress(0x2000)).unwrap();
+        m.write_obj(offered, GuestAddress(0x2002)).unwrap();
+        assert_eq!(t.write(0x50, &[0; 4], &m), wanted, "flags {flags}");
+        assert_eq!(m.read_obj::<u16>(GuestAddress(0x3002)).unwrap(), offered, "it comes back all the same");
+    }
+}
+
+#[test]
 fn features_we_did_not_offer_are_refused() {
     let m = memory::create(1).unwrap();
     for features in [[1 << 6, 1], [0, 0], [0, 3]] {

@@ -36,16 +36,15 @@ const FAILED: i32 = 1;
 
 /// A frozen guest.
 pub struct Template {
-    kvm: Kvm,
+    pub(crate) kvm: Kvm,
     /// Every clone maps it for itself: a mapping here would make each fork wait for
     /// whoever looks at the pages that all clones share.
-    memory: Arc<File>,
-    memory_mib: u32,
-    share: Option<Opened>,
-    frozen: machine::Frozen,
-    software: Software,
+    pub(crate) memory: Arc<File>,
+    pub(crate) memory_mib: u32,
+    pub(crate) share: Option<Opened>,
+    pub(crate) frozen: machine::Frozen,
     /// Pages that are ready for every clone before it runs.
-    warm: WorkingSet,
+    pub(crate) warm: WorkingSet,
 }
 
 /// What a guest has said so far.
@@ -71,7 +70,6 @@ impl Template {
         let mib = config.memory_mib;
         let (memory, file) = memory::create_shared(mib)?;
         let share = config.software.share.as_ref().map(Opened::new).transpose()?;
-        let software = config.software.clone();
         let mut machine = Machine::boot(config, memory, share.as_ref())?;
         tick_every(LOOK).context("start a timer", "try again")?;
         let waited = wait_until_ready(&mut machine, &mut ours, said, limit);
@@ -81,7 +79,7 @@ impl Template {
         let frozen = machine.freeze(&kvm)?;
         drop(machine);
         seal(&file)?;
-        Ok(Self { kvm, memory: file, memory_mib: mib, share, frozen, software, warm: WorkingSet::default() })
+        Ok(Self { kvm, memory: file, memory_mib: mib, share, frozen, warm: WorkingSet::default() })
     }
 
     /// Takes a template from a file ([`Self::save`]) instead of booting it. An error says why not: no such file,
@@ -89,18 +87,18 @@ impl Template {
     pub fn thaw(config: &GuestConfig, path: &Path) -> Result<Self, Error> {
         let kvm = open_kvm()?;
         let mib = config.memory_mib;
-        let software = config.software.clone();
-        let Loaded { frozen, memory } = saved::read(path, &kvm, &software, mib)?;
+        let software = &config.software;
+        let Loaded { frozen, memory } = saved::read(path, &kvm, software, mib)?;
         let share = software.share.as_ref().map(Opened::new).transpose()?;
         frozen.try_out(&kvm, &memory::map_private(mib, &memory)?, share.as_ref())?;
         seal(&memory)?;
-        Ok(Self { kvm, memory, memory_mib: mib, share, frozen, software, warm: WorkingSet::default() })
+        Ok(Self { kvm, memory, memory_mib: mib, share, frozen, warm: WorkingSet::default() })
     }
 
-    /// Writes it to a file, whole or not at all; gives the file's length. Whoever reads the file reads the
-    /// guest's memory.
-    pub fn save(&self, path: &Path) -> Result<u64, Error> {
-        saved::write(path, &self.kvm, &self.software, self.memory_mib, &self.memory, &self.frozen)
+    /// Writes it, with what it was booted from, to a file, whole or not at all; gives the file's length. Whoever reads
+    /// the file reads the guest's memory.
+    pub fn save(&self, software: &Software, path: &Path) -> Result<u64, Error> {
+        saved::write(path, &self.kvm, software, self.memory_mib, &self.memory, &self.frozen)
     }
 
     /// Has these pages ready for each clone from now on; an error if they are not its memory's.

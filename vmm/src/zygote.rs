@@ -8,6 +8,8 @@
 use crate::error::{Context, Error};
 use crate::fork::{self, Pid};
 use crate::jail;
+use crate::renewal;
+pub use crate::renewal::Anew;
 use crate::template::{self, Template};
 use crate::{Card, GuestConfig, Wires};
 use rustix::cmsg_space;
@@ -31,6 +33,8 @@ const WHY_CHARS_MAX: usize = 240;
 const WIRES_MAX: usize = 3;
 /// Most runs of pages in each list of a message.
 pub const RUNS_MAX: usize = 384;
+/// How many clones have one ancestor.
+pub const GENERATION: u32 = 256;
 const NEXT: &str = "end this process; the node makes a new template";
 
 /// What a template's process is asked for. With it go the descriptors of a control
@@ -188,8 +192,9 @@ impl Files {
                 Err(error) => eprintln!("template: {error}; this time one is booted instead"),
             }
         }
+        let software = config.software.clone();
         let template = Template::boot(config, said, limit)?;
-        match self.save.as_ref().map(|file| (file, template.save(file))) {
+        match self.save.as_ref().map(|file| (file, template.save(&software, file))) {
             Some((file, Ok(bytes))) => eprintln!("template: saved to {}, {bytes} bytes", file.display()),
             Some((_, Err(error))) => eprintln!("template: {error}"),
             None => {}
@@ -198,7 +203,8 @@ impl Files {
     }
 }
 
-/// Boots a template ([`Template::boot`]) or thaws a saved one, says whether there is one, and serves orders.
+/// Boots a template ([`Template::boot`]) or thaws a saved one, says whether there is one, and serves orders. After
+/// [`GENERATION`] clones the process starts `anew`, see [`inherit_and_serve`].
 ///
 /// # Safety
 /// This process must have one thread only.
@@ -208,6 +214,7 @@ pub unsafe fn boot_and_serve(
     said: impl Fn(&[u8]) -> template::Said,
     limit: Duration,
     files: &Files,
+    anew: Anew,
 ) -> Result<(), Error> {
     let start = Instant::now();
     let tried = "say whether there is a template";
@@ -221,13 +228,25 @@ pub unsafe fn boot_and_serve(
             let boot_ms = start.elapsed().as_millis() as u64;
             send_answer(&socket, &Answer::Ready { boot_ms, thawed }).context(tried, NEXT)?;
             // SAFETY: the caller promises that there is one thread.
-            unsafe { serve(&mut template, socket) }
+            unsafe { serve(&mut template, socket, anew) }
         }
         Err(error) => {
             let why = error.to_string().chars().take(WHY_CHARS_MAX).collect();
             send_answer(&socket, &Answer::NoTemplate { why }).context(tried, NEXT)
         }
     }
+}
+
+/// Goes on where the process was before it started [`Anew`].
+///
+/// # Safety
+/// This process must have one thread only, and `will` is the descriptor that its arguments name.
+pub unsafe fn inherit_and_serve(will: OwnedFd) -> Result<(), Error> {
+    fork::rename("template");
+    // SAFETY: the caller promises that it is the one.
+    let (mut template, socket, anew) = unsafe { renewal::inherit(will.into()) }?;
+    // SAFETY: the caller promises that there is one thread.
+    unsafe { serve(&mut template, socket, anew) }
 }
 
 fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedFd]) -> io::Result<()> {
@@ -265,10 +284,14 @@ fn receive<T: for<'a> Deserialize<'a>>(socket: impl AsFd) -> io::Result<Option<(
 ///
 /// # Safety
 /// This process must have one thread only.
-unsafe fn serve(template: &mut Template, socket: OwnedFd) -> Result<(), Error> {
+unsafe fn serve(template: &mut Template, socket: OwnedFd, anew: Anew) -> Result<(), Error> {
     let filter = jail::filter()?;
     let mut socket = Some(socket);
+    let mut born = 0;
     loop {
+        if let Some(socket) = socket.as_ref().filter(|_| born == GENERATION) {
+            eprintln!("template: {}", renewal::begin(template, socket, &anew));
+        }
         let Some(listening) = &socket else { return Ok(()) };
         let received = match receive::<Said>(listening) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -288,7 +311,10 @@ unsafe fn serve(template: &mut Template, socket: OwnedFd) -> Result<(), Error> {
         let answer = match wires(fds) {
             // SAFETY: the caller promises that there is one thread.
             Some(wires) => match unsafe { template.spawn(wires, order.user, &filter, first) } {
-                Ok(pid) => Answer::Started { tag: order.tag, pid },
+                Ok(pid) => {
+                    born += 1;
+                    Answer::Started { tag: order.tag, pid }
+                }
                 Err(error) => Answer::Failed { tag: order.tag, why: format!("cannot fork: {error}") },
             },
             None => Answer::Failed { tag: order.tag, why: "the order lacks a control socket or a log".into() },

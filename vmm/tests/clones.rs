@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use vmatic_vmm::stub::{self, StubFile, Word};
-use vmatic_vmm::zygote::{self, Answer, Files, Order, Zygote};
+use vmatic_vmm::zygote::{self, Anew, Answer, Files, Order, Zygote};
 use vmatic_vmm::{Card, Discovery, GuestConfig, Kvm, Said, Software, Wires};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -69,8 +69,10 @@ fn zygote() {
     // The test's own standard input is the socket, too.
     let null = File::open("/dev/null").unwrap();
     rustix::stdio::dup2_stdin(null).unwrap();
+    // Not tried here: this program needs a loader, and there is none in an empty room (builder/tests/generations.rs).
+    let anew = Anew::new(&[]).unwrap();
     // SAFETY: this role starts no thread.
-    unsafe { zygote::boot_and_serve(socket, config, said, Duration::from_secs(3), &files) }.unwrap();
+    unsafe { zygote::boot_and_serve(socket, config, said, Duration::from_secs(3), &files, anew) }.unwrap();
 }
 
 fn start() -> Zygote {

@@ -1,0 +1,81 @@
+//! Level two: the process that clones are forked from starts itself anew after a number of them. With the agent itself,
+//! which needs no loader, and stubs, which run on any KVM.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitOptions};
+use vmatic_vmm::stub::MEMORY_MIB_MIN;
+use vmatic_vmm::zygote::{Answer, GENERATION, Order, Zygote};
+
+/// A clone of a stub, which says back what it hears.
+struct Clone {
+    pid: Pid,
+    control: UnixStream,
+}
+
+impl Clone {
+    fn start(zygote: &Zygote, tag: u32) -> Clone {
+        let (control, its) = UnixStream::pair().unwrap();
+        let log = fs::File::options().write(true).open("/dev/null").unwrap();
+        let (its, log): (OwnedFd, OwnedFd) = (its.into(), log.into());
+        zygote.order(&Order { tag, user: 70_000 + tag }, &[its.as_fd(), log.as_fd()]).unwrap();
+        let Some(Answer::Started { tag: its_tag, pid }) = zygote.answer().unwrap() else { panic!("{tag} not started") };
+        assert_eq!(its_tag, tag);
+        control.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Clone { pid: Pid::from_raw(pid).unwrap(), control }
+    }
+
+    fn answers(&mut self, text: &str) {
+        self.control.write_all(text.as_bytes()).unwrap();
+        let mut echo = vec![0; text.len()];
+        self.control.read_exact(&mut echo).unwrap();
+        assert_eq!(echo, text.as_bytes());
+    }
+}
+
+impl Drop for Clone {
+    fn drop(&mut self) {
+        let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+        let _ = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
+    }
+}
+
+#[test]
+#[ignore = "level two: make test-hosts"]
+fn a_zygote_starts_itself_anew_and_its_clones_do_not_notice() {
+    if let vmatic_vmm::Kvm::None(why) = vmatic_vmm::probe() {
+        return println!("skipped: {why}");
+    }
+    let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bin/vmatic-agent");
+    let mut command = Command::new(agent);
+    command.args(["template", "--stub", "4", "--devices", "cmdline", "--memory-mib", &MEMORY_MIB_MIN.to_string()]);
+    let mut zygote = Zygote::start(command).unwrap();
+    assert!(matches!(zygote.answer().unwrap(), Some(Answer::Ready { .. })));
+    let pid = zygote.process().id();
+    let words = || fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    let fds = || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let mut first = Clone::start(&zygote, 0);
+    let open = fds();
+    assert!(!words().contains("--will-fd"));
+    for tag in 1..=2 * GENERATION + 1 {
+        let mut clone = Clone::start(&zygote, tag);
+        if tag % 64 == 0 {
+            clone.answers(&format!("clone {tag}\n"));
+        }
+    }
+    assert!(words().contains("--will-fd"), "it did not start anew: {:?}", words());
+    assert!(fds() <= open + 1, "{} descriptors are open, and {open} were", fds());
+    // One of each generation, and the last one's outlives its ancestor.
+    first.answers("the first is still there\n");
+    let mut last = Clone::start(&zygote, 3 * GENERATION);
+    drop(zygote);
+    last.answers("so is the last\n");
+}
