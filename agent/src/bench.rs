@@ -7,12 +7,14 @@
 
 use crate::error::{Context, Error};
 use crate::meminfo::{self, Kernel, Process};
+use crate::qemu::{self, command::Fds};
 use crate::role::{BenchOptions, devices_word};
 use crate::{guest, launcher, say, software, warm};
 use rustix::process::{Pid, Signal, WaitOptions};
-use std::io::{PipeReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use vmatic_plan::{HostNames, Node, Plan};
@@ -42,8 +44,7 @@ struct Guest {
     process: Pid,
     control: UnixStream,
     // Open as long as the guest, since a console without a reader is another case.
-    _console: PipeReader,
-    _cable: OwnedFd,
+    _wires: Vec<OwnedFd>,
 }
 
 impl Drop for Guest {
@@ -61,15 +62,25 @@ struct Ends([OwnedFd; 3]);
 enum Starter {
     Cold,
     Clone(Zygote),
+    Qemu,
 }
 
 /// Measures and prints one line of JSON a row.
 pub fn run(options: &BenchOptions) -> Result<(), Error> {
     crate::boot::raise_limits();
-    let plan = HostNames::count(1).map(|hosts| Plan { guests_per_host: GUESTS_MAX, ..Plan::new("bench", hosts) });
+    let plan = HostNames::count(1).map(|hosts| Plan {
+        guests_per_host: GUESTS_MAX,
+        guest_memory_mib: options.memory_mib,
+        ..Plan::new("bench", hosts)
+    });
     let plan = plan.map_err(|e| Error::new(format!("cannot make a plan: {}", e.message)))?;
     for &count in &options.cold {
         rows(options, &plan, "cold", &Starter::Cold, count)?;
+    }
+    if !options.qemu.is_empty() && !Path::new(qemu::PROGRAM).exists() {
+        say(&format!("bench: nothing is measured in QEMU: there is no {}", qemu::PROGRAM));
+    } else {
+        options.qemu.iter().try_for_each(|&count| rows(options, &plan, "qemu", &Starter::Qemu, count))?;
     }
     if options.clones.is_empty() {
         return Ok(());
@@ -173,10 +184,10 @@ fn mean(guests: &[Guest]) -> Process {
 }
 
 /// Control stream, console and cable; the guest's ends beside.
-fn wires() -> Result<((UnixStream, PipeReader, OwnedFd), Ends), Error> {
+fn wires() -> Result<((UnixStream, UnixStream, OwnedFd), Ends), Error> {
     let (control, its_control) = UnixStream::pair().context(|| "make a socket pair".into())?;
     control.set_read_timeout(Some(ANSWER)).context(|| "set up a socket".into())?;
-    let (console, log) = std::io::pipe().context(|| "make a pipe".into())?;
+    let (console, log) = UnixStream::pair().context(|| "make a socket pair".into())?;
     let (cable, its_cable) = zygote::sockets().context(|| "make a cable".into())?;
     Ok(((control, console, cable), Ends([its_control.into(), log.into(), its_cable])))
 }
@@ -186,9 +197,10 @@ fn launch(
     plan: &Plan,
     starter: &Starter,
     number: u32,
-    (control, console, cable): (UnixStream, PipeReader, OwnedFd),
+    (control, console, cable): (UnixStream, UnixStream, OwnedFd),
     Ends(ends): &Ends,
 ) -> Result<Guest, Error> {
+    let mut wires = vec![console.into(), cable];
     let process = match starter {
         Starter::Clone(zygote) => {
             let order = Order { tag: number, user: crate::clones::user(number) };
@@ -209,9 +221,19 @@ fn launch(
             command.arg("--cmdline").arg(software::cmdline(plan, Node::guest(1, number)));
             command.spawn().context(|| format!("start guest {number}"))?.id() as vmatic_vmm::Pid
         }
+        Starter::Qemu => {
+            let (ours, monitor) = UnixStream::pair().context(|| "make a socket pair".into())?;
+            wires.push(ours.into());
+            let [control, serial, cable] = [0, 1, 2].map(|at| ends[at].as_raw_fd());
+            let fds = Fds { serial, cable, monitor: monitor.as_raw_fd(), control: Some(control) };
+            let mut command = Command::new("/proc/self/exe");
+            guest::inherit_in(&mut command, &[control, serial, cable, fds.monitor], None);
+            command.arg(qemu::ROLE).args(qemu::Machine::words_to_measure(plan, Node::guest(1, number), &fds)?);
+            command.spawn().context(|| format!("start QEMU {number}"))?.id() as vmatic_vmm::Pid
+        }
     };
     let process = Pid::from_raw(process).ok_or_else(|| Error::new("a guest's process has no number"))?;
-    let guest = Guest { process, control, _console: console, _cable: cable };
+    let guest = Guest { process, control, _wires: wires };
     if matches!(starter, Starter::Clone(_)) {
         let told = match options.stub_pages {
             Some(_) => word(number),

@@ -19,7 +19,7 @@ const USAGE: &str = "usage: vmatic-agent node [--plan FILE] [--operator FILE] [-
        vmatic-agent capture [--socket PATH] [--id N] [--seconds S] [--bytes N] GUEST|uplink
        vmatic-agent cost [--each]
        vmatic-agent save-template [--from BYTE]
-       vmatic-agent bench [--stub PAGES] [--memory-mib N] [--cold N,N...] [--clones N,N...]
+       vmatic-agent bench [--stub PAGES] [--memory-mib N] [--cold N,N...] [--clones N,N...] [--qemu N,N...]
 As process 1 of a host it takes no arguments and reads the image's /etc/vmatic.";
 
 /// A template's card: locally administered, of host 0, which no plan has.
@@ -149,6 +149,8 @@ pub struct BenchOptions {
     pub cold: Vec<u32>,
     /// How many clones are started, one run each.
     pub clones: Vec<u32>,
+    /// How many are started in QEMU, one run each, if the host image has it.
+    pub qemu: Vec<u32>,
     pub kernel: String,
     pub initramfs: String,
     pub memory_mib: u32,
@@ -173,7 +175,7 @@ pub fn parse() -> Result<Role, Error> {
         Some(lexopt::Arg::Value(v)) if v == "template" => {
             guest(args).context(|| "read the arguments".into()).map(Role::Template)
         }
-        Some(lexopt::Arg::Value(v)) if v == "room" => {
+        Some(lexopt::Arg::Value(v)) if v == crate::qemu::ROLE => {
             crate::qemu::room::Options::parse(args).context(|| "read the arguments".into()).map(Role::Room)
         }
         Some(lexopt::Arg::Value(v)) if v == "switch" => {
@@ -344,6 +346,7 @@ fn bench(mut args: lexopt::Parser) -> Result<BenchOptions, lexopt::Error> {
     let mut options = BenchOptions {
         cold: Vec::new(),
         clones: Vec::new(),
+        qemu: Vec::new(),
         kernel: software::KERNEL.into(),
         initramfs: software::INITRAMFS.into(),
         memory_mib: software::memory_mib().unwrap_or(GUEST_MIB),
@@ -355,6 +358,7 @@ fn bench(mut args: lexopt::Parser) -> Result<BenchOptions, lexopt::Error> {
         match arg {
             Long("cold") => options.cold = args.value()?.parse_with(counts)?,
             Long("clones") => options.clones = args.value()?.parse_with(counts)?,
+            Long("qemu") => options.qemu = args.value()?.parse_with(counts)?,
             Long("memory-mib") => options.memory_mib = args.value()?.parse()?,
             Long("stub") => options.stub_pages = Some(args.value()?.parse()?),
             other => return Err(other.unexpected()),

@@ -118,15 +118,20 @@ fn a_flood_stops_at_its_window_and_ctrl_c_gets_through() {
     within(async {
         let (ends, mut operator) = open();
         operator.shows = false;
-        let running = tokio::task::spawn_local(program(console("yes", true), ends));
-        operator.hear(Duration::from_millis(700), |_| false).await;
-        assert_eq!(operator.heard.len(), vmatic_tree::session::OUTPUT_WINDOW_BYTES);
+        let mut running = tokio::task::spawn_local(program(console("yes", true), ends));
+        let window = vmatic_tree::session::OUTPUT_WINDOW_BYTES;
+        operator.hear(LONG, |text| text.len() >= window).await;
+        operator.hear(Duration::from_millis(300), |_| false).await;
+        assert_eq!(operator.heard.len(), window);
         operator.types("\x03", false);
         operator.shows = true;
         let shown = operator.flow.shown_with(operator.heard.len());
         operator.feed(Feed { shown, ..Feed::default() });
-        operator.hear(Duration::from_millis(700), |_| false).await;
-        assert_eq!(running.await.unwrap(), Outcome::Signal(libc::SIGINT));
+        let outcome = tokio::select! {
+            outcome = &mut running => outcome.unwrap(),
+            _ = operator.hear(LONG, |_| false) => panic!("it goes on"),
+        };
+        assert_eq!(outcome, Outcome::Signal(libc::SIGINT));
     });
 }
 
@@ -144,8 +149,11 @@ fn when_the_operator_is_gone_nothing_is_left() {
         drop(operator.stop.take());
         running.await.unwrap();
         // Those that do not hear the signal are ended a moment later.
-        tokio::time::sleep(Duration::from_millis(GRACE_MS + 300)).await;
-        assert_eq!(sys::signal_session(session, 0), 0);
+        let until = Instant::now() + Duration::from_millis(GRACE_MS) + LONG;
+        while sys::signal_session(session, 0) > 0 {
+            assert!(Instant::now() < until, "{} are left", sys::signal_session(session, 0));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     });
 }
 

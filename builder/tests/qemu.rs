@@ -82,6 +82,7 @@ fn memtest_runs_beside_guests_of_ours_and_is_commanded_as_they_are() {
         mark restarted; about
         vmatic guests stop 1/2; until_nodes 'stopped'
         mark stopped; vmatic nodes ./.; vmatic run 1 -- sh -c 'pidof qemu-system-x86_64 | wc -w'
+        mark bench; vmatic run --timeout 200 1 -- /init bench --clones 2 --qemu 1 2>&1
         mark console; console
     "####;
     let parts = on_a_cluster(&place, spec, script);
@@ -107,6 +108,14 @@ fn memtest_runs_beside_guests_of_ours_and_is_commanded_as_they_are() {
         text("stopped")
     );
     assert!(text("console").contains("guest 2 said"), "{}", text("console"));
+    // QEMU's microvm with the same kernel and image, beside VMatic's own monitor.
+    let idle = |kind: &str| {
+        let row = text("bench").lines().find(|l| l.contains(&format!("\"{kind}\"")) && l.contains("\"idle\""));
+        let row = row.unwrap_or_else(|| panic!("no {kind} in {}", text("bench")));
+        let kib = row.split_once("\"kib_each\": ").unwrap().1;
+        kib.split(',').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert!(idle("qemu") > 5 * idle("clone"), "{}", text("bench"));
 }
 
 #[test]

@@ -85,7 +85,7 @@ struct Guest {
 impl Guest {
     fn new(rack: &Rack, switch: &Switch, node: Node) -> Guest {
         let (cable, end) = pair();
-        patience(&cable, 200);
+        patience(&cable, 800);
         switch.plug(node.guest, &end);
         Guest { plan: rack.plan.clone(), node, cable, end }
     }
@@ -280,16 +280,20 @@ fn links_are_set_and_captures_read_while_it_runs() {
     a.echo(8, a.address(), b.address());
     assert_eq!(b.await_echo(8), None);
     ask(&rack, 1, &["ask", "link", "1", "delay=100ms"]);
-    let start = Instant::now();
-    a.echo(8, a.address(), b.address());
-    assert_eq!(b.await_echo(8), Some(a.address()));
-    let took = start.elapsed();
-    assert!((95..190).contains(&took.as_millis()), "{took:?}");
+    // The best of some: this machine has other things to do.
+    let took = (0..5).map(|_| {
+        let start = Instant::now();
+        a.echo(8, a.address(), b.address());
+        assert_eq!(b.await_echo(8), Some(a.address()));
+        start.elapsed().as_millis()
+    });
+    let took = took.min().unwrap();
+    assert!((95..190).contains(&took), "{took} ms");
     ask(&rack, 1, &["ask", "link", ".", "ideal"]);
     let mut capture = Command::new(agent());
-    capture.args(["capture", "2", "--seconds", "1", "--socket"]).arg(rack.folder.path().join("switch1"));
+    capture.args(["capture", "2", "--seconds", "3", "--socket"]).arg(rack.folder.path().join("switch1"));
     let capture = capture.stdout(Stdio::piped()).spawn().unwrap();
-    sleep(Duration::from_millis(300));
+    sleep(Duration::from_millis(1000));
     a.echo(8, a.address(), b.address());
     b.echo(0, b.address(), a.address());
     assert_eq!(b.await_echo(8), Some(a.address()));

@@ -4,8 +4,11 @@
 use crate::boot::Entry;
 use crate::error::{Context, Error};
 use crate::layout;
-use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs};
+use kvm_bindings::{
+    CpuId, KVM_MAX_CPUID_ENTRIES, Msrs, kvm_cpuid_entry2, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
+};
 use kvm_ioctls::{Cap, Kvm, VcpuFd};
+use std::arch::x86_64::__cpuid;
 
 const NEXT: &str = "see whether the kvm module fits this processor";
 const CR0_PROTECTED: u64 = 1;
@@ -75,12 +78,42 @@ fn set_msrs(vcpu: &VcpuFd) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether this machine is QEMU's without KVM (its CPUID leaf 0x40000000 says so).
+fn emulated() -> bool {
+    let leaf = __cpuid(0x4000_0000);
+    [leaf.ebx, leaf.ecx, leaf.edx].iter().flat_map(|word| word.to_le_bytes()).eq(*b"TCGTCGTCGTCG")
+}
+
+/// No XSAVE, and nothing that needs it. QEMU's emulated SVM does not tell KVM when a guest of its guest sets XCR0, so
+/// that what was set is lost at the next exit: Linux finds that out, prints a warning of forty lines, and does without.
+fn hide_extended_state(leaf: &mut kvm_cpuid_entry2) {
+    match (leaf.function, leaf.index) {
+        // FMA, XSAVE, OSXSAVE, AVX, F16C.
+        (1, _) => leaf.ecx &= !(1 << 12 | 0b1111 << 26),
+        (7, 0) => {
+            // AVX2 and AVX-512 in all its parts, MPX; protection keys, VAES, VPCLMULQDQ; AMX.
+            leaf.ebx &= !(1 << 5 | 1 << 14 | 0b11 << 16 | 1 << 21 | 0b111 << 26 | 0b11 << 30);
+            leaf.ecx &= !(1 << 1 | 0b11 << 3 | 1 << 6 | 0b1111 << 9 | 1 << 14);
+            leaf.edx &= !(0b11 << 2 | 1 << 8 | 0b1111 << 22);
+        }
+        (7, _) => (leaf.eax, leaf.edx) = (0, 0),
+        (0xd, _) => (leaf.eax, leaf.ebx, leaf.ecx, leaf.edx) = (0, 0, 0, 0),
+        // FMA4, XOP.
+        (0x8000_0001, _) => leaf.ecx &= !(1 << 16 | 1 << 11),
+        _ => {}
+    }
+}
+
 /// What a guest is to see of this machine's processor.
 pub(crate) fn features(kvm: &Kvm) -> Result<CpuId, Error> {
     let mut cpuid =
         kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).context("ask KVM for the processor's features", NEXT)?;
     let deadline = kvm.check_extension(Cap::TscDeadlineTimer);
+    let extended = !emulated();
     for leaf in cpuid.as_mut_slice() {
+        if !extended {
+            hide_extended_state(leaf);
+        }
         match leaf.function {
             1 => {
                 // One processor, number 0, cache line of 64 bytes.

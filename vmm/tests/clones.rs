@@ -71,8 +71,9 @@ fn zygote() {
     rustix::stdio::dup2_stdin(null).unwrap();
     // Not tried here: this program needs a loader, and there is none in an empty room (builder/tests/generations.rs).
     let anew = Anew::new(&[]).unwrap();
+    let limit = if never { Duration::from_secs(3) } else { PATIENCE };
     // SAFETY: this role starts no thread.
-    unsafe { zygote::boot_and_serve(socket, config, said, Duration::from_secs(3), &files, anew) }.unwrap();
+    unsafe { zygote::boot_and_serve(socket, config, said, limit, &files, anew) }.unwrap();
 }
 
 fn start() -> Zygote {

@@ -34,6 +34,8 @@ use vmatic_plan::{Node, Plan};
 
 /// The program.
 pub const PROGRAM: &str = "/usr/bin/qemu-system-x86_64";
+/// The role of this program that becomes QEMU.
+pub const ROLE: &str = "room";
 /// What a QEMU takes beside its guest's RAM, in MiB: measured at 30 to 60.
 const EXTRA_MIB: u64 = 64;
 /// What the guest image needs more than in VMatic's monitor, which maps kernel and image where the guest wants them;
@@ -98,16 +100,20 @@ impl Layer {
 
     /// The kind of a guest that QEMU runs; `fallback` says that VMatic's own monitor cannot run the guest image.
     pub fn kind(&self, guest: u32, plan: &Plan, fallback: bool) -> Option<Kind> {
-        let guest_image = || Kind {
-            name: "guest-image".into(),
-            memory_mib: plan.guest_memory_mib + MORE_MIB,
-            cpus: 1,
-            leaf: true,
-            overlay_mib: 1,
-            ..Kind::default()
-        };
         let named = self.kinds.of(guest).cloned();
-        named.or_else(|| (self.there && (self.kinds.all_in_qemu || fallback)).then(guest_image))
+        named.or_else(|| (self.there && (self.kinds.all_in_qemu || fallback)).then(|| guest_image(plan)))
+    }
+}
+
+/// The guest image as a kind.
+fn guest_image(plan: &Plan) -> Kind {
+    Kind {
+        name: "guest-image".into(),
+        memory_mib: plan.guest_memory_mib + MORE_MIB,
+        cpus: 1,
+        leaf: true,
+        overlay_mib: 1,
+        ..Kind::default()
     }
 }
 
@@ -199,12 +205,8 @@ impl Machine {
         };
         let inherited: Vec<RawFd> =
             [fds.serial, fds.cable, fds.monitor].into_iter().chain(fds.control).chain(what.state_fd).collect();
-        let mut command = guest::command("room", &inherited, group);
-        command
-            .args(self.room(node, from.as_deref())?.words())
-            .arg("--")
-            .arg(PROGRAM)
-            .args(command::arguments(&what, &fds));
+        let mut command = guest::command(ROLE, &inherited, group);
+        command.args(self.words(&what, node, from.as_deref(), &fds)?);
         let (words, stderr) = wires::console()?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         let child = command.spawn().context(|| format!("start QEMU for guest {}", node.guest))?;
@@ -232,6 +234,18 @@ impl Machine {
         let words = tokio::task::spawn_local(wires::last_words(words));
         let leaf = fds.control.is_some();
         Ok((Qemu { child, qmp, leaf, words }, ready))
+    }
+
+    /// What its process is told, in the role [`ROLE`]: where it lives, and what it runs there.
+    fn words(&self, what: &Guest, node: Node, from: Option<&saved::State>, fds: &Fds) -> Result<Vec<String>, Error> {
+        let program = ["--".to_owned(), PROGRAM.to_owned()];
+        Ok([self.room(node, from)?.words(), program.into(), command::arguments(what, fds)].concat())
+    }
+
+    /// The same for the guest image, to be measured beside VMatic's own monitor.
+    pub fn words_to_measure(plan: &Plan, node: Node, fds: &Fds) -> Result<Vec<String>, Error> {
+        let machine = Machine { kind: guest_image(plan), accel: Accel::Kvm };
+        machine.words(&machine.guest(plan, node, None)?, node, None, fds)
     }
 
     /// Where its process lives.

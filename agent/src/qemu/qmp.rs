@@ -27,6 +27,8 @@ const SHOWN_BYTES: usize = 200;
 pub struct Qmp {
     stream: Rc<UnixStream>,
     answers: Mutex<mpsc::Receiver<String>>,
+    /// Of the last command: an answer bears its command's.
+    id: Cell<u64>,
     /// How many hold the guest: the operator, and whoever saves its state.
     holders: Cell<u32>,
     /// Whether the guest came up in this life.
@@ -39,8 +41,8 @@ impl Qmp {
         let stream = Rc::new(stream);
         let (to, answers) = mpsc::channel(4);
         tokio::task::spawn_local(read(stream.clone(), to));
-        let (holders, up) = (Cell::new(0), Cell::new(false));
-        Rc::new(Qmp { stream, answers: Mutex::new(answers), holders, up })
+        let (id, holders, up) = (Cell::new(0), Cell::new(0), Cell::new(false));
+        Rc::new(Qmp { stream, answers: Mutex::new(answers), id, holders, up })
     }
 
     /// Agrees with QEMU on how to talk; the first thing to do.
@@ -89,22 +91,39 @@ impl Qmp {
 
     async fn send(&self, command: &str, arguments: &str, fd: Option<&OwnedFd>) -> Result<String, Error> {
         let mut answers = self.answers.lock().await;
-        // Answers that came too late for whoever asked.
-        while answers.try_recv().is_ok() {}
+        // Whoever asked before may have given up waiting: its answer is still to come.
+        self.id.set(self.id.get() + 1);
+        let id = self.id.get();
         let tried = || format!("have QEMU {command}");
         let arguments = if arguments.is_empty() { String::new() } else { format!(",\"arguments\":{arguments}") };
-        let line = format!("{{\"execute\":\"{command}\"{arguments}}}\n");
+        let line = format!("{{\"execute\":\"{command}\"{arguments},\"id\":{id}}}\n");
         let sent = self.stream.async_io(Interest::WRITABLE, || send_with(&self.stream, line.as_bytes(), fd)).await;
         if sent.context(tried)? != line.len() {
             return Err(Error::new(format!("cannot {}: it does not listen", tried())));
         }
-        let answer = timeout(ANSWER, answers.recv()).await.context(tried)?;
+        let ours = async {
+            loop {
+                match answers.recv().await {
+                    Some(line) if !answers_to(&line, id) => {}
+                    line => return line,
+                }
+            }
+        };
+        let answer = timeout(ANSWER, ours).await.context(tried)?;
         let answer = answer.ok_or_else(|| Error::new(format!("cannot {}: it has ended", tried())))?;
         match text_of(&answer, "desc").filter(|_| answer.contains("\"error\"")) {
             Some(why) => Err(Error::new(format!("cannot {}: {}", tried(), shown(why)))),
             None => Ok(answer),
         }
     }
+}
+
+/// Whether a line is the answer to the command with this number, which QEMU writes before an error and behind what is
+/// returned.
+fn answers_to(line: &str, id: u64) -> bool {
+    let first = line.strip_prefix("{\"id\": ").and_then(|rest| rest.split_once(','));
+    let number = first.or_else(|| line.rsplit_once("\"id\": ").map(|(_, rest)| (rest, "")));
+    number.is_some_and(|(number, _)| number.trim_end_matches('}').trim().parse() == Ok(id))
 }
 
 /// The longest beginning of a text that is shown.
@@ -134,7 +153,7 @@ async fn read(stream: Rc<UnixStream>, answers: mpsc::Sender<String>) {
         let got = stream.async_io(Interest::READABLE, || stream.try_read(&mut buffer)).await;
         let Ok(bytes @ 1..) = got else { return };
         for line in lines.push(&buffer[..bytes]) {
-            if line.starts_with("{\"return\"") || line.starts_with("{\"error\"") {
+            if ["{\"return\"", "{\"error\"", "{\"id\""].iter().any(|start| line.starts_with(start)) {
                 // One command at a time has one answer: what is more than that nobody waits for.
                 let _ = answers.try_send(line);
             }
@@ -190,6 +209,10 @@ mod tests {
         assert_eq!(text_of(error, "desc"), Some(r#"no \"x\" here"#));
         assert_eq!(text_of(r#"{"return": "#, "status"), None);
         assert_eq!(shown(&"ä".repeat(150)).len(), SHOWN_BYTES);
+        assert!(answers_to(r#"{"return": {"id": 4}, "id": 7}"#, 7) && answers_to(r#"{"id": 7, "error": {"x": 1}}"#, 7));
+        for other in [r#"{"return": {}, "id": 71}"#, r#"{"return": {}}"#, r#"{"id": "7", "error": {}}"#, "{", ""] {
+            assert!(!answers_to(other, 7), "{other}");
+        }
     }
 
     #[test]
@@ -201,7 +224,11 @@ mod tests {
             let qmp = Qmp::new(ours);
             let machine = tokio::task::spawn_local(async move {
                 let mut heard = [0; 256];
-                for answer in ["{\"return\": {}}\n", "{\"error\": {\"desc\": \"it is off\"}}\n"] {
+                for answer in [
+                    "{\"return\": {}, \"id\": 1}\n",
+                    // The first is one that came too late.
+                    "{\"return\": {}, \"id\": 1}\n{\"id\": 2, \"error\": {\"desc\": \"it is off\"}}\n",
+                ] {
                     let bytes = theirs.read(&mut heard).await.unwrap();
                     assert!(heard[..bytes].starts_with(b"{\"execute\":\""), "{:?}", &heard[..bytes]);
                     theirs.write_all(b"{\"event\": \"STOP\"}\n").await.unwrap();

@@ -41,6 +41,9 @@ struct Guests {
     /// How many guests to boot cold, one run each [default: 100; with a spec 4]
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     cold: Option<Vec<u32>>,
+    /// How many guests to boot in QEMU (its microvm, the same kernel), if the host image has QEMU [default: 4]
+    #[arg(long, value_name = "N,N", value_delimiter = ',', requires = "spec")]
+    qemu: Option<Vec<u32>>,
     /// How many pages a stub writes to before it answers
     #[arg(long, value_name = "PAGES", default_value_t = 16, conflicts_with = "spec")]
     pages: u32,
@@ -84,11 +87,12 @@ pub fn run(args: Args) -> Result<Exit> {
 }
 
 /// The words for the agent.
-fn words(guests: &Guests, clones: &[u32], cold: &[u32]) -> Vec<String> {
+fn words(guests: &Guests, clones: &[u32], cold: &[u32], qemu: &[u32]) -> Vec<String> {
     let list = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     let mut words = vec!["bench".to_owned()];
-    for (option, counts) in [("--clones", (&guests.clones, clones)), ("--cold", (&guests.cold, cold))] {
-        let counts = counts.0.as_deref().unwrap_or(counts.1);
+    let all = [("--clones", &guests.clones, clones), ("--cold", &guests.cold, cold), ("--qemu", &guests.qemu, qemu)];
+    for (option, asked, usual) in all {
+        let counts = asked.as_deref().unwrap_or(usual);
         if !counts.is_empty() {
             words.extend([option.to_owned(), list(counts)]);
         }
@@ -99,7 +103,7 @@ fn words(guests: &Guests, clones: &[u32], cold: &[u32]) -> Vec<String> {
 fn here(guests: &Guests) -> Result<String> {
     let agent = beside(guests.agent.clone(), "vmatic-agent")?;
     let mut command = Command::new(&agent);
-    command.args(words(guests, &[1000, 4000], &[100])).arg("--stub").arg(guests.pages.to_string());
+    command.args(words(guests, &[1000, 4000], &[100], &[])).arg("--stub").arg(guests.pages.to_string());
     output(&mut command, &agent.display().to_string())
 }
 
@@ -112,7 +116,7 @@ fn on_a_host(guests: &Guests) -> Result<String> {
         command.arg("--out").arg(out);
     }
     command.arg("--").arg(&own).args(["run", "--json", "--timeout", "900", "1", "/init"]);
-    let text = output(command.args(words(guests, &[10, 30], &[4])), "vmatic boot")?;
+    let text = output(command.args(words(guests, &[10, 30], &[4], &[4])), "vmatic boot")?;
     let answer: Value =
         serde_json::from_str(&text).map_err(|e| Error::new("cannot read the host's answer").because(e))?;
     let stdout = answer["groups"][0]["stdout"].as_str().unwrap_or_default();
