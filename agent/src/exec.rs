@@ -63,11 +63,20 @@ pub fn environment(command: &mut Command, given: &[(String, String)]) {
     command.env("PATH", PATH).env("HOME", "/root").envs(given.iter().map(|(k, v)| (k, v)));
 }
 
-/// Has `act`, which makes system calls and nothing else, run in the child before the program.
-pub fn before_exec(command: &mut Command, act: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
+/// Has `act`, which makes system calls and nothing else, run in the child before the program. The program takes
+/// signals as usual, whatever the node was started with: one that ignores SIGINT, as in the background of a shell
+/// script, would otherwise have programs that Ctrl-C cannot end.
+pub fn before_exec(command: &mut Command, mut act: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
+    let in_child = move || {
+        for signal in 1..=libc::SIGRTMAX() {
+            // SAFETY: no handler of ours is involved. It fails for the few that cannot be ignored anyway.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        act()
+    };
     // SAFETY: the closures given here make system calls only. The node's only thread is the parent that a death
     // signal watches.
-    unsafe { command.pre_exec(act) };
+    unsafe { command.pre_exec(in_child) };
 }
 
 pub fn ended(status: std::process::ExitStatus) -> Outcome {

@@ -32,7 +32,7 @@ use tokio::time::{sleep, timeout};
 use vmatic_plan::{Node, Plan};
 use vmatic_tree::frame;
 use vmatic_tree::host::Event;
-use vmatic_tree::message::Message;
+use vmatic_tree::message::{Message, PAUSED, STOPPED};
 use vmatic_vmm::zygote::Files;
 
 /// How long a guest may take from its start to its report. Emulated machines are slow.
@@ -179,7 +179,7 @@ async fn keep(shared: Rc<Shared>, guest: u32) {
     let (mut failures, mut in_vain) = (0, 0);
     loop {
         if launcher.wishes.of(guest) == Wish::Stop {
-            launcher.down(guest, "stopped by the operator").await;
+            launcher.down(guest, STOPPED).await;
             launcher.wishes.until(guest, |wish| wish != Wish::Stop).await;
         }
         let failed = |e: Error| {
@@ -352,13 +352,12 @@ impl Shared {
         tokio::pin!(obey);
         let reported = tokio::select! {
             how = monitor.wait() => Err(how),
-            seen = self.report(guest, &mut up, limit) => Ok(seen),
+            seen = self.report(guest, &mut up, limit, turn) => Ok(seen),
             () = &mut obey => {
                 monitor.kill().await;
                 return Ok(Ended { reported: false, wished: true, why: "ended by the operator".into() });
             }
         };
-        drop(turn);
         if let (Handle::Process(pid), Ok(true)) = (&handle, &reported) {
             self.launcher.ledger.kvm_ran.store(true, Ordering::Relaxed);
             if let Some(asking) = template {
@@ -394,18 +393,25 @@ impl Shared {
         Ok(Ended { reported: reported == Ok(true), wished, why })
     }
 
-    /// Whether it reports within the limit. While the operator holds it, it cannot.
-    async fn report(&self, guest: u32, up: &mut watch::Receiver<bool>, limit: Duration) -> bool {
+    /// Whether it reports within the limit. While the operator holds it, it cannot, and others have its turn.
+    async fn report(
+        &self,
+        guest: u32,
+        up: &mut watch::Receiver<bool>,
+        limit: Duration,
+        turn: OwnedSemaphorePermit,
+    ) -> bool {
         let wishes = &self.launcher.wishes;
+        let mut turn = Some(turn);
         loop {
-            let held = wishes.of(guest) == Wish::Pause;
-            if timeout(limit, up.wait_for(|up| *up)).await.is_ok() {
-                return true;
+            if wishes.of(guest) == Wish::Pause {
+                drop(turn.take());
+                wishes.until(guest, |wish| wish != Wish::Pause).await;
             }
-            if !held && wishes.of(guest) != Wish::Pause {
-                return false;
+            tokio::select! {
+                seen = timeout(limit, up.wait_for(|up| *up)) => return seen.is_ok(),
+                () = wishes.until(guest, |wish| wish == Wish::Pause) => {}
             }
-            wishes.until(guest, |wish| wish != Wish::Pause).await;
         }
     }
 
@@ -440,7 +446,7 @@ impl Shared {
                 }
                 let _ = self.launcher.events.send(Event::GuestPaused { guest, paused }).await;
                 if paused {
-                    self.launcher.down(guest, "paused by the operator").await;
+                    self.launcher.down(guest, PAUSED).await;
                 } else if matches!(handle, Handle::Qemu(qmp, false) if qmp.up.get()) {
                     let _ = self.launcher.events.send(Event::GuestUp { guest }).await;
                 }

@@ -13,7 +13,7 @@ use crate::parent::{self, Parents};
 use crate::role::NodeOptions;
 use crate::serial::Ports;
 use crate::session::{self, Ends};
-use crate::wishes::Wishes;
+use crate::wishes::{Wishes, first};
 use crate::{boot, exec, identity, qemu, saved, say, uplink};
 use ed25519_dalek::VerifyingKey;
 use std::collections::HashMap;
@@ -86,7 +86,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         tokio::spawn(parent::keep_joined(parents, openings.clone()));
     }
     let kvm = if options.guests { find_kvm() } else { KvmFound::None("not asked for".into()) };
-    let wishes = Arc::new(Wishes::new(plan.guests_per_host));
+    let wishes = Arc::new(Wishes::new(plan.guests_per_host, first(&cmdline)));
     saved::forget();
     let ports = Ports::default();
     let launcher = Launcher {

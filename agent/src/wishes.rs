@@ -1,8 +1,9 @@
 //! What the operator wishes of each guest of this host, as signed orders say it.
 //!
 //! Takes orders; each guest's keeper looks at its own wish and waits for it to change. Wishes live as long as the node:
-//! a node that starts anew runs every guest.
+//! for a node that starts anew they are again what the boot command line says ([`first`]).
 
+use crate::{identity, say};
 use tokio::sync::watch;
 use vmatic_plan::RangeSet;
 use vmatic_tree::answer::Outcome;
@@ -24,10 +25,27 @@ pub struct Wishes {
     each: Vec<watch::Sender<(Wish, u32)>>,
 }
 
+/// The word of the boot command line that says what becomes of guests until the operator says something else:
+/// `run`, `paused` or `stopped`.
+const FIRST: &str = "vmatic.guests";
+
+/// What that word says; to run, if there is none.
+pub fn first(cmdline: &str) -> Wish {
+    match identity::word(cmdline, FIRST) {
+        None | Some("run") => Wish::Run,
+        Some("paused") => Wish::Pause,
+        Some("stopped") => Wish::Stop,
+        Some(other) => {
+            say(&format!("{FIRST}={other:?} on the boot command line is none of run, paused, stopped: guests run"));
+            Wish::Run
+        }
+    }
+}
+
 impl Wishes {
-    /// For guests 1 to `guests`: all are to run.
-    pub fn new(guests: u32) -> Self {
-        Wishes { each: (0..=guests).map(|_| watch::Sender::new((Wish::Run, 0))).collect() }
+    /// For guests 1 to `guests`, with the first wish for each.
+    pub fn new(guests: u32, first: Wish) -> Self {
+        Wishes { each: (0..=guests).map(|_| watch::Sender::new((first, 0))).collect() }
     }
 
     /// Takes an order for some guests.
@@ -76,6 +94,8 @@ impl Wishes {
 fn after(act: Act, wish: Wish, life: u32) -> (Wish, u32) {
     match (act, wish) {
         (Act::Start, _) => (Wish::Run, life),
+        (Act::StartPaused, Wish::Stop) => (Wish::Pause, life),
+        (Act::StartPaused, _) => (wish, life),
         (Act::Stop, _) => (Wish::Stop, life),
         // What does not run can neither be held nor let go.
         (Act::Pause, Wish::Stop) | (Act::Resume, Wish::Stop) => (Wish::Stop, life),
@@ -91,7 +111,7 @@ mod tests {
 
     #[test]
     fn orders_change_the_wish_of_those_they_name() {
-        let wishes = Wishes::new(3);
+        let wishes = Wishes::new(3, first("quiet vmatic.guests=run"));
         let two = RangeSet::span(2, 2);
         for (act, wish, life) in [
             (Act::Pause, Wish::Pause, 0),
@@ -100,12 +120,17 @@ mod tests {
             (Act::Stop, Wish::Stop, 1),
             (Act::Pause, Wish::Stop, 1),
             (Act::Resume, Wish::Stop, 1),
+            (Act::StartPaused, Wish::Pause, 1),
             (Act::Start, Wish::Run, 1),
+            (Act::StartPaused, Wish::Run, 1),
         ] {
             assert_eq!(wishes.act(act, &two), Outcome::Exit(0));
             assert_eq!((wishes.of(2), wishes.life(2)), (wish, life), "{act:?}");
             assert_eq!((wishes.of(1), wishes.of(3)), (Wish::Run, Wish::Run));
         }
+        assert_eq!(Wishes::new(3, first("vmatic.guests=stopped")).of(3), Wish::Stop);
+        assert_eq!(Wishes::new(3, first("vmatic.guests=paused a")).of(1), Wish::Pause);
+        assert_eq!((first(""), first("vmatic.guests=")), (Wish::Run, Wish::Run));
         wishes.act(Act::Stop, &RangeSet::span(1, 9));
         assert_eq!(wishes.of(9), Wish::Stop, "a guest that is not there does not run");
     }

@@ -65,10 +65,19 @@ fn clones_are_distinct_and_survive_each_others_bad_days() {
 #[ignore = "level three: make test-machines"]
 fn without_a_template_guests_boot_cold_and_that_is_said() {
     // The leaf that a template would run is not there; the guests' own words say to boot cold.
-    let spec = "name = \"cold\"\n[plan]\nhosts = 1\nguests = 2\n[guest]\ncmdline = \"vmatic.cold\"\n";
-    let script = "mark about; about; mark run; ask ./. -- uname -n; mark ksm; host 'cat /sys/kernel/mm/ksm/run'";
+    // A batch that is started paused, merged, and let go.
+    let spec = "name = \"cold\"\n[plan]\nhosts = 1\nguests = 2\n[host]\ncmdline = \"vmatic.guests=paused\"\n\
+                [guest]\ncmdline = \"vmatic.cold\"\n";
+    let script = "mark paused; until_nodes 'paused by the operator'; \
+                  vmatic guests stop 1/2; until_nodes 'stopped by'; vmatic guests start --paused 1/2; \
+                  vmatic guests resume ./.; everyone; mark about; about; \
+                  mark run; ask ./. -- uname -n; mark ksm; host 'cat /sys/kernel/mm/ksm/run'";
     let played = Place::new().play(spec, script);
-    assert_eq!(played.count("about", "guests_cold"), 2);
+    assert_eq!(played.part("ksm").trim(), "1: 1", "equal pages are merged");
+    assert!(played.part("paused").contains("paused by the operator"), "{}", played.part("paused"));
+    // One of them had two lives.
+    assert_eq!(played.count("about", "guests_cold"), 3);
+    assert_eq!(played.count("about", "guests_failed"), 0);
     assert_eq!(played.count("about", "guests_cloned"), 0);
     assert!(played.part("run").contains("2 nodes: 2 ok"), "{}", played.part("run"));
     assert!(played.output.status.success());

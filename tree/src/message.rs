@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use vmatic_plan::{Node, NodeSet};
 
 /// The protocol's version; nodes of different versions refuse each other.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 /// The vsock port on which a host hears its guests.
 pub const GUEST_PORT: u32 = 7117;
 /// Most bytes of standard input that a command carries.
@@ -84,6 +84,11 @@ pub struct Serial {
     pub follow: bool,
 }
 
+/// Why a guest is down that the operator holds, and one that the operator ended: each is as it is to be.
+pub const PAUSED: &str = "paused by the operator";
+/// See [`PAUSED`].
+pub const STOPPED: &str = "stopped by the operator";
+
 /// What can be done to a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
@@ -97,6 +102,8 @@ pub enum Act {
     Resume,
     /// End it and start it anew.
     Restart,
+    /// Start it held, if it was stopped: it has its memory, and runs when it is resumed.
+    StartPaused,
 }
 
 /// Who a clone is to be; until it knows, it has its template's memory and nothing of its own.

@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use vmatic_plan::{Node, NodeSet, Plan};
 use vmatic_tree::answer::{Group, Outcome};
-use vmatic_tree::message::Order;
+use vmatic_tree::message::{Order, PAUSED, STOPPED};
 
 use crate::boot::accel::Accel;
 use crate::boot::child;
@@ -190,7 +190,7 @@ impl Cluster {
         }
     }
 
-    /// Shows what changed; true when everything is up.
+    /// Shows what changed; true when everything is up, or waits for the operator as it is to.
     fn note(&mut self, reached: &Answered) -> bool {
         let up = reached.tally().ok;
         for machine in &self.machines {
@@ -204,10 +204,11 @@ impl Cluster {
         if hosts_up == hosts {
             self.progress.joined.get_or_insert(self.progress.elapsed());
         }
+        let held = reached.groups.iter().filter(|group| is_held(&group.outcome)).map(|group| group.nodes.len()).sum();
         if hosts_up > 0 {
-            self.progress.guests(up.len() - hosts_up, guests);
+            self.progress.guests(up.len() - hosts_up, guests, held);
         }
-        if up.len() == hosts + guests {
+        if up.len() + held == hosts + guests {
             self.progress.up.get_or_insert(self.progress.elapsed());
         }
         self.progress.up.is_some()
@@ -243,6 +244,11 @@ impl Cluster {
             None => error,
         }
     }
+}
+
+/// Whether a guest is down because the operator wants that (the boot word `vmatic.guests`).
+fn is_held(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Unreachable(why) if why == PAUSED || why == STOPPED)
 }
 
 /// How many hosts, if that many can be started.

@@ -22,7 +22,7 @@ pub enum Stage {
 pub struct Progress {
     start: Instant,
     stages: BTreeMap<u32, Stage>,
-    guests: Option<(u64, u64)>,
+    guests: Option<(u64, u64, u64)>,
     /// When every host had joined.
     pub joined: Option<Duration>,
     /// When every guest was up.
@@ -59,11 +59,12 @@ impl Progress {
         });
     }
 
-    /// So many guests are up.
-    pub fn guests(&mut self, up: u64, all: u64) {
-        if self.guests != Some((up, all)) && all > 0 {
-            self.guests = Some((up, all));
-            self.line(&format!("guests: {up} of {all} up"));
+    /// So many guests are up, and so many wait for the operator.
+    pub fn guests(&mut self, up: u64, all: u64, held: u64) {
+        if self.guests != Some((up, all, held)) && all > 0 {
+            self.guests = Some((up, all, held));
+            let held = if held > 0 { format!(", {held} held or stopped") } else { String::new() };
+            self.line(&format!("guests: {up} of {all} up{held}"));
         }
     }
 

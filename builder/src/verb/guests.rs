@@ -27,7 +27,10 @@ pub struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum What {
     /// Run guests that were stopped or paused
-    Start(Guests),
+    ///
+    /// After a boot guests run; with the host's boot word vmatic.guests=paused or vmatic.guests=stopped ([host] cmdline)
+    /// they wait for the operator.
+    Start(Start),
     /// End guests, and do not start them again
     Stop(Guests),
     /// Hold guests: their memory stays, their processors stand still
@@ -57,6 +60,15 @@ struct Save {
     output: PathBuf,
     #[command(flatten)]
     place: Place,
+}
+
+#[derive(clap::Args, Debug)]
+struct Start {
+    /// Start those that were stopped held: they take their memory, and run when they are resumed
+    #[arg(long)]
+    paused: bool,
+    #[command(flatten)]
+    guests: Guests,
 }
 
 #[derive(clap::Args, Debug)]
@@ -93,7 +105,7 @@ const TEMPLATE_BYTES_MAX: usize = 4 << 30;
 pub fn run(args: Args) -> Result<Exit> {
     interrupt::watch();
     match args.what {
-        What::Start(guests) => act(Act::Start, guests),
+        What::Start(start) => act(if start.paused { Act::StartPaused } else { Act::Start }, start.guests),
         What::Stop(guests) => act(Act::Stop, guests),
         What::Pause(guests) => act(Act::Pause, guests),
         What::Resume(guests) => act(Act::Resume, guests),

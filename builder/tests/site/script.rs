@@ -8,7 +8,8 @@ use super::{Place, stderr, vmatic};
 /// Prefix of the lines by which the script says what comes next.
 const MARK: &str = "### ";
 
-/// Helpers of scripts: a mark; what the host says of itself; its guests' processes; waiting for all to be up.
+/// Helpers of scripts: a mark; what the host says of itself; its guests' processes; waiting for all to be up, or for
+/// words about nodes.
 pub const TOOLS: &str = r####"
 set -u
 mark() { echo "### $1"; }
@@ -22,6 +23,7 @@ everyone() {
   done
   vmatic nodes ./.
 }
+until_nodes() { for _ in $(seq 240); do vmatic nodes ./. | grep -q "$1" && break; sleep 0.5; done; vmatic nodes ./.; }
 ask() { vmatic run "$@" 2>&1 | sed 's/ ([0-9.]* s)//'; }
 "####;
 
