@@ -50,6 +50,8 @@ const WAKING_PER_CPU: usize = 8;
 const LEAVE: Duration = Duration::from_secs(1);
 /// How long a guest that goes on may take until it counts as up again.
 const RESUMED: Duration = Duration::from_secs(10);
+/// How long a guest that goes on may keep others waiting.
+const AWAKE: Duration = Duration::from_secs(2);
 /// Waits before a guest is started again: short at first, then a minute.
 const PAUSES_S: [u64; 4] = [1, 5, 20, 60];
 /// Where the kernel's merging of equal pages is set up.
@@ -80,6 +82,7 @@ struct Shared {
     group: Option<File>,
     template: watch::Receiver<State>,
     booting: Arc<Semaphore>,
+    resuming: Arc<Semaphore>,
     ksm: Cell<bool>,
     saved: qemu::saved::Store,
 }
@@ -145,6 +148,7 @@ impl Launcher {
             group,
             template,
             booting: Arc::new(Semaphore::new(at_a_time(false))),
+            resuming: Arc::new(Semaphore::new(at_a_time(true))),
             ksm: Cell::new(false),
             saved: qemu::saved::Store::default(),
         });
@@ -441,9 +445,11 @@ impl Shared {
             }
             if paused != (wish == Wish::Pause) {
                 paused = !paused;
+                let turn = if paused { None } else { self.resuming.clone().acquire_owned().await.ok() };
                 if let Err(e) = handle.hold(paused).await {
                     say(&format!("guest {guest}: {e}"));
                 }
+                self.give_back(guest, turn);
                 let _ = self.launcher.events.send(Event::GuestPaused { guest, paused }).await;
                 if paused {
                     self.launcher.down(guest, PAUSED).await;
@@ -452,6 +458,16 @@ impl Shared {
                 }
             }
             wishes.changed(guest, wish, life).await;
+        }
+    }
+
+    /// Lets the next guest go on when this one is up, or soon: those that wake together wait for each other.
+    fn give_back(&self, guest: u32, turn: Option<OwnedSemaphorePermit>) {
+        if let (Some(turn), Some(mut up)) = (turn, self.launcher.ledger.of(guest)) {
+            tokio::task::spawn_local(async move {
+                let _ = timeout(AWAKE, up.wait_for(|up| *up)).await;
+                drop(turn);
+            });
         }
     }
 

@@ -364,6 +364,9 @@ fn bench(mut args: lexopt::Parser) -> Result<BenchOptions, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
+    if options.stub_pages.is_some() && !options.qemu.is_empty() {
+        return Err("--stub and --qemu: QEMU runs no stubs".into());
+    }
     Ok(options)
 }
 

@@ -37,7 +37,10 @@ pub fn working_set(pid: i32) -> io::Result<WorkingSet> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
     let mut set = WorkingSet::default();
-    for part in maps.lines().filter_map(part) {
+    let mut parts: Vec<Part> = maps.lines().filter_map(part).collect();
+    // Runs rise: the list is by address, and what a large guest has above 4 GiB may lie before the rest.
+    parts.sort_by_key(|part| part.first);
+    for part in parts {
         let mut entries = [0; ENTRIES * 8];
         for start in (0..part.pages).step_by(ENTRIES) {
             let bytes = (part.pages - start).min(ENTRIES as u64) as usize * 8;

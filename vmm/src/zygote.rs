@@ -291,6 +291,7 @@ unsafe fn serve(template: &mut Template, socket: OwnedFd, anew: Anew) -> Result<
     loop {
         if let Some(socket) = socket.as_ref().filter(|_| born == GENERATION) {
             eprintln!("template: {}", renewal::begin(template, socket, &anew));
+            born = 0;
         }
         let Some(listening) = &socket else { return Ok(()) };
         let received = match receive::<Said>(listening) {

@@ -28,8 +28,8 @@ pub struct Args {
 enum What {
     /// Run guests that were stopped or paused
     ///
-    /// After a boot guests run; with the host's boot word vmatic.guests=paused or vmatic.guests=stopped ([host] cmdline)
-    /// they wait for the operator.
+    /// After a boot guests run; with the host's boot word vmatic.guests=paused or vmatic.guests=stopped they wait for
+    /// the operator ([host] cmdline).
     Start(Start),
     /// End guests, and do not start them again
     Stop(Guests),
