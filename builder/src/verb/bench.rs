@@ -164,7 +164,22 @@ fn table(rows: &[Row]) -> String {
             row.switch_kib
         );
     }
-    text
+    text + &ratios(rows)
+}
+
+/// How the best run of clones compares with each other kind of guest that was measured beside it.
+fn ratios(rows: &[Row]) -> String {
+    let idle = |kind: &str| {
+        let of_kind = rows.iter().filter(|row| row.kind == kind && row.state == "idle");
+        of_kind.max_by(|one, other| one.per_s.total_cmp(&other.per_s))
+    };
+    let Some(clone) = idle("clone") else { return String::new() };
+    let beside = ["cold", "qemu"].into_iter().filter_map(idle).filter(|other| other.guest == clone.guest);
+    let line = |other: &Row| {
+        let (faster, smaller) = (clone.per_s / other.per_s, other.kib_each as f64 / clone.kib_each.max(1) as f64);
+        format!("clones beside {}: {faster:.1} times as fast, {smaller:.1} times as small\n", other.kind)
+    };
+    beside.map(line).collect()
 }
 
 #[cfg(test)]
@@ -182,6 +197,12 @@ mod tests {
         assert!(
             table(&read).lines().nth(1).is_some_and(|row| row.contains("clone  stub   idle") && row.contains("1500.5"))
         );
+        let cold = |guest: &str| {
+            let row = line.replace("\"clone\"", "\"cold\"").replace("stub", guest);
+            rows(&format!("{line}\n{}", row.replace("1500.5", "75.0").replace("480,", "1200,"))).unwrap()
+        };
+        assert_eq!(ratios(&cold("stub")), "clones beside cold: 20.0 times as fast, 2.5 times as small\n");
+        assert_eq!((ratios(&cold("linux")), ratios(&read)), (String::new(), String::new()), "nothing to compare with");
         assert!(rows("agent: no").unwrap_err().to_string().contains("agent: no"));
     }
 }
