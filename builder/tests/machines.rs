@@ -238,7 +238,11 @@ fn two_hosts_join_one_tree() {
     let spec = root().join("examples/two-hosts.toml");
     let out = place.build(&spec);
     let mut booting = place.boot(&spec, &out);
+    // An emulator that crashes costs time, and no more.
+    booting.wait_for("h2: machine started");
+    place.signal_machine("h2", rustix::process::Signal::SEGV);
     booting.wait_for("up: try");
+    assert!(booting.talk().contains("h2: QEMU itself crashed (signal 11)"), "{}", booting.talk());
     assert_run(&place, &[".", "hostname"], "1: h1\n2: h2\n", "2 nodes: 2 ok, 0 failed, 0 unreachable");
     let output = place.vmatic(&["run", "./.", "uname", "-n"]);
     assert_eq!(stdout(&output), "1/1: h1-g1\n1/2: h1-g2\n2/1: h2-g1\n2/2: h2-g2\n", "{}", stderr(&output));

@@ -2,17 +2,15 @@
 //! running the guest does not need. A guest that breaks out of its virtual machine
 //! then holds a process that can use the descriptors it has, and nothing else.
 
+use crate::calls::{self, Call, Only};
 use crate::error::{Context, Error};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
-};
-use std::collections::BTreeMap;
+use seccompiler::BpfProgram;
 use std::io;
 
 const NEXT: &str = "use a kernel with CONFIG_SECCOMP_FILTER";
-const KVM_RUN: u64 = 0xae80;
-const KVM_IRQ_LINE: u64 = 0x4008_ae61;
-const KVM_GET_REGS: u64 = 0x8090_ae81;
+const KVM_RUN: u32 = 0xae80;
+const KVM_IRQ_LINE: u32 = 0x4008_ae61;
+const KVM_GET_REGS: u32 = 0x8090_ae81;
 
 /// The system calls of a running guest's process, compiled.
 pub struct Filter(BpfProgram);
@@ -20,8 +18,8 @@ pub struct Filter(BpfProgram);
 /// What a guest's process still needs once its machine is built: to run it, to move
 /// bytes between descriptors that are open, to take signals, to allocate, to end.
 pub fn filter() -> Result<Filter, Error> {
-    let tried = "compile the filter of system calls";
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = [
+    let only = |number, argument, mask, values| Call { number, only: Some(Only { argument, mask, values }) };
+    let always = [
         libc::SYS_read,
         libc::SYS_write,
         libc::SYS_pread64,
@@ -45,24 +43,21 @@ pub fn filter() -> Result<Filter, Error> {
         libc::SYS_clock_gettime,
         libc::SYS_exit,
         libc::SYS_exit_group,
-    ]
-    .into_iter()
-    .map(|call| (call, Vec::new()))
-    .collect();
-    let only = |argument, operator, value| -> Result<SeccompRule, Error> {
-        let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value);
-        SeccompRule::new(vec![condition.context(tried, NEXT)?]).context(tried, NEXT)
-    };
-    let ioctls = [KVM_RUN, KVM_IRQ_LINE, KVM_GET_REGS].map(|request| only(1, SeccompCmpOp::Eq, request));
-    rules.insert(libc::SYS_ioctl, ioctls.into_iter().collect::<Result<_, _>>()?);
-    // The standard library asks whether a descriptor is open before it closes it, where
-    // it was built to check itself.
-    rules.insert(libc::SYS_fcntl, vec![only(1, SeccompCmpOp::Eq, libc::F_GETFD as u64)?]);
-    // Memory that is no code.
-    let data = SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64);
-    rules.insert(libc::SYS_mmap, vec![only(2, data, 0)?]);
-    let program = SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, TargetArch::x86_64);
-    program.and_then(TryInto::try_into).map(Filter).context(tried, NEXT)
+    ];
+    let calls: Vec<Call> = always
+        .into_iter()
+        .map(|number| Call { number, only: None })
+        .chain([
+            only(libc::SYS_ioctl, 1, u32::MAX, &[KVM_RUN, KVM_IRQ_LINE, KVM_GET_REGS]),
+            // The standard library asks whether a descriptor is open before it closes it, where
+            // it was built to check itself.
+            only(libc::SYS_fcntl, 1, u32::MAX, &[libc::F_GETFD as u32]),
+            // Memory that is no code.
+            only(libc::SYS_mmap, 2, libc::PROT_EXEC as u32, &[0]),
+        ])
+        .collect();
+    let tried = "compile the filter of system calls";
+    calls::program(&calls).map(Filter).ok_or_else(|| Error::new(tried, "it has a jump that is too long", NEXT))
 }
 
 /// Makes the process `user`, of the group of the same number and no other, without

@@ -12,6 +12,7 @@
 mod acpi;
 mod block;
 mod boot;
+mod calls;
 mod devices;
 mod elf;
 mod error;

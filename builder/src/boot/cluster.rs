@@ -4,7 +4,7 @@
 //! process itself be killed, the kernel ends the machines (PR_SET_PDEATHSIG).
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -37,6 +37,8 @@ pub const HOSTS_MAX: u32 = 16;
 const LOOK: Duration = Duration::from_millis(300);
 /// How long the tree may take to say so.
 const ANSWER: Duration = Duration::from_secs(10);
+/// Signals by which a program ends that has a fault: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV.
+const CRASHES: [i32; 6] = [4, 5, 6, 7, 8, 11];
 /// How much of a failed machine's console is shown.
 const SHOWN_LINES: usize = 15;
 
@@ -60,10 +62,11 @@ pub struct Site {
 }
 
 struct Running {
-    host: u32,
+    machine: Machine,
     name: String,
     qemu: Child,
-    serial: PathBuf,
+    /// It was started again, since QEMU itself had crashed.
+    again: bool,
 }
 
 /// A running cluster.
@@ -102,12 +105,15 @@ impl Cluster {
         let progress = Progress::default();
         let mut cluster = Cluster { plan, machines: Vec::new(), address, progress, folder, _note: note };
         for machine in machines(site, &ports, cluster.folder.path())? {
-            cluster.start_machine(&machine)?;
+            let qemu = cluster.launch(&machine)?;
+            let name = cluster.plan.hosts.name(machine.host).unwrap_or_default();
+            cluster.progress.host(machine.host, &name, Stage::Started);
+            cluster.machines.push(Running { machine, name, qemu, again: false });
         }
         Ok(cluster)
     }
 
-    fn start_machine(&mut self, machine: &Machine) -> Result<()> {
+    fn launch(&self, machine: &Machine) -> Result<Child> {
         let errors = self.folder.path().join(format!("{}.qemu", machine.host));
         let log = std::fs::File::create(&errors).at("create", &errors)?;
         // What an earlier machine printed is not this one's.
@@ -117,16 +123,29 @@ impl Cluster {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // A group of its own: Ctrl-C in the terminal is for us, and we end the machines in order.
         command.process_group(0);
-        let qemu = child::with_us(&mut command, Signal::KILL).spawn().map_err(|e| {
+        child::with_us(&mut command, Signal::KILL).spawn().map_err(|e| {
             let error = Error::new(format!("cannot start {QEMU}"));
             if e.kind() == std::io::ErrorKind::NotFound {
                 return error.because("it is not installed").remedy(QEMU_REMEDY);
             }
             error.because(e)
-        })?;
-        let name = self.plan.hosts.name(machine.host).unwrap_or_default();
-        self.progress.host(machine.host, &name, Stage::Started);
-        self.machines.push(Running { host: machine.host, name, qemu, serial: machine.serial.clone() });
+        })
+    }
+
+    /// Starts machines again whose QEMU crashed, each once: emulators do that now and then, and while the cluster
+    /// boots nothing is lost by it.
+    fn relaunch_crashed(&mut self) -> Result<()> {
+        for at in 0..self.machines.len() {
+            let running = &mut self.machines[at];
+            let Ok(Some(status)) = running.qemu.try_wait() else { continue };
+            let Some(signal) = status.signal().filter(|signal| CRASHES.contains(signal) && !running.again) else {
+                continue;
+            };
+            let (machine, name) = (running.machine.clone(), running.name.clone());
+            self.progress.crashed(machine.host, &name, signal);
+            let qemu = self.launch(&machine)?;
+            (self.machines[at].qemu, self.machines[at].again) = (qemu, true);
+        }
         Ok(())
     }
 
@@ -139,10 +158,11 @@ impl Cluster {
             if interrupt::asked() {
                 return Err(Error::new("interrupted while the cluster booted"));
             }
+            self.relaunch_crashed()?;
             self.check_machines()?;
-            for machine in &self.machines {
+            for Running { machine, name, .. } in &self.machines {
                 if self.progress.stage(machine.host) < Some(Stage::Agent) && agent_spoke(&machine.serial) {
-                    self.progress.host(machine.host, &machine.name, Stage::Agent);
+                    self.progress.host(machine.host, name, Stage::Agent);
                 }
             }
             let reached = self.look(&mut console, key, &all)?;
@@ -193,9 +213,9 @@ impl Cluster {
     /// Shows what changed; true when everything is up, or waits for the operator as it is to.
     fn note(&mut self, reached: &Answered) -> bool {
         let up = reached.tally().ok;
-        for machine in &self.machines {
+        for Running { machine, name, .. } in &self.machines {
             if up.contains(Node::host(machine.host)) {
-                self.progress.host(machine.host, &machine.name, Stage::Joined);
+                self.progress.host(machine.host, name, Stage::Joined);
             }
         }
         let hosts = u64::from(self.plan.host_count());
@@ -217,12 +237,12 @@ impl Cluster {
     /// An error if a machine has ended.
     pub fn check_machines(&mut self) -> Result<()> {
         let folder = self.folder.path();
-        for machine in &mut self.machines {
-            if let Ok(Some(status)) = machine.qemu.try_wait() {
+        for Running { machine, name, qemu, .. } in &mut self.machines {
+            if let Ok(Some(status)) = qemu.try_wait() {
                 let said = last_lines(&folder.join(format!("{}.qemu", machine.host)), 3);
-                let mut error = Error::new(format!("the machine of {} ended", machine.name));
+                let mut error = Error::new(format!("the machine of {name} ended"));
                 error = if said.is_empty() { error.because(status) } else { error.because(said.join("; ")) };
-                return Err(with_console(error, &machine.name, &machine.serial));
+                return Err(with_console(error, name, &machine.serial));
             }
         }
         Ok(())
@@ -238,9 +258,9 @@ impl Cluster {
                 error = error.because(format!("{} {}", group.nodes, harmless(why.as_bytes())));
             }
         }
-        let lost = self.machines.iter().find(|m| self.progress.stage(m.host) < Some(Stage::Joined));
+        let lost = self.machines.iter().find(|m| self.progress.stage(m.machine.host) < Some(Stage::Joined));
         match lost.or(self.machines.first()) {
-            Some(machine) => with_console(error, &machine.name, &machine.serial),
+            Some(running) => with_console(error, &running.name, &running.machine.serial),
             None => error,
         }
     }

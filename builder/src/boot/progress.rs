@@ -59,6 +59,12 @@ impl Progress {
         });
     }
 
+    /// A host's QEMU crashed; the host begins again.
+    pub fn crashed(&mut self, host: u32, name: &str, signal: i32) {
+        self.stages.insert(host, Stage::Started);
+        self.line(&format!("{name}: QEMU itself crashed (signal {signal}); the machine is started once more"));
+    }
+
     /// So many guests are up, and so many wait for the operator.
     pub fn guests(&mut self, up: u64, all: u64, held: u64) {
         if self.guests != Some((up, all, held)) && all > 0 {

@@ -77,6 +77,17 @@ impl Place {
         Booting { child, talk }
     }
 
+    /// Sends a signal to the QEMU of a host of this place's cluster.
+    pub fn signal_machine(&self, host: &str, signal: rustix::process::Signal) {
+        let mine = self.folder.path().display().to_string();
+        let is_it = |cmdline: &str| cmdline.contains(&mine) && cmdline.contains(&format!(" {host}\0"));
+        let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+        let cmdline = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut found = pids.filter(|pid| is_it(&String::from_utf8_lossy(&cmdline(pid))));
+        let pid = found.next().and_then(rustix::process::Pid::from_raw).expect("no QEMU of that host");
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     /// What must be gone when a cluster has ended.
     pub fn assert_nothing_left(&self) {
         let left = |name: &str| fs::read_dir(self.path(name)).map(|d| d.flatten().count()).unwrap_or(0);
