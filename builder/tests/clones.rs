@@ -68,7 +68,7 @@ fn without_a_template_guests_boot_cold_and_that_is_said() {
     // A batch that is started paused, merged, and let go.
     let spec = "name = \"cold\"\n[plan]\nhosts = 1\nguests = 2\n[host]\ncmdline = \"vmatic.guests=paused\"\n\
                 [guest]\ncmdline = \"vmatic.cold\"\n";
-    let script = "mark paused; until_nodes 'paused by the operator'; \
+    let script = "mark paused; until_nodes 'paused by the operator'; vmatic nodes ./.; \
                   vmatic guests stop 1/2; until_nodes 'stopped by'; vmatic guests start --paused 1/2; \
                   vmatic guests resume ./.; everyone; mark about; about; \
                   mark run; ask ./. -- uname -n; mark ksm; host 'cat /sys/kernel/mm/ksm/run'";

@@ -16,48 +16,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use site::{Place, stderr, stdout};
+use site::script::Played;
+use site::{Place, stderr};
 use vmatic::debpkg::Cache;
 use vmatic::kmod::Package;
 
-/// Boots a spec and runs a script on its cluster; gives what it printed, in parts behind lines of `### name`.
-fn on_a_cluster(place: &Place, spec: &str, script: &str) -> Vec<(String, String)> {
-    let path = place.path("spec.toml");
-    fs::write(&path, spec).unwrap();
-    let out = place.build(&path);
-    let script = format!("{TOOLS}{script}");
-    let boot = ["boot", path.to_str().unwrap(), "--out", &out, "--timeout", "280", "--", "sh", "-c", &script];
-    let output = place.command(site::vmatic()).args(boot).output().unwrap();
-    let (text, talk) = (stdout(&output), stderr(&output));
-    eprintln!("{talk}\n{text}");
-    assert!(output.status.success(), "{talk}");
+/// Runs a script on a spec's cluster, of which nothing is left afterwards.
+fn on_a_cluster(place: &Place, spec: &str, script: &str) -> Played {
+    let played = place.play_with(&["--timeout", "280"], spec, script);
+    assert!(played.output.status.success(), "{}", stderr(&played.output));
     place.assert_nothing_left();
-    let parts = text.split("### ").skip(1).filter_map(|part| part.split_once('\n'));
-    parts.map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
+    played
 }
-
-fn part<'a>(parts: &'a [(String, String)], name: &str) -> &'a str {
-    let found = parts.iter().find(|(n, _)| n == name);
-    found.map(|(_, text)| text.as_str()).unwrap_or_else(|| panic!("the script did not come to {name:?}: {parts:?}"))
-}
-
-/// `key=value` of a host's own line.
-fn count(text: &str, key: &str) -> u64 {
-    let word = text.split_ascii_whitespace().find_map(|w| w.strip_prefix(key)?.strip_prefix('='));
-    word.unwrap_or_else(|| panic!("no {key} in {text:?}"))
-        .trim_end_matches(|c: char| !c.is_ascii_digit())
-        .parse()
-        .unwrap()
-}
-
-/// Helpers of the script: a mark; the host's console; what the host says of itself; waiting for a state of nodes.
-const TOOLS: &str = r####"
-set -u
-mark() { echo "### $*"; }
-console() { cat "$XDG_RUNTIME_DIR"/vmatic/.boot*/1.log | tr -d '\r'; }
-about() { vmatic nodes --long --json 1; }
-until_nodes() { for _ in $(seq 240); do vmatic nodes ./. | grep -q -E "$1" && return; sleep 0.5; done; vmatic nodes ./.; }
-"####;
 
 #[test]
 #[ignore = "level three: make test-machines"]
@@ -85,9 +55,9 @@ fn memtest_runs_beside_guests_of_ours_and_is_commanded_as_they_are() {
         mark bench; vmatic run --timeout 200 1 -- /init bench --clones 2 --qemu 1 2>&1
         mark console; console
     "####;
-    let parts = on_a_cluster(&place, spec, script);
-    let text = |name: &str| part(&parts, name);
-    assert_eq!((count(text("about"), "guests_qemu"), count(text("about"), "guests_cloned")), (2, 1));
+    let played = on_a_cluster(&place, spec, script);
+    let text = |name: &str| played.part(name);
+    assert_eq!((played.count("about", "guests_qemu"), played.count("about", "guests_cloned")), (2, 1));
     assert!(text("run").contains("3 nodes: 2 ok, 0 failed, 1 unreachable"), "{}", text("run"));
     assert!(text("run").contains("has no leaf"), "{}", text("run"));
     // No rights, no new ones, a filter of system calls; a network and a root of its own, with no more than it needs.
@@ -100,8 +70,8 @@ fn memtest_runs_beside_guests_of_ours_and_is_commanded_as_they_are() {
     assert!(text("cost").contains("guests 3\n"), "{}", text("cost"));
     assert!(text("paused").contains("paused by the operator"), "{}", text("paused"));
     assert!(text("resumed").contains("1/1-3"), "{}", text("resumed"));
-    assert_eq!(count(text("restarted"), "guests_qemu"), 3);
-    assert_eq!(count(text("restarted"), "guests_failed"), 0);
+    assert_eq!(played.count("restarted", "guests_qemu"), 3);
+    assert_eq!(played.count("restarted", "guests_failed"), 0);
     assert!(
         text("stopped").contains("stopped by the operator") && text("stopped").contains("1: 1\n"),
         "{}",
@@ -133,10 +103,10 @@ fn without_kvm_the_guest_image_is_emulated() {
         vmatic guests pause ./.; until_nodes 'paused'; vmatic guests resume ./.; until_nodes 'up'
         mark again; vmatic run ./. -- sh -c 'ip -o -4 addr show eth0; ping -c 2 10.0.1.1' 2>&1; vmatic link show ./.
     "####;
-    let parts = on_a_cluster(&place, spec, script);
-    let text = |name: &str| part(&parts, name);
+    let played = on_a_cluster(&place, spec, script);
+    let text = |name: &str| played.part(name);
     assert!(text("about").contains("kvm=none"), "{}", text("about"));
-    assert_eq!(count(text("about"), "guests_qemu"), 1);
+    assert_eq!(played.count("about", "guests_qemu"), 1);
     assert!(text("run").contains("h1-g1"), "{}", text("run"));
     assert!(text("again").contains("10.0.1.2/24") && text("again").contains(" 0% packet loss"), "{}", text("again"));
 }
@@ -243,12 +213,12 @@ fn debian_guests_share_a_disk_write_their_own_and_start_from_a_saved_state() {
         mark disk in the end; sum
         mark console; console
     "####;
-    let parts = on_a_cluster(&place, &spec, script);
-    let text = |name: &str| part(&parts, name);
+    let played = on_a_cluster(&place, &spec, script);
+    let text = |name: &str| played.part(name);
     let console = text("console");
-    assert_eq!(count(text("about"), "guests_qemu"), 4);
-    assert_eq!(count(text("about"), "guests_restored"), 1, "{console}");
-    assert_eq!(count(text("started again"), "guests_restored"), 2, "{console}");
+    assert_eq!(played.count("about", "guests_qemu"), 4);
+    assert_eq!(played.count("about", "guests_restored"), 1, "{console}");
+    assert_eq!(played.count("started again", "guests_restored"), 2, "{console}");
     assert_eq!(text("disk at first"), text("disk in the end"), "the shared disk was written to");
     // Each of the first two saw a disk that had never been booted, and wrote what the other did not.
     let mine = |guest| said(console, guest, " of boot ").last().map(|words| words.to_string());

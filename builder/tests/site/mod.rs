@@ -79,13 +79,18 @@ impl Place {
 
     /// Sends a signal to the QEMU of a host of this place's cluster.
     pub fn signal_machine(&self, host: &str, signal: rustix::process::Signal) {
+        let mut machines = self.machines().into_iter();
+        let (pid, _) = machines.find(|(_, words)| words.contains(&format!(" {host}\0"))).expect("no QEMU of that host");
+        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    /// The QEMUs of this place's clusters, each with its command line.
+    fn machines(&self) -> Vec<(i32, String)> {
         let mine = self.folder.path().display().to_string();
-        let is_it = |cmdline: &str| cmdline.contains(&mine) && cmdline.contains(&format!(" {host}\0"));
-        let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
-        let cmdline = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let mut found = pids.filter(|pid| is_it(&String::from_utf8_lossy(&cmdline(pid))));
-        let pid = found.next().and_then(rustix::process::Pid::from_raw).expect("no QEMU of that host");
-        rustix::process::kill_process(pid, signal).unwrap();
+        let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+        let cmdline = |pid: i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let all = pids.map(|pid| (pid, String::from_utf8_lossy(&cmdline(pid)).into_owned()));
+        all.filter(|(_, words)| words.contains("qemu-system") && words.contains(&mine)).collect()
     }
 
     /// What must be gone when a cluster has ended.
@@ -93,12 +98,7 @@ impl Place {
         let left = |name: &str| fs::read_dir(self.path(name)).map(|d| d.flatten().count()).unwrap_or(0);
         assert_eq!(left("tmp"), 0, "temporary files are left");
         assert_eq!(left("run/vmatic"), 0, "a note is left");
-        let mine = self.folder.path().display().to_string();
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
-            let cmdline = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let cmdline = String::from_utf8_lossy(&cmdline).into_owned();
-            assert!(!(cmdline.contains("qemu-system") && cmdline.contains(&mine)), "a machine is left");
-        }
+        assert!(self.machines().is_empty(), "a machine is left");
     }
 }
 

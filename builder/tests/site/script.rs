@@ -9,10 +9,10 @@ use super::{Place, stderr, vmatic};
 const MARK: &str = "### ";
 
 /// Helpers of scripts: a mark; what the host says of itself; its guests' processes; waiting for all to be up, or for
-/// words about nodes.
+/// words about nodes; its console.
 pub const TOOLS: &str = r####"
 set -u
-mark() { echo "### $1"; }
+mark() { echo "### $*"; }
 host() { vmatic run 1 -- sh -c "$1" 2>/dev/null; }
 about() { vmatic nodes --long --json 1; }
 pid_of() { host "ps | grep '{guest $1}' | grep -v grep" | sed -n 's/^1: *//;s/^ *\([0-9][0-9]*\) .*/\1/p' | head -1; }
@@ -23,7 +23,8 @@ everyone() {
   done
   vmatic nodes ./.
 }
-until_nodes() { for _ in $(seq 240); do vmatic nodes ./. | grep -q "$1" && break; sleep 0.5; done; vmatic nodes ./.; }
+until_nodes() { for _ in $(seq 240); do vmatic nodes ./. | grep -q -E "$1" && return; sleep 0.5; done; vmatic nodes ./.; }
+console() { tr -d '\r' <logs/1.log; }
 ask() { vmatic run "$@" 2>&1 | sed 's/ ([0-9.]* s)//'; }
 "####;
 
@@ -38,12 +39,18 @@ pub struct Played {
 impl Place {
     /// Builds a spec's images, boots them, and runs a script with [`TOOLS`] in this folder.
     pub fn play(&self, spec: &str, script: &str) -> Played {
+        self.play_with(&[], spec, script)
+    }
+
+    /// The same, with more options of `vmatic boot`.
+    pub fn play_with(&self, options: &[&str], spec: &str, script: &str) -> Played {
         fs::write(self.path("spec.toml"), spec).unwrap();
         let run = |words: &[&str]| self.command(vmatic()).current_dir(self.folder.path()).args(words).output().unwrap();
         let built = run(&["build", "spec.toml", "--out", "out"]);
         assert!(built.status.success(), "{}", stderr(&built));
         let script = format!("{TOOLS}{script}");
-        let output = run(&["boot", "spec.toml", "--out", "out", "--logs", "logs", "--", "sh", "-c", &script]);
+        let boot = ["boot", "spec.toml", "--out", "out", "--logs", "logs"];
+        let output = run(&[&boot, options, &["--", "sh", "-c", &script]].concat());
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let parts = text.split(MARK).skip(1).filter_map(|part| part.split_once('\n'));
         let parts = parts.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
