@@ -65,6 +65,17 @@ enum Starter {
     Qemu,
 }
 
+impl Starter {
+    /// How its guests' rows are called.
+    fn kind(&self) -> &'static str {
+        match self {
+            Starter::Cold => "cold",
+            Starter::Clone(_) => "clone",
+            Starter::Qemu => "qemu",
+        }
+    }
+}
+
 /// Measures and prints one line of JSON a row.
 pub fn run(options: &BenchOptions) -> Result<(), Error> {
     crate::boot::raise_limits();
@@ -75,12 +86,12 @@ pub fn run(options: &BenchOptions) -> Result<(), Error> {
     });
     let plan = plan.map_err(|e| Error::new(format!("cannot make a plan: {}", e.message)))?;
     for &count in &options.cold {
-        rows(options, &plan, "cold", &Starter::Cold, count)?;
+        rows(options, &plan, &Starter::Cold, count)?;
     }
     if !options.qemu.is_empty() && !Path::new(qemu::PROGRAM).exists() {
         say(&format!("bench: nothing is measured in QEMU: there is no {}", qemu::PROGRAM));
     } else {
-        options.qemu.iter().try_for_each(|&count| rows(options, &plan, "qemu", &Starter::Qemu, count))?;
+        options.qemu.iter().try_for_each(|&count| rows(options, &plan, &Starter::Qemu, count))?;
     }
     if options.clones.is_empty() {
         return Ok(());
@@ -94,11 +105,12 @@ pub fn run(options: &BenchOptions) -> Result<(), Error> {
     }
     say(&format!("bench: template frozen after {} ms", start.elapsed().as_millis()));
     let starter = Starter::Clone(zygote);
-    options.clones.iter().try_for_each(|&count| rows(options, &plan, "clone", &starter, count))
+    options.clones.iter().try_for_each(|&count| rows(options, &plan, &starter, count))
 }
 
 /// Starts `count` guests, and prints what they cost idle, and after a command.
-fn rows(options: &BenchOptions, plan: &Plan, kind: &str, starter: &Starter, count: u32) -> Result<(), Error> {
+fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> Result<(), Error> {
+    let kind = starter.kind();
     let stub = options.stub_pages.is_some();
     let switch = switch_kib()?;
     let before = settled();
@@ -201,6 +213,7 @@ fn launch(
     Ends(ends): &Ends,
 ) -> Result<Guest, Error> {
     let mut wires = vec![console.into(), cable];
+    let fds = ends.each_ref().map(AsRawFd::as_raw_fd);
     let process = match starter {
         Starter::Clone(zygote) => {
             let order = Order { tag: number, user: crate::clones::user(number) };
@@ -213,9 +226,9 @@ fn launch(
         }
         Starter::Cold => {
             let mut command = monitor(options, "guest");
-            guest::inherit_in(&mut command, &[ends[0].as_raw_fd(), ends[1].as_raw_fd(), ends[2].as_raw_fd()], None);
-            for (option, fd) in ["--control-fd", "--serial-fd", "--tap-fd"].into_iter().zip(ends) {
-                command.arg(option).arg(fd.as_raw_fd().to_string());
+            guest::inherit_in(&mut command, &fds, None);
+            for (option, fd) in ["--control-fd", "--serial-fd", "--tap-fd"].into_iter().zip(fds) {
+                command.arg(option).arg(fd.to_string());
             }
             command.arg("--user").arg(crate::clones::user(number).to_string());
             command.arg("--cmdline").arg(software::cmdline(plan, Node::guest(1, number)));
@@ -224,7 +237,7 @@ fn launch(
         Starter::Qemu => {
             let (ours, monitor) = UnixStream::pair().context(|| "make a socket pair".into())?;
             wires.push(ours.into());
-            let [control, serial, cable] = [0, 1, 2].map(|at| ends[at].as_raw_fd());
+            let [control, serial, cable] = fds;
             let fds = Fds { serial, cable, monitor: monitor.as_raw_fd(), control: Some(control) };
             let mut command = Command::new("/proc/self/exe");
             guest::inherit_in(&mut command, &[control, serial, cable, fds.monitor], None);

@@ -68,10 +68,7 @@ pub fn environment(command: &mut Command, given: &[(String, String)]) {
 /// script, would otherwise have programs that Ctrl-C cannot end.
 pub fn before_exec(command: &mut Command, mut act: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
     let in_child = move || {
-        for signal in 1..=libc::SIGRTMAX() {
-            // SAFETY: no handler of ours is involved. It fails for the few that cannot be ignored anyway.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
-        }
+        vmatic_leaf::sys::default_signals();
         act()
     };
     // SAFETY: the closures given here make system calls only. The node's only thread is the parent that a death

@@ -114,10 +114,12 @@ pub(crate) fn copy_pages(memory: &Memory, runs: &[(u32, u32)]) {
 pub(crate) fn give_back(memory: &Memory, file: &File, runs: &[(u32, u32)]) -> usize {
     let (mut own, mut theirs) = ([0; PAGE as usize], [0; PAGE as usize]);
     let mut given = 0;
-    for number in runs.iter().flat_map(|(first, count)| *first..first.saturating_add(*count)) {
-        for (address, bytes) in spans(memory, &[(number, 1)]) {
-            let Ok(slice) = memory.get_slice(GuestAddress(address), bytes as usize) else { continue };
-            let read = file.read_exact_at(&mut theirs, u64::from(number) * PAGE);
+    for run in runs {
+        let spans = spans(memory, std::slice::from_ref(run));
+        let addresses = spans.flat_map(|(start, bytes)| (start..start + bytes).step_by(PAGE as usize));
+        for (address, number) in addresses.zip(u64::from(run.0)..) {
+            let Ok(slice) = memory.get_slice(GuestAddress(address), own.len()) else { continue };
+            let read = file.read_exact_at(&mut theirs, number * PAGE);
             if read.is_err() || slice.copy_to(&mut own[..]) != own.len() || own != theirs {
                 continue;
             }

@@ -284,12 +284,13 @@ impl<D: Device> Transport<D> {
 
     /// Lets the device move what it can; true if the guest must get an interrupt.
     pub fn work(&mut self, memory: &Memory) -> bool {
+        const { assert!(D::QUEUES <= RINGS_MAX, "the rings beyond would get no interrupts") };
         let before: [u16; RINGS_MAX] = std::array::from_fn(|at| self.queues.get(at).map_or(0, Queue::next_used));
         if self.status & STATUS_DRIVER_OK == 0 || !self.device.work(&mut self.queues, memory) {
             return false;
         }
-        let served = self.queues.iter().zip(before).filter(|(queue, before)| queue.next_used() != *before);
-        let wanted = served.into_iter().any(|(queue, _)| queue.ready() && wants_interrupts(queue, memory));
+        let mut served = self.queues.iter().zip(before).filter(|(queue, before)| queue.next_used() != *before);
+        let wanted = served.any(|(queue, _)| queue.ready() && wants_interrupts(queue, memory));
         if wanted {
             self.interrupt |= INTERRUPT_USED;
         }

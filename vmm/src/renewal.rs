@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 /// Most bytes of a will: far more than a frozen machine has without its memory.
@@ -129,7 +129,7 @@ pub(crate) unsafe fn inherit(file: File) -> Result<(Template, OwnedFd, Anew), Er
     let kvm = own(will.kvm)?;
     let template = Template {
         // SAFETY: it is /dev/kvm, opened, and goes over to the value that is made.
-        kvm: unsafe { Kvm::from_raw_fd(std::os::fd::IntoRawFd::into_raw_fd(kvm)) },
+        kvm: unsafe { Kvm::from_raw_fd(kvm.into_raw_fd()) },
         memory: Arc::new(own(will.memory)?.into()),
         memory_mib: will.memory_mib,
         share: share.transpose()?,

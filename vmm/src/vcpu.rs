@@ -109,9 +109,9 @@ pub(crate) fn features(kvm: &Kvm) -> Result<CpuId, Error> {
     let mut cpuid =
         kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).context("ask KVM for the processor's features", NEXT)?;
     let deadline = kvm.check_extension(Cap::TscDeadlineTimer);
-    let extended = !emulated();
+    let emulated = emulated();
     for leaf in cpuid.as_mut_slice() {
-        if !extended {
+        if emulated {
             hide_extended_state(leaf);
         }
         match leaf.function {

@@ -248,6 +248,14 @@ pub fn child_signal() -> Result<Fd> {
     }
 }
 
+/// Has this process take every signal as a new one does; the few that cannot be ignored anyway are refused.
+pub fn default_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the default action runs no code of ours.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// A child that has ended, and its wait status.
 pub fn reap() -> Option<(libc::pid_t, c_int)> {
     let mut status = 0;

@@ -196,10 +196,8 @@ fn become_process(
         let mut none: libc::sigset_t = core::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, core::ptr::null_mut());
-        // Whatever the leaf was started with; the few that cannot be ignored anyway are refused.
-        for signal in 1..=libc::SIGRTMAX() {
-            libc::signal(signal, libc::SIG_DFL);
-        }
+        // Whatever the leaf was started with.
+        sys::default_signals();
         if libc::chdir(dir.as_ptr()) == 0 {
             // The C library looks programs up in the caller's PATH, so the caller takes on the new environment first.
             libc::clearenv();
