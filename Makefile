@@ -24,7 +24,7 @@ help:
 	@echo "make test           pure tests, several hosts, real programs, whole machines"
 	@echo "make test-pure      a minute: units, properties, fuzzed parsers"
 	@echo "make test-hosts     agents in network namespaces (root)"
-	@echo "make test-machines  QEMU boots the images (TESTS=\"clones qemu\": these alone)"
+	@echo "make test-machines  QEMU boots the images (TESTS=\"clones qemu\": these modules alone)"
 	@echo "make test-programs  32 programs of Debian in images of only what they need (root)"
 	@echo "make lint           formatting, clippy, house rules, licences of dependencies"
 	@echo "make bench          the figures of the README, measured here (BENCH=--least-ram: minutes more)"
@@ -52,19 +52,19 @@ test-pure: deps
 	cargo test -p vmatic-leaf --lib
 
 test-hosts: all
-	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts --test switch --test consoles --test generations -- --ignored --test-threads 1
+	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts -- --ignored --test-threads 1 --skip programs::
 
 test-machines: all
 	@.ci/machines $(TESTS)
 
 test-programs: deps
-	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test programs -- --ignored --nocapture
+	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts programs:: -- --ignored --nocapture
 
 lint: deps
 	cargo fmt --all --check
 	cargo clippy --workspace --exclude vmatic-leaf --all-targets -- -D warnings
 	cargo clippy -p vmatic-leaf --all-targets -- -D warnings
-	cargo test --quiet -p vmatic --test tidy
+	cargo test --quiet -p vmatic --test pure tidy::
 
 fmt:
 	cargo fmt --all

@@ -69,7 +69,7 @@ fn zygote() {
     // The test's own standard input is the socket, too.
     let null = File::open("/dev/null").unwrap();
     rustix::stdio::dup2_stdin(null).unwrap();
-    // Not tried here: this program needs a loader, and there is none in an empty room (builder/tests/generations.rs).
+    // Not tried here: this program needs a loader, and there is none in an empty room (builder/tests/hosts/reexec.rs).
     let anew = Anew::new(&[]).unwrap();
     let limit = if never { Duration::from_secs(3) } else { PATIENCE };
     // SAFETY: this role starts no thread.

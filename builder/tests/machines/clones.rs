@@ -3,14 +3,10 @@
 //!
 //! Needs QEMU and bin/ as `make build` fills it; `make test-machines` runs it.
 
-#![allow(clippy::unwrap_used)]
-
-mod site;
-
 use std::collections::BTreeSet;
 use std::fs;
 
-use site::Place;
+use crate::cluster::Place;
 
 const GUESTS: usize = 30;
 

@@ -2,19 +2,14 @@
 //!
 //! Needs QEMU and bin/ as `make build` fills it; `make test-machines` runs it.
 
-#![allow(clippy::unwrap_used)]
-
-mod desk;
-mod site;
-
 use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use desk::Desk;
-use site::{Booting, Place, stderr, stdout, vmatic};
+use crate::cluster::{Booting, Place, stderr, stdout, vmatic};
+use crate::pty::Desk;
 
 fn boot(place: &Place, spec: &str) -> Booting {
     let file = place.path("spec.toml");

@@ -7,17 +7,13 @@
 //!
 //! Needs QEMU, mke2fs, apt-get and bin/ as `make build` fills it; `make test-machines` runs it.
 
-#![allow(clippy::unwrap_used)]
-
-mod site;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use site::script::Played;
-use site::{Place, stderr};
+use crate::cluster::script::Played;
+use crate::cluster::{Place, stderr};
 use vmatic::debpkg::Cache;
 use vmatic::kmod::Package;
 

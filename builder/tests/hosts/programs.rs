@@ -2,16 +2,12 @@
 //! and each runs in a folder that holds nothing else. Needs root (for chroot), apt's lists and a mirror:
 //! `make test-programs`.
 
-#![allow(clippy::unwrap_used)]
-
-mod lab;
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use lab::{Lab, text};
+use crate::fixture::{Lab, run, text};
 use vmatic::debpkg::Cache;
 use vmatic::filetree::{FileTree, Node};
 use vmatic::layer::{Layer, add_busybox};
@@ -256,7 +252,7 @@ fn unpack(tree: &FileTree, folder: &Path) {
             Node::Symlink(target) => symlink(target, &at).unwrap(),
             Node::File { data, .. } => fs::write(&at, data).unwrap(),
             Node::Device { major, minor, .. } => {
-                lab::run("mknod", &[at.to_str().unwrap(), "c", &major.to_string(), &minor.to_string()]);
+                run("mknod", &[at.to_str().unwrap(), "c", &major.to_string(), &minor.to_string()]);
             }
         }
         if !matches!(entry.node, Node::Symlink(_)) {

@@ -1,15 +1,11 @@
 //! The whole command against specs and inputs made here, without a network: same bytes, atomic
 //! output, every mistake at once, reasons.
 
-#![allow(clippy::unwrap_used)]
-
-mod lab;
-
 use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use lab::{Lab, run, text, tree};
+use crate::fixture::{Lab, run, text, tree};
 
 #[test]
 fn a_spec_becomes_a_tftp_root_and_stdout_names_it() {
@@ -136,7 +132,7 @@ fn an_interrupted_build_leaves_the_old_output_and_nothing_else() {
         .find(|line| line.as_ref().is_ok_and(|line| line.contains("unpacked for the guests")))
         .unwrap()
         .unwrap();
-    lab::interrupt(&child);
+    crate::fixture::interrupt(&child);
     let start = Instant::now();
     let status = child.wait().unwrap();
     assert!(start.elapsed() < Duration::from_secs(60));
@@ -163,7 +159,7 @@ fn a_full_disk_leaves_the_old_output() {
         exit $code";
     let mut command = std::process::Command::new("unshare");
     let output = command
-        .args(lab::unshare_words("-m"))
+        .args(crate::fixture::unshare_words("-m"))
         .args(["sh", "-c", script, env!("CARGO_BIN_EXE_vmatic")])
         .current_dir(lab.folder.path())
         .env("VMATIC_KEY", lab.at("operator.key"))

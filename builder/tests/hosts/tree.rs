@@ -2,11 +2,7 @@
 //!
 //! Needs root (`ip netns`) and bin/vmatic-agent; `make test-hosts` runs it.
 
-#![allow(clippy::unwrap_used)]
-
-mod rack;
-
-use rack::{Rack, stderr, stdout};
+use crate::netns::{Rack, stderr, stdout};
 
 #[test]
 #[ignore = "level two: make test-hosts"]

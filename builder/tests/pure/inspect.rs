@@ -1,13 +1,9 @@
 //! Looking into images with the whole command: cat, diff, unpack, locks and releases; images of others too.
 
-#![allow(clippy::unwrap_used)]
-
-mod lab;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use lab::{Lab, run, text};
+use crate::fixture::{Lab, run, text};
 
 fn built() -> Lab {
     let lab = Lab::with_inputs();

@@ -1,7 +1,5 @@
 //! A workplace for tests of whole machines: a key, images and a cluster of its own, and what must be gone afterwards.
 
-#![allow(dead_code, clippy::unwrap_used)]
-
 pub mod script;
 
 use std::fs;

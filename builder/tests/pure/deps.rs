@@ -1,13 +1,9 @@
 //! `vmatic needs`, `vmatic trace` and what a build says of its finished images, as the operator sees them.
 
-#![allow(clippy::unwrap_used)]
-
-mod lab;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use lab::{LIB, Lab, merged_root, text};
+use crate::fixture::{LIB, Lab, merged_root, text};
 
 /// prog -> liba -> libb, and a script.
 fn root() -> Lab {

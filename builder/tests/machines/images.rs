@@ -1,13 +1,9 @@
 //! Level three: the traps of initramfs layering, looked at from inside a booted kernel.
 
-#![allow(clippy::unwrap_used)]
-
-mod site;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use site::{Place, stderr, stdout};
+use crate::cluster::{Place, stderr, stdout, vmatic};
 
 /// What a merged /usr, hard links and modes look like to the kernel that unpacked them.
 const LOOK: &str = "readlink /lib; cat /usr/lib/marker; stat -c '%h %a' /usr/bin/one; cat /usr/bin/two; \
@@ -38,7 +34,7 @@ fn merged_usr_hard_links_owners_and_whiteouts_reach_the_kernel() {
     let out = place.build(&spec);
     let boot = ["boot", spec.to_str().unwrap(), "--out", &out, "--timeout", "300", "--"];
     let run = ["run", "1", "--", "sh", "-c", LOOK];
-    let output = place.command(site::vmatic()).args(boot).arg(site::vmatic()).args(run).output().unwrap();
+    let output = place.command(vmatic()).args(boot).arg(vmatic()).args(run).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let expected = "usr/lib\nthrough the link\n2 755\n#!/bin/sh\necho original\noverlaid\n640 12:34\ngone\n";
     let lines: String =

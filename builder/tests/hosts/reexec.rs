@@ -1,8 +1,6 @@
 //! Level two: the process that clones are forked from starts itself anew after a number of them. With the agent itself,
 //! which needs no loader, and stubs, which run on any KVM.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};

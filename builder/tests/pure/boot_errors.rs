@@ -1,13 +1,9 @@
 //! What `vmatic boot` and the console say where something is missing. No machine is started.
-#![allow(clippy::unwrap_used)]
-
-mod lab;
-
 use std::fs;
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
-use lab::{Lab, text};
+use crate::fixture::{Lab, text};
 
 /// A built spec and a runtime folder of its own.
 fn built() -> Lab {

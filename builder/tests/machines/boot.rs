@@ -4,18 +4,14 @@
 //! Needs QEMU and bin/ as `make build` fills it; `make test-machines` runs it. One boot serves many
 //! checks, because each costs a minute under emulation.
 
-#![allow(clippy::unwrap_used)]
-
-mod site;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::cluster::{Place, UP, root, stderr, stdout, vmatic};
 use serde_json::Value;
-use site::{Place, UP, root, stderr, stdout, vmatic};
 
 fn assert_run(place: &Place, arguments: &[&str], want: &str, count: &str) {
     let output = place.vmatic(&[&["run"], arguments].concat());

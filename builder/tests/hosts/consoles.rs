@@ -2,11 +2,6 @@
 //!
 //! Needs root (`ip netns`) and bin/vmatic-agent; `make test-hosts` runs it.
 
-#![allow(clippy::unwrap_used)]
-
-mod desk;
-mod rack;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -14,8 +9,8 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use desk::Desk;
-use rack::{Rack, stderr, stdout};
+use crate::netns::{Rack, stderr, stdout};
+use crate::pty::Desk;
 
 /// Five hosts, two below each: from host 3, host 4 is reached through 1 and 2.
 const HOSTS: u32 = 5;

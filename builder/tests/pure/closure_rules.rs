@@ -1,15 +1,11 @@
 //! The finer rules of the closure, each against a fixture made here: what comes beside a library, who is asked
 //! first, what scripts and plug-ins bring, what the image has already.
 
-#![allow(clippy::unwrap_used)]
-
-mod lab;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use lab::{LIB, LOADER, Lab, merged_root as root, run};
+use crate::fixture::{LIB, LOADER, Lab, merged_root as root, run};
 use vmatic::closure::{Closure, Role};
 use vmatic::filetree::{Entry, FileTree, Why};
 use vmatic::ldcache;
@@ -328,7 +324,7 @@ fn the_written_cache_leads_the_real_loader_to_its_libraries() {
     }
     let status = || {
         let mut command = std::process::Command::new("unshare");
-        command.args(lab::unshare_words("-m")).arg("chroot").arg(place.path()).arg("/usr/bin/prog");
+        command.args(crate::fixture::unshare_words("-m")).arg("chroot").arg(place.path()).arg("/usr/bin/prog");
         command.output().unwrap().status.code()
     };
     assert_eq!(status(), Some(127), "without the cache the loader does not find it");

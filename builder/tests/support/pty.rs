@@ -1,7 +1,5 @@
 //! An operator's desk: a terminal on which a test runs a program, types, reads and makes the window larger.
 
-#![allow(dead_code, clippy::unwrap_used)]
-
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};

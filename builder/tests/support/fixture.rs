@@ -1,8 +1,6 @@
 //! A small laboratory for the builder's tests: programs and libraries made with gcc, kernel packages
 //! of our own making, specs, and the vmatic command with an environment of its own.
 
-#![allow(dead_code, clippy::unwrap_used)]
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};

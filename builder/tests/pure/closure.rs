@@ -1,15 +1,11 @@
 //! The ELF closure against fixtures made here with gcc and patchelf, each a kind that other tools get
 //! wrong.
 
-#![allow(clippy::unwrap_used)]
-
-mod lab;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use lab::{LIB, LOADER, Lab, merged_root as root, run};
+use crate::fixture::{LIB, LOADER, Lab, merged_root as root, run};
 use vmatic::closure::Closure;
 use vmatic::filetree::{Entry, FileTree, Why};
 use vmatic::sysroot::Sysroot;
@@ -236,12 +232,12 @@ fn real_programs_run_in_a_root_of_only_their_closure() {
     for program in ["ls", "gcc", "patchelf"] {
         let mut command = std::process::Command::new("unshare");
         let output = command
-            .args(lab::unshare_words("-m"))
+            .args(crate::fixture::unshare_words("-m"))
             .arg("chroot")
             .arg(place.path())
             .args([program, "--version"])
             .output()
             .unwrap();
-        assert!(output.status.success(), "{program}: {}", lab::text(&output.stderr));
+        assert!(output.status.success(), "{program}: {}", crate::fixture::text(&output.stderr));
     }
 }

@@ -2,8 +2,6 @@
 //! the wire between them. Needs root (`ip netns`) and bin/vmatic-agent. Everything that it makes has
 //! this process's id in its name, and goes away with the test, also when it fails.
 
-#![allow(dead_code, clippy::unwrap_used)]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

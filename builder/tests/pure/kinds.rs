@@ -1,10 +1,6 @@
 //! `[[guest.kinds]]`: what a spec may say of guests that are other systems, and what is said of its mistakes.
 
-#![allow(clippy::unwrap_used)]
-
-mod lab;
-
-use lab::Lab;
+use crate::fixture::Lab;
 use vmatic::spec::Spec;
 use vmatic::spec::kinds::{Backend, Source};
 use vmatic_plan::RangeSet;

@@ -1,7 +1,5 @@
 //! Debian packages for real: needs apt's lists and a mirror, as `make test` has them.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 
 use vmatic::debpkg::Cache;

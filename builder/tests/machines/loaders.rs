@@ -1,13 +1,9 @@
 //! Level three: every boot loader boots a host, PXELINUX under SeaBIOS, GRUB and a unified kernel image under OVMF.
-//! iPXE is what `machines.rs` boots with.
-
-#![allow(clippy::unwrap_used)]
-
-mod site;
+//! iPXE is what `boot.rs` boots with.
 
 use std::fs;
 
-use site::{Place, stderr, stdout};
+use crate::cluster::{Place, stderr, stdout, vmatic};
 
 #[test]
 #[ignore = "level three: make test-machines"]
@@ -23,7 +19,7 @@ fn a_host_joins_whatever_loads_it() {
     let spec = spec.to_str().unwrap();
     for loader in ["pxelinux", "grub", "uki"] {
         let boot = ["boot", spec, "--out", &out, "--loader", loader, "--timeout", "300", "--"];
-        let output = place.command(site::vmatic()).args(boot).arg(site::vmatic()).arg("nodes").output().unwrap();
+        let output = place.command(vmatic()).args(boot).arg(vmatic()).arg("nodes").output().unwrap();
         assert!(output.status.success(), "{loader}: {}", stderr(&output));
         assert!(stdout(&output).contains("1      h1         1  up"), "{loader}: {}", stdout(&output));
         assert!(stderr(&output).contains("1 node: 1 ok, 0 failed, 0 unreachable"), "{loader}: {}", stderr(&output));

@@ -3,11 +3,7 @@
 //!
 //! Needs root (`ip netns`) and bin/vmatic-agent; `make test-hosts` runs it.
 
-#![allow(clippy::unwrap_used)]
-
-mod rack;
-
-use rack::{Rack, agent, ip, stderr, stdout};
+use crate::netns::{Rack, agent, ip, stderr, stdout};
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, eth,
     sockopt,

@@ -1,0 +1,19 @@
+//! Level three: whole machines. QEMU boots the images that `vmatic build` makes, agents start real guests under nested
+//! KVM, and the console commands them. One boot serves many checks, because each costs a minute under emulation.
+//!
+//! Needs QEMU and bin/ as `make build` fills it; `make test-machines` runs it, `make test-machines TESTS="clones qemu"`
+//! these modules alone.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/cluster/mod.rs"]
+mod cluster;
+#[path = "../support/pty.rs"]
+mod pty;
+
+mod boot;
+mod clones;
+mod faults;
+mod images;
+mod loaders;
+mod qemu;

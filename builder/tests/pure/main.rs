@@ -1,0 +1,17 @@
+//! Level one: what needs no root, no machine and (but for `packages`) no network. The builder's stages and the `vmatic`
+//! command against fixtures made here, and the house rules.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/fixture.rs"]
+mod fixture;
+
+mod boot_errors;
+mod building;
+mod closure;
+mod closure_rules;
+mod deps;
+mod inspect;
+mod kinds;
+mod packages;
+mod tidy;
