@@ -5,11 +5,15 @@
 //! costs, also where KVM runs bare code only. Guests are started as the node starts
 //! them, with a cable of a switch, but no tap; nothing is left running.
 
+use crate::cli::{BenchOptions, devices_word};
 use crate::error::{Context, Error};
-use crate::meminfo::{self, Kernel, Process};
-use crate::qemu::{self, command::Fds};
-use crate::role::{BenchOptions, devices_word};
-use crate::{guest, launcher, say, software, warm};
+use crate::guest::image;
+use crate::guest::launcher;
+use crate::guest::qemu::{self, command::Fds};
+use crate::guest::vmm::process;
+use crate::guest::vmm::working_set;
+use crate::log::say;
+use crate::machine::memory::{self, Kernel, Process};
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -78,7 +82,7 @@ impl Starter {
 
 /// Measures and prints one line of JSON a row.
 pub fn run(options: &BenchOptions) -> Result<(), Error> {
-    crate::boot::raise_limits();
+    crate::init::setup::raise_limits();
     let plan = HostNames::count(1).map(|hosts| Plan {
         guests_per_host: GUESTS_MAX,
         guest_memory_mib: options.memory_mib,
@@ -125,7 +129,7 @@ fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> R
             // As the node does: the first shows which pages all need.
             await_report(&guests[0], stub, 0)?;
             reported = 1;
-            let set = warm::working_set(guests[0].process.as_raw_nonzero().get());
+            let set = working_set::working_set(guests[0].process.as_raw_nonzero().get());
             let set = set.context(|| "see which pages a clone needs".into())?;
             zygote.warm(&set).context(|| "tell the template's process".into())?;
         }
@@ -190,7 +194,7 @@ fn switch_kib() -> Result<u64, Error> {
 fn mean(guests: &[Guest]) -> Process {
     let step = (guests.len() / SAMPLES).max(1);
     let all: Vec<Process> =
-        guests.iter().step_by(step).map(|guest| meminfo::process(guest.process.as_raw_nonzero().get())).collect();
+        guests.iter().step_by(step).map(|guest| memory::process(guest.process.as_raw_nonzero().get())).collect();
     let of = |part: fn(&Process) -> u64| all.iter().map(part).sum::<u64>() / all.len().max(1) as u64;
     Process { ram_kib: of(|p| p.ram_kib), monitor_kib: of(|p| p.monitor_kib) }
 }
@@ -216,7 +220,7 @@ fn launch(
     let fds = ends.each_ref().map(AsRawFd::as_raw_fd);
     let process = match starter {
         Starter::Clone(zygote) => {
-            let order = Order { tag: number, user: crate::clones::user(number) };
+            let order = Order { tag: number, user: crate::guest::vmm::template::user(number) };
             let ends = [ends[0].as_fd(), ends[1].as_fd(), ends[2].as_fd()];
             zygote.order(&order, &ends).context(|| "ask for a clone".into())?;
             match zygote.answer().context(|| "get a clone".into())? {
@@ -226,12 +230,12 @@ fn launch(
         }
         Starter::Cold => {
             let mut command = monitor(options, "guest");
-            guest::inherit_in(&mut command, &fds, None);
+            process::inherit_in(&mut command, &fds, None);
             for (option, fd) in ["--control-fd", "--serial-fd", "--tap-fd"].into_iter().zip(fds) {
                 command.arg(option).arg(fd.to_string());
             }
-            command.arg("--user").arg(crate::clones::user(number).to_string());
-            command.arg("--cmdline").arg(software::cmdline(plan, Node::guest(1, number)));
+            command.arg("--user").arg(crate::guest::vmm::template::user(number).to_string());
+            command.arg("--cmdline").arg(image::cmdline(plan, Node::guest(1, number)));
             command.spawn().context(|| format!("start guest {number}"))?.id() as vmatic_vmm::Pid
         }
         Starter::Qemu => {
@@ -240,7 +244,7 @@ fn launch(
             let [control, serial, cable] = fds;
             let fds = Fds { serial, cable, monitor: monitor.as_raw_fd(), control: Some(control) };
             let mut command = Command::new("/proc/self/exe");
-            guest::inherit_in(&mut command, &[control, serial, cable, fds.monitor], None);
+            process::inherit_in(&mut command, &[control, serial, cable, fds.monitor], None);
             command.arg(qemu::ROLE).args(qemu::Machine::words_to_measure(plan, Node::guest(1, number), &fds)?);
             command.spawn().context(|| format!("start QEMU {number}"))?.id() as vmatic_vmm::Pid
         }
@@ -250,7 +254,7 @@ fn launch(
     if matches!(starter, Starter::Clone(_)) {
         let told = match options.stub_pages {
             Some(_) => word(number),
-            None => encode(&Message::Become(software::identity(plan, Node::guest(1, number))))?,
+            None => encode(&Message::Become(image::identity(plan, Node::guest(1, number))))?,
         };
         (&guest.control).write_all(&told).context(|| "tell a clone who it is".into())?;
     }
@@ -333,7 +337,7 @@ fn monitor(options: &BenchOptions, role: &str) -> Command {
         None => command.args(["--kernel", &options.kernel, "--initramfs", &options.initramfs]),
     };
     if role == "template" {
-        command.arg("--cmdline").arg(software::template_words());
+        command.arg("--cmdline").arg(image::template_words());
     }
     command.arg("--devices").arg(devices_word(options.devices));
     command

@@ -12,51 +12,33 @@
 //! * `cost`: what the guests that run here take.
 
 mod bench;
-mod boot;
-mod cgroup;
-mod clones;
-mod cost;
-mod describe;
+mod cli;
 mod error;
 mod exec;
 mod guest;
-mod identity;
-mod launcher;
-mod ledger;
-mod link;
-mod meminfo;
-mod monitor;
+mod init;
+mod log;
+mod machine;
 mod node;
-mod pace;
-mod parent;
-mod qemu;
-mod role;
-mod saved;
-mod serial;
-mod session;
-mod software;
-mod supervise;
 mod switch;
-mod uplink;
-mod warm;
-mod wires;
-mod wishes;
 
+use guest::vmm::{process, snapshot};
+use log::say;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let result = match role::parse() {
-        Ok(role::Role::Init) => supervise::forever(),
-        Ok(role::Role::Node(options)) => node::run(options),
-        Ok(role::Role::Guest(options)) => guest::run(options),
-        Ok(role::Role::Template(options)) => guest::template(options),
-        Ok(role::Role::Room(options)) => qemu::room::run(options),
-        Ok(role::Role::Switch(options)) => switch::serve::run(&options),
-        Ok(role::Role::Ask(options)) => switch::ask::run(&options),
-        Ok(role::Role::Capture(options)) => switch::ask::capture(&options),
-        Ok(role::Role::Bench(options)) => bench::run(&options),
-        Ok(role::Role::Cost { each }) => cost::run(each),
-        Ok(role::Role::SaveTemplate { from }) => saved::piece(from),
+    let result = match cli::parse() {
+        Ok(cli::Role::Init) => init::supervise::forever(),
+        Ok(cli::Role::Node(options)) => node::run::run(options),
+        Ok(cli::Role::Guest(options)) => process::run(options),
+        Ok(cli::Role::Template(options)) => process::template(options),
+        Ok(cli::Role::Room(options)) => guest::qemu::sandbox::run(options),
+        Ok(cli::Role::Switch(options)) => switch::server::run(&options),
+        Ok(cli::Role::Ask(options)) => switch::client::run(&options),
+        Ok(cli::Role::Capture(options)) => switch::client::capture(&options),
+        Ok(cli::Role::Bench(options)) => bench::run(&options),
+        Ok(cli::Role::Cost { each }) => guest::usage::run(each),
+        Ok(cli::Role::SaveTemplate { from }) => snapshot::piece(from),
         Err(e) => Err(e),
     };
     match result {
@@ -66,9 +48,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// A line for whoever watches the host's console.
-pub fn say(text: &str) {
-    eprintln!("agent: {text}");
 }

@@ -1,23 +1,23 @@
 //! The switch of a host: what leads from each guest to its neighbours and to the world.
 //!
-//! `rules` says where a frame goes, `answer` what the switch says itself, `link` what a
-//! cable is like, `core` puts them together without I/O; `serve` is the process that
-//! moves the frames, `routes` tells the kernel, `request` is what can be asked of it,
-//! `keeper` the node's side, `ask` the operator's; `kept` hands links to the next switch.
+//! `policy` says where a frame goes, `reply` what the switch says itself, `shaper` what a
+//! cable is like, `forward` puts them together without I/O; `server` is the process that
+//! moves the frames, `routes` tells the kernel, `protocol` is what can be asked of it,
+//! `supervisor` the node's side, `client` the operator's; `settings` hands links to the next switch.
 
-mod answer;
-pub mod ask;
 mod capture;
-mod core;
-mod count;
+pub mod client;
+mod counters;
+mod forward;
 pub mod frame;
-pub mod keeper;
-mod kept;
-mod link;
-mod request;
+mod policy;
+mod protocol;
+mod reply;
 mod routes;
-mod rules;
-pub mod serve;
+pub mod server;
+mod settings;
+mod shaper;
+pub mod supervisor;
 
 /// Where a host's switch can be asked, by root alone.
 pub const SOCKET: &str = "/run/vmatic/switch";

@@ -7,8 +7,8 @@
 //! least used goes when there are many. Hosts must share one network with each other.
 
 use crate::error::{Context, Error};
-use crate::say;
-use crate::uplink::os_error;
+use crate::log::say;
+use crate::machine::network::os_error;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;

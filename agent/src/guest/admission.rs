@@ -1,0 +1,74 @@
+//! When the next guest may start: not while memory is short, or the host suffers.
+//!
+//! Takes what the kernel says of memory and pressure; gives a reason to wait, in
+//! words for the operator, or none.
+
+use crate::node::info;
+use std::fs;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long to wait before looking again.
+const LOOK: Duration = Duration::from_millis(500);
+/// Per cent of the last ten seconds in which all work waited for memory.
+const STALLED_MAX_PER_CENT: f32 = 10.0;
+/// Memory that stays free for the host, in MiB, and its share of all memory.
+const RESERVE_MIN_MIB: u64 = 32;
+const RESERVE_SHARE: u64 = 20;
+/// Memory that a clone may take before its host sees it, in MiB.
+pub const CLONE_MIB: u64 = 2;
+
+/// Waits until a guest that needs `need_mib` may start; tells `why` each time it has to.
+pub async fn wait(need_mib: u64, mut why: impl AsyncFnMut(String)) {
+    while let Some(reason) = reason(need_mib) {
+        why(reason).await;
+        sleep(LOOK).await;
+    }
+}
+
+/// Why a guest that needs `need_mib` must not start now.
+fn reason(need_mib: u64) -> Option<String> {
+    let (total, available) = info::memory_mib();
+    // A kernel without PSI says nothing: then memory alone decides.
+    let stalled = fs::read_to_string("/proc/pressure/memory").ok().and_then(|text| stalled_per_cent(&text));
+    judge(need_mib, total, available, stalled)
+}
+
+fn judge(need_mib: u64, total: u64, available: u64, stalled: Option<f32>) -> Option<String> {
+    let reserve = (total / RESERVE_SHARE).max(RESERVE_MIN_MIB);
+    if available < need_mib + reserve {
+        return Some(format!(
+            "waits for memory: {available} MiB are free, it needs {need_mib} and the host keeps {reserve}"
+        ));
+    }
+    let stalled = stalled.filter(|s| *s > STALLED_MAX_PER_CENT)?;
+    Some(format!("waits for memory: the host stalled {stalled:.0} % of the last 10 s"))
+}
+
+/// The `full avg10` of a pressure file (Documentation/accounting/psi.rst).
+fn stalled_per_cent(text: &str) -> Option<f32> {
+    let full = text.lines().find_map(|line| line.strip_prefix("full "))?;
+    full.split_ascii_whitespace().find_map(|word| word.strip_prefix("avg10="))?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_kernel_writes() {
+        let text = "some avg10=1.00 avg60=0 avg300=0 total=1\nfull avg10=12.34 avg60=0.00 avg300=0.00 total=0\n";
+        assert_eq!(stalled_per_cent(text), Some(12.34));
+        for wrong in ["", "full", "full avg10=x", "some avg10=3"] {
+            assert_eq!(stalled_per_cent(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn waits_at_the_limits_and_says_why() {
+        assert_eq!(judge(96, 1000, 146, None), None);
+        assert!(judge(96, 1000, 145, None).is_some_and(|why| why.contains("145 MiB are free, it needs 96")));
+        assert_eq!(judge(2, 100, 34, Some(STALLED_MAX_PER_CENT)), None);
+        assert!(judge(2, 100, 34, Some(11.0)).is_some_and(|why| why.contains("stalled 11 %")));
+    }
+}

@@ -1,0 +1,502 @@
+//! The guests of this host: started, watched, started again.
+//!
+//! Takes the plan's number of guests; gives as many running guests, and for each
+//! that is not up the reason. Guests are clones of a template; while there is none,
+//! they boot cold, and that is said. One boot in 100,000 fails: a guest that does not
+//! report in time, or ends, is noticed, said, counted, and started anew. Guests of another kind run in QEMU,
+//! and so does the guest image where KVM does not work, if the host image has QEMU.
+
+use crate::error::{Context, Error};
+use crate::guest::backend::{Handle, Monitor};
+use crate::guest::channels::GuestEnds;
+use crate::guest::console::Ports;
+use crate::guest::counters::Ledger;
+use crate::guest::desired::{Wish, Wishes};
+use crate::guest::qemu::{command::Accel, snapshot::Begin};
+use crate::guest::vmm::template::{Asking, State};
+use crate::guest::vmm::{process, template};
+use crate::guest::{admission, channels, image, qemu};
+use crate::node::connection::Opening;
+use crate::switch::supervisor::Cables;
+use crate::{cli, log::say, machine::cgroup};
+use std::cell::Cell;
+use std::fs;
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Child;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{sleep, timeout};
+use vmatic_plan::{Node, Plan};
+use vmatic_tree::frame;
+use vmatic_tree::host::Event;
+use vmatic_tree::message::{Message, PAUSED, STOPPED};
+use vmatic_vmm::zygote::Files;
+
+/// How long a guest may take from its start to its report. Emulated machines are slow.
+const REPORT: Duration = Duration::from_secs(120);
+/// The same for a guest in QEMU: another system, and emulated perhaps.
+const REPORT_QEMU: Duration = Duration::from_secs(600);
+/// After so many failed starts in a row a guest is tried without KVM.
+const KVM_TRIES: usize = 2;
+/// How many guests boot at a time for each processor: more only makes each slower.
+const BOOTING_PER_CPU: usize = 2;
+/// How many clones wake up at a time for each processor. Those that wake together wait for
+/// each other: a batch of a hundred stalled an emulated host for good.
+const WAKING_PER_CPU: usize = 8;
+/// How long a guest that fell silent may take to end by itself.
+const LEAVE: Duration = Duration::from_secs(1);
+/// How long a guest that goes on may take until it counts as up again.
+const RESUMED: Duration = Duration::from_secs(10);
+/// How long a guest that goes on may keep others waiting.
+const AWAKE: Duration = Duration::from_secs(2);
+/// Waits before a guest is started again: short at first, then a minute.
+const PAUSES_S: [u64; 4] = [1, 5, 20, 60];
+/// Where the kernel's merging of equal pages is set up.
+const KSM: &str = "/sys/kernel/mm/ksm";
+
+/// Starts guests and keeps them running.
+pub struct Launcher {
+    pub plan: Plan,
+    /// Where the plan was read.
+    pub plan_file: PathBuf,
+    pub host: u32,
+    pub openings: mpsc::Sender<Opening>,
+    pub events: mpsc::Sender<Event>,
+    pub ledger: Arc<Ledger>,
+    pub wishes: Arc<Wishes>,
+    /// Where a template may have been saved.
+    pub files: Files,
+    pub ports: Ports,
+    /// Why there is no KVM, if there is none.
+    pub no_kvm: Option<String>,
+    pub qemu: qemu::Layer,
+}
+
+/// What the guests share.
+struct Shared {
+    launcher: Launcher,
+    cables: Rc<Cables>,
+    group: Option<fs::File>,
+    template: watch::Receiver<State>,
+    booting: Arc<Semaphore>,
+    resuming: Arc<Semaphore>,
+    ksm: Cell<bool>,
+    saved: qemu::snapshot::Store,
+}
+
+/// How a guest's turn ended.
+struct Ended {
+    reported: bool,
+    /// Whether the operator ended it.
+    wished: bool,
+    why: String,
+}
+
+impl Ended {
+    /// Shows what its console said last, and adds the line that tells why, if there is one.
+    fn with_last_words(mut self, guest: u32, said: &[u8]) -> Self {
+        let when = if self.reported { "last" } else { "while it booted" };
+        channels::show(&format!("guest {guest}"), said, when);
+        if let Some(verdict) = channels::verdict(said).filter(|_| !self.wished) {
+            self.why = format!("{}: {verdict}", self.why);
+        }
+        self
+    }
+}
+
+impl Launcher {
+    /// Keeps every guest of the plan running; returns when all have their keepers.
+    pub async fn run(self) {
+        let ordinary = self.qemu.any_ordinary(&self.plan);
+        if let Some(why) = self.no_kvm.as_ref().filter(|_| !self.qemu.there) {
+            return self.all_down(&format!("no KVM: {why}")).await;
+        }
+        if let Some(file) = image::missing() {
+            return self.all_down(&format!("the host image has no {file}")).await;
+        }
+        let guests = self.plan.guests_per_host;
+        if guests == 0 {
+            return;
+        }
+        let group = cgroup::open(guests + self.qemu.guests(&self.plan).saturating_mul(qemu::THREADS));
+        let (state, template) = watch::channel(State::Booting);
+        let no_template = match &self.no_kvm {
+            Some(why) => Some(format!("no KVM: {why}")),
+            None if !ordinary || self.qemu.kinds.all_in_qemu => Some("all guests run in QEMU".into()),
+            None if image::cold(&self.plan) => Some("the guests' command line says vmatic.cold".into()),
+            None => None,
+        };
+        if let Some(why) = no_template {
+            state.send_replace(State::None(why.into()));
+        } else {
+            let group = group.as_ref().map(AsRawFd::as_raw_fd);
+            tokio::task::spawn_local(template::keep(
+                self.plan.clone(),
+                self.files.clone(),
+                group,
+                REPORT,
+                state,
+                self.ledger.clone(),
+            ));
+        }
+        let shared = Rc::new(Shared {
+            cables: Cables::keep(self.plan_file.clone(), self.host),
+            launcher: self,
+            group,
+            template,
+            booting: Arc::new(Semaphore::new(at_a_time(false))),
+            resuming: Arc::new(Semaphore::new(at_a_time(true))),
+            ksm: Cell::new(false),
+            saved: qemu::snapshot::Store::default(),
+        });
+        for guest in 1..=guests {
+            tokio::task::spawn_local(keep(shared.clone(), guest));
+        }
+    }
+
+    /// Says of all guests why they are down.
+    pub async fn all_down(&self, why: &str) {
+        say(&format!("no guests: {why}"));
+        for guest in 1..=self.plan.guests_per_host {
+            self.down(guest, why).await;
+        }
+    }
+
+    async fn down(&self, guest: u32, why: &str) {
+        let _ = self.events.send(Event::GuestDown { guest, why: why.into() }).await;
+    }
+}
+
+/// How many guests start at a time on this machine.
+pub fn at_a_time(clones: bool) -> usize {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    cpus * if clones { WAKING_PER_CPU } else { BOOTING_PER_CPU }
+}
+
+/// Starts one guest again and again.
+async fn keep(shared: Rc<Shared>, guest: u32) {
+    let launcher = &shared.launcher;
+    // `in_vain`: lives that began, and in which it did not report.
+    let (mut failures, mut in_vain) = (0, 0);
+    loop {
+        if launcher.wishes.of(guest) == Wish::Stop {
+            launcher.down(guest, STOPPED).await;
+            launcher.wishes.until(guest, |wish| wish != Wish::Stop).await;
+        }
+        let failed = |e: Error| {
+            let full = cgroup::full().map(|why| format!(": {why}")).unwrap_or_default();
+            Ended { reported: false, wished: false, why: format!("{e}{full}") }
+        };
+        let lived = shared.turn(guest, in_vain).await;
+        in_vain += usize::from(lived.as_ref().is_ok_and(|ended| !ended.reported && !ended.wished));
+        let ended = lived.unwrap_or_else(failed);
+        shared.cables.unplug(guest);
+        launcher.ports.of(guest).note(&format!("guest {guest} {}", ended.why));
+        // Here, and not only when the node comes to it: the next life would take the flag of this one for its own.
+        launcher.ledger.set(guest, false);
+        if ended.wished {
+            failures = 0;
+            launcher.down(guest, &ended.why).await;
+            continue;
+        }
+        launcher.ledger.count(guest, ended.reported, &ended.why);
+        failures = if ended.reported { 1 } else { failures + 1 };
+        let why = format!("{} ({failures} in a row)", ended.why);
+        say(&format!("guest {guest}: {why}"));
+        launcher.down(guest, &why).await;
+        sleep(Duration::from_secs(PAUSES_S[(failures - 1).min(PAUSES_S.len() - 1)])).await;
+    }
+}
+
+impl Shared {
+    /// The template, once it is known whether there is one.
+    async fn template(&self) -> State {
+        let mut template = self.template.clone();
+        match template.wait_for(|state| !matches!(state, State::Booting)).await {
+            Ok(state) => state.clone(),
+            // Nobody keeps one: then it stays as it was last said.
+            Err(_) => self.template.borrow().clone(),
+        }
+    }
+
+    /// One life of a guest.
+    async fn turn(&self, guest: u32, in_vain: usize) -> Result<Ended, Error> {
+        if let Some(machine) = self.machine(guest, in_vain) {
+            return self.turn_in_qemu(guest, &machine).await;
+        }
+        self.launcher.down(guest, "waits for the template").await;
+        let template = self.template().await;
+        let turn = self.wait_for_turn(guest, &template).await?;
+        let node = Node::guest(self.launcher.host, guest);
+        let plan = &self.launcher.plan;
+        let (mut ours, theirs) = channels::make(self.cables.plug(guest).await?)?;
+        let mut monitor = match &template {
+            State::Ready(asking) => {
+                let clone = asking.start(guest, &theirs).await?;
+                self.launcher.ledger.cloned.fetch_add(1, Ordering::Relaxed);
+                Monitor::Clone(clone)
+            }
+            _ => {
+                let child = self.start_cold(node, &theirs)?;
+                self.launcher.ledger.cold.fetch_add(1, Ordering::Relaxed);
+                Monitor::Cold(child)
+            }
+        };
+        drop(theirs);
+        if matches!(monitor, Monitor::Clone(_)) {
+            // It runs already, so that the time it is told is the time.
+            let told = frame::encode(&Message::Become(image::identity(plan, node)));
+            let told = told.context(|| "encode an identity".into())?;
+            ours.control.write_all(&told).await.context(|| "tell the clone who it is".into())?;
+        }
+        let console = tokio::task::spawn_local(self.launcher.ports.of(guest).keep(ours.serial));
+        let _ = self.launcher.openings.send(Opening::guest(guest, ours.control)).await;
+        let asking = if let State::Ready(asking) = &template { Some(&**asking) } else { None };
+        let ended = self.watch(guest, &mut monitor, turn, REPORT, asking).await?;
+        if let (Some(asking), false, false) = (asking, ended.wished, ended.reported) {
+            asking.doubt().await;
+        }
+        Ok(ended.with_last_words(guest, &console.await.unwrap_or_default()))
+    }
+
+    /// Waits until it is this guest's turn to start, and there is room for it.
+    async fn wait_for_turn(&self, guest: u32, template: &State) -> Result<OwnedSemaphorePermit, Error> {
+        let launcher = &self.launcher;
+        let (turns, need_mib, doing) = match template {
+            State::Ready(asking) => (&asking.turns, admission::CLONE_MIB, "is waking".to_string()),
+            other => {
+                let doing = format!("is booting: {}", template::why_cold(other));
+                (&self.booting, u64::from(launcher.plan.guest_memory_mib), doing)
+            }
+        };
+        self.wait_for_room(guest, turns, need_mib, &doing).await
+    }
+
+    async fn wait_for_room(
+        &self,
+        guest: u32,
+        turns: &Arc<Semaphore>,
+        need_mib: u64,
+        doing: &str,
+    ) -> Result<OwnedSemaphorePermit, Error> {
+        let launcher = &self.launcher;
+        launcher.down(guest, "waits to be started").await;
+        let turn = turns.clone().acquire_owned().await.context(|| "wait for a turn".into())?;
+        admission::wait(need_mib, async |why| launcher.down(guest, &why).await).await;
+        launcher.down(guest, doing).await;
+        Ok(turn)
+    }
+
+    /// One life of a guest in QEMU.
+    async fn turn_in_qemu(&self, guest: u32, machine: &qemu::Machine) -> Result<Ended, Error> {
+        let launcher = &self.launcher;
+        let kind = &machine.kind;
+        launcher.down(guest, &format!("waits for the saved state of {}", kind.name)).await;
+        let begin = self.saved.begin(kind, machine.accel).await;
+        let restored = matches!(begin, Begin::From(_));
+        let turn = self.wait_for_room(guest, &self.booting, machine.need_mib(), &machine.doing()).await?;
+        self.merge_pages();
+        let (ours, theirs) = channels::make(self.cables.plug(guest).await?)?;
+        let group = self.group.as_ref().map(AsRawFd::as_raw_fd);
+        let node = Node::guest(launcher.host, guest);
+        let (qemu, ready) = machine.start(&launcher.plan, node, &theirs, group, begin).await?;
+        drop(theirs);
+        launcher.ledger.qemu.fetch_add(1, Ordering::Relaxed);
+        launcher.ledger.restored.fetch_add(u64::from(restored), Ordering::Relaxed);
+        let console = tokio::task::spawn_local(launcher.ports.of(guest).keep(ours.serial));
+        if qemu.leaf {
+            let _ = launcher.openings.send(Opening::guest(guest, ours.control)).await;
+        } else {
+            let (events, qmp) = (launcher.events.clone(), qemu.qmp.clone());
+            tokio::task::spawn_local(async move {
+                qmp.up.set(ready.await.is_ok());
+                // One that is held is up as soon as it goes on.
+                if qmp.up.get() && !qmp.is_held() {
+                    let _ = events.send(Event::GuestUp { guest }).await;
+                }
+            });
+        }
+        let ended = self.watch(guest, &mut Monitor::Qemu(qemu), turn, REPORT_QEMU, None).await?;
+        if ended.reported && machine.accel == Accel::Kvm {
+            launcher.ledger.kvm_ran.store(true, Ordering::Relaxed);
+        }
+        if restored && !ended.reported && !ended.wished {
+            say(&format!("guests {:?} boot each: guest {guest} could not go on from the saved state", kind.name));
+            self.saved.forget(kind);
+        }
+        Ok(ended.with_last_words(guest, &console.await.unwrap_or_default()))
+    }
+
+    /// What QEMU is to run as this guest; none if VMatic's own monitor is to run it. Where KVM is there and no guest
+    /// came up with it (it may run bare code, and not Linux), the next try is without.
+    fn machine(&self, guest: u32, in_vain: usize) -> Option<qemu::Machine> {
+        let launcher = &self.launcher;
+        let in_vain = in_vain >= KVM_TRIES && !launcher.ledger.kvm_ran.load(Ordering::Relaxed);
+        let emulate = launcher.no_kvm.is_some() || in_vain;
+        let kind = launcher.qemu.kind(guest, &launcher.plan, emulate)?;
+        Some(qemu::Machine { kind, accel: if emulate { Accel::Tcg } else { Accel::Kvm } })
+    }
+
+    /// Sees a guest to its end. `turn` is given back when it has reported: it boots no more.
+    async fn watch(
+        &self,
+        guest: u32,
+        monitor: &mut Monitor,
+        turn: OwnedSemaphorePermit,
+        limit: Duration,
+        template: Option<&Asking>,
+    ) -> Result<Ended, Error> {
+        let up = self.launcher.ledger.of(guest);
+        let mut up = up.ok_or_else(|| Error::new(format!("the plan has no guest {guest}")))?;
+        let handle = monitor.handle();
+        let obey = self.obey(guest, &handle);
+        tokio::pin!(obey);
+        let reported = tokio::select! {
+            how = monitor.wait() => Err(how),
+            seen = self.report(guest, &mut up, limit, turn) => Ok(seen),
+            () = &mut obey => {
+                monitor.kill().await;
+                return Ok(Ended { reported: false, wished: true, why: "ended by the operator".into() });
+            }
+        };
+        if let (Handle::Process(pid), Ok(true)) = (&handle, &reported) {
+            self.launcher.ledger.kvm_ran.store(true, Ordering::Relaxed);
+            if let Some(asking) = template {
+                asking.proved(*pid).await;
+            }
+        }
+        let mut wished = false;
+        let why = match &reported {
+            Ok(true) => tokio::select! {
+                how = monitor.wait() => format!("ended ({how})"),
+                () = self.silence(guest, &mut up) => match timeout(LEAVE, monitor.wait()).await {
+                    // One that ends is heard to fall silent first.
+                    Ok(how) => format!("ended ({how})"),
+                    Err(_) => {
+                        // Its leaf cannot be reached any more; a new life is the shortest way back.
+                        monitor.kill().await;
+                        "fell silent".into()
+                    }
+                },
+                () = &mut obey => {
+                    monitor.kill().await;
+                    wished = true;
+                    "ended by the operator".into()
+                }
+            },
+            Ok(false) => {
+                monitor.kill().await;
+                format!("did not report within {} s", limit.as_secs())
+            }
+            Err(how) if how == template::GUEST_ENDED => "ended before it reported".into(),
+            Err(how) => format!("ended before it reported ({how})"),
+        };
+        Ok(Ended { reported: reported == Ok(true), wished, why })
+    }
+
+    /// Whether it reports within the limit. While the operator holds it, it cannot, and others have its turn.
+    async fn report(
+        &self,
+        guest: u32,
+        up: &mut watch::Receiver<bool>,
+        limit: Duration,
+        turn: OwnedSemaphorePermit,
+    ) -> bool {
+        let wishes = &self.launcher.wishes;
+        let mut turn = Some(turn);
+        loop {
+            if wishes.of(guest) == Wish::Pause {
+                drop(turn.take());
+                wishes.until(guest, |wish| wish != Wish::Pause).await;
+            }
+            tokio::select! {
+                seen = timeout(limit, up.wait_for(|up| *up)) => return seen.is_ok(),
+                () = wishes.until(guest, |wish| wish == Wish::Pause) => {}
+            }
+        }
+    }
+
+    /// Ends when a guest is not up any more, though nobody holds it.
+    async fn silence(&self, guest: u32, up: &mut watch::Receiver<bool>) {
+        let wishes = &self.launcher.wishes;
+        loop {
+            // Its flag cannot go away: the ledger is kept as long as this is.
+            let _ = up.wait_for(|up| !up).await;
+            if wishes.of(guest) != Wish::Pause {
+                return;
+            }
+            wishes.until(guest, |wish| wish != Wish::Pause).await;
+            let _ = timeout(RESUMED, up.wait_for(|up| *up)).await;
+        }
+    }
+
+    /// Holds a guest and lets it go on, as the operator wishes; ends when it is to end.
+    async fn obey(&self, guest: u32, handle: &Handle) {
+        let wishes = &self.launcher.wishes;
+        let life = wishes.life(guest);
+        let mut paused = false;
+        loop {
+            let wish = wishes.of(guest);
+            if wish == Wish::Stop || wishes.life(guest) != life {
+                return;
+            }
+            if paused != (wish == Wish::Pause) {
+                paused = !paused;
+                let turn = if paused { None } else { self.resuming.clone().acquire_owned().await.ok() };
+                if let Err(e) = handle.hold(paused).await {
+                    say(&format!("guest {guest}: {e}"));
+                }
+                self.give_back(guest, turn);
+                let _ = self.launcher.events.send(Event::GuestPaused { guest, paused }).await;
+                if paused {
+                    self.launcher.down(guest, PAUSED).await;
+                } else if matches!(handle, Handle::Qemu(qmp, false) if qmp.up.get()) {
+                    let _ = self.launcher.events.send(Event::GuestUp { guest }).await;
+                }
+            }
+            wishes.changed(guest, wish, life).await;
+        }
+    }
+
+    /// Lets the next guest go on when this one is up, or soon: those that wake together wait for each other.
+    fn give_back(&self, guest: u32, turn: Option<OwnedSemaphorePermit>) {
+        if let (Some(turn), Some(mut up)) = (turn, self.launcher.ledger.of(guest)) {
+            tokio::task::spawn_local(async move {
+                let _ = timeout(AWAKE, up.wait_for(|up| *up)).await;
+                drop(turn);
+            });
+        }
+    }
+
+    fn start_cold(&self, node: Node, ends: &GuestEnds) -> Result<Child, Error> {
+        self.merge_pages();
+        let plan = &self.launcher.plan;
+        let mac = plan.mac(node).ok_or_else(|| Error::new(format!("the plan has no guest {node}")))?;
+        let fds: [RawFd; 3] = ends.all().map(|fd| fd.as_raw_fd());
+        let mut command = process::command("guest", &fds, self.group.as_ref().map(AsRawFd::as_raw_fd));
+        command.args(process::words(plan, image::cmdline(plan, node)));
+        command.arg("--user").arg(template::user(node.guest).to_string());
+        command.arg("--mac").arg(cli::mac_text(mac));
+        for (option, fd) in ["--control-fd", "--serial-fd", "--tap-fd"].into_iter().zip(fds) {
+            command.arg(option).arg(fd.to_string());
+        }
+        command.spawn().context(|| format!("start the monitor of guest {}", node.guest))
+    }
+
+    /// Has the kernel look for equal pages, once there are guests whose pages can be equal.
+    fn merge_pages(&self) {
+        if self.ksm.replace(true) {
+            return;
+        }
+        for (name, value) in [("pages_to_scan", "1000"), ("sleep_millisecs", "20"), ("run", "1")] {
+            if let Err(e) = fs::write(format!("{KSM}/{name}"), value) {
+                return say(&format!("guests that boot cold share no memory: cannot write {KSM}/{name}: {e}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! QEMU as the second backend of guests: other systems from a kernel, a disk or a CD, and the guest image where KVM
+//! does not work. An optional layer: a host image without QEMU has none of this.
+//!
+//! Takes the kinds of guests that the builder put into the host image; gives a running process for a guest, in a room
+//! of its own and as a user of its own, with what the node holds of it: its monitor, and whether it is ready.
+
+pub mod command;
+mod disk;
+mod port;
+mod qmp;
+pub mod sandbox;
+mod serial;
+pub mod snapshot;
+
+use crate::error::{Context, Error};
+use crate::guest::channels::{self, GuestEnds};
+use crate::guest::image;
+use crate::guest::vmm::process;
+use crate::guest::vmm::template;
+use crate::log::say;
+use command::{Accel, Board, Fds, Guest};
+pub use qmp::Qmp;
+use snapshot::Begin;
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio::process::Child;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use vmatic_plan::kinds::{Disk, FILE, FOLDER, Kind, Kinds};
+use vmatic_plan::{Node, Plan};
+
+/// The program.
+pub const PROGRAM: &str = "/usr/bin/qemu-system-x86_64";
+/// The role of this program that becomes QEMU.
+pub const ROLE: &str = "room";
+/// What a QEMU takes beside its guest's RAM, in MiB: measured at 30 to 60.
+const EXTRA_MIB: u64 = 64;
+/// What the guest image needs more than in VMatic's monitor, which maps kernel and image where the guest wants them;
+/// here both are copied: with 24 MiB the kernel gives up.
+const MORE_MIB: u32 = 16;
+/// What its process must see of the host image. A folder that an image does not have is left out.
+const SEES: [&str; 3] = ["/usr", "/lib", "/lib64"];
+/// How often QEMU is asked whether a guest runs.
+const LOOK: Duration = Duration::from_millis(200);
+/// Most threads of one QEMU: its own few, and those that read its disk.
+pub const THREADS: u32 = 80;
+
+/// QEMU on this host.
+#[derive(Clone, Debug, Default)]
+pub struct Layer {
+    /// Whether the host image has it.
+    pub there: bool,
+    /// Which guests it is for.
+    pub kinds: Kinds,
+}
+
+/// What a guest is, for QEMU.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Of the spec, or "guest image".
+    pub kind: Kind,
+    pub accel: Accel,
+}
+
+/// A QEMU that runs.
+pub struct Qemu {
+    pub child: Child,
+    pub qmp: Rc<Qmp>,
+    /// Whether VMatic's leaf runs in it.
+    pub leaf: bool,
+    words: JoinHandle<Vec<u8>>,
+}
+
+impl Layer {
+    /// What the host image says.
+    pub fn find() -> Layer {
+        let there = Path::new(PROGRAM).is_file();
+        let kinds = match fs::read_to_string(FILE) {
+            Ok(text) => Kinds::open(&text).unwrap_or_else(|why| {
+                say(&format!("cannot use {FILE}: {why}: all guests run the guest image"));
+                Kinds::default()
+            }),
+            Err(_) => Kinds::default(),
+        };
+        Layer { there, kinds }
+    }
+
+    /// How many of a host's guests may run in QEMU, at most.
+    pub fn guests(&self, plan: &Plan) -> u32 {
+        if self.there { plan.guests_per_host } else { 0 }
+    }
+
+    /// Whether some guests of the plan are of no kind.
+    pub fn any_ordinary(&self, plan: &Plan) -> bool {
+        (1..=plan.guests_per_host).any(|guest| self.kinds.of(guest).is_none())
+    }
+
+    /// The kind of a guest that QEMU runs; `fallback` says that VMatic's own monitor cannot run the guest image.
+    pub fn kind(&self, guest: u32, plan: &Plan, fallback: bool) -> Option<Kind> {
+        let named = self.kinds.of(guest).cloned();
+        named.or_else(|| (self.there && (self.kinds.all_in_qemu || fallback)).then(|| guest_image(plan)))
+    }
+}
+
+/// The guest image as a kind.
+fn guest_image(plan: &Plan) -> Kind {
+    Kind {
+        name: "guest-image".into(),
+        memory_mib: plan.guest_memory_mib + MORE_MIB,
+        cpus: 1,
+        leaf: true,
+        overlay_mib: 1,
+        ..Kind::default()
+    }
+}
+
+impl Machine {
+    /// RAM of the host that it takes, in MiB.
+    pub fn need_mib(&self) -> u64 {
+        u64::from(self.kind.memory_mib) + EXTRA_MIB
+    }
+
+    /// For the operator, while it starts.
+    pub fn doing(&self) -> String {
+        let how = match self.accel {
+            Accel::Kvm => "",
+            Accel::Tcg => ", emulated",
+        };
+        format!("is booting ({} in QEMU{how})", self.kind.name)
+    }
+
+    /// Which files of the host image it sees as what.
+    fn files(&self) -> Vec<(PathBuf, PathBuf)> {
+        let of_kind = |name: &str| Path::new(FOLDER).join(&self.kind.name).join(name);
+        let kind = &self.kind;
+        if kind.is_guest_image() {
+            return vec![
+                (image::KERNEL.into(), command::KERNEL.into()),
+                (image::INITRAMFS.into(), command::INITRD.into()),
+            ];
+        }
+        let all = [
+            (kind.kernel, "kernel", command::KERNEL),
+            (kind.initrd, "initrd", command::INITRD),
+            (kind.disk.is_some(), "disk", command::DISK),
+            (kind.cdrom, "cdrom", command::CDROM),
+        ];
+        all.into_iter().filter(|(there, ..)| *there).map(|(_, name, at)| (of_kind(name), at.into())).collect()
+    }
+
+    /// What QEMU is told of it.
+    fn guest(&self, plan: &Plan, node: Node, state_fd: Option<RawFd>) -> Result<Guest, Error> {
+        let mac = plan.mac(node).ok_or_else(|| Error::new(format!("the plan has no guest {node}")))?;
+        let kind = &self.kind;
+        let image = kind.is_guest_image();
+        let board = if image { Board::MicroVm(image::discovery()) } else { Board::Pc { common: kind.common } };
+        let cmdline = match (image, kind.leaf) {
+            (true, _) => Some(format!("{} {}", image::cmdline(plan, node), kind.cmdline)),
+            (false, true) => Some(format!("{} {}", image::identity_words(plan, node), kind.cmdline)),
+            (false, false) => Some(kind.cmdline.clone()),
+        };
+        Ok(Guest {
+            name: plan.node_name(node).unwrap_or_default(),
+            board,
+            accel: self.accel,
+            memory_mib: kind.memory_mib,
+            cpus: kind.cpus,
+            mac,
+            kernel: cmdline.filter(|_| image || kind.kernel).map(|words| words.trim().to_owned()),
+            initrd: image || kind.initrd,
+            disk: kind.disk,
+            cdrom: kind.cdrom,
+            state_fd,
+        })
+    }
+
+    /// Starts it. The receiver is told when it is ready, if it has no leaf that says so.
+    pub async fn start(
+        &self,
+        plan: &Plan,
+        node: Node,
+        ends: &GuestEnds,
+        group: Option<RawFd>,
+        begin: Begin,
+    ) -> Result<(Qemu, oneshot::Receiver<()>), Error> {
+        let (saving, from) = match begin {
+            Begin::Cold => (None, None),
+            Begin::Save(saving) => (Some(saving), None),
+            Begin::From(state) => (None, Some(state)),
+        };
+        let memory = from.as_ref().map(|state| fs::File::open(&state.memory)).transpose();
+        let memory = memory.context(|| "open a saved state".into())?;
+        let what = self.guest(plan, node, memory.as_ref().map(AsRawFd::as_raw_fd))?;
+        let (serial, serial_end) = pair()?;
+        let (monitor, monitor_end) = pair()?;
+        let (cable, cable_end) = vmatic_vmm::zygote::sockets().context(|| "make a cable".into())?;
+        let fds = Fds {
+            serial: serial_end.as_raw_fd(),
+            cable: cable_end.as_raw_fd(),
+            monitor: monitor_end.as_raw_fd(),
+            control: (self.kind.leaf || self.kind.is_guest_image()).then(|| ends.control.as_raw_fd()),
+        };
+        let inherited: Vec<RawFd> =
+            [fds.serial, fds.cable, fds.monitor].into_iter().chain(fds.control).chain(what.state_fd).collect();
+        let mut command = process::command(ROLE, &inherited, group);
+        command.args(self.words(&what, node, from.as_deref(), &fds)?);
+        let (words, stderr) = channels::console()?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let child = command.spawn().context(|| format!("start QEMU for guest {}", node.guest))?;
+        // The command still has the other end of what QEMU says.
+        drop(command);
+        let qmp = Qmp::new(monitor);
+        let (told, ready) = oneshot::channel();
+        let wire = ends.serial.try_clone().context(|| "duplicate a console".into())?;
+        let to_switch = ends.cable.try_clone().context(|| "duplicate a cable".into())?;
+        tokio::task::spawn_local(async move { port::relay(cable, to_switch).await });
+        let (said, heard) = oneshot::channel();
+        let needle = self.kind.ready.clone();
+        tokio::task::spawn_local(async move { serial::relay(serial, wire, &needle, said).await });
+        // What goes on from a state has said its words before.
+        let (asking, by_words) = (qmp.clone(), !self.kind.ready.is_empty() && from.is_none());
+        let process = child.id();
+        tokio::task::spawn_local(async move {
+            if asking.greet().await.is_ok() && is_up(&asking, by_words, heard).await {
+                if let Some(saving) = saving {
+                    saving.save(&asking, process).await;
+                }
+                let _ = told.send(());
+            }
+        });
+        let words = tokio::task::spawn_local(channels::last_words(words));
+        let leaf = fds.control.is_some();
+        Ok((Qemu { child, qmp, leaf, words }, ready))
+    }
+
+    /// What its process is told, in the role [`ROLE`]: where it lives, and what it runs there.
+    fn words(&self, what: &Guest, node: Node, from: Option<&snapshot::State>, fds: &Fds) -> Result<Vec<String>, Error> {
+        let program = ["--".to_owned(), PROGRAM.to_owned()];
+        Ok([self.room(node, from)?.words(), program.into(), command::arguments(what, fds)].concat())
+    }
+
+    /// The same for the guest image, to be measured beside VMatic's own monitor.
+    pub fn words_to_measure(plan: &Plan, node: Node, fds: &Fds) -> Result<Vec<String>, Error> {
+        let machine = Machine { kind: guest_image(plan), accel: Accel::Kvm };
+        machine.words(&machine.guest(plan, node, None)?, node, None, fds)
+    }
+
+    /// Where its process lives.
+    fn room(&self, node: Node, from: Option<&snapshot::State>) -> Result<sandbox::Options, Error> {
+        let disk = match self.kind.disk {
+            None => None,
+            Some(format) => {
+                let path = Path::new(FOLDER).join(&self.kind.name).join("disk");
+                let tried = || format!("read {}", path.display());
+                let mut file = fs::File::open(&path).context(tried)?;
+                let bytes = file.metadata().context(tried)?.len();
+                Some((disk::virtual_bytes(&mut file, bytes, format).context(tried)?, format))
+            }
+        };
+        let mut disk: Option<(u64, Disk, &str)> = disk.map(|(bytes, format)| (bytes, format, command::DISK));
+        let there = SEES.into_iter().filter(|path| fs::symlink_metadata(path).is_ok());
+        let mut see: Vec<(PathBuf, PathBuf)> = there.map(|path| (path.into(), path.into())).collect();
+        see.extend(self.files());
+        if let (Some((_, format, below)), Some(written)) = (&mut disk, from.and_then(|state| state.disk.as_ref())) {
+            see.push((written.clone(), command::WRITTEN.into()));
+            (*format, *below) = (Disk::Qcow2, command::WRITTEN);
+        }
+        let disk = disk.map(|(bytes, format, below)| sandbox::Below { bytes, format, path: below.into() });
+        let room = vmatic_vmm::room::Room {
+            user: template::user(node.guest),
+            see,
+            own_mib: self.kind.overlay_mib,
+            kvm: self.accel == Accel::Kvm,
+        };
+        Ok(sandbox::Options { room, disk, program: Vec::new() })
+    }
+}
+
+/// Whether it is up: it has said its words, or, where it has none to say, QEMU runs it.
+async fn is_up(qmp: &Qmp, by_words: bool, heard: oneshot::Receiver<()>) -> bool {
+    if by_words {
+        return heard.await.is_ok();
+    }
+    // A state takes a moment to be read; then it is held, as it was when it was saved. Ends when QEMU does.
+    while let Ok(status) = qmp.status().await {
+        match status.as_str() {
+            "running" => return true,
+            "paused" if !qmp.is_held() => drop(qmp.ask("cont", "").await),
+            _ => sleep(LOOK).await,
+        }
+    }
+    false
+}
+
+impl Qemu {
+    /// Waits for its end; says how it ended, with what QEMU complained of.
+    pub async fn wait(&mut self) -> String {
+        let status = match self.child.wait().await {
+            Ok(status) if status.success() => return template::GUEST_ENDED.into(),
+            Ok(status) => status.to_string(),
+            Err(e) => e.to_string(),
+        };
+        let words = (&mut self.words).await.unwrap_or_default();
+        let text = String::from_utf8_lossy(&words);
+        match text.lines().rev().find(|line| !line.trim().is_empty()) {
+            Some(line) => format!("{status}: {}", line.escape_debug()),
+            None => status,
+        }
+    }
+}
+
+/// The node's end of a stream, and the other, which its process inherits.
+fn pair() -> Result<(UnixStream, OwnedFd), Error> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().context(|| "make a socket pair".into())?;
+    ours.set_nonblocking(true).context(|| "set up a socket".into())?;
+    Ok((UnixStream::from_std(ours).context(|| "set up a socket".into())?, theirs.into()))
+}

@@ -1,0 +1,195 @@
+//! The processes that hold guests: the monitor of one that boots cold, and the template
+//! from which clones are forked.
+//!
+//! Takes open descriptors by number and the rest as arguments; gives a running
+//! guest. Each ends with its guest or with the node.
+
+use crate::cli::{self, GuestOptions};
+use crate::error::{Context, Error};
+use crate::guest::image;
+use crate::log::say;
+use std::fs;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use tokio::io::unix::AsyncFd;
+use vmatic_plan::Plan;
+use vmatic_tree::frame::FrameReader;
+use vmatic_tree::message::{Message, VERSION};
+use vmatic_vmm::stub::{self, StubFile};
+use vmatic_vmm::zygote::Anew;
+use vmatic_vmm::{Card, Exit, GuestConfig, Said, Software, Wires, zygote};
+
+// The leaf calls the port that the monitor relays.
+const _: () = assert!(vmatic_vmm::CONTROL_PORT == vmatic_tree::message::GUEST_PORT);
+
+/// The first that the kernel ends when memory runs out; the node itself is at -999.
+const OOM_SCORE_ADJ: &str = "500";
+
+/// How a template's process starts itself anew; the number of a descriptor follows.
+const ANEW: [&str; 3] = ["/proc/self/exe", "template", "--will-fd"];
+
+/// Runs a guest that boots cold until it ends.
+pub fn run(options: GuestOptions) -> Result<(), Error> {
+    prepare();
+    let wires = Wires {
+        control: Some(inherit(options.control_fd)?),
+        serial: inherit(options.serial_fd)?,
+        card: options.tap_fd.map(inherit).transpose()?.map_or(Card::Absent, Card::Plugged),
+    };
+    let user = options.user;
+    let stub = stub(&options)?;
+    match vmatic_vmm::run(config(options, wires, stub.as_ref()), user).context(|| "run the guest".into())? {
+        Exit::Shutdown | Exit::Killed => Ok(()),
+    }
+}
+
+/// Boots a template and forks its clones, until the node closes standard input's other end.
+pub fn template(options: GuestOptions) -> Result<(), Error> {
+    if let Some(will) = options.will_fd {
+        // SAFETY: this role starts no thread, and its arguments are those of `ANEW`.
+        return unsafe { zygote::inherit_and_serve(inherit(will)?) }.context(|| "hold a template".into());
+    }
+    prepare();
+    let serial = match options.serial_fd {
+        // Its last words on the console of whoever started it by hand.
+        -1 => std::io::stderr().as_fd().try_clone_to_owned().context(|| "duplicate the console".into())?,
+        fd => inherit(fd)?,
+    };
+    let wires = Wires { control: None, serial, card: Card::Unplugged };
+    // SAFETY: standard input is the node's socket; nothing in this process reads it, and
+    // nothing opens files until it is closed, so its number stays its own.
+    let socket = unsafe { OwnedFd::from_raw_fd(libc::STDIN_FILENO) };
+    let (limit, files, stub) = (options.limit, options.files.clone(), stub(&options)?);
+    let said = if stub.is_some() { stub_said } else { said };
+    let config = config(options, wires, stub.as_ref());
+    let anew = Anew::new(&ANEW).context(|| "open this program".into())?;
+    // SAFETY: this role starts no thread.
+    unsafe { zygote::boot_and_serve(socket, config, said, limit, &files, anew) }.context(|| "hold a template".into())
+}
+
+/// Whether a template's leaf has said, in whole, that it waits.
+fn said(bytes: &[u8]) -> Said {
+    let mut reader = FrameReader::new();
+    reader.push(bytes);
+    match reader.next_message() {
+        Ok(Some(Message::Ready { version: VERSION })) => Said::Ready,
+        Ok(None) => Said::Part,
+        Ok(Some(_)) | Err(_) => Said::Wrong,
+    }
+}
+
+fn stub_said(bytes: &[u8]) -> Said {
+    if bytes == stub::READY { Said::Ready } else { Said::Part }
+}
+
+/// The stub that is to run instead of a kernel.
+fn stub(options: &GuestOptions) -> Result<Option<StubFile>, Error> {
+    options.stub_pages.map(StubFile::new).transpose().context(|| "make a stub".into())
+}
+
+fn config(options: GuestOptions, wires: Wires, stub: Option<&StubFile>) -> GuestConfig {
+    GuestConfig {
+        software: Software {
+            kernel: stub.map_or(options.kernel, StubFile::path),
+            initramfs: if stub.is_some() { "/dev/null".into() } else { options.initramfs },
+            cmdline: options.cmdline,
+            discovery: options.devices,
+            share: options.share,
+        },
+        memory_mib: options.memory_mib,
+        cid: options.cid,
+        mac: options.mac,
+        wires,
+    }
+}
+
+/// Has this process end before others when memory runs out.
+pub fn prepare() {
+    if let Err(e) = fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ) {
+        say(&format!("guest: cannot set oom_score_adj: {e}"));
+    }
+}
+
+/// What a monitor is to boot, as its arguments: the same for a template and a guest that boots cold but for the
+/// command line.
+pub fn words(plan: &Plan, cmdline: String) -> Vec<String> {
+    let (memory, devices) = (plan.guest_memory_mib.to_string(), cli::devices_word(image::discovery()).into());
+    let options = [
+        ("--kernel", image::KERNEL.into()),
+        ("--initramfs", image::INITRAMFS.into()),
+        ("--cmdline", cmdline),
+        ("--memory-mib", memory),
+        ("--devices", devices),
+    ];
+    let words = options.into_iter().flat_map(|(option, value)| [option.into(), value]);
+    words.chain(image::share_words(plan)).collect()
+}
+
+/// This program in another role, which inherits these descriptors, is born in the control
+/// group that `group` enters, and ends with the node: its successor starts guests anew.
+pub fn command(role: &str, fds: &[RawFd], group: Option<RawFd>) -> tokio::process::Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(role);
+    inherit_in(&mut command, fds, group);
+    let mut command = tokio::process::Command::from(command);
+    command.kill_on_drop(true);
+    command
+}
+
+/// Has the command's process inherit descriptors, and so on, as [`command`] says.
+pub fn inherit_in(command: &mut Command, fds: &[RawFd], group: Option<RawFd>) {
+    let fds = fds.to_vec();
+    let in_child = move || {
+        let last_error = std::io::Error::last_os_error;
+        // SAFETY: system calls with integers and constants alone, all async-signal-safe.
+        unsafe {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0 {
+                return Err(last_error());
+            }
+            if fds.iter().any(|fd| libc::fcntl(*fd, libc::F_SETFD, 0) < 0) {
+                return Err(last_error());
+            }
+            if group.is_some_and(|group| libc::write(group, c"0".as_ptr().cast(), 1) < 0) {
+                return Err(last_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls only. The node's only thread is the parent that the signal watches.
+    unsafe { command.pre_exec(in_child) };
+}
+
+/// A descriptor that the event loop watches.
+pub fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {
+    // SAFETY: an OwnedFd is the same open descriptor as long as it lives, and the AsyncFd owns it.
+    unsafe { AsyncFd::register(fd) }.map_err(|e| Error::new(format!("cannot watch a descriptor: {e}")))
+}
+
+/// Takes over a descriptor that the node left open for us.
+fn inherit(fd: RawFd) -> Result<OwnedFd, Error> {
+    // SAFETY: fcntl only asks; a number that is no open descriptor is refused.
+    if fd <= 2 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        return Err(Error::new(format!("descriptor {fd} is not open: the node starts guests, not people")));
+    }
+    // SAFETY: it is open, and nothing else in this process knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmatic_tree::frame;
+
+    #[test]
+    fn a_template_is_ready_when_it_has_said_so_in_whole() {
+        let ready = frame::encode(&Message::Ready { version: VERSION }).unwrap();
+        for cut in 0..ready.len() {
+            assert_eq!(said(&ready[..cut]), Said::Part, "{cut} bytes");
+        }
+        assert_eq!(said(&ready), Said::Ready);
+        assert_eq!(said(&frame::encode(&Message::Ready { version: VERSION + 1 }).unwrap()), Said::Wrong);
+        assert_eq!(said(&frame::encode(&Message::Heartbeat).unwrap()), Said::Wrong);
+        assert_eq!(said(&[0xff; 16]), Said::Wrong);
+    }
+}

@@ -1,0 +1,103 @@
+//! Templates that are kept in files: where this host looks for one, where it saves its own, and
+//! how the operator fetches one.
+//!
+//! Takes the boot command line; gives the files, and a template's bytes piece by piece.
+
+use crate::error::{Context, Error};
+use crate::guest::image;
+use crate::guest::vmm::template;
+use crate::machine::identity;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use vmatic_plan::Plan;
+use vmatic_vmm::zygote::Files;
+
+/// A template that came with the host's image.
+const IN_IMAGE: &str = "/boot/guest/template";
+/// The word of the boot command line that names a file of the host's own, on a disk that is mounted there.
+const ON_HOST: &str = "vmatic.template";
+/// Where a template lies while the operator fetches it.
+const FETCHED: &str = "/run/vmatic-template";
+/// Most bytes of a piece: less than what an answer may hold.
+const PIECE_BYTES: u64 = 256 * 1024;
+
+/// Where this host's template may be: its own file goes before the image's, and is made where none fits.
+pub fn files(cmdline: &str) -> Files {
+    let save = identity::word(cmdline, ON_HOST).map(PathBuf::from);
+    let all = save.iter().cloned().chain([IN_IMAGE.into()]);
+    Files { thaw: all.filter(|path: &PathBuf| path.is_file()).collect(), save }
+}
+
+/// As arguments of the template's process.
+pub fn words(files: &Files) -> Vec<PathBuf> {
+    let thaw = files.thaw.iter().flat_map(|path| ["--thaw".into(), path.clone()]);
+    let save = files.save.iter().flat_map(|path| ["--save".into(), path.clone()]);
+    thaw.chain(save).collect()
+}
+
+/// Takes away what a save that was broken off left.
+pub fn forget() {
+    for path in [PathBuf::from(FETCHED), Path::new(FETCHED).with_extension("part")] {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Prints a piece of a template of this host, from byte `from` on. The first makes it: it boots one more, since
+/// the one in use cannot leave its room. The last, which is empty, takes the file away.
+pub fn piece(from: u64) -> Result<(), Error> {
+    let path = Path::new(FETCHED);
+    if from == 0 {
+        make(path)?;
+    }
+    let tried = || format!("read {FETCHED}");
+    let mut file = File::open(path).context(tried)?;
+    file.seek(SeekFrom::Start(from)).context(tried)?;
+    let mut bytes = Vec::new();
+    file.take(PIECE_BYTES).read_to_end(&mut bytes).context(tried)?;
+    if bytes.is_empty() {
+        forget();
+    }
+    std::io::stdout().write_all(&bytes).context(|| "print a piece".into())
+}
+
+fn make(path: &Path) -> Result<(), Error> {
+    let text = fs::read_to_string(image::PLAN).context(|| format!("read {}", image::PLAN))?;
+    let plan = Plan::open(&text).context(|| format!("understand {}", image::PLAN))?;
+    forget();
+    let mut command = std::process::Command::new("/proc/self/exe");
+    command.arg("template").args(template::template_words(&plan));
+    command.args(words(&Files { thaw: Vec::new(), save: Some(path.into()) }));
+    // Its socket is at its end at once: it boots, saves, and goes.
+    let (ours, theirs) = vmatic_vmm::zygote::sockets().context(|| "make a socket pair".into())?;
+    let mut process = command.stdin(Stdio::from(theirs)).spawn().context(|| "start a template".into())?;
+    let answer = vmatic_vmm::zygote::receive_answer(&ours).context(|| "hear the template's process".into())?;
+    drop(ours);
+    let _ = process.wait();
+    match answer {
+        Some(vmatic_vmm::zygote::Answer::Ready { .. }) if path.is_file() => Ok(()),
+        Some(vmatic_vmm::zygote::Answer::NoTemplate { why }) => Err(Error::new(why)),
+        other => Err(Error::new(format!("no template was saved ({other:?})"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_own_file_goes_before_the_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("kept");
+        let line = format!("quiet {ON_HOST}={} x", own.display());
+        assert_eq!(files(&line), Files { thaw: Vec::new(), save: Some(own.clone()) }, "there is none yet");
+        fs::write(&own, "x").unwrap();
+        let found = files(&line);
+        assert_eq!(found.thaw, std::slice::from_ref(&own));
+        let shown: Vec<String> = words(&found).iter().map(|word| word.display().to_string()).collect();
+        let own = own.display().to_string();
+        assert_eq!(shown, ["--thaw", &own, "--save", &own]);
+        assert_eq!(files("quiet"), Files::default());
+    }
+}

@@ -1,0 +1,318 @@
+//! This host's template, and the clones that are forked from it.
+//!
+//! Takes nothing but the plan; keeps a process that holds a frozen guest, and starts
+//! it again when it dies, ever more slowly. Its clones do not die with it: they are
+//! this process's children, see `vmatic_vmm::zygote`.
+
+use crate::error::{Context, Error};
+use crate::guest::channels::{self, GuestEnds};
+use crate::guest::counters::Ledger;
+use crate::guest::image;
+use crate::guest::launcher;
+use crate::guest::vmm::process;
+use crate::guest::vmm::snapshot;
+use crate::guest::vmm::working_set;
+use crate::log::say;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::process::Child;
+use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use vmatic_plan::Plan;
+use vmatic_vmm::zygote::{self, Answer, Files, Order};
+
+/// Waits before a template is made again.
+const PAUSES_S: [u64; 4] = [1, 10, 60, 300];
+/// How long a zygote may take to answer.
+const ANSWER: Duration = Duration::from_secs(20);
+/// How much longer than its guest's boot the making of a template may take.
+const EXTRA: Duration = Duration::from_secs(5);
+/// User and group of the first guest's process; each has its own.
+const USER_FIRST: u32 = 1_000_000;
+
+/// How long the first clone may take to show which pages all of them need, while the others wait.
+const FIRST: Duration = Duration::from_secs(5);
+
+/// How a process ends whose guest switched itself off.
+pub const GUEST_ENDED: &str = "its guest ended";
+
+/// User and group of a guest's process.
+pub fn user(guest: u32) -> u32 {
+    USER_FIRST + guest
+}
+
+/// Whose process a user's is, if it is a guest's.
+pub fn guest_of(user: u32) -> Option<u32> {
+    user.checked_sub(USER_FIRST).filter(|guest| (1..=vmatic_plan::GUESTS_MAX).contains(guest))
+}
+
+/// What there is.
+#[derive(Clone)]
+pub enum State {
+    /// It boots.
+    Booting,
+    /// It is frozen.
+    Ready(Arc<Asking>),
+    /// There is none, and why.
+    None(Arc<str>),
+}
+
+/// The asking end of a zygote's socket. One order at a time: it forks one at a time.
+pub struct Asking {
+    socket: Mutex<AsyncFd<OwnedFd>>,
+    /// How many clones may wake up at a time: one at first.
+    pub turns: Arc<Semaphore>,
+    /// There are as many turns as there can be.
+    opened: AtomicBool,
+    /// It was saved before, perhaps by a machine that was less like this one than it seemed.
+    thawed: bool,
+    /// A clone of it has reported.
+    proven: AtomicBool,
+    /// A clone of it did not, and none had before.
+    doubted: AtomicBool,
+}
+
+/// A clone's process.
+pub struct Clone {
+    /// Becomes readable when it ends.
+    handle: AsyncFd<OwnedFd>,
+    pid: Pid,
+    reaped: bool,
+}
+
+impl Asking {
+    fn new(socket: AsyncFd<OwnedFd>, thawed: bool) -> Self {
+        let [opened, proven, doubted] = [(); 3].map(|()| AtomicBool::new(false));
+        Self { socket: Mutex::new(socket), turns: Arc::new(Semaphore::new(1)), opened, thawed, proven, doubted }
+    }
+
+    /// A clone has reported: the template works. The first one shows which pages all of them need.
+    pub async fn proved(&self, clone: Option<Pid>) {
+        if self.proven.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if let Some(clone) = clone {
+            match working_set::working_set(clone.as_raw_nonzero().get()) {
+                Ok(set) => {
+                    // Fails only if the process has ended, which is noticed elsewhere; clones are slower without.
+                    let _ = zygote::send_warm(self.socket.lock().await.get_ref(), &set);
+                }
+                Err(e) => say(&format!("template: cannot see which pages clones need: {e}")),
+            }
+        }
+        self.open();
+    }
+
+    /// Lets as many clones wake up at a time as this machine bears.
+    fn open(&self) {
+        if !self.opened.swap(true, Ordering::Relaxed) {
+            self.turns.add_permits(launcher::at_a_time(true) - 1);
+        }
+    }
+
+    /// A clone did not report. A saved template none of whose clones does is given up: one that boots here is
+    /// slower, and better than none.
+    pub async fn doubt(&self) {
+        if self.thawed && !self.proven.load(Ordering::Relaxed) {
+            self.doubted.store(true, Ordering::Relaxed);
+            // Its process then ends by itself; if this fails, it has.
+            let _ = rustix::net::shutdown(self.socket.lock().await.get_ref(), rustix::net::Shutdown::Both);
+        }
+    }
+
+    /// Starts a clone for `guest`.
+    pub async fn start(&self, guest: u32, ends: &GuestEnds) -> Result<Clone, Error> {
+        let order = Order { tag: guest, user: user(guest) };
+        let socket = self.socket.lock().await;
+        let asked = socket.async_io(tokio::io::Interest::WRITABLE, |s| zygote::send_order(s, &order, &ends.all()));
+        asked.await.context(|| "ask the template's process for a clone".into())?;
+        loop {
+            let answer = timeout(ANSWER, next(&socket)).await;
+            match answer.context(|| format!("get a clone within {} s", ANSWER.as_secs()))?? {
+                Answer::Started { tag, pid } if tag == guest => return Clone::adopt(pid),
+                Answer::Failed { tag, why } if tag == guest => return Err(Error::new(why)),
+                // Of an order that was given up: a clone that nobody waits for ends here.
+                Answer::Started { pid, .. } => drop(Clone::adopt(pid)),
+                Answer::Failed { .. } => {}
+                other => return Err(Error::new(format!("the template's process answered {other:?}"))),
+            }
+        }
+    }
+}
+
+async fn next(socket: &AsyncFd<OwnedFd>) -> Result<Answer, Error> {
+    let received = socket.async_io(tokio::io::Interest::READABLE, |s| zygote::receive_answer(s)).await;
+    let answer = received.context(|| "hear the template's process".into())?;
+    answer.ok_or_else(|| Error::new("the template's process has ended"))
+}
+
+impl Clone {
+    /// A child of ours that another process started.
+    fn adopt(pid: vmatic_vmm::Pid) -> Result<Self, Error> {
+        let pid = Pid::from_raw(pid).ok_or_else(|| Error::new(format!("{pid} is no process")))?;
+        let handle = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK);
+        let handle = handle.context(|| format!("watch process {pid:?}"))?;
+        Ok(Self { handle: process::watch(handle)?, pid, reaped: false })
+    }
+
+    /// Its number, which is its own until its end was waited for.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Waits for its end; says how it ended.
+    pub async fn wait(&mut self) -> String {
+        // An error would mean that it cannot be watched: then it is ended, which kill does.
+        let _ = self.handle.readable().await;
+        self.reap()
+    }
+
+    fn reap(&mut self) -> String {
+        self.reaped = true;
+        match rustix::process::waitpid(Some(self.pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(0), _) => GUEST_ENDED.into(),
+                (Some(code), _) => format!("exit status: {code}"),
+                (None, Some(libc::SIGSYS)) => "signal: 31: it tried what it must not".into(),
+                (None, Some(libc::SIGKILL)) => "signal: 9: killed, as the kernel does when memory runs out".into(),
+                (None, signal) => format!("signal: {}", signal.unwrap_or(0)),
+            },
+            Ok(None) => "still runs".into(),
+            Err(e) => format!("unknown: {e}"),
+        }
+    }
+
+    fn signal(&self) {
+        // Fails only if it has ended; its number is its own until it is reaped.
+        let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+    }
+
+    /// Ends it.
+    pub async fn kill(&mut self) {
+        self.signal();
+        self.wait().await;
+    }
+}
+
+impl Drop for Clone {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.signal();
+            self.reap();
+        }
+    }
+}
+
+/// Makes a template, and another when it is gone; never returns.
+pub async fn keep(
+    plan: Plan,
+    mut files: Files,
+    group: Option<RawFd>,
+    limit: Duration,
+    state: watch::Sender<State>,
+    ledger: Arc<Ledger>,
+) {
+    let mut failures = 0;
+    loop {
+        let lived = one(&plan, &files, group, limit, &state, &ledger).await;
+        if let State::Ready(asking) = &*state.borrow() {
+            failures = 0;
+            if asking.doubted.load(Ordering::Relaxed) {
+                say("template: no clone of the saved one reports: one is booted instead");
+                files.thaw.clear();
+            }
+        } else {
+            failures += 1;
+        }
+        let why = match lived {
+            Ok(why) => why,
+            Err(e) => e.to_string(),
+        };
+        say(&format!("template: {why}"));
+        state.send_replace(State::None(why.into()));
+        let pause = PAUSES_S[failures.min(PAUSES_S.len() - 1)];
+        sleep(Duration::from_secs(pause)).await;
+        state.send_replace(State::Booting);
+    }
+}
+
+/// One life of a template; says how it ended.
+async fn one(
+    plan: &Plan,
+    files: &Files,
+    group: Option<RawFd>,
+    limit: Duration,
+    state: &watch::Sender<State>,
+    ledger: &Ledger,
+) -> Result<String, Error> {
+    let (ours, theirs) = zygote::sockets().context(|| "make a socket pair".into())?;
+    let (console, serial) = channels::console()?;
+    let mut process = start(plan, files, group, limit, theirs, &serial)?;
+    drop(serial);
+    let console = tokio::spawn(channels::last_words(console));
+    rustix::io::ioctl_fionbio(&ours, true).context(|| "set up a socket".into())?;
+    let socket = process::watch(ours)?;
+    let ready = match timeout(limit + EXTRA, next(&socket)).await {
+        Ok(Ok(Answer::Ready { boot_ms, thawed })) => Ok((boot_ms, thawed)),
+        Ok(Ok(Answer::NoTemplate { why })) => Err(why),
+        Ok(Ok(other)) => Err(format!("its process answered {other:?}")),
+        Ok(Err(e)) => Err(e.to_string()),
+        Err(_) => Err(format!("its process said nothing for {} s", (limit + EXTRA).as_secs())),
+    };
+    match ready {
+        Ok((boot_ms, thawed)) => {
+            let (how, count) =
+                if thawed { ("thawed", &ledger.templates_thawed) } else { ("frozen", &ledger.templates_booted) };
+            count.fetch_add(1, Ordering::Relaxed);
+            say(&format!("template: {how} after {boot_ms} ms; guests are its clones"));
+            let asking = Arc::new(Asking::new(socket, thawed));
+            state.send_replace(State::Ready(asking.clone()));
+            tokio::task::spawn_local(async move {
+                sleep(FIRST).await;
+                asking.open();
+            });
+            let status = process.wait().await.context(|| "wait for the template's process".into())?;
+            Ok(format!("its process ended ({status}); guests that run go on"))
+        }
+        Err(why) => {
+            let _ = process.kill().await;
+            channels::show("template", &console.await.unwrap_or_default(), "while it booted");
+            Ok(format!("cannot be made: {why}"))
+        }
+    }
+}
+
+fn start(
+    plan: &Plan,
+    files: &Files,
+    group: Option<RawFd>,
+    limit: Duration,
+    socket: OwnedFd,
+    serial: &OwnedFd,
+) -> Result<Child, Error> {
+    let mut command = process::command("template", &[serial.as_raw_fd()], group);
+    command.args(template_words(plan)).args(snapshot::words(files));
+    command.arg("--serial-fd").arg(serial.as_raw_fd().to_string());
+    command.arg("--limit-s").arg(limit.as_secs().to_string());
+    command.stdin(Stdio::from(socket));
+    command.spawn().context(|| "start the template's process".into())
+}
+
+/// What a template's process is to boot.
+pub fn template_words(plan: &Plan) -> Vec<String> {
+    process::words(plan, image::template_cmdline(plan))
+}
+
+/// Sees an error as a sentence.
+pub fn why_cold(state: &State) -> String {
+    match state {
+        State::None(why) => format!("no template ({why})"),
+        State::Booting | State::Ready(_) => "no template yet".into(),
+    }
+}

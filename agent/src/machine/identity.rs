@@ -1,0 +1,88 @@
+//! Which host this is: one image boots them all.
+//!
+//! In this order: `vmatic.host=N` on the boot command line; the address that
+//! the network gave it; the MAC that it booted from (`BOOTIF=`), or any MAC it
+//! has. Addresses and MACs are turned into numbers by the plan.
+
+use crate::cli;
+use crate::error::Error;
+use std::fs;
+use std::net::Ipv4Addr;
+use vmatic_plan::{Node, Plan};
+
+/// Finds the host's number.
+pub fn host_number(plan: &Plan, cmdline: &str, address: Option<Ipv4Addr>) -> Result<u32, Error> {
+    let asked = word(cmdline, "vmatic.host");
+    if let Some(text) = asked {
+        let number = text.parse().ok().filter(|n| plan.has(Node::host(*n)));
+        return number.ok_or_else(|| {
+            let hosts = plan.host_count();
+            Error::new(format!("vmatic.host={text} on the command line is none of the plan's hosts 1-{hosts}"))
+        });
+    }
+    let by_address = address.filter(|a| plan.host_network.contains(*a)).and_then(|a| plan.node_by_ipv4(a));
+    let macs = boot_mac(cmdline).into_iter().chain(machine_macs());
+    let by_mac = || macs.filter_map(|mac| plan.node_by_mac(mac)).find(Node::is_host);
+    by_address.or_else(by_mac).map(|node| node.host).ok_or_else(|| {
+        Error::new(format!(
+            "cannot tell which host this is: neither its address nor its MAC is in the plan (hosts have {}); \
+             put vmatic.host=N on the boot command line",
+            plan.host_network
+        ))
+    })
+}
+
+/// The MAC of the card that the machine booted from: pxelinux's `BOOTIF=`, a hardware type in front.
+pub fn boot_mac(cmdline: &str) -> Option<[u8; 6]> {
+    word(cmdline, "BOOTIF").and_then(|text| cli::mac(text.strip_prefix("01-").unwrap_or(text)))
+}
+
+/// The value of `key=value` on a command line; the last one counts.
+pub fn word<'a>(cmdline: &'a str, key: &str) -> Option<&'a str> {
+    let words = cmdline.split_ascii_whitespace().filter_map(|w| w.split_once('='));
+    words.filter(|(k, _)| *k == key).map(|(_, v)| v).next_back()
+}
+
+/// The MACs of this machine's cards.
+pub fn machine_macs() -> Vec<[u8; 6]> {
+    let Ok(cards) = fs::read_dir("/sys/class/net") else { return Vec::new() };
+    let texts = cards.flatten().filter_map(|card| fs::read_to_string(card.path().join("address")).ok());
+    texts.filter_map(|text| cli::mac(text.trim())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmatic_plan::HostNames;
+
+    fn plan() -> Plan {
+        Plan::new("t", HostNames::count(20).unwrap())
+    }
+
+    #[test]
+    fn the_command_line_comes_first_then_the_address_then_the_mac() {
+        let line = "quiet BOOTIF=01-02-00-00-05-00-00 vmatic.host=7";
+        let address = Some(Ipv4Addr::new(172, 20, 0, 6));
+        assert_eq!(host_number(&plan(), line, address).unwrap(), 7);
+        let line = "quiet BOOTIF=01-02-00-00-05-00-00";
+        assert_eq!(host_number(&plan(), line, address).unwrap(), 6);
+        assert_eq!(host_number(&plan(), line, Some(Ipv4Addr::new(192, 168, 1, 1))).unwrap(), 5);
+    }
+
+    #[test]
+    fn what_is_not_in_the_plan_is_refused() {
+        for line in ["vmatic.host=21", "vmatic.host=0", "vmatic.host=x"] {
+            assert!(host_number(&plan(), line, None).unwrap_err().to_string().contains("hosts 1-20"));
+        }
+        // A guest's address or MAC is no host's.
+        let guest = Some(Ipv4Addr::new(10, 0, 1, 2));
+        let e = host_number(&plan(), "BOOTIF=01-02-00-00-05-00-01", guest).unwrap_err();
+        assert!(e.to_string().contains("vmatic.host=N"));
+    }
+
+    #[test]
+    fn the_last_word_counts() {
+        assert_eq!(word("a=1 b=2 a=3 a", "a"), Some("3"));
+        assert_eq!(word("a=1", "b"), None);
+    }
+}

@@ -1,0 +1,8 @@
+//! What this computer is: its command line, number, network card, memory, and the limits of its processes.
+//!
+//! No state here: each call asks the kernel.
+
+pub mod cgroup;
+pub mod identity;
+pub mod memory;
+pub mod network;

@@ -1,0 +1,98 @@
+//! The host's own network card: the address that the boot loader was given.
+//!
+//! Takes the kernel's `ip=` words and pxelinux's `BOOTIF=` off the command line
+//! (Documentation/admin-guide/nfs/nfsroot.rst); gives a card that is up. Where
+//! the boot loader passed no address, BusyBox's udhcpc asks for one.
+
+use crate::cli;
+use crate::error::{Context, Error};
+use crate::log::say;
+use crate::machine::identity::{boot_mac, word};
+use std::fs;
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use vmatic_leaf::net;
+
+/// How long the card may take to appear after its driver was loaded.
+const CARD_PATIENCE: Duration = Duration::from_secs(10);
+/// Where the template's udhcpc script leaves what it was given.
+const LEASE: &str = "/run/vmatic-lease";
+/// BusyBox's DHCP client; process 1 has no PATH.
+const UDHCPC: &str = "/sbin/udhcpc";
+
+/// Sets the card up; gives its address.
+pub fn bring_up(cmdline: &str) -> Result<Ipv4Addr, Error> {
+    let _ = net::up("lo");
+    let card = find_card(cmdline)?;
+    net::up(&card).map_err(|e| Error::new(format!("cannot set up {card}: {}", os_error(e))))?;
+    let text = match word(cmdline, "ip").filter(|ip| ip.contains(':') && !ip.starts_with(':')) {
+        Some(ip) => ip.to_string(),
+        None => ask_for_lease(&card)?,
+    };
+    let mut fields = text.trim().split(':');
+    let address: Option<Ipv4Addr> = fields.next().and_then(|f| f.parse().ok());
+    let router = fields.nth(1).and_then(|f| f.parse().ok());
+    let netmask = fields.next().and_then(|f| f.parse().ok());
+    let (Some(address), Some(netmask)) = (address, netmask) else {
+        return Err(Error::new(format!("ip={text} on the command line is not ADDRESS::ROUTER:NETMASK")));
+    };
+    net::set_ipv4(&card, address, netmask, router)
+        .map_err(|e| Error::new(format!("cannot give {card} the address {address}: {}", os_error(e))))?;
+    say(&format!("{card} has {address}"));
+    Ok(address)
+}
+
+/// An errno of the leaf's calls as the system words it.
+pub fn os_error(e: vmatic_leaf::sys::Errno) -> std::io::Error {
+    std::io::Error::from_raw_os_error(e.0)
+}
+
+/// The card that the machine booted from, or else the first with an Ethernet address.
+fn find_card(cmdline: &str) -> Result<String, Error> {
+    let booted = boot_mac(cmdline);
+    let start = Instant::now();
+    loop {
+        let cards = cards();
+        let found = match booted {
+            Some(mac) => {
+                cards.iter().find(|c| c.1 == mac).or(cards.first().filter(|_| start.elapsed() > CARD_PATIENCE))
+            }
+            None => cards.first(),
+        };
+        if let Some((name, _)) = found {
+            return Ok(name.clone());
+        }
+        if start.elapsed() > CARD_PATIENCE {
+            return Err(Error::new("no network card was found: add its driver to the spec's host.modules"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Names and MACs of the cards with real hardware below them, by name.
+fn cards() -> Vec<(String, [u8; 6])> {
+    let Ok(entries) = fs::read_dir("/sys/class/net") else { return Vec::new() };
+    let physical = entries.flatten().filter(|e| e.path().join("device").exists());
+    let mut cards: Vec<(String, [u8; 6])> = physical
+        .filter_map(|e| {
+            let mac = cli::mac(fs::read_to_string(e.path().join("address")).ok()?.trim())?;
+            Some((e.file_name().to_string_lossy().into_owned(), mac))
+        })
+        .collect();
+    cards.sort();
+    cards
+}
+
+/// Asks DHCP; the script of the host's overlay writes `address::router:netmask`.
+fn ask_for_lease(card: &str) -> Result<String, Error> {
+    say(&format!("no ip= on the command line: asking for an address on {card}"));
+    let status = Command::new(UDHCPC)
+        .args(["-n", "-q", "-t", "10", "-T", "2", "-i", card, "-s", "/etc/vmatic/udhcpc"])
+        .status()
+        .context(|| format!("run {UDHCPC}"))?;
+    if !status.success() {
+        return Err(Error::new(format!("nobody gave {card} an address (udhcpc: {status})")));
+    }
+    fs::read_to_string(LEASE).context(|| format!("read {LEASE}"))
+}

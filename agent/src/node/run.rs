@@ -1,0 +1,320 @@
+//! The node: drives the tree's state machine with real streams, processes and time.
+//!
+//! Takes what the image and the command line say; runs until it is ended. All
+//! decisions are the state machine's (`vmatic_tree::host`); here its actions
+//! are carried out, each by a small task that reports back as an event.
+
+use crate::cli::NodeOptions;
+use crate::error::{Context, Error};
+use crate::exec::command;
+use crate::exec::session::{self, Ends};
+use crate::guest::console::Ports;
+use crate::guest::counters::Ledger;
+use crate::guest::desired::{Wishes, first};
+use crate::guest::launcher::Launcher;
+use crate::guest::qemu;
+use crate::guest::vmm::snapshot;
+use crate::init::setup;
+use crate::log::say;
+use crate::machine::identity;
+use crate::machine::network;
+use crate::node::connection::{Link, Opening};
+use crate::node::info::{self, KvmFound};
+use crate::node::parent::{self, Parents};
+use ed25519_dalek::VerifyingKey;
+use std::collections::HashMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep_until;
+use vmatic_plan::{Plan, RangeSet, unhex};
+use vmatic_tree::answer::{Outcome, Output};
+use vmatic_tree::host::{Action, Event, Host, LinkId, Side};
+use vmatic_tree::message::{OpId, Order};
+use vmatic_tree::session::Feed;
+
+/// How many events may wait: links stop being read while the node is behind.
+const EVENTS_MAX: usize = 1024;
+
+/// An open link, as the driver keeps it.
+struct Open {
+    link: Link,
+    side: Side,
+    closed: Option<oneshot::Sender<bool>>,
+}
+
+struct Driver {
+    host: Host,
+    plan: Plan,
+    start: Instant,
+    events: mpsc::Sender<Event>,
+    links: HashMap<LinkId, Open>,
+    last_link: LinkId,
+    tasks: HashMap<OpId, oneshot::Sender<()>>,
+    sessions: HashMap<OpId, mpsc::UnboundedSender<Feed>>,
+    ports: Ports,
+    /// The guests that are up, as the ledger was told.
+    up: RangeSet,
+    ledger: Arc<Ledger>,
+    wishes: Arc<Wishes>,
+    kvm: KvmFound,
+    booted_mib: u64,
+}
+
+/// Runs the node until the process is ended.
+pub fn run(options: NodeOptions) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime.context(|| "start the event loop".into())?, serve(options))
+}
+
+async fn serve(options: NodeOptions) -> Result<(), Error> {
+    let (plan, operator) = read_image(&options)?;
+    setup::raise_limits();
+    let cmdline = options.cmdline.clone().unwrap_or_else(setup::cmdline);
+    let (number, name) = settle(&options, &plan, &cmdline)?;
+    let listen = options.listen.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), plan.port));
+    let listener = TcpListener::bind(listen).await.context(|| format!("listen on {listen}"))?;
+    say(&format!("host {number} ({name}) of {} listens on {listen}", plan.name));
+
+    let (openings, mut opened) = mpsc::channel(EVENTS_MAX);
+    let (events, mut waiting) = mpsc::channel(EVENTS_MAX);
+    let ledger = Arc::new(Ledger::new(plan.guests_per_host));
+    let (total, available) = info::memory_mib();
+    let booted_mib = total.saturating_sub(available);
+    say(&format!("{booted_mib} of {total} MiB of RAM used before the first guest"));
+    let parents = Parents::new(&plan, number, &options.parents, &cmdline);
+    if parents.any() {
+        tokio::spawn(parent::keep_joined(parents, openings.clone()));
+    }
+    let kvm = if options.guests { find_kvm() } else { KvmFound::None("not asked for".into()) };
+    let wishes = Arc::new(Wishes::new(plan.guests_per_host, first(&cmdline)));
+    snapshot::forget();
+    let ports = Ports::default();
+    let launcher = Launcher {
+        plan: plan.clone(),
+        plan_file: options.plan.clone(),
+        host: number,
+        openings,
+        events: events.clone(),
+        ledger: ledger.clone(),
+        wishes: wishes.clone(),
+        files: snapshot::files(&cmdline),
+        ports: ports.clone(),
+        no_kvm: if let KvmFound::None(why) = &kvm { Some(why.clone()) } else { None },
+        qemu: if options.guests { qemu::Layer::find() } else { qemu::Layer::default() },
+    };
+    tokio::task::spawn_local(launcher.run());
+    let host = Host::new(plan.clone(), number, operator, vmatic_leaf::sys::random16());
+    let mut driver = Driver {
+        host,
+        plan,
+        start: Instant::now(),
+        events,
+        links: HashMap::new(),
+        last_link: 0,
+        tasks: HashMap::new(),
+        sessions: HashMap::new(),
+        ports,
+        up: RangeSet::new(),
+        ledger,
+        wishes,
+        kvm,
+        booted_mib,
+    };
+    driver.drive(&mut waiting, &mut opened, &listener).await
+}
+
+/// Sets up the machine's card and name; gives the host's number and name.
+fn settle(options: &NodeOptions, plan: &Plan, cmdline: &str) -> Result<(u32, String), Error> {
+    let address = if options.guests { network::bring_up(cmdline).map_err(|e| say(&e.to_string())).ok() } else { None };
+    let number = match options.host {
+        Some(number) => number,
+        None => identity::host_number(plan, cmdline, address)?,
+    };
+    let name = plan.hosts.name(number).ok_or_else(|| Error::new(format!("the plan has no host {number}")))?;
+    if options.guests {
+        let _ = vmatic_leaf::sys::set_hostname(&name);
+    }
+    Ok((number, name))
+}
+
+fn read_image(options: &NodeOptions) -> Result<(Plan, VerifyingKey), Error> {
+    let read = |path: &std::path::Path| fs::read_to_string(path).context(|| format!("read {}", path.display()));
+    let plan = Plan::open(&read(&options.plan)?).context(|| format!("use the plan {}", options.plan.display()))?;
+    let text = read(&options.operator)?;
+    let operator = unhex(text.trim()).and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok());
+    let operator = operator.ok_or_else(|| {
+        Error::new(format!("{} is not an Ed25519 public key in 64 hexadecimal digits", options.operator.display()))
+    })?;
+    Ok((plan, operator))
+}
+
+fn is_guest(plan: &Plan, peer: SocketAddr) -> bool {
+    match peer.ip() {
+        IpAddr::V4(address) => plan.guest_network.contains(address),
+        IpAddr::V6(address) => plan.node_by_ipv6(address).is_some(),
+    }
+}
+
+fn find_kvm() -> KvmFound {
+    let found = match vmatic_vmm::probe() {
+        vmatic_vmm::Kvm::None(why) => KvmFound::None(why),
+        vmatic_vmm::Kvm::Bare => KvmFound::Bare,
+    };
+    if found == KvmFound::Bare {
+        say("KVM runs bare code; a guest that comes up will tell whether it runs Linux");
+    }
+    found
+}
+
+impl Driver {
+    /// Takes what happens, one thing at a time, for ever.
+    async fn drive(
+        &mut self,
+        waiting: &mut mpsc::Receiver<Event>,
+        opened: &mut mpsc::Receiver<Opening>,
+        listener: &TcpListener,
+    ) -> Result<(), Error> {
+        loop {
+            let wake = self.start + Duration::from_millis(self.host.wake_ms());
+            tokio::select! {
+                biased;
+                Some(event) = waiting.recv() => self.event(event),
+                Some(opening) = opened.recv() => self.open(opening),
+                accepted = listener.accept() => match accepted {
+                    // An experiment's guests command nobody: their way to their host is vsock.
+                    Ok((_, peer)) if is_guest(&self.plan, peer) => {}
+                    Ok((stream, _)) => self.open(Opening::below(stream)),
+                    // Out of descriptors, most likely: those that are open go on.
+                    Err(e) => {
+                        say(&format!("cannot accept a connection: {e}"));
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+                () = sleep_until(wake.into()) => self.event(Event::Tick),
+            }
+        }
+    }
+
+    fn open(&mut self, opening: Opening) {
+        self.last_link += 1;
+        let id = self.last_link;
+        let events = self.events.clone();
+        let link = opening.stream.start(id, events);
+        self.links.insert(id, Open { link, side: opening.side, closed: opening.closed });
+        self.event(Event::Opened { link: id, side: opening.side });
+    }
+
+    fn event(&mut self, event: Event) {
+        match &event {
+            Event::Finished { op, .. } => {
+                self.tasks.remove(op);
+                self.sessions.remove(op);
+            }
+            Event::Closed { link } => self.forget(*link),
+            _ => {}
+        }
+        let now_ms = self.start.elapsed().as_millis() as u64;
+        for action in self.host.handle(now_ms, event) {
+            self.act(action);
+        }
+        self.note_guests();
+    }
+
+    /// Tells the ledger which guests came up or went down.
+    fn note_guests(&mut self) {
+        let up = self.host.guests_up();
+        if *up == self.up {
+            return;
+        }
+        for guest in up.difference(&self.up).iter() {
+            self.ledger.set(guest, true);
+        }
+        for guest in self.up.difference(up).iter() {
+            self.ledger.set(guest, false);
+        }
+        self.up = up.clone();
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Send { link, message } => {
+                if self.links.get(&link).is_some_and(|open| !open.link.send(&message)) {
+                    self.forget(link);
+                    let events = self.events.clone();
+                    tokio::spawn(async move { events.send(Event::Closed { link }).await });
+                }
+            }
+            Action::Close { link } => self.forget(link),
+            Action::Start { op, guests, order, remaining_ms } => self.start(op, &guests, order, remaining_ms),
+            Action::Feed { op, feed } => {
+                // One that has just ended hears nothing more; what it holds is bounded by its window.
+                let _ = self.sessions.get(&op).map(|session| session.send(feed));
+            }
+            Action::Stop { op } => {
+                self.tasks.remove(&op);
+                self.sessions.remove(&op);
+            }
+            Action::Note(text) => say(&text),
+        }
+    }
+
+    /// Drops a link: what is queued is still sent, nothing more is read.
+    fn forget(&mut self, link: LinkId) {
+        if let Some(Open { side, closed: Some(closed), .. }) = self.links.remove(&link) {
+            let _ = closed.send(side == Side::Above && self.host.has_parent());
+        }
+    }
+
+    fn start(&mut self, op: OpId, guests: &RangeSet, order: Order, remaining_ms: u32) {
+        if let Order::Guests(act) = order {
+            let outcome = self.wishes.act(act, guests);
+            let events = self.events.clone();
+            let finished = Event::Finished { op, outcome, output: Output::default() };
+            tokio::spawn(async move { events.send(finished).await });
+            return;
+        }
+        if self.kvm == KvmFound::Bare && self.ledger.kvm_ran.load(Ordering::Relaxed) {
+            self.kvm = KvmFound::Linux;
+        }
+        let (stop, stopped) = oneshot::channel();
+        self.tasks.insert(op, stop);
+        let events = self.events.clone();
+        if matches!(order, Order::Console(_) | Order::Serial(_)) {
+            return self.open_session(op, guests, order, stopped);
+        }
+        let words = self.ledger.words();
+        let up = self.host.guests_up();
+        let line = info::line(&self.kvm, up, self.plan.guests_per_host, self.booted_mib, &words);
+        tokio::spawn(async move {
+            let deadline = Duration::from_millis(u64::from(remaining_ms));
+            let (outcome, output) = match order {
+                Order::Run(run) => command::run(run, deadline, stopped).await,
+                Order::Describe => (Outcome::Exit(0), Output { stdout: line.into_bytes(), ..Output::default() }),
+                _ => (Outcome::Exit(0), Output::default()),
+            };
+            let _ = events.send(Event::Finished { op, outcome, output }).await;
+        });
+    }
+
+    fn open_session(&mut self, op: OpId, guests: &RangeSet, order: Order, stop: oneshot::Receiver<()>) {
+        let (feed, feeds) = mpsc::unbounded_channel();
+        self.sessions.insert(op, feed);
+        let events = self.events.clone();
+        let ends = Ends::new(op, feeds, stop, events.clone());
+        let port = guests.iter().next().map(|guest| self.ports.of(guest));
+        tokio::task::spawn_local(async move {
+            let outcome = match (order, port) {
+                (Order::Console(console), None) => session::program(console, ends).await,
+                (Order::Serial(serial), Some(port)) => session::serial(port, serial, ends).await,
+                _ => Outcome::Failed("that is not for this node".into()),
+            };
+            let _ = events.send(Event::Finished { op, outcome, output: Output::default() }).await;
+        });
+    }
+}

@@ -1,0 +1,217 @@
+use super::*;
+use crate::switch::frame::{HEADER_BYTES, build, packet};
+use proptest::prelude::*;
+use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress, Icmpv6Packet, Ipv4Packet};
+use vmatic_plan::HostNames;
+
+const HOST: u32 = 7;
+
+fn plan() -> Plan {
+    Plan { guests_per_host: 9, cluster: [5; 16], ..Plan::new("t", HostNames::count(20).unwrap()) }
+}
+
+fn rules() -> Rules {
+    Rules::new(plan(), HOST).unwrap()
+}
+
+fn mac(guest: u32) -> Mac {
+    plan().mac(Node::guest(HOST, guest)).unwrap()
+}
+
+fn v4(host: u32, guest: u32) -> Ipv4Addr {
+    plan().ipv4(Node { host, guest }).unwrap()
+}
+
+fn v6(host: u32, guest: u32) -> Ipv6Addr {
+    plan().ipv6(Node { host, guest }).unwrap()
+}
+
+/// An IPv4 packet with a hop limit and eight bytes of UDP, from guest 1.
+fn ipv4_frame(to_mac: Mac, from: Ipv4Addr, to: Ipv4Addr, ttl: u8, ports: (u16, u16)) -> Vec<u8> {
+    build(Ethernet { to: to_mac, from: mac(1), kind: IPV4 }, 28, |packet| {
+        packet[0] = 0x45;
+        packet[3] = 28;
+        packet[8] = ttl;
+        packet[9] = UDP;
+        packet[12..16].copy_from_slice(&from.octets());
+        packet[16..20].copy_from_slice(&to.octets());
+        packet[20..22].copy_from_slice(&ports.0.to_be_bytes());
+        packet[22..24].copy_from_slice(&ports.1.to_be_bytes());
+        packet[25] = 8;
+        Ipv4Packet::new_unchecked(&mut *packet).fill_checksum();
+    })
+}
+
+fn ipv6_frame(to_mac: Mac, from: Ipv6Addr, to: Ipv6Addr, kind: u8, target: Ipv6Addr) -> Vec<u8> {
+    build(Ethernet { to: to_mac, from: mac(1), kind: IPV6 }, 64, |packet| {
+        packet[0] = 0x60;
+        packet[5] = 24;
+        packet[6] = ICMPV6;
+        packet[7] = 255;
+        packet[8..24].copy_from_slice(&from.octets());
+        packet[24..40].copy_from_slice(&to.octets());
+        packet[40] = kind;
+        packet[48..64].copy_from_slice(&target.octets());
+        Icmpv6Packet::new_unchecked(&mut packet[40..]).fill_checksum(&from, &to);
+    })
+}
+
+fn arp_frame(from_mac: Mac, from: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
+    let asked = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Request,
+        source_hardware_addr: EthernetAddress(from_mac),
+        source_protocol_addr: from,
+        target_hardware_addr: EthernetAddress([0; 6]),
+        target_protocol_addr: target,
+    };
+    let header = Ethernet { to: [0xff; 6], from: mac(1), kind: ARP };
+    build(header, 28, |packet| asked.emit(&mut ArpPacket::new_unchecked(packet)))
+}
+
+fn verdict(mut frame: Vec<u8>) -> Verdict {
+    rules().guest_sent(1, &mut frame)
+}
+
+#[test]
+fn arp_is_answered_for_neighbours_with_their_macs_for_the_rest_with_the_routers() {
+    let router = mac(0);
+    let who = |target| match verdict(arp_frame(mac(1), v4(HOST, 1), target)) {
+        Verdict::Answer(frame) => {
+            let ethernet = frame::ethernet(&frame).unwrap();
+            let said = reply::read_arp(packet(&frame)).unwrap();
+            assert_eq!((ethernet.to, ethernet.from, said.from, said.request), (mac(1), said.mac, target, false));
+            Ok(said.mac)
+        }
+        other => Err(other),
+    };
+    assert_eq!(who(v4(HOST, 5)), Ok(mac(5)));
+    for elsewhere in [v4(HOST, 0), v4(8, 5), Ipv4Addr::new(1, 1, 1, 1), plan().host_ipv4(3).unwrap()] {
+        assert_eq!(who(elsewhere), Ok(router), "{elsewhere}");
+    }
+    assert_eq!(who(v4(HOST, 1)), Err(Verdict::Drop(Why::Ignored)), "its own address is free");
+    for nobody in [Ipv4Addr::new(10, 0, 7, 200), Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST] {
+        assert_eq!(who(nobody), Err(Verdict::Drop(Why::NoSuchNode)), "{nobody}");
+    }
+}
+
+#[test]
+fn neighbours_are_advertised_by_their_addresses_of_either_kind() {
+    let asks = |from, target| verdict(ipv6_frame([0x33; 6], from, "ff02::1:ff00:6".parse().unwrap(), 135, target));
+    let who = |target: Ipv6Addr| match asks(v6(HOST, 1), target) {
+        Verdict::Answer(frame) => Ok(frame::ethernet(&frame).unwrap().from),
+        other => Err(other),
+    };
+    assert_eq!(who(v6(HOST, 5)), Ok(mac(5)));
+    assert_eq!(who(link_local(mac(5))), Ok(mac(5)));
+    assert_eq!(who(link_local(mac(0))), Ok(mac(0)));
+    for elsewhere in [v6(HOST, 0), v6(8, 5), "2001:db8::1".parse().unwrap()] {
+        assert_eq!(who(elsewhere), Ok(mac(0)));
+    }
+    assert_eq!(who(v6(HOST, 1)), Err(Verdict::Drop(Why::Ignored)));
+    assert_eq!(who("fe80::1".parse().unwrap()), Err(Verdict::Drop(Why::NoSuchNode)));
+    assert!(matches!(asks(Ipv6Addr::UNSPECIFIED, v6(HOST, 5)), Verdict::Answer(_)));
+    assert_eq!(asks(v6(HOST, 2), v6(HOST, 5)), Verdict::Drop(Why::Spoofed));
+}
+
+#[test]
+fn a_guest_speaks_only_as_itself() {
+    let spoofed = Verdict::Drop(Why::Spoofed);
+    let own = v4(HOST, 1);
+    let data = (1000, 2000);
+    let mut frame = ipv4_frame(mac(2), own, v4(HOST, 2), 64, data);
+    assert_eq!(rules().guest_sent(2, &mut frame), spoofed, "another port's MAC");
+    assert_eq!(rules().guest_sent(1, &mut frame), Verdict::Guest(2));
+    assert_eq!(verdict(ipv4_frame(mac(2), v4(HOST, 3), v4(HOST, 2), 64, data)), spoofed);
+    assert_eq!(verdict(ipv4_frame(mac(0), v4(8, 1), v4(9, 2), 64, data)), spoofed);
+    assert_eq!(verdict(ipv4_frame(mac(0), v4(HOST, 0), v4(9, 2), 64, data)), spoofed, "the router's address");
+    assert_eq!(verdict(ipv4_frame(mac(2), own, v4(HOST, 2), 64, (67, 68))), spoofed, "no other leases addresses");
+    assert_eq!(verdict(arp_frame(mac(1), v4(HOST, 2), v4(HOST, 3))), spoofed);
+    assert_eq!(verdict(arp_frame(mac(2), own, v4(HOST, 3))), spoofed);
+    let all: Ipv6Addr = "ff02::1".parse().unwrap();
+    for kind in [134, 137] {
+        assert_eq!(verdict(ipv6_frame([0x33; 6], link_local(mac(1)), all, kind, v6(HOST, 5))), spoofed, "{kind}");
+    }
+    assert_eq!(verdict(ipv6_frame(mac(2), v6(HOST, 1), v6(HOST, 2), 136, v6(HOST, 5))), spoofed);
+    assert_eq!(verdict(ipv6_frame(mac(2), v6(HOST, 3), v6(HOST, 2), 128, all)), spoofed);
+}
+
+#[test]
+fn frames_go_to_neighbours_packets_to_the_world() {
+    let own = v4(HOST, 1);
+    let data = (1000, 2000);
+    assert_eq!(verdict(ipv4_frame(mac(0), own, v4(8, 1), 64, data)), Verdict::Uplink(Some(8)));
+    assert_eq!(verdict(ipv4_frame(mac(0), own, Ipv4Addr::new(1, 1, 1, 1), 64, data)), Verdict::Uplink(None));
+    assert_eq!(verdict(ipv4_frame(mac(0), own, v4(HOST, 0), 64, data)), Verdict::Uplink(None));
+    assert_eq!(verdict(ipv4_frame([0xff; 6], own, Ipv4Addr::BROADCAST, 64, data)), Verdict::Everyone);
+    assert_eq!(verdict(ipv4_frame(mac(1), own, own, 64, data)), Verdict::Drop(Why::NoSuchNode));
+    assert_eq!(verdict(ipv4_frame([4; 6], own, v4(HOST, 2), 64, data)), Verdict::Drop(Why::NoSuchNode));
+    assert_eq!(verdict(ipv6_frame(mac(0), v6(HOST, 1), v6(9, 3), 128, v6(9, 3))), Verdict::Uplink(Some(9)));
+}
+
+#[test]
+fn a_packet_to_a_neighbour_through_the_router_loses_a_hop() {
+    let mut frame = ipv4_frame(mac(0), v4(HOST, 1), v4(HOST, 2), 64, (1, 2));
+    assert_eq!(rules().guest_sent(1, &mut frame), Verdict::Guest(2));
+    let ethernet = frame::ethernet(&frame).unwrap();
+    assert_eq!((ethernet.to, ethernet.from), (mac(2), mac(0)));
+    assert_eq!(frame::ipv4(packet(&frame)).unwrap().ttl, 63);
+    assert!(Ipv4Packet::new_checked(packet(&frame)).unwrap().verify_checksum());
+    let last = verdict(ipv4_frame(mac(0), v4(HOST, 1), v4(HOST, 2), 1, (1, 2)));
+    assert_eq!(last, Verdict::Uplink(None), "the kernel says that its time is over");
+    let mut frame = ipv6_frame(mac(0), v6(HOST, 1), v6(HOST, 2), 128, v6(HOST, 2));
+    assert_eq!(rules().guest_sent(1, &mut frame), Verdict::Guest(2));
+    assert_eq!(frame::ipv6(packet(&frame)).unwrap().hop_limit, 254);
+}
+
+#[test]
+fn what_comes_from_the_kernel_gets_the_guests_mac() {
+    let mut frame = ipv4_frame([0; 6], v4(8, 1), v4(HOST, 2), 64, (1, 2));
+    assert_eq!(rules().uplink_sent(&mut frame), Verdict::Guest(2));
+    let ethernet = frame::ethernet(&frame).unwrap();
+    assert_eq!((ethernet.to, ethernet.from, ethernet.kind), (mac(2), mac(0), IPV4));
+    assert_eq!(frame::ipv4(packet(&frame)).unwrap().ttl, 64, "the kernel took its hop");
+    let up = |to| rules().uplink_sent(&mut ipv4_frame([0; 6], v4(8, 1), to, 64, (1, 2)));
+    assert_eq!(up(v4(9, 1)), Verdict::Uplink(Some(9)), "a route is missing");
+    assert_eq!(up(Ipv4Addr::new(10, 0, 7, 200)), Verdict::Drop(Why::NoSuchNode));
+    assert_eq!(up(Ipv4Addr::new(224, 0, 0, 1)), Verdict::Drop(Why::Ignored));
+}
+
+#[test]
+fn dhcp_is_answered_from_the_plan() {
+    let mut asks = ipv4_frame([0xff; 6], Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, 64, (68, 67));
+    assert_eq!(rules().guest_sent(1, &mut asks), Verdict::Drop(Why::Ignored), "no DHCP message in it");
+    let lease = rules().lease(1).unwrap();
+    assert_eq!((lease.address, lease.router), (v4(HOST, 1), v4(HOST, 0)));
+    assert_eq!((lease.netmask, lease.name.as_str()), (Ipv4Addr::new(255, 255, 255, 0), "h7-g1"));
+}
+
+proptest! {
+    #[test]
+    fn no_frame_panics_and_no_verdict_names_another_host(
+        mut bytes in prop::collection::vec(any::<u8>(), 0..200),
+        kind in prop::sample::select(vec![ARP, IPV4, IPV6, 0x8100]),
+        to in prop::sample::select(vec![mac(0), mac(2), [0xff; 6]]),
+        shape in any::<bool>(),
+    ) {
+        if shape && bytes.len() >= PACKET_AT + 8 {
+            frame::set_ethernet(&mut bytes, Ethernet { to, from: mac(1), kind });
+            bytes[PACKET_AT] = if kind == IPV4 { 0x45 } else { 0x60 };
+            let length = (bytes.len() - PACKET_AT) as u16;
+            if kind == IPV4 {
+                bytes[PACKET_AT + 2..][..2].copy_from_slice(&length.to_be_bytes());
+            } else {
+                bytes[PACKET_AT + 4..][..2].copy_from_slice(&length.saturating_sub(40).to_be_bytes());
+                bytes[PACKET_AT + 6] = ICMPV6;
+            }
+        }
+        let mut copy = bytes.clone();
+        for verdict in [rules().guest_sent(1, &mut bytes), rules().uplink_sent(&mut copy)] {
+            match verdict {
+                Verdict::Guest(guest) => prop_assert!((1..=9).contains(&guest)),
+                Verdict::Uplink(Some(host)) => prop_assert!(host != HOST && host <= 20),
+                Verdict::Answer(frame) => prop_assert!(frame.len() > HEADER_BYTES + 14),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The switch's process: one thread that moves frames between cables, the tun and itself.
+//!
+//! Takes a plan and a host's number; serves until standard input is closed, over which
+//! the node plugs guests in. It is a process of its own so that its end takes nobody with
+//! it: the node keeps the cables and starts another.
+
+use super::forward::{Switch, Wires};
+use super::frame::{FRAME_BYTES_MAX, PACKET_AT};
+use super::policy::Rules;
+use super::protocol::{self, ANSWER_BYTES_MAX, DONE, REFUSED, REQUEST_BYTES_MAX, Request};
+use super::routes::Routes;
+use super::settings;
+use crate::cli::SwitchOptions;
+use crate::error::{Context, Error};
+use crate::log::say;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType,
+};
+use std::collections::HashMap;
+use std::fs;
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Instant;
+use vmatic_plan::Plan;
+
+/// Frames taken from one guest before it is the next one's turn.
+const GUEST_BATCH: usize = 32;
+/// Packets taken from the kernel at a time.
+const TUN_BATCH: usize = 128;
+/// Events taken at a time.
+const EVENTS: usize = 256;
+/// Most askers at a time.
+const SESSIONS_MAX: u64 = 64;
+/// What waits in a cable, either way; the kernel doubles it for its own bookkeeping.
+pub const CABLE_BYTES: usize = 128 * 1024;
+/// The user that the switch becomes: below those of the guests.
+const USER: u32 = 999_999;
+
+/// Whose turn it is, as epoll gives it back: a kind, and a number.
+const TUN: u64 = 1 << 32;
+const LISTENER: u64 = 2 << 32;
+const SESSION: u64 = 3 << 32;
+const GUEST: u64 = 4 << 32;
+
+/// Carries frames away.
+struct Io {
+    cables: Vec<Option<OwnedFd>>,
+    uplink: Option<(OwnedFd, Routes)>,
+}
+
+impl Wires for Io {
+    fn to_guest(&mut self, guest: u32, frame: &[u8]) -> bool {
+        let cable = self.cables.get(guest as usize).and_then(Option::as_ref);
+        cable.is_some_and(|cable| rustix::net::send(cable, frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).is_ok())
+    }
+
+    fn to_uplink(&mut self, packet: &[u8]) -> bool {
+        self.uplink.as_ref().is_some_and(|(tun, _)| rustix::io::write(tun, packet).is_ok())
+    }
+
+    fn route_to(&mut self, host: u32, missing: bool) -> bool {
+        self.uplink.as_mut().is_some_and(|(_, routes)| routes.ensure(host, missing))
+    }
+}
+
+struct Server {
+    switch: Switch,
+    io: Io,
+    epoll: OwnedFd,
+    listener: Option<OwnedFd>,
+    sessions: HashMap<u64, OwnedFd>,
+    last_session: u64,
+    start: Instant,
+    buffer: Vec<u8>,
+}
+
+/// Whoever plugs guests in.
+const NODE: u64 = 0;
+
+/// Serves until standard input is closed.
+pub fn run(options: &SwitchOptions) -> Result<(), Error> {
+    let path = &options.plan;
+    let text = fs::read_to_string(path).context(|| format!("read {}", path.display()))?;
+    let plan = Plan::open(&text).context(|| format!("use the plan {}", path.display()))?;
+    let host = options.host;
+    crate::init::setup::raise_limits();
+    let uplink = Routes::open(&plan, host);
+    let uplink = uplink.map_err(|e| say(&format!("switch: guests reach only each other: {e}"))).ok();
+    let rules = Rules::new(plan, host).ok_or_else(|| Error::new(format!("the plan has no host {host}")))?;
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).context(|| "make an epoll".into())?;
+    let listener = listen(&options.socket).map_err(|e| say(&format!("switch: cannot be asked: {e}"))).ok();
+    let mut server = Server {
+        switch: Switch::new(rules),
+        io: Io { cables: Vec::new(), uplink },
+        epoll,
+        listener,
+        sessions: HashMap::new(),
+        last_session: NODE,
+        start: Instant::now(),
+        buffer: vec![0; FRAME_BYTES_MAX],
+    };
+    settings::apply(&mut server.switch);
+    if let Some((tun, _)) = &server.io.uplink {
+        server.watch(tun, TUN)?;
+    }
+    if let Some(listener) = &server.listener {
+        server.watch(listener, LISTENER)?;
+    }
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned().context(|| "take standard input".into())?;
+    server.watch(&stdin, SESSION | NODE)?;
+    server.sessions.insert(NODE, stdin);
+    become_nobody().map_err(|e| Error::new(format!("cannot become user {USER}: {e}")))?;
+    server.serve()
+}
+
+/// A socket at a path, for root alone.
+fn listen(path: &Path) -> Result<OwnedFd, Error> {
+    let tried = || format!("listen at {}", path.display());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).context(tried)?;
+    }
+    // A predecessor's: whoever may write here may replace us.
+    let _ = fs::remove_file(path);
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).context(tried)?;
+    let address = SocketAddrUnix::new(path).context(tried)?;
+    // Nobody may ask between bind and chmod: the socket takes its mode from the mask.
+    let mask = rustix::process::umask(0o177.into());
+    let bound = rustix::net::bind(&socket, &address);
+    rustix::process::umask(mask);
+    bound.context(tried)?;
+    rustix::net::listen(&socket, 16).context(tried)?;
+    Ok(socket)
+}
+
+/// Gives up everything but the right to change routes: what guests send is read here.
+fn become_nobody() -> Result<(), Errno> {
+    use rustix::process::{Gid, Uid};
+    use rustix::thread::{self, CapabilitySet, CapabilitySets};
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(USER), Gid::from_raw(USER));
+    thread::set_keep_capabilities(true)?;
+    thread::set_thread_groups(&[])?;
+    thread::set_thread_res_gid(group, group, group)?;
+    thread::set_thread_res_uid(user, user, user)?;
+    let routes = CapabilitySet::NET_ADMIN;
+    let sets = CapabilitySets { effective: routes, permitted: routes, inheritable: CapabilitySet::empty() };
+    thread::set_capabilities(None, sets)?;
+    thread::set_no_new_privs(true)
+}
+
+impl Server {
+    fn now_us(&self) -> u64 {
+        self.start.elapsed().as_micros() as u64
+    }
+
+    fn watch(&self, fd: impl AsFd, token: u64) -> Result<(), Error> {
+        let data = epoll::EventData::new_u64(token);
+        epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN).context(|| "watch a descriptor".into())
+    }
+
+    fn serve(&mut self) -> Result<(), Error> {
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
+        loop {
+            let timeout = self.switch.due_us().map(|due| {
+                let us = due.saturating_sub(self.now_us());
+                Timespec { tv_sec: (us / 1_000_000) as i64, tv_nsec: (us % 1_000_000 * 1000) as _ }
+            });
+            let ready = match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
+                Ok((ready, _)) => ready,
+                Err(Errno::INTR) => continue,
+                Err(e) => return Err(e).context(|| "wait for frames".into()),
+            };
+            for event in ready {
+                let (kind, number) = (event.data.u64() & !u64::from(u32::MAX), event.data.u64() as u32);
+                match kind {
+                    GUEST => self.read_guest(number),
+                    TUN => self.read_tun(),
+                    LISTENER => self.accept(),
+                    _ if !self.hear(u64::from(number)) && u64::from(number) == NODE => return Ok(()),
+                    _ => {}
+                }
+            }
+            self.switch.release(self.now_us(), &mut self.io);
+        }
+    }
+
+    fn read_guest(&mut self, guest: u32) {
+        let now_us = self.now_us();
+        for _ in 0..GUEST_BATCH {
+            let Some(cable) = self.io.cables.get(guest as usize).and_then(Option::as_ref) else { return };
+            match rustix::net::recv(cable, &mut self.buffer[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
+                Ok((0, _)) => return self.unplug(guest),
+                // What is longer than a frame may be counts as malformed: its Ethernet header is cut off.
+                Ok((_, bytes)) if bytes > FRAME_BYTES_MAX => {
+                    self.switch.guest_sent(now_us, guest, &mut [], &mut self.io);
+                }
+                Ok((bytes, _)) => {
+                    self.switch.guest_sent(now_us, guest, &mut self.buffer[..bytes], &mut self.io);
+                }
+                Err(Errno::AGAIN | Errno::INTR) => return,
+                Err(_) => return self.unplug(guest),
+            }
+        }
+    }
+
+    fn read_tun(&mut self) {
+        let now_us = self.now_us();
+        for _ in 0..TUN_BATCH {
+            let Some((tun, _)) = &self.io.uplink else { return };
+            let Ok(bytes @ 1..) = rustix::io::read(tun, &mut self.buffer[PACKET_AT..]) else { return };
+            self.switch.uplink_sent(now_us, &mut self.buffer[..PACKET_AT + bytes], &mut self.io);
+        }
+    }
+
+    fn unplug(&mut self, guest: u32) {
+        if let Some(cable) = self.io.cables.get_mut(guest as usize).and_then(Option::take) {
+            // The node has it too, so closing it here would not end the watch.
+            let _ = epoll::delete(&self.epoll, &cable);
+            self.switch.unplug();
+        }
+    }
+
+    fn plug(&mut self, guest: u32, cable: OwnedFd) -> Result<Vec<u8>, String> {
+        self.unplug(guest);
+        let room = rustix::net::sockopt::set_socket_send_buffer_size(&cable, CABLE_BYTES);
+        room.map_err(|e| format!("cannot set up the cable of guest {guest}: {e}"))?;
+        self.watch(&cable, GUEST | u64::from(guest)).map_err(|e| e.to_string())?;
+        let at = guest as usize;
+        if self.io.cables.len() <= at {
+            self.io.cables.resize_with(at + 1, || None);
+        }
+        self.io.cables[at] = Some(cable);
+        self.switch.plug(guest);
+        Ok(Vec::new())
+    }
+
+    fn accept(&mut self) {
+        let Some(listener) = &self.listener else { return };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let Ok(session) = rustix::net::accept_with(listener, flags) else { return };
+        if self.sessions.len() as u64 > SESSIONS_MAX {
+            return;
+        }
+        self.last_session = self.last_session % u64::from(u32::MAX) + 1;
+        if self.watch(&session, SESSION | self.last_session).is_ok() {
+            self.sessions.insert(self.last_session, session);
+        }
+    }
+
+    /// Hears one request and answers it; false once the asker is gone.
+    fn hear(&mut self, number: u64) -> bool {
+        let Some(session) = self.sessions.get(&number) else { return true };
+        let mut bytes = [0; REQUEST_BYTES_MAX];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let got = rustix::net::recvmsg(session, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags);
+        let count = match got {
+            Ok(got) if got.bytes > 0 => got.bytes,
+            Err(Errno::AGAIN | Errno::INTR) => return true,
+            _ => {
+                self.sessions.remove(&number);
+                return false;
+            }
+        };
+        let cable = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        let now_us = self.now_us();
+        let answer = protocol::read(&bytes[..count], self.switch.rules()).and_then(|request| match (request, cable) {
+            (Request::Plug(guest), Some(cable)) => self.plug(guest, cable),
+            (request, _) => protocol::answer(request, &mut self.switch, now_us),
+        });
+        let answer = match answer {
+            Ok(bytes) => [&[DONE], &bytes[..]].concat(),
+            Err(why) => [&[REFUSED], why.as_bytes()].concat(),
+        };
+        let end = answer.len().min(ANSWER_BYTES_MAX);
+        let sent = self
+            .sessions
+            .get(&number)
+            .map(|session| rustix::net::send(session, &answer[..end], SendFlags::NOSIGNAL | SendFlags::DONTWAIT));
+        // An asker that does not read its answers is not waited for.
+        if sent.is_some_and(|sent| sent.is_err()) && number != NODE {
+            self.sessions.remove(&number);
+        }
+        true
+    }
+}

@@ -1,0 +1,137 @@
+//! How links were set, kept for the next switch: the lines of the image first, then what the operator set since.
+//!
+//! A line is what `vmatic link set` sends, `GUESTS PROPERTIES`, such as `1-100 rate=10mbit delay=20ms`; in the image
+//! `#` begins a comment.
+
+use super::forward::Switch;
+use super::protocol;
+use crate::error::{Context, Error};
+use crate::log::say;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+/// Links as the host's image has them.
+const IN_IMAGE: &str = "/etc/vmatic/links";
+/// Links as the operator set them since the host booted.
+const SET: &str = "/run/vmatic/links";
+/// Most bytes of either.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// Sets the links of a switch that begins.
+pub fn apply(switch: &mut Switch) {
+    for path in [IN_IMAGE, SET] {
+        match read(Path::new(path)) {
+            Ok(text) => {
+                for (number, why) in apply_lines(&text, switch) {
+                    say(&format!("switch: {path}:{number}: {why}; that link stays as it was"));
+                }
+            }
+            Err(e) => say(&format!("switch: {e}")),
+        }
+    }
+}
+
+/// Gives the numbers of the lines that say nothing, and why.
+fn apply_lines(text: &str, switch: &mut Switch) -> Vec<(usize, String)> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let lines = (1..).zip(lines).filter(|(_, line)| !line.is_empty());
+    let set = |line: &str, switch: &mut Switch| {
+        let request = protocol::read(format!("link {line}").as_bytes(), switch.rules())?;
+        protocol::answer(request, switch, 0)
+    };
+    lines.filter_map(|(number, line)| set(line, switch).err().map(|why| (number, why))).collect()
+}
+
+/// Keeps a link that was set, for switches to come.
+pub fn remember(guests: &str, properties: &str) -> Result<(), Error> {
+    remember_in(Path::new(SET), guests, properties)
+}
+
+fn remember_in(path: &Path, guests: &str, properties: &str) -> Result<(), Error> {
+    let tried = || format!("keep the link in {}: it is lost when the switch starts anew", path.display());
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path).context(tried)?;
+    // Two operators may set links at a time.
+    file.lock().context(tried)?;
+    let mut text = String::new();
+    (&file).take(BYTES_MAX).read_to_string(&mut text).context(tried)?;
+    let text = with(&text, guests, properties);
+    if text.len() as u64 > BYTES_MAX {
+        return Err(Error::new("too many different sets of guests have links of their own")).context(tried);
+    }
+    file.rewind().and_then(|()| file.write_all(text.as_bytes())).context(tried)?;
+    file.set_len(text.len() as u64).context(tried)
+}
+
+/// The lines with one more; an older one for the same guests goes.
+fn with(text: &str, guests: &str, properties: &str) -> String {
+    let others = text.lines().filter(|line| guests != "." && line.split(' ').next() != Some(guests));
+    others.chain([format!("{guests} {properties}").as_str()]).map(|line| format!("{line}\n")).collect()
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let tried = || format!("read {}", path.display());
+    let mut text = String::new();
+    match File::open(path) {
+        Ok(file) => file.take(BYTES_MAX).read_to_string(&mut text).context(tried)?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(e) => return Err(e).context(tried),
+    };
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::policy::Rules;
+    use super::*;
+    use proptest::prelude::*;
+    use vmatic_plan::{HostNames, Plan};
+
+    fn switch() -> Switch {
+        let plan = Plan { guests_per_host: 9, ..Plan::new("t", HostNames::count(3).unwrap()) };
+        let mut switch = Switch::new(Rules::new(plan, 2).unwrap());
+        (1..=3).for_each(|guest| switch.plug(guest));
+        switch
+    }
+
+    fn links(switch: &Switch) -> Vec<String> {
+        (1..=3).map(|guest| switch.describe(guest).unwrap().0.to_string()).collect()
+    }
+
+    #[test]
+    fn a_switch_that_begins_has_the_links_of_the_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("links");
+        for (guests, properties) in [("1-2", "delay=1ms"), ("3", "loss=1%"), ("1-2", "delay=2ms"), ("2", "ideal")] {
+            remember_in(&path, guests, properties).unwrap();
+        }
+        let text = read(&path).unwrap();
+        assert_eq!(text, "3 loss=1%\n1-2 delay=2ms\n2 ideal\n");
+        let mut switch = switch();
+        assert_eq!(apply_lines(&text, &mut switch), []);
+        assert_eq!(links(&switch), ["delay=2000us", "ideal", "loss=1.0000%"]);
+        remember_in(&path, ".", "rate=1mbit").unwrap();
+        assert_eq!(
+            read(&path).unwrap(),
+            ". rate=1mbit\n",
+            "what holds for all replaces everything, and leaves no tail"
+        );
+        assert_eq!(read(&folder.path().join("none")).unwrap(), "");
+    }
+
+    #[test]
+    fn a_wrong_line_is_said_with_its_number_and_the_others_hold() {
+        let mut switch = switch();
+        let wrong = apply_lines("# slow\n1 delay=1ms # one\n\n12 delay=1ms\n2 speed=3\n3\n", &mut switch);
+        let numbers: Vec<usize> = wrong.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [4, 5, 6], "{wrong:?}");
+        assert_eq!(links(&switch)[0], "delay=1000us");
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_panics(text in "([0-9.,#-]{0,4} ?(rate=|delay=|loss=)?[0-9a-z%]{0,5}\n?){0,20}") {
+            let _ = apply_lines(&text, &mut switch());
+        }
+    }
+}

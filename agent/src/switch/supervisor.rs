@@ -1,0 +1,155 @@
+//! The node's side of the switch: keeps its process running, and the guests' cables.
+//!
+//! Takes nothing but the plan; gives each guest one end of a cable, and the other to the
+//! switch. The node keeps the switch's ends too: when the switch dies, the next one gets
+//! them, and guests notice no more than lost frames.
+
+use crate::error::{Context, Error};
+use crate::guest::vmm::process;
+use crate::log::say;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
+use vmatic_vmm::zygote;
+
+use super::protocol::{ANSWER_BYTES_MAX, REFUSED};
+use super::server::CABLE_BYTES;
+
+/// Waits before the switch is started again.
+const PAUSES_S: [u64; 4] = [0, 1, 5, 20];
+/// Who lived as long did not die of its start.
+const LONG_LIFE: Duration = Duration::from_secs(60);
+
+/// The switch of this host, as its node sees it.
+pub struct Cables {
+    plan: PathBuf,
+    host: u32,
+    ends: RefCell<BTreeMap<u32, Rc<OwnedFd>>>,
+    session: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
+}
+
+impl Cables {
+    /// Starts the switch, and again whenever it ends. Needs a `LocalSet`.
+    pub fn keep(plan: PathBuf, host: u32) -> Rc<Cables> {
+        let (ends, session) = (RefCell::default(), RefCell::new(None));
+        let cables = Rc::new(Cables { plan, host, ends, session });
+        tokio::task::spawn_local(cables.clone().forever());
+        cables
+    }
+
+    /// A new cable for a guest: its end. An earlier one leads nowhere from now on.
+    pub async fn plug(&self, guest: u32) -> Result<OwnedFd, Error> {
+        let (ours, theirs) = zygote::sockets().context(|| "make a cable".into())?;
+        let tried = || format!("set up the cable of guest {guest}");
+        rustix::io::ioctl_fionbio(&theirs, true).context(tried)?;
+        rustix::net::sockopt::set_socket_send_buffer_size(&theirs, CABLE_BYTES).context(tried)?;
+        let ours = Rc::new(ours);
+        self.ends.borrow_mut().insert(guest, ours.clone());
+        // Without a switch the cable waits here for the next.
+        let session = self.session.borrow().clone();
+        if let Some(session) = session {
+            plug_in(&session, guest, &ours).await.unwrap_or_else(|e| say_unplugged(guest, &e));
+        }
+        Ok(theirs)
+    }
+
+    /// The guest is gone.
+    pub fn unplug(&self, guest: u32) {
+        self.ends.borrow_mut().remove(&guest);
+    }
+
+    async fn forever(self: Rc<Self>) {
+        let mut ends = 0;
+        loop {
+            let start = Instant::now();
+            let how = match self.one_life().await {
+                Ok(status) => format!("ended ({status}): guests' frames wait for the next"),
+                Err(e) => e.to_string(),
+            };
+            self.session.replace(None);
+            if start.elapsed() > LONG_LIFE {
+                ends = 0;
+            }
+            let pause = PAUSES_S[ends.min(PAUSES_S.len() - 1)];
+            ends += 1;
+            say(&format!("switch: {how}; it starts again in {pause} s"));
+            sleep(Duration::from_secs(pause)).await;
+        }
+    }
+
+    async fn one_life(&self) -> Result<ExitStatus, Error> {
+        let (ours, theirs) = zygote::sockets().context(|| "make a socket pair".into())?;
+        rustix::io::ioctl_fionbio(&ours, true).context(|| "set up a socket".into())?;
+        let mut command = process::command("switch", &[], None);
+        command.arg("--plan").arg(&self.plan).arg("--host").arg(self.host.to_string());
+        command.stdin(Stdio::from(theirs));
+        let mut process = command.spawn().context(|| "start the switch".into())?;
+        // The command still has the other end, which would keep the session open for ever.
+        drop(command);
+        let session = Rc::new(process::watch(ours)?);
+        let known: Vec<(u32, Rc<OwnedFd>)> =
+            self.ends.borrow().iter().map(|(guest, end)| (*guest, end.clone())).collect();
+        self.session.replace(Some(session.clone()));
+        let live = async {
+            let replug = async {
+                for (guest, end) in known {
+                    plug_in(&session, guest, &end).await.unwrap_or_else(|e| say_unplugged(guest, &e));
+                }
+            };
+            tokio::join!(replug, hear(&session));
+        };
+        tokio::select! {
+            status = process.wait() => status.context(|| "wait for the switch".into()),
+            () = live => {
+                // It hears no more: then it is ended, and its successor takes over.
+                let _ = process.start_kill();
+                process.wait().await.context(|| "wait for the switch".into())
+            }
+        }
+    }
+}
+
+fn say_unplugged(guest: u32, e: &io::Error) {
+    say(&format!("switch: cannot plug guest {guest} in: {e}"));
+}
+
+/// Hands the switch its end of a cable.
+async fn plug_in(session: &AsyncFd<OwnedFd>, guest: u32, end: &OwnedFd) -> io::Result<()> {
+    let request = format!("plug {guest}");
+    let send = |socket: &OwnedFd| {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = [end.as_fd()];
+        if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(io::Error::other("no room for a descriptor"));
+        }
+        let part = [IoSlice::new(request.as_bytes())];
+        Ok(rustix::net::sendmsg(socket, &part, &mut control, SendFlags::NOSIGNAL).map(drop)?)
+    };
+    session.async_io(Interest::WRITABLE, send).await
+}
+
+/// Says what the switch refuses, until it is gone.
+async fn hear(session: &AsyncFd<OwnedFd>) {
+    let mut answer = vec![0; ANSWER_BYTES_MAX];
+    loop {
+        let receive = |socket: &OwnedFd| Ok(rustix::io::read(socket, &mut answer[..])?);
+        match session.async_io(Interest::READABLE, receive).await {
+            Ok(bytes @ 1..) if answer[0] == REFUSED => {
+                say(&format!("switch: {}", String::from_utf8_lossy(&answer[1..bytes])));
+            }
+            Ok(1..) => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
