@@ -2,16 +2,19 @@
 //! the calling thread: the guest runs until it touches a device or a signal says
 //! that a descriptor is ready; then devices work, and the guest goes on.
 
+use crate::boot;
+use crate::config::{Exit, GuestConfig, Wires};
+use crate::devices::serial::leads_both_ways;
+use crate::devices::share::Opened;
+use crate::devices::virtio::pmem::Mapped;
 use crate::devices::{self, Devices};
 use crate::error::{Context, Error};
+use crate::kvm::signal::{self, Signals};
+use crate::kvm::state;
+use crate::kvm::vcpu;
 use crate::layout;
 use crate::memory::{self, Memory};
-use crate::pmem::Mapped;
-use crate::saved::same_tsc;
-use crate::serial::leads_both_ways;
-use crate::share::Opened;
-use crate::signal::{self, Signals};
-use crate::{Exit, GuestConfig, Wires, boot, vcpu, vcpu_state};
+use crate::template::snapshot::same_tsc;
 use kvm_bindings::{
     KVM_MEM_READONLY, KVMIO, kvm_clock_data, kvm_irqchip, kvm_pre_fault_memory, kvm_userspace_memory_region,
 };
@@ -56,7 +59,7 @@ pub(crate) enum Turn {
 /// A machine at rest, without its memory.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Frozen {
-    cpu: vcpu_state::Frozen,
+    cpu: state::Frozen,
     chips: Vec<kvm_irqchip>,
     clock: kvm_clock_data,
     pub devices: devices::Frozen,
@@ -67,7 +70,7 @@ impl Frozen {
     fn thaw(&self, kvm: &Kvm, memory: &Memory, shared: Option<&Mapped>) -> Result<(Rc<VmFd>, VcpuFd), Error> {
         let (vm, cpu) = build(kvm, memory, shared)?;
         let next = "make a new template on this machine";
-        vcpu_state::set_features(&cpu, &self.cpu)?;
+        state::set_features(&cpu, &self.cpu)?;
         for chip in &self.chips {
             vm.set_irqchip(chip).context("thaw an interrupt controller", next)?;
         }
@@ -75,7 +78,7 @@ impl Frozen {
         // The guest's clock goes on where it stopped: its host tells it the time.
         clock.flags = 0;
         vm.set_clock(&clock).context("thaw the guest's clock", next)?;
-        vcpu_state::thaw(&cpu, &self.cpu)?;
+        state::thaw(&cpu, &self.cpu)?;
         Ok((vm, cpu))
     }
 
@@ -232,7 +235,7 @@ impl Machine {
 
     /// True if the processor waits for an interrupt, and none is on its way.
     pub fn rests(&self) -> bool {
-        self.devices.rests() && vcpu_state::halted(&self.cpu)
+        self.devices.rests() && state::halted(&self.cpu)
     }
 
     /// What has to be kept, besides the memory, to go on elsewhere.
@@ -244,7 +247,7 @@ impl Machine {
             chips.push(chip);
         }
         let clock = self.vm.get_clock().context("freeze the guest's clock", NEXT_KVM)?;
-        Ok(Frozen { cpu: vcpu_state::freeze(kvm, &self.cpu)?, chips, clock, devices: self.devices.freeze() })
+        Ok(Frozen { cpu: state::freeze(kvm, &self.cpu)?, chips, clock, devices: self.devices.freeze() })
     }
 
     /// Lets the guest live until it ends or the timer goes off.

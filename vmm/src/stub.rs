@@ -291,7 +291,7 @@ impl Image {
     }
 
     fn put_packet(&mut self, address: u32, op: u32, payload: &[u8]) {
-        let ports = [1024, crate::CONTROL_PORT];
+        let ports = [1024, crate::config::CONTROL_PORT];
         let room = i32::MAX as u32;
         self.put_words(address, &[3, 0, 2, 0, ports[0], ports[1], payload.len() as u32, 1 | op << 16, 0, room, 0]);
         self.put(address + HEADER_BYTES, payload);
@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn it_is_a_kernel_and_fits_its_place() {
         let file = elf(3);
-        let image = crate::elf::parse(|offset, buffer| {
+        let image = crate::boot::elf::parse(|offset, buffer| {
             buffer.copy_from_slice(&file[offset as usize..offset as usize + buffer.len()]);
             Ok(())
         });

@@ -2,18 +2,23 @@
 //! lies there, and the guest its interrupts. What a device knows of its driver can
 //! be frozen and thawed in another process.
 
-use crate::block::Block;
+pub(crate) mod serial;
+pub(crate) mod share;
+pub(crate) mod tap;
+pub(crate) mod virtio;
+
+use crate::config::{CONTROL_PORT, Card, Wires};
+use crate::devices::serial::Serial;
+use crate::devices::share::Opened;
+use crate::devices::virtio::block::Block;
+use crate::devices::virtio::mmio::{self, Device, Transport};
+use crate::devices::virtio::net::Net;
+use crate::devices::virtio::pmem::Pmem;
+use crate::devices::virtio::rng::Rng;
+use crate::devices::virtio::vsock::{self, Vsock};
 use crate::error::{Context, Error};
 use crate::layout::{self, Window};
 use crate::memory::Memory;
-use crate::mmio::{self, Device, Transport};
-use crate::net::Net;
-use crate::pmem::Pmem;
-use crate::rng::Rng;
-use crate::serial::{self, Serial};
-use crate::share::Opened;
-use crate::vsock::{self, Vsock};
-use crate::{CONTROL_PORT, Card, Wires};
 use kvm_ioctls::VmFd;
 use serde::{Deserialize, Serialize};
 use std::io;

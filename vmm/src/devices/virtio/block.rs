@@ -1,8 +1,8 @@
 //! Takes the guest's requests to a disk; gives it the bytes of a file that all guests of
 //! a host share. Nobody can write: a file system arrives once on a host, not once a guest.
 
+use crate::devices::virtio::mmio::{Device, answer_each};
 use crate::memory::Memory;
-use crate::mmio::{Device, answer_each};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -98,7 +98,7 @@ impl Device for Block {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rings::{Driver, bytes, driver};
+    use crate::devices::virtio::rings::{Driver, bytes, driver};
     use vm_memory::{Bytes, GuestAddress};
 
     fn disk(sectors: u8) -> Block {

@@ -310,5 +310,5 @@ impl Stream {
 }
 
 #[cfg(test)]
-#[path = "stream_tests.rs"]
+#[path = "vsock_stream_tests.rs"]
 mod tests;

@@ -1,9 +1,9 @@
 //! Takes a file; gives it to the guest as memory that it can read and execute in place
 //! (DAX): the file's pages are the host's, once for all guests, and never the guest's.
 
+use crate::devices::virtio::mmio::{Device, answer_each};
 use crate::error::{Context, Error};
 use crate::memory::Memory;
-use crate::mmio::{Device, answer_each};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -100,7 +100,7 @@ impl Device for Pmem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rings::{Driver, bytes, driver};
+    use crate::devices::virtio::rings::{Driver, bytes, driver};
     use std::os::unix::fs::FileExt;
 
     #[test]

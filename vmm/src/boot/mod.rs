@@ -2,10 +2,14 @@
 //! told into guest memory, and gives the entry. PVH if the kernel has the note,
 //! else Linux's 64-bit entry. Neither runs any firmware or decompressor.
 
+mod acpi;
+pub(crate) mod elf;
+mod mptable;
+
+use crate::config::{Discovery, Software};
 use crate::error::{Context, Error};
 use crate::layout::{self, Window};
 use crate::memory::{self, Memory};
-use crate::{Discovery, Software, acpi, elf, mptable};
 use std::fmt::Write;
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -1,7 +1,7 @@
 //! Takes the guest's empty buffers; gives them filled from the host's entropy.
 
+use crate::devices::virtio::mmio::{Device, answer_each};
 use crate::memory::Memory;
-use crate::mmio::{Device, answer_each};
 use std::io::Write;
 use virtio_queue::Queue;
 
@@ -49,7 +49,7 @@ fn fill(buffer: &mut [u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rings::{Driver, driver};
+    use crate::devices::virtio::rings::{Driver, driver};
 
     #[test]
     fn buffers_come_back_full_of_different_bytes() {
@@ -59,6 +59,9 @@ mod tests {
         offer(&[(0x9000, 100_000, true)]);
         assert!(Rng.work(std::slice::from_mut(&mut queue), &memory));
         assert_eq!(used(), vec![64, REQUEST_BYTES_MAX as u32]);
-        assert_ne!(crate::rings::bytes(&memory, 0x8000, 32), crate::rings::bytes(&memory, 0x9000, 32));
+        assert_ne!(
+            crate::devices::virtio::rings::bytes(&memory, 0x8000, 32),
+            crate::devices::virtio::rings::bytes(&memory, 0x9000, 32)
+        );
     }
 }

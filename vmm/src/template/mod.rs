@@ -2,16 +2,21 @@
 //! waits for an identity. Its clones are processes of their own, forked from this
 //! one: their memory is the template's until they write to it.
 
+pub(crate) mod fork;
+mod reexec;
+pub(crate) mod snapshot;
+pub mod zygote;
+
+use crate::config::{Exit, GuestConfig, Software, Wires};
+use crate::devices::share::Opened;
 use crate::error::{Context, Error};
-use crate::fork::{self, Pid, Side};
-use crate::jail::{self, Filter};
+use crate::kvm::signal::{tick_after, tick_every};
 use crate::machine::{self, Machine, Turn, open_kvm};
 use crate::memory;
-use crate::saved::{self, Loaded};
-use crate::share::Opened;
-use crate::signal::{tick_after, tick_every};
-use crate::zygote::WorkingSet;
-use crate::{Exit, GuestConfig, Software, Wires};
+use crate::sandbox::{self, Filter};
+use crate::template::fork::{Pid, Side};
+use crate::template::snapshot::Loaded;
+use crate::template::zygote::WorkingSet;
 use kvm_ioctls::Kvm;
 use rustix::fs::SealFlags;
 use std::convert::Infallible;
@@ -88,7 +93,7 @@ impl Template {
         let kvm = open_kvm()?;
         let mib = config.memory_mib;
         let software = &config.software;
-        let Loaded { frozen, memory } = saved::read(path, &kvm, software, mib)?;
+        let Loaded { frozen, memory } = snapshot::read(path, &kvm, software, mib)?;
         let share = software.share.as_ref().map(Opened::new).transpose()?;
         frozen.try_out(&kvm, &memory::map_private(mib, &memory)?, share.as_ref())?;
         seal(&memory)?;
@@ -98,14 +103,14 @@ impl Template {
     /// Writes it, with what it was booted from, to a file, whole or not at all; gives the file's length. Whoever reads
     /// the file reads the guest's memory.
     pub fn save(&self, software: &Software, path: &Path) -> Result<u64, Error> {
-        saved::write(path, &self.kvm, software, self.memory_mib, &self.memory, &self.frozen)
+        snapshot::write(path, &self.kvm, software, self.memory_mib, &self.memory, &self.frozen)
     }
 
     /// Has these pages ready for each clone from now on; an error if they are not its memory's.
     pub fn warm(&mut self, set: WorkingSet) -> Result<(), Error> {
         for runs in [&set.written, &set.touched] {
             let next = "look again which pages a clone needs";
-            saved::check_runs(runs, self.memory_mib).context("prepare pages of clones", next)?;
+            snapshot::check_runs(runs, self.memory_mib).context("prepare pages of clones", next)?;
         }
         self.warm = set;
         Ok(())
@@ -133,7 +138,7 @@ impl Template {
 
     /// The life of a clone, in its own process, which ends with it.
     fn live(&self, wires: Wires, user: u32, filter: &Filter, parent: Pid) -> Result<Infallible, Error> {
-        jail::become_user(user).context(format!("become user {user}"), "start the node as root")?;
+        sandbox::become_user(user).context(format!("become user {user}"), "start the node as root")?;
         // Becoming another user forgets whom to die with, so this comes second.
         fork::die_with(parent).context("die with the node", "start it again")?;
         let memory = memory::map_private(self.memory_mib, &self.memory)?;
@@ -141,7 +146,7 @@ impl Template {
         let mut machine = Machine::thaw(&self.kvm, &self.frozen, memory, wires, self.share.as_ref())?;
         machine.map_pages(&self.warm.touched);
         tick_after(TIDY).context("start a timer", "try again")?;
-        jail::lock(filter)?;
+        sandbox::lock(filter)?;
         loop {
             match machine.turn()? {
                 // The kernel takes the machine apart faster than its parts would themselves.

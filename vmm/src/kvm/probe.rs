@@ -52,7 +52,7 @@ pub fn probe() -> Kvm {
 }
 
 fn stub() -> Result<(), Error> {
-    let signals = crate::signal::Signals::block().context("block signals", "try again")?;
+    let signals = crate::kvm::signal::Signals::block().context("block signals", "try again")?;
     let kvm = kvm_ioctls::Kvm::new().context("open /dev/kvm", NEXT)?;
     let memory = memory::create(1)?;
     memory.write_slice(&STUB, GuestAddress(CODE)).context("write the stub", NEXT)?;

@@ -3,13 +3,13 @@
 //! may give up on such a guest, but never panics, never runs for ever, and never
 //! touches what is not guest memory (`Memory` would say so, and the test fails).
 
-use crate::block::Block;
+use crate::devices::virtio::block::Block;
+use crate::devices::virtio::mmio::{Device, RING_ENTRIES, Transport};
+use crate::devices::virtio::net::Net;
+use crate::devices::virtio::pmem::Pmem;
+use crate::devices::virtio::rng::Rng;
+use crate::devices::virtio::vsock::Vsock;
 use crate::memory::{self, Memory};
-use crate::mmio::{Device, RING_ENTRIES, Transport};
-use crate::net::Net;
-use crate::pmem::Pmem;
-use crate::rng::Rng;
-use crate::vsock::Vsock;
 use proptest::prelude::*;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::Arc;
@@ -117,7 +117,7 @@ proptest! {
     fn the_socket_device_weathers_any_guest(storm in storm()) {
         let (near, far) = UnixStream::pair().unwrap();
         std::io::Write::write_all(&mut (&far), &[7; 3000]).unwrap();
-        weather(Vsock::new(3, crate::CONTROL_PORT, Some(near.into())), &storm);
+        weather(Vsock::new(3, crate::config::CONTROL_PORT, Some(near.into())), &storm);
     }
 
     #[test]

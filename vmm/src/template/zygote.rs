@@ -5,13 +5,13 @@
 //! One message is one order or one answer (SOCK_SEQPACKET). When the other end is
 //! closed, this process ends; its clones belong to whoever started it and go on.
 
+use crate::config::{Card, GuestConfig, Wires};
 use crate::error::{Context, Error};
-use crate::fork::{self, Pid};
-use crate::jail;
-use crate::renewal;
-pub use crate::renewal::Anew;
+use crate::sandbox;
+use crate::template::fork::{self, Pid};
+use crate::template::reexec;
+pub use crate::template::reexec::Anew;
 use crate::template::{self, Template};
-use crate::{Card, GuestConfig, Wires};
 use rustix::cmsg_space;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -221,7 +221,7 @@ pub unsafe fn boot_and_serve(
     match files.template(config, said, limit) {
         Ok((mut template, thawed)) => {
             if rustix::process::geteuid().is_root() {
-                for missing in jail::enter_empty_room() {
+                for missing in sandbox::enter_empty_room() {
                     eprintln!("template: its clones have not {missing}");
                 }
             }
@@ -244,7 +244,7 @@ pub unsafe fn boot_and_serve(
 pub unsafe fn inherit_and_serve(will: OwnedFd) -> Result<(), Error> {
     fork::rename("template");
     // SAFETY: the caller promises that it is the one.
-    let (mut template, socket, anew) = unsafe { renewal::inherit(will.into()) }?;
+    let (mut template, socket, anew) = unsafe { reexec::inherit(will.into()) }?;
     // SAFETY: the caller promises that there is one thread.
     unsafe { serve(&mut template, socket, anew) }
 }
@@ -285,12 +285,12 @@ fn receive<T: for<'a> Deserialize<'a>>(socket: impl AsFd) -> io::Result<Option<(
 /// # Safety
 /// This process must have one thread only.
 unsafe fn serve(template: &mut Template, socket: OwnedFd, anew: Anew) -> Result<(), Error> {
-    let filter = jail::filter()?;
+    let filter = sandbox::filter()?;
     let mut socket = Some(socket);
     let mut born = 0;
     loop {
         if let Some(socket) = socket.as_ref().filter(|_| born == GENERATION) {
-            eprintln!("template: {}", renewal::begin(template, socket, &anew));
+            eprintln!("template: {}", reexec::begin(template, socket, &anew));
             born = 0;
         }
         let Some(listening) = &socket else { return Ok(()) };

@@ -1,9 +1,9 @@
 //! Takes frames from the guest and gives them to a tap or a socket, and back. No offloads:
 //! the guest needs buffers of one frame only, which keeps a small guest small.
 
+use crate::devices::tap::HEADER_BYTES;
+use crate::devices::virtio::mmio::{Device, has_buffers};
 use crate::memory::Memory;
-use crate::mmio::{Device, has_buffers};
-use crate::tap::HEADER_BYTES;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -110,7 +110,7 @@ impl Device for Net {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rings::{Driver, bytes, driver};
+    use crate::devices::virtio::rings::{Driver, bytes, driver};
     use std::os::unix::net::UnixDatagram;
     use vm_memory::{Bytes, GuestAddress};
 

@@ -1,9 +1,9 @@
 //! Takes the path of a file that guests share; gives it opened, once for a template and
 //! all of its clones.
 
-use crate::Share;
+use crate::config::Share;
+use crate::devices::virtio::pmem::Mapped;
 use crate::error::{Context, Error};
-use crate::pmem::Mapped;
 use std::fs::File;
 use std::sync::Arc;
 

@@ -2,8 +2,11 @@
 //! running the guest does not need. A guest that breaks out of its virtual machine
 //! then holds a process that can use the descriptors it has, and nothing else.
 
-use crate::calls::{self, Call, Only};
+pub mod rootfs;
+mod seccomp;
+
 use crate::error::{Context, Error};
+use crate::sandbox::seccomp::{Call, Only};
 use seccompiler::BpfProgram;
 use std::io;
 
@@ -57,7 +60,7 @@ pub fn filter() -> Result<Filter, Error> {
         ])
         .collect();
     let tried = "compile the filter of system calls";
-    calls::program(&calls).map(Filter).ok_or_else(|| Error::new(tried, "it has a jump that is too long", NEXT))
+    seccomp::program(&calls).map(Filter).ok_or_else(|| Error::new(tried, "it has a jump that is too long", NEXT))
 }
 
 /// Makes the process `user`, of the group of the same number and no other, without

@@ -6,12 +6,12 @@
 //! migration do, walks all children, and every fork and every exit of a clone waits for the lock meanwhile. So a
 //! zygote's clones are a generation, and the next generation has another ancestor.
 
+use crate::devices::share::Opened;
 use crate::error::{Context, Error};
-use crate::fork;
 use crate::machine;
-use crate::share::Opened;
 use crate::template::Template;
-use crate::zygote::WorkingSet;
+use crate::template::fork;
+use crate::template::zygote::WorkingSet;
 use kvm_ioctls::Kvm;
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::FdFlags;
@@ -51,7 +51,7 @@ struct Will<F> {
 
 impl Anew {
     /// This process's program with these arguments, behind which comes the number of a descriptor: that program is to
-    /// call [`crate::zygote::inherit_and_serve`] with it.
+    /// call [`crate::template::zygote::inherit_and_serve`] with it.
     pub fn new(words: &[&str]) -> io::Result<Self> {
         // To be executed, not to be read: clones inherit it.
         let program = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;

@@ -7,8 +7,11 @@
 //! what guests run, as with the guests' kernel: it lies where only root writes. Its sums find damage and
 //! mistakes, no malice.
 
+use crate::config::{Discovery, Share, Software};
 use crate::error::{Context, Error};
-use crate::{Discovery, Share, Software, machine, memory, vcpu};
+use crate::kvm::vcpu;
+use crate::machine;
+use crate::memory;
 use kvm_bindings::CpuId;
 use kvm_ioctls::Kvm;
 use serde::{Deserialize, Serialize};

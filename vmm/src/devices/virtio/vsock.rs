@@ -2,9 +2,9 @@
 //! them as [`Stream`] allows. Nobody waits: what cannot move now moves at the next
 //! notification of the guest or of the socket.
 
+use crate::devices::virtio::mmio::{Device, has_buffers};
+use crate::devices::virtio::vsock_stream::{BUFFER_BYTES, HEADER_BYTES, Header, Stream};
 use crate::memory::Memory;
-use crate::mmio::{Device, has_buffers};
-use crate::stream::{BUFFER_BYTES, HEADER_BYTES, Header, Stream};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -17,7 +17,7 @@ const PACKET_BYTES_MAX: usize = 16 * 1024;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Frozen {
     cid: [u8; 8],
-    stream: crate::stream::Frozen,
+    stream: crate::devices::virtio::vsock_stream::Frozen,
 }
 
 /// The socket device.

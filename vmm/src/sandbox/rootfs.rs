@@ -4,7 +4,7 @@
 //! The sibling of `jail`, which needs no files at all because our own monitor opens them before it is locked in.
 
 use crate::error::{Context, Error};
-use crate::jail;
+use crate::sandbox;
 use std::ffi::CString;
 use std::fs;
 use std::io;
@@ -59,7 +59,7 @@ pub fn enter(room: &Room) -> Result<(), Error> {
     moved.context("enter the room", NEXT)?;
     // SAFETY: no memory is involved.
     let parent = unsafe { libc::getppid() };
-    jail::become_user(room.user).context("become the guest's user", NEXT)?;
+    sandbox::become_user(room.user).context("become the guest's user", NEXT)?;
     // A change of user forgets both. SAFETY: no memory is involved.
     unsafe {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)).context("end with the node", NEXT)?;

@@ -1,11 +1,11 @@
 use super::*;
-use crate::rings::{Driver, bytes, driver};
-use crate::stream::{REQUEST, RESPONSE, RST, RW, SHUTDOWN};
+use crate::devices::virtio::rings::{Driver, bytes, driver};
+use crate::devices::virtio::vsock_stream::{REQUEST, RESPONSE, RST, RW, SHUTDOWN};
 use proptest::prelude::*;
 use std::os::unix::net::UnixStream;
 use vm_memory::{Bytes, GuestAddress};
 
-const PORT: u32 = crate::CONTROL_PORT;
+const PORT: u32 = crate::config::CONTROL_PORT;
 
 fn packet(op: u16, len: u32) -> [u8; 44] {
     Header {
