@@ -12,23 +12,25 @@
 extern crate alloc;
 
 mod address;
+mod codec;
 pub mod defaults;
-pub mod kinds;
+pub mod guest_kinds;
 mod names;
 mod net;
 mod nodeset;
 mod path;
 mod plan;
 mod range;
-mod seal;
 
+// The old path, until agent and builder use the new one.
+pub use codec::unhex;
+pub use guest_kinds as kinds;
 pub use names::{HostNames, NameError};
 pub use net::{Ipv4Net, NetError};
 pub use nodeset::{Node, NodeSet};
 pub use path::{PathError, parse_nodes, parse_numbers};
 pub use plan::{Plan, PlanError};
 pub use range::RangeSet;
-pub use seal::unhex;
 
 /// Most hosts of one cluster: a host's number fills 24 bits of MAC and IPv6 prefix.
 pub const HOSTS_MAX: u32 = (1 << 24) - 1;

@@ -15,23 +15,16 @@
 extern crate alloc;
 
 pub mod answer;
+#[cfg(feature = "host")]
+pub mod auth;
 mod bytes;
 #[cfg(feature = "host")]
-pub mod command;
-#[cfg(feature = "host")]
-mod event;
-pub mod frame;
-#[cfg(feature = "host")]
 pub mod host;
-#[cfg(feature = "host")]
-mod links;
-pub mod message;
-#[cfg(feature = "host")]
-mod operation;
-#[cfg(feature = "host")]
-mod relay;
-#[cfg(feature = "host")]
-pub mod replay;
-#[cfg(feature = "host")]
-mod report;
+pub mod id;
 pub mod session;
+pub mod wire;
+
+// The old paths, until agent and builder use the new ones.
+#[cfg(feature = "host")]
+pub use auth::{command, replay};
+pub use wire::{frame, message};

@@ -1,6 +1,6 @@
 //! A console session: one operator's terminal on one node, or on a guest's serial port.
 //!
-//! **Opening.** A signed command with [`Order::Console`] or [`Order::Serial`](crate::message::Order::Serial)
+//! **Opening.** A signed command with [`Order::Console`] or [`Order::Serial`](crate::wire::message::Order::Serial)
 //! names exactly one node and takes the way of every command: up to the root, then down. Each host on the way
 //! keeps it as an operation with a [`Flow`], and so knows the way for all that follows. The node starts the program
 //! and says so ([`Said`] without bytes); when the program ends, its status is the operation's one answer.
@@ -25,7 +25,7 @@
 
 use crate::bytes;
 #[cfg(feature = "host")]
-use crate::message::OpId;
+use crate::id::OpId;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};

@@ -1,10 +1,10 @@
 //! Sessions in a small world of made-up time: feeds forged, repeated or left out, floods, vanished consoles.
 
 use super::*;
-use crate::event::Event;
+use crate::host::event::Event;
 use crate::host::tests::{CONSOLE, Travelling, World, key};
-use crate::message::Order;
 use crate::session::{Console, INPUT_WINDOW_BYTES, LEASE_MS, OUTPUT_WINDOW_BYTES, PIECE_MAX_BYTES};
+use crate::wire::message::Order;
 use alloc::string::String;
 use alloc::vec;
 use ed25519_dalek::SigningKey;
@@ -191,9 +191,13 @@ fn sessions_are_limited_and_a_serial_port_is_its_hosts() {
 
     let mut host = World::new(1, 3).hosts.remove(&1).unwrap();
     host.handle(5_000, Event::Opened { link: 99, side: Side::Below });
-    let hello = Message::Hello { version: crate::message::VERSION, who: crate::message::Who::Console, boot: [0; 16] };
+    let hello = Message::Hello {
+        version: crate::wire::message::VERSION,
+        who: crate::wire::message::Who::Console,
+        boot: [0; 16],
+    };
     host.handle(5_000, Event::Received { link: 99, message: hello });
-    let order = Order::Serial(crate::message::Serial { follow: true });
+    let order = Order::Serial(crate::wire::message::Serial { follow: true });
     let asked = NodeSet::one(Node::guest(1, 2));
     let command = Command { cluster: [7; 16], op: op(1), nodes: asked.clone(), deadline_ms: LEASE_MS, order };
     let signed = command.sign(&key()).unwrap();

@@ -1,10 +1,8 @@
 //! The links of a host: who is at the other end, and what it reported.
 
-use crate::message::{Report, Who};
+pub use crate::id::LinkId;
+use crate::wire::message::{Report, Who};
 use vmatic_plan::{Node, NodeSet};
-
-/// A link, as the driver numbers it; never used twice.
-pub type LinkId = u64;
 
 /// Where a link leads, as far as the driver knows before anything is said on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! booted remembers nothing; the freshness protocol that covers this is not
 //! built yet.
 
-use crate::message::OpId;
+use crate::id::OpId;
 use alloc::vec::Vec;
 
 /// Sessions remembered (about 100 kB), many, because consoles' clocks differ; the one that began first is

@@ -7,10 +7,10 @@
 use crate::answer::Group;
 pub use crate::answer::OUTPUT_MAX_BYTES;
 use crate::bytes;
+pub use crate::id::OpId;
 use crate::session::{Console, Feed, Said};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 use vmatic_plan::{Node, NodeSet};
@@ -21,15 +21,6 @@ pub const VERSION: u16 = 4;
 pub const GUEST_PORT: u32 = 7117;
 /// Most bytes of standard input that a command carries.
 pub const INPUT_MAX_BYTES: usize = 512 * 1024;
-
-/// One operation: the console's random session, and a number that rises within it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct OpId {
-    /// When the console started (seconds since 1970, four bytes, the first first), then four random bytes.
-    pub session: [u8; 8],
-    /// Rises by one with each command of the session.
-    pub sequence: u64,
-}
 
 /// Who opened a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,7 +152,7 @@ pub enum Message {
     Report(Report),
     /// A signed command on its way.
     Command {
-        /// Signature and command, as the operator made them ([`crate::command`]).
+        /// Signature and command, as the operator made them ([`crate::auth::command`]).
         #[serde(with = "bytes")]
         signed: Vec<u8>,
         /// The nodes that the receiver answers for.
@@ -208,10 +199,4 @@ pub enum Message {
     },
     /// Host to clone, before anything else.
     Become(Identity),
-}
-
-impl fmt::Display for OpId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}.{}", u64::from_be_bytes(self.session), self.sequence)
-    }
 }

@@ -2,9 +2,9 @@
 //! state machine in `host.rs` and whoever drives it.
 
 use crate::answer::{Outcome, Output};
-use crate::links::{LinkId, Side};
-use crate::message::{Message, OpId, Order};
+use crate::host::peers::{LinkId, Side};
 use crate::session::{Feed, Said};
+use crate::wire::message::{Message, OpId, Order};
 use alloc::string::String;
 use vmatic_plan::RangeSet;
 

@@ -1,7 +1,7 @@
 //! One operation on one host: whom it still waits for, and what it has not yet passed on.
 
 use crate::answer::{Answers, Group};
-use crate::links::LinkId;
+use crate::host::peers::LinkId;
 use crate::session::Relay;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

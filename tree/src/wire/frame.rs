@@ -3,7 +3,7 @@
 //! Takes bytes in whatever pieces they come; gives whole messages. Memory
 //! grows with what has arrived, never with what a length claims.
 
-use crate::message::Message;
+use crate::wire::message::Message;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
@@ -82,7 +82,7 @@ impl FrameReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{OpId, Order, Run};
+    use crate::wire::message::{OpId, Order, Run};
     use proptest::prelude::*;
 
     fn sample(n: usize) -> Message {

@@ -2,7 +2,7 @@
 
 use crate::answer::{Group, REASON_MAX_BYTES};
 use crate::host::{Host, LinkId, Side};
-use crate::message::{Report, Who};
+use crate::wire::message::{Report, Who};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -4,20 +4,26 @@
 //! the root unchanged; from the root it goes down, each host keeping for itself what it answers for. Whatever
 //! happens to links and processes, an operation ends by its deadline with every asked node in exactly one answer.
 
+mod event;
+mod operations;
+mod peers;
+mod sessions;
+mod status;
+
 use crate::answer::{Group, Outcome, Output};
-use crate::command::Command;
-pub use crate::event::{Action, Event};
-use crate::links::Link;
-pub use crate::links::{GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LinkId, Side};
-use crate::message::{Message, OpId, Order, Report, VERSION, Who};
-use crate::operation::{Operation, less_slack};
-use crate::replay::Seen;
+use crate::auth::command::Command;
+use crate::auth::replay::Seen;
+use crate::host::operations::{Operation, less_slack};
+use crate::host::peers::Link;
 use crate::session::Relay;
+use crate::wire::message::{Message, OpId, Order, Report, VERSION, Who};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use ed25519_dalek::VerifyingKey;
+pub use event::{Action, Event};
+pub use peers::{GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LinkId, Side};
 use vmatic_plan::{Node, NodeSet, Plan, RangeSet};
 
 /// Most links that were opened by others (hosts and consoles).

@@ -1,12 +1,12 @@
 //! A host's part in console sessions: feeds go down, sayings go up, both within their windows.
 
 use crate::answer::{Group, Outcome, Output};
-use crate::command::Command;
-use crate::event::Action;
+use crate::auth::command::Command;
+use crate::host::event::Action;
+use crate::host::operations::less_slack;
 use crate::host::{Host, LinkId, Side};
-use crate::message::{Message, OpId};
-use crate::operation::less_slack;
 use crate::session::{Feed, SESSIONS_MAX, Said};
+use crate::wire::message::{Message, OpId};
 use alloc::format;
 use alloc::vec::Vec;
 use vmatic_plan::NodeSet;
@@ -88,5 +88,5 @@ impl Host {
 }
 
 #[cfg(test)]
-#[path = "relay_tests.rs"]
+#[path = "sessions_tests.rs"]
 mod tests;

@@ -2,9 +2,9 @@
 
 extern crate std;
 use super::*;
-use crate::command::Command;
-use crate::message::{Act, Run};
+use crate::auth::command::Command;
 use crate::session::Feed;
+use crate::wire::message::{Act, Run};
 use alloc::collections::VecDeque;
 use alloc::vec;
 use ed25519_dalek::SigningKey;

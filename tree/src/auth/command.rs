@@ -5,8 +5,8 @@
 //! cluster and the nodes, so a relay can neither alter nor retarget it; it can
 //! only drop it, and then the nodes below it are counted as unreachable.
 
-use crate::message::{INPUT_MAX_BYTES, OUTPUT_MAX_BYTES, OpId, Order, Run};
 use crate::session::{LEASE_MS, PIECE_MAX_BYTES};
+use crate::wire::message::{INPUT_MAX_BYTES, OUTPUT_MAX_BYTES, OpId, Order, Run};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
