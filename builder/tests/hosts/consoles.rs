@@ -9,8 +9,9 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::netns::{Rack, stderr, stdout};
-use crate::pty::Desk;
+use crate::netns::Rack;
+use crate::output::{stderr, stdout};
+use crate::pty::Terminal;
 
 /// Five hosts, two below each: from host 3, host 4 is reached through 1 and 2.
 const HOSTS: u32 = 5;
@@ -21,10 +22,10 @@ fn rack() -> Rack {
     rack
 }
 
-fn desk(rack: &Rack, arguments: &[&str]) -> Desk {
+fn desk(rack: &Rack, arguments: &[&str]) -> Terminal {
     let mut command = rack.command(3, "key", &[&["console"], arguments].concat());
     command.env("TERM", "vt220").env("PS1", "# ");
-    Desk::run(command, 30, 90)
+    Terminal::run(command, 30, 90)
 }
 
 /// How many processes of this machine have this among their words.

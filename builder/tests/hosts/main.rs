@@ -5,11 +5,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
-#[path = "../support/fixture.rs"]
-mod fixture;
+#[path = "../support/folder.rs"]
+mod folder;
 #[path = "../support/netns.rs"]
 mod netns;
+#[path = "../support/output.rs"]
+mod output;
 #[path = "../support/pty.rs"]
 mod pty;
 

@@ -7,7 +7,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::fixture::{Lab, run, text};
+use crate::folder::Folder;
+use crate::output::{stderr, stdout, succeed};
 use vmatic::debpkg::Cache;
 use vmatic::filetree::{FileTree, Node};
 use vmatic::layer::{Layer, add_busybox};
@@ -221,7 +222,7 @@ fn capture() -> Vec<u8> {
 }
 
 /// The image of a case, as `vmatic build` makes it, without kernel and agent.
-fn image(lab: &Lab, root: &Path, busybox: &[u8], case: &Case) -> Result<FileTree, String> {
+fn image(lab: &Folder, root: &Path, busybox: &[u8], case: &Case) -> Result<FileTree, String> {
     let spec = format!(
         "name = \"x\"\n[plan]\nhosts = 1\n[host]\nroot = {:?}\noverlays = [\"over\"]\n{}\n",
         root.display(),
@@ -252,7 +253,7 @@ fn unpack(tree: &FileTree, folder: &Path) {
             Node::Symlink(target) => symlink(target, &at).unwrap(),
             Node::File { data, .. } => fs::write(&at, data).unwrap(),
             Node::Device { major, minor, .. } => {
-                run("mknod", &[at.to_str().unwrap(), "c", &major.to_string(), &minor.to_string()]);
+                succeed(Command::new("mknod").arg(&at).args(["c", &major.to_string(), &minor.to_string()]));
             }
         }
         if !matches!(entry.node, Node::Symlink(_)) {
@@ -278,11 +279,11 @@ fn runs(folder: &Path, case: &Case) -> Result<(), String> {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let said = text(&output.stdout);
+    let said = stdout(&output);
     if output.status.success() && said.contains(case.prints) {
         return Ok(());
     }
-    let (out, err) = (said.trim_end(), text(&output.stderr));
+    let (out, err) = (said.trim_end(), stderr(&output));
     let last = |text: &str| text.lines().rev().take(4).collect::<Vec<_>>().join(" | ");
     Err(format!("{}: {} || {}", output.status, last(err.trim_end()), last(out)))
 }
@@ -304,7 +305,7 @@ fn real_programs_run_in_a_root_of_only_their_closure() {
     let mut failed = Vec::new();
     println!("{:12} {:>6} {:>8} {:>7}  runs", "program", "files", "MB", "choose");
     for case in chosen {
-        let lab = Lab::new();
+        let lab = Folder::new();
         lab.write("over/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\nnobody:x:65534:65534::/:/bin/false\n");
         for kind in ["auth", "account", "session", "session-noninteractive", "password"] {
             let word = kind.split('-').next().unwrap();

@@ -3,7 +3,8 @@
 //!
 //! Needs root (`ip netns`) and bin/vmatic-agent; `make test-hosts` runs it.
 
-use crate::netns::{Rack, agent, ip, stderr, stdout};
+use crate::netns::{Rack, agent, ip};
+use crate::output::{stderr, stdout};
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, eth,
     sockopt,

@@ -2,7 +2,8 @@
 //!
 //! Needs root (`ip netns`) and bin/vmatic-agent; `make test-hosts` runs it.
 
-use crate::netns::{Rack, stderr, stdout};
+use crate::netns::Rack;
+use crate::output::{stderr, stdout};
 
 #[test]
 #[ignore = "level two: make test-hosts"]

@@ -10,10 +10,11 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{Place, UP, root, stderr, stdout, vmatic};
+use crate::cluster::{UP, Workplace, root, vmatic};
+use crate::output::{stderr, stdout};
 use serde_json::Value;
 
-fn assert_run(place: &Place, arguments: &[&str], want: &str, count: &str) {
+fn assert_run(place: &Workplace, arguments: &[&str], want: &str, count: &str) {
     let output = place.vmatic(&[&["run"], arguments].concat());
     assert_eq!(stdout(&output), want, "{arguments:?}: {}", stderr(&output));
     assert!(stderr(&output).contains(count), "{arguments:?}: {}", stderr(&output));
@@ -22,7 +23,7 @@ fn assert_run(place: &Place, arguments: &[&str], want: &str, count: &str) {
 #[test]
 #[ignore = "level three: make test-machines"]
 fn the_demos_cluster_boots_by_pxe_and_every_guest_answers() {
-    let place = Place::new();
+    let place = Workplace::new();
     let spec = root().join("examples/laptop.toml");
     let out = place.build(&spec);
     check_sizes(&out);
@@ -63,7 +64,7 @@ fn check_sizes(out: &str) {
     assert!(leaf <= 200_000, "the leaf has {leaf} bytes");
 }
 
-fn the_plan_holds(place: &Place) {
+fn the_plan_holds(place: &Workplace) {
     let output = place.vmatic(&["nodes"]);
     let rows = stdout(&output);
     assert!(rows.contains("1/1-4  h1-g[1-4]      4  up"), "{rows}");
@@ -82,7 +83,7 @@ fn the_plan_holds(place: &Place) {
     assert!(stdout(&output).contains("kvm=linux guests=4/4"), "{}", stdout(&output));
 }
 
-fn outcomes_are_told_apart(place: &Place) {
+fn outcomes_are_told_apart(place: &Workplace) {
     let script = "echo same; case $(uname -n) in *2) exit 3;; *3) kill -9 $$;; esac";
     let output = place.vmatic(&["run", "./.", "sh", "-c", script]);
     assert_eq!(output.status.code(), Some(4));
@@ -108,7 +109,7 @@ fn outcomes_are_told_apart(place: &Place) {
     assert_eq!(json["groups"][0]["stdout"].as_str().unwrap().len(), 300_000);
 }
 
-fn guests_reach_each_other(place: &Place) {
+fn guests_reach_each_other(place: &Workplace) {
     let output = place.vmatic(&["run", "./.", "ping", "-c", "1", "-W", "10", "10.0.1.3"]);
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     let output = place.vmatic(&["run", "./.", "ping", "-c", "1", "-W", "10", "10.0.1.1"]);
@@ -116,7 +117,7 @@ fn guests_reach_each_other(place: &Place) {
 }
 
 /// Links change while guests run, a capture sees them, and a switch that dies is followed by another.
-fn the_switch_is_shaped_watched_and_killed(place: &Place) {
+fn the_switch_is_shaped_watched_and_killed(place: &Workplace) {
     let ping = |count: &str| place.vmatic(&["run", "1/1", "ping", "-c", count, "-W", "10", "10.0.1.3"]);
     let set = place.vmatic(&["link", "set", "1/2", "delay=300ms"]);
     assert_eq!(stdout(&set), "1: delay=300000us\n", "{}", stderr(&set));
@@ -146,7 +147,7 @@ fn the_switch_is_shaped_watched_and_killed(place: &Place) {
 }
 
 /// Commands of the README's `console` blocks give what stands below them; times are not compared.
-fn the_readme_tells_the_truth(place: &Place) {
+fn the_readme_tells_the_truth(place: &Workplace) {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let mut tried = 0;
     for block in readme.split("```console\n").skip(1).filter_map(|b| b.split("```").next()) {
@@ -168,7 +169,7 @@ fn the_readme_tells_the_truth(place: &Place) {
     assert!(tried >= 3, "the README has too few commands to try: {tried}");
 }
 
-fn a_guest_that_ends_is_started_again(place: &Place) {
+fn a_guest_that_ends_is_started_again(place: &Workplace) {
     let id = || stdout(&place.vmatic(&["run", "1/2", "cat", "/proc/sys/kernel/random/boot_id"]));
     let before = id();
     let output = place.vmatic(&["run", "-t", "5", "1/2", "reboot", "-f"]);
@@ -187,7 +188,7 @@ fn a_guest_that_ends_is_started_again(place: &Place) {
 }
 
 /// Held, stopped, started anew: the tree says each, and the other guests go on.
-fn guests_obey_through_their_host(place: &Place) {
+fn guests_obey_through_their_host(place: &Workplace) {
     let guests = |words: &[&str]| {
         let output = place.vmatic(&[&["guests"], words].concat());
         assert_eq!(output.status.code(), Some(0), "{words:?}: {}", stderr(&output));
@@ -219,7 +220,7 @@ fn guests_obey_through_their_host(place: &Place) {
     assert_eq!(place.vmatic(&["guests", "stop", "1"]).status.code(), Some(2), "a host is no guest");
 }
 
-fn other_key(place: &Place) -> PathBuf {
+fn other_key(place: &Workplace) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let path = place.path("other-key");
     fs::write(&path, "5a".repeat(32)).unwrap();
@@ -230,7 +231,7 @@ fn other_key(place: &Place) -> PathBuf {
 #[test]
 #[ignore = "level three: make test-machines"]
 fn two_hosts_join_one_tree() {
-    let place = Place::new();
+    let place = Workplace::new();
     let spec = root().join("examples/two-hosts.toml");
     let out = place.build(&spec);
     let mut booting = place.boot(&spec, &out);
@@ -250,7 +251,7 @@ fn two_hosts_join_one_tree() {
 #[test]
 #[ignore = "level three: make test-machines"]
 fn a_guest_that_never_reports_is_counted_and_said() {
-    let place = Place::new();
+    let place = Workplace::new();
     let spec = place.path("broken.toml");
     let text = "name = \"broken\"\n[plan]\nhosts = 1\nguests = 1\n[guest]\ncmdline = \"rdinit=/no/such/init\"\n";
     fs::write(&spec, text).unwrap();
@@ -280,7 +281,7 @@ fn a_guest_that_never_reports_is_counted_and_said() {
 #[test]
 #[ignore = "level three: make test-machines"]
 fn ctrl_c_half_way_leaves_nothing_behind() {
-    let place = Place::new();
+    let place = Workplace::new();
     let spec = root().join("examples/laptop.toml");
     let out = place.build(&spec);
     let mut booting = place.boot(&spec, &out);

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::cluster::Place;
+use crate::cluster::Workplace;
 
 const GUESTS: usize = 30;
 
@@ -21,7 +21,7 @@ const DEBIAN: &str = "\"debian:linux-image-cloud-amd64\"";
 #[ignore = "level three: make test-machines"]
 fn clones_are_distinct_and_survive_each_others_bad_days() {
     let spec = format!("name = \"clones\"\n[plan]\nhosts = 1\nguests = {GUESTS}\n[host]\nmemory_mib = 1536\n");
-    let played = Place::new().play(&spec, include_str!("clones.sh"));
+    let played = Workplace::new().play(&spec, include_str!("clones.sh"));
     let text = |name: &str| played.part(name);
 
     // One guest in many thousands fails, and is started again; what the host counts has to add up all the same.
@@ -68,7 +68,7 @@ fn without_a_template_guests_boot_cold_and_that_is_said() {
                   vmatic guests stop 1/2; until_nodes 'stopped by'; vmatic guests start --paused 1/2; \
                   vmatic guests resume ./.; everyone; mark about; about; \
                   mark run; ask ./. -- uname -n; mark ksm; host 'cat /sys/kernel/mm/ksm/run'";
-    let played = Place::new().play(spec, script);
+    let played = Workplace::new().play(spec, script);
     assert_eq!(played.part("ksm").trim(), "1: 1", "equal pages are merged");
     assert!(played.part("paused").contains("paused by the operator"), "{}", played.part("paused"));
     // One of them had two lives.
@@ -99,7 +99,7 @@ fn guests_read_a_shared_file_as_disk_or_memory_and_cannot_write_it() {
              echo 3 > /proc/sys/vm/drop_caches; \
              head -c 1 {device} | tr y n'; mark again; ask ./. -- sh -c 'head -c {bytes} {device} | md5sum'"
         );
-        let place = Place::new();
+        let place = Workplace::new();
         // No two sectors of it are alike.
         let words = (0u32..3 << 18).flat_map(u32::to_le_bytes);
         fs::write(place.path("shared"), words.collect::<Vec<u8>>()).unwrap();
@@ -118,7 +118,7 @@ fn guests_read_a_shared_file_as_disk_or_memory_and_cannot_write_it() {
 #[test]
 #[ignore = "level three: make test-machines"]
 fn a_saved_template_is_thawed_after_a_reboot_and_a_wrong_one_is_said() {
-    let place = Place::new();
+    let place = Workplace::new();
     let spec = |more: &str| {
         format!(
             "name = \"saved\"\n[plan]\nhosts = 1\nguests = 3\n[host]\ncmdline = \"vmatic.template=/run/kept\"\n{more}"

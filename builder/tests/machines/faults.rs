@@ -8,24 +8,25 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{Booting, Place, stderr, stdout, vmatic};
-use crate::pty::Desk;
+use crate::cluster::{Booting, Workplace, vmatic};
+use crate::output::{stderr, stdout};
+use crate::pty::Terminal;
 
-fn boot(place: &Place, spec: &str) -> Booting {
+fn boot(place: &Workplace, spec: &str) -> Booting {
     let file = place.path("spec.toml");
     fs::write(&file, spec).unwrap();
     let out = place.build(&file);
     place.boot(&file, &out)
 }
 
-fn console(place: &Place, arguments: &[&str]) -> Desk {
+fn console(place: &Workplace, arguments: &[&str]) -> Terminal {
     let mut command = place.command(vmatic());
     command.arg("console").args(arguments).env("TERM", "vt220");
-    Desk::run(command, 30, 90)
+    Terminal::run(command, 30, 90)
 }
 
 /// Asks until the answer has this in it.
-fn until(place: &Place, arguments: &[&str], want: &str) -> String {
+fn until(place: &Workplace, arguments: &[&str], want: &str) -> String {
     let start = Instant::now();
     loop {
         let output = place.vmatic(arguments);
@@ -41,7 +42,7 @@ fn until(place: &Place, arguments: &[&str], want: &str) -> String {
 #[test]
 #[ignore = "level three: make test-machines"]
 fn guests_have_terminals_and_serial_ports_and_a_panic_is_read() {
-    let place = Place::new();
+    let place = Workplace::new();
     let mut booting = boot(&place, "name = \"consoles\"\n[plan]\nhosts = 1\nguests = 3\n[host]\nmemory_mib = 768\n");
     booting.wait_for("guests: 3 of 3 up");
     let start = Instant::now();
@@ -67,7 +68,7 @@ fn guests_have_terminals_and_serial_ports_and_a_panic_is_read() {
     place.assert_nothing_left();
 }
 
-fn a_clones_terminal(place: &Place) {
+fn a_clones_terminal(place: &Workplace) {
     let mut desk = console(place, &["1/3"]);
     desk.wait_for("1/3 (h1-g3): ~. ends, ~? helps");
     desk.wait_for("h1-g3:/#");
@@ -93,7 +94,7 @@ fn a_clones_terminal(place: &Place) {
     assert!(desk.screen().contains("30 90"), "{}", desk.screen());
 }
 
-fn what_passes_a_pipe(place: &Place) {
+fn what_passes_a_pipe(place: &Workplace) {
     let bytes: Vec<u8> = (0..50_000u32).map(|n| (n % 251) as u8).collect();
     let mut command = place.command(vmatic());
     command.args(["console", "1/2", "--", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -106,7 +107,7 @@ fn what_passes_a_pipe(place: &Place) {
     assert!(output.stdout == bytes && output.status.success(), "{} bytes came back", output.stdout.len());
 }
 
-fn a_serial_port_both_ways(place: &Place) {
+fn a_serial_port_both_ways(place: &Workplace) {
     let mut watching = console(place, &["--serial", "1/2"]);
     watching.wait_for("serial port; ~. ends");
     let output = place.vmatic(&["run", "1/2", "--", "sh", "-c", "echo over the wire > /dev/ttyS0"]);
@@ -130,7 +131,7 @@ fn a_serial_port_both_ways(place: &Place) {
 }
 
 /// A guest panics: whoever watches sees it, whoever comes later reads it, and it is back.
-fn a_panic(place: &Place) {
+fn a_panic(place: &Workplace) {
     let mut watching = console(place, &["--serial", "1/1"]);
     watching.wait_for("serial port; ~. ends");
     let mut inside = console(place, &["1/1"]);
@@ -150,7 +151,7 @@ fn a_panic(place: &Place) {
 }
 
 /// No process more for guests: one that has to start waits, says why, and comes when there is room.
-fn out_of_processes(place: &Place) {
+fn out_of_processes(place: &Workplace) {
     let limit = |to: &str| {
         let script = format!("cd /sys/fs/cgroup/guests; cat pids.max; echo {to} > pids.max");
         let output = place.vmatic(&["run", "1", "--", "sh", "-c", &script]);
@@ -168,7 +169,7 @@ fn out_of_processes(place: &Place) {
 }
 
 /// Waits until at least so many guests are up.
-fn some_up(place: &Place, least: usize) {
+fn some_up(place: &Workplace, least: usize) {
     let start = Instant::now();
     loop {
         let text = stdout(&place.vmatic(&["nodes", "--json", "./."]));
@@ -184,7 +185,7 @@ fn some_up(place: &Place, least: usize) {
 #[test]
 #[ignore = "level three: make test-machines"]
 fn a_host_with_little_memory_starts_what_fits_and_says_what_waits() {
-    let place = Place::new();
+    let place = Workplace::new();
     // More than fit, however fast the kernel merges what is equal.
     let spec = "name = \"short\"\n[plan]\nhosts = 1\nguests = 60\n[host]\nmemory_mib = 256\n\
                 [guest]\nmemory_mib = 64\ncmdline = \"vmatic.cold\"\n";

@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::cluster::{Place, stderr, stdout, vmatic};
+use crate::cluster::{Workplace, vmatic};
+use crate::output::{stderr, stdout};
 
 /// What a merged /usr, hard links and modes look like to the kernel that unpacked them.
 const LOOK: &str = "readlink /lib; cat /usr/lib/marker; stat -c '%h %a' /usr/bin/one; cat /usr/bin/two; \
@@ -12,7 +13,7 @@ const LOOK: &str = "readlink /lib; cat /usr/lib/marker; stat -c '%h %a' /usr/bin
 #[test]
 #[ignore = "level three: make test-machines"]
 fn merged_usr_hard_links_owners_and_whiteouts_reach_the_kernel() {
-    let place = Place::new();
+    let place = Workplace::new();
     for folder in ["root/usr/bin", "over/lib", "over/usr/bin", "over/etc"] {
         fs::create_dir_all(place.path(folder)).unwrap();
     }

@@ -3,12 +3,13 @@
 
 use std::fs;
 
-use crate::cluster::{Place, stderr, stdout, vmatic};
+use crate::cluster::{Workplace, vmatic};
+use crate::output::{stderr, stdout};
 
 #[test]
 #[ignore = "level three: make test-machines"]
 fn a_host_joins_whatever_loads_it() {
-    let place = Place::new();
+    let place = Workplace::new();
     let spec = place.path("spec.toml");
     fs::write(
         &spec,

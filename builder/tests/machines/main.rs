@@ -8,6 +8,8 @@
 
 #[path = "../support/cluster/mod.rs"]
 mod cluster;
+#[path = "../support/output.rs"]
+mod output;
 #[path = "../support/pty.rs"]
 mod pty;
 

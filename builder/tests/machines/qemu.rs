@@ -12,13 +12,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::cluster::Workplace;
 use crate::cluster::script::Played;
-use crate::cluster::{Place, stderr};
+use crate::output::{stderr, succeed};
 use vmatic::debpkg::Cache;
 use vmatic::kmod::Package;
 
 /// Runs a script on a spec's cluster, of which nothing is left afterwards.
-fn on_a_cluster(place: &Place, spec: &str, script: &str) -> Played {
+fn on_a_cluster(place: &Workplace, spec: &str, script: &str) -> Played {
     let played = place.play_with(&["--timeout", "280"], spec, script);
     assert!(played.output.status.success(), "{}", stderr(&played.output));
     place.assert_nothing_left();
@@ -28,7 +29,7 @@ fn on_a_cluster(place: &Place, spec: &str, script: &str) -> Played {
 #[test]
 #[ignore = "level three: make test-machines"]
 fn memtest_runs_beside_guests_of_ours_and_is_commanded_as_they_are() {
-    let place = Place::new();
+    let place = Workplace::new();
     let spec = "name = \"memtest\"\n[plan]\nhosts = 1\nguests = 3\n[host]\ncpus = 1\n\
                 [[guest.kinds]]\nname = \"memtest\"\nguests = 2\nmemory_mib = 32\nready = \"Memtest86+ v\"\n\
                 kernel = \"debian:memtest86+/boot/memtest86+x64.bin\"\ncmdline = \"console=ttyS0,115200\"\n\
@@ -87,7 +88,7 @@ fn memtest_runs_beside_guests_of_ours_and_is_commanded_as_they_are() {
 #[test]
 #[ignore = "level three: make test-machines"]
 fn without_kvm_the_guest_image_is_emulated() {
-    let place = Place::new();
+    let place = Workplace::new();
     // Debian's kernel without the modules of KVM.
     let spec = "name = \"nokvm\"\n[plan]\nhosts = 1\nguests = 1\n\
                 [host]\nkernel = \"debian:linux-image-cloud-amd64\"\n\
@@ -130,17 +131,12 @@ fn program(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", stderr(&output));
-}
-
 /// A disk with a small Debian on it, its kernel, and an initramfs for the two; made without root.
-fn debian(place: &Place) -> PathBuf {
+fn debian(place: &Workplace) -> PathBuf {
     let cache = Cache::open(false).unwrap();
     let root = cache.root_of(&["base-files", "coreutils", "dash"].map(str::to_owned)).unwrap();
     let disk = place.path("disk");
-    run(Command::new("cp").args(["-a", "--no-preserve=ownership"]).arg(cache.root_folder(&root)).arg(&disk));
+    succeed(Command::new("cp").args(["-a", "--no-preserve=ownership"]).arg(cache.root_folder(&root)).arg(&disk));
     for folder in ["usr/share", "var", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/perl-base"] {
         let _ = fs::remove_dir_all(disk.join(folder));
     }
@@ -153,7 +149,7 @@ fn debian(place: &Place) -> PathBuf {
     program(&disk.join("sbin/guest-init"), DEBIAN_INIT);
     let image = place.path("debian.img");
     fs::File::create(&image).unwrap().set_len(40 << 20).unwrap();
-    run(Command::new("mke2fs").args(["-q", "-t", "ext4", "-O", "^has_journal", "-d"]).arg(&disk).arg(&image));
+    succeed(Command::new("mke2fs").args(["-q", "-t", "ext4", "-O", "^has_journal", "-d"]).arg(&disk).arg(&image));
 
     let kernel = cache.folder_of(&cache.package("linux-image-cloud-amd64").unwrap());
     let boot = fs::read_dir(kernel.join("boot")).unwrap().flatten();
@@ -173,7 +169,7 @@ fn debian(place: &Place) -> PathBuf {
     let busybox = cache.folder_of(&cache.package("busybox-static").unwrap());
     let busybox = ["bin/busybox", "usr/bin/busybox"].map(|p| busybox.join(p)).into_iter().find(|p| p.is_file());
     fs::copy(busybox.unwrap(), initrd.join("bin/busybox")).unwrap();
-    run(Command::new("sh").arg("-c").arg("find . | cpio -o -H newc > ../initrd.cpio").current_dir(&initrd));
+    succeed(Command::new("sh").arg("-c").arg("find . | cpio -o -H newc > ../initrd.cpio").current_dir(&initrd));
     image
 }
 
@@ -187,7 +183,7 @@ fn said<'a>(console: &'a str, guest: u32, text: &str) -> Vec<&'a str> {
 #[test]
 #[ignore = "level three: make test-machines"]
 fn debian_guests_share_a_disk_write_their_own_and_start_from_a_saved_state() {
-    let place = Place::new();
+    let place = Workplace::new();
     debian(&place);
     let kind = "kernel = \"vmlinuz\"\ninitrd = \"initrd.cpio\"\ndisk = \"debian.img\"\nmemory_mib = 96\n\
                 cmdline = \"console=ttyS0 quiet panic=-1\"\nready = \"the disk is mine\"\n";

@@ -3,18 +3,19 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
-use crate::fixture::{Lab, text};
+use crate::fixture::Fixture;
+use crate::output::{stderr, stdout};
 
 /// A built spec and a runtime folder of its own.
-fn built() -> Lab {
-    let lab = Lab::with_inputs();
+fn built() -> Fixture {
+    let lab = Fixture::with_inputs();
     fs::create_dir(lab.at("run")).unwrap();
     let output = vmatic(&lab, &["build", "spec.toml", "--agent", "vmatic-agent", "--leaf", "vmatic-leaf"], |_| {});
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.status.success(), "{}", stderr(&output));
     lab
 }
 
-fn vmatic(lab: &Lab, arguments: &[&str], change: impl Fn(&mut Command)) -> Output {
+fn vmatic(lab: &Fixture, arguments: &[&str], change: impl Fn(&mut Command)) -> Output {
     let mut command = lab.command(arguments);
     command.env("XDG_RUNTIME_DIR", lab.at("run")).env_remove("VMATIC_AT").env_remove("VMATIC_CLUSTER");
     change(&mut command);
@@ -28,7 +29,7 @@ fn without_qemu_it_says_what_to_install_and_leaves_nothing() {
         command.env("PATH", "/nonexistent");
     });
     assert_eq!(output.status.code(), Some(1));
-    let talk = text(&output.stderr);
+    let talk = stderr(&output);
     assert!(talk.contains("it is not installed") && talk.contains("apt-get install qemu-system-x86"), "{talk}");
     assert!(!lab.at("run/vmatic").exists(), "a note or a folder is left");
 }
@@ -38,10 +39,10 @@ fn an_image_of_another_spec_or_key_is_not_booted() {
     let lab = built();
     let spec = fs::read_to_string(lab.at("spec.toml")).unwrap().replace("hosts = 2", "hosts = 3");
     fs::write(lab.at("spec.toml"), spec).unwrap();
-    let talk = text(&vmatic(&lab, &["boot", "spec.toml"], |_| {}).stderr);
+    let talk = stderr(&vmatic(&lab, &["boot", "spec.toml"], |_| {}));
     assert!(talk.contains("built from another spec") && talk.contains("vmatic build spec.toml"), "{talk}");
     fs::remove_dir_all(lab.at("out")).unwrap();
-    let talk = text(&vmatic(&lab, &["boot", "spec.toml"], |_| {}).stderr);
+    let talk = stderr(&vmatic(&lab, &["boot", "spec.toml"], |_| {}));
     assert!(talk.contains("out/lab/plan") && talk.contains("vmatic build spec.toml"), "{talk}");
 }
 
@@ -49,7 +50,7 @@ fn an_image_of_another_spec_or_key_is_not_booted() {
 fn what_would_be_started_is_printed() {
     let lab = built();
     let output = vmatic(&lab, &["boot", "-n", "--accel", "tcg", "spec.toml"], |_| {});
-    let lines = text(&output.stdout);
+    let lines = stdout(&output);
     assert_eq!(lines.lines().count(), 2, "one machine a host: {lines}");
     assert!(lines.lines().all(|l| l.contains("bootfile=boot.ipxe") && !l.contains("-kernel")), "{lines}");
     assert!(!lab.at("run/vmatic").exists(), "a dry run leaves nothing");
@@ -60,16 +61,16 @@ fn a_console_says_when_there_is_nobody_to_command() {
     let lab = built();
     let output = vmatic(&lab, &["nodes"], |_| {});
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("none was booted on this machine"), "{}", text(&output.stderr));
+    assert!(stderr(&output).contains("none was booted on this machine"), "{}", stderr(&output));
     // A note whose process is gone counts for nothing, and goes.
     fs::create_dir(lab.at("run/vmatic")).unwrap();
     fs::write(lab.at("run/vmatic/old"), "127.0.0.1:1 2147483646\n").unwrap();
-    assert!(text(&vmatic(&lab, &["nodes"], |_| {}).stderr).contains("none was booted"));
+    assert!(stderr(&vmatic(&lab, &["nodes"], |_| {})).contains("none was booted"));
     assert!(!lab.at("run/vmatic/old").exists());
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let output = vmatic(&lab, &["run", "--at", &free, ".", "true"], |_| {});
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("nobody answers"), "{}", text(&output.stderr));
+    assert!(stderr(&output).contains("nobody answers"), "{}", stderr(&output));
 }
 
 #[test]
@@ -80,5 +81,5 @@ fn another_users_runtime_folder_is_not_trusted() {
     fs::set_permissions(lab.at("run/vmatic"), fs::Permissions::from_mode(0o777)).unwrap();
     let output = vmatic(&lab, &["boot", "spec.toml"], |_| {});
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("others own it or may write in it"), "{}", text(&output.stderr));
+    assert!(stderr(&output).contains("others own it or may write in it"), "{}", stderr(&output));
 }

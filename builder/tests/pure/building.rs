@@ -5,14 +5,15 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::fixture::{Lab, run, text, tree};
+use crate::fixture::{Fixture, run, tree};
+use crate::output::{stderr, stdout, text};
 
 #[test]
 fn a_spec_becomes_a_tftp_root_and_stdout_names_it() {
-    let lab = Lab::with_inputs();
+    let lab = Fixture::with_inputs();
     let output = lab.build();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stdout), "out/lab\n");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "out/lab\n");
     let names: Vec<_> = tree(&lab.at("out/lab")).into_iter().map(|(name, _)| name).collect();
     let expected = [
         "boot.ipxe",
@@ -50,7 +51,7 @@ fn a_spec_becomes_a_tftp_root_and_stdout_names_it() {
 
 #[test]
 fn the_same_inputs_give_the_same_bytes_elsewhere_and_with_another_umask() {
-    let (one, two) = (Lab::with_inputs(), Lab::with_inputs());
+    let (one, two) = (Fixture::with_inputs(), Fixture::with_inputs());
     for lab in [&one, &two] {
         lab.write("over/etc/motd", "hello\n");
         lab.spec("overlays = [\"over\"]");
@@ -69,7 +70,7 @@ fn the_same_inputs_give_the_same_bytes_elsewhere_and_with_another_umask() {
         .env("TZ", "Asia/Tokyo")
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.status.success(), "{}", stderr(&output));
     let (first, second) = (tree(&one.at("out/lab")), tree(&two.at("out/lab")));
     assert_eq!(first.len(), second.len());
     for ((name, first), (_, second)) in first.iter().zip(&second) {
@@ -79,19 +80,19 @@ fn the_same_inputs_give_the_same_bytes_elsewhere_and_with_another_umask() {
 
 #[test]
 fn source_date_epoch_is_honoured_and_checked() {
-    let lab = Lab::with_inputs();
+    let lab = Fixture::with_inputs();
     let arguments = ["build", "spec.toml", "--agent", "vmatic-agent", "--leaf", "vmatic-leaf"];
     assert!(lab.command(&arguments).env("SOURCE_DATE_EPOCH", "1234567890").status().unwrap().success());
     let image = vmatic::read::read(fs::read(lab.at("out/lab/initramfs")).unwrap()).unwrap();
     assert!(image.entries.iter().all(|entry| entry.mtime == 1_234_567_890));
     let output = lab.command(&arguments).env("SOURCE_DATE_EPOCH", "4294967296").output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("SOURCE_DATE_EPOCH"));
+    assert!(stderr(&output).contains("SOURCE_DATE_EPOCH"));
 }
 
 #[test]
 fn a_failed_build_leaves_the_old_output() {
-    let lab = Lab::with_inputs();
+    let lab = Fixture::with_inputs();
     assert!(lab.build().status.success());
     let before = tree(&lab.at("out"));
     let failures: [(&str, &str, &str); 4] = [
@@ -108,17 +109,17 @@ fn a_failed_build_leaves_the_old_output() {
         let modules = if key == "modules" { "" } else { "modules = []\n" };
         lab.write("spec.toml", &format!("{spec}{kernel}{modules}{line}\n"));
         let output = lab.build();
-        let said = text(&output.stderr);
+        let said = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(cause) && said.contains(remedy), "{said}");
-        assert!(text(&output.stdout).is_empty());
+        assert!(stdout(&output).is_empty());
         assert_eq!(tree(&lab.at("out")), before, "{line}");
     }
 }
 
 #[test]
 fn an_interrupted_build_leaves_the_old_output_and_nothing_else() {
-    let lab = Lab::with_inputs();
+    let lab = Fixture::with_inputs();
     assert!(lab.build().status.success());
     let before = tree(&lab.at("out"));
     // A large file that does not compress keeps the build busy while the signal comes.
@@ -144,7 +145,7 @@ fn an_interrupted_build_leaves_the_old_output_and_nothing_else() {
 #[test]
 fn a_full_disk_leaves_the_old_output() {
     // A file system of 8 MiB, in a mount namespace of its own, too small for a file of 20 MB.
-    let lab = Lab::with_inputs();
+    let lab = Fixture::with_inputs();
     let noise: Vec<u8> = (0..20_000_000u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
     fs::write(lab.at("noise"), noise).unwrap();
     lab.write("small.toml", &fs::read_to_string(lab.at("spec.toml")).unwrap());
@@ -165,27 +166,27 @@ fn a_full_disk_leaves_the_old_output() {
         .env("VMATIC_KEY", lab.at("operator.key"))
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("free some space"), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("free some space"), "{}", stderr(&output));
 }
 
 #[test]
 fn a_dynamic_agent_is_refused() {
-    let lab = Lab::with_inputs();
+    let lab = Fixture::with_inputs();
     let output = lab.vmatic(&["build", "spec.toml", "--agent", "/bin/ls", "--leaf", "vmatic-leaf"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("it is not static"), "{}", text(&output.stderr));
+    assert!(stderr(&output).contains("it is not static"), "{}", stderr(&output));
     let output = lab.vmatic(&["build", "spec.toml", "--agent", "none", "--leaf", "vmatic-leaf"]);
-    assert!(text(&output.stderr).contains("make build"), "{}", text(&output.stderr));
+    assert!(stderr(&output).contains("make build"), "{}", stderr(&output));
 }
 
 #[test]
 fn list_why_and_size_explain_an_output() {
-    let lab = Lab::with_inputs();
+    let lab = Fixture::with_inputs();
     lab.write("over/etc/hosts", "127.0.0.1 lab\n");
     lab.spec("overlays = [\"over\"]\nbinaries = [\"ls\"]");
     assert!(lab.build().status.success());
-    let why = |path: &str| text(&lab.vmatic(&["why", path]).stdout);
+    let why = |path: &str| stdout(&lab.vmatic(&["why", path]));
     assert!(
         why("/etc/hosts").contains("overlay over") && why("/etc/hosts").contains("in place of the one of template")
     );
@@ -196,23 +197,23 @@ fn list_why_and_size_explain_an_output() {
         module.contains("needed by /lib/modules/1.2.3/kernel/net/virtio_net.ko") || module.contains("virtio_net.ko"),
         "{module}"
     );
-    let list = text(&lab.vmatic(&["list", "out/lab"]).stdout);
+    let list = stdout(&lab.vmatic(&["list", "out/lab"]));
     assert!(list.contains("/dev/console") && list.contains("/lib -> usr/lib"), "{list}");
-    let bare = text(&lab.vmatic(&["list", "--json", "out/lab/initramfs"]).stdout);
+    let bare = stdout(&lab.vmatic(&["list", "--json", "out/lab/initramfs"]));
     let bare: serde_json::Value = serde_json::from_str(&bare).unwrap();
     assert_eq!(bare.as_array().unwrap().len(), list.lines().count());
     let size: serde_json::Value = serde_json::from_slice(&lab.vmatic(&["size", "--json"]).stdout).unwrap();
     assert_eq!(size["packed_bytes"].as_u64().unwrap(), fs::metadata(lab.at("out/lab/initramfs")).unwrap().len());
     let copy = lab.at("other.img");
     fs::copy(lab.at("out/lab/initramfs"), copy).unwrap();
-    assert_eq!(text(&lab.vmatic(&["list", "other.img"]).stdout).lines().count(), list.lines().count());
+    assert_eq!(stdout(&lab.vmatic(&["list", "other.img"])).lines().count(), list.lines().count());
     let output = lab.vmatic(&["why", "/init", "other.img"]);
-    assert!(text(&output.stderr).contains("holds no reasons"));
+    assert!(stderr(&output).contains("holds no reasons"));
 }
 
 #[test]
 fn every_mistake_of_a_spec_is_reported_at_once() {
-    let lab = Lab::new();
+    let lab = Fixture::new();
     lab.write(
         "bad.toml",
         "name = \"la b\"
@@ -234,29 +235,29 @@ files = [{ from = \"motd\", too = \"/etc/motd\" }]
     let output = lab.command(&["check", "bad.toml"]).env("NO_COLOR", "1").output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     let golden = include_str!("golden/bad-spec.txt");
-    let said = text(&output.stderr);
+    let said = stderr(&output);
     assert_eq!(said, golden, "--- said:\n{said}");
     assert!(output.stdout.is_empty());
 }
 
 #[test]
 fn a_plan_that_does_not_work_is_shown_at_its_key() {
-    let lab = Lab::new();
+    let lab = Fixture::new();
     lab.write("big.toml", "name = \"big\"\n[plan]\nhosts = 1000\nhost_network = \"172.20.0.0/24\"\n");
     let output = lab.vmatic(&["check", "big.toml"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("big.toml:4:16: the plan does not work"), "{}", text(&output.stderr));
+    assert!(stderr(&output).contains("big.toml:4:16: the plan does not work"), "{}", stderr(&output));
 }
 
 #[test]
 fn includes_come_first_and_their_mistakes_are_shown_in_their_file() {
-    let lab = Lab::new();
+    let lab = Fixture::new();
     lab.write("base/base.toml", "name = \"base\"\n[plan]\nhosts = 3\nguests = 7\n");
     lab.write("top.toml", "include = [\"base/base.toml\"]\nname = \"top\"\n[plan]\nguests = 1\n");
     let output = lab.vmatic(&["check", "top.toml"]);
-    assert!(text(&output.stderr).contains("3 hosts with 1 guests"), "{}", text(&output.stderr));
+    assert!(stderr(&output).contains("3 hosts with 1 guests"), "{}", stderr(&output));
     lab.write("base/base.toml", "nam = \"base\"\n[plan]\nhosts = 3\n");
-    let said = text(&lab.vmatic(&["check", "top.toml"]).stderr);
+    let said = stderr(&lab.vmatic(&["check", "top.toml"]));
     assert!(
         said.contains("base/base.toml:1:1: unknown key \"nam\"") && said.contains("did you mean \"name\"?"),
         "{said}"
@@ -267,7 +268,7 @@ fn includes_come_first_and_their_mistakes_are_shown_in_their_file() {
 
 #[test]
 fn a_new_spec_is_good_and_is_never_written_over_another() {
-    let lab = Lab::new();
+    let lab = Fixture::new();
     assert!(lab.vmatic(&["new", "x.toml"]).status.success());
     assert!(lab.vmatic(&["check", "x.toml"]).status.success());
     fs::write(lab.at("x.toml"), "mine").unwrap();
@@ -277,7 +278,7 @@ fn a_new_spec_is_good_and_is_never_written_over_another() {
 
 #[test]
 fn what_a_new_spec_shows_is_the_default() {
-    let lab = Lab::new();
+    let lab = Fixture::new();
     lab.vmatic(&["new", "all.toml"]);
     lab.write("none.toml", "name = \"laptop\"\n[plan]\nhosts = \"h1\"\n");
     let load = |name: &str| {
@@ -298,14 +299,14 @@ fn the_examples_are_good() {
 
 #[test]
 fn usage_errors_have_their_own_exit_code() {
-    let lab = Lab::new();
+    let lab = Fixture::new();
     assert_eq!(lab.vmatic(&["frobnicate"]).status.code(), Some(2));
     assert_eq!(lab.vmatic(&["check", "missing.toml"]).status.code(), Some(3));
 }
 
 #[test]
 fn modules_are_chosen_by_alias_class_and_folder_and_bring_their_firmware() {
-    let lab = Lab::with_inputs();
+    let lab = Fixture::with_inputs();
     let folder = "kernel/lib/modules/1.2.3/kernel/drivers/net/ethernet";
     lab.module(&format!("{folder}/card.ko"), &["alias=pci:v00001234d*sv*", "firmware=card/a.fw", "firmware=card/b.fw"]);
     lab.module(&format!("{folder}/other.ko"), &["alias=pci:v00004321d*sv*"]);
@@ -318,15 +319,15 @@ fn modules_are_chosen_by_alias_class_and_folder_and_bring_their_firmware() {
         let host = host.replace("[\"virtio_net\", \"built_in\"]", modules);
         lab.write("spec.toml", &format!("{guest}[host]{host}"));
         let output = lab.build();
-        let said = text(&output.stderr);
-        let list = text(&lab.vmatic(&["cat", "/etc/vmatic/modules"]).stdout);
+        let said = stderr(&output);
+        let list = stdout(&lab.vmatic(&["cat", "/etc/vmatic/modules"]));
         let names = list.lines().filter_map(|line| line.rsplit('/').next().map(str::to_owned)).collect::<Vec<_>>();
         (output.status.code(), names, said)
     };
     let (_, names, said) = chosen("[\"alias:pci:v00001234d00000001sv00000000\"]");
     assert_eq!(names, ["card.ko"], "{said}");
     assert!(said.contains("card/b.fw"), "{said}");
-    assert_eq!(text(&lab.vmatic(&["cat", "/lib/firmware/card/a.fw"]).stdout), "firmware");
+    assert_eq!(stdout(&lab.vmatic(&["cat", "/lib/firmware/card/a.fw"])), "firmware");
     let (_, names, _) = chosen("[\"class:ethernet\"]");
     assert_eq!(names, ["card.ko", "other.ko", "failover.ko", "net_failover.ko", "virtio_net.ko"]);
     let (_, names, _) = chosen("[\"folder:drivers/net/ethernet\"]");
@@ -339,7 +340,7 @@ fn modules_are_chosen_by_alias_class_and_folder_and_bring_their_firmware() {
 
 #[test]
 fn the_bill_of_materials_names_every_file_and_input() {
-    let lab = Lab::with_inputs();
+    let lab = Fixture::with_inputs();
     assert!(lab.build().status.success());
     let bill: serde_json::Value = serde_json::from_slice(&fs::read(lab.at("out/lab/sbom.spdx.json")).unwrap()).unwrap();
     assert_eq!(

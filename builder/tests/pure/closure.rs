@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::fixture::{LIB, LOADER, Lab, merged_root as root, run};
+use crate::fixture::{Fixture, LIB, LOADER, merged_root as root, run};
+use crate::output::stderr;
 use vmatic::closure::Closure;
 use vmatic::filetree::{Entry, FileTree, Why};
 use vmatic::sysroot::Sysroot;
 
 /// The real paths of a program's closure, or the error.
-fn closure(lab: &Lab, program: &str) -> Result<BTreeSet<String>, String> {
+fn closure(lab: &Fixture, program: &str) -> Result<BTreeSet<String>, String> {
     let root = Sysroot::new(lab.folder.path());
     let mut closure = Closure::new(&root);
     closure.add(program).map_err(|error| error.to_string())?;
@@ -22,7 +23,7 @@ fn set(paths: &[&str]) -> BTreeSet<String> {
     paths.iter().map(|path| (*path).to_owned()).collect()
 }
 
-fn path(lab: &Lab, path: &str) -> String {
+fn path(lab: &Fixture, path: &str) -> String {
     lab.at(path).to_str().unwrap().to_owned()
 }
 
@@ -238,6 +239,6 @@ fn real_programs_run_in_a_root_of_only_their_closure() {
             .args([program, "--version"])
             .output()
             .unwrap();
-        assert!(output.status.success(), "{program}: {}", crate::fixture::text(&output.stderr));
+        assert!(output.status.success(), "{program}: {}", stderr(&output));
     }
 }

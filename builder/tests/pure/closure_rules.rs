@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::fixture::{LIB, LOADER, Lab, merged_root as root, run};
+use crate::fixture::{Fixture, LIB, LOADER, merged_root as root, run};
 use vmatic::closure::{Closure, Role};
 use vmatic::filetree::{Entry, FileTree, Why};
 use vmatic::ldcache;
@@ -20,7 +20,7 @@ struct Said {
     suggested: Vec<String>,
 }
 
-fn survey_with(lab: &Lab, programs: &[&str], library_path: &[&str]) -> Said {
+fn survey_with(lab: &Fixture, programs: &[&str], library_path: &[&str]) -> Said {
     let sysroot = Sysroot::new(lab.folder.path());
     let folders: Vec<String> = library_path.iter().map(|folder| (*folder).to_owned()).collect();
     let mut closure = Closure::new(&sysroot).library_path(&folders);
@@ -36,7 +36,7 @@ fn survey_with(lab: &Lab, programs: &[&str], library_path: &[&str]) -> Said {
     }
 }
 
-fn survey(lab: &Lab, program: &str) -> Said {
+fn survey(lab: &Fixture, program: &str) -> Said {
     survey_with(lab, &[program], &[])
 }
 
@@ -170,7 +170,7 @@ fn interpreters_may_be_scripts_but_not_without_end() {
 }
 
 /// A library with a note as systemd's have it.
-fn noted(lab: &Lab, json: &str) {
+fn noted(lab: &Fixture, json: &str) {
     let code = format!(
         "struct {{ int n, d, t; char o[4]; char p[{size}]; }} note __attribute__((section(\".note.dlopen\"), used, aligned(4)))
             = {{ 4, {size}, 0x407c0c0a, \"FDO\", {json:?} }};
@@ -296,7 +296,7 @@ fn busybox_env_gives_way_to_one_that_knows_how_to_split() {
 
 #[test]
 fn the_written_cache_leads_the_real_loader_to_its_libraries() {
-    let lab = Lab::new();
+    let lab = Fixture::new();
     for path in ["/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"] {
         fs::create_dir_all(lab.at(path).parent().unwrap()).unwrap();
         fs::copy(path, lab.at(path)).unwrap();

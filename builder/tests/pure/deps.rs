@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::fixture::{LIB, Lab, merged_root, text};
+use crate::fixture::{Fixture, LIB, merged_root};
+use crate::output::{stderr, stdout};
 
 /// prog -> liba -> libb, and a script.
-fn root() -> Lab {
+fn root() -> Fixture {
     let lab = merged_root();
     let b = lab.library(LIB, "libb.so", &[]);
     let a = lab.library("opt/app", "liba.so", &[b.to_str().unwrap()]);
@@ -26,16 +27,16 @@ fn the_tree_shows_each_need_once_with_its_rule() {
    └─ liba.so /opt/app/liba.so (RUNPATH of /usr/bin/prog)
       └─ libb.so /usr/lib/x86_64-linux-gnu/libb.so (trusted folder)
 ";
-    assert_eq!(text(&output.stdout), expected, "{}", text(&output.stderr));
+    assert_eq!(stdout(&output), expected, "{}", stderr(&output));
     assert_eq!(output.status.code(), Some(0));
-    assert!(text(&output.stderr).starts_with("5 files, "), "{}", text(&output.stderr));
+    assert!(stderr(&output).starts_with("5 files, "), "{}", stderr(&output));
 }
 
 #[test]
 fn the_list_is_paths_and_json_says_all() {
     let lab = root();
     let output = lab.vmatic(&["needs", "--list", "--root", ".", "prog"]);
-    let listed = text(&output.stdout);
+    let listed = stdout(&output);
     assert!(listed.lines().all(|line| line.starts_with('/') && lab.at(line).symlink_metadata().is_ok()), "{listed}");
     assert!(listed.contains("/lib64\n") && listed.contains("/opt/app/liba.so\n"), "links too: {listed}");
     let output = lab.vmatic(&["needs", "--json", "--root", ".", "prog"]);
@@ -50,15 +51,15 @@ fn what_is_missing_is_one_chain_each_and_status_1() {
     fs::remove_file(lab.at(&format!("{LIB}/libb.so"))).unwrap();
     let output = lab.vmatic(&["needs", "--root", ".", "prog"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stdout).contains("└─ libb.so not found"), "{}", text(&output.stdout));
-    assert!(text(&output.stderr).contains("/usr/bin/prog -> /opt/app/liba.so -> libb.so"), "{}", text(&output.stderr));
+    assert!(stdout(&output).contains("└─ libb.so not found"), "{}", stdout(&output));
+    assert!(stderr(&output).contains("/usr/bin/prog -> /opt/app/liba.so -> libb.so"), "{}", stderr(&output));
     assert_eq!(lab.vmatic(&["needs"]).status.code(), Some(2));
     assert_eq!(lab.vmatic(&["needs", "--root", ".", "nothing"]).status.code(), Some(1));
 }
 
 #[test]
 fn a_trace_proposes_what_the_closure_would_not_bring() {
-    let lab = Lab::new();
+    let lab = Fixture::new();
     let (here, other) = (tempfile::tempdir_in("/var/tmp").unwrap(), tempfile::tempdir_in("/var/tmp").unwrap());
     fs::write(here.path().join("settings"), "x\n").unwrap();
     let foreign = other.path().join("foreign");
@@ -70,23 +71,23 @@ fn a_trace_proposes_what_the_closure_would_not_bring() {
         .current_dir(here.path())
         .output()
         .unwrap();
-    let said = text(&output.stdout);
+    let said = stdout(&output);
     let table: toml::Table = said.parse().unwrap();
     let binaries = table["binaries"].to_string();
     assert!(binaries.contains("/bin/sh") && binaries.contains("cat\""), "{said}");
     assert!(table["files"].to_string().contains(foreign.to_str().unwrap()), "{said}");
     assert!(said.contains(&format!("# input? {}/settings", here.path().display())), "{said}");
-    assert!(text(&output.stderr).contains("exit status 7"), "{}", text(&output.stderr));
+    assert!(stderr(&output).contains("exit status 7"), "{}", stderr(&output));
 }
 
 #[test]
 fn a_gap_in_the_finished_image_fails_the_build_with_the_chain() {
-    let lab = Lab::with_inputs();
+    let lab = Fixture::with_inputs();
     lab.script("over/usr/libexec/tool", "#!/opt/lang\n");
     lab.spec("root = \"empty\"\noverlays = [\"over\"]");
     fs::create_dir_all(lab.at("empty")).unwrap();
     let output = lab.build();
-    let said = text(&output.stderr);
+    let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("/usr/libexec/tool -> /opt/lang") && said.contains("what to do"), "{said}");
     lab.script("over/opt/lang", "not a script\n");
@@ -95,12 +96,12 @@ fn a_gap_in_the_finished_image_fails_the_build_with_the_chain() {
 
 #[test]
 fn special_bits_and_broken_links_are_warned_of_and_noted() {
-    let lab = Lab::with_inputs();
+    let lab = Fixture::with_inputs();
     lab.write("over/layer.toml", "[links]\n\"/etc/gone\" = \"/etc/nothing\"\n[modes]\n\"/bin/up\" = \"4755\"\n");
     lab.write("over/bin/up", "x");
     lab.spec("overlays = [\"over\"]");
     let output = lab.build();
-    let said = text(&output.stderr);
+    let said = stderr(&output);
     assert!(output.status.success(), "{said}");
     let manifest = fs::read_to_string(lab.at("out/lab/manifest.json")).unwrap();
     for warning in ["/bin/up (4755)", "/etc/gone -> /etc/nothing"] {
@@ -110,7 +111,7 @@ fn special_bits_and_broken_links_are_warned_of_and_noted() {
 
 #[test]
 fn a_package_of_the_root_brings_its_files_and_what_they_need() {
-    let lab = Lab::with_inputs();
+    let lab = Fixture::with_inputs();
     let root = merged_root();
     let a = root.library(LIB, "liba.so", &[]);
     root.program("usr/bin/tool", &[a.to_str().unwrap()]);
@@ -131,8 +132,8 @@ Package: helper\nStatus: install ok installed\n";
     for (depth, helper) in [("", true), ("package_depth = 0", false), ("package_depth = \"all\"", true)] {
         lab.spec(&format!("root = \"{place}\"\npackages = [\"tool\"]\n{depth}"));
         let output = lab.build();
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let listed = text(&lab.vmatic(&["list"]).stdout);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let listed = stdout(&lab.vmatic(&["list"]));
         let has = |path: &str| listed.lines().any(|line| line.ends_with(&format!(" {path}")));
         for path in ["/usr/bin/tool", "/usr/lib/x86_64-linux-gnu/liba.so", "/usr/share/tool/data", "/var/lib/tool"] {
             assert!(has(path), "{path}: {listed}");
@@ -141,10 +142,8 @@ Package: helper\nStatus: install ok installed\n";
         assert_eq!(has("/usr/share/helper/data"), helper, "{depth}");
         assert!(listed.contains("-0640"), "settings keep their mode: {listed}");
     }
-    assert!(
-        text(&lab.vmatic(&["why", "/usr/share/helper/data"]).stdout).contains("package helper, which tool depends on")
-    );
+    assert!(stdout(&lab.vmatic(&["why", "/usr/share/helper/data"])).contains("package helper, which tool depends on"));
     lab.spec("package_depth = \"deep\"\npackages = [\"NO\"]");
-    let said = text(&lab.build().stderr);
+    let said = stderr(&lab.build());
     assert!(said.contains("\"deep\" is no depth") && said.contains("\"NO\" is no package's name"), "{said}");
 }

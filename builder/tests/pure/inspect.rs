@@ -3,24 +3,25 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::fixture::{Lab, run, text};
+use crate::fixture::{Fixture, run};
+use crate::output::{stderr, stdout};
 
-fn built() -> Lab {
-    let lab = Lab::with_inputs();
+fn built() -> Fixture {
+    let lab = Fixture::with_inputs();
     lab.write("over/etc/motd", "hello\n");
     lab.spec("overlays = [\"over\"]");
     let output = lab.build();
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.status.success(), "{}", stderr(&output));
     lab
 }
 
 #[test]
 fn a_file_of_an_image_is_printed_and_a_misspelt_one_is_suggested() {
     let lab = built();
-    assert_eq!(text(&lab.vmatic(&["cat", "/etc/motd"]).stdout), "hello\n");
+    assert_eq!(stdout(&lab.vmatic(&["cat", "/etc/motd"])), "hello\n");
     let output = lab.vmatic(&["cat", "/etc/mtd"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("did you mean /etc/motd?"), "{}", text(&output.stderr));
+    assert!(stderr(&output).contains("did you mean /etc/motd?"), "{}", stderr(&output));
     let leaf = lab.vmatic(&["cat", "--guest", "/init"]).stdout;
     assert!(leaf == fs::read(lab.at("vmatic-leaf")).unwrap());
 }
@@ -70,6 +71,6 @@ fn a_locked_build_takes_the_same_inputs_and_no_other() {
     lab.write("over/etc/motd", "changed\n");
     let output = build("--locked");
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("host image, overlay over"), "{}", text(&output.stderr));
+    assert!(stderr(&output).contains("host image, overlay over"), "{}", stderr(&output));
     assert!(fs::read(lab.at("out/lab/initramfs")).unwrap() == before, "nothing was written");
 }

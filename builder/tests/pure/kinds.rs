@@ -1,19 +1,19 @@
 //! `[[guest.kinds]]`: what a spec may say of guests that are other systems, and what is said of its mistakes.
 
-use crate::fixture::Lab;
+use crate::fixture::Fixture;
 use vmatic::spec::Spec;
 use vmatic::spec::kinds::{Backend, Source};
 use vmatic_plan::RangeSet;
 
 const HEAD: &str = "name = \"k\"\n[plan]\nhosts = 2\nguests = 8\n";
 
-fn load(lab: &Lab, text: &str) -> Result<Spec, String> {
+fn load(lab: &Fixture, text: &str) -> Result<Spec, String> {
     Spec::load(&lab.write("spec.toml", &format!("{HEAD}{text}"))).map_err(|error| error.to_string())
 }
 
 #[test]
 fn kinds_name_guests_of_every_host_and_the_rest_stay_as_they_are() {
-    let lab = Lab::new();
+    let lab = Fixture::new();
     lab.write("debian.img", "boot sector");
     let spec = load(
         &lab,
@@ -42,7 +42,7 @@ fn kinds_name_guests_of_every_host_and_the_rest_stay_as_they_are() {
 
 #[test]
 fn mistakes_have_a_place_and_a_remedy() {
-    let lab = Lab::new();
+    let lab = Fixture::new();
     let kind = |more: &str| format!("[[guest.kinds]]\nname = \"a\"\nguests = \"1-2\"\n{more}");
     for (text, wanted) in [
         (kind("disk = \"nowhere.img\"\n"), "spec.toml:8:8: the file"),

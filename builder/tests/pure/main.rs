@@ -5,6 +5,10 @@
 
 #[path = "../support/fixture.rs"]
 mod fixture;
+#[path = "../support/folder.rs"]
+mod folder;
+#[path = "../support/output.rs"]
+mod output;
 
 mod boot_errors;
 mod building;

@@ -2,12 +2,25 @@
 //! of our own making, specs, and the vmatic command with an environment of its own.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-pub struct Lab {
-    pub folder: tempfile::TempDir,
+use crate::folder::Folder;
+use crate::output::succeed;
+
+/// The folder of all that, and of what vmatic keeps.
+pub struct Fixture {
+    pub folder: Folder,
+}
+
+impl Deref for Fixture {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.folder
+    }
 }
 
 /// Where a Debian root has its libraries, and the loader of `merged_root`.
@@ -15,8 +28,8 @@ pub const LIB: &str = "usr/lib/x86_64-linux-gnu";
 pub const LOADER: &str = "/usr/lib/x86_64-linux-gnu/ld-real.so.2";
 
 /// A merged-/usr root with a loader.
-pub fn merged_root() -> Lab {
-    let lab = Lab::new();
+pub fn merged_root() -> Fixture {
+    let lab = Fixture::new();
     for folder in [LIB, "usr/bin", "usr/lib64"] {
         fs::create_dir_all(lab.at(folder)).unwrap();
     }
@@ -41,28 +54,12 @@ pub fn unshare_words(namespace: &'static str) -> Vec<&'static str> {
 
 /// Runs a program of the machine, which must succeed.
 pub fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|cause| panic!("{program}: {cause}"));
-    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    succeed(Command::new(program).args(arguments));
 }
 
-pub fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-impl Lab {
-    pub fn new() -> Lab {
-        Lab { folder: tempfile::tempdir().unwrap() }
-    }
-
-    pub fn at(&self, path: &str) -> PathBuf {
-        self.folder.path().join(path.trim_start_matches('/'))
-    }
-
-    pub fn write(&self, path: &str, content: &str) -> PathBuf {
-        let path = self.at(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
-        path
+impl Fixture {
+    pub fn new() -> Fixture {
+        Fixture { folder: Folder::new() }
     }
 
     /// An executable script.
@@ -107,8 +104,8 @@ impl Lab {
     }
 
     /// All that a build needs without a network: two static programs, a kernel package, a template.
-    pub fn with_inputs() -> Lab {
-        let lab = Lab::new();
+    pub fn with_inputs() -> Fixture {
+        let lab = Fixture::new();
         for name in ["vmatic-agent", "vmatic-leaf"] {
             lab.program(name, &["-static"]);
         }

@@ -13,6 +13,9 @@ use ed25519_dalek::SigningKey;
 use vmatic::spec::cluster_id;
 use vmatic_plan::{HostNames, Node, Plan};
 
+use crate::folder::Folder;
+use crate::output::stderr;
+
 /// The console's address on the hosts' network.
 const SWITCH_ADDRESS: &str = "172.20.255.1";
 
@@ -20,7 +23,7 @@ const SWITCH_ADDRESS: &str = "172.20.255.1";
 pub struct Rack {
     pub id: String,
     pub plan: Plan,
-    pub folder: tempfile::TempDir,
+    pub folder: Folder,
     pub agents: Vec<Option<Child>>,
 }
 
@@ -39,7 +42,7 @@ impl Rack {
     pub fn new(hosts: u32, fanout: u32) -> Rack {
         let plan = Plan { guests_per_host: 2, fanout, ..Plan::new("rack", HostNames::count(hosts).unwrap()) };
         plan.check().unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::new();
         let key = SigningKey::from_bytes(&[7; 32]);
         let plan = Plan { cluster: cluster_id(&plan, &key.verifying_key()), ..plan };
         let public: String = key.verifying_key().as_bytes().iter().map(|b| format!("{b:02x}")).collect();
@@ -158,12 +161,4 @@ impl Drop for Rack {
 fn write_key(path: &Path, byte: u8) {
     fs::write(path, format!("{byte:02x}").repeat(32)).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-}
-
-pub fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }

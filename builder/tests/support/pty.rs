@@ -13,7 +13,7 @@ use rustix::pty::OpenptFlags;
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 /// A program on a terminal.
-pub struct Desk {
+pub struct Terminal {
     pub child: Child,
     terminal: File,
     /// Kept open, so that the terminal can be looked at when the program has ended.
@@ -21,9 +21,9 @@ pub struct Desk {
     seen: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Desk {
+impl Terminal {
     /// Runs it in a window of this size.
-    pub fn run(mut command: Command, rows: u16, columns: u16) -> Desk {
+    pub fn run(mut command: Command, rows: u16, columns: u16) -> Terminal {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let ours = rustix::pty::openpt(flags).unwrap();
         rustix::pty::unlockpt(&ours).unwrap();
@@ -49,7 +49,7 @@ impl Desk {
             }
         });
         terminal.flush().unwrap();
-        Desk { child, terminal, its, seen }
+        Terminal { child, terminal, its, seen }
     }
 
     pub fn resize(&self, rows: u16, columns: u16) {
@@ -105,7 +105,7 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::output::stderr;
+
 /// How long a cluster may take: shared machines are slow at times.
 pub const UP: Duration = Duration::from_secs(420);
 
@@ -24,16 +26,16 @@ pub fn vmatic() -> PathBuf {
 }
 
 /// A workplace with a key, a runtime folder and images of its own.
-pub struct Place {
+pub struct Workplace {
     pub folder: tempfile::TempDir,
 }
 
-impl Place {
-    pub fn new() -> Place {
+impl Workplace {
+    pub fn new() -> Workplace {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("run")).unwrap();
         fs::create_dir(folder.path().join("tmp")).unwrap();
-        Place { folder }
+        Workplace { folder }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -142,12 +144,4 @@ impl Drop for Booting {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-pub fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }

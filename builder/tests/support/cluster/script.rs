@@ -3,7 +3,8 @@
 use std::fs;
 use std::process::Output;
 
-use super::{Place, stderr, vmatic};
+use super::{Workplace, vmatic};
+use crate::output::stderr;
 
 /// Prefix of the lines by which the script says what comes next.
 const MARK: &str = "### ";
@@ -36,7 +37,7 @@ pub struct Played {
     pub console: String,
 }
 
-impl Place {
+impl Workplace {
     /// Builds a spec's images, boots them, and runs a script with [`TOOLS`] in this folder.
     pub fn play(&self, spec: &str, script: &str) -> Played {
         self.play_with(&[], spec, script)
