@@ -9,21 +9,24 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use vmatic_plan::Plan;
 
-use crate::compress::{Effort, Method};
-use crate::debpkg::Cache;
+use crate::archive::compress::{Effort, Method};
+use crate::bootloader::loader::Parts;
+use crate::bootloader::scripts;
 use crate::error::{At, Error, Result};
-use crate::filetree::FileTree;
-use crate::image::{self, Assembled, Own};
+use crate::image::assemble::{self, Assembled, Own};
+use crate::image::layer::Layer;
+use crate::image::member::Packer;
+use crate::image::programs::{self, Extra};
+use crate::image::qemu;
 use crate::kernel::Kernel;
-use crate::layer::Layer;
-use crate::loader::Parts;
 use crate::manifest::{self, ImageRecord, InputRecord, Manifest, OutputRecord};
-use crate::member::Packer;
-use crate::output::Output;
-use crate::programs::Extra;
-use crate::say::Stages;
+use crate::output::{Output, sbom};
+use crate::packages::deb::Cache;
+use crate::rootfs::tree::FileTree;
 use crate::spec::{ImageSpec, Input, Spec};
-use crate::{archive, bootfiles, interrupt, key, programs, qemu, say, sbom};
+use crate::ui::interrupt;
+use crate::ui::say::{self, Stages};
+use crate::{archive, key};
 
 /// Tells the agent how the guests' kernel finds its devices: "acpi" or "cmdline".
 const DEVICES: &str = "/boot/guest/devices";
@@ -105,7 +108,7 @@ impl Builder<'_> {
             ("initramfs".to_owned(), host.bytes),
             ("plan".to_owned(), plan.seal().into_bytes()),
         ];
-        for (path, text) in bootfiles::boot_files(&spec.name, &spec.host.cmdline) {
+        for (path, text) in scripts::boot_files(&spec.name, &spec.host.cmdline) {
             files.push((path.to_owned(), text.into_bytes()));
         }
         files.extend(self.loaders(spec, &host_kernel.kernel.release, &files, &mut inputs)?);
@@ -216,7 +219,7 @@ impl Builder<'_> {
         inputs: &mut Vec<InputRecord>,
     ) -> Result<Vec<(String, Vec<u8>)>> {
         let [(_, kernel), (_, initramfs), ..] = files else { return Ok(Vec::new()) };
-        let cmdline = bootfiles::words(&spec.host.cmdline);
+        let cmdline = scripts::words(&spec.host.cmdline);
         let parts = Parts { name: &spec.name, cmdline: &cmdline, release, kernel, initramfs };
         let mut all = Vec::new();
         for loader in &spec.loaders {
@@ -248,8 +251,8 @@ impl Builder<'_> {
         };
         let packages = self.packages(spec, inputs)?;
         let (kernel_origin, kernel) = (&kernel.origin, &kernel.kernel);
-        let parts = image::Parts { which, template, busybox, kernel, kernel_origin, packages, extra, own };
-        self.pack(which, spec, kernel, image::assemble(spec, parts)?)
+        let parts = assemble::Parts { which, template, busybox, kernel, kernel_origin, packages, extra, own };
+        self.pack(which, spec, kernel, assemble::assemble(spec, parts)?)
     }
 
     fn pack(&self, which: &str, spec: &ImageSpec, kernel: &Kernel, assembled: Assembled) -> Result<Packed> {
@@ -307,7 +310,7 @@ impl Builder<'_> {
                 .remedy("name a package that has it, such as debian:busybox-static")
         })?;
         let program = std::fs::read(&path).at("read", &path)?;
-        image::check_static(&program, &path.display().to_string())?;
+        assemble::check_static(&program, &path.display().to_string())?;
         Ok((program, fetched.origin))
     }
 }
@@ -364,7 +367,7 @@ fn read_program(path: &Path, name: &str) -> Result<Vec<u8>> {
     let program = std::fs::read(path)
         .at("read", path)
         .map_err(|error| error.remedy(format!("run `make build`, or name the program {name} on the command line")))?;
-    image::check_static(&program, &path.display().to_string())?;
+    assemble::check_static(&program, &path.display().to_string())?;
     Ok(program)
 }
 

@@ -1,4 +1,4 @@
-//! The command line: one enum line and one file in `verb/` for each verb. Help, man page and
+//! The command line: one enum line and one file in `commands/` for each verb. Help, man page and
 //! completions come from these same types.
 
 use std::process::ExitCode;
@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::Result;
-use crate::{Exit, say, verb};
+use crate::ui::say;
+use crate::{Exit, commands};
 
 /// Build images, boot clusters of small virtual machines, and command them.
 #[derive(Parser, Debug)]
@@ -22,17 +23,17 @@ Results go to standard output, talk to standard error. NO_COLOR is respected.";
 
 /// Makes the enum of verbs and its dispatch from one line a verb.
 macro_rules! verbs {
-    ($($(#[$meta:meta])* $name:ident => $module:ident,)*) => {
+    ($($(#[$meta:meta])* $name:ident => $($module:ident)::+,)*) => {
         /// What can be asked for.
         #[derive(Subcommand, Debug)]
         enum Verb {
-            $($(#[$meta])* $name(verb::$module::Args),)*
+            $($(#[$meta])* $name(commands::$($module)::+::Args),)*
         }
 
         impl Verb {
             fn run(self) -> Result<Exit> {
                 match self {
-                    $(Verb::$name(args) => verb::$module::run(args),)*
+                    $(Verb::$name(args) => commands::$($module)::+::run(args),)*
                 }
             }
         }
@@ -44,21 +45,21 @@ verbs! {
     Check => check,
     Build => build,
     Kernel => kernel,
-    List => list,
-    Why => why,
-    Size => size,
-    Diff => diff,
-    Cat => cat,
-    Unpack => unpack,
-    Needs => needs,
+    List => image::list,
+    Why => image::why,
+    Size => image::size,
+    Diff => image::diff,
+    Cat => image::cat,
+    Unpack => image::unpack,
+    Needs => image::needs,
     Trace => trace,
     Boot => boot,
-    Guests => guests,
-    Nodes => nodes,
-    Run => run,
-    Console => console,
-    Link => link,
-    Capture => capture,
+    Guests => cluster::guests,
+    Nodes => cluster::nodes,
+    Run => cluster::run,
+    Console => cluster::console,
+    Link => cluster::link,
+    Capture => cluster::capture,
     Doctor => doctor,
     Bench => bench,
     #[command(hide = true)]

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use vmatic_plan::unhex;
 
-use crate::debpkg::hex;
 use crate::error::{At, Error, Result};
-use crate::say;
+use crate::packages::deb::hex;
+use crate::ui::say;
 
 /// Where the key is: $VMATIC_KEY, else $XDG_CONFIG_HOME/vmatic/operator.key, else
 /// ~/.config/vmatic/operator.key.

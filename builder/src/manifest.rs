@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::debpkg::hex;
-use crate::filetree::{FileTree, Node};
+use crate::packages::deb::hex;
+use crate::rootfs::tree::{FileTree, Node};
 
 /// The version of this format.
 pub const VERSION: u32 = 1;

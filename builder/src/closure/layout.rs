@@ -5,8 +5,8 @@
 //! lib/TRIPLET, Fedora's in lib64, Arch's in lib.
 
 use crate::elf::Machine;
-use crate::ldcache::{self, Cache};
-use crate::place::Place;
+use crate::elf::ldcache::{self, Cache};
+use crate::rootfs::root::Place;
 
 /// A loader's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +154,7 @@ fn read_conf(place: &dyn Place, path: &str, depth: usize, folders: &mut Vec<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sysroot::Sysroot;
+    use crate::rootfs::sysroot::Sysroot;
     use std::fs;
 
     const X86_64: Machine = Machine { class: 2, data: 1, machine: 62 };

@@ -13,10 +13,9 @@ use std::rc::Rc;
 
 use super::Tables;
 use super::layout::Layout;
-use crate::dlopen_note::Priority;
-use crate::elf::{Machine, Needs};
-use crate::ldcache;
-use crate::place::Found;
+use crate::elf::dlopen_note::Priority;
+use crate::elf::{Machine, Needs, ldcache};
+use crate::rootfs::root::Found;
 
 /// In which of the two places a file lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,22 +7,21 @@
 //! found is an error that names the chain that asked, except for what only a plug-in needs: such a plug-in
 //! is left out, and said.
 
-pub mod beyond;
+mod cache;
 pub mod layout;
 pub mod load;
+pub mod plugin_rules;
 pub mod plugins;
-mod tables;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::elf;
+use crate::elf::ldcache::Cache;
+use crate::elf::{self, script};
 use crate::error::{Error, Result};
-use crate::ldcache::Cache;
-use crate::place::{Found, Kind, Place};
-use crate::script;
+use crate::rootfs::root::{Found, Kind, Place};
+pub use cache::Tables;
 use layout::Configured;
 use load::{Edge, Hit, Loading, Missing, Side};
-pub use tables::Tables;
 
 /// One file of a closure.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::boot::cluster::QEMU;
 use crate::doctor::{Finding, Level};
+use crate::testbed::cluster::QEMU;
 
 /// How long a kernel may take to its first word. Natively it takes a tenth of this.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -45,8 +45,8 @@ pub fn examine() -> Vec<Finding> {
 }
 
 fn nesting() -> Finding {
-    match crate::boot::accel::choose() {
-        (crate::boot::accel::Accel::Kvm, why) => Finding::new("nested KVM", Level::Ok, why),
+    match crate::testbed::accel::choose() {
+        (crate::testbed::accel::Accel::Kvm, why) => Finding::new("nested KVM", Level::Ok, why),
         (_, why) => Finding::new("nested KVM", Level::Absent, why),
     }
 }

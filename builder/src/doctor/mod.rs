@@ -9,10 +9,10 @@ use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
 
-use crate::boot::cluster::{QEMU, QEMU_REMEDY};
-use crate::debpkg::Cache;
 use crate::kernel::recipe::Recipe;
 use crate::key;
+use crate::packages::deb::Cache;
+use crate::testbed::cluster::{QEMU, QEMU_REMEDY};
 
 /// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

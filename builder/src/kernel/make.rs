@@ -15,12 +15,12 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::recipe::{Note, Recipe, SOURCE};
-use crate::boot::child;
-use crate::debpkg::{Cache, Unpacked};
 use crate::error::{At, Error, Result};
 use crate::manifest::sha256;
-use crate::say::Ticker;
-use crate::{interrupt, output, say};
+use crate::packages::deb::{Cache, Unpacked};
+use crate::ui::interrupt;
+use crate::ui::say::{self, Ticker};
+use crate::{output, process};
 
 /// Free bytes that a build wants: the source, its objects, and what is left over.
 const SPACE_BYTES: u64 = 3 << 30;
@@ -219,12 +219,12 @@ impl Work<'_> {
         let errors = fs::File::create(&log).at("create", &log)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
         let program = command.get_program().to_string_lossy().into_owned();
-        let mut child = child::with_us(command, Signal::TERM)
+        let mut child = process::with_us(command, Signal::TERM)
             .spawn()
             .map_err(|cause| Error::new(format!("cannot start {program}")).because(cause))?;
         let ended = follow(&mut child, &mut line);
         if let Err(error) = ended {
-            child::end(&mut child);
+            process::end(&mut child);
             return Err(error);
         }
         let status = child.wait().map_err(|cause| Error::new(format!("cannot wait for {program}")).because(cause))?;

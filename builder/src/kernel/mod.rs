@@ -3,7 +3,10 @@
 //! A kernel is a folder that looks like an unpacked package: boot/vmlinuz-RELEASE, its config, and
 //! lib/modules/RELEASE. Where the folder came from makes no difference to an image.
 
+pub mod firmware;
 pub mod make;
+pub mod modalias;
+pub mod modules;
 pub mod recipe;
 pub mod vmlinux;
 

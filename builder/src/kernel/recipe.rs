@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::debpkg::{Cache, hex};
 use crate::error::{At, Error, Result};
-use crate::suggest;
+use crate::packages::deb::{Cache, hex};
+use crate::ui::suggest;
 
 /// The package that holds the kernel's source, with Debian's patches.
 pub const SOURCE: &str = "linux-source-6.12";

@@ -10,7 +10,8 @@ use goblin::container::Ctx;
 use goblin::elf::program_header::PT_LOAD;
 use goblin::elf::{Elf, ProgramHeader};
 
-use crate::{decompress, elf};
+use crate::archive::decompress;
+use crate::elf;
 
 /// Largest vmlinux that is unpacked.
 pub const VMLINUX_BYTES_MAX: u64 = 1 << 30;

@@ -65,7 +65,7 @@ impl Source {
     pub fn parse(text: &str, folder: &Path) -> Option<Source> {
         let Some(inside) = text.strip_prefix("debian:") else { return Some(Source::File(folder.join(text))) };
         let (name, path) = inside.split_once('/')?;
-        let good = crate::debpkg::is_package_name(name) && crate::filetree::clean_path(path).is_ok();
+        let good = crate::packages::deb::is_package_name(name) && crate::rootfs::tree::clean_path(path).is_ok();
         good.then(|| Source::Package { name: name.to_owned(), path: path.to_owned() })
     }
 }

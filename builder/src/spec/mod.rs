@@ -16,12 +16,12 @@ use sha2::{Digest, Sha256};
 use vmatic_plan::{HostNames, Ipv4Net, Plan};
 
 use self::kinds::{Backend, KindSpec};
-use crate::compress::Method;
-use crate::debpkg::Cache;
-use crate::dpkg::Depth;
+use crate::archive::compress::Method;
+use crate::bootloader::loader::Loader;
 use crate::error::{Error, Result};
 use crate::kernel::recipe::Recipe;
-use crate::loader::Loader;
+use crate::packages::deb::Cache;
+use crate::packages::dpkg::Depth;
 
 /// A whole spec.
 #[derive(Clone, Debug)]
@@ -126,7 +126,7 @@ impl Input {
     /// Reads `debian:PACKAGE`, `dir:FOLDER` or `built:RECIPE`.
     pub fn parse(text: &str, folder: &Path) -> Result<Input> {
         match text.split_once(':') {
-            Some(("debian", name)) if crate::debpkg::is_package_name(name) => Ok(Input::Debian(name.to_owned())),
+            Some(("debian", name)) if crate::packages::deb::is_package_name(name) => Ok(Input::Debian(name.to_owned())),
             Some(("dir", path)) if !path.is_empty() => Ok(Input::Folder(folder.join(path))),
             Some(("built", name)) => Ok(Input::Built(Box::new(Recipe::find(name, folder)?))),
             _ => Err(Error::new(format!("{text:?} names no input"))

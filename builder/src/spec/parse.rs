@@ -6,18 +6,17 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use super::check;
 use super::diagnose::{self, Problems, Source};
 use super::kinds::{self, Backend, KindSpec};
 use super::table::{At, Table};
-use super::{FileSpec, ImageSpec, Input, Spec};
-use crate::compress::{Method, TABLE};
-use crate::debpkg::Cache;
-use crate::dpkg::Depth;
+use super::{FileSpec, ImageSpec, Input, Spec, check};
+use crate::archive::compress::{Method, TABLE};
+use crate::bootloader::loader::{self, Loader};
 use crate::error::{At as _, Error, Exit, Result};
+use crate::image::layer;
 use crate::kernel::recipe::Recipe;
-use crate::layer;
-use crate::loader::{self, Loader};
+use crate::packages::deb::Cache;
+use crate::packages::dpkg::Depth;
 
 /// Deepest nesting of includes.
 pub const INCLUDE_DEPTH_MAX: usize = 8;
@@ -294,7 +293,7 @@ fn read_loader(text: At<String>, problems: &RefCell<Problems>) -> Option<Loader>
 fn read_packages(table: &Table, image: &mut DraftImage, problems: &RefCell<Problems>) {
     let wrong = |span, message: String, remedy: &str| problems.borrow_mut().add(span, message, remedy);
     if let Some(list) = table.strings("packages", "git") {
-        for item in list.iter().filter(|item| !crate::debpkg::is_package_name(&item.value)) {
+        for item in list.iter().filter(|item| !crate::packages::deb::is_package_name(&item.value)) {
             let message = format!("{:?} is no package's name", item.value);
             wrong(item.span.clone(), message, "write the name of a Debian package, such as \"git\"");
         }
@@ -336,7 +335,7 @@ fn read_copy(item: At<Table>, folder: &Path, problems: &RefCell<Problems>) -> Op
             "correct the path: it is relative to this file",
         );
     }
-    if !to.value.starts_with('/') || crate::filetree::clean_path(&to.value).is_err() {
+    if !to.value.starts_with('/') || crate::rootfs::tree::clean_path(&to.value).is_err() {
         wrong(to.span, format!("{:?} is no path in an image", to.value), "write an absolute path without `..`");
     }
     let bits = mode.map_or(Some(0o644), |mode| {

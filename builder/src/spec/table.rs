@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnose::Problems;
-use crate::suggest;
+use crate::ui::suggest;
 
 /// A value with its place in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,11 +9,11 @@ use std::process::{Command, Stdio};
 
 use crate::folder::Folder;
 use crate::output::{stderr, stdout, succeed};
-use vmatic::debpkg::Cache;
-use vmatic::filetree::{FileTree, Node};
-use vmatic::layer::{Layer, add_busybox};
+use vmatic::image::layer::{Layer, add_busybox};
+use vmatic::image::{check, programs};
+use vmatic::packages::deb::Cache;
+use vmatic::rootfs::tree::{FileTree, Node};
 use vmatic::spec::Spec;
-use vmatic::{lint, programs};
 
 /// A program: the Debian packages that have it, what the spec says, the command, what it must print.
 struct Case {
@@ -236,11 +236,11 @@ fn image(lab: &Folder, root: &Path, busybox: &[u8], case: &Case) -> Result<FileT
     add_busybox(&mut tree, busybox.to_vec(), &applets, "busybox-static").unwrap();
     Layer::overlay("over", &lab.at("over")).unwrap().lay(&mut tree).unwrap();
     for file in &spec.files {
-        let entry = vmatic::filetree::Entry::file(fs::read(&file.from).unwrap(), file.mode, Default::default());
+        let entry = vmatic::rootfs::tree::Entry::file(fs::read(&file.from).unwrap(), file.mode, Default::default());
         tree.insert(&file.to, entry).unwrap();
     }
     programs::add(&spec, None, &mut tree).map_err(|error| error.to_string())?;
-    lint::check(&tree, &spec).map_err(|error| error.to_string())?;
+    check::check(&tree, &spec).map_err(|error| error.to_string())?;
     Ok(tree)
 }
 

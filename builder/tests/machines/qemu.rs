@@ -15,8 +15,8 @@ use std::process::Command;
 use crate::cluster::Workplace;
 use crate::cluster::script::Played;
 use crate::output::{stderr, succeed};
-use vmatic::debpkg::Cache;
-use vmatic::kmod::Package;
+use vmatic::kernel::modules::Package;
+use vmatic::packages::deb::Cache;
 
 /// Runs a script on a spec's cluster, of which nothing is left afterwards.
 fn on_a_cluster(place: &Workplace, spec: &str, script: &str) -> Played {

@@ -29,7 +29,7 @@ fn a_spec_becomes_a_tftp_root_and_stdout_names_it() {
     let plan = fs::read_to_string(lab.at("out/lab/plan")).unwrap();
     assert_eq!(vmatic_plan::Plan::open(&plan).unwrap().host_count(), 2);
 
-    let image = vmatic::read::read(fs::read(lab.at("out/lab/initramfs")).unwrap()).unwrap();
+    let image = vmatic::archive::read::read(fs::read(lab.at("out/lab/initramfs")).unwrap()).unwrap();
     let content = |path: &str| {
         let record = image.entries.iter().find(|entry| entry.path == path).unwrap_or_else(|| panic!("no {path}"));
         image.data(record).to_vec()
@@ -42,7 +42,7 @@ fn a_spec_becomes_a_tftp_root_and_stdout_names_it() {
     assert_eq!(text(&content("etc/vmatic/plan")), plan);
     assert_eq!(content("etc/vmatic/operator.pub").len(), 65);
     assert_eq!(content("boot/guest/vmlinux"), fs::read(lab.at("kernel/boot/vmlinuz-1.2.3")).unwrap());
-    let guest = vmatic::read::read(content("boot/guest/initramfs")).unwrap();
+    let guest = vmatic::archive::read::read(content("boot/guest/initramfs")).unwrap();
     assert!(guest.entries.iter().any(|entry| entry.path == "init"));
     let secret = fs::read_to_string(lab.at("operator.key")).unwrap();
     let unpacked = image.entries.iter().flat_map(|entry| image.data(entry).to_vec()).collect::<Vec<u8>>();
@@ -83,7 +83,7 @@ fn source_date_epoch_is_honoured_and_checked() {
     let lab = Fixture::with_inputs();
     let arguments = ["build", "spec.toml", "--agent", "vmatic-agent", "--leaf", "vmatic-leaf"];
     assert!(lab.command(&arguments).env("SOURCE_DATE_EPOCH", "1234567890").status().unwrap().success());
-    let image = vmatic::read::read(fs::read(lab.at("out/lab/initramfs")).unwrap()).unwrap();
+    let image = vmatic::archive::read::read(fs::read(lab.at("out/lab/initramfs")).unwrap()).unwrap();
     assert!(image.entries.iter().all(|entry| entry.mtime == 1_234_567_890));
     let output = lab.command(&arguments).env("SOURCE_DATE_EPOCH", "4294967296").output().unwrap();
     assert_eq!(output.status.code(), Some(1));

@@ -8,8 +8,8 @@ use std::os::unix::fs::symlink;
 use crate::fixture::{Fixture, LIB, LOADER, merged_root as root, run};
 use crate::output::stderr;
 use vmatic::closure::Closure;
-use vmatic::filetree::{Entry, FileTree, Why};
-use vmatic::sysroot::Sysroot;
+use vmatic::rootfs::sysroot::Sysroot;
+use vmatic::rootfs::tree::{Entry, FileTree, Why};
 
 /// The real paths of a program's closure, or the error.
 fn closure(lab: &Fixture, program: &str) -> Result<BTreeSet<String>, String> {

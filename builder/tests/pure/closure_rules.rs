@@ -7,9 +7,9 @@ use std::os::unix::fs::symlink;
 
 use crate::fixture::{Fixture, LIB, LOADER, merged_root as root, run};
 use vmatic::closure::{Closure, Role};
-use vmatic::filetree::{Entry, FileTree, Why};
-use vmatic::ldcache;
-use vmatic::sysroot::Sysroot;
+use vmatic::elf::ldcache;
+use vmatic::rootfs::sysroot::Sysroot;
+use vmatic::rootfs::tree::{Entry, FileTree, Why};
 
 /// What a closure of these programs says, each missing need as its error.
 struct Said {

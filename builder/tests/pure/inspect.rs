@@ -54,7 +54,7 @@ fn a_release_holds_the_same_files_in_one_member() {
         ["build", "spec.toml", "--agent", "vmatic-agent", "--leaf", "vmatic-leaf", "--release", "-o", "release"];
     assert!(lab.vmatic(&words).status.success());
     assert_eq!(lab.vmatic(&["diff", "out/lab", "release"]).status.code(), Some(0));
-    let members = |folder: &str| vmatic::read::read(fs::read(lab.at(folder)).unwrap()).unwrap().members.len();
+    let members = |folder: &str| vmatic::archive::read::read(fs::read(lab.at(folder)).unwrap()).unwrap().members.len();
     assert!(members("out/lab/initramfs") > 1);
     assert_eq!(members("release/initramfs"), 1);
 }

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use vmatic::debpkg::Cache;
-use vmatic::filetree::FileTree;
-use vmatic::layer::{Layer, add_busybox};
+use vmatic::image::layer::{Layer, add_busybox};
+use vmatic::packages::deb::Cache;
+use vmatic::rootfs::tree::FileTree;
 
 #[test]
 fn busybox_is_fetched_once_and_has_every_applet_of_the_template() {
@@ -70,7 +70,7 @@ fn foreign_root(lab: &std::path::Path, architecture: &str, package: &str) -> std
 #[test]
 fn the_closure_of_another_architecture_comes_from_its_own_root() {
     let folder = tempfile::tempdir().unwrap();
-    let root = vmatic::sysroot::Sysroot::new(foreign_root(folder.path(), "arm64", "bash"));
+    let root = vmatic::rootfs::sysroot::Sysroot::new(foreign_root(folder.path(), "arm64", "bash"));
     let mut closure = vmatic::closure::Closure::new(&root);
     closure.add("bash").unwrap();
     let names: Vec<&str> = closure.files.keys().filter_map(|path| path.rsplit('/').next()).collect();

@@ -53,7 +53,7 @@ const UNSAFE: [&str; 14] = [
     "agent/src/init/setup.rs",
     "agent/src/guest/vmm/process.rs",
     "agent/src/exec/command.rs",
-    "builder/src/boot/child.rs",
+    "builder/src/process.rs",
     "builder/src/trace.rs",
     "builder/examples/switch_rate.rs",
     "builder/tests/support/pty.rs",

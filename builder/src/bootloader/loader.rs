@@ -1,0 +1,130 @@
+//! Boot loaders that a spec asks for besides the scripts: one row each, with the Debian package that it comes from and
+//! the files that machines load by TFTP or HTTP.
+//!
+//! | loader | for | DHCP's boot file |
+//! |---|---|---|
+//! | `ipxe` | cards whose ROM is not iPXE | `undionly.kpxe` (BIOS), `snponly.efi` (UEFI), then `boot.ipxe` |
+//! | `pxelinux` | BIOS | `pxelinux.0` |
+//! | `grub` | UEFI, Secure Boot with Debian's signature | `grubnetx64.efi` |
+//! | `uki` | UEFI, one file | `vmatic.efi` |
+
+use std::path::Path;
+
+use crate::bootloader::uki;
+use crate::error::{At, Error, Result};
+
+/// A boot loader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Loader {
+    /// iPXE, loaded by another ROM.
+    Ipxe,
+    /// PXELINUX.
+    Pxelinux,
+    /// GRUB, with Debian's signature.
+    Grub,
+    /// A unified kernel image.
+    Uki,
+}
+
+/// One row of the table.
+pub struct Row {
+    /// The loader.
+    pub loader: Loader,
+    /// Its name in a spec.
+    pub name: &'static str,
+    /// The packages, each with its files: in the package, in the output folder.
+    packages: &'static [(&'static str, &'static [(&'static str, &'static str)])],
+}
+
+const STUB: &str = "usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+
+/// Every loader.
+pub const TABLE: &[Row] = &[
+    Row {
+        loader: Loader::Ipxe,
+        name: "ipxe",
+        packages: &[(
+            "ipxe",
+            &[("usr/lib/ipxe/undionly.kpxe", "undionly.kpxe"), ("usr/lib/ipxe/snponly.efi", "snponly.efi")],
+        )],
+    },
+    Row {
+        loader: Loader::Pxelinux,
+        name: "pxelinux",
+        packages: &[
+            ("pxelinux", &[("usr/lib/PXELINUX/pxelinux.0", "pxelinux.0")]),
+            ("syslinux-common", &[("usr/lib/syslinux/modules/bios/ldlinux.c32", "ldlinux.c32")]),
+        ],
+    },
+    Row {
+        loader: Loader::Grub,
+        name: "grub",
+        packages: &[(
+            "grub-efi-amd64-signed",
+            &[("usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed", "grubnetx64.efi")],
+        )],
+    },
+    Row { loader: Loader::Uki, name: "uki", packages: &[("systemd-boot-efi", &[(STUB, "vmatic.efi")])] },
+];
+
+/// What a unified kernel image holds.
+pub struct Parts<'a> {
+    /// The cluster's name.
+    pub name: &'a str,
+    /// The kernel's command line.
+    pub cmdline: &'a str,
+    /// The kernel's release.
+    pub release: &'a str,
+    /// The kernel.
+    pub kernel: &'a [u8],
+    /// The image.
+    pub initramfs: &'a [u8],
+}
+
+impl Loader {
+    /// The loader of a name.
+    pub fn by_name(name: &str) -> Option<Loader> {
+        TABLE.iter().find(|row| row.name == name).map(|row| row.loader)
+    }
+
+    /// Its name in a spec.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The packages that it comes from.
+    pub fn packages(self) -> impl Iterator<Item = &'static str> {
+        self.row().packages.iter().map(|(package, _)| *package)
+    }
+
+    /// Its files of one package, unpacked in `folder`.
+    pub fn files(self, package: &str, folder: &Path, parts: &Parts) -> Result<Vec<(String, Vec<u8>)>> {
+        let files = self.row().packages.iter().filter(|(name, _)| *name == package).flat_map(|(_, files)| *files);
+        files.map(|(from, to)| Ok(((*to).to_owned(), self.file(&folder.join(from), parts)?))).collect()
+    }
+
+    fn file(self, path: &Path, parts: &Parts) -> Result<Vec<u8>> {
+        let data = std::fs::read(path).at("read the boot loader", path)?;
+        if self != Loader::Uki {
+            return Ok(data);
+        }
+        let about = format!("ID=vmatic\nNAME=VMatic\nPRETTY_NAME=\"VMatic {}\"\n", parts.name);
+        // The kernel comes last, as the tools of others have it: it may need room behind it.
+        let sections = [
+            (".osrel", about.as_bytes()),
+            (".cmdline", parts.cmdline.as_bytes()),
+            (".uname", parts.release.as_bytes()),
+            (".initrd", parts.initramfs),
+            (".linux", parts.kernel),
+        ];
+        uki::assemble(&data, &sections).map_err(|cause| {
+            Error::new(format!("cannot make a unified kernel image from {}", path.display()))
+                .because(cause)
+                .remedy("fetch the package again with --refresh, or remove \"uki\" from loaders")
+        })
+    }
+
+    fn row(self) -> &'static Row {
+        TABLE.iter().find(|row| row.loader == self).unwrap_or(&TABLE[0])
+    }
+}

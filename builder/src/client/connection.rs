@@ -1,0 +1,134 @@
+//! One connection to a host: hello and welcome, then messages both ways.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use vmatic_plan::Plan;
+use vmatic_tree::frame::{self, FrameReader};
+use vmatic_tree::message::{Message, VERSION, Who};
+
+use crate::error::{Error, Result};
+use crate::ui::interrupt;
+use crate::ui::say::harmless;
+
+/// How long a call to a host may take.
+const CALL: Duration = Duration::from_secs(5);
+
+/// How often to look whether the operator has had enough.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Messages over TCP.
+#[derive(Debug)]
+pub struct Link {
+    stream: TcpStream,
+    reader: FrameReader,
+    address: SocketAddr,
+}
+
+/// What a host said when it welcomed us.
+#[derive(Debug)]
+pub struct Welcome {
+    /// The host's number.
+    pub host: u32,
+    /// The cluster's plan, as the host has it.
+    pub plan: Plan,
+}
+
+impl Link {
+    /// Attaches to the host at `address`.
+    pub fn attach(address: SocketAddr) -> Result<(Link, Welcome)> {
+        Link::try_attach(address).map_err(|e| e.while_trying(format!("cannot attach to the tree at {address}")))
+    }
+
+    fn try_attach(address: SocketAddr) -> Result<(Link, Welcome)> {
+        let stream = TcpStream::connect_timeout(&address, CALL).map_err(|e| {
+            Error::new("nobody answers").because(e).remedy("see whether the cluster runs; --at ADDR names another host")
+        })?;
+        let _ = stream.set_nodelay(true);
+        let mut link = Link { stream, reader: FrameReader::new(), address };
+        link.send(&Message::Hello { version: VERSION, who: Who::Console, boot: [0; 16] })?;
+        match link.first_word()? {
+            Some(Message::Welcome { host, plan }) => {
+                let plan = Plan::open(&plan).map_err(|e| Error::new("its plan is not understood").because(e))?;
+                Ok((link, Welcome { host, plan }))
+            }
+            Some(Message::Refuse(why)) => Err(Error::new("it refuses").because(harmless(why.as_bytes()))),
+            Some(_) => Err(Error::new("it does not answer as a host of the tree")),
+            None => Err(Error::new(format!("no welcome within {} s", CALL.as_secs()))),
+        }
+    }
+
+    /// The answer to our hello; the operator need not wait for it.
+    fn first_word(&mut self) -> Result<Option<Message>> {
+        let end = Instant::now() + CALL;
+        while Instant::now() < end {
+            if let Some(message) = self.receive(end.min(Instant::now() + LOOK))? {
+                return Ok(Some(message));
+            }
+            if interrupt::asked() {
+                return Err(Error::new("interrupted"));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends a message.
+    pub fn send(&mut self, message: &Message) -> Result<()> {
+        let bytes = frame::encode(message).map_err(|e| Error::new("cannot send").because(e))?;
+        self.stream.write_all(&bytes).map_err(|e| self.lost(e))
+    }
+
+    /// The next message, or none if nothing came before `until`.
+    pub fn receive(&mut self, until: Instant) -> Result<Option<Message>> {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            if let Some(message) = self.reader.next_message().map_err(|e| self.lost(e))? {
+                return Ok(Some(message));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            self.stream.set_read_timeout(Some(left)).map_err(|e| self.lost(e))?;
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(self.lost("it closed the link")),
+                Ok(n) => self.reader.push(&buffer[..n]),
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(None),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.lost(e)),
+            }
+        }
+    }
+
+    /// Reads what has arrived, once; waits if nothing has.
+    pub fn fill(&mut self) -> Result<()> {
+        let mut buffer = [0; 16 * 1024];
+        self.stream.set_read_timeout(None).map_err(|e| self.lost(e))?;
+        match self.stream.read(&mut buffer) {
+            Ok(0) => Err(self.lost("it closed the link")),
+            Ok(n) => {
+                self.reader.push(&buffer[..n]);
+                Ok(())
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(e) => Err(self.lost(e)),
+        }
+    }
+
+    /// The next message that has arrived in whole.
+    pub fn buffered(&mut self) -> Result<Option<Message>> {
+        self.reader.next_message().map_err(|e| self.lost(e))
+    }
+
+    fn lost(&self, why: impl std::fmt::Display) -> Error {
+        Error::new(format!("lost the link to {}", self.address)).because(why)
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}

@@ -1,0 +1,183 @@
+//! One operation: sign it, send it, and account for every node that was asked.
+//!
+//! Whatever happens, the answers that it gives cover the asked nodes exactly
+//! once: what has not answered by the deadline, when the link breaks or when
+//! the operator has had enough, is unreachable, and says why.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ed25519_dalek::SigningKey;
+use vmatic_plan::{NodeSet, Plan, parse_nodes};
+use vmatic_tree::answer::{Answers, Group, Outcome};
+use vmatic_tree::command::Command;
+use vmatic_tree::message::{Message, OpId, Order};
+
+use crate::client::connection::Link;
+use crate::error::{Error, Exit, Result};
+use crate::spec::cluster_id;
+use crate::ui::interrupt;
+use crate::ui::say::harmless;
+
+/// How much longer than the tree the console waits: the tree's own "unreachable" is better than ours.
+const GRACE: Duration = Duration::from_millis(1500);
+/// How often the console looks whether the operator wants to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// An operator at a host of the tree.
+pub struct Console {
+    /// The connection to that host.
+    pub link: Link,
+    key: SigningKey,
+    session: [u8; 8],
+    sequence: u64,
+    /// The cluster's plan.
+    pub plan: Plan,
+    /// The number of the host that the console is attached to.
+    pub host: u32,
+}
+
+/// How an operation went.
+#[derive(Debug)]
+pub struct Answered {
+    /// Every asked node is in exactly one group.
+    pub groups: Vec<Group>,
+    /// From the command to the last answer.
+    pub took: Duration,
+}
+
+/// Nodes by how they fared.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Did what was asked.
+    pub ok: NodeSet,
+    /// Said that it failed.
+    pub failed: NodeSet,
+    /// Did not say anything.
+    pub unreachable: NodeSet,
+    /// Of the failed: were ended at the deadline.
+    pub timed_out: NodeSet,
+}
+
+impl Console {
+    /// Attaches with the operator's key.
+    pub fn attach(address: SocketAddr, key: SigningKey) -> Result<Console> {
+        let (link, welcome) = Link::attach(address)?;
+        // Whoever answers says what the numbers mean: it must be what our key was built into.
+        if cluster_id(&welcome.plan, &key.verifying_key()) != welcome.plan.cluster {
+            return Err(Error::new(format!("cannot command the cluster {} at {address}", welcome.plan.name))
+                .because("it was built with another operator key, or its plan was altered")
+                .remedy("name the key that its image was built with: VMATIC_KEY=FILE"));
+        }
+        let mut session = [0; 8];
+        getrandom::fill(&mut session).map_err(|e| Error::new("cannot draw a random session").because(e))?;
+        // Sessions begin with the time, so that nodes can tell old ones that they have forgotten from new ones.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as u32);
+        session[..4].copy_from_slice(&now.to_be_bytes());
+        Ok(Console { link, key, session, sequence: 0, plan: welcome.plan, host: welcome.host })
+    }
+
+    /// The nodes that an expression names; its mistakes are shown with a caret.
+    pub fn nodes(&self, expression: &str) -> Result<NodeSet> {
+        parse_nodes(expression, &self.plan).map_err(|e| {
+            let caret = " ".repeat(expression[..e.at.min(expression.len())].chars().count());
+            Error::new(format!("cannot read the node path\n  {expression}\n  {caret}^ {}", e.message)).exit(Exit::Usage)
+        })
+    }
+
+    /// Signs a command with the next number, and sends it.
+    pub fn send(&mut self, nodes: &NodeSet, order: Order, deadline: Duration) -> Result<OpId> {
+        self.sequence += 1;
+        let op = OpId { session: self.session, sequence: self.sequence };
+        let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
+        let command = Command { cluster: self.plan.cluster, op, nodes: nodes.clone(), deadline_ms, order };
+        let signed = command.sign(&self.key).map_err(|e| Error::new("cannot make the command").because(e))?;
+        self.link.send(&Message::Command { signed, asked: nodes.clone(), remaining_ms: deadline_ms })?;
+        Ok(op)
+    }
+
+    /// Asks `nodes` to carry out `order`; `progress` hears how many have answered.
+    pub fn ask(
+        &mut self,
+        nodes: &NodeSet,
+        order: Order,
+        deadline: Duration,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Answered> {
+        let start = Instant::now();
+        let op = self.send(nodes, order, deadline)?;
+        let mut answers = Answers::default();
+        let mut waiting = nodes.clone();
+        let end = start + deadline + GRACE;
+        let missing = loop {
+            if waiting.is_empty() {
+                break None;
+            }
+            if interrupt::asked() {
+                break Some("interrupted by the operator");
+            }
+            let now = Instant::now();
+            if now >= end {
+                break Some("no answer in time");
+            }
+            match self.link.receive(end.min(now + LOOK)) {
+                Ok(Some(Message::Answers { op: of, groups })) if of == op => {
+                    for group in groups {
+                        let counted = group.nodes.intersection(&waiting);
+                        waiting = waiting.difference(&counted);
+                        answers.add(Group { nodes: counted, ..group });
+                    }
+                    progress(nodes.len() - waiting.len(), nodes.len());
+                }
+                Ok(Some(Message::Refuse(why))) => return Err(refused(&why)),
+                Ok(_) => {}
+                Err(e) if waiting == *nodes => return Err(e),
+                Err(_) => break Some("the link to the tree was lost"),
+            }
+        };
+        if let Some(why) = missing {
+            let _ = self.link.send(&Message::Cancel(op));
+            answers.add(Group::unreachable(waiting, why));
+        }
+        let mut groups = answers.take();
+        groups.sort_by_key(|g| g.nodes.iter().next());
+        Ok(Answered { groups, took: start.elapsed() })
+    }
+}
+
+/// The cluster's word against a command.
+pub fn refused(why: &str) -> Error {
+    Error::new("the cluster refuses the command").because(harmless(why.as_bytes()))
+}
+
+impl Answered {
+    /// Counts.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for group in &self.groups {
+            let set = match &group.outcome {
+                outcome if outcome.is_ok() => &mut tally.ok,
+                Outcome::Unreachable(_) => &mut tally.unreachable,
+                _ => &mut tally.failed,
+            };
+            *set = set.union(&group.nodes);
+            if group.outcome == Outcome::TimedOut {
+                tally.timed_out = tally.timed_out.union(&group.nodes);
+            }
+        }
+        tally
+    }
+}
+
+impl Tally {
+    /// The exit code that goes with it.
+    pub fn exit(&self) -> Exit {
+        if !self.timed_out.is_empty() {
+            Exit::Timeout
+        } else if self.failed.is_empty() && self.unreachable.is_empty() {
+            Exit::Ok
+        } else {
+            Exit::Nodes
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Answers as people and programs read them: outputs folded by equality, then the count.
+//!
+//! Standard output gets what nodes wrote to theirs; standard error gets what
+//! they wrote to theirs, what failed and where, and the count.
+
+use serde_json::{Value, json};
+use vmatic_tree::answer::{Group, Outcome};
+
+use crate::client::operation::Answered;
+use crate::error::Result;
+use crate::output::inspect;
+use crate::ui::say::{self, harmless};
+
+/// How an order ended, in a few words.
+pub fn outcome_text(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Exit(status) => format!("exit status {status}"),
+        Outcome::Signal(signal) => format!("ended by signal {signal}"),
+        Outcome::Failed(why) => why.clone(),
+        Outcome::TimedOut => "still ran at the deadline and was ended".into(),
+        Outcome::Unreachable(why) => why.clone(),
+    }
+}
+
+/// One output: a single line behind its nodes, several lines below them.
+fn block(group: &Group, bytes: &[u8]) -> Option<String> {
+    let text = harmless(bytes);
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    if text.is_empty() {
+        return None;
+    }
+    let nodes = &group.nodes;
+    let cut = if group.output.truncated { "\n(cut off here: more was written)" } else { "" };
+    match text.contains('\n') {
+        false => Some(format!("{nodes}: {text}{cut}\n")),
+        true => Some(format!("--- {nodes} ({})\n{text}{cut}\n", group.nodes.len())),
+    }
+}
+
+/// Prints outputs to standard output, failures and the count to standard error.
+pub fn answers(answered: &Answered) -> Result<()> {
+    for group in &answered.groups {
+        if let Some(text) = block(group, &group.output.stdout) {
+            inspect::print(&text)?;
+        }
+    }
+    for group in &answered.groups {
+        if let Some(text) = block(group, &group.output.stderr) {
+            say::line(text.trim_end());
+        }
+    }
+    for group in answered.groups.iter().filter(|g| !g.outcome.is_ok()) {
+        let word = if matches!(group.outcome, Outcome::Unreachable(_)) { "unreachable" } else { "failed" };
+        say::line(format!("{word} {}: {}", group.nodes, harmless(outcome_text(&group.outcome).as_bytes())));
+    }
+    say::line(count(answered));
+    Ok(())
+}
+
+/// `5 nodes: 4 ok, 1 failed, 0 unreachable (0.12 s)`
+pub fn count(answered: &Answered) -> String {
+    let tally = answered.tally();
+    let (ok, failed, unreachable) = (tally.ok.len(), tally.failed.len(), tally.unreachable.len());
+    let all = ok + failed + unreachable;
+    let nodes = if all == 1 { "node" } else { "nodes" };
+    let seconds = answered.took.as_secs_f64();
+    format!("{all} {nodes}: {ok} ok, {failed} failed, {unreachable} unreachable ({seconds:.2} s)")
+}
+
+/// The same for programs: one object.
+pub fn as_json(answered: &Answered) -> Value {
+    let group = |g: &Group| {
+        let (kind, detail) = match &g.outcome {
+            Outcome::Exit(status) => (if *status == 0 { "ok" } else { "failed" }, json!({ "status": status })),
+            Outcome::Signal(signal) => ("failed", json!({ "signal": signal })),
+            Outcome::Failed(why) => ("failed", json!({ "why": why })),
+            Outcome::TimedOut => ("timed_out", json!({})),
+            Outcome::Unreachable(why) => ("unreachable", json!({ "why": why })),
+        };
+        json!({
+            "nodes": g.nodes.to_string(),
+            "count": g.nodes.len(),
+            "outcome": kind,
+            "detail": detail,
+            "stdout": String::from_utf8_lossy(&g.output.stdout),
+            "stderr": String::from_utf8_lossy(&g.output.stderr),
+            "truncated": g.output.truncated,
+        })
+    };
+    let tally = answered.tally();
+    json!({
+        "groups": answered.groups.iter().map(group).collect::<Vec<_>>(),
+        "ok": tally.ok.len(),
+        "failed": tally.failed.len(),
+        "unreachable": tally.unreachable.len(),
+        "ms": answered.took.as_millis() as u64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use vmatic_plan::{NodeSet, RangeSet};
+    use vmatic_tree::answer::Output;
+
+    fn group(guests: (u32, u32), outcome: Outcome, stdout: &str) -> Group {
+        let nodes = NodeSet::product(&RangeSet::span(1, 1), &RangeSet::span(guests.0, guests.1));
+        Group { outcome, output: Output { stdout: stdout.into(), ..Output::default() }, nodes }
+    }
+
+    #[test]
+    fn one_line_stands_behind_its_nodes_and_more_below() {
+        assert_eq!(block(&group((1, 4), Outcome::Exit(0), ""), b"Linux\n").unwrap(), "1/1-4: Linux\n");
+        assert_eq!(block(&group((1, 4), Outcome::Exit(0), ""), b"a\nb\n").unwrap(), "--- 1/1-4 (4)\na\nb\n");
+        assert_eq!(block(&group((1, 4), Outcome::Exit(0), ""), b"\n"), None);
+    }
+
+    #[test]
+    fn every_node_is_counted_once() {
+        let groups = vec![
+            group((1, 2), Outcome::Exit(0), "x"),
+            group((3, 3), Outcome::Exit(1), ""),
+            group((4, 9), Outcome::Unreachable("gone".into()), ""),
+        ];
+        let answered = Answered { groups, took: Duration::from_millis(120) };
+        assert_eq!(count(&answered), "9 nodes: 2 ok, 1 failed, 6 unreachable (0.12 s)");
+        let json = as_json(&answered);
+        assert_eq!(
+            (json["ok"].as_u64(), json["failed"].as_u64(), json["unreachable"].as_u64()),
+            (Some(2), Some(1), Some(6))
+        );
+        assert_eq!(json["groups"][2]["detail"]["why"], "gone");
+    }
+}

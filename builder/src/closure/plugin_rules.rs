@@ -1,0 +1,179 @@
+//! Beyond ELF: applies the rows of `plugins`, and follows the settings of PAM, which name modules.
+
+use std::collections::BTreeMap;
+
+use super::load::Side;
+use super::plugins::{NEVER, ROWS, Row};
+use super::{Closure, Role};
+use crate::rootfs::root::{Found, Kind, captures};
+
+impl Closure<'_> {
+    /// Applies the rows whose trigger is this real path.
+    pub(super) fn apply_rows(&mut self, real: &str) {
+        if self.libraries_only {
+            return;
+        }
+        for (at, row) in ROWS.iter().enumerate() {
+            let Some(found) = row.trigger.iter().find_map(|trigger| captures(short(trigger), short(real))) else {
+                continue;
+            };
+            let key = format!("{at} {}", paths(row.brings, real, &found).concat());
+            if self.rows_done.insert(key) {
+                self.apply_row(row, real, &found);
+            }
+        }
+    }
+
+    fn apply_row(&mut self, row: &Row, real: &str, found: &[String]) {
+        for path in paths(row.brings, real, found) {
+            for path in self.here(&path) {
+                self.bring_tree(&path, row.reason, Some(real), Role::Plugin, row.without);
+            }
+        }
+        for path in paths(row.suggests, real, found) {
+            for path in self.here(&path) {
+                self.suggested.insert(path, format!("{} ({real})", row.reason));
+            }
+        }
+    }
+
+    /// Brings a path and, of a folder, all below it.
+    pub fn bring_tree(&mut self, path: &str, reason: &str, by: Option<&str>, role: Role, without: &[&str]) {
+        let root = self.tables.root;
+        let plain = path.trim_end_matches('/');
+        let Some(found) = root.find(plain) else { return self.bring(plain, reason, by, role) };
+        if !matches!(root.kind(&found.real), Some(Kind::Dir)) {
+            return self.bring(plain, reason, by, role);
+        }
+        // The links that lead to the folder count as well.
+        self.links.extend(found.links);
+        for path in root.walk(&found.real) {
+            let below = format!("{path}/");
+            let unwanted = |part: &str| if part.starts_with('.') { path.ends_with(part) } else { below.contains(part) };
+            if without.iter().chain(NEVER).any(|part| unwanted(part)) {
+                continue;
+            }
+            match root.kind(&path) {
+                Some(Kind::File { .. }) => {
+                    let found = Found { asked: path.clone(), real: path, links: BTreeMap::new() };
+                    self.push(Side::Root, found, reason, by, role);
+                }
+                _ => self.bring(&path, reason, by, role),
+            }
+        }
+    }
+
+    /// The paths of the root that a pattern means, below /usr or beside it.
+    fn here(&self, pattern: &str) -> Vec<String> {
+        let root = self.tables.root;
+        let found = root.glob(pattern);
+        let other = if short(pattern) == pattern { format!("/usr{pattern}") } else { short(pattern).to_owned() };
+        if found.is_empty() { root.glob(&other) } else { found }
+    }
+
+    /// What configuration names: with libpam, the services of the programs at hand and their modules.
+    pub(super) fn bring_what_files_name(&mut self) {
+        if self.libraries_only {
+            return;
+        }
+        let Some(pam) = self.files.keys().find(|path| path.contains("/libpam.so.0")).cloned() else { return };
+        let root = self.tables.root;
+        let names = self.files.keys().filter_map(|path| path.rsplit('/').next());
+        let mut services: Vec<String> = names.map(str::to_owned).chain(["other".to_owned()]).collect();
+        services.sort();
+        services.dedup();
+        let mut included: Vec<String> = Vec::new();
+        while let Some(service) = services.pop() {
+            let path = format!("/etc/pam.d/{service}");
+            let image = self.tables.image.and_then(|image| image.text(&path));
+            let Some(text) = image.or_else(|| root.text(&path)) else {
+                if included.contains(&service) {
+                    self.notes.insert(format!("PAM's {path} is included but not there: PAM will refuse all users"));
+                }
+                continue;
+            };
+            if !self.rows_done.insert(path.clone()) {
+                continue;
+            }
+            self.bring(&path, "a service of PAM", Some(&pam), Role::Plugin);
+            for line in text.lines() {
+                let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
+                match words[..] {
+                    ["@include", name] | [_, "include" | "substack", name, ..] => {
+                        included.push(name.to_owned());
+                        services.push(name.to_owned());
+                    }
+                    _ => self.bring_pam_module(&words, &path),
+                }
+            }
+        }
+    }
+
+    fn bring_pam_module(&mut self, words: &[&str], service: &str) {
+        let Some(module) = words.iter().find(|word| word.ends_with(".so")) else { return };
+        let patterns = if module.starts_with('/') {
+            vec![(*module).to_owned()]
+        } else {
+            ["/usr/lib/*/security", "/usr/lib/security", "/usr/lib64/security"]
+                .map(|folder| format!("{folder}/{module}"))
+                .to_vec()
+        };
+        let found: Vec<String> = patterns.iter().flat_map(|pattern| self.here(pattern)).collect();
+        // A dash in front: PAM says nothing when the module is not there.
+        if found.is_empty() && !words[0].starts_with('-') {
+            self.notes.insert(format!("{service} names {module}, which is not there: PAM will refuse its users"));
+        }
+        for path in found {
+            self.bring(&path, "a module of PAM", Some(service), Role::Plugin);
+        }
+    }
+}
+
+/// A path without /usr in front.
+fn short(path: &str) -> &str {
+    path.strip_prefix("/usr").filter(|rest| rest.starts_with('/')).unwrap_or(path)
+}
+
+/// The paths of a row. $1 and $2 are captures, $L the last number of the trigger's name: 11 of python3.11.
+fn paths(patterns: &[&str], real: &str, found: &[String]) -> Vec<String> {
+    let name = real.rsplit('/').next().unwrap_or_default();
+    let digits = name.split(".so").next().unwrap_or(name);
+    let last = digits.rsplit(|sign: char| !sign.is_ascii_digit()).next().unwrap_or_default();
+    let put = |pattern: &&str| {
+        let mut path = pattern.replace("$L", last);
+        for (at, value) in found.iter().enumerate() {
+            path = path.replace(&format!("${}", at + 1), value);
+        }
+        path
+    };
+    patterns.iter().map(put).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_name_absolute_paths_and_give_reasons() {
+        for row in ROWS {
+            let all = row.trigger.iter().chain(row.brings).chain(row.suggests);
+            assert!(all.clone().all(|path| path.starts_with('/')), "{}", row.reason);
+            assert!(!row.trigger.is_empty() && !row.reason.is_empty());
+            assert!(all.clone().all(|path| path.matches('*').count() <= 3), "{}", row.reason);
+        }
+    }
+
+    #[test]
+    fn what_the_trigger_says_is_put_in() {
+        let put = |pattern: &str, real: &str, found: &[&str]| {
+            let found: Vec<String> = found.iter().map(|text| (*text).to_owned()).collect();
+            paths(&[pattern], real, &found).remove(0)
+        };
+        assert_eq!(put("/usr/lib/python3.$L/", "/usr/bin/python3.11", &["11"]), "/usr/lib/python3.11/");
+        assert_eq!(
+            put("/usr/lib/python3.$L/", "/usr/lib/x/libpython3.11.so.1.0", &["x", "11"]),
+            "/usr/lib/python3.11/"
+        );
+        assert_eq!(put("/l/$1/$2/", "/b/x-gcc-12", &["x", "12"]), "/l/x/12/");
+    }
+}

@@ -1,0 +1,208 @@
+//! `vmatic boot`: boot a spec's hosts as virtual machines on this one, and keep them until told otherwise.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+use vmatic_plan::Plan;
+
+use crate::bootloader::loader::Loader;
+use crate::error::{At, Error, Result};
+use crate::output::inspect;
+use crate::spec::Spec;
+use crate::testbed::accel::{self, Accel};
+use crate::testbed::cluster::{Cluster, Site};
+use crate::testbed::machine::{First, OVMF};
+use crate::ui::{interrupt, say};
+use crate::{Exit, key, process};
+
+/// Boot the spec's hosts as virtual machines that PXE-boot the output folder.
+///
+/// With a command, runs it once everything is up, then ends the cluster, and fails if it failed.
+/// Without one, keeps the cluster until Ctrl-C. Nothing is left behind either way.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The spec
+    spec: PathBuf,
+    /// What to run once the cluster is up
+    #[arg(last = true)]
+    command: Vec<String>,
+    /// The output folder, if not out/NAME
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// How the machines' processors are run (KVM where it can be nested, if not said)
+    #[arg(long)]
+    accel: Option<Accel>,
+    /// The boot loader, which the spec must name in loaders (the card's own iPXE, if not said)
+    #[arg(long, value_enum, value_name = "NAME")]
+    loader: Option<Loader>,
+    /// RAM of each host, if not the spec's
+    #[arg(long, value_name = "MIB")]
+    memory: Option<u32>,
+    /// How long the cluster may take to come up
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: u64,
+    /// Keep what the hosts print on their consoles, in NUMBER.log each
+    #[arg(long, value_name = "DIR")]
+    logs: Option<PathBuf>,
+    /// Say what would be started, and stop
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Print the times and sizes as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// How often a cluster that is up is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Runs the verb.
+pub fn run(args: Args) -> Result<Exit> {
+    let spec = Spec::load(&args.spec)?;
+    let folder = args.out.clone().unwrap_or_else(|| Path::new("out").join(&spec.name));
+    let key = key::load()?;
+    let plan = read_plan(&folder, &args.spec)?;
+    if plan != spec.plan(&key.verifying_key()) {
+        return Err(Error::new(format!("cannot boot {}", folder.display()))
+            .because("it was built from another spec or with another operator key")
+            .remedy(format!("run `vmatic build {}`", args.spec.display())));
+    }
+    let (accel, why) = match args.accel {
+        Some(accel) => (accel, "as asked".into()),
+        None => accel::choose(),
+    };
+    let first = first(args.loader, &folder, &spec)?;
+    let memory_mib = args.memory.unwrap_or(spec.host.memory_mib);
+    let folder = folder.canonicalize().at("find", &folder)?;
+    if let Some(logs) = &args.logs {
+        std::fs::create_dir_all(logs).at("create", logs)?;
+    }
+    let logs = args.logs.clone();
+    let site = Site { logs, plan, folder, memory_mib, cpus: spec.host.cpus, accel, first };
+    let hosts = site.plan.host_count();
+    say::line(format!(
+        "boot: {hosts} host{} with {memory_mib} MiB and {} cpus each, under {} ({why})",
+        if hosts == 1 { "" } else { "s" },
+        site.cpus,
+        accel.word()
+    ));
+    if args.dry_run {
+        for machine in Cluster::plan(&site)? {
+            inspect::print(&(machine + "\n"))?;
+        }
+        return Ok(Exit::Ok);
+    }
+    interrupt::watch();
+    let mut cluster = Cluster::start(&site)?;
+    cluster.wait_until_up(&key, Duration::from_secs(args.timeout))?;
+    let result = if args.command.is_empty() { keep(&mut cluster, &site) } else { run_command(&mut cluster, &args) };
+    interrupt::heard();
+    summary(&cluster, &site, cluster.count_up(&key), args.json)?;
+    result
+}
+
+/// What the machines load first, and whether all of it is there.
+fn first(loader: Option<Loader>, folder: &Path, spec: &Spec) -> Result<First> {
+    let Some(loader) = loader else { return Ok(First::Ipxe) };
+    let first = First::with(loader);
+    let tried = || Error::new(format!("cannot boot {} with {}", folder.display(), loader.name()));
+    if !folder.join(first.boot_file()).is_file() {
+        let path = spec.path.display();
+        return Err(tried()
+            .because(format!("it has no {}", first.boot_file()))
+            .remedy(format!("add {:?} to loaders in {path}, and run `vmatic build {path}`", loader.name())));
+    }
+    if first.uefi() && !Path::new(OVMF).is_file() {
+        return Err(tried().because(format!("{OVMF} does not exist")).remedy("apt-get install ovmf"));
+    }
+    Ok(first)
+}
+
+fn read_plan(folder: &Path, spec: &Path) -> Result<Plan> {
+    let path = folder.join("plan");
+    let remedy = format!("run `vmatic build {}`", spec.display());
+    let text = std::fs::read_to_string(&path).at("read", &path).map_err(|e| e.remedy(&remedy))?;
+    for file in ["vmlinuz", "initramfs", "boot.ipxe"] {
+        if !folder.join(file).is_file() {
+            return Err(Error::new(format!("cannot boot {}", folder.display()))
+                .because(format!("it has no {file}"))
+                .remedy(remedy));
+        }
+    }
+    Plan::open(&text).map_err(|e| Error::new(format!("cannot use {}", path.display())).because(e).remedy(remedy))
+}
+
+/// Waits for Ctrl-C, or for a machine to end.
+fn keep(cluster: &mut Cluster, site: &Site) -> Result<Exit> {
+    say::line(format!(
+        "up: try `vmatic nodes` or `vmatic run ./. -- uname -n`; host 1 of {} is at {}; Ctrl-C ends it",
+        site.plan.name, cluster.address
+    ));
+    while !interrupt::asked() {
+        cluster.check_machines()?;
+        sleep(LOOK);
+    }
+    Ok(Exit::Ok)
+}
+
+/// Runs the operator's command beside the cluster; an interrupt ends the command too.
+fn run_command(cluster: &mut Cluster, args: &Args) -> Result<Exit> {
+    let (program, arguments) = args.command.split_first().ok_or_else(|| Error::new("there is no command"))?;
+    let mut command = Command::new(program);
+    command.args(arguments).env("VMATIC_AT", cluster.address.to_string());
+    let mut child = process::with_us(&mut command, Signal::TERM)
+        .spawn()
+        .map_err(|e| Error::new(format!("cannot run {program}")).because(e))?;
+    loop {
+        let ended = child.try_wait().map_err(|e| Error::new(format!("cannot wait for {program}")).because(e))?;
+        if let Some(status) = ended {
+            return if status.success() {
+                Ok(Exit::Ok)
+            } else {
+                Err(Error::new(format!("{program} failed on the running cluster")).because(status))
+            };
+        }
+        let trouble = if interrupt::asked() {
+            Err(Error::new(format!("interrupted while {program} ran")))
+        } else {
+            cluster.check_machines()
+        };
+        if let Err(e) = trouble {
+            process::end(&mut child);
+            return Err(e);
+        }
+        sleep(LOOK);
+    }
+}
+
+/// What is up at the end, how large what was sent is, and how long it took.
+fn summary(cluster: &Cluster, site: &Site, (hosts_up, guests_up): (u64, u64), as_json: bool) -> Result<()> {
+    let size = |file: &str| std::fs::metadata(site.folder.join(file)).map_or(0, |m| m.len());
+    let ms = |time: Option<Duration>| time.unwrap_or_default().as_millis() as u64;
+    let (joined, up) = (ms(cluster.progress.joined), ms(cluster.progress.up));
+    let hosts = u64::from(site.plan.host_count());
+    let guests = site.plan.all_nodes().len() - hosts;
+    let (kernel, image) = (size("vmlinuz"), size("initramfs"));
+    if as_json {
+        inspect::print_json(&json!({
+            "hosts": hosts, "hosts_up": hosts_up, "guests": guests, "guests_up": guests_up,
+            "accel": site.accel.word(), "kernel_bytes": kernel, "image_bytes": image,
+            "joined_ms": joined, "up_ms": up, "total_ms": cluster.progress.elapsed().as_millis() as u64,
+        }))?;
+    }
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    let seconds = |ms: u64| ms as f64 / 1e3;
+    say::line(format!(
+        "summary: {hosts_up} of {hosts} hosts and {guests_up} of {guests} guests up; on the wire {:.1} MB kernel + \
+         {:.1} MB image; joined after {:.1} s, all up after {:.1} s ({})",
+        mb(kernel),
+        mb(image),
+        seconds(joined),
+        seconds(up),
+        site.accel.word(),
+    ));
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! `vmatic console`: a terminal on one node, or a guest's serial port.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use vmatic_plan::{Node, NodeSet};
+use vmatic_tree::answer::Outcome;
+use vmatic_tree::message::{Order, Serial};
+use vmatic_tree::session;
+
+use crate::client::cluster::Place;
+use crate::client::operation::Console;
+use crate::client::session::{End, Options, run as run_session};
+use crate::client::{report, terminal};
+use crate::error::{At, Error, Result};
+use crate::ui::say::{self, harmless};
+use crate::{Exit, key};
+
+/// Open a terminal on one node, or watch a guest's serial port
+///
+/// Starts a login shell, or COMMAND, on a terminal of the node's. At the start of a line ~. ends the session, ~? helps,
+/// ~~ sends a tilde. Without a terminal on standard input the program gets pipes. When the session ends, all that it
+/// started is hung up; what is to outlive it is started with setsid.
+///
+/// Ends with the program's exit status; with 128 and the signal's number if a signal ended it; with 255 if there was
+/// no session or it was lost.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The node: 17 is host 17, 17/3 its guest 3; names as well (h17-g3)
+    node: String,
+    /// What to run instead of a login shell
+    #[arg(trailing_var_arg = true, value_name = "COMMAND", conflicts_with = "serial")]
+    argv: Vec<String>,
+    /// The guest's serial port instead: first what it last said, then live. Works without a leaf
+    #[arg(long)]
+    serial: bool,
+    /// Print what the serial port last said, and end
+    #[arg(long, requires = "serial")]
+    no_follow: bool,
+    /// Record what is shown in this file, too, which only you can read; what it holds stays
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// The exit status when there was no session, as ssh has it.
+const LOST: Exit = Exit::Status(255);
+
+/// Runs the verb.
+pub fn run(args: Args) -> Result<Exit> {
+    open(args).map_err(|e| if e.exit_code() == Exit::Usage { e } else { e.exit(LOST) })
+}
+
+fn open(args: Args) -> Result<Exit> {
+    let log = args.log.as_deref().map(open_log).transpose()?;
+    let mut console = Console::attach(args.place.address()?, key::load()?)?;
+    let nodes = console.nodes(&args.node)?;
+    let node = one(&args, &nodes)?;
+    let order = match args.serial {
+        true => Order::Serial(Serial { follow: !args.no_follow }),
+        false => Order::Console(program(args.argv)),
+    };
+    let name = console.plan.fold_names(&nodes);
+    let what = if args.serial { "serial port; " } else { "" };
+    let quiet = args.no_follow || !io::stderr().is_terminal();
+    let greeting = (!quiet).then(|| format!("{node} ({name}): {what}~. ends, ~? helps"));
+    let ended = run_session(&mut console, nodes, order, Options { log, greeting, watch: args.serial });
+    match ended.map_err(|e| e.while_trying(format!("the session with {node} is over")))? {
+        End::Node(Outcome::Exit(status)) => Ok(Exit::Status(status as u8)),
+        End::Node(Outcome::Signal(signal)) => Ok(Exit::Status(128 | signal as u8)),
+        End::Node(outcome) => Err(lost(node, &outcome, args.serial)),
+        End::Operator => {
+            say::line(format!("the session with {node} is over: ended here"));
+            // Whoever only watches has seen what there was to see.
+            Ok(if args.serial { Exit::Ok } else { LOST })
+        }
+    }
+}
+
+fn program(argv: Vec<String>) -> session::Console {
+    let variable = |name: &str| std::env::var(name).ok().map(|value| (name.to_string(), value));
+    let terminal = terminal::size();
+    let env = ["TERM", "COLORTERM"].into_iter().filter_map(variable).filter(|_| terminal.is_some()).collect();
+    session::Console { argv, env, terminal }
+}
+
+/// The one node that is meant.
+fn one(args: &Args, nodes: &NodeSet) -> Result<Node> {
+    let usage = |text: String| Err(Error::new(text).exit(Exit::Usage));
+    let Some(node) = nodes.iter().next().filter(|_| nodes.len() == 1) else {
+        return usage(format!("{} names {} nodes, a console session is with one", args.node, nodes.len()));
+    };
+    if args.serial && node.guest == 0 {
+        return usage(format!("{node} is a host: only guests have a serial port here (name one: {node}/1)"));
+    }
+    Ok(node)
+}
+
+fn lost(node: Node, outcome: &Outcome, serial: bool) -> Error {
+    let error = Error::new(format!("the session with {node} is over"));
+    let error = match outcome {
+        // The node's deadline is the session's lease.
+        Outcome::TimedOut => {
+            error.because("it was not renewed in time: the link to the node was too slow or stood still")
+        }
+        other => error.because(harmless(report::outcome_text(other).as_bytes())),
+    };
+    match outcome {
+        Outcome::Unreachable(_) if node.guest > 0 && !serial => {
+            error.remedy(format!("see what it last said: vmatic console --serial --no-follow {node}"))
+        }
+        Outcome::Unreachable(_) => error.remedy(format!("see how it is: vmatic nodes {node}")),
+        _ => error,
+    }
+}
+
+fn open_log(path: &Path) -> Result<File> {
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path).at("record in", path)?;
+    // A file that was there before may be open to others; what a terminal shows is not for them.
+    if file.metadata().at("look at", path)?.is_file() {
+        file.set_permissions(fs::Permissions::from_mode(0o600)).at("protect", path)?;
+    }
+    Ok(file)
+}

@@ -1,0 +1,110 @@
+//! `vmatic nodes`: which hosts and guests are up, folded, and why the others are not.
+
+use std::time::Duration;
+
+use serde_json::json;
+use vmatic_plan::{NodeSet, Plan};
+use vmatic_tree::answer::{Group, Outcome};
+use vmatic_tree::message::Order;
+
+use crate::client::cluster::Place;
+use crate::client::operation::{Answered, Console};
+use crate::client::report;
+use crate::error::Result;
+use crate::output::inspect;
+use crate::ui::interrupt;
+use crate::ui::say::{self, harmless};
+use crate::{Exit, key};
+
+/// Show which hosts and guests are up, and why the others are not.
+///
+/// Answers from what the tree knows, without waking anybody; --long asks each host how it is.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Only these nodes
+    #[arg(default_value = ".,./.")]
+    nodes: String,
+    /// Ask each host: kernel, KVM, guests, memory
+    #[arg(short, long)]
+    long: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// How long the tree may take to say what it knows.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Runs the verb.
+pub fn run(args: Args) -> Result<Exit> {
+    let mut console = Console::attach(args.place.address()?, key::load()?)?;
+    let nodes = console.nodes(&args.nodes)?;
+    interrupt::watch();
+    let reached = console.ask(&nodes, Order::Reach, DEADLINE, |_, _| {})?;
+    let described = if args.long {
+        let hosts = console.nodes(".")?.intersection(&reached.tally().ok);
+        Some(console.ask(&hosts, Order::Describe, DEADLINE, |_, _| {})?)
+    } else {
+        None
+    };
+    if args.json {
+        let described = described.as_ref().map(report::as_json);
+        let reach = report::as_json(&reached);
+        inspect::print_json(&json!({ "cluster": console.plan.name, "reach": reach, "hosts": described }))?;
+    } else {
+        inspect::print(&table(&console.plan, &reached))?;
+        if let Some(described) = &described {
+            report::answers(described)?;
+        }
+        say::line(report::count(&reached));
+    }
+    Ok(reached.tally().exit())
+}
+
+/// Rows of nodes, names, count and state; hosts and guests apart.
+fn table(plan: &Plan, reached: &Answered) -> String {
+    let mut rows = vec![["NODES".to_string(), "NAMES".into(), "COUNT".into(), "STATE".into()]];
+    for group in &reached.groups {
+        for (hosts, members) in group.nodes.products() {
+            let nodes = NodeSet::product(&hosts, &members);
+            rows.push([nodes.to_string(), plan.fold_names(&nodes), nodes.len().to_string(), state(group)]);
+        }
+    }
+    rows[1..].sort_by_key(|row| row[0].contains('/'));
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let (a, b, c) = (width(0), width(1), width(2));
+    rows.iter().map(|[nodes, names, count, state]| format!("{nodes:a$}  {names:b$}  {count:>c$}  {state}\n")).collect()
+}
+
+fn state(group: &Group) -> String {
+    match &group.outcome {
+        outcome if outcome.is_ok() => "up".into(),
+        Outcome::Unreachable(why) => format!("down: {}", harmless(why.as_bytes())),
+        outcome => report::outcome_text(outcome),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmatic_plan::{HostNames, RangeSet};
+    use vmatic_tree::answer::Output;
+
+    #[test]
+    fn rows_are_folded_hosts_first() {
+        let plan = Plan::new("t", HostNames::parse("dn[4-5]").expect("a pattern"));
+        let guests = |a, b| NodeSet::product(&RangeSet::span(1, 2), &RangeSet::span(a, b));
+        let up = Group { outcome: Outcome::Exit(0), output: Output::default(), nodes: guests(0, 3) };
+        let groups = vec![up, Group::unreachable(guests(4, 4), "is booting")];
+        let text = table(&plan, &Answered { groups, took: Duration::ZERO });
+        let want = "\
+NODES    NAMES           COUNT  STATE
+1-2      dn[4-5]             2  up
+1-2/1-3  dn[4-5]-g[1-3]      6  up
+1-2/4    dn[4-5]-g4          2  down: is booting
+";
+        assert_eq!(text, want);
+    }
+}

@@ -1,0 +1,16 @@
+//! The verbs, one file each, all of one shape: `Args` (what clap reads) and `run(args) -> Result<Exit>`.
+//!
+//! * [`image`]: verbs that look into images. [`cluster`]: verbs that command a cluster. The others build, boot and
+//!   look at this machine.
+
+pub mod bench;
+pub mod boot;
+pub mod build;
+pub mod check;
+pub mod cluster;
+pub mod doctor;
+pub mod image;
+pub mod kernel;
+pub mod new;
+pub mod relay;
+pub mod trace;

@@ -1,0 +1,386 @@
+//! What an ELF file says about its needs: machine, interpreter, libraries, search paths.
+//!
+//! Takes a file, reads only headers, PT_INTERP, PT_DYNAMIC, PT_NOTE and the names these point at (a 300 MB
+//! program costs some kilobytes), and works without section headers. The input may be truncated or
+//! hostile: every range is bounded, and a bad one is an error. goblin parses the structures.
+
+pub mod dlopen_note;
+pub mod ldcache;
+pub mod script;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use goblin::container::Ctx;
+use goblin::elf::dynamic::{
+    DF_1_NODEFLIB, DT_FLAGS_1, DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, Dynamic,
+};
+use goblin::elf::header::{EI_OSABI, ELFMAG, ELFOSABI_GNU, ELFOSABI_NONE, ET_DYN, Header};
+use goblin::elf::program_header::{PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, ProgramHeader};
+
+use dlopen_note::Dlopen;
+
+/// A library whose symbols stand in for this one's, if it is there (gABI).
+const DT_AUXILIARY: u64 = 0x7fff_fffd;
+/// A library whose symbols stand in for this one's.
+const DT_FILTER: u64 = 0x7fff_ffff;
+/// Most program headers read; a linker makes a dozen.
+pub const PROGRAM_HEADERS_MAX: u16 = 4096;
+/// Largest PT_DYNAMIC read.
+pub const DYNAMIC_BYTES_MAX: u64 = 1 << 20;
+/// Largest PT_NOTE read.
+pub const NOTE_BYTES_MAX: u64 = 1 << 20;
+/// Largest string table of a libc.so.6; glibc's has 32 kB.
+const LIBC_NAMES_BYTES_MAX: u64 = 1 << 20;
+/// Longest interpreter path, search path or library name.
+pub const STRING_BYTES_MAX: usize = 65_536;
+
+/// Class, byte order and machine: a library serves a program only if they are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Machine {
+    /// 1 is 32 bits, 2 is 64.
+    pub class: u8,
+    /// 1 is little endian, 2 is big.
+    pub data: u8,
+    /// e_machine: 62 is x86-64, 183 is aarch64.
+    pub machine: u16,
+}
+
+/// What a file needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// For which machine it is.
+    pub machine: Machine,
+    /// PT_INTERP.
+    pub interpreter: Option<String>,
+    /// DT_SONAME.
+    pub soname: Option<String>,
+    /// DT_NEEDED, in order.
+    pub libraries: Vec<String>,
+    /// DT_RPATH, split at colons.
+    pub rpath: Vec<String>,
+    /// DT_RUNPATH, split at colons.
+    pub runpath: Vec<String>,
+    /// DF_1_NODEFLIB: the folders that every program's libraries are looked for in do not count.
+    pub no_default_folders: bool,
+    /// Whether it can be loaded as a library on Linux: ET_DYN, with an OS ABI that ld.so takes.
+    pub loadable: bool,
+    /// For glibc's libc.so.6: whether it looks up names in files and by DNS without modules (since 2.34).
+    pub names_built_in: bool,
+    /// Libraries that it opens itself, by its own word (.note.dlopen).
+    pub dlopen: Vec<Dlopen>,
+}
+
+impl Needs {
+    /// A file that needs nothing.
+    pub fn none(machine: Machine) -> Needs {
+        Needs {
+            machine,
+            interpreter: None,
+            soname: None,
+            libraries: Vec::new(),
+            rpath: Vec::new(),
+            runpath: Vec::new(),
+            no_default_folders: false,
+            loadable: false,
+            names_built_in: false,
+            dlopen: Vec::new(),
+        }
+    }
+}
+
+/// Whether the bytes begin as an ELF file does.
+pub fn is_elf(bytes: &[u8]) -> bool {
+    bytes.starts_with(ELFMAG)
+}
+
+/// Bytes that can be read at an offset: a file or a slice.
+pub trait Source {
+    /// Total bytes.
+    fn len(&self) -> u64;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Fills the buffer from `offset`, or says why not.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), String>;
+}
+
+impl Source for File {
+    fn len(&self) -> u64 {
+        self.metadata().map_or(0, |metadata| metadata.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), String> {
+        self.read_exact_at(buffer, offset).map_err(|cause| cause.to_string())
+    }
+}
+
+impl Source for [u8] {
+    fn len(&self) -> u64 {
+        <[u8]>::len(self) as u64
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), String> {
+        let start = usize::try_from(offset).map_err(|_| "offset too large".to_owned())?;
+        let end = start.checked_add(buffer.len()).ok_or("range too large")?;
+        buffer.copy_from_slice(self.get(start..end).ok_or("the file ends before it")?);
+        Ok(())
+    }
+}
+
+impl<S: Source + ?Sized> Source for &S {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), String> {
+        (**self).read_at(buffer, offset)
+    }
+}
+
+/// Reads what a file needs. The error is the cause alone; the caller knows the path.
+pub fn needs(source: &(impl Source + ?Sized)) -> Result<Needs, String> {
+    let (header, ctx) = header(source)?;
+    let programs = program_headers(source, &header, ctx)?;
+    let machine = Machine { class: header.e_ident[4], data: header.e_ident[5], machine: header.e_machine };
+    let mut needs = Needs::none(machine);
+    needs.loadable = header.e_type == ET_DYN && [ELFOSABI_NONE, ELFOSABI_GNU].contains(&header.e_ident[EI_OSABI]);
+    for program in &programs {
+        match program.p_type {
+            PT_INTERP => {
+                let bytes = range(source, "PT_INTERP", program.p_offset, program.p_filesz, STRING_BYTES_MAX as u64)?;
+                needs.interpreter = Some(string_at(&bytes, 0, "the interpreter")?);
+            }
+            PT_DYNAMIC => read_dynamic(source, program, &programs, ctx, &mut needs)?,
+            PT_NOTE => {
+                // A note says more, never less: a bad one is passed over, as the loader does.
+                if let Ok(bytes) = range(source, "a note", program.p_offset, program.p_filesz, NOTE_BYTES_MAX) {
+                    needs.dlopen.extend(dlopen_note::read(&bytes, header.e_ident[5] == 1));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(needs)
+}
+
+fn header(source: &(impl Source + ?Sized)) -> Result<(Header, Ctx), String> {
+    let mut bytes = vec![0; 64.min(source.len() as usize)];
+    source.read_at(&mut bytes, 0)?;
+    if !is_elf(&bytes) {
+        return Err("it is not an ELF file".to_owned());
+    }
+    let header = Header::parse_any(&bytes)?;
+    let container = header.container().map_err(|cause| cause.to_string())?;
+    let endian = header.endianness().map_err(|cause| cause.to_string())?;
+    Ok((header, Ctx::new(container, endian)))
+}
+
+/// goblin's own parser for a header of either class.
+trait ParseAny: Sized {
+    fn parse_any(bytes: &[u8]) -> Result<Self, String>;
+}
+
+impl ParseAny for Header {
+    fn parse_any(bytes: &[u8]) -> Result<Header, String> {
+        goblin::elf::Elf::parse_header(bytes).map_err(|cause| format!("its ELF header is bad: {cause}"))
+    }
+}
+
+fn program_headers(source: &(impl Source + ?Sized), header: &Header, ctx: Ctx) -> Result<Vec<ProgramHeader>, String> {
+    if header.e_phnum == 0 {
+        return Ok(Vec::new());
+    }
+    if header.e_phnum > PROGRAM_HEADERS_MAX {
+        return Err(format!("it has {} program headers, more than {PROGRAM_HEADERS_MAX}", header.e_phnum));
+    }
+    let size = ProgramHeader::size(ctx);
+    if usize::from(header.e_phentsize) != size {
+        return Err(format!("its program headers have {} bytes instead of {size}", header.e_phentsize));
+    }
+    let bytes = usize::from(header.e_phnum) * size;
+    let bytes = range(source, "the program headers", header.e_phoff, bytes as u64, bytes as u64)?;
+    ProgramHeader::parse(&bytes, 0, usize::from(header.e_phnum), ctx).map_err(|cause| cause.to_string())
+}
+
+fn read_dynamic(
+    source: &(impl Source + ?Sized),
+    program: &ProgramHeader,
+    programs: &[ProgramHeader],
+    ctx: Ctx,
+    needs: &mut Needs,
+) -> Result<(), String> {
+    let bytes = range(source, "PT_DYNAMIC", program.p_offset, program.p_filesz, DYNAMIC_BYTES_MAX)?;
+    let here = ProgramHeader { p_offset: 0, ..program.clone() };
+    let Some(dynamic) = Dynamic::parse(&bytes, &[here], ctx).map_err(|cause| cause.to_string())? else {
+        return Ok(());
+    };
+    let value = |tag| dynamic.dyns.iter().find(|entry| entry.d_tag == tag).map(|entry| entry.d_val);
+    needs.no_default_folders = value(DT_FLAGS_1).is_some_and(|flags| flags & DF_1_NODEFLIB != 0);
+    let (Some(address), Some(size)) = (value(DT_STRTAB), value(DT_STRSZ)) else {
+        return match value(DT_NEEDED) {
+            None => Ok(()),
+            Some(_) => Err("it names libraries but has no string table".to_owned()),
+        };
+    };
+    let start = file_offset(programs, address).ok_or("its string table lies in no segment")?;
+    if start.checked_add(size).is_none_or(|end| end > source.len()) {
+        return Err("the string table lies beyond the end of the file: it is cut off".to_owned());
+    }
+    for entry in &dynamic.dyns {
+        let text = || name_at(source, start, size, entry.d_val);
+        match entry.d_tag {
+            DT_NULL => break,
+            DT_NEEDED | DT_FILTER => needs.libraries.push(text()?),
+            DT_AUXILIARY => needs.dlopen.push(Dlopen::recommended(text()?)),
+            DT_SONAME => needs.soname = Some(text()?),
+            DT_RPATH => needs.rpath = split_paths(&text()?),
+            DT_RUNPATH => needs.runpath = split_paths(&text()?),
+            _ => {}
+        }
+    }
+    if needs.soname.as_deref() == Some("libc.so.6") {
+        let names = range(source, "the string table", start, size, LIBC_NAMES_BYTES_MAX)?;
+        let wanted: &[u8] = b"_nss_files_getpwnam_r";
+        needs.names_built_in = names.windows(wanted.len()).any(|window| window == wanted);
+    }
+    Ok(())
+}
+
+/// A name of the string table, read alone: the table of a large library has megabytes, its names here a few.
+fn name_at(source: &(impl Source + ?Sized), start: u64, size: u64, offset: u64) -> Result<String, String> {
+    const CHUNK: u64 = 128;
+    let what = "a name in the dynamic section";
+    if offset >= size {
+        return Err(format!("{what} has a bad offset"));
+    }
+    let mut bytes = Vec::new();
+    while bytes.len() < STRING_BYTES_MAX {
+        let at = offset + bytes.len() as u64;
+        let mut chunk = vec![0; CHUNK.min(size.saturating_sub(at)) as usize];
+        if chunk.is_empty() {
+            break;
+        }
+        source.read_at(&mut chunk, start + at)?;
+        let found = chunk.contains(&0);
+        bytes.extend(chunk);
+        if found {
+            break;
+        }
+    }
+    string_at(&bytes, 0, what)
+}
+
+fn split_paths(text: &str) -> Vec<String> {
+    text.split(':').filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+fn file_offset(programs: &[ProgramHeader], address: u64) -> Option<u64> {
+    programs.iter().filter(|program| program.p_type == PT_LOAD).find_map(|program| {
+        let inside = address.checked_sub(program.p_vaddr)?;
+        (inside < program.p_filesz).then(|| program.p_offset.checked_add(inside)).flatten()
+    })
+}
+
+/// A range of the file, refused when it is larger than `max` or leaves the file.
+fn range(source: &(impl Source + ?Sized), what: &str, offset: u64, size: u64, max: u64) -> Result<Vec<u8>, String> {
+    if size > max {
+        return Err(format!("{what} has {size} bytes, more than {max}"));
+    }
+    if offset.checked_add(size).is_none_or(|end| end > source.len()) {
+        return Err(format!("{what} lies beyond the end of the file: it is cut off"));
+    }
+    let mut bytes = vec![0; size as usize];
+    source.read_at(&mut bytes, offset)?;
+    Ok(bytes)
+}
+
+fn string_at(bytes: &[u8], offset: u64, what: &str) -> Result<String, String> {
+    let tail = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).ok_or(format!("{what} has a bad offset"))?;
+    let end = tail.iter().take(STRING_BYTES_MAX).position(|byte| *byte == 0);
+    let text = &tail[..end.ok_or(format!("{what} has no end"))?];
+    String::from_utf8(text.to_vec()).map_err(|_| format!("{what} is not UTF-8"))
+}
+
+/// The content of a section by name, for kernel modules; None when there is no such section.
+pub fn section<'a>(bytes: &'a [u8], name: &str) -> Result<Option<&'a [u8]>, String> {
+    use goblin::elf::section_header::SectionHeader;
+    let (header, ctx) = header(bytes)?;
+    let table = usize::from(header.e_shnum) * SectionHeader::size(ctx);
+    let inside = usize::try_from(header.e_shoff).ok().and_then(|at| at.checked_add(table));
+    if header.e_shoff == 0 || inside.is_none_or(|end| end > bytes.len()) {
+        return Err("it has no section headers, or is cut off".to_owned());
+    }
+    let sections = SectionHeader::parse(bytes, header.e_shoff as usize, usize::from(header.e_shnum), ctx)
+        .map_err(|cause| cause.to_string())?;
+    let content = |section: &SectionHeader| -> Option<&'a [u8]> {
+        let start = usize::try_from(section.sh_offset).ok()?;
+        bytes.get(start..start.checked_add(usize::try_from(section.sh_size).ok()?)?)
+    };
+    let names =
+        sections.get(usize::from(header.e_shstrndx)).and_then(content).ok_or("its section names are missing")?;
+    for section in &sections {
+        if string_at(names, section.sh_name as u64, "a section's name").is_ok_and(|found| found == name) {
+            return content(section).map(Some).ok_or(format!("section {name} is cut off"));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn own() -> Vec<u8> {
+        std::fs::read(std::env::current_exe().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_real_program_is_read() {
+        let file = File::open(std::env::current_exe().unwrap()).unwrap();
+        let needs = needs(&file).unwrap();
+        assert!(needs.interpreter.unwrap().contains("ld-linux"));
+        assert!(needs.libraries.iter().any(|name| name.starts_with("libc.so")));
+        assert_eq!(needs.machine.class, 2);
+    }
+
+    #[test]
+    fn a_section_is_found_by_name() {
+        let bytes = own();
+        let interp = section(&bytes, ".interp").unwrap().unwrap();
+        assert!(interp.starts_with(b"/lib"));
+        assert_eq!(section(&bytes, ".nothing").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_not_elf_or_cut_off_says_so() {
+        assert!(needs(&b"#!/bin/sh"[..]).unwrap_err().contains("not an ELF"));
+        assert!(needs(&b""[..]).is_err());
+        let bytes = own();
+        assert!(needs(&bytes[..64]).unwrap_err().contains("cut off"));
+        assert!(section(&bytes[..4096], ".interp").is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// The first page holds all headers: damage there never panics.
+        #[test]
+        fn damage_never_panics(
+            changes in proptest::collection::vec((0usize..1024, any::<u8>()), 1..8),
+            cut in 0usize..20000,
+        ) {
+            static OWN: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+            let own = OWN.get_or_init(own);
+            let mut bytes = own[..own.len().min(cut + 64)].to_vec();
+            for (at, byte) in changes {
+                let at = at % bytes.len();
+                bytes[at] = byte;
+            }
+            let _ = needs(&bytes[..]);
+            let _ = section(&bytes, ".interp");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! One image: template, overlays, binaries, modules, files and vmatic's own files become a tree.
+//!
+//! Takes a spec's image and the parts that were fetched for it; gives the tree, each entry with its
+//! reason. Later layers take precedence, and an overlay's file stays when a binary would bring
+//! another one at its path.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::elf;
+use crate::error::{At, Error, Result};
+use crate::image::check;
+use crate::image::layer::{self, Layer};
+use crate::image::programs::{self, Extra};
+use crate::kernel::modules::{Chosen, Package};
+use crate::kernel::{Kernel, firmware};
+use crate::rootfs::sysroot::Sysroot;
+use crate::rootfs::tree::{Entry, FileTree, Why};
+use crate::spec::ImageSpec;
+
+/// A file that vmatic itself puts into an image.
+pub struct Own {
+    /// Its path.
+    pub path: Cow<'static, str>,
+    /// Its content.
+    pub data: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
+    /// Why it is there.
+    pub reason: &'static str,
+    /// Where it came from.
+    pub origin: String,
+}
+
+/// What an image is made of besides its spec.
+pub struct Parts<'a> {
+    /// "host" or "guest".
+    pub which: &'static str,
+    /// The first layer.
+    pub template: Layer,
+    /// BusyBox and where it came from, if the template wants it.
+    pub busybox: Option<(Vec<u8>, String)>,
+    /// The kernel that will run the image.
+    pub kernel: &'a Kernel,
+    /// The package or folder it came from.
+    pub kernel_origin: &'a str,
+    /// A root with the packages that the spec's root does not have.
+    pub packages: Option<PathBuf>,
+    /// A program of VMatic's own choice, with what it needs.
+    pub extra: Option<Extra>,
+    /// vmatic's files: /init, the plan and so on.
+    pub own: Vec<Own>,
+}
+
+/// A finished image.
+pub struct Assembled {
+    /// All files.
+    pub tree: FileTree,
+    /// The modules.
+    pub modules: Chosen,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// Assembles an image.
+pub fn assemble(spec: &ImageSpec, parts: Parts) -> Result<Assembled> {
+    let which = parts.which;
+    assemble_inner(spec, parts).map_err(|error| error.while_trying(format!("cannot make the {which} image")))
+}
+
+fn assemble_inner(spec: &ImageSpec, parts: Parts) -> Result<Assembled> {
+    let mut tree = FileTree::new();
+    let applets = parts.template.applets.clone();
+    parts.template.lay(&mut tree)?;
+    if let Some((program, origin)) = parts.busybox {
+        layer::add_busybox(&mut tree, program, &applets, &origin)?;
+    }
+    for (name, folder) in &spec.overlays {
+        Layer::overlay(name, folder)?.lay(&mut tree)?;
+    }
+    let modules = add_modules(spec, parts.kernel, parts.kernel_origin, &mut tree)?;
+    for file in &spec.files {
+        let data = fs::read(&file.from).at("read", &file.from)?;
+        let why = Why::new("files", "file named in the spec").origin(&file.written);
+        tree.insert(&file.to, Entry::file(data, file.mode, why).owned(file.owner.0, file.owner.1))?;
+    }
+    let mut warnings = programs::add(spec, parts.packages.as_deref(), &mut tree)?;
+    if let Some(extra) = &parts.extra {
+        warnings.extend(programs::add_extra(extra, &mut tree)?);
+    }
+    for own in parts.own {
+        let why = Why::new("vmatic", own.reason).origin(own.origin);
+        tree.insert(&own.path, Entry::file(own.data, own.mode, why))?;
+    }
+    warnings.extend(firmware::add(&Sysroot::new(&spec.root), &modules, &mut tree)?);
+    warnings.extend(check::check(&tree, spec)?);
+    Ok(Assembled { tree, modules, warnings })
+}
+
+/// The modules with modules.dep, and the list in load order.
+fn add_modules(spec: &ImageSpec, kernel: &Kernel, origin: &str, tree: &mut FileTree) -> Result<Chosen> {
+    let chosen = Package::open(&kernel.modules)?.choose(&spec.modules)?;
+    let folder = format!("/lib/modules/{}", kernel.release);
+    let mut list = String::new();
+    for name in &chosen.order {
+        let module = &chosen.modules[name];
+        let path = format!("{folder}/{}", module.path);
+        list.push_str(&path);
+        list.push('\n');
+        let mut why = Why::new("modules", format!("kernel module {name}")).origin(origin);
+        why.needed_by = module.needed_by.as_ref().map(|asker| format!("{folder}/{}", chosen.modules[asker].path));
+        tree.insert(&path, Entry::file(&module.data[..], 0o644, why))?;
+    }
+    let why = |reason| Why::new("modules", reason);
+    if !chosen.order.is_empty() {
+        let text = chosen.modules_dep().into_bytes();
+        tree.insert(&format!("{folder}/modules.dep"), Entry::file(text, 0o644, why("dependencies, for modprobe")))?;
+    }
+    tree.insert(
+        "/etc/vmatic/modules",
+        Entry::file(list.into_bytes(), 0o644, why("modules in the order to load them")),
+    )?;
+    Ok(chosen)
+}
+
+/// A program that runs before there is any library must be static, and for this machine.
+pub fn check_static(program: &[u8], name: &str) -> Result<()> {
+    let tried = || Error::new(format!("cannot use {name} as process 1 of an image"));
+    let needs = elf::needs(program).map_err(|cause| tried().because(cause))?;
+    if needs.machine.machine != 62 || needs.machine.class != 2 {
+        return Err(tried().because("it is not for x86-64"));
+    }
+    if needs.interpreter.is_some() || !needs.libraries.is_empty() {
+        return Err(tried().because("it is not static: it needs a loader").remedy("build it with `make build`"));
+    }
+    Ok(())
+}

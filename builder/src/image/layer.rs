@@ -1,0 +1,351 @@
+//! A layer: a folder of files that is laid over an image, with an optional layer.toml for what a
+//! checkout cannot hold (devices, empty folders, owners, special modes).
+//!
+//! Takes a folder on disk or the template embedded in the program. Modes do not depend on the umask
+//! of who checked the folder out: a file is 0644, or 0755 when its owner may run it; a folder is 0755.
+//! A file `.wh.NAME` removes NAME; `.wh..wh..opq` empties its folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde::Deserialize;
+use walkdir::WalkDir;
+
+use crate::error::{At, Error, Exit, Result};
+use crate::rootfs::tree::{Entry, FileTree, Node, Why};
+
+/// The file of a layer that is not laid over the image but says how.
+pub const MANIFEST: &str = "layer.toml";
+/// Before the name of what a layer removes.
+pub const WHITEOUT: &str = ".wh.";
+/// Empties the folder that it lies in.
+pub const OPAQUE: &str = ".wh..wh..opq";
+
+const TEMPLATE: &[(&str, bool, &[u8])] = include!(concat!(env!("OUT_DIR"), "/template.rs"));
+
+/// What layer.toml says.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Manifest {
+    /// The source of BusyBox, for a template.
+    pub busybox: Option<String>,
+    directories: BTreeMap<String, String>,
+    links: BTreeMap<String, String>,
+    devices: BTreeMap<String, String>,
+    modes: BTreeMap<String, String>,
+    owners: BTreeMap<String, String>,
+}
+
+enum Item {
+    Dir,
+    File { data: Vec<u8>, runs: bool },
+    Symlink(String),
+}
+
+/// A layer, read into memory.
+pub struct Layer {
+    /// How the layer is named in reasons, e.g. "template" or "overlay ../overlays/host".
+    pub name: String,
+    /// What its layer.toml says.
+    pub manifest: Manifest,
+    /// The list of BusyBox applets, for a template.
+    pub applets: String,
+    place: String,
+    items: BTreeMap<String, Item>,
+}
+
+impl Layer {
+    /// The template that is part of the program.
+    pub fn embedded_template() -> Result<Layer> {
+        let mut layer = Layer::empty("template", "vmatic's own template");
+        for (path, runs, data) in TEMPLATE {
+            if let Some(inside) = path.strip_prefix("files/") {
+                layer.items.insert(inside.to_owned(), Item::File { data: data.to_vec(), runs: *runs });
+            } else if *path == MANIFEST {
+                layer.manifest = parse_manifest(&String::from_utf8_lossy(data), Path::new("initramfs/layer.toml"))?;
+            } else if *path == "applets" {
+                layer.applets = String::from_utf8_lossy(data).into_owned();
+            }
+        }
+        Ok(layer)
+    }
+
+    /// A template in a folder: layer.toml, applets, files/.
+    pub fn template(folder: &Path) -> Result<Layer> {
+        let mut layer = Layer::empty("template", "the template's folder");
+        layer.read_manifest(folder)?;
+        let applets = folder.join("applets");
+        if applets.exists() {
+            layer.applets = fs::read_to_string(&applets).at("read", &applets)?;
+        }
+        let files = folder.join("files");
+        if files.exists() {
+            layer.read_files(&files)?;
+        }
+        Ok(layer)
+    }
+
+    /// An overlay: the folder is the root of the image.
+    pub fn overlay(name: &str, folder: &Path) -> Result<Layer> {
+        let mut layer = Layer::empty(&format!("overlay {name}"), name);
+        layer.read_manifest(folder)?;
+        layer.read_files(folder)?;
+        Ok(layer)
+    }
+
+    fn empty(name: &str, place: &str) -> Layer {
+        Layer {
+            name: name.to_owned(),
+            manifest: Manifest::default(),
+            applets: String::new(),
+            place: place.to_owned(),
+            items: BTreeMap::new(),
+        }
+    }
+
+    fn read_manifest(&mut self, folder: &Path) -> Result<()> {
+        let path = folder.join(MANIFEST);
+        if path.exists() {
+            self.manifest = parse_manifest(&fs::read_to_string(&path).at("read", &path)?, &path)?;
+        }
+        Ok(())
+    }
+
+    fn read_files(&mut self, folder: &Path) -> Result<()> {
+        for entry in WalkDir::new(folder).min_depth(1).sort_by_file_name() {
+            let entry = entry.at("read the layer", folder)?;
+            let path = entry.path();
+            let inside = path.strip_prefix(folder).unwrap_or(path);
+            let inside = inside.to_str().ok_or_else(|| {
+                Error::new(format!("cannot read the layer {}", folder.display()))
+                    .because(format!("the name {inside:?} is not UTF-8"))
+            })?;
+            let kind = entry.file_type();
+            let item = if inside == MANIFEST {
+                continue;
+            } else if kind.is_dir() {
+                Item::Dir
+            } else if kind.is_symlink() {
+                let target = fs::read_link(path).at("read the link", path)?;
+                Item::Symlink(target.to_string_lossy().into_owned())
+            } else if kind.is_file() {
+                let runs = entry.metadata().at("read", path)?.permissions().mode() & 0o100 != 0;
+                Item::File { data: fs::read(path).at("read", path)?, runs }
+            } else {
+                return Err(Error::new(format!("cannot read {}", path.display()))
+                    .because("it is neither a file, a folder nor a link")
+                    .remedy(format!("describe devices in {MANIFEST}")));
+            };
+            self.items.insert(inside.to_owned(), item);
+        }
+        Ok(())
+    }
+
+    /// Lays the layer over a tree: whiteouts first, then what it brings, then modes and owners.
+    pub fn lay(self, tree: &mut FileTree) -> Result<()> {
+        let Layer { name, manifest, items, place, .. } = self;
+        let why = |path: &str, reason: &str| Why::new(&name, reason).origin(format!("{place}/{path}"));
+        for path in items.keys() {
+            let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+            if file == OPAQUE {
+                tree.empty_dir(folder)?;
+            } else if let Some(gone) = file.strip_prefix(WHITEOUT) {
+                tree.whiteout(&format!("{folder}/{gone}"))?;
+            }
+        }
+        for (path, mode) in &manifest.directories {
+            let mode = octal(mode).ok_or_else(|| bad_value(&name, path, mode))?;
+            tree.insert(path, Entry::dir(mode, why(MANIFEST, "directory of the layer")))?;
+        }
+        for (path, target) in &manifest.links {
+            tree.insert(path, Entry::symlink(target, why(MANIFEST, "link of the layer")))?;
+        }
+        for (path, device) in &manifest.devices {
+            let (block, major, minor, mode) = parse_device(device).ok_or_else(|| bad_value(&name, path, device))?;
+            tree.insert(path, Entry::device(block, major, minor, mode, why(MANIFEST, "device of the layer")))?;
+        }
+        for (path, item) in items {
+            if path.rsplit('/').next().is_some_and(|file| file.starts_with(WHITEOUT)) {
+                continue;
+            }
+            let why = why(&path, "file of the layer");
+            let entry = match item {
+                Item::Dir => Entry::dir(0o755, why),
+                Item::Symlink(target) => Entry::symlink(target, why),
+                Item::File { data, runs } => Entry::file(data, if runs { 0o755 } else { 0o644 }, why),
+            };
+            tree.insert(&path, entry)?;
+        }
+        set_modes_and_owners(&name, &manifest, tree)
+    }
+}
+
+fn set_modes_and_owners(name: &str, manifest: &Manifest, tree: &mut FileTree) -> Result<()> {
+    let mut change = |path: &str, value: &str, set: &dyn Fn(Entry) -> Option<Entry>| {
+        let entry = tree.get(path).cloned().ok_or_else(|| {
+            Error::new(format!("cannot set {path} to {value:?} ({name})")).because("the image has no such path")
+        })?;
+        let changed = set(entry).ok_or_else(|| bad_value(name, path, value))?;
+        tree.insert(path, changed)
+    };
+    for (path, mode) in &manifest.modes {
+        change(path, mode, &|entry| Some(Entry { mode: octal(mode)?, ..entry }))?;
+    }
+    for (path, owner) in &manifest.owners {
+        change(path, owner, &|entry| {
+            let (uid, gid) = owner.split_once(':')?;
+            Some(entry.owned(uid.parse().ok()?, gid.parse().ok()?))
+        })?;
+    }
+    Ok(())
+}
+
+fn parse_manifest(text: &str, path: &Path) -> Result<Manifest> {
+    toml::from_str(text)
+        .map_err(|cause| Error::new(format!("cannot read {}", path.display())).because(cause).exit(Exit::Spec))
+}
+
+fn bad_value(layer: &str, path: &str, value: &str) -> Error {
+    Error::new(format!("cannot use {value:?} for {path} in the {MANIFEST} of {layer}"))
+        .because("a mode is octal like \"0755\", a device like \"c 5 1 0600\", an owner like \"0:0\"")
+        .exit(Exit::Spec)
+}
+
+/// Permission bits from an octal text of 3 or 4 digits.
+pub fn octal(text: &str) -> Option<u32> {
+    let mode = u32::from_str_radix(text, 8).ok()?;
+    ((3..=4).contains(&text.len()) && mode <= 0o7777).then_some(mode)
+}
+
+/// "c 5 1 0600": kind, major, minor, mode.
+fn parse_device(text: &str) -> Option<(bool, u32, u32, u32)> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [kind, major, minor, mode] = words[..] else { return None };
+    let block = match kind {
+        "b" => true,
+        "c" => false,
+        _ => return None,
+    };
+    Some((block, major.parse().ok()?, minor.parse().ok()?, octal(mode)?))
+}
+
+/// Adds BusyBox and the links of its applets. Every name of the list must occur in the program,
+/// which is never run.
+pub fn add_busybox(tree: &mut FileTree, program: Vec<u8>, applets: &str, origin: &str) -> Result<()> {
+    let known: std::collections::HashSet<&[u8]> =
+        program.split(|byte| *byte == 0).filter(|text| (1..32).contains(&text.len())).collect();
+    let wanted: Vec<&str> = applets.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let absent: Vec<&str> = wanted
+        .iter()
+        .copied()
+        .filter(|path| !known.contains(path.rsplit('/').next().unwrap_or(path).as_bytes()))
+        .collect();
+    if !absent.is_empty() {
+        return Err(Error::new("cannot link the BusyBox applets")
+            .because(format!("{origin} does not have {}", absent.join(", ")))
+            .remedy("remove them from the template's list of applets, or use a BusyBox that has them"));
+    }
+    let why = Why::new("template", "BusyBox, the template's one program").origin(origin);
+    tree.insert("/bin/busybox", Entry::file(program, 0o755, why))?;
+    for path in wanted {
+        let why = Why::new("template", "applet of BusyBox").needed_by("/bin/busybox");
+        let target = if tree.real_path(path.rsplit_once('/').map_or("", |(folder, _)| folder)) == tree.real_path("/bin")
+        {
+            "busybox"
+        } else {
+            "/bin/busybox"
+        };
+        if tree.get(path).is_none_or(|entry| !matches!(entry.node, Node::File { .. })) {
+            tree.insert(path, Entry::symlink(target, why))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn the_embedded_template_makes_a_root() {
+        let mut tree = FileTree::new();
+        let layer = Layer::embedded_template().unwrap();
+        assert_eq!(layer.manifest.busybox.as_deref(), Some("debian:busybox-static"));
+        assert!(layer.applets.contains("bin/sh"));
+        layer.lay(&mut tree).unwrap();
+        assert_eq!(tree.get("/dev/console").unwrap().node, Node::Device { block: false, major: 5, minor: 1 });
+        assert_eq!(tree.get("/tmp").unwrap().mode, 0o1777);
+        assert_eq!(tree.get("/etc/shadow").unwrap().mode, 0o600);
+        assert_eq!(tree.real_path("/lib").as_deref(), Some("usr/lib"));
+    }
+
+    #[test]
+    fn an_overlay_replaces_removes_and_does_not_depend_on_the_umask() {
+        let mut tree = FileTree::new();
+        Layer::embedded_template().unwrap().lay(&mut tree).unwrap();
+        let over =
+            folder(&[("etc/hosts", "new"), ("etc/.wh.services", ""), ("lib/x.so", "x"), ("run.sh", "#!/bin/sh")]);
+        fs::set_permissions(over.path().join("etc/hosts"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(over.path().join("run.sh"), fs::Permissions::from_mode(0o700)).unwrap();
+        Layer::overlay("x", over.path()).unwrap().lay(&mut tree).unwrap();
+        let hosts = tree.get("/etc/hosts").unwrap();
+        assert_eq!((hosts.mode, hosts.overrode.clone()), (0o644, vec!["template".to_owned()]));
+        assert_eq!(tree.get("/run.sh").unwrap().mode, 0o755);
+        assert!(tree.get("/etc/services").is_none());
+        assert_eq!(tree.get("/lib").unwrap().kind(), "link", "merged /usr survives an overlay with lib/");
+        assert!(tree.get("/usr/lib/x.so").is_some());
+    }
+
+    #[test]
+    fn an_opaque_folder_and_a_manifest_are_obeyed() {
+        let mut tree = FileTree::new();
+        Layer::embedded_template().unwrap().lay(&mut tree).unwrap();
+        let over = folder(&[
+            ("etc/.wh..wh..opq", ""),
+            ("etc/only", "x"),
+            (MANIFEST, "[devices]\n\"/dev/kvm\" = \"c 10 232 0660\"\n[owners]\n\"/etc/only\" = \"1:2\"\n"),
+        ]);
+        Layer::overlay("x", over.path()).unwrap().lay(&mut tree).unwrap();
+        let etc: Vec<_> = tree.iter().map(|(path, _)| path).filter(|path| path.starts_with("etc/")).collect();
+        assert_eq!(etc, ["etc/only"]);
+        assert_eq!(tree.get("/etc/only").unwrap().gid, 2);
+        assert_eq!(tree.get("/dev/kvm").unwrap().kind(), "device");
+    }
+
+    #[test]
+    fn a_wrong_manifest_is_an_error_of_the_spec() {
+        for text in [
+            "[devices]\n\"/dev/x\" = \"q 1 2\"",
+            "[modes]\n\"/none\" = \"0644\"",
+            "unknown = 1",
+            "[directories]\n\"/x\" = \"99\"",
+        ] {
+            let over = folder(&[(MANIFEST, text)]);
+            let result = Layer::overlay("x", over.path()).and_then(|layer| layer.lay(&mut FileTree::new()));
+            assert!(result.is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_applet_that_busybox_lacks_is_named() {
+        let mut tree = FileTree::new();
+        let program = b"\x7fELF\0ls\0cat\0".to_vec();
+        add_busybox(&mut tree, program.clone(), "bin/ls\nusr/bin/cat\n", "b").unwrap();
+        assert_eq!(tree.get("bin/ls").unwrap().node, Node::Symlink("busybox".to_owned()));
+        assert_eq!(tree.get("usr/bin/cat").unwrap().node, Node::Symlink("/bin/busybox".to_owned()));
+        let error = add_busybox(&mut tree, program, "bin/ls\nbin/dog\n", "b").unwrap_err().to_string();
+        assert!(error.contains("does not have bin/dog"), "{error}");
+    }
+}

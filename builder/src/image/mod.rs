@@ -1,0 +1,13 @@
+//! One image's content, from layers to packed members.
+//!
+//! * [`assemble`]: the order of things. [`layer`]: the base and overlays. [`programs`]: programs with all that they
+//!   load. [`qemu`]: guests that run in QEMU, and their disks ([`qcow2`]).
+//! * [`check`]: what an image must be to boot. [`member`]: its parts, packed and cached.
+
+pub mod assemble;
+pub mod check;
+pub mod layer;
+pub mod member;
+pub mod programs;
+pub mod qcow2;
+pub mod qemu;

@@ -1,0 +1,104 @@
+//! QEMU in the host image, an optional layer: the program with the libraries that it needs, what it loads into its
+//! machines, and what the spec's kinds of guests boot.
+//!
+//! Takes the spec; gives files of the host image. The package is the root's own where it is installed, else fetched.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use vmatic_plan::kinds::{FILE, FOLDER};
+
+use crate::build::Builder;
+use crate::error::{At, Error, Exit, Result};
+use crate::image::assemble::Own;
+use crate::image::programs::Extra;
+use crate::image::qcow2;
+use crate::manifest::InputRecord;
+use crate::packages::dpkg::Database;
+use crate::spec::Spec;
+use crate::spec::kinds::{KindSpec, Source};
+
+/// Debian's package.
+const PACKAGE: &str = "qemu-system-x86";
+/// The program, where the agent looks for it.
+const PROGRAM: &str = "/usr/bin/qemu-system-x86_64";
+/// What it loads into itself to emulate, and into machines without a screen: firmware, loaders of kernels, and a part
+/// of its interrupt controller.
+const LOADED: [&str; 8] = [
+    "/usr/lib/x86_64-linux-gnu/qemu/accel-tcg-x86_64.so",
+    "/usr/share/seabios/bios-256k.bin",
+    "/usr/share/qemu/bios-microvm.bin",
+    "/usr/share/qemu/qboot.rom",
+    "/usr/share/qemu/kvmvapic.bin",
+    "/usr/share/qemu/linuxboot_dma.bin",
+    "/usr/share/qemu/multiboot_dma.bin",
+    "/usr/share/qemu/pvh.bin",
+];
+/// Largest file of a kind.
+const FILE_MAX_BYTES: u64 = 3 << 30;
+
+/// The program and what it needs.
+pub fn program(builder: &Builder, spec: &Spec, inputs: &mut Vec<InputRecord>) -> Result<Extra> {
+    let root: PathBuf = if Database::open(&spec.host.root).has(PACKAGE) {
+        spec.host.root.clone()
+    } else {
+        builder.root_of(&[PACKAGE.to_owned()], inputs)?
+    };
+    Ok(Extra { root, binary: PROGRAM, files: &LOADED, reason: "QEMU, which runs guests of other kinds" })
+}
+
+/// What the kinds' guests boot, and the text that tells the agent of them.
+pub fn files(builder: &Builder, spec: &Spec, inputs: &mut Vec<InputRecord>) -> Result<Vec<Own>> {
+    let mut kinds = spec.kinds();
+    let mut all = Vec::new();
+    for (told, kind) in kinds.kinds.iter_mut().zip(&spec.kinds) {
+        for (name, source) in &kind.files {
+            let (path, origin) = place(builder, source, inputs)?;
+            let data = read(kind, name, &path)?;
+            if *name == "disk" {
+                let head = &data[..data.len().min(qcow2::HEAD_BYTES)];
+                let format = qcow2::format(head).map_err(|why| cannot(kind, name, &path).because(why))?;
+                told.disk = Some(format);
+            }
+            let (path, reason) = (format!("{FOLDER}/{}/{name}", told.name), "what guests of a kind boot");
+            all.push(Own { path: path.into(), data, mode: 0o644, reason, origin });
+        }
+    }
+    kinds.check().map_err(|why| Error::new("cannot use the kinds of guests").because(why).exit(Exit::Spec))?;
+    let text = kinds.seal().into_bytes();
+    let reason = "which guests are of which kind";
+    all.push(Own { path: FILE.into(), data: text, mode: 0o644, reason, origin: "the spec".into() });
+    Ok(all)
+}
+
+fn place(builder: &Builder, source: &Source, inputs: &mut Vec<InputRecord>) -> Result<(PathBuf, String)> {
+    match source {
+        Source::File(path) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok((path.clone(), name))
+        }
+        Source::Package { name, path } => {
+            let (folder, origin) = builder.package(name, inputs)?;
+            Ok((folder.join(path), origin))
+        }
+    }
+}
+
+fn cannot(kind: &KindSpec, name: &str, path: &std::path::Path) -> Error {
+    let error = Error::new(format!("cannot use {} as {name} of the guests {:?}", path.display(), kind.kind.name));
+    error.exit(Exit::Spec)
+}
+
+fn read(kind: &KindSpec, name: &str, path: &std::path::Path) -> Result<Vec<u8>> {
+    let file = File::open(path).at("read", path)?;
+    let bytes = file.metadata().at("read", path)?.len();
+    if bytes > FILE_MAX_BYTES || bytes == 0 {
+        let error =
+            cannot(kind, name, path).because(format!("it has {bytes} bytes, and every host keeps it in its RAM"));
+        return Err(error.remedy(format!("make it smaller than {} GiB, and not empty", FILE_MAX_BYTES >> 30)));
+    }
+    let mut data = Vec::with_capacity(bytes as usize);
+    file.take(FILE_MAX_BYTES).read_to_end(&mut data).at("read", path)?;
+    Ok(data)
+}

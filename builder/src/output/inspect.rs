@@ -1,0 +1,166 @@
+//! Looks into an output folder or an image file: its paths, and where a manifest explains them, why
+//! each is there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::archive::{read, tree};
+use crate::error::{At, Error, Result};
+use crate::image::member::GUEST_IMAGE;
+use crate::manifest::{self, FileRecord, Manifest, MemberRecord};
+use crate::rootfs::tree::{FileTree, Node};
+use crate::ui::say;
+
+/// An image to look at.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Which {
+    /// Output folder or image file [default: the only folder in out/]
+    pub image: Option<PathBuf>,
+    /// The guest image instead of the host's
+    #[arg(short, long)]
+    pub guest: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct View {
+    /// The image, as the operator would call it.
+    pub name: String,
+    /// Bytes of the file that is sent.
+    pub packed_bytes: u64,
+    /// Bytes of the archive.
+    pub unpacked_bytes: u64,
+    /// Whether a manifest gives reasons.
+    pub explained: bool,
+    /// Its separately packed parts.
+    pub members: Vec<MemberRecord>,
+    /// All paths.
+    pub files: Vec<FileRecord>,
+}
+
+impl Which {
+    /// Its content, every file with its data.
+    pub fn tree(&self) -> Result<FileTree> {
+        let path = self.path()?;
+        let path = if path.is_dir() { path.join("initramfs") } else { path };
+        let read =
+            |bytes| read::read(bytes).map_err(|error| error.while_trying(format!("cannot read {}", path.display())));
+        let tree = tree_of(&read(fs::read(&path).at("read", &path)?)?, &path);
+        if !self.guest {
+            return Ok(tree);
+        }
+        match tree.get(GUEST_IMAGE).map(|entry| &entry.node) {
+            Some(Node::File { data, .. }) => Ok(tree_of(&read(data.to_vec())?, &path)),
+            _ => Err(Error::new(format!("{} holds no guest image", path.display()))
+                .because(format!("it has no {GUEST_IMAGE}"))),
+        }
+    }
+
+    fn path(&self) -> Result<PathBuf> {
+        match &self.image {
+            Some(path) => Ok(path.clone()),
+            None => only_output(Path::new("out")),
+        }
+    }
+
+    /// Opens it.
+    pub fn open(&self) -> Result<View> {
+        let path = self.path()?;
+        let manifest = path.join("manifest.json");
+        if path.is_dir() {
+            return from_manifest(&path, &manifest, if self.guest { "guest" } else { "host" });
+        }
+        // The image file of an output folder has its manifest beside it.
+        let beside = path.with_file_name("manifest.json");
+        let ours = path.file_name().is_some_and(|name| name == "initramfs") && beside.is_file();
+        if ours || self.guest {
+            let folder = path.parent().unwrap_or(Path::new("."));
+            return from_manifest(folder, &beside, if self.guest { "guest" } else { "host" });
+        }
+        from_image(&path)
+    }
+}
+
+fn only_output(out: &Path) -> Result<PathBuf> {
+    let entries = fs::read_dir(out).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| path.join("manifest.json").is_file()).collect();
+    folders.sort();
+    let remedy = "name an output folder or an image file, e.g. out/laptop";
+    match &folders[..] {
+        [folder] => Ok(folder.clone()),
+        [] => Err(Error::new("cannot choose an image").because("out/ has no output folder").remedy(remedy)),
+        many => {
+            let names: Vec<_> = many.iter().map(|path| path.display().to_string()).collect();
+            Err(Error::new("cannot choose an image").because(format!("there are {}", names.join(", "))).remedy(remedy))
+        }
+    }
+}
+
+fn from_manifest(folder: &Path, path: &Path, which: &str) -> Result<View> {
+    let text = fs::read_to_string(path)
+        .at("read", path)
+        .map_err(|error| error.remedy(format!("{} is no output folder: `vmatic build` makes one", folder.display())))?;
+    let manifest: Manifest = serde_json::from_str(&text).map_err(|cause| {
+        Error::new(format!("cannot read {}", path.display())).because(cause).remedy("build it again")
+    })?;
+    let image = manifest.images.into_iter().find(|image| image.which == which);
+    let image = image.ok_or_else(|| Error::new(format!("{} has no {which} image", path.display())))?;
+    Ok(View {
+        name: format!("{} ({which})", folder.display()),
+        packed_bytes: image.packed_bytes,
+        unpacked_bytes: image.unpacked_bytes,
+        explained: true,
+        members: image.members,
+        files: image.files,
+    })
+}
+
+fn from_image(path: &Path) -> Result<View> {
+    let bytes = fs::read(path).at("read", path)?;
+    let packed_bytes = bytes.len() as u64;
+    let image = read::read(bytes).map_err(|error| error.while_trying(format!("cannot read {}", path.display())))?;
+    let tree = tree_of(&image, path);
+    let member = |member: &read::Member| MemberRecord {
+        name: member.packing.to_owned(),
+        packed_bytes: member.packed_bytes,
+        unpacked_bytes: member.unpacked_bytes,
+    };
+    Ok(View {
+        name: path.display().to_string(),
+        packed_bytes,
+        unpacked_bytes: image.members.iter().map(|member| member.unpacked_bytes).sum(),
+        explained: false,
+        members: image.members.iter().map(member).collect(),
+        files: manifest::files_of(&tree, &manifest::digests(&tree)),
+    })
+}
+
+/// The tree of an image, with a warning for each record that has no place in one.
+fn tree_of(image: &read::Image, path: &Path) -> FileTree {
+    let (tree, left_out) = tree::tree(image);
+    for why in left_out {
+        say::warn(format!("{}: left out: {}", path.display(), say::harmless(why.as_bytes())));
+    }
+    tree
+}
+
+/// Writes to standard output; a reader that has left (`| head`) is no error.
+pub fn print(text: &str) -> Result<()> {
+    use std::io::Write;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.at("write", "standard output"),
+    }
+}
+
+/// A value as indented JSON.
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|cause| Error::new("cannot print JSON").because(cause))?;
+    print(&(text + "\n"))
+}

@@ -1,0 +1,263 @@
+//! Where files live: a root on disk or a tree in memory, asked the same questions.
+//!
+//! Takes paths as a program inside that root would write them; gives what is there, every link followed
+//! inside the root and remembered, so that an image can hold the same chain. The closure is computed over
+//! this trait: once over the root that files are taken from, and once more over the finished image.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::elf::Source;
+use crate::rootfs::links;
+use crate::rootfs::tree::{FileTree, Node};
+
+/// What lies at a path whose parents are no links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A folder.
+    Dir,
+    /// A regular file.
+    File {
+        /// Equal for two names of one file (device and inode).
+        id: (u64, u64),
+        /// Whether anybody may execute it.
+        runs: bool,
+    },
+    /// A symbolic link to this target.
+    Link(String),
+    /// A device, a socket, a pipe.
+    Other,
+}
+
+/// A path that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The path that was asked for.
+    pub asked: String,
+    /// The absolute path without links.
+    pub real: String,
+    /// The links met on the way: path and target.
+    pub links: BTreeMap<String, String>,
+}
+
+/// The folders where programs are looked for by name, in order.
+pub const PROGRAM_FOLDERS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// Most text read from a configuration file.
+const TEXT_BYTES_MAX: u64 = 4 << 20;
+
+/// Most files that one folder of a table or package may bring.
+const WALK_FILES_MAX: usize = 200_000;
+
+/// A root, on disk or in memory. Paths are absolute and real (no links) where a method says so.
+pub trait Place {
+    /// What lies at this real path; None when nothing does.
+    fn kind(&self, real: &str) -> Option<Kind>;
+    /// Opens the file at this real path. The error is the cause alone.
+    fn open(&self, real: &str) -> Result<Box<dyn Source + '_>, String>;
+    /// The names in the folder at this real path, sorted.
+    fn list(&self, real: &str) -> Vec<String>;
+    /// A path as the operator would call it.
+    fn describe(&self, path: &str) -> String;
+}
+
+impl dyn Place + '_ {
+    /// Finds what `path` names, following links; None if it does not exist.
+    pub fn find(&self, path: &str) -> Option<Found> {
+        let mut links = BTreeMap::new();
+        let read_link = |real: &str| {
+            let here = format!("/{real}");
+            match self.kind(&here) {
+                None => Err(()),
+                Some(Kind::Link(target)) => {
+                    links.insert(here, target.clone());
+                    Ok(Some(target))
+                }
+                Some(_) => Ok(None),
+            }
+        };
+        let real = links::follow(path, read_link).ok()?;
+        Some(Found { asked: path.to_owned(), real: format!("/{real}"), links })
+    }
+
+    /// Finds a regular file.
+    pub fn find_file(&self, path: &str) -> Option<Found> {
+        self.find(path).filter(|found| matches!(self.kind(&found.real), Some(Kind::File { .. })))
+    }
+
+    /// Finds a program by name in [`PROGRAM_FOLDERS`].
+    pub fn find_program(&self, name: &str) -> Option<Found> {
+        PROGRAM_FOLDERS
+            .iter()
+            .filter_map(|folder| self.find(&format!("{folder}/{name}")))
+            .find(|found| self.runs(&found.real))
+    }
+
+    /// Whether the file at this real path may be executed.
+    pub fn runs(&self, real: &str) -> bool {
+        matches!(self.kind(real), Some(Kind::File { runs: true, .. }))
+    }
+
+    /// The first bytes of the file at this real path, at most `max`.
+    pub fn head(&self, real: &str, max: usize) -> Result<Vec<u8>, String> {
+        let source = self.open(real)?;
+        let mut bytes = vec![0; source.len().min(max as u64) as usize];
+        source.read_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    /// A small text file, links followed; None when it is not there, too large or not UTF-8.
+    pub fn text(&self, path: &str) -> Option<String> {
+        let found = self.find_file(path)?;
+        if self.open(&found.real).ok()?.len() > TEXT_BYTES_MAX {
+            return None;
+        }
+        String::from_utf8(self.head(&found.real, TEXT_BYTES_MAX as usize).ok()?).ok()
+    }
+
+    /// The paths that match a pattern with `*` and `?` in any component, sorted; links are not followed at
+    /// the end of a path, so that a broken one is seen too.
+    pub fn glob(&self, pattern: &str) -> Vec<String> {
+        let mut found = vec![String::new()];
+        for part in pattern.split('/').filter(|part| !part.is_empty()) {
+            if !part.contains(['*', '?']) {
+                found.iter_mut().for_each(|path| *path = format!("{path}/{part}"));
+                continue;
+            }
+            let mut next = Vec::new();
+            for folder in found {
+                let Some(real) = self.find(if folder.is_empty() { "/" } else { &folder }) else { continue };
+                let names = self.list(&real.real);
+                let names = names.into_iter().filter(|name| captures(part, name).is_some());
+                next.extend(names.map(|name| format!("{folder}/{name}")));
+            }
+            found = next;
+        }
+        found.retain(|path| self.exists(path));
+        found
+    }
+
+    /// Whether there is anything at a path, even a link that leads nowhere.
+    pub fn exists(&self, path: &str) -> bool {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = self.find(if folder.is_empty() { "/" } else { folder });
+        folder.is_some_and(|folder| self.kind(&format!("{}/{name}", folder.real.trim_end_matches('/'))).is_some())
+    }
+
+    /// All below a folder, links to folders not entered: real paths of files, links and empty folders.
+    pub fn walk(&self, folder: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        let Some(found) = self.find(folder) else { return out };
+        let mut todo = vec![found.real];
+        while let Some(here) = todo.pop() {
+            let names = self.list(&here);
+            if names.is_empty() || out.len() > WALK_FILES_MAX {
+                out.push(here);
+                continue;
+            }
+            for name in names {
+                let path = format!("{}/{name}", here.trim_end_matches('/'));
+                match self.kind(&path) {
+                    Some(Kind::Dir) => todo.push(path),
+                    Some(_) => out.push(path),
+                    None => {}
+                }
+            }
+        }
+        out.sort();
+        out
+    }
+}
+
+impl Place for FileTree {
+    fn kind(&self, real: &str) -> Option<Kind> {
+        let Some(entry) = self.get(real) else { return (real == "/").then_some(Kind::Dir) };
+        Some(match &entry.node {
+            Node::Dir => Kind::Dir,
+            Node::Symlink(target) => Kind::Link(target.clone()),
+            Node::Device { .. } => Kind::Other,
+            Node::File { data, group } => {
+                let id = group.map_or((0, Arc::as_ptr(data) as *const u8 as u64), |group| (1, u64::from(group)));
+                Kind::File { id, runs: entry.mode & 0o111 != 0 }
+            }
+        })
+    }
+
+    fn open(&self, real: &str) -> Result<Box<dyn Source + '_>, String> {
+        match self.get(real).map(|entry| &entry.node) {
+            Some(Node::File { data, .. }) => Ok(Box::new(&**data)),
+            _ => Err("it is no file of the image".to_owned()),
+        }
+    }
+
+    fn list(&self, real: &str) -> Vec<String> {
+        self.names_in(real.trim_matches('/'))
+    }
+
+    fn describe(&self, path: &str) -> String {
+        format!("{path} of the image")
+    }
+}
+
+/// What each `*` of a pattern stood for in `text`, where a `*` or `?` never stands for a slash; None when
+/// the text does not match.
+pub fn captures(pattern: &str, text: &str) -> Option<Vec<String>> {
+    const STARS_MAX: usize = 3;
+    if pattern.matches('*').count() > STARS_MAX {
+        return None;
+    }
+    fn step(pattern: &[u8], text: &[u8], found: &mut Vec<String>) -> bool {
+        match (pattern.split_first(), text.split_first()) {
+            (None, None) => true,
+            (Some((b'*', rest)), _) => {
+                let end = text.iter().position(|byte| *byte == b'/').unwrap_or(text.len());
+                (0..=end).rev().any(|length| {
+                    let before = found.len();
+                    found.push(String::from_utf8_lossy(&text[..length]).into_owned());
+                    let fits = step(rest, &text[length..], found);
+                    if !fits {
+                        found.truncate(before);
+                    }
+                    fits
+                })
+            }
+            (Some((want, rest)), Some((have, text))) => {
+                (want == have || (*want == b'?' && *have != b'/')) && step(rest, text, found)
+            }
+            _ => false,
+        }
+    }
+    let mut found = Vec::new();
+    step(pattern.as_bytes(), text.as_bytes(), &mut found).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn stars_match_within_a_component_and_say_what_they_stood_for() {
+        for (pattern, text, expected) in [
+            ("*.conf", "a.conf", Some(vec!["a"])),
+            ("*.conf", "conf", None),
+            ("a*b*c", "a-b-c", Some(vec!["-", "-"])),
+            ("a*b*c", "ac", None),
+            ("x", "x", Some(vec![])),
+            ("ab*ba", "aba", None),
+            ("/usr/bin/python3.*", "/usr/bin/python3.11", Some(vec!["11"])),
+            ("/usr/*/x", "/usr/a/b/x", None),
+            ("?.so", "a.so", Some(vec![])),
+        ] {
+            let expected = expected.map(|list| list.into_iter().map(str::to_owned).collect());
+            assert_eq!(captures(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_pattern_ends(pattern in "[a*?/]{0,24}", text in "[a/]{0,60}") {
+            let _ = captures(&pattern, &text);
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! A file tree in memory: what an image will hold, with mode, owner, devices, links and, for each
+//! entry, the reason why it is there.
+//!
+//! Takes entries layer by layer (a later layer wins), gives one entry a path, sorted, parents first.
+//! Building needs no root because nothing here touches a disk. Two traps of initramfs layering end
+//! here: a directory laid over a symlink to a directory goes through the link (merged /usr), and a
+//! file laid over one name of a hard-linked pair leaves the other name alone.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::rootfs::links::{self, LINKS_FOLLOWED_MAX};
+
+/// Longest path the kernel takes from an archive, without the final NUL.
+pub const PATH_BYTES_MAX: usize = 4095;
+
+/// What a path is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A directory.
+    Dir,
+    /// A regular file. Files with the same link group are names of one inode.
+    File {
+        /// The content.
+        data: Arc<[u8]>,
+        /// The hard link group, if the file has more than one name.
+        group: Option<u32>,
+    },
+    /// A symbolic link to this target.
+    Symlink(String),
+    /// A character (`c`) or block (`b`) device.
+    Device {
+        /// True for a block device.
+        block: bool,
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+}
+
+/// Why an entry is in the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Why {
+    /// The layer that put it there: template, overlay NAME, binaries, modules, files, vmatic.
+    pub layer: String,
+    /// The reason in words, e.g. "library libc.so.6".
+    pub reason: String,
+    /// The path in the image that asked for it.
+    pub needed_by: Option<String>,
+    /// Where its content came from: a file on the building machine, or a package.
+    pub origin: Option<String>,
+}
+
+impl Why {
+    /// A reason of a layer.
+    pub fn new(layer: impl Into<String>, reason: impl Into<String>) -> Why {
+        Why { layer: layer.into(), reason: reason.into(), needed_by: None, origin: None }
+    }
+
+    /// Says which path asked for the entry.
+    pub fn needed_by(mut self, path: impl Into<String>) -> Why {
+        self.needed_by = Some(path.into());
+        self
+    }
+
+    /// Says where the content came from.
+    pub fn origin(mut self, origin: impl Into<String>) -> Why {
+        self.origin = Some(origin.into());
+        self
+    }
+}
+
+/// One path of the image.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What it is.
+    pub node: Node,
+    /// Permission bits, with setuid, setgid and sticky.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Why it is there.
+    pub why: Why,
+    /// Layers whose entry this one replaced, oldest first.
+    pub overrode: Vec<String>,
+}
+
+impl Entry {
+    fn new(node: Node, mode: u32, why: Why) -> Entry {
+        Entry { node, mode, uid: 0, gid: 0, why, overrode: Vec::new() }
+    }
+
+    /// A directory.
+    pub fn dir(mode: u32, why: Why) -> Entry {
+        Entry::new(Node::Dir, mode, why)
+    }
+
+    /// A regular file.
+    pub fn file(data: impl Into<Arc<[u8]>>, mode: u32, why: Why) -> Entry {
+        Entry::new(Node::File { data: data.into(), group: None }, mode, why)
+    }
+
+    /// A symbolic link.
+    pub fn symlink(target: impl Into<String>, why: Why) -> Entry {
+        Entry::new(Node::Symlink(target.into()), 0o777, why)
+    }
+
+    /// A device.
+    pub fn device(block: bool, major: u32, minor: u32, mode: u32, why: Why) -> Entry {
+        Entry::new(Node::Device { block, major, minor }, mode, why)
+    }
+
+    /// Sets owner and group.
+    pub fn owned(mut self, uid: u32, gid: u32) -> Entry {
+        self.uid = uid;
+        self.gid = gid;
+        self
+    }
+
+    /// Makes a regular file a name of the inode `group`.
+    pub fn linked(mut self, link_group: u32) -> Entry {
+        if let Node::File { group, .. } = &mut self.node {
+            *group = Some(link_group);
+        }
+        self
+    }
+
+    /// Bytes of content.
+    pub fn size(&self) -> u64 {
+        match &self.node {
+            Node::File { data, .. } => data.len() as u64,
+            Node::Symlink(target) => target.len() as u64,
+            Node::Dir | Node::Device { .. } => 0,
+        }
+    }
+
+    /// "file", "directory", "link" or "device".
+    pub fn kind(&self) -> &'static str {
+        match self.node {
+            Node::Dir => "directory",
+            Node::File { .. } => "file",
+            Node::Symlink(_) => "link",
+            Node::Device { .. } => "device",
+        }
+    }
+}
+
+/// The tree: relative paths without a leading slash, each with its entry.
+#[derive(Clone, Debug, Default)]
+pub struct FileTree {
+    entries: BTreeMap<String, Entry>,
+}
+
+impl FileTree {
+    /// An empty tree; its root directory is implied.
+    pub fn new() -> FileTree {
+        FileTree::default()
+    }
+
+    /// All entries, sorted bytewise, so that parents come first.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().map(|(path, entry)| (path.as_str(), entry))
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The entry at exactly this path; the last component is not followed.
+    pub fn get(&self, path: &str) -> Option<&Entry> {
+        let clean = clean_path(path).ok()?;
+        let real = self.resolve_parent(&clean).ok()?;
+        self.entries.get(&real)
+    }
+
+    /// The names in the directory at this real path, sorted.
+    pub fn names_in(&self, real: &str) -> Vec<String> {
+        let below = if real.is_empty() { String::new() } else { format!("{real}/") };
+        let inside = self.entries.range(below.clone()..).take_while(|(path, _)| path.starts_with(&below));
+        let names = inside.map(|(path, _)| &path[below.len()..]);
+        names.filter(|name| !name.is_empty() && !name.contains('/')).map(str::to_owned).collect()
+    }
+
+    /// The real path behind `path`, every link followed; None when it does not exist.
+    pub fn real_path(&self, path: &str) -> Option<String> {
+        let real = self.follow(&clean_path(path).ok()?).ok()?;
+        (real.is_empty() || self.entries.contains_key(&real)).then_some(real)
+    }
+
+    /// Lays an entry at a path. Missing parents are made; links among the parents are followed.
+    pub fn insert(&mut self, path: &str, mut entry: Entry) -> Result<()> {
+        let clean = clean_path(path).map_err(|why| bad_path(path, why))?;
+        if clean.is_empty() {
+            return if entry.node == Node::Dir {
+                Ok(())
+            } else {
+                Err(bad_path(path, "only a directory can be the root"))
+            };
+        }
+        check_entry(path, &entry)?;
+        let real = self.resolve_parent(&clean).map_err(|why| bad_path(path, &why))?;
+        self.make_parents(&real, &entry.why)?;
+        if let Some(old) = self.entries.get(&real) {
+            match (&old.node, &entry.node) {
+                (Node::Dir, Node::Dir) => {}
+                // A directory over a link to a directory goes through the link (merged /usr).
+                (Node::Symlink(_), Node::Dir) => {
+                    let target = self.follow(&real).map_err(|why| bad_path(path, &why))?;
+                    let kept = self.entries.get(&target).is_none_or(|entry| entry.node == Node::Dir);
+                    if kept {
+                        return if target.is_empty() { Ok(()) } else { self.insert(&target, entry) };
+                    }
+                    return Err(clash(&real, old, &entry));
+                }
+                (Node::Dir, _) | (_, Node::Dir) => return Err(clash(&real, old, &entry)),
+                _ => {}
+            }
+            entry.overrode = old.overrode.clone();
+            if old.why.layer != entry.why.layer {
+                entry.overrode.push(old.why.layer.clone());
+            }
+        }
+        self.entries.insert(real, entry);
+        Ok(())
+    }
+
+    /// Removes a path and all below it; gives how many entries went.
+    pub fn whiteout(&mut self, path: &str) -> Result<usize> {
+        let clean = clean_path(path).map_err(|why| bad_path(path, why))?;
+        let real = self.resolve_parent(&clean).map_err(|why| bad_path(path, &why))?;
+        let below = format!("{real}/");
+        let before = self.entries.len();
+        self.entries.retain(|key, _| key != &real && !key.starts_with(&below));
+        match before - self.entries.len() {
+            0 => Err(Error::new(format!("cannot remove /{clean} from the image"))
+                .because("no earlier layer has it")
+                .remedy("correct the name of the whiteout, or delete it")),
+            gone => Ok(gone),
+        }
+    }
+
+    /// Removes all below a directory, and keeps the directory.
+    pub fn empty_dir(&mut self, path: &str) -> Result<()> {
+        let clean = clean_path(path).map_err(|why| bad_path(path, why))?;
+        let real = self.follow(&clean).map_err(|why| bad_path(path, &why))?;
+        let below = if real.is_empty() { String::new() } else { format!("{real}/") };
+        self.entries.retain(|key, _| !key.starts_with(&below));
+        Ok(())
+    }
+
+    fn make_parents(&mut self, real: &str, why: &Why) -> Result<()> {
+        for (at, _) in real.match_indices('/') {
+            let parent = &real[..at];
+            match self.entries.get(parent) {
+                None => {
+                    let why = Why::new(why.layer.clone(), "a parent directory").needed_by(format!("/{real}"));
+                    self.entries.insert(parent.to_owned(), Entry::dir(0o755, why));
+                }
+                Some(entry) if entry.node == Node::Dir => {}
+                Some(entry) => {
+                    return Err(Error::new(format!("cannot put /{real} into the image"))
+                        .because(format!("/{parent} is a {}, from {}", entry.kind(), entry.why.layer))
+                        .remedy("rename one of the two, or remove the earlier one with a whiteout"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows the links among the parents of `path`; the last component stays as it is.
+    fn resolve_parent(&self, path: &str) -> std::result::Result<String, String> {
+        match path.rsplit_once('/') {
+            None => Ok(path.to_owned()),
+            Some((parent, name)) => {
+                let parent = self.follow(parent)?;
+                Ok(if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") })
+            }
+        }
+    }
+
+    /// Follows every link of `path`. What does not exist is kept by name.
+    fn follow(&self, path: &str) -> std::result::Result<String, String> {
+        let read_link = |real: &str| match self.entries.get(real) {
+            Some(Entry { node: Node::Symlink(target), .. }) => Ok::<_, Infallible>(Some(target.clone())),
+            _ => Ok(None),
+        };
+        links::follow(path, read_link).map_err(|_| format!("more than {LINKS_FOLLOWED_MAX} links to follow in /{path}"))
+    }
+}
+
+fn check_entry(path: &str, entry: &Entry) -> Result<()> {
+    if let Node::Symlink(target) = &entry.node
+        && (target.is_empty() || target.len() > PATH_BYTES_MAX || target.contains('\0'))
+    {
+        return Err(bad_path(path, "a link's target must have 1 to 4095 bytes and no NUL"));
+    }
+    if entry.mode & !0o7777 != 0 {
+        return Err(bad_path(path, "its mode has more than permission bits"));
+    }
+    Ok(())
+}
+
+fn clash(path: &str, old: &Entry, new: &Entry) -> Error {
+    Error::new(format!("cannot put a {} at /{path}", new.kind()))
+        .because(format!("{} has a {} there, {} brings a {}", old.why.layer, old.kind(), new.why.layer, new.kind()))
+        .remedy(format!(
+            "remove the earlier one with a whiteout (an empty file named .wh.{}) or rename one",
+            path.rsplit('/').next().unwrap_or(path)
+        ))
+}
+
+fn bad_path(path: &str, why: &str) -> Error {
+    Error::new(format!("cannot put {path:?} into the image")).because(why)
+}
+
+/// A path without leading slash, `.` and double slashes; refuses `..`, NUL and what is too long.
+pub fn clean_path(path: &str) -> std::result::Result<String, &'static str> {
+    if path.contains('\0') {
+        return Err("the path contains a NUL byte");
+    }
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => return Err("the path contains `..`"),
+            _ => parts.push(part),
+        }
+    }
+    let clean = parts.join("/");
+    if clean.len() > PATH_BYTES_MAX {
+        return Err("the path is longer than 4095 bytes");
+    }
+    if clean == "TRAILER!!!" {
+        return Err("an archive ends at this name");
+    }
+    Ok(clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str, layer: &str) -> Entry {
+        Entry::file(text.as_bytes(), 0o644, Why::new(layer, "test"))
+    }
+
+    fn paths(tree: &FileTree) -> Vec<&str> {
+        tree.iter().map(|(path, _)| path).collect()
+    }
+
+    #[test]
+    fn parents_are_made_and_come_first() {
+        let mut tree = FileTree::new();
+        tree.insert("/a/b/c", file("x", "one")).unwrap();
+        tree.insert("/a-b", file("x", "one")).unwrap();
+        assert_eq!(paths(&tree), ["a", "a-b", "a/b", "a/b/c"]);
+    }
+
+    #[test]
+    fn a_later_layer_wins_and_says_what_it_replaced() {
+        let mut tree = FileTree::new();
+        tree.insert("etc/motd", file("old", "template")).unwrap();
+        tree.insert("etc/motd", file("new", "overlay x")).unwrap();
+        let entry = tree.get("/etc/motd").unwrap();
+        assert_eq!(entry.overrode, ["template"]);
+        assert_eq!(entry.size(), 3);
+    }
+
+    #[test]
+    fn a_directory_over_a_link_goes_through_it() {
+        let mut tree = FileTree::new();
+        tree.insert("usr/lib", Entry::dir(0o755, Why::default())).unwrap();
+        tree.insert("lib", Entry::symlink("usr/lib", Why::default())).unwrap();
+        tree.insert("lib", Entry::dir(0o755, Why::default())).unwrap();
+        tree.insert("lib/x.so", file("x", "overlay")).unwrap();
+        assert_eq!(tree.get("lib").unwrap().kind(), "link");
+        assert_eq!(paths(&tree), ["lib", "usr", "usr/lib", "usr/lib/x.so"]);
+        assert_eq!(tree.real_path("/lib/x.so").as_deref(), Some("usr/lib/x.so"));
+    }
+
+    #[test]
+    fn a_file_over_an_applet_replaces_the_link_not_busybox() {
+        let mut tree = FileTree::new();
+        tree.insert("bin/busybox", file("busybox", "template")).unwrap();
+        tree.insert("bin/ls", Entry::symlink("busybox", Why::new("template", "applet"))).unwrap();
+        tree.insert("bin/ls", file("ls", "overlay")).unwrap();
+        assert_eq!(tree.get("bin/busybox").unwrap().size(), 7);
+        assert_eq!(tree.get("bin/ls").unwrap().size(), 2);
+    }
+
+    #[test]
+    fn a_file_over_a_directory_is_refused() {
+        let mut tree = FileTree::new();
+        tree.insert("etc/x", file("x", "template")).unwrap();
+        let error = tree.insert("etc", file("x", "overlay y")).unwrap_err().to_string();
+        assert!(error.contains("template has a directory there, overlay y brings a file"), "{error}");
+        let error = tree.insert("etc/x/y", file("x", "overlay y")).unwrap_err().to_string();
+        assert!(error.contains("/etc/x is a file, from template"), "{error}");
+    }
+
+    #[test]
+    fn a_whiteout_takes_the_whole_branch_and_must_hit_something() {
+        let mut tree = FileTree::new();
+        tree.insert("usr/share/doc/a", file("x", "template")).unwrap();
+        tree.insert("usr/share/docs", file("x", "template")).unwrap();
+        assert_eq!(tree.whiteout("/usr/share/doc").unwrap(), 2);
+        assert_eq!(paths(&tree), ["usr", "usr/share", "usr/share/docs"]);
+        assert!(tree.whiteout("/nothing").is_err());
+    }
+
+    #[test]
+    fn bad_paths_and_link_loops_are_refused() {
+        let mut tree = FileTree::new();
+        for bad in ["../x", "a/../b", "a\0b", "TRAILER!!!"] {
+            assert!(tree.insert(bad, file("x", "t")).is_err(), "{bad:?}");
+        }
+        let longest = "a/".repeat(2047) + "b";
+        assert_eq!(longest.len(), PATH_BYTES_MAX);
+        assert_eq!(clean_path(&longest).map(|clean| clean.len()), Ok(PATH_BYTES_MAX));
+        assert!(clean_path(&(longest + "c")).is_err());
+        tree.insert("x", Entry::symlink("y", Why::default())).unwrap();
+        tree.insert("y", Entry::symlink("x", Why::default())).unwrap();
+        assert!(tree.insert("x/z", file("x", "t")).is_err());
+    }
+}

@@ -1,0 +1,194 @@
+//! One QEMU that stands in for a host: its command line, as a pure function.
+//!
+//! It PXE-boots: nothing is passed with -kernel. Its network card has the
+//! plan's MAC and its own ROM; QEMU's built-in DHCP gives it the plan's
+//! address and its built-in TFTP serves the output folder. `restrict` cuts the
+//! machine off from everything but what is forwarded by name.
+
+use std::ffi::OsString;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use vmatic_plan::{Node, Plan};
+
+use crate::bootloader::loader::Loader;
+use crate::bootloader::scripts::TCG_PRODUCT;
+use crate::error::{Error, Result};
+use crate::testbed::accel::Accel;
+
+/// What QEMU is to be started with.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// The host's number.
+    pub host: u32,
+    /// RAM.
+    pub memory_mib: u32,
+    /// Processors.
+    pub cpus: u32,
+    /// KVM or emulation.
+    pub accel: Accel,
+    /// The TFTP root.
+    pub folder: PathBuf,
+    /// What the card's ROM or the firmware loads first.
+    pub first: First,
+    /// Where the first serial port's output goes.
+    pub serial: PathBuf,
+    /// The port of this machine's loopback that leads to the host's own.
+    pub port: u16,
+    /// The other hosts' numbers and their ports on this machine's loopback.
+    pub others: Vec<(u32, u16)>,
+    /// The vmatic program, which relays calls between hosts.
+    pub relay: PathBuf,
+}
+
+/// How a machine begins: its firmware, and the boot file that DHCP names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// SeaBIOS; the card's own iPXE reads boot.ipxe.
+    Ipxe,
+    /// SeaBIOS; PXELINUX.
+    Pxelinux,
+    /// OVMF; GRUB.
+    Grub,
+    /// OVMF; a unified kernel image.
+    Uki,
+}
+
+/// OVMF's program and its variables, where Debian's package ovmf has them.
+pub const OVMF: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+const OVMF_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+
+impl First {
+    /// The boot file that DHCP names.
+    pub fn boot_file(self) -> &'static str {
+        match self {
+            First::Ipxe => "boot.ipxe",
+            First::Pxelinux => "pxelinux.0",
+            First::Grub => "grubnetx64.efi",
+            First::Uki => "vmatic.efi",
+        }
+    }
+
+    /// How it begins with the loader of a spec.
+    pub fn with(loader: Loader) -> First {
+        match loader {
+            Loader::Ipxe => First::Ipxe,
+            Loader::Pxelinux => First::Pxelinux,
+            Loader::Grub => First::Grub,
+            Loader::Uki => First::Uki,
+        }
+    }
+
+    /// Whether the machine has UEFI.
+    pub fn uefi(self) -> bool {
+        matches!(self, First::Grub | First::Uki)
+    }
+}
+
+impl Machine {
+    /// QEMU's arguments.
+    pub fn arguments(&self, plan: &Plan) -> Result<Vec<OsString>> {
+        let name = plan.hosts.name(self.host).unwrap_or_default();
+        let mac = plan.mac(Node::host(self.host)).unwrap_or_default().map(|b| format!("{b:02x}")).join(":");
+        let mut args: Vec<OsString> = Vec::new();
+        let mut add = |words: &[&str]| args.extend(words.iter().map(OsString::from));
+        add(&["-name", &format!("vmatic {} {name}", plan.name), "-nodefaults", "-no-user-config", "-no-reboot"]);
+        add(&["-machine", "pc", "-accel", self.accel.word()]);
+        add(&["-cpu", if self.accel == Accel::Kvm { "host" } else { "max" }]);
+        add(&["-m", &self.memory_mib.to_string(), "-smp", &self.cpus.to_string()]);
+        add(&["-display", "none", "-monitor", "none", "-device", "virtio-rng-pci"]);
+        // OVMF has a driver for the card; the card's ROM would bring iPXE instead.
+        let rom = if self.first.uefi() { ",romfile=" } else { "" };
+        add(&["-device", &format!("virtio-net-pci,netdev=uplink,mac={mac},bootindex=0{rom}")]);
+        if self.first.uefi() {
+            let flash = |file: &str| format!("if=pflash,format=raw,readonly=on,file={file}");
+            add(&["-drive", &flash(OVMF), "-drive", &(flash(OVMF_VARIABLES) + ",snapshot=on")]);
+        }
+        if self.accel == Accel::Tcg {
+            add(&["-smbios", &format!("type=1,product={TCG_PRODUCT}")]);
+        }
+        add(&["-serial"]);
+        let mut serial = OsString::from("file:");
+        serial.push(&self.serial);
+        args.push(serial);
+        args.push("-netdev".into());
+        args.push(self.network(plan)?.into());
+        Ok(args)
+    }
+
+    fn network(&self, plan: &Plan) -> Result<String> {
+        let net = plan.host_network;
+        let from_end = |n: u64| net.nth(net.size() - n).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let address = |host| plan.host_ipv4(host).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let (own, port) = (address(self.host), plan.port);
+        let text = |path: &PathBuf| {
+            let text = path.to_str().filter(|t| !t.contains(['\'', '\n']));
+            let text = text.ok_or_else(|| {
+                Error::new(format!("cannot give QEMU the path {}", path.display()))
+                    .because("it has a quote, a line end or characters that are not UTF-8")
+            })?;
+            // QEMU's options are separated by commas; a comma inside is doubled.
+            Ok(text.replace(',', ",,"))
+        };
+        // IPv6 stays on: without it the card's ROM waits 13 s for a router before it boots.
+        let mut netdev = format!(
+            "user,id=uplink,restrict=on,net={net},host={},dns={},dhcpstart={own},tftp={},bootfile={}",
+            from_end(2),
+            from_end(3),
+            text(&self.folder)?,
+            self.first.boot_file()
+        );
+        netdev += &format!(",hostfwd=tcp:127.0.0.1:{}-{own}:{port}", self.port);
+        for (other, local) in &self.others {
+            let relay = text(&self.relay)?;
+            netdev += &format!(",guestfwd=tcp:{}:{port}-cmd:'{relay}' relay 127.0.0.1:{local}", address(*other));
+        }
+        Ok(netdev)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmatic_plan::HostNames;
+
+    fn arguments(folder: &str) -> Result<String> {
+        let plan = Plan::new("t", HostNames::count(2).expect("a pattern"));
+        let machine = Machine {
+            host: 2,
+            memory_mib: 512,
+            cpus: 1,
+            accel: Accel::Tcg,
+            folder: folder.into(),
+            first: First::Ipxe,
+            serial: "/run/x/2.log".into(),
+            port: 40002,
+            others: vec![(1, 40001)],
+            relay: "/opt/vmatic".into(),
+        };
+        let args = machine.arguments(&plan)?;
+        Ok(args.iter().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn the_machine_boots_from_its_card_and_reaches_only_what_is_named() {
+        let line = arguments("/out/a,b").expect("arguments");
+        assert!(!line.contains("-kernel"));
+        for part in [
+            "mac=02:00:00:02:00:00,bootindex=0",
+            "restrict=on",
+            "net=172.20.0.0/16,host=172.20.255.254,dns=172.20.255.253,dhcpstart=172.20.0.2",
+            "tftp=/out/a,,b,bootfile=boot.ipxe",
+            "hostfwd=tcp:127.0.0.1:40002-172.20.0.2:7117",
+            "guestfwd=tcp:172.20.0.1:7117-cmd:'/opt/vmatic' relay 127.0.0.1:40001",
+            "type=1,product=vmatic-tcg",
+        ] {
+            assert!(line.contains(part), "{part}\n{line}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_qemu_would_misread_is_refused() {
+        assert!(arguments("/out/a'b").is_err());
+    }
+}
