@@ -1,8 +1,8 @@
 //! The rooms of the house: no circle of modules in any crate, and arrows between rooms that point down.
 //!
 //! A room is a folder of a crate's `src`, or a file that stands there alone. The floors of each crate are listed from
-//! the top: a room may use those on lower floors, and no other on its own. What a crate's root says (`lib.rs`, `main.rs`)
-//! is the roof: nobody uses it.
+//! the top: a room may use those on lower floors, and no other on its own. What a crate's root says (`lib.rs`,
+//! `main.rs`) is the roof: nobody uses it.
 
 use std::collections::BTreeSet;
 use std::fs;
