@@ -7,13 +7,16 @@
 
 use crate::cli::{BenchOptions, devices_word};
 use crate::error::{Context, Error};
+use crate::guest::admission::max_concurrent_starts;
 use crate::guest::image;
-use crate::guest::launcher;
 use crate::guest::qemu::{self, command::Fds};
-use crate::guest::vmm::process;
 use crate::guest::vmm::working_set;
 use crate::log::say;
+use crate::machine::limits::raise_limits;
 use crate::machine::memory::{self, Kernel, Process};
+use crate::process::fd::message_pair;
+use crate::process::spawn;
+use crate::process::user::user;
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -24,7 +27,7 @@ use std::time::{Duration, Instant};
 use vmatic_plan::{HostNames, Node, Plan};
 use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::message::{Message, OpId, Order as TreeOrder, Run};
-use vmatic_vmm::zygote::{self, Answer, Order, Zygote};
+use vmatic_vmm::zygote::{Answer, Order, Zygote};
 
 /// How long one guest may take to answer.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -82,7 +85,7 @@ impl Starter {
 
 /// Measures and prints one line of JSON a row.
 pub fn run(options: &BenchOptions) -> Result<(), Error> {
-    crate::init::setup::raise_limits();
+    raise_limits();
     let plan = HostNames::count(1).map(|hosts| Plan {
         guests_per_host: GUESTS_MAX,
         guest_memory_mib: options.memory_mib,
@@ -119,7 +122,7 @@ fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> R
     let switch = switch_kib()?;
     let before = settled();
     let start = Instant::now();
-    let at_a_time = launcher::at_a_time(matches!(starter, Starter::Clone(_)));
+    let at_a_time = max_concurrent_starts(matches!(starter, Starter::Clone(_)));
     let mut guests: Vec<Guest> = Vec::new();
     let mut reported = 0;
     for number in 1..=count {
@@ -184,7 +187,7 @@ fn settled() -> Kernel {
 fn switch_kib() -> Result<u64, Error> {
     let before = Kernel::read();
     let cables: Vec<_> =
-        (0..CABLES).map(|_| zygote::sockets()).collect::<Result<_, _>>().context(|| "make cables".into())?;
+        (0..CABLES).map(|_| message_pair()).collect::<Result<_, _>>().context(|| "make cables".into())?;
     let kib = Kernel::read().since(&before);
     drop(cables);
     Ok(kib.div_ceil(u64::from(CABLES)))
@@ -204,7 +207,7 @@ fn wires() -> Result<((UnixStream, UnixStream, OwnedFd), Ends), Error> {
     let (control, its_control) = UnixStream::pair().context(|| "make a socket pair".into())?;
     control.set_read_timeout(Some(ANSWER)).context(|| "set up a socket".into())?;
     let (console, log) = UnixStream::pair().context(|| "make a socket pair".into())?;
-    let (cable, its_cable) = zygote::sockets().context(|| "make a cable".into())?;
+    let (cable, its_cable) = message_pair().context(|| "make a cable".into())?;
     Ok(((control, console, cable), Ends([its_control.into(), log.into(), its_cable])))
 }
 
@@ -220,7 +223,7 @@ fn launch(
     let fds = ends.each_ref().map(AsRawFd::as_raw_fd);
     let process = match starter {
         Starter::Clone(zygote) => {
-            let order = Order { tag: number, user: crate::guest::vmm::template::user(number) };
+            let order = Order { tag: number, user: user(number) };
             let ends = [ends[0].as_fd(), ends[1].as_fd(), ends[2].as_fd()];
             zygote.order(&order, &ends).context(|| "ask for a clone".into())?;
             match zygote.answer().context(|| "get a clone".into())? {
@@ -230,11 +233,11 @@ fn launch(
         }
         Starter::Cold => {
             let mut command = monitor(options, "guest");
-            process::inherit_in(&mut command, &fds, None);
+            spawn::inherit_in(&mut command, &fds, None);
             for (option, fd) in ["--control-fd", "--serial-fd", "--tap-fd"].into_iter().zip(fds) {
                 command.arg(option).arg(fd.to_string());
             }
-            command.arg("--user").arg(crate::guest::vmm::template::user(number).to_string());
+            command.arg("--user").arg(user(number).to_string());
             command.arg("--cmdline").arg(image::cmdline(plan, Node::guest(1, number)));
             command.spawn().context(|| format!("start guest {number}"))?.id() as vmatic_vmm::Pid
         }
@@ -244,7 +247,7 @@ fn launch(
             let [control, serial, cable] = fds;
             let fds = Fds { serial, cable, monitor: monitor.as_raw_fd(), control: Some(control) };
             let mut command = Command::new("/proc/self/exe");
-            process::inherit_in(&mut command, &[control, serial, cable, fds.monitor], None);
+            spawn::inherit_in(&mut command, &[control, serial, cable, fds.monitor], None);
             command.arg(qemu::ROLE).args(qemu::Machine::words_to_measure(plan, Node::guest(1, number), &fds)?);
             command.spawn().context(|| format!("start QEMU {number}"))?.id() as vmatic_vmm::Pid
         }

@@ -5,6 +5,7 @@
 
 use crate::error::{Context, Error};
 use crate::guest::image;
+use crate::machine::mac;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -273,7 +274,9 @@ fn guest(mut args: lexopt::Parser) -> Result<GuestOptions, lexopt::Error> {
             Long("initramfs") => options.initramfs = args.value()?.into(),
             Long("cmdline") => options.cmdline = args.value()?.string()?,
             Long("memory-mib") => options.memory_mib = args.value()?.parse()?,
-            Long("mac") => options.mac = args.value()?.parse_with(|text| mac(text).ok_or("not a MAC address"))?,
+            Long("mac") => {
+                options.mac = args.value()?.parse_with(|text| mac::parse(text).ok_or("not a MAC address"))?
+            }
             Long("control-fd") => options.control_fd = args.value()?.parse()?,
             Long("serial-fd") => options.serial_fd = args.value()?.parse()?,
             Long("devices") => {
@@ -374,36 +377,5 @@ pub fn devices_word(devices: Discovery) -> &'static str {
     match devices {
         Discovery::Acpi => "acpi",
         Discovery::CommandLine => "cmdline",
-    }
-}
-
-/// Six bytes in hexadecimal, joined by `:` or `-`.
-pub fn mac(text: &str) -> Option<[u8; 6]> {
-    let mut mac = [0; 6];
-    let mut parts = text.split([':', '-']);
-    for byte in &mut mac {
-        let hex = |p: &&str| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit());
-        let part = parts.next().filter(hex)?;
-        *byte = u8::from_str_radix(part, 16).ok()?;
-    }
-    parts.next().is_none().then_some(mac)
-}
-
-/// A MAC as people write it.
-pub fn mac_text(mac: [u8; 6]) -> String {
-    mac.map(|b| format!("{b:02x}")).join(":")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn macs_read_back() {
-        assert_eq!(mac("02:00:00:11:00:03"), Some([2, 0, 0, 0x11, 0, 3]));
-        assert_eq!(mac(&mac_text([2, 0, 0, 0x11, 0, 0xff])), Some([2, 0, 0, 0x11, 0, 0xff]));
-        for wrong in ["", "02:00:00:11:00", "02:00:00:11:00:03:04", "+2:00:00:11:00:03", "2:0:0:11:0:3"] {
-            assert_eq!(mac(wrong), None, "{wrong}");
-        }
     }
 }

@@ -32,3 +32,8 @@ impl<T, E: fmt::Display> Context<T> for Result<T, E> {
         self.map_err(|e| Error(format!("cannot {}: {e}", tried())))
     }
 }
+
+/// An errno of `vmatic-sys` as the system words it.
+pub fn os_error(e: vmatic_sys::calls::Errno) -> std::io::Error {
+    std::io::Error::from_raw_os_error(e.0)
+}

@@ -20,18 +20,19 @@ mod init;
 mod log;
 mod machine;
 mod node;
+mod process;
 mod switch;
 
-use guest::vmm::{process, snapshot};
+use guest::vmm::snapshot;
 use log::say;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let result = match cli::parse() {
-        Ok(cli::Role::Init) => init::supervise::forever(),
+        Ok(cli::Role::Init) => init::supervise::supervise(),
         Ok(cli::Role::Node(options)) => node::run::run(options),
-        Ok(cli::Role::Guest(options)) => process::run(options),
-        Ok(cli::Role::Template(options)) => process::template(options),
+        Ok(cli::Role::Guest(options)) => guest::vmm::process::run(options),
+        Ok(cli::Role::Template(options)) => guest::vmm::process::template(options),
         Ok(cli::Role::Room(options)) => guest::qemu::sandbox::run(options),
         Ok(cli::Role::Switch(options)) => switch::server::run(&options),
         Ok(cli::Role::Ask(options)) => switch::client::run(&options),

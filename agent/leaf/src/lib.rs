@@ -4,18 +4,15 @@
 //! addresses that obeys its host over vsock. No std, no shell, no threads: one
 //! loop around poll(2), so that an idle guest touches as few pages as possible.
 //!
-//! * [`identity`]: who the guest is, read off the command line.
-//! * [`boot`]: mounts, modules, network. [`net`]: addresses, by ioctl.
-//! * [`task`]: one process that the host wants run. [`session`]: one with an operator's terminal. [`serve`]: the loop.
-//! * [`sys`]: the system calls, each behind a function that cannot be misused.
+//! * [`identity`]: who the guest is, read off the command line. [`boot`]: mounts, modules, network.
+//! * [`task`]: one process that the host wants run. [`session`]: one with an operator's terminal.
+//! * [`serve`]: the loop, which owns the guest's tasks and sessions. System calls are `vmatic-sys`'.
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
 
 pub mod boot;
 pub mod identity;
-pub mod net;
 pub mod serve;
 pub mod session;
-pub mod sys;
 pub mod task;

@@ -5,46 +5,19 @@
 
 extern crate alloc;
 
-use core::alloc::{GlobalAlloc, Layout};
 use vmatic_leaf::identity::Identity;
-use vmatic_leaf::{boot, serve, sys};
-
-/// The C library's allocator.
-struct Malloc;
-
-/// What malloc aligns to on 64-bit machines.
-const MALLOC_ALIGN: usize = 16;
-
-// SAFETY: malloc, realloc and free keep GlobalAlloc's contract for alignments up to MALLOC_ALIGN;
-// for larger ones (which the leaf has none of) allocation fails.
-unsafe impl GlobalAlloc for Malloc {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.align() > MALLOC_ALIGN {
-            return core::ptr::null_mut();
-        }
-        // SAFETY: any size may be asked of malloc.
-        unsafe { libc::malloc(layout.size()).cast() }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, _: Layout) {
-        // SAFETY: the caller gives back what alloc gave.
-        unsafe { libc::free(pointer.cast()) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, _: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller gives what alloc gave.
-        unsafe { libc::realloc(pointer.cast(), size).cast() }
-    }
-}
+use vmatic_leaf::{boot, serve};
+use vmatic_sys::calls;
+use vmatic_sys::heap::Malloc;
 
 #[global_allocator]
 static ALLOCATOR: Malloc = Malloc;
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {
-    sys::say(&alloc::format!("leaf: {info}\n"));
+    calls::say(&alloc::format!("leaf: {info}\n"));
     // The host sees the guest end, and starts it again.
-    sys::restart()
+    calls::restart()
 }
 
 // The library crates' precompiled code was built to unwind; with panic = "abort" nothing ever does,
@@ -55,7 +28,7 @@ extern "C" fn rust_eh_personality() {}
 #[cfg(target_env = "musl")]
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Resume() -> ! {
-    sys::restart()
+    calls::restart()
 }
 
 // Without std nobody else asks for the C library.
@@ -80,8 +53,8 @@ pub extern "C" fn main() -> core::ffi::c_int {
     match identity.node {
         Some(node) => serve::forever(node),
         None => {
-            sys::say("leaf: no vmatic.node= on the command line: this guest has no number\n");
-            sys::restart()
+            calls::say("leaf: no vmatic.node= on the command line: this guest has no number\n");
+            calls::restart()
         }
     }
 }

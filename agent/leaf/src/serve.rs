@@ -1,13 +1,14 @@
 //! The loop: the host's orders in, the guest's answers out.
 
 use crate::boot;
-use crate::session::{self, Session};
-use crate::sys::{self, Errno, Fd};
+use crate::session::Session;
 use crate::task::Task;
 use alloc::format;
 use alloc::vec::Vec;
 use core::ffi::c_int;
 use vmatic_plan::Node;
+use vmatic_sys::calls::{self, Errno, Fd};
+use vmatic_sys::processes::{self, GRACE_MS};
 use vmatic_tree::answer::{Group, Outcome, Output};
 use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::message::{GUEST_PORT, Identity, Message, OpId, Order, VERSION, Who};
@@ -31,7 +32,7 @@ struct Leaf {
 /// Serves the host for ever; calls it again when the link breaks.
 pub fn forever(node: Node) -> ! {
     let children = children();
-    Leaf::new(node).call_again_and_again(&children)
+    Leaf::new(node).reconnect_loop(&children)
 }
 
 /// In a template: says that it waits, and is frozen while it does. Each clone goes on
@@ -40,16 +41,16 @@ pub fn template() -> ! {
     let children = children();
     loop {
         let mut reader = FrameReader::new();
-        if let Ok(link) = sys::connect_host(GUEST_PORT)
+        if let Ok(link) = calls::connect_host(GUEST_PORT)
             && let Some(identity) = wait_for_identity(&link, &mut reader)
         {
-            boot::become_somebody(&identity);
+            boot::apply_identity(&identity);
             // Only now, since a template's random bytes would be every clone's.
             let mut leaf = Leaf::new(identity.node);
             leaf.serve(&link, &children, reader);
-            leaf.call_again_and_again(&children)
+            leaf.reconnect_loop(&children)
         }
-        sys::sleep_ms(RETRY_MS);
+        calls::sleep_ms(RETRY_MS);
     }
 }
 
@@ -77,11 +78,11 @@ fn wait_for_identity(link: &Fd, reader: &mut FrameReader) -> Option<Identity> {
 }
 
 fn children() -> Fd {
-    match sys::child_signal() {
+    match processes::child_signal() {
         Ok(fd) => fd,
         Err(Errno(n)) => {
-            sys::say(&format!("leaf: cannot watch children: errno {n}\n"));
-            sys::restart()
+            calls::say(&format!("leaf: cannot watch children: errno {n}\n"));
+            calls::restart()
         }
     }
 }
@@ -90,7 +91,7 @@ impl Leaf {
     fn new(node: Node) -> Self {
         Leaf {
             node,
-            boot: sys::random16(),
+            boot: calls::random16(),
             tasks: Vec::new(),
             sessions: Vec::new(),
             dying: Vec::new(),
@@ -98,18 +99,18 @@ impl Leaf {
         }
     }
 
-    fn call_again_and_again(&mut self, children: &Fd) -> ! {
+    fn reconnect_loop(&mut self, children: &Fd) -> ! {
         let mut said = false;
         loop {
-            match sys::connect_host(GUEST_PORT) {
+            match calls::connect_host(GUEST_PORT) {
                 Ok(link) => self.serve(&link, children, FrameReader::new()),
                 Err(Errno(n)) if !said => {
-                    sys::say(&format!("leaf: cannot reach the host yet: errno {n}\n"));
+                    calls::say(&format!("leaf: cannot reach the host yet: errno {n}\n"));
                     said = true;
                 }
                 Err(_) => {}
             }
-            sys::sleep_ms(RETRY_MS);
+            calls::sleep_ms(RETRY_MS);
         }
     }
 
@@ -128,7 +129,7 @@ impl Leaf {
 
     /// The operator of these sessions is gone.
     fn close_sessions(&mut self, which: impl Fn(&Session) -> bool) {
-        let at_ms = sys::now_ms() + session::GRACE_MS;
+        let at_ms = calls::now_ms() + GRACE_MS;
         while let Some(at) = self.sessions.iter().position(&which) {
             let process = self.sessions.swap_remove(at).close();
             self.dying.push((process, at_ms));
@@ -145,7 +146,7 @@ impl Leaf {
         let streams = self.tasks.iter().flat_map(|t| &t.streams);
         fds.extend(streams.filter_map(|s| s.raw()).map(|fd| entry(fd, libc::POLLIN)));
         fds.extend(self.sessions.iter().flat_map(Session::polled).map(|(fd, events)| entry(fd, events)));
-        sys::poll(&mut fds, self.patience_ms());
+        calls::poll(&mut fds, self.patience_ms());
         for task in &mut self.tasks {
             task.drain();
         }
@@ -164,16 +165,16 @@ impl Leaf {
     fn patience_ms(&self) -> c_int {
         let tasks = self.tasks.iter().map(|t| t.deadline_ms).chain(self.dying.iter().map(|d| d.1));
         let next = tasks.chain(self.sessions.iter().map(Session::wake_ms)).min().unwrap_or(u64::MAX);
-        if next == u64::MAX { -1 } else { next.saturating_sub(sys::now_ms()).min(60_000) as c_int }
+        if next == u64::MAX { -1 } else { next.saturating_sub(calls::now_ms()).min(60_000) as c_int }
     }
 
     fn end_tasks(&mut self, children: &Fd) {
         let _ = children.read(&mut [0; 1024]);
-        let now = sys::now_ms();
+        let now = calls::now_ms();
         for task in self.tasks.iter_mut().filter(|t| t.deadline_ms <= now) {
             task.kill(true);
         }
-        while let Some((pid, status)) = sys::reap() {
+        while let Some((pid, status)) = processes::reap() {
             if let Some(at) = self.tasks.iter().position(|t| t.is(pid)) {
                 let task = self.tasks.swap_remove(at);
                 let op = task.op;
@@ -187,21 +188,21 @@ impl Leaf {
 
     /// Moves what the sessions say, and ends those that are over.
     fn turn_sessions(&mut self) {
-        let now = sys::now_ms();
+        let now = calls::now_ms();
         for at in (0..self.sessions.len()).rev() {
             let op = self.sessions[at].op;
             if let Some(said) = self.sessions[at].turn(now) {
                 self.say(&Message::Said { op, said });
             }
             if let Some(outcome) = self.sessions[at].outcome(now) {
-                self.dying.push((self.sessions.swap_remove(at).close(), now + session::GRACE_MS));
+                self.dying.push((self.sessions.swap_remove(at).close(), now + GRACE_MS));
                 self.answer(op, outcome, Output::default());
             }
         }
         self.dying.retain(|&(process, at_ms)| {
             let due = at_ms <= now;
             if due {
-                sys::signal_session(process, libc::SIGKILL);
+                processes::signal_session(process, libc::SIGKILL);
             }
             !due
         });
@@ -268,7 +269,7 @@ impl Leaf {
                 self.tasks.iter_mut().filter(|t| t.op == op).for_each(|t| t.kill(false));
                 self.close_sessions(|s| s.op == op);
             }
-            Message::Refuse(why) => sys::say(&format!("leaf: the host refuses: {why}\n")),
+            Message::Refuse(why) => calls::say(&format!("leaf: the host refuses: {why}\n")),
             _ => {}
         }
     }
@@ -281,12 +282,12 @@ impl Leaf {
                 self.answer(op, Outcome::Failed("that is not for a guest".into()), Output::default());
             }
             Order::Console(console) => self.open_session(op, &console),
-            Order::Describe => self.answer(op, Outcome::Exit(0), text(sys::kernel_release())),
+            Order::Describe => self.answer(op, Outcome::Exit(0), text(calls::kernel_release())),
             Order::Run(_) if self.tasks.len() >= TASKS_MAX => {
                 let why = format!("{TASKS_MAX} processes run already");
                 self.answer(op, Outcome::Failed(why), Output::default());
             }
-            Order::Run(run) => match Task::start(op, &run, sys::now_ms() + u64::from(remaining_ms)) {
+            Order::Run(run) => match Task::start(op, &run, calls::now_ms() + u64::from(remaining_ms)) {
                 Ok(task) => self.tasks.push(task),
                 Err(why) => self.answer(op, Outcome::Failed(why), Output::default()),
             },
@@ -301,7 +302,7 @@ impl Leaf {
     fn say(&mut self, message: &Message) {
         match frame::encode(message) {
             Ok(bytes) => self.outgoing.extend_from_slice(&bytes),
-            Err(e) => sys::say(&format!("leaf: {e}\n")),
+            Err(e) => calls::say(&format!("leaf: {e}\n")),
         }
     }
 }

@@ -4,23 +4,21 @@
 //! kernel's sense too; when it ends, or the operator goes, all that is left of that session is hung up, and
 //! ended a second later: nothing stays behind but what made itself a session of its own (setsid).
 
-use crate::sys::{self, Errno, Fd};
-use crate::task::{self, Spawned};
+use crate::task::{self, outcome_of};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ffi::c_int;
+use vmatic_sys::calls::{self, Errno, Fd};
+use vmatic_sys::input::{Next, Waiting};
+use vmatic_sys::processes::{self, GRACE_MS, Spawned, hang_up};
 use vmatic_tree::answer::Outcome;
 use vmatic_tree::message::OpId;
 use vmatic_tree::session::{Console, Feed, Flow, PIECE_MAX_BYTES, Said, Size};
 
 /// What is run when nothing is named.
 const SHELL: [&str; 2] = ["sh", "-l"];
-/// How long what was hung up may take to end by itself.
-pub const GRACE_MS: u64 = 1_000;
 /// How long the last output may still come in after that.
 const DRAIN_MS: u64 = 1_000;
-/// What ends input on a terminal: Ctrl-D, as terminals are set up at first.
-pub const END_OF_INPUT: u8 = 4;
 
 /// A session that is open.
 #[derive(Debug)]
@@ -39,69 +37,6 @@ pub struct Session {
     killed: bool,
 }
 
-/// Input that the program has not taken.
-#[derive(Debug)]
-pub struct Waiting {
-    bytes: Vec<u8>,
-    eof: bool,
-    /// Whether the last byte that was taken ended a line.
-    line_ended: bool,
-}
-
-/// What may be written to a program now.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Next<'a> {
-    /// Nothing.
-    Nothing,
-    /// These bytes.
-    Bytes(&'a [u8]),
-    /// On a terminal: that input has ended.
-    End(&'a [u8]),
-    /// On a pipe: nothing more, close it.
-    Close,
-}
-
-impl Default for Waiting {
-    fn default() -> Self {
-        // Nothing was written yet, so a line would begin.
-        Waiting { bytes: Vec::new(), eof: false, line_ended: true }
-    }
-}
-
-impl Waiting {
-    /// Takes what was fed.
-    pub fn add(&mut self, feed: &Feed) {
-        if self.bytes.is_empty() && !self.eof && feed.bytes.is_empty() && !feed.eof {
-            return;
-        }
-        self.bytes.extend_from_slice(&feed.bytes);
-        self.eof |= feed.eof;
-    }
-
-    /// What is to be written next.
-    pub fn next(&self, terminal: bool) -> Next<'_> {
-        // A terminal ends input where a line begins; in a line, the first only hands the line on.
-        const END: [u8; 2] = [END_OF_INPUT; 2];
-        match (self.bytes.is_empty(), self.eof, terminal) {
-            (false, _, _) => Next::Bytes(&self.bytes),
-            (true, true, true) => Next::End(&END[usize::from(self.line_ended)..]),
-            (true, true, false) => Next::Close,
-            (true, false, _) => Next::Nothing,
-        }
-    }
-
-    /// So many bytes were taken.
-    pub fn took(&mut self, bytes: usize) {
-        self.line_ended = bytes == 0 || self.bytes.get(bytes - 1) == Some(&b'\n');
-        self.bytes.drain(..bytes);
-    }
-
-    /// The end was told.
-    pub fn ended(&mut self) {
-        self.eof = false;
-    }
-}
-
 impl Session {
     /// Starts the program.
     pub fn start(op: OpId, console: &Console) -> Result<Session, String> {
@@ -112,14 +47,14 @@ impl Session {
         let cannot = |what: &'static str| move |Errno(n): Errno| alloc::format!("cannot {what}: errno {n}");
         let (input, output, its_input, its_output) = match console.terminal {
             Some(size) => {
-                let (ours, its) = sys::pseudo_terminal().map_err(cannot("open a pseudo-terminal"))?;
-                let _ = sys::set_size(&ours, size.rows, size.columns);
+                let (ours, its) = calls::pseudo_terminal().map_err(cannot("open a pseudo-terminal"))?;
+                let _ = calls::set_size(&ours, size.rows, size.columns);
                 let both = |fd: &Fd| fd.duplicate().map_err(cannot("duplicate a descriptor"));
                 (both(&ours)?, ours, both(&its)?, its)
             }
             None => {
-                let (its_input, input) = sys::pipe().map_err(cannot("make a pipe"))?;
-                let (output, its_output) = sys::pipe().map_err(cannot("make a pipe"))?;
+                let (its_input, input) = calls::pipe().map_err(cannot("make a pipe"))?;
+                let (output, its_output) = calls::pipe().map_err(cannot("make a pipe"))?;
                 (input, output, its_input, its_output)
             }
         };
@@ -150,10 +85,10 @@ impl Session {
     pub fn feed(&mut self, feed: &Feed) -> Option<Option<Said>> {
         self.flow.feed(feed).ok()?;
         if let (Some(Size { rows, columns }), Some(terminal)) = (feed.size, &self.output) {
-            let _ = sys::set_size(terminal, rows, columns);
+            let _ = calls::set_size(terminal, rows, columns);
         }
         if self.input.is_some() {
-            self.waiting.add(feed);
+            self.waiting.add(&feed.bytes, feed.eof);
         }
         Some(feed.reply.then(|| self.say(Vec::new())))
     }
@@ -173,7 +108,7 @@ impl Session {
             && !self.killed
         {
             self.killed = true;
-            sys::signal_session(self.program.pid, libc::SIGKILL);
+            processes::signal_session(self.program.pid, libc::SIGKILL);
         }
         if bytes.is_empty() && taken == 0 {
             return None;
@@ -231,7 +166,7 @@ impl Session {
     pub fn outcome(&self, now_ms: u64) -> Option<Outcome> {
         let (status, since_ms) = self.ended?;
         let late = now_ms >= since_ms + GRACE_MS + DRAIN_MS && self.flow.output_room() > 0;
-        (self.output.is_none() || late).then(|| self.program.outcome(status))
+        (self.output.is_none() || late).then(|| outcome_of(&self.program, status))
     }
 
     /// When something is to be done though nothing happens.
@@ -250,12 +185,6 @@ impl Session {
         hang_up(self.program.pid);
         self.program.pid
     }
-}
-
-/// Tells all processes of a session that their terminal is gone; those that are stopped hear it, too.
-pub fn hang_up(session: libc::pid_t) {
-    sys::signal_session(session, libc::SIGHUP);
-    sys::signal_session(session, libc::SIGCONT);
 }
 
 #[cfg(test)]

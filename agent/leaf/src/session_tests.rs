@@ -35,26 +35,23 @@ impl Open {
 
     /// Turns until `enough` is heard or it ends; its outcome.
     fn turn_until(&mut self, enough: impl Fn(&str) -> bool) -> Option<Outcome> {
-        let end_ms = sys::now_ms() + 20_000;
+        let end_ms = calls::now_ms() + 20_000;
         while !enough(&self.screen()) {
-            assert!(sys::now_ms() < end_ms, "not in 20 s: {}", self.screen());
+            assert!(calls::now_ms() < end_ms, "not in 20 s: {}", self.screen());
             let entry = |(fd, events)| libc::pollfd { fd, events, revents: 0 };
             let mut fds: Vec<_> = self.session.polled().map(entry).collect();
-            sys::poll(&mut fds, 20);
-            let mut status = 0;
-            // SAFETY: the pointer is to a live integer; the child is this session's own.
-            let reaped = unsafe { libc::waitpid(self.session.program.pid, &raw mut status, libc::WNOHANG) };
-            if reaped > 0 {
-                self.session.program_ended(status, sys::now_ms());
+            calls::poll(&mut fds, 20);
+            if let Some(status) = processes::reap_one(self.session.program.pid) {
+                self.session.program_ended(status, calls::now_ms());
             }
-            if let Some(said) = self.session.turn(sys::now_ms()) {
+            if let Some(said) = self.session.turn(calls::now_ms()) {
                 self.theirs.say(&said).unwrap();
                 self.heard.extend(&said.bytes);
                 if self.shows && self.theirs.unseen() > 8192 {
                     self.feed(Feed::default());
                 }
             }
-            if let Some(outcome) = self.session.outcome(sys::now_ms()) {
+            if let Some(outcome) = self.session.outcome(calls::now_ms()) {
                 return Some(outcome);
             }
         }
@@ -107,28 +104,10 @@ fn what_a_program_leaves_is_hung_up_and_what_ignores_that_is_ended() {
     let session = open.session.program.pid;
     assert_eq!(open.turn_until(|_| false), Some(Outcome::Exit(2)));
     assert!(open.screen().contains("started"));
-    sys::sleep_ms(200);
-    assert_eq!(sys::signal_session(session, 0), 0);
+    calls::sleep_ms(200);
+    assert_eq!(processes::signal_session(session, 0), 0);
 }
 
 fn fed(bytes: &[u8], eof: bool) -> Feed {
     Feed { bytes: bytes.to_vec(), eof, ..Feed::default() }
-}
-
-#[test]
-fn the_end_of_input_comes_after_it_and_at_the_start_of_a_line() {
-    let mut waiting = Waiting::default();
-    assert_eq!(waiting.next(true), Next::Nothing);
-    waiting.add(&fed(b"ab\nc", true));
-    assert_eq!(waiting.next(true), Next::Bytes(b"ab\nc"));
-    waiting.took(3);
-    assert_eq!(waiting.next(false), Next::Bytes(b"c"));
-    waiting.took(1);
-    assert_eq!(waiting.next(true), Next::End(&[4, 4]), "the first hands on the c");
-    assert_eq!(waiting.next(false), Next::Close);
-    waiting.ended();
-    assert_eq!(waiting.next(true), Next::Nothing);
-    waiting.add(&fed(b"x\n", true));
-    waiting.took(2);
-    assert_eq!(waiting.next(true), Next::End(&[4]));
 }

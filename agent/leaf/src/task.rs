@@ -4,20 +4,19 @@
 //! with it. Its answer is given when it ends, not when its last descendant
 //! closes the pipes: a daemon left behind must not hold the operation.
 
-use crate::sys::{self, Errno, Fd};
 use alloc::ffi::CString;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::ffi::{c_char, c_int};
+use core::ffi::c_int;
+use vmatic_sys::calls::{self, Errno, Fd};
+use vmatic_sys::processes::{self, Program, Spawned};
 use vmatic_tree::answer::{Outcome, Output};
 use vmatic_tree::message::{OUTPUT_MAX_BYTES, OpId, Run};
 
 /// Where programs are looked up, and the rest of what a process finds in its environment.
 const ENVIRONMENT: [(&str, &str); 3] =
     [("PATH", "/sbin:/bin:/usr/sbin:/usr/bin"), ("HOME", "/root"), ("TERM", "linux")];
-/// Exit status by which the child says that exec failed; the errno comes over a pipe.
-const EXEC_FAILED: c_int = 127;
 
 /// One of the two output streams.
 #[derive(Debug)]
@@ -51,9 +50,9 @@ impl Stream {
 impl Task {
     /// Starts the process.
     pub fn start(op: OpId, run: &Run, deadline_ms: u64) -> Result<Task, String> {
-        let stdin = sys::memory_file(&run.stdin).map_err(cannot("keep its input"))?;
-        let (out, out_end) = sys::pipe().map_err(cannot("make a pipe"))?;
-        let (err, err_end) = sys::pipe().map_err(cannot("make a pipe"))?;
+        let stdin = calls::memory_file(&run.stdin).map_err(cannot("keep its input"))?;
+        let (out, out_end) = calls::pipe().map_err(cannot("make a pipe"))?;
+        let (err, err_end) = calls::pipe().map_err(cannot("make a pipe"))?;
         let ends = [stdin.raw(), out_end.raw(), err_end.raw()];
         let program = spawn(&run.argv, &run.env, &run.dir, ends, false)?;
         let stream = |pipe| Stream { pipe: Some(pipe), kept: Vec::new() };
@@ -91,11 +90,7 @@ impl Task {
     pub fn kill(&mut self, timed_out: bool) {
         self.timed_out |= timed_out;
         self.deadline_ms = u64::MAX;
-        // SAFETY: no memory is involved; the process group is the child's own session.
-        unsafe {
-            libc::kill(-self.program.pid, libc::SIGKILL);
-            libc::kill(self.program.pid, libc::SIGKILL);
-        }
+        processes::kill_group(self.program.pid);
     }
 
     /// The answer, once the process has ended with this wait status.
@@ -103,30 +98,19 @@ impl Task {
         self.drain();
         let [stdout, stderr] = self.streams.map(|s| s.kept);
         let output = Output { stdout, stderr, truncated: self.truncated };
-        let outcome = if self.timed_out { Outcome::TimedOut } else { self.program.outcome(status) };
+        let outcome = if self.timed_out { Outcome::TimedOut } else { outcome_of(&self.program, status) };
         (outcome, output)
     }
 }
 
-/// A process that was started, at the head of a session of its own.
-#[derive(Debug)]
-pub struct Spawned {
-    /// Its number.
-    pub pid: libc::pid_t,
-    exec_errno: Fd,
-}
-
-impl Spawned {
-    /// How it ended, from its wait status.
-    pub fn outcome(&self, status: c_int) -> Outcome {
-        let mut errno = [0; 4];
-        if self.exec_errno.read(&mut errno) == Ok(4) {
-            Outcome::Failed(exec_failure(c_int::from_ne_bytes(errno)))
-        } else if libc::WIFSIGNALED(status) {
-            Outcome::Signal(libc::WTERMSIG(status))
-        } else {
-            Outcome::Exit(libc::WEXITSTATUS(status))
-        }
+/// How a process ended, from its wait status.
+pub fn outcome_of(program: &Spawned, status: c_int) -> Outcome {
+    if let Some(Errno(n)) = program.exec_failure() {
+        Outcome::Failed(exec_failure(n))
+    } else if libc::WIFSIGNALED(status) {
+        Outcome::Signal(libc::WTERMSIG(status))
+    } else {
+        Outcome::Exit(libc::WEXITSTATUS(status))
     }
 }
 
@@ -139,19 +123,12 @@ pub fn spawn(
     ends: [c_int; 3],
     terminal: bool,
 ) -> Result<Spawned, String> {
-    let (exec_errno, exec_end) = sys::pipe().map_err(cannot("make a pipe"))?;
     let argv = c_strings(argv.iter().map(String::to_string))?;
     let own = ENVIRONMENT.iter().filter(|(k, _)| env.iter().all(|(given, _)| given != k));
     let env = own.map(|(k, v)| format!("{k}={v}")).chain(env.iter().map(|(k, v)| format!("{k}={v}")));
     let env = c_strings(env)?;
     let dir = CString::new(if dir.is_empty() { "/" } else { dir }).map_err(|e| e.to_string())?;
-    // SAFETY: the leaf has one thread, so the child may do what it likes; it only makes system calls and ends.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        become_process(&argv, &env, &dir, ends, terminal, &exec_end);
-    }
-    sys::check(pid).map_err(cannot("fork"))?;
-    Ok(Spawned { pid, exec_errno })
+    processes::spawn(&Program { argv, env, dir, ends, terminal }).map_err(cannot("fork"))
 }
 
 fn cannot(what: &'static str) -> impl Fn(Errno) -> String {
@@ -169,44 +146,4 @@ fn exec_failure(errno: c_int) -> String {
 
 fn c_strings(texts: impl Iterator<Item = String>) -> Result<Vec<CString>, String> {
     texts.map(|t| CString::new(t).map_err(|_| "an argument has a NUL in it".into())).collect()
-}
-
-/// In the child: takes its place as the process. Never returns.
-fn become_process(
-    argv: &[CString],
-    env: &[CString],
-    dir: &CString,
-    ends: [c_int; 3],
-    terminal: bool,
-    exec_end: &Fd,
-) -> ! {
-    let pointers = |strings: &[CString]| -> Vec<*const c_char> {
-        strings.iter().map(|s| s.as_ptr()).chain([core::ptr::null()]).collect()
-    };
-    let (argv, env) = (pointers(argv), pointers(env));
-    // SAFETY: both arrays are NUL-terminated strings behind a null-terminated list, alive until exec or _exit.
-    unsafe {
-        libc::setsid();
-        for (to, from) in ends.iter().enumerate() {
-            libc::dup2(*from, to as c_int);
-        }
-        if terminal {
-            libc::ioctl(0, libc::TIOCSCTTY as _, 0);
-        }
-        let mut none: libc::sigset_t = core::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, core::ptr::null_mut());
-        // Whatever the leaf was started with.
-        sys::default_signals();
-        if libc::chdir(dir.as_ptr()) == 0 {
-            // The C library looks programs up in the caller's PATH, so the caller takes on the new environment first.
-            libc::clearenv();
-            for variable in &env[..env.len() - 1] {
-                libc::putenv(variable.cast_mut());
-            }
-            libc::execvp(argv[0], argv.as_ptr());
-        }
-        let _ = exec_end.write(&sys::errno().0.to_ne_bytes());
-        libc::_exit(EXEC_FAILED)
-    }
 }

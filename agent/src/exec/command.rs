@@ -4,14 +4,14 @@
 //! what it wrote. As in the leaf, the process leads a group of its own and
 //! is over when it ends, whoever still holds its pipes.
 
-use rustix::process::{Signal, set_parent_process_death_signal};
-use std::io;
+use rustix::process::{Pid, Signal};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
+use vmatic_sys::child::{BeforeExec, before_exec};
 use vmatic_tree::answer::{Outcome, Output};
 use vmatic_tree::message::Run;
 
@@ -30,7 +30,7 @@ pub async fn run(run: Run, deadline: Duration, stop: oneshot::Receiver<()>) -> (
     command.current_dir(if run.dir.is_empty() { "/" } else { &run.dir });
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.process_group(0);
-    before_exec(&mut command, || Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+    before_exec(command.as_std_mut(), BeforeExec { default_signals: true, ..BeforeExec::default() });
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(e) => return failed(why_not(&e)),
@@ -63,19 +63,7 @@ pub fn environment(command: &mut Command, given: &[(String, String)]) {
     command.env("PATH", PATH).env("HOME", "/root").envs(given.iter().map(|(k, v)| (k, v)));
 }
 
-/// Has `act`, which makes system calls and nothing else, run in the child before the program. The program takes
-/// signals as usual, whatever the node was started with: one that ignores SIGINT, as in the background of a shell
-/// script, would otherwise have programs that Ctrl-C cannot end.
-pub fn before_exec(command: &mut Command, mut act: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
-    let in_child = move || {
-        vmatic_leaf::sys::default_signals();
-        act()
-    };
-    // SAFETY: the closures given here make system calls only. The node's only thread is the parent that a death
-    // signal watches.
-    unsafe { command.pre_exec(in_child) };
-}
-
+/// How a program ended.
 pub fn ended(status: std::process::ExitStatus) -> Outcome {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
@@ -95,9 +83,9 @@ pub fn why_not(e: &std::io::Error) -> String {
 }
 
 fn kill_group(pid: Option<u32>) {
-    if let Some(pid) = pid {
-        // SAFETY: no memory is involved; the group is the child's own, and the child is not reaped yet.
-        unsafe { libc::kill(-(pid as libc::pid_t), libc::SIGKILL) };
+    if let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid as i32)) {
+        // The group is the child's own, and the child is not reaped yet.
+        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
     }
 }
 

@@ -6,8 +6,8 @@
 
 use crate::exec::command;
 use crate::guest::console::Port;
-use crate::guest::vmm::process;
-use rustix::process::{Pid, Signal};
+use crate::process::fd;
+use rustix::process::Pid;
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 use std::io;
@@ -19,8 +19,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
-use vmatic_leaf::session::{GRACE_MS, Next, Waiting, hang_up};
-use vmatic_leaf::sys;
+use vmatic_sys::child::{BeforeExec, Terminal, before_exec};
+use vmatic_sys::input::{Next, Waiting};
+use vmatic_sys::processes::{self, GRACE_MS, hang_up};
 use vmatic_tree::answer::Outcome;
 use vmatic_tree::host::Event;
 use vmatic_tree::message::{OpId, Serial};
@@ -91,7 +92,7 @@ pub async fn program(console: Console, mut ends: Ends) -> Outcome {
     (program.input, program.output) = (None, None);
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(GRACE_MS)).await;
-        sys::signal_session(session, libc::SIGKILL);
+        processes::signal_session(session, libc::SIGKILL);
         let _ = program.child.wait().await;
     });
     outcome
@@ -123,7 +124,7 @@ async fn serve(program: &mut Program, ends: &mut Ends) -> Outcome {
                     let _ = set_size(terminal.get_ref().as_fd(), size);
                 }
                 if program.input.is_some() {
-                    waiting.add(&feed);
+                    waiting.add(&feed.bytes, feed.eof);
                 }
                 if feed.reply {
                     ends.say(Vec::new(), 0).await;
@@ -155,7 +156,7 @@ async fn serve(program: &mut Program, ends: &mut Ends) -> Outcome {
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => match &mut ended {
                 Some((_, _, killed @ false)) => {
                     *killed = true;
-                    sys::signal_session(program.session.as_raw_pid(), libc::SIGKILL);
+                    processes::signal_session(program.session.as_raw_pid(), libc::SIGKILL);
                 }
                 // What made itself a session of its own holds the terminal still, and may keep it.
                 _ => program.output = None,
@@ -215,20 +216,13 @@ fn start(console: &Console) -> io::Result<Program> {
             (input.into(), output.into())
         }
     };
-    let lead = move || {
-        rustix::process::setsid()?;
-        if terminal {
-            rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
-        }
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        Ok(())
-    };
-    command::before_exec(&mut command, lead);
+    let session = Some(if terminal { Terminal::Input } else { Terminal::None });
+    before_exec(command.as_std_mut(), BeforeExec { session, default_signals: true, ..BeforeExec::default() });
     let child = command.spawn()?;
     let session = child.id().and_then(|id| Pid::from_raw(id as i32)).ok_or(io::ErrorKind::NotFound)?;
     let watched = |fd: OwnedFd| {
         rustix::io::ioctl_fionbio(&fd, true)?;
-        process::watch(fd).map(Some).map_err(|e| io::Error::other(e.to_string()))
+        fd::watch(fd).map(Some).map_err(|e| io::Error::other(e.to_string()))
     };
     Ok(Program { child, session, terminal, input: watched(input)?, output: watched(output)? })
 }

@@ -143,13 +143,13 @@ fn when_the_operator_is_gone_nothing_is_left() {
         ));
         let text = operator.hear(LONG, |text| text.contains('\n')).await;
         let session: i32 = text.trim().parse().unwrap();
-        assert!(sys::signal_session(session, 0) >= 3);
+        assert!(processes::signal_session(session, 0) >= 3);
         drop(operator.stop.take());
         running.await.unwrap();
         // Those that do not hear the signal are ended a moment later.
         let until = Instant::now() + Duration::from_millis(GRACE_MS) + LONG;
-        while sys::signal_session(session, 0) > 0 {
-            assert!(Instant::now() < until, "{} are left", sys::signal_session(session, 0));
+        while processes::signal_session(session, 0) > 0 {
+            assert!(Instant::now() < until, "{} are left", processes::signal_session(session, 0));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });

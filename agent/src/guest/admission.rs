@@ -3,7 +3,7 @@
 //! Takes what the kernel says of memory and pressure; gives a reason to wait, in
 //! words for the operator, or none.
 
-use crate::node::info;
+use crate::machine::memory::memory_mib;
 use std::fs;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -15,8 +15,19 @@ const STALLED_MAX_PER_CENT: f32 = 10.0;
 /// Memory that stays free for the host, in MiB, and its share of all memory.
 const RESERVE_MIN_MIB: u64 = 32;
 const RESERVE_SHARE: u64 = 20;
+/// How many guests boot at a time for each processor: more only makes each slower.
+const BOOTING_PER_CPU: usize = 2;
+/// How many clones wake up at a time for each processor. Those that wake together wait for
+/// each other: a batch of a hundred stalled an emulated host for good.
+const WAKING_PER_CPU: usize = 8;
 /// Memory that a clone may take before its host sees it, in MiB.
 pub const CLONE_MIB: u64 = 2;
+
+/// How many guests start at a time on this machine.
+pub fn max_concurrent_starts(clones: bool) -> usize {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    cpus * if clones { WAKING_PER_CPU } else { BOOTING_PER_CPU }
+}
 
 /// Waits until a guest that needs `need_mib` may start; tells `why` each time it has to.
 pub async fn wait(need_mib: u64, mut why: impl AsyncFnMut(String)) {
@@ -28,7 +39,7 @@ pub async fn wait(need_mib: u64, mut why: impl AsyncFnMut(String)) {
 
 /// Why a guest that needs `need_mib` must not start now.
 fn reason(need_mib: u64) -> Option<String> {
-    let (total, available) = info::memory_mib();
+    let (total, available) = memory_mib();
     // A kernel without PSI says nothing: then memory alone decides.
     let stalled = fs::read_to_string("/proc/pressure/memory").ok().and_then(|text| stalled_per_cent(&text));
     judge(need_mib, total, available, stalled)

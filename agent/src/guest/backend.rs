@@ -1,8 +1,9 @@
 //! A guest's process, whatever holds the guest: its end, and how it is held and let go on.
 
 use crate::error::Error;
+use crate::guest::exit;
 use crate::guest::qemu::{Qemu, Qmp};
-use crate::guest::vmm::template::{self, Clone};
+use crate::guest::vmm::clone::CloneProcess;
 use rustix::process::{Pid, Signal};
 use std::rc::Rc;
 use tokio::process::Child;
@@ -12,7 +13,7 @@ pub enum Monitor {
     /// It booted in VMatic's monitor.
     Cold(Child),
     /// It was forked from a template.
-    Clone(Clone),
+    Clone(CloneProcess),
     /// QEMU runs it.
     Qemu(Qemu),
 }
@@ -22,7 +23,7 @@ impl Monitor {
     pub async fn wait(&mut self) -> String {
         match self {
             Monitor::Cold(child) => match child.wait().await {
-                Ok(status) if status.success() => template::GUEST_ENDED.into(),
+                Ok(status) if status.success() => exit::GUEST_ENDED.into(),
                 Ok(status) => status.to_string(),
                 Err(e) => e.to_string(),
             },

@@ -4,7 +4,7 @@
 //! for a node that starts anew they are again what the boot command line says ([`first`]).
 
 use crate::log::say;
-use crate::machine::identity;
+use crate::machine::cmdline;
 use tokio::sync::watch;
 use vmatic_plan::RangeSet;
 use vmatic_tree::answer::Outcome;
@@ -26,18 +26,17 @@ pub struct Wishes {
     each: Vec<watch::Sender<(Wish, u32)>>,
 }
 
-/// The word of the boot command line that says what becomes of guests until the operator says something else:
-/// `run`, `paused` or `stopped`.
-const FIRST: &str = "vmatic.guests";
-
-/// What that word says; to run, if there is none.
+/// What the boot command line says becomes of guests until the operator says something else; to run, if it says nothing.
 pub fn first(cmdline: &str) -> Wish {
-    match identity::word(cmdline, FIRST) {
+    match cmdline::word(cmdline, cmdline::GUESTS) {
         None | Some("run") => Wish::Run,
         Some("paused") => Wish::Pause,
         Some("stopped") => Wish::Stop,
         Some(other) => {
-            say(&format!("{FIRST}={other:?} on the boot command line is none of run, paused, stopped: guests run"));
+            say(&format!(
+                "{}={other:?} on the boot command line must be one of run, paused, stopped: guests run",
+                cmdline::GUESTS
+            ));
             Wish::Run
         }
     }

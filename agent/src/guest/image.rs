@@ -6,8 +6,8 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
-use vmatic_leaf::{identity, sys};
 use vmatic_plan::{Node, Plan};
+use vmatic_sys::calls;
 use vmatic_tree::message::Identity;
 use vmatic_vmm::Discovery;
 
@@ -95,7 +95,7 @@ pub fn template_cmdline(plan: &Plan) -> String {
 
 /// The same without the operator's words.
 pub fn template_words() -> String {
-    format!("{} {} {}", vmatic_vmm::GUEST_CMDLINE, vmatic_vmm::TEMPLATE_CMDLINE, identity::TEMPLATE)
+    format!("{} {} {}", vmatic_vmm::GUEST_CMDLINE, vmatic_vmm::TEMPLATE_CMDLINE, "vmatic.template")
 }
 
 fn with_own_words(mut line: String, plan: &Plan) -> String {
@@ -113,8 +113,8 @@ fn ipv4(plan: &Plan, node: Node) -> Option<(Ipv4Addr, Ipv4Addr, Option<Ipv4Addr>
 /// Who a clone is to be, as of now.
 pub fn identity(plan: &Plan, node: Node) -> Identity {
     let mut entropy = [0; 32];
-    entropy[..16].copy_from_slice(&sys::random16());
-    entropy[16..].copy_from_slice(&sys::random16());
+    entropy[..16].copy_from_slice(&calls::random16());
+    entropy[16..].copy_from_slice(&calls::random16());
     Identity {
         node,
         name: plan.node_name(node).unwrap_or_default(),

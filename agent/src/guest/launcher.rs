@@ -7,6 +7,7 @@
 //! and so does the guest image where KVM does not work, if the host image has QEMU.
 
 use crate::error::{Context, Error};
+use crate::guest::admission::{self, max_concurrent_starts};
 use crate::guest::backend::{Handle, Monitor};
 use crate::guest::channels::GuestEnds;
 use crate::guest::console::Ports;
@@ -15,11 +16,12 @@ use crate::guest::desired::{Wish, Wishes};
 use crate::guest::qemu::{command::Accel, snapshot::Begin};
 use crate::guest::vmm::template::{Asking, State};
 use crate::guest::vmm::{process, template};
-use crate::guest::{admission, channels, image, qemu};
+use crate::guest::{channels, exit, image, qemu};
+use crate::log::say;
+use crate::machine::{cgroup, ksm::Ksm, mac};
 use crate::node::connection::Opening;
+use crate::process::{spawn, user::user};
 use crate::switch::supervisor::Cables;
-use crate::{cli, log::say, machine::cgroup};
-use std::cell::Cell;
 use std::fs;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
@@ -43,11 +45,6 @@ const REPORT: Duration = Duration::from_secs(120);
 const REPORT_QEMU: Duration = Duration::from_secs(600);
 /// After so many failed starts in a row a guest is tried without KVM.
 const KVM_TRIES: usize = 2;
-/// How many guests boot at a time for each processor: more only makes each slower.
-const BOOTING_PER_CPU: usize = 2;
-/// How many clones wake up at a time for each processor. Those that wake together wait for
-/// each other: a batch of a hundred stalled an emulated host for good.
-const WAKING_PER_CPU: usize = 8;
 /// How long a guest that fell silent may take to end by itself.
 const LEAVE: Duration = Duration::from_secs(1);
 /// How long a guest that goes on may take until it counts as up again.
@@ -56,8 +53,6 @@ const RESUMED: Duration = Duration::from_secs(10);
 const AWAKE: Duration = Duration::from_secs(2);
 /// Waits before a guest is started again: short at first, then a minute.
 const PAUSES_S: [u64; 4] = [1, 5, 20, 60];
-/// Where the kernel's merging of equal pages is set up.
-const KSM: &str = "/sys/kernel/mm/ksm";
 
 /// Starts guests and keeps them running.
 pub struct Launcher {
@@ -85,7 +80,7 @@ struct Shared {
     template: watch::Receiver<State>,
     booting: Arc<Semaphore>,
     resuming: Arc<Semaphore>,
-    ksm: Cell<bool>,
+    ksm: Ksm,
     saved: qemu::snapshot::Store,
 }
 
@@ -149,9 +144,9 @@ impl Launcher {
             launcher: self,
             group,
             template,
-            booting: Arc::new(Semaphore::new(at_a_time(false))),
-            resuming: Arc::new(Semaphore::new(at_a_time(true))),
-            ksm: Cell::new(false),
+            booting: Arc::new(Semaphore::new(max_concurrent_starts(false))),
+            resuming: Arc::new(Semaphore::new(max_concurrent_starts(true))),
+            ksm: Ksm::default(),
             saved: qemu::snapshot::Store::default(),
         });
         for guest in 1..=guests {
@@ -170,12 +165,6 @@ impl Launcher {
     async fn down(&self, guest: u32, why: &str) {
         let _ = self.events.send(Event::GuestDown { guest, why: why.into() }).await;
     }
-}
-
-/// How many guests start at a time on this machine.
-pub fn at_a_time(clones: bool) -> usize {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    cpus * if clones { WAKING_PER_CPU } else { BOOTING_PER_CPU }
 }
 
 /// Starts one guest again and again.
@@ -300,7 +289,7 @@ impl Shared {
         let begin = self.saved.begin(kind, machine.accel).await;
         let restored = matches!(begin, Begin::From(_));
         let turn = self.wait_for_room(guest, &self.booting, machine.need_mib(), &machine.doing()).await?;
-        self.merge_pages();
+        self.ksm.merge_pages();
         let (ours, theirs) = channels::make(self.cables.plug(guest).await?)?;
         let group = self.group.as_ref().map(AsRawFd::as_raw_fd);
         let node = Node::guest(launcher.host, guest);
@@ -393,7 +382,7 @@ impl Shared {
                 monitor.kill().await;
                 format!("did not report within {} s", limit.as_secs())
             }
-            Err(how) if how == template::GUEST_ENDED => "ended before it reported".into(),
+            Err(how) if how == exit::GUEST_ENDED => "ended before it reported".into(),
             Err(how) => format!("ended before it reported ({how})"),
         };
         Ok(Ended { reported: reported == Ok(true), wished, why })
@@ -474,29 +463,17 @@ impl Shared {
     }
 
     fn start_cold(&self, node: Node, ends: &GuestEnds) -> Result<Child, Error> {
-        self.merge_pages();
+        self.ksm.merge_pages();
         let plan = &self.launcher.plan;
         let mac = plan.mac(node).ok_or_else(|| Error::new(format!("the plan has no guest {node}")))?;
         let fds: [RawFd; 3] = ends.all().map(|fd| fd.as_raw_fd());
-        let mut command = process::command("guest", &fds, self.group.as_ref().map(AsRawFd::as_raw_fd));
+        let mut command = spawn::command("guest", &fds, self.group.as_ref().map(AsRawFd::as_raw_fd));
         command.args(process::words(plan, image::cmdline(plan, node)));
-        command.arg("--user").arg(template::user(node.guest).to_string());
-        command.arg("--mac").arg(cli::mac_text(mac));
+        command.arg("--user").arg(user(node.guest).to_string());
+        command.arg("--mac").arg(mac::text(mac));
         for (option, fd) in ["--control-fd", "--serial-fd", "--tap-fd"].into_iter().zip(fds) {
             command.arg(option).arg(fd.to_string());
         }
         command.spawn().context(|| format!("start the monitor of guest {}", node.guest))
-    }
-
-    /// Has the kernel look for equal pages, once there are guests whose pages can be equal.
-    fn merge_pages(&self) {
-        if self.ksm.replace(true) {
-            return;
-        }
-        for (name, value) in [("pages_to_scan", "1000"), ("sleep_millisecs", "20"), ("run", "1")] {
-            if let Err(e) = fs::write(format!("{KSM}/{name}"), value) {
-                return say(&format!("guests that boot cold share no memory: cannot write {KSM}/{name}: {e}"));
-            }
-        }
     }
 }

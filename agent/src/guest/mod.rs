@@ -9,6 +9,7 @@ pub mod channels;
 pub mod console;
 pub mod counters;
 pub mod desired;
+pub mod exit;
 pub mod image;
 pub mod launcher;
 pub mod qemu;

@@ -3,9 +3,9 @@
 //! Takes nothing; prints one line of `key=value` words. `vmatic guests cost` runs it on hosts.
 
 use crate::error::Error;
-use crate::guest::vmm::template;
 use crate::machine::cgroup;
 use crate::machine::memory::{self, Kernel};
+use crate::process::user::guest_of;
 use std::fs;
 
 /// One guest's process.
@@ -40,6 +40,6 @@ pub fn run(each: bool) -> Result<(), Error> {
 fn cost(pid: i32) -> Option<Cost> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let user = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?;
-    let guest = template::guest_of(user.parse().ok()?)?;
+    let guest = guest_of(user.parse().ok()?)?;
     Some(Cost { guest, process: memory::process(pid) })
 }

@@ -1,6 +1,6 @@
 //! Process 1 of a host: what the machine needs before its node starts, and the node's restarts.
 //!
-//! One state: which signal asked for the machine's end, owned by `supervise`.
+//! One state: the signal that asked for the machine's end, kept by `vmatic_sys::signals`.
 
-pub mod setup;
+mod setup;
 pub mod supervise;

@@ -1,22 +1,25 @@
-//! What a host needs before its node starts: file systems, limits, forwarding.
+//! What a host needs before its node starts: file systems, modules, settings of its kernel.
 //!
 //! Nothing here is fatal: what failed is said on the console, and the host
 //! joins the tree as far as it can, because that is where the operator looks.
 
+use crate::error::os_error;
 use crate::log::say;
+use std::ffi::CStr;
 use std::fs;
-use std::io;
-use vmatic_leaf::sys::Errno;
-
-/// Open files of the node: a plan has at most 65,535 guests a host.
-const DESCRIPTORS: libc::rlim_t = 262_144;
+use vmatic_sys::calls::Errno;
+use vmatic_sys::{modules, mounts};
 
 /// Mounts what every program expects.
 pub fn mount_all() {
-    vmatic_leaf::boot::mount_all();
-    if let Err(Errno(n)) = vmatic_leaf::sys::mount(c"cgroup2", c"/sys/fs/cgroup") {
-        say(&format!("cannot mount /sys/fs/cgroup: {}", io::Error::from_raw_os_error(n)));
-    }
+    let failed = |target: &CStr, e: Errno| say(&format!("cannot mount {}: {}", target.to_string_lossy(), os_error(e)));
+    mounts::mount_all(failed);
+    let _ = mounts::mount(c"cgroup2", c"/sys/fs/cgroup").map_err(|e| failed(c"/sys/fs/cgroup", e));
+}
+
+/// Loads the modules that the image lists.
+pub fn load_modules() {
+    modules::load_listed(|path, e| say(&format!("cannot load {path}: {}", os_error(e))));
 }
 
 /// Settings of the kernel that a host of guests wants.
@@ -25,7 +28,7 @@ pub fn tune() {
         // Guests reach each other and the world through the host's routing.
         ("/proc/sys/net/ipv4/ip_forward", "1"),
         ("/proc/sys/net/ipv6/conf/all/forwarding", "1"),
-        // The agent is the last to die when memory runs out; its guests are the first (launcher.rs).
+        // The agent is the last to die when memory runs out; its guests are the first (process/spawn.rs).
         ("/proc/self/oom_score_adj", "-999"),
         // Clones share pages by birth; huge pages would copy 2 MiB for each byte written.
         ("/sys/kernel/mm/transparent_hugepage/enabled", "never"),
@@ -44,24 +47,4 @@ pub fn tune_kvm() {
     if bug.trim() == "Not affected" {
         let _ = fs::write("/sys/module/kvm/parameters/nx_huge_pages", "never");
     }
-}
-
-/// Lets this process hold descriptors for thousands of guests: three each, and links to hosts and consoles.
-pub fn raise_limits() {
-    // SAFETY: both calls take a live rlimit.
-    unsafe {
-        let mut limit: libc::rlimit = std::mem::zeroed();
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        let root = libc::geteuid() == 0;
-        limit.rlim_max = if root { limit.rlim_max.max(DESCRIPTORS) } else { limit.rlim_max };
-        limit.rlim_cur = limit.rlim_max.min(DESCRIPTORS);
-        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) < 0 {
-            say(&format!("cannot raise the limit of open files: {}", io::Error::last_os_error()));
-        }
-    }
-}
-
-/// The kernel's command line.
-pub fn cmdline() -> String {
-    fs::read_to_string("/proc/cmdline").unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Process 1: keeps the node running and buries the dead.
+//! Process 1: keeps the node running and reaps orphans.
 //!
 //! It does as little as possible, because a process 1 that ends is a kernel
 //! panic. The node is a child; if it dies its guests die with it, and a second
@@ -7,31 +7,28 @@
 use crate::error::{Context, Error};
 use crate::init::setup;
 use crate::log::say;
+use crate::process::spawn::THIS_PROGRAM;
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions};
+use rustix::system::RebootCommand;
 use std::process::Command;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
+use vmatic_sys::signals;
 
 /// How long to wait before the node is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// The signal by which halt, poweroff and reboot were asked for; 0 if none was.
-static ASKED: AtomicI32 = AtomicI32::new(0);
-
-extern "C" fn note_signal(signal: libc::c_int) {
-    ASKED.store(signal, Ordering::Relaxed);
-}
-
 /// Prepares the machine, then watches the node until the machine is switched off.
-pub fn forever() -> Result<(), Error> {
+pub fn supervise() -> Result<(), Error> {
     setup::mount_all();
     setup::tune();
-    vmatic_leaf::boot::load_modules();
+    setup::load_modules();
     setup::tune_kvm();
-    catch_signals();
+    signals::note_from_now_on(&SIGNALS);
     loop {
-        let child = Command::new("/proc/self/exe").arg("node").spawn();
+        let child = Command::new(THIS_PROGRAM).arg("node").spawn();
         match child.context(|| "start the node".into()) {
-            Ok(child) => bury_until(child.id() as libc::pid_t),
+            Ok(child) => reap_until(Pid::from_raw(child.id() as i32)),
             Err(e) => say(&e.to_string()),
         }
         say("the node ended; it starts again in a second");
@@ -40,40 +37,29 @@ pub fn forever() -> Result<(), Error> {
 }
 
 /// As BusyBox's halt, poweroff and reboot tell init: SIGUSR1, SIGUSR2, SIGTERM.
-fn catch_signals() {
-    for signal in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGTERM] {
-        // SAFETY: the handler only stores an integer; without SA_RESTART waitpid returns when it has run.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = note_signal as *const () as usize;
-            libc::sigaction(signal, &raw const action, std::ptr::null_mut());
-        }
-    }
-}
+const SIGNALS: [libc::c_int; 3] = [libc::SIGUSR1, libc::SIGUSR2, libc::SIGTERM];
 
 /// Waits for children, whosever they are, until the node itself has ended.
-fn bury_until(node: libc::pid_t) {
+fn reap_until(node: Option<Pid>) {
     loop {
-        let mut status = 0;
-        // SAFETY: the pointer is to a live integer.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, 0) };
-        match ASKED.load(Ordering::Relaxed) {
-            0 => {}
-            libc::SIGTERM => stop_machine(libc::RB_AUTOBOOT),
-            _ => stop_machine(libc::RB_POWER_OFF),
+        let ended = rustix::process::wait(WaitOptions::empty());
+        match signals::noted() {
+            None => {}
+            Some(libc::SIGTERM) => stop_machine(RebootCommand::Restart),
+            Some(_) => stop_machine(RebootCommand::PowerOff),
         }
-        if pid == node || (pid < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD)) {
-            return;
+        match ended {
+            Ok(Some((pid, _))) if Some(pid) == node => return,
+            Err(Errno::CHILD) => return,
+            _ => {}
         }
     }
 }
 
-fn stop_machine(how: libc::c_int) -> ! {
-    // SAFETY: no memory is involved. A host lives in RAM: there is nothing to unmount.
-    unsafe {
-        libc::sync();
-        libc::reboot(how);
-    }
+fn stop_machine(how: RebootCommand) -> ! {
+    // A host lives in RAM: there is nothing to unmount.
+    rustix::fs::sync();
+    let _ = rustix::system::reboot(how);
     // Only where reboot is refused (a container): process 1 ends, and all with it.
     std::process::exit(0)
 }

@@ -6,7 +6,7 @@
 
 use crate::error::{Context, Error};
 use crate::log::say;
-use crate::node::info;
+use crate::machine::memory::memory_mib;
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 
@@ -59,7 +59,7 @@ fn make(guests: u32) -> Result<File, Error> {
             say(&e.to_string());
         }
     }
-    let (total, _) = info::memory_mib();
+    let (total, _) = memory_mib();
     let limits = [
         ("memory.high", ((total - (total / HOST_SHARE).max(HOST_MIN_MIB).min(total)) << 20).to_string()),
         // A machine's process, and a helper of the kernel's for each.

@@ -4,15 +4,16 @@
 //! the network gave it; the MAC that it booted from (`BOOTIF=`), or any MAC it
 //! has. Addresses and MACs are turned into numbers by the plan.
 
-use crate::cli;
 use crate::error::Error;
+use crate::machine::cmdline::{self, boot_mac, word};
+use crate::machine::mac;
 use std::fs;
 use std::net::Ipv4Addr;
 use vmatic_plan::{Node, Plan};
 
 /// Finds the host's number.
 pub fn host_number(plan: &Plan, cmdline: &str, address: Option<Ipv4Addr>) -> Result<u32, Error> {
-    let asked = word(cmdline, "vmatic.host");
+    let asked = word(cmdline, cmdline::HOST);
     if let Some(text) = asked {
         let number = text.parse().ok().filter(|n| plan.has(Node::host(*n)));
         return number.ok_or_else(|| {
@@ -32,22 +33,11 @@ pub fn host_number(plan: &Plan, cmdline: &str, address: Option<Ipv4Addr>) -> Res
     })
 }
 
-/// The MAC of the card that the machine booted from: pxelinux's `BOOTIF=`, a hardware type in front.
-pub fn boot_mac(cmdline: &str) -> Option<[u8; 6]> {
-    word(cmdline, "BOOTIF").and_then(|text| cli::mac(text.strip_prefix("01-").unwrap_or(text)))
-}
-
-/// The value of `key=value` on a command line; the last one counts.
-pub fn word<'a>(cmdline: &'a str, key: &str) -> Option<&'a str> {
-    let words = cmdline.split_ascii_whitespace().filter_map(|w| w.split_once('='));
-    words.filter(|(k, _)| *k == key).map(|(_, v)| v).next_back()
-}
-
 /// The MACs of this machine's cards.
 pub fn machine_macs() -> Vec<[u8; 6]> {
     let Ok(cards) = fs::read_dir("/sys/class/net") else { return Vec::new() };
     let texts = cards.flatten().filter_map(|card| fs::read_to_string(card.path().join("address")).ok());
-    texts.filter_map(|text| cli::mac(text.trim())).collect()
+    texts.filter_map(|text| mac::parse(text.trim())).collect()
 }
 
 #[cfg(test)]
@@ -78,11 +68,5 @@ mod tests {
         let guest = Some(Ipv4Addr::new(10, 0, 1, 2));
         let e = host_number(&plan(), "BOOTIF=01-02-00-00-05-00-01", guest).unwrap_err();
         assert!(e.to_string().contains("vmatic.host=N"));
-    }
-
-    #[test]
-    fn the_last_word_counts() {
-        assert_eq!(word("a=1 b=2 a=3 a", "a"), Some("3"));
-        assert_eq!(word("a=1", "b"), None);
     }
 }

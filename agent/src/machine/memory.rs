@@ -2,6 +2,16 @@
 
 use std::fs;
 
+/// Total and available memory, in MiB.
+pub fn memory_mib() -> (u64, u64) {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let field = |name: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(name))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+    };
+    (field("MemTotal:").unwrap_or(0) / 1024, field("MemAvailable:").unwrap_or(0) / 1024)
+}
+
 /// Memory that the kernel holds for itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kernel {

@@ -3,6 +3,11 @@
 //! No state here: each call asks the kernel.
 
 pub mod cgroup;
+pub mod cmdline;
 pub mod identity;
+pub mod ksm;
+pub mod kvm;
+pub mod limits;
+pub mod mac;
 pub mod memory;
 pub mod network;

@@ -4,29 +4,29 @@
 //! (Documentation/admin-guide/nfs/nfsroot.rst); gives a card that is up. Where
 //! the boot loader passed no address, BusyBox's udhcpc asks for one.
 
-use crate::cli;
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, os_error};
 use crate::log::say;
-use crate::machine::identity::{boot_mac, word};
+use crate::machine::cmdline::{self, boot_mac, word};
+use crate::machine::mac;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use vmatic_leaf::net;
+use vmatic_sys::netdev;
 
 /// How long the card may take to appear after its driver was loaded.
 const CARD_PATIENCE: Duration = Duration::from_secs(10);
-/// Where the template's udhcpc script leaves what it was given.
+/// Where the base layer's udhcpc script leaves what it was given.
 const LEASE: &str = "/run/vmatic-lease";
 /// BusyBox's DHCP client; process 1 has no PATH.
 const UDHCPC: &str = "/sbin/udhcpc";
 
 /// Sets the card up; gives its address.
 pub fn bring_up(cmdline: &str) -> Result<Ipv4Addr, Error> {
-    let _ = net::up("lo");
+    let _ = netdev::up("lo");
     let card = find_card(cmdline)?;
-    net::up(&card).map_err(|e| Error::new(format!("cannot set up {card}: {}", os_error(e))))?;
-    let text = match word(cmdline, "ip").filter(|ip| ip.contains(':') && !ip.starts_with(':')) {
+    netdev::up(&card).map_err(|e| Error::new(format!("cannot set up {card}: {}", os_error(e))))?;
+    let text = match word(cmdline, cmdline::IP).filter(|ip| ip.contains(':') && !ip.starts_with(':')) {
         Some(ip) => ip.to_string(),
         None => ask_for_lease(&card)?,
     };
@@ -37,15 +37,10 @@ pub fn bring_up(cmdline: &str) -> Result<Ipv4Addr, Error> {
     let (Some(address), Some(netmask)) = (address, netmask) else {
         return Err(Error::new(format!("ip={text} on the command line is not ADDRESS::ROUTER:NETMASK")));
     };
-    net::set_ipv4(&card, address, netmask, router)
+    netdev::set_ipv4(&card, address, netmask, router)
         .map_err(|e| Error::new(format!("cannot give {card} the address {address}: {}", os_error(e))))?;
     say(&format!("{card} has {address}"));
     Ok(address)
-}
-
-/// An errno of the leaf's calls as the system words it.
-pub fn os_error(e: vmatic_leaf::sys::Errno) -> std::io::Error {
-    std::io::Error::from_raw_os_error(e.0)
 }
 
 /// The card that the machine booted from, or else the first with an Ethernet address.
@@ -76,7 +71,7 @@ fn cards() -> Vec<(String, [u8; 6])> {
     let physical = entries.flatten().filter(|e| e.path().join("device").exists());
     let mut cards: Vec<(String, [u8; 6])> = physical
         .filter_map(|e| {
-            let mac = cli::mac(fs::read_to_string(e.path().join("address")).ok()?.trim())?;
+            let mac = mac::parse(fs::read_to_string(e.path().join("address")).ok()?.trim())?;
             Some((e.file_name().to_string_lossy().into_owned(), mac))
         })
         .collect();
@@ -92,7 +87,7 @@ fn ask_for_lease(card: &str) -> Result<String, Error> {
         .status()
         .context(|| format!("run {UDHCPC}"))?;
     if !status.success() {
-        return Err(Error::new(format!("nobody gave {card} an address (udhcpc: {status})")));
+        return Err(Error::new(format!("no DHCP lease on {card} (udhcpc: {status})")));
     }
     fs::read_to_string(LEASE).context(|| format!("read {LEASE}"))
 }

@@ -14,12 +14,15 @@ use crate::guest::desired::{Wishes, first};
 use crate::guest::launcher::Launcher;
 use crate::guest::qemu;
 use crate::guest::vmm::snapshot;
-use crate::init::setup;
 use crate::log::say;
+use crate::machine::cmdline;
 use crate::machine::identity;
+use crate::machine::kvm::{self, KvmFound};
+use crate::machine::limits::raise_limits;
+use crate::machine::memory::memory_mib;
 use crate::machine::network;
 use crate::node::connection::{Link, Opening};
-use crate::node::info::{self, KvmFound};
+use crate::node::info;
 use crate::node::parent::{self, Parents};
 use ed25519_dalek::VerifyingKey;
 use std::collections::HashMap;
@@ -74,8 +77,8 @@ pub fn run(options: NodeOptions) -> Result<(), Error> {
 
 async fn serve(options: NodeOptions) -> Result<(), Error> {
     let (plan, operator) = read_image(&options)?;
-    setup::raise_limits();
-    let cmdline = options.cmdline.clone().unwrap_or_else(setup::cmdline);
+    raise_limits();
+    let cmdline = options.cmdline.clone().unwrap_or_else(cmdline::kernel);
     let (number, name) = settle(&options, &plan, &cmdline)?;
     let listen = options.listen.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), plan.port));
     let listener = TcpListener::bind(listen).await.context(|| format!("listen on {listen}"))?;
@@ -84,14 +87,14 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     let (openings, mut opened) = mpsc::channel(EVENTS_MAX);
     let (events, mut waiting) = mpsc::channel(EVENTS_MAX);
     let ledger = Arc::new(Ledger::new(plan.guests_per_host));
-    let (total, available) = info::memory_mib();
+    let (total, available) = memory_mib();
     let booted_mib = total.saturating_sub(available);
     say(&format!("{booted_mib} of {total} MiB of RAM used before the first guest"));
     let parents = Parents::new(&plan, number, &options.parents, &cmdline);
     if parents.any() {
         tokio::spawn(parent::keep_joined(parents, openings.clone()));
     }
-    let kvm = if options.guests { find_kvm() } else { KvmFound::None("not asked for".into()) };
+    let kvm = if options.guests { kvm::find() } else { KvmFound::None("not asked for".into()) };
     let wishes = Arc::new(Wishes::new(plan.guests_per_host, first(&cmdline)));
     snapshot::forget();
     let ports = Ports::default();
@@ -109,7 +112,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         qemu: if options.guests { qemu::Layer::find() } else { qemu::Layer::default() },
     };
     tokio::task::spawn_local(launcher.run());
-    let host = Host::new(plan.clone(), number, operator, vmatic_leaf::sys::random16());
+    let host = Host::new(plan.clone(), number, operator, vmatic_sys::calls::random16());
     let mut driver = Driver {
         host,
         plan,
@@ -138,7 +141,7 @@ fn settle(options: &NodeOptions, plan: &Plan, cmdline: &str) -> Result<(u32, Str
     };
     let name = plan.hosts.name(number).ok_or_else(|| Error::new(format!("the plan has no host {number}")))?;
     if options.guests {
-        let _ = vmatic_leaf::sys::set_hostname(&name);
+        let _ = vmatic_sys::calls::set_hostname(&name);
     }
     Ok((number, name))
 }
@@ -159,17 +162,6 @@ fn is_guest(plan: &Plan, peer: SocketAddr) -> bool {
         IpAddr::V4(address) => plan.guest_network.contains(address),
         IpAddr::V6(address) => plan.node_by_ipv6(address).is_some(),
     }
-}
-
-fn find_kvm() -> KvmFound {
-    let found = match vmatic_vmm::probe() {
-        vmatic_vmm::Kvm::None(why) => KvmFound::None(why),
-        vmatic_vmm::Kvm::Bare => KvmFound::Bare,
-    };
-    if found == KvmFound::Bare {
-        say("KVM runs bare code; a guest that comes up will tell whether it runs Linux");
-    }
-    found
 }
 
 impl Driver {

@@ -271,7 +271,7 @@ fn is_listener_report(kind: u8) -> bool {
     icmpv6::LISTENER.contains(&kind)
 }
 
-pub use vmatic_leaf::net::link_local;
+pub use vmatic_sys::netdev::link_local;
 
 /// The MAC that a link-local address was made of (RFC 4291, appendix A).
 fn mac_of_link_local(address: Ipv6Addr) -> Option<Mac> {

@@ -6,16 +6,15 @@
 //! first packet for another host's block has its route made, which the plan computes. The
 //! least used goes when there are many. Hosts must share one network with each other.
 
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, os_error};
 use crate::log::say;
-use crate::machine::network::os_error;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
-use vmatic_leaf::net;
 use vmatic_plan::{Node, Plan};
+use vmatic_sys::netdev;
 
 /// The tun's name.
 pub const TUN: &str = "guests";
@@ -46,7 +45,7 @@ impl Routes {
         let tun = vmatic_vmm::open_tun(TUN);
         let tun = tun.context(|| format!("make the tun {TUN} (/dev/net/tun; the kernel needs CONFIG_TUN)"))?;
         let cannot = |what: &'static str| move |e| Error::new(format!("cannot {what} of {TUN}: {}", os_error(e)));
-        net::up(TUN).map_err(cannot("set up the link"))?;
+        netdev::up(TUN).map_err(cannot("set up the link"))?;
         let ends = (plan.ipv4(Node::host(host)), plan.host_block(host));
         let (Some(router), Some((block, prefix))) = ends else {
             return Err(Error::new(format!("the plan has no host {host}")));
@@ -64,10 +63,10 @@ impl Routes {
         }
         let alone = Ipv4Addr::BROADCAST;
         let mask = |prefix: u8| Ipv4Addr::from(u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0));
-        net::set_ipv4(TUN, router, alone, None).map_err(cannot("set the address"))?;
-        net::route_ipv4(block, mask(prefix), None, TUN).map_err(cannot("set the route"))?;
+        netdev::set_ipv4(TUN, router, alone, None).map_err(cannot("set the address"))?;
+        netdev::route_ipv4(block, mask(prefix), None, TUN).map_err(cannot("set the route"))?;
         let all = plan.guest_network;
-        net::route_ipv4(Ipv4Addr::from(all.base()), all.netmask(), None, TUN).map_err(cannot("set the route"))?;
+        netdev::route_ipv4(Ipv4Addr::from(all.base()), all.netmask(), None, TUN).map_err(cannot("set the route"))?;
         let card = find_card(plan, host);
         if let Err(e) = set_up_ipv6(plan, host, card.as_deref()) {
             say(&format!("switch: guests have no IPv6 beyond their host: {}", os_error(e)));
@@ -106,12 +105,12 @@ impl Routes {
             return Err(Error::new("the plan has no such host"));
         };
         let mask = Ipv4Addr::from(u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0));
-        net::route_ipv4(block, mask, Some(router), "")
+        netdev::route_ipv4(block, mask, Some(router), "")
             .map_err(|e| Error::new(format!("{block}/{prefix} through {router}: {}", os_error(e))))?;
         let v6 = (self.plan.host_block_ipv6(host), self.plan.host_ipv6(host), &self.card);
         if let (Some((block, prefix)), Some(router), Some(card)) = v6 {
             // Without IPv6 the guests still have IPv4; that it is missing was said at the start.
-            let _ = net::route_ipv6(block, prefix.into(), Some(router), card);
+            let _ = netdev::route_ipv6(block, prefix.into(), Some(router), card);
         }
         Ok(())
     }
@@ -125,11 +124,11 @@ impl Routes {
         if let (Some((block, prefix)), Some(router)) = (self.plan.host_block(oldest), self.plan.host_ipv4(oldest)) {
             let mask = Ipv4Addr::from(u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0));
             // Fails if the kernel has removed it already, with its card.
-            let _ = net::unroute_ipv4(block, mask, router);
+            let _ = netdev::unroute_ipv4(block, mask, router);
         }
         let v6 = (self.plan.host_block_ipv6(oldest), self.plan.host_ipv6(oldest), &self.card);
         if let (Some((block, prefix)), Some(router), Some(card)) = v6 {
-            let _ = net::unroute_ipv6(block, prefix.into(), router, card);
+            let _ = netdev::unroute_ipv6(block, prefix.into(), router, card);
         }
     }
 }
@@ -139,20 +138,20 @@ fn find_card(plan: &Plan, host: u32) -> Option<String> {
     let own = plan.host_ipv4(host)?;
     let cards = fs::read_dir("/sys/class/net").ok()?.flatten();
     let mut names = cards.map(|card| card.file_name().to_string_lossy().into_owned());
-    names.find(|name| net::ipv4_of(name).is_ok_and(|address| address == own))
+    names.find(|name| netdev::ipv4_of(name).is_ok_and(|address| address == own))
 }
 
-fn set_up_ipv6(plan: &Plan, host: u32, card: Option<&str>) -> Result<(), vmatic_leaf::sys::Errno> {
+fn set_up_ipv6(plan: &Plan, host: u32, card: Option<&str>) -> Result<(), vmatic_sys::calls::Errno> {
     if let (Some(router), Some((block, prefix))) = (plan.ipv6(Node::host(host)), plan.host_block_ipv6(host)) {
-        net::set_ipv6(TUN, router, 128, None)?;
-        net::route_ipv6(block, prefix.into(), None, TUN)?;
+        netdev::set_ipv6(TUN, router, 128, None)?;
+        netdev::route_ipv6(block, prefix.into(), None, TUN)?;
         // All hosts share the first 40 bits.
         let mut all = block.octets();
         all[5..].fill(0);
-        net::route_ipv6(all.into(), 40, None, TUN)?;
+        netdev::route_ipv6(all.into(), 40, None, TUN)?;
     }
     match (plan.host_ipv6(host), card) {
-        (Some(own), Some(card)) => net::set_ipv6(card, own, 64, None),
+        (Some(own), Some(card)) => netdev::set_ipv6(card, own, 64, None),
         _ => Ok(()),
     }
 }

@@ -13,12 +13,15 @@ use super::settings;
 use crate::cli::SwitchOptions;
 use crate::error::{Context, Error};
 use crate::log::say;
+use crate::machine::limits::raise_limits;
+use crate::process::user;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags,
     SocketType,
 };
+use rustix::thread::CapabilitySet;
 use std::collections::HashMap;
 use std::fs;
 use std::io::IoSliceMut;
@@ -38,8 +41,6 @@ const EVENTS: usize = 256;
 const SESSIONS_MAX: u64 = 64;
 /// What waits in a cable, either way; the kernel doubles it for its own bookkeeping.
 pub const CABLE_BYTES: usize = 128 * 1024;
-/// The user that the switch becomes: below those of the guests.
-const USER: u32 = 999_999;
 
 /// Whose turn it is, as epoll gives it back: a kind, and a number.
 const TUN: u64 = 1 << 32;
@@ -88,7 +89,7 @@ pub fn run(options: &SwitchOptions) -> Result<(), Error> {
     let text = fs::read_to_string(path).context(|| format!("read {}", path.display()))?;
     let plan = Plan::open(&text).context(|| format!("use the plan {}", path.display()))?;
     let host = options.host;
-    crate::init::setup::raise_limits();
+    raise_limits();
     let uplink = Routes::open(&plan, host);
     let uplink = uplink.map_err(|e| say(&format!("switch: guests reach only each other: {e}"))).ok();
     let rules = Rules::new(plan, host).ok_or_else(|| Error::new(format!("the plan has no host {host}")))?;
@@ -114,7 +115,9 @@ pub fn run(options: &SwitchOptions) -> Result<(), Error> {
     let stdin = std::io::stdin().as_fd().try_clone_to_owned().context(|| "take standard input".into())?;
     server.watch(&stdin, SESSION | NODE)?;
     server.sessions.insert(NODE, stdin);
-    become_nobody().map_err(|e| Error::new(format!("cannot become user {USER}: {e}")))?;
+    // What guests send is read from here on; only routes are still to be changed.
+    let user = user::SWITCH;
+    user::drop_privileges(user, CapabilitySet::NET_ADMIN).context(|| format!("become user {user}"))?;
     server.serve()
 }
 
@@ -136,24 +139,6 @@ fn listen(path: &Path) -> Result<OwnedFd, Error> {
     bound.context(tried)?;
     rustix::net::listen(&socket, 16).context(tried)?;
     Ok(socket)
-}
-
-/// Gives up everything but the right to change routes: what guests send is read here.
-fn become_nobody() -> Result<(), Errno> {
-    use rustix::process::{Gid, Uid};
-    use rustix::thread::{self, CapabilitySet, CapabilitySets};
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let (user, group) = (Uid::from_raw(USER), Gid::from_raw(USER));
-    thread::set_keep_capabilities(true)?;
-    thread::set_thread_groups(&[])?;
-    thread::set_thread_res_gid(group, group, group)?;
-    thread::set_thread_res_uid(user, user, user)?;
-    let routes = CapabilitySet::NET_ADMIN;
-    let sets = CapabilitySets { effective: routes, permitted: routes, inheritable: CapabilitySet::empty() };
-    thread::set_capabilities(None, sets)?;
-    thread::set_no_new_privs(true)
 }
 
 impl Server {

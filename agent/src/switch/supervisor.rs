@@ -5,8 +5,10 @@
 //! them, and guests notice no more than lost frames.
 
 use crate::error::{Context, Error};
-use crate::guest::vmm::process;
 use crate::log::say;
+use crate::process::fd;
+use crate::process::fd::message_pair;
+use crate::process::spawn;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,7 +22,6 @@ use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
-use vmatic_vmm::zygote;
 
 use super::protocol::{ANSWER_BYTES_MAX, REFUSED};
 use super::server::CABLE_BYTES;
@@ -49,7 +50,7 @@ impl Cables {
 
     /// A new cable for a guest: its end. An earlier one leads nowhere from now on.
     pub async fn plug(&self, guest: u32) -> Result<OwnedFd, Error> {
-        let (ours, theirs) = zygote::sockets().context(|| "make a cable".into())?;
+        let (ours, theirs) = message_pair().context(|| "make a cable".into())?;
         let tried = || format!("set up the cable of guest {guest}");
         rustix::io::ioctl_fionbio(&theirs, true).context(tried)?;
         rustix::net::sockopt::set_socket_send_buffer_size(&theirs, CABLE_BYTES).context(tried)?;
@@ -88,15 +89,15 @@ impl Cables {
     }
 
     async fn one_life(&self) -> Result<ExitStatus, Error> {
-        let (ours, theirs) = zygote::sockets().context(|| "make a socket pair".into())?;
+        let (ours, theirs) = message_pair().context(|| "make a socket pair".into())?;
         rustix::io::ioctl_fionbio(&ours, true).context(|| "set up a socket".into())?;
-        let mut command = process::command("switch", &[], None);
+        let mut command = spawn::command("switch", &[], None);
         command.arg("--plan").arg(&self.plan).arg("--host").arg(self.host.to_string());
         command.stdin(Stdio::from(theirs));
         let mut process = command.spawn().context(|| "start the switch".into())?;
         // The command still has the other end, which would keep the session open for ever.
         drop(command);
-        let session = Rc::new(process::watch(ours)?);
+        let session = Rc::new(fd::watch(ours)?);
         let known: Vec<(u32, Rc<OwnedFd>)> =
             self.ends.borrow().iter().map(|(guest, end)| (*guest, end.clone())).collect();
         self.session.replace(Some(session.clone()));

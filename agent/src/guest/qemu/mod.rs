@@ -14,10 +14,12 @@ pub mod snapshot;
 
 use crate::error::{Context, Error};
 use crate::guest::channels::{self, GuestEnds};
+use crate::guest::exit;
 use crate::guest::image;
-use crate::guest::vmm::process;
-use crate::guest::vmm::template;
 use crate::log::say;
+use crate::process::fd::message_pair;
+use crate::process::spawn;
+use crate::process::user::user;
 use command::{Accel, Board, Fds, Guest};
 pub use qmp::Qmp;
 use snapshot::Begin;
@@ -199,7 +201,7 @@ impl Machine {
         let what = self.guest(plan, node, memory.as_ref().map(AsRawFd::as_raw_fd))?;
         let (serial, serial_end) = pair()?;
         let (monitor, monitor_end) = pair()?;
-        let (cable, cable_end) = vmatic_vmm::zygote::sockets().context(|| "make a cable".into())?;
+        let (cable, cable_end) = message_pair().context(|| "make a cable".into())?;
         let fds = Fds {
             serial: serial_end.as_raw_fd(),
             cable: cable_end.as_raw_fd(),
@@ -208,7 +210,7 @@ impl Machine {
         };
         let inherited: Vec<RawFd> =
             [fds.serial, fds.cable, fds.monitor].into_iter().chain(fds.control).chain(what.state_fd).collect();
-        let mut command = process::command(ROLE, &inherited, group);
+        let mut command = spawn::command(ROLE, &inherited, group);
         command.args(self.words(&what, node, from.as_deref(), &fds)?);
         let (words, stderr) = channels::console()?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
@@ -273,7 +275,7 @@ impl Machine {
         }
         let disk = disk.map(|(bytes, format, below)| sandbox::Below { bytes, format, path: below.into() });
         let room = vmatic_vmm::room::Room {
-            user: template::user(node.guest),
+            user: user(node.guest),
             see,
             own_mib: self.kind.overlay_mib,
             kvm: self.accel == Accel::Kvm,
@@ -302,7 +304,7 @@ impl Qemu {
     /// Waits for its end; says how it ended, with what QEMU complained of.
     pub async fn wait(&mut self) -> String {
         let status = match self.child.wait().await {
-            Ok(status) if status.success() => return template::GUEST_ENDED.into(),
+            Ok(status) if status.success() => return exit::GUEST_ENDED.into(),
             Ok(status) => status.to_string(),
             Err(e) => e.to_string(),
         };

@@ -2,7 +2,7 @@
 //! whose sockets carry frames alone, neither sends nor takes.
 
 use crate::error::Error;
-use crate::guest::vmm::process;
+use crate::process::fd;
 use crate::switch::frame::{FRAME_BYTES_MAX, HEADER_BYTES};
 use rustix::net::{RecvFlags, SendFlags};
 use std::os::fd::OwnedFd;
@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 /// Carries frames until QEMU's end or the cable is closed. What the other side has no room for is lost, as on a wire.
 pub async fn relay(machine: OwnedFd, cable: OwnedFd) -> Result<(), Error> {
-    let (machine, cable) = (process::watch(machine)?, process::watch(cable)?);
+    let (machine, cable) = (fd::watch(machine)?, fd::watch(cable)?);
     tokio::select! {
         () = carry(&machine, HEADER_BYTES, &cable, 0) => {}
         () = carry(&cable, 0, &machine, HEADER_BYTES) => {}
@@ -39,15 +39,15 @@ async fn carry(from: &AsyncFd<OwnedFd>, at: usize, to: &AsyncFd<OwnedFd>, start:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vmatic_vmm::zygote::sockets;
+    use crate::process::fd::message_pair;
 
     #[test]
     fn frames_get_a_header_and_lose_it_and_keep_their_bounds() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let ((machine, theirs), (switch, cable)) = (sockets().unwrap(), sockets().unwrap());
+            let ((machine, theirs), (switch, cable)) = (message_pair().unwrap(), message_pair().unwrap());
             let test = async {
-                let (machine, switch) = (process::watch(machine).unwrap(), process::watch(switch).unwrap());
+                let (machine, switch) = (fd::watch(machine).unwrap(), fd::watch(switch).unwrap());
                 let send = |to: &OwnedFd, bytes: &[u8]| rustix::net::send(to, bytes, SendFlags::empty()).unwrap();
                 let mut heard = vec![0; FRAME_BYTES_MAX];
                 send(machine.get_ref(), &vec![9; FRAME_BYTES_MAX]);

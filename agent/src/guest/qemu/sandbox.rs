@@ -5,7 +5,7 @@
 
 use super::{command, disk};
 use crate::error::{Context, Error};
-use crate::guest::vmm::process;
+use crate::process::spawn;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -91,7 +91,7 @@ pub fn run(options: Options) -> Result<(), Error> {
     let Some((program, words)) = options.program.split_first() else {
         return Err(Error::new("no program is named behind --: the node starts guests, not people"));
     };
-    process::prepare();
+    spawn::end_before_others();
     vmatic_vmm::room::enter(&options.room).context(|| "make a room for QEMU".into())?;
     if let Some(disk) = &options.disk {
         let empty = disk::empty(disk.bytes, &disk.path, disk.format);

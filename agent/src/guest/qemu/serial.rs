@@ -2,7 +2,7 @@
 //! through for the words by which it says that it is ready; what the console sends goes to QEMU.
 
 use crate::error::Error;
-use crate::guest::vmm::process;
+use crate::process::fd;
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,7 +36,7 @@ impl Search {
 /// `words`; never, if they are empty.
 pub async fn relay(machine: UnixStream, wire: OwnedFd, words: &str, ready: oneshot::Sender<()>) -> Result<(), Error> {
     let _ = rustix::io::ioctl_fionbio(&wire, true);
-    let wire = process::watch(wire)?;
+    let wire = fd::watch(wire)?;
     let (mut from, mut to) = machine.into_split();
     let mut ready = Some(ready);
     let out = async {

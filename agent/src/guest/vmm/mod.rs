@@ -2,6 +2,7 @@
 //!
 //! `template` owns the process that clones are forked from.
 
+pub mod clone;
 pub mod process;
 pub mod snapshot;
 pub mod template;

@@ -7,12 +7,8 @@
 use crate::cli::{self, GuestOptions};
 use crate::error::{Context, Error};
 use crate::guest::image;
-use crate::log::say;
-use std::fs;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-use tokio::io::unix::AsyncFd;
+use crate::process::{fd, spawn};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use vmatic_plan::Plan;
 use vmatic_tree::frame::FrameReader;
 use vmatic_tree::message::{Message, VERSION};
@@ -23,19 +19,16 @@ use vmatic_vmm::{Card, Exit, GuestConfig, Said, Software, Wires, zygote};
 // The leaf calls the port that the monitor relays.
 const _: () = assert!(vmatic_vmm::CONTROL_PORT == vmatic_tree::message::GUEST_PORT);
 
-/// The first that the kernel ends when memory runs out; the node itself is at -999.
-const OOM_SCORE_ADJ: &str = "500";
-
 /// How a template's process starts itself anew; the number of a descriptor follows.
 const ANEW: [&str; 3] = ["/proc/self/exe", "template", "--will-fd"];
 
 /// Runs a guest that boots cold until it ends.
 pub fn run(options: GuestOptions) -> Result<(), Error> {
-    prepare();
+    spawn::end_before_others();
     let wires = Wires {
-        control: Some(inherit(options.control_fd)?),
-        serial: inherit(options.serial_fd)?,
-        card: options.tap_fd.map(inherit).transpose()?.map_or(Card::Absent, Card::Plugged),
+        control: Some(fd::inherit(options.control_fd)?),
+        serial: fd::inherit(options.serial_fd)?,
+        card: options.tap_fd.map(fd::inherit).transpose()?.map_or(Card::Absent, Card::Plugged),
     };
     let user = options.user;
     let stub = stub(&options)?;
@@ -48,13 +41,13 @@ pub fn run(options: GuestOptions) -> Result<(), Error> {
 pub fn template(options: GuestOptions) -> Result<(), Error> {
     if let Some(will) = options.will_fd {
         // SAFETY: this role starts no thread, and its arguments are those of `ANEW`.
-        return unsafe { zygote::inherit_and_serve(inherit(will)?) }.context(|| "hold a template".into());
+        return unsafe { zygote::inherit_and_serve(fd::inherit(will)?) }.context(|| "hold a template".into());
     }
-    prepare();
+    spawn::end_before_others();
     let serial = match options.serial_fd {
         // Its last words on the console of whoever started it by hand.
         -1 => std::io::stderr().as_fd().try_clone_to_owned().context(|| "duplicate the console".into())?,
-        fd => inherit(fd)?,
+        fd => fd::inherit(fd)?,
     };
     let wires = Wires { control: None, serial, card: Card::Unplugged };
     // SAFETY: standard input is the node's socket; nothing in this process reads it, and
@@ -104,13 +97,6 @@ fn config(options: GuestOptions, wires: Wires, stub: Option<&StubFile>) -> Guest
     }
 }
 
-/// Has this process end before others when memory runs out.
-pub fn prepare() {
-    if let Err(e) = fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ) {
-        say(&format!("guest: cannot set oom_score_adj: {e}"));
-    }
-}
-
 /// What a monitor is to boot, as its arguments: the same for a template and a guest that boots cold but for the
 /// command line.
 pub fn words(plan: &Plan, cmdline: String) -> Vec<String> {
@@ -124,56 +110,6 @@ pub fn words(plan: &Plan, cmdline: String) -> Vec<String> {
     ];
     let words = options.into_iter().flat_map(|(option, value)| [option.into(), value]);
     words.chain(image::share_words(plan)).collect()
-}
-
-/// This program in another role, which inherits these descriptors, is born in the control
-/// group that `group` enters, and ends with the node: its successor starts guests anew.
-pub fn command(role: &str, fds: &[RawFd], group: Option<RawFd>) -> tokio::process::Command {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg(role);
-    inherit_in(&mut command, fds, group);
-    let mut command = tokio::process::Command::from(command);
-    command.kill_on_drop(true);
-    command
-}
-
-/// Has the command's process inherit descriptors, and so on, as [`command`] says.
-pub fn inherit_in(command: &mut Command, fds: &[RawFd], group: Option<RawFd>) {
-    let fds = fds.to_vec();
-    let in_child = move || {
-        let last_error = std::io::Error::last_os_error;
-        // SAFETY: system calls with integers and constants alone, all async-signal-safe.
-        unsafe {
-            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0 {
-                return Err(last_error());
-            }
-            if fds.iter().any(|fd| libc::fcntl(*fd, libc::F_SETFD, 0) < 0) {
-                return Err(last_error());
-            }
-            if group.is_some_and(|group| libc::write(group, c"0".as_ptr().cast(), 1) < 0) {
-                return Err(last_error());
-            }
-        }
-        Ok(())
-    };
-    // SAFETY: the closure makes system calls only. The node's only thread is the parent that the signal watches.
-    unsafe { command.pre_exec(in_child) };
-}
-
-/// A descriptor that the event loop watches.
-pub fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {
-    // SAFETY: an OwnedFd is the same open descriptor as long as it lives, and the AsyncFd owns it.
-    unsafe { AsyncFd::register(fd) }.map_err(|e| Error::new(format!("cannot watch a descriptor: {e}")))
-}
-
-/// Takes over a descriptor that the node left open for us.
-fn inherit(fd: RawFd) -> Result<OwnedFd, Error> {
-    // SAFETY: fcntl only asks; a number that is no open descriptor is refused.
-    if fd <= 2 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
-        return Err(Error::new(format!("descriptor {fd} is not open: the node starts guests, not people")));
-    }
-    // SAFETY: it is open, and nothing else in this process knows of it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 use crate::error::{Context, Error};
 use crate::guest::image;
 use crate::guest::vmm::template;
-use crate::machine::identity;
+use crate::machine::cmdline;
+use crate::process::fd::message_pair;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -16,8 +17,6 @@ use vmatic_vmm::zygote::Files;
 
 /// A template that came with the host's image.
 const IN_IMAGE: &str = "/boot/guest/template";
-/// The word of the boot command line that names a file of the host's own, on a disk that is mounted there.
-const ON_HOST: &str = "vmatic.template";
 /// Where a template lies while the operator fetches it.
 const FETCHED: &str = "/run/vmatic-template";
 /// Most bytes of a piece: less than what an answer may hold.
@@ -25,7 +24,7 @@ const PIECE_BYTES: u64 = 256 * 1024;
 
 /// Where this host's template may be: its own file goes before the image's, and is made where none fits.
 pub fn files(cmdline: &str) -> Files {
-    let save = identity::word(cmdline, ON_HOST).map(PathBuf::from);
+    let save = cmdline::word(cmdline, cmdline::TEMPLATE).map(PathBuf::from);
     let all = save.iter().cloned().chain([IN_IMAGE.into()]);
     Files { thaw: all.filter(|path: &PathBuf| path.is_file()).collect(), save }
 }
@@ -70,7 +69,7 @@ fn make(path: &Path) -> Result<(), Error> {
     command.arg("template").args(template::template_words(&plan));
     command.args(words(&Files { thaw: Vec::new(), save: Some(path.into()) }));
     // Its socket is at its end at once: it boots, saves, and goes.
-    let (ours, theirs) = vmatic_vmm::zygote::sockets().context(|| "make a socket pair".into())?;
+    let (ours, theirs) = message_pair().context(|| "make a socket pair".into())?;
     let mut process = command.stdin(Stdio::from(theirs)).spawn().context(|| "start a template".into())?;
     let answer = vmatic_vmm::zygote::receive_answer(&ours).context(|| "hear the template's process".into())?;
     drop(ours);
@@ -90,7 +89,7 @@ mod tests {
     fn the_hosts_own_file_goes_before_the_images() {
         let folder = tempfile::tempdir().unwrap();
         let own = folder.path().join("kept");
-        let line = format!("quiet {ON_HOST}={} x", own.display());
+        let line = format!("quiet {}={} x", cmdline::TEMPLATE, own.display());
         assert_eq!(files(&line), Files { thaw: Vec::new(), save: Some(own.clone()) }, "there is none yet");
         fs::write(&own, "x").unwrap();
         let found = files(&line);

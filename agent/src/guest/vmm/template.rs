@@ -5,15 +5,18 @@
 //! this process's children, see `vmatic_vmm::zygote`.
 
 use crate::error::{Context, Error};
+use crate::guest::admission;
 use crate::guest::channels::{self, GuestEnds};
 use crate::guest::counters::Ledger;
 use crate::guest::image;
-use crate::guest::launcher;
+use crate::guest::vmm::clone::CloneProcess;
 use crate::guest::vmm::process;
 use crate::guest::vmm::snapshot;
 use crate::guest::vmm::working_set;
 use crate::log::say;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+use crate::process::user::user;
+use crate::process::{fd, spawn};
+use rustix::process::Pid;
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::process::Stdio;
@@ -33,24 +36,8 @@ const PAUSES_S: [u64; 4] = [1, 10, 60, 300];
 const ANSWER: Duration = Duration::from_secs(20);
 /// How much longer than its guest's boot the making of a template may take.
 const EXTRA: Duration = Duration::from_secs(5);
-/// User and group of the first guest's process; each has its own.
-const USER_FIRST: u32 = 1_000_000;
-
 /// How long the first clone may take to show which pages all of them need, while the others wait.
 const FIRST: Duration = Duration::from_secs(5);
-
-/// How a process ends whose guest switched itself off.
-pub const GUEST_ENDED: &str = "its guest ended";
-
-/// User and group of a guest's process.
-pub fn user(guest: u32) -> u32 {
-    USER_FIRST + guest
-}
-
-/// Whose process a user's is, if it is a guest's.
-pub fn guest_of(user: u32) -> Option<u32> {
-    user.checked_sub(USER_FIRST).filter(|guest| (1..=vmatic_plan::GUESTS_MAX).contains(guest))
-}
 
 /// What there is.
 #[derive(Clone)]
@@ -76,14 +63,6 @@ pub struct Asking {
     proven: AtomicBool,
     /// A clone of it did not, and none had before.
     doubted: AtomicBool,
-}
-
-/// A clone's process.
-pub struct Clone {
-    /// Becomes readable when it ends.
-    handle: AsyncFd<OwnedFd>,
-    pid: Pid,
-    reaped: bool,
 }
 
 impl Asking {
@@ -112,7 +91,7 @@ impl Asking {
     /// Lets as many clones wake up at a time as this machine bears.
     fn open(&self) {
         if !self.opened.swap(true, Ordering::Relaxed) {
-            self.turns.add_permits(launcher::at_a_time(true) - 1);
+            self.turns.add_permits(admission::max_concurrent_starts(true) - 1);
         }
     }
 
@@ -127,7 +106,7 @@ impl Asking {
     }
 
     /// Starts a clone for `guest`.
-    pub async fn start(&self, guest: u32, ends: &GuestEnds) -> Result<Clone, Error> {
+    pub async fn start(&self, guest: u32, ends: &GuestEnds) -> Result<CloneProcess, Error> {
         let order = Order { tag: guest, user: user(guest) };
         let socket = self.socket.lock().await;
         let asked = socket.async_io(tokio::io::Interest::WRITABLE, |s| zygote::send_order(s, &order, &ends.all()));
@@ -135,10 +114,10 @@ impl Asking {
         loop {
             let answer = timeout(ANSWER, next(&socket)).await;
             match answer.context(|| format!("get a clone within {} s", ANSWER.as_secs()))?? {
-                Answer::Started { tag, pid } if tag == guest => return Clone::adopt(pid),
+                Answer::Started { tag, pid } if tag == guest => return CloneProcess::adopt(pid),
                 Answer::Failed { tag, why } if tag == guest => return Err(Error::new(why)),
                 // Of an order that was given up: a clone that nobody waits for ends here.
-                Answer::Started { pid, .. } => drop(Clone::adopt(pid)),
+                Answer::Started { pid, .. } => drop(CloneProcess::adopt(pid)),
                 Answer::Failed { .. } => {}
                 other => return Err(Error::new(format!("the template's process answered {other:?}"))),
             }
@@ -150,63 +129,6 @@ async fn next(socket: &AsyncFd<OwnedFd>) -> Result<Answer, Error> {
     let received = socket.async_io(tokio::io::Interest::READABLE, |s| zygote::receive_answer(s)).await;
     let answer = received.context(|| "hear the template's process".into())?;
     answer.ok_or_else(|| Error::new("the template's process has ended"))
-}
-
-impl Clone {
-    /// A child of ours that another process started.
-    fn adopt(pid: vmatic_vmm::Pid) -> Result<Self, Error> {
-        let pid = Pid::from_raw(pid).ok_or_else(|| Error::new(format!("{pid} is no process")))?;
-        let handle = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK);
-        let handle = handle.context(|| format!("watch process {pid:?}"))?;
-        Ok(Self { handle: process::watch(handle)?, pid, reaped: false })
-    }
-
-    /// Its number, which is its own until its end was waited for.
-    pub fn pid(&self) -> Pid {
-        self.pid
-    }
-
-    /// Waits for its end; says how it ended.
-    pub async fn wait(&mut self) -> String {
-        // An error would mean that it cannot be watched: then it is ended, which kill does.
-        let _ = self.handle.readable().await;
-        self.reap()
-    }
-
-    fn reap(&mut self) -> String {
-        self.reaped = true;
-        match rustix::process::waitpid(Some(self.pid), WaitOptions::empty()) {
-            Ok(Some((_, status))) => match (status.exit_status(), status.terminating_signal()) {
-                (Some(0), _) => GUEST_ENDED.into(),
-                (Some(code), _) => format!("exit status: {code}"),
-                (None, Some(libc::SIGSYS)) => "signal: 31: it tried what it must not".into(),
-                (None, Some(libc::SIGKILL)) => "signal: 9: killed, as the kernel does when memory runs out".into(),
-                (None, signal) => format!("signal: {}", signal.unwrap_or(0)),
-            },
-            Ok(None) => "still runs".into(),
-            Err(e) => format!("unknown: {e}"),
-        }
-    }
-
-    fn signal(&self) {
-        // Fails only if it has ended; its number is its own until it is reaped.
-        let _ = rustix::process::kill_process(self.pid, Signal::KILL);
-    }
-
-    /// Ends it.
-    pub async fn kill(&mut self) {
-        self.signal();
-        self.wait().await;
-    }
-}
-
-impl Drop for Clone {
-    fn drop(&mut self) {
-        if !self.reaped {
-            self.signal();
-            self.reap();
-        }
-    }
 }
 
 /// Makes a template, and another when it is gone; never returns.
@@ -251,13 +173,13 @@ async fn one(
     state: &watch::Sender<State>,
     ledger: &Ledger,
 ) -> Result<String, Error> {
-    let (ours, theirs) = zygote::sockets().context(|| "make a socket pair".into())?;
+    let (ours, theirs) = fd::message_pair().context(|| "make a socket pair".into())?;
     let (console, serial) = channels::console()?;
     let mut process = start(plan, files, group, limit, theirs, &serial)?;
     drop(serial);
     let console = tokio::spawn(channels::last_words(console));
     rustix::io::ioctl_fionbio(&ours, true).context(|| "set up a socket".into())?;
-    let socket = process::watch(ours)?;
+    let socket = fd::watch(ours)?;
     let ready = match timeout(limit + EXTRA, next(&socket)).await {
         Ok(Ok(Answer::Ready { boot_ms, thawed })) => Ok((boot_ms, thawed)),
         Ok(Ok(Answer::NoTemplate { why })) => Err(why),
@@ -296,7 +218,7 @@ fn start(
     socket: OwnedFd,
     serial: &OwnedFd,
 ) -> Result<Child, Error> {
-    let mut command = process::command("template", &[serial.as_raw_fd()], group);
+    let mut command = spawn::command("template", &[serial.as_raw_fd()], group);
     command.args(template_words(plan)).args(snapshot::words(files));
     command.arg("--serial-fd").arg(serial.as_raw_fd().to_string());
     command.arg("--limit-s").arg(limit.as_secs().to_string());

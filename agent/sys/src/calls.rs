@@ -1,7 +1,6 @@
-//! The system calls that the leaf needs, each behind a safe function.
+//! System calls, each behind a safe function.
 //!
-//! Takes Rust values; gives `Result` with the errno. Other unsafe
-//! code of the leaf: `net.rs` (ioctls), `task.rs` (fork), `main.rs` (allocator).
+//! Takes Rust values; gives `Result` with the errno. No std: the guest's agent, which is freestanding, has no other.
 
 use alloc::ffi::CString;
 use alloc::vec::Vec;
@@ -140,24 +139,6 @@ pub fn say(text: &str) {
     unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
 }
 
-/// Mounts a kernel file system.
-pub fn mount(kind: &CStr, target: &CStr) -> Result<()> {
-    // SAFETY: all strings are NUL-terminated and outlive the calls.
-    unsafe {
-        libc::mkdir(target.as_ptr(), 0o755);
-        let flags = libc::MS_NOSUID;
-        check(libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, core::ptr::null())).map(drop)
-    }
-}
-
-/// Loads a kernel module from a file.
-pub fn load_module(path: &CStr) -> Result<()> {
-    let file = open(path, libc::O_RDONLY)?;
-    // SAFETY: the parameter string is NUL-terminated; the kernel checks the file.
-    let done = unsafe { libc::syscall(libc::SYS_finit_module, file.raw(), c"".as_ptr(), 0) };
-    check(done as c_int).map(drop)
-}
-
 /// Sets the host name.
 pub fn set_hostname(name: &str) -> Result<()> {
     // SAFETY: the pointer and the length are those of a live slice.
@@ -236,34 +217,6 @@ fn connect_vsock(port: u32) -> Result<Fd> {
     }
 }
 
-/// A descriptor that becomes readable when a child ends.
-pub fn child_signal() -> Result<Fd> {
-    // SAFETY: the set is initialised by sigemptyset before it is used.
-    unsafe {
-        let mut set: libc::sigset_t = core::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGCHLD);
-        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, core::ptr::null_mut());
-        Fd::new(libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))
-    }
-}
-
-/// Has this process take every signal as a new one does; the few that cannot be ignored anyway are refused.
-pub fn default_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: the default action runs no code of ours.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
-}
-
-/// A child that has ended, and its wait status.
-pub fn reap() -> Option<(libc::pid_t, c_int)> {
-    let mut status = 0;
-    // SAFETY: the pointer is to a live integer.
-    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
-    (pid > 0).then_some((pid, status))
-}
-
 /// Waits for any of the descriptors, at most `timeout_ms` (-1: for ever).
 pub fn poll(fds: &mut [libc::pollfd], timeout_ms: c_int) {
     // SAFETY: the pointer and the count are those of a live slice.
@@ -314,68 +267,4 @@ pub fn set_size(terminal: &Fd, rows: u16, columns: u16) -> Result<()> {
     let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the ioctl reads a live structure.
     check(unsafe { libc::ioctl(terminal.raw(), libc::TIOCSWINSZ as _, &raw const size) }).map(drop)
-}
-
-/// Sends a signal to every process of a session; gives how many there are.
-pub fn signal_session(session: libc::pid_t, signal: c_int) -> usize {
-    let mut count = 0;
-    // SAFETY: the stream is ours and closed once; an entry is read before the next one is asked for. The number 0 is
-    // no process's, so that none is ever signalled by mistake.
-    unsafe {
-        let folder = libc::opendir(c"/proc".as_ptr());
-        if folder.is_null() {
-            return 0;
-        }
-        loop {
-            let entry = libc::readdir(folder);
-            if entry.is_null() {
-                break;
-            }
-            let name = CStr::from_ptr((*entry).d_name.as_ptr()).to_str().unwrap_or_default();
-            if let Ok(pid @ 2..) = name.parse::<libc::pid_t>()
-                && session_of(pid) == Some(session)
-            {
-                libc::kill(pid, signal);
-                count += 1;
-            }
-        }
-        libc::closedir(folder);
-    }
-    count
-}
-
-/// The session of a process, if it lives.
-fn session_of(pid: libc::pid_t) -> Option<libc::pid_t> {
-    let path = c_string(&alloc::format!("/proc/{pid}/stat"))?;
-    session_in(&read_file(&path, 1024).ok()?)
-}
-
-/// The session as a process's `stat` names it; its name, in parentheses, may hold anything. None of the dead.
-fn session_in(stat: &[u8]) -> Option<libc::pid_t> {
-    let end = stat.iter().rposition(|b| *b == b')')?;
-    let mut fields = core::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace();
-    let state = fields.next()?;
-    let session = fields.nth(2)?.parse().ok()?;
-    (state != "Z" && state != "X").then_some(session)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_session_is_found_behind_any_name() {
-        assert_eq!(session_in(b"42 (sh) S 1 42 40 34816 0"), Some(40));
-        assert_eq!(session_in(b"42 (a) S 1 2 3 (b) R 1 42 41 0"), Some(41));
-        assert_eq!(session_in(b"42 (sh) Z 1 42 40 0"), None, "the dead hear nothing");
-        assert_eq!(session_in(b"42 (sh"), None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_stat_panics(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = session_in(&bytes);
-        }
-    }
 }

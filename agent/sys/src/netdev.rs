@@ -1,9 +1,9 @@
-//! The guest's network card, by ioctl (netdevice(7), rtentry of <net/route.h>, in6_ifreq of <linux/ipv6.h>).
+//! Network cards and routes, by ioctl (netdevice(7), rtentry of <net/route.h>, in6_ifreq of <linux/ipv6.h>).
 //!
-//! Takes the identity's addresses; gives interfaces that are up. No shell and
+//! Takes names and addresses; gives interfaces that are up. No shell and
 //! no ip(8): running them would dirty more than a megabyte of each guest.
 
-use crate::sys::{self, Fd, Result, check};
+use crate::calls::{self, Fd, Result, check};
 use core::mem::zeroed;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -38,7 +38,7 @@ fn socket(family: i32) -> Result<Fd> {
 /// What is there already is no failure: a node that was started again finds its predecessor's routes.
 fn may_exist(done: Result<i32>) -> Result<()> {
     match done {
-        Ok(_) | Err(sys::Errno(libc::EEXIST)) => Ok(()),
+        Ok(_) | Err(calls::Errno(libc::EEXIST)) => Ok(()),
         Err(e) => Err(e),
     }
 }
@@ -231,7 +231,7 @@ pub fn wait_for(name: &str, patience_ms: u32) -> bool {
         if unsafe { libc::ioctl(socket.raw(), libc::SIOCGIFINDEX as _, &raw mut r) } == 0 {
             return true;
         }
-        sys::sleep_ms(10);
+        calls::sleep_ms(10);
     }
     false
 }

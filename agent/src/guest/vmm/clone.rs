@@ -1,0 +1,73 @@
+//! A clone's process: a child of this one that the template's process started.
+
+use crate::error::{Context, Error};
+use crate::guest::exit;
+use crate::process::fd;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+use std::os::fd::OwnedFd;
+use tokio::io::unix::AsyncFd;
+
+/// A clone's process.
+pub struct CloneProcess {
+    /// Becomes readable when it ends.
+    handle: AsyncFd<OwnedFd>,
+    pid: Pid,
+    reaped: bool,
+}
+
+impl CloneProcess {
+    /// A child of ours that another process started.
+    pub fn adopt(pid: vmatic_vmm::Pid) -> Result<Self, Error> {
+        let pid = Pid::from_raw(pid).ok_or_else(|| Error::new(format!("{pid} is no process")))?;
+        let handle = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK);
+        let handle = handle.context(|| format!("watch process {pid:?}"))?;
+        Ok(Self { handle: fd::watch(handle)?, pid, reaped: false })
+    }
+
+    /// Its number, which is its own until its end was waited for.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Waits for its end; says how it ended.
+    pub async fn wait(&mut self) -> String {
+        // An error would mean that it cannot be watched: then it is ended, which kill does.
+        let _ = self.handle.readable().await;
+        self.reap()
+    }
+
+    fn reap(&mut self) -> String {
+        self.reaped = true;
+        match rustix::process::waitpid(Some(self.pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(0), _) => exit::GUEST_ENDED.into(),
+                (Some(code), _) => format!("exit status: {code}"),
+                (None, Some(libc::SIGSYS)) => "signal: 31: it tried what it must not".into(),
+                (None, Some(libc::SIGKILL)) => "signal: 9: killed, as the kernel does when memory runs out".into(),
+                (None, signal) => format!("signal: {}", signal.unwrap_or(0)),
+            },
+            Ok(None) => "still runs".into(),
+            Err(e) => format!("unknown: {e}"),
+        }
+    }
+
+    fn signal(&self) {
+        // Fails only if it has ended; its number is its own until it is reaped.
+        let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+    }
+
+    /// Ends it.
+    pub async fn kill(&mut self) {
+        self.signal();
+        self.wait().await;
+    }
+}
+
+impl Drop for CloneProcess {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.signal();
+            self.reap();
+        }
+    }
+}

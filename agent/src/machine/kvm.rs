@@ -1,0 +1,37 @@
+//! What KVM does on this machine.
+
+use crate::log::say;
+
+/// What KVM turned out to do on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KvmFound {
+    /// There is none, or it runs nothing; the text says why.
+    None(String),
+    /// It runs bare code; whether it runs Linux is not known before a guest has come up.
+    Bare,
+    /// A guest's kernel came up under it.
+    Linux,
+}
+
+impl KvmFound {
+    /// One word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            KvmFound::None(_) => "none",
+            KvmFound::Bare => "bare",
+            KvmFound::Linux => "linux",
+        }
+    }
+}
+
+/// Tries KVM with bare code.
+pub fn find() -> KvmFound {
+    let found = match vmatic_vmm::probe() {
+        vmatic_vmm::Kvm::None(why) => KvmFound::None(why),
+        vmatic_vmm::Kvm::Bare => KvmFound::Bare,
+    };
+    if found == KvmFound::Bare {
+        say("KVM probe passed; Linux boot not verified yet");
+    }
+    found
+}

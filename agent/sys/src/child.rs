@@ -1,0 +1,62 @@
+//! What a child process does between its birth and its program (std's `Command`).
+//!
+//! Takes a description, so that nothing but system calls can stand between fork and exec.
+
+use crate::processes::default_signals;
+use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// What a child does before it becomes its program. It ends when the thread that started it does, whatever is said
+/// here.
+#[derive(Clone, Debug, Default)]
+pub struct BeforeExec {
+    /// Descriptors that stay open in the program.
+    pub inherit: Vec<RawFd>,
+    /// The control group that it enters: an open `cgroup.procs`.
+    pub cgroup: Option<RawFd>,
+    /// Whether it leads a session of its own, and whether its input is its controlling terminal.
+    pub session: Option<Terminal>,
+    /// Whether it takes every signal as a new process does, whatever its parent was started with: a parent that
+    /// ignores SIGINT, as in the background of a shell script, would otherwise have programs that Ctrl-C cannot end.
+    pub default_signals: bool,
+}
+
+/// Whether a session has a controlling terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    /// The process's standard input.
+    Input,
+    /// None.
+    None,
+}
+
+/// Has the command's process do this before it becomes its program.
+pub fn before_exec(command: &mut Command, what: BeforeExec) {
+    let in_child = move || {
+        let check = |result: libc::c_int| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+        if what.default_signals {
+            default_signals();
+        }
+        // SAFETY: system calls with integers and constants alone, all async-signal-safe.
+        unsafe {
+            if let Some(terminal) = what.session {
+                check(libc::setsid())?;
+                if terminal == Terminal::Input {
+                    check(libc::ioctl(0, libc::TIOCSCTTY as _, 0))?;
+                }
+            }
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+            for &fd in &what.inherit {
+                check(libc::fcntl(fd, libc::F_SETFD, 0))?;
+            }
+            if let Some(group) = what.cgroup {
+                check(libc::write(group, c"0".as_ptr().cast(), 1) as libc::c_int)?;
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls only; it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(in_child) };
+}

@@ -1,0 +1,25 @@
+//! What the host's agent and the guest's both need from the kernel, each behind a function that cannot be misused.
+//!
+//! No state but the last signal that came (`signals`). No std, but for what the feature `std` adds for the host's
+//! agent. Beside `vmm/` this is the only place of unsafe code.
+//!
+//! * [`calls`]: system calls. [`netdev`]: network cards and routes, by ioctl.
+//! * [`mounts`], [`modules`]: what a machine needs first. [`heap`]: the C library's allocator.
+//! * [`processes`]: started, told to end, waited for. [`input`]: what waits to be typed into one.
+//! * [`signals`]: noted for a loop. [`child`], [`inherited`]: between a process and those that it starts.
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
+
+extern crate alloc;
+
+pub mod calls;
+#[cfg(any(test, feature = "std"))]
+pub mod child;
+pub mod heap;
+#[cfg(any(test, feature = "std"))]
+pub mod inherited;
+pub mod input;
+pub mod modules;
+pub mod mounts;
+pub mod netdev;
+pub mod processes;
+pub mod signals;

@@ -1,0 +1,32 @@
+//! The kernel's own file systems.
+//!
+//! Nothing here is fatal: what failed is told to the caller, who says it where people look.
+
+use crate::calls::{Errno, Result, check};
+use core::ffi::CStr;
+
+/// Mounts what every program expects; tells `failed` what could not be mounted.
+pub fn mount_all(failed: impl Fn(&CStr, Errno)) {
+    for (kind, target) in [
+        (c"proc", c"/proc"),
+        (c"sysfs", c"/sys"),
+        (c"devtmpfs", c"/dev"),
+        (c"devpts", c"/dev/pts"),
+        (c"tmpfs", c"/tmp"),
+        (c"tmpfs", c"/run"),
+    ] {
+        if let Err(e) = mount(kind, target) {
+            failed(target, e);
+        }
+    }
+}
+
+/// Mounts a kernel file system.
+pub fn mount(kind: &CStr, target: &CStr) -> Result<()> {
+    // SAFETY: all strings are NUL-terminated and outlive the calls.
+    unsafe {
+        libc::mkdir(target.as_ptr(), 0o755);
+        let flags = libc::MS_NOSUID;
+        check(libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, core::ptr::null())).map(drop)
+    }
+}

@@ -1,0 +1,208 @@
+//! Processes: started, told to end, waited for.
+//!
+//! Takes programs and the numbers of descriptors and processes; gives processes that lead a session of their own, so
+//! that all they start can be ended with them.
+
+use crate::calls::{self, Errno, Fd, Result, c_string, check, read_file};
+use alloc::ffi::CString;
+use alloc::vec::Vec;
+use core::ffi::{CStr, c_char, c_int};
+
+/// How long processes that were hung up may take to end by themselves, in milliseconds.
+pub const GRACE_MS: u64 = 1_000;
+/// Exit status by which a child says that exec failed; the errno comes over a pipe.
+const EXEC_FAILED: c_int = 127;
+
+/// A program to be started.
+#[derive(Debug)]
+pub struct Program {
+    /// Its name, looked up in the PATH of `env`, and its arguments; not empty.
+    pub argv: Vec<CString>,
+    /// Its environment, each `NAME=VALUE`.
+    pub env: Vec<CString>,
+    /// Its working directory.
+    pub dir: CString,
+    /// What becomes its input, output and errors.
+    pub ends: [c_int; 3],
+    /// Whether its input is to be its controlling terminal.
+    pub terminal: bool,
+}
+
+/// A process that was started, at the head of a session of its own.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its number.
+    pub pid: libc::pid_t,
+    exec_errno: Fd,
+}
+
+impl Spawned {
+    /// Why it never became its program, once it has ended.
+    pub fn exec_failure(&self) -> Option<Errno> {
+        let mut errno = [0; 4];
+        (self.exec_errno.read(&mut errno) == Ok(4)).then(|| Errno(c_int::from_ne_bytes(errno)))
+    }
+}
+
+/// Starts a program. The caller must have one thread.
+pub fn spawn(program: &Program) -> Result<Spawned> {
+    if program.argv.is_empty() {
+        return Err(Errno(libc::ENOENT));
+    }
+    let (exec_errno, exec_end) = calls::pipe()?;
+    let pointers = |strings: &[CString]| -> Vec<*const c_char> {
+        strings.iter().map(|s| s.as_ptr()).chain([core::ptr::null()]).collect()
+    };
+    let (argv, env) = (pointers(&program.argv), pointers(&program.env));
+    // SAFETY: the caller has one thread, so the child may do what it likes; it only makes system calls and ends.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        become_program(program, &argv, &env, &exec_end);
+    }
+    check(pid)?;
+    Ok(Spawned { pid, exec_errno })
+}
+
+/// In the child: takes its place as the program. Never returns.
+fn become_program(program: &Program, argv: &[*const c_char], env: &[*const c_char], exec_end: &Fd) -> ! {
+    // SAFETY: both arrays are NUL-terminated strings behind a null-terminated list, alive until exec or _exit.
+    unsafe {
+        libc::setsid();
+        for (to, from) in program.ends.iter().enumerate() {
+            libc::dup2(*from, to as c_int);
+        }
+        if program.terminal {
+            libc::ioctl(0, libc::TIOCSCTTY as _, 0);
+        }
+        let mut none: libc::sigset_t = core::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, core::ptr::null_mut());
+        // Whatever the caller was started with.
+        default_signals();
+        if libc::chdir(program.dir.as_ptr()) == 0 {
+            // The C library looks programs up in the caller's PATH, so the caller takes on the new environment first.
+            libc::clearenv();
+            for variable in &env[..env.len() - 1] {
+                libc::putenv(variable.cast_mut());
+            }
+            libc::execvp(argv[0], argv.as_ptr());
+        }
+        let _ = exec_end.write(&calls::errno().0.to_ne_bytes());
+        libc::_exit(EXEC_FAILED)
+    }
+}
+
+/// A descriptor that becomes readable when a child ends.
+pub fn child_signal() -> Result<Fd> {
+    // SAFETY: the set is initialised by sigemptyset before it is used.
+    unsafe {
+        let mut set: libc::sigset_t = core::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, core::ptr::null_mut());
+        Fd::new(libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))
+    }
+}
+
+/// Has this process take every signal as a new one does; the few that cannot be ignored anyway are refused.
+pub fn default_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the default action runs no code of ours.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// A child that has ended, and its wait status.
+pub fn reap() -> Option<(libc::pid_t, c_int)> {
+    let mut status = 0;
+    // SAFETY: the pointer is to a live integer.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    (pid > 0).then_some((pid, status))
+}
+
+/// The wait status of this child, if it has ended.
+pub fn reap_one(child: libc::pid_t) -> Option<c_int> {
+    let mut status = 0;
+    // SAFETY: the pointer is to a live integer.
+    let pid = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
+    (pid == child).then_some(status)
+}
+
+/// Ends a process that leads a group, and the group.
+pub fn kill_group(leader: libc::pid_t) {
+    // SAFETY: no memory is involved.
+    unsafe {
+        libc::kill(-leader, libc::SIGKILL);
+        libc::kill(leader, libc::SIGKILL);
+    }
+}
+
+/// Tells all processes of a session that their terminal is gone; those that are stopped hear it, too.
+pub fn hang_up(session: libc::pid_t) {
+    signal_session(session, libc::SIGHUP);
+    signal_session(session, libc::SIGCONT);
+}
+
+/// Sends a signal to every process of a session; gives how many there are.
+pub fn signal_session(session: libc::pid_t, signal: c_int) -> usize {
+    let mut count = 0;
+    // SAFETY: the stream is ours and closed once; an entry is read before the next one is asked for. The number 0 is
+    // no process's, so that none is ever signalled by mistake.
+    unsafe {
+        let folder = libc::opendir(c"/proc".as_ptr());
+        if folder.is_null() {
+            return 0;
+        }
+        loop {
+            let entry = libc::readdir(folder);
+            if entry.is_null() {
+                break;
+            }
+            let name = CStr::from_ptr((*entry).d_name.as_ptr()).to_str().unwrap_or_default();
+            if let Ok(pid @ 2..) = name.parse::<libc::pid_t>()
+                && session_of(pid) == Some(session)
+            {
+                libc::kill(pid, signal);
+                count += 1;
+            }
+        }
+        libc::closedir(folder);
+    }
+    count
+}
+
+/// The session of a process, if it lives.
+fn session_of(pid: libc::pid_t) -> Option<libc::pid_t> {
+    let path = c_string(&alloc::format!("/proc/{pid}/stat"))?;
+    session_in(&read_file(&path, 1024).ok()?)
+}
+
+/// The session as a process's `stat` names it; its name, in parentheses, may hold anything. None of the dead.
+fn session_in(stat: &[u8]) -> Option<libc::pid_t> {
+    let end = stat.iter().rposition(|b| *b == b')')?;
+    let mut fields = core::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace();
+    let state = fields.next()?;
+    let session = fields.nth(2)?.parse().ok()?;
+    (state != "Z" && state != "X").then_some(session)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_session_is_found_behind_any_name() {
+        assert_eq!(session_in(b"42 (sh) S 1 42 40 34816 0"), Some(40));
+        assert_eq!(session_in(b"42 (a) S 1 2 3 (b) R 1 42 41 0"), Some(41));
+        assert_eq!(session_in(b"42 (sh) Z 1 42 40 0"), None, "the dead hear nothing");
+        assert_eq!(session_in(b"42 (sh"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_stat_panics(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = session_in(&bytes);
+        }
+    }
+}
