@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use vmatic_plan::Plan;
 
-use crate::archive::compress::{Effort, Method};
+use crate::archive::compress::Effort;
 use crate::bootloader::loader::Parts;
 use crate::bootloader::scripts;
 use crate::error::{At, Error, Result};
@@ -19,13 +19,17 @@ use crate::image::member::Packer;
 use crate::image::programs::{self, Extra};
 use crate::image::qemu;
 use crate::kernel::Kernel;
-use crate::manifest::{self, ImageRecord, InputRecord, Manifest, OutputRecord};
+use crate::kernel::choice::{self, Chosen};
+use crate::manifest::{self, ImageRecord, Manifest, OutputRecord};
 use crate::output::{Output, sbom};
-use crate::packages::deb::Cache;
+use crate::packages::cache::Cache;
+use crate::packages::inputs::Inputs;
 use crate::rootfs::tree::FileTree;
-use crate::spec::{ImageSpec, Input, Spec};
+use crate::spec::values::{Compression, Input};
+use crate::spec::{ImageSpec, Spec};
 use crate::ui::interrupt;
 use crate::ui::say::{self, Stages};
+use crate::ui::size::mb;
 use crate::{archive, key};
 
 /// Tells the agent how the guests' kernel finds its devices: "acpi" or "cmdline".
@@ -55,18 +59,6 @@ pub struct Built {
     pub guest_kernel_bytes: u64,
 }
 
-/// An input, found on disk.
-struct Fetched {
-    folder: PathBuf,
-    origin: String,
-}
-
-/// A kernel, and the package or folder that it came from.
-struct FetchedKernel {
-    kernel: Kernel,
-    origin: String,
-}
-
 /// One image's tree and archive.
 struct Packed {
     record: ImageRecord,
@@ -75,83 +67,56 @@ struct Packed {
 }
 
 impl Builder<'_> {
-    /// Builds everything in memory.
+    /// Builds everything in memory: kernels, guest image, host image, boot files, manifest.
     pub fn build(&self, spec: &Spec, stages: &mut Stages) -> Result<Built> {
-        let plan = spec.plan(&self.operator.verifying_key());
-        plan.check().map_err(|cause| Error::new("cannot use the plan").because(cause))?;
-        let mut inputs = Vec::new();
-        let guest_kernel = self.kernel(&spec.guest, &mut inputs)?;
-        let host_kernel = self.kernel(&spec.host, &mut inputs)?;
-        stages.done("inputs", inputs.iter().map(|input| input.file.as_str()).collect::<Vec<_>>().join(", "));
-        say_what_is_not_built(spec);
-        interrupted()?;
-
-        let leaf = read_program(&self.leaf, "vmatic-leaf")?;
-        let items = vec![own("/init", leaf, 0o755, "the guest's process 1", "vmatic-leaf")];
-        let guest = self.image("guest", &for_qemu(spec), &guest_kernel, items, None, &mut inputs)?;
-        stages.done("guest", summary(&guest, spec.guest.compression));
-        interrupted()?;
-
+        let mut inputs = Inputs::new(self.cache);
+        let (guest_kernel, host_kernel) = kernels(spec, &mut inputs, stages)?;
+        let plan = self.plan(spec, &guest_kernel)?;
+        let guest = self.guest(spec, &guest_kernel, &mut inputs, stages)?;
         let vmlinux = guest_kernel.kernel.vmlinux()?;
         let guest_kernel_bytes = vmlinux.len() as u64;
         let release = &guest_kernel.kernel.release;
         stages.done("kernel", format!("{release} unpacked for the guests: {}", mb(guest_kernel_bytes)));
-        let mut items = self.host_files(&plan)?;
-        items.extend(guest_files(&guest_kernel, vmlinux, guest.bytes));
-        let extra = self.add_qemu(spec, &mut items, &mut inputs, stages)?;
-        let host = self.image("host", &spec.host, &host_kernel, items, extra, &mut inputs)?;
-        stages.done("host", summary(&host, spec.host.compression));
-        interrupted()?;
-
-        let mut files = vec![
-            ("vmlinuz".to_owned(), host_kernel.kernel.read_image()?),
-            ("initramfs".to_owned(), host.bytes),
-            ("plan".to_owned(), plan.seal().into_bytes()),
-        ];
-        for (path, text) in scripts::boot_files(&spec.name, &spec.host.cmdline) {
-            files.push((path.to_owned(), text.into_bytes()));
-        }
-        files.extend(self.loaders(spec, &host_kernel.kernel.release, &files, &mut inputs)?);
-        let outputs = files.iter().map(|(name, data)| OutputRecord::of(name, data)).collect();
-        inputs.dedup();
-        let manifest = Manifest {
-            vmatic_manifest: manifest::VERSION,
-            name: spec.name.clone(),
-            images: vec![host.record, guest.record],
-            inputs,
-            outputs,
-        };
-        let text = serde_json::to_vec_pretty(&manifest)
-            .map_err(|cause| Error::new("cannot write the manifest").because(cause))?;
-        files.push(("manifest.json".to_owned(), text));
-        let bill = sbom::document(&manifest, archive::mtime_from_environment()?);
-        files.push((sbom::FILE.to_owned(), (bill.to_string() + "\n").into_bytes()));
-        Ok(Built { files, manifest, guest_kernel_bytes })
+        let for_guests = guest_files(&guest_kernel, vmlinux, guest.bytes);
+        let host = self.host(spec, &plan, &host_kernel, for_guests, &mut inputs, stages)?;
+        let files = self.boot_files(spec, &plan, &host_kernel.kernel, host.bytes, &mut inputs)?;
+        finish(spec, vec![host.record, guest.record], inputs, files, guest_kernel_bytes)
     }
 
-    /// QEMU and what its guests boot, if the spec has such guests.
-    fn add_qemu(
+    /// The plan that goes into the images: the spec's, with the RAM that the guests' kernel needs where the spec does
+    /// not say. That is no part of the cluster's identity.
+    fn plan(&self, spec: &Spec, guest_kernel: &Chosen) -> Result<Plan> {
+        let guest_memory_mib = spec.guest.memory_mib.unwrap_or(guest_kernel.guest_memory_mib());
+        let plan = Plan { guest_memory_mib, ..spec.plan(&self.operator.verifying_key()) };
+        plan.check().map_err(|cause| Error::new("cannot use the plan").because(cause))?;
+        Ok(plan)
+    }
+
+    fn guest(&self, spec: &Spec, kernel: &Chosen, inputs: &mut Inputs, stages: &mut Stages) -> Result<Packed> {
+        let leaf = read_program(&self.leaf, "vmatic-leaf")?;
+        let items = vec![own("/init", leaf, 0o755, "the guest's process 1", "vmatic-leaf")];
+        let guest = self.image("guest", &for_qemu(spec, kernel), kernel, items, None, inputs)?;
+        stages.done("guest", summary(&guest, spec.guest.compression));
+        interrupted()?;
+        Ok(guest)
+    }
+
+    fn host(
         &self,
         spec: &Spec,
-        items: &mut Vec<Own>,
-        inputs: &mut Vec<InputRecord>,
+        plan: &Plan,
+        kernel: &Chosen,
+        for_guests: [Own; 3],
+        inputs: &mut Inputs,
         stages: &mut Stages,
-    ) -> Result<Option<Extra>> {
-        if !spec.wants_qemu() {
-            return Ok(None);
-        }
-        let extra = qemu::program(self, spec, inputs)?;
-        let files = qemu::files(self, spec, inputs)?;
-        let bytes = files.iter().map(|file| file.data.len() as u64).sum();
-        stages.done("qemu", format!("for {} kinds of guests, whose files take {}", spec.kinds.len(), mb(bytes)));
-        items.extend(files);
-        Ok(Some(extra))
-    }
-
-    /// A Debian package's folder, and its file's name.
-    pub fn package(&self, name: &str, inputs: &mut Vec<InputRecord>) -> Result<(PathBuf, String)> {
-        let fetched = self.fetch(&Input::Debian(name.to_owned()), inputs)?;
-        Ok((fetched.folder, fetched.origin))
+    ) -> Result<Packed> {
+        let mut items = self.host_files(plan)?;
+        items.extend(for_guests);
+        let extra = add_qemu(spec, &mut items, inputs, stages)?;
+        let host = self.image("host", &spec.host, kernel, items, extra, inputs)?;
+        stages.done("host", summary(&host, spec.host.compression));
+        interrupted()?;
+        Ok(host)
     }
 
     /// What only the host image holds: its process 1, the plan, and whose commands count.
@@ -165,70 +130,40 @@ impl Builder<'_> {
         ])
     }
 
-    /// The kernel of an image, which must be able to unpack it.
-    fn kernel(&self, spec: &ImageSpec, inputs: &mut Vec<InputRecord>) -> Result<FetchedKernel> {
-        let fetched = self.fetch(&spec.kernel, inputs)?;
-        let kernel = Kernel::open(&fetched.folder)?;
-        spec.compression.check_kernel(&kernel.config, &kernel.release)?;
-        Ok(FetchedKernel { kernel, origin: fetched.origin })
-    }
-
-    fn fetch(&self, input: &Input, inputs: &mut Vec<InputRecord>) -> Result<Fetched> {
-        let (record, fetched) = match input {
-            Input::Debian(name) => {
-                let package = self.cache.package(name)?;
-                let folder = self.cache.folder_of(&package);
-                let record = InputRecord {
-                    asked: format!("debian:{name}"),
-                    file: package.file.clone(),
-                    sha256: Some(package.sha256),
-                };
-                (record, Fetched { folder, origin: package.file })
-            }
-            Input::Built(recipe) => {
-                let (note, folder) = recipe.built(self.cache).ok_or_else(|| {
-                    Error::new(format!("cannot use the kernel built:{}", recipe.name))
-                        .because("it has not been built here, or its recipe has changed since")
-                        .remedy(format!("run `vmatic kernel build {}`", recipe.name))
-                })?;
-                let file = format!("linux-{}", note.release);
-                let asked = format!("built:{}", recipe.name);
-                let record = InputRecord { asked, file: file.clone(), sha256: Some(note.image_sha256) };
-                (record, Fetched { folder, origin: file })
-            }
-            Input::Folder(folder) => {
-                let text = format!("dir:{}", folder.file_name().unwrap_or_default().to_string_lossy());
-                (
-                    InputRecord { asked: text.clone(), file: text.clone(), sha256: None },
-                    Fetched { folder: folder.clone(), origin: text },
-                )
-            }
-        };
-        if !inputs.contains(&record) {
-            inputs.push(record);
-        }
-        Ok(fetched)
-    }
-
-    /// The files of the boot loaders that the spec asks for; kernel and image are the first two of `files`.
-    fn loaders(
+    /// What machines load: kernel, image, plan, scripts, and the boot loaders that the spec asks for.
+    fn boot_files(
         &self,
         spec: &Spec,
-        release: &str,
-        files: &[(String, Vec<u8>)],
-        inputs: &mut Vec<InputRecord>,
+        plan: &Plan,
+        kernel: &Kernel,
+        image: Vec<u8>,
+        inputs: &mut Inputs,
     ) -> Result<Vec<(String, Vec<u8>)>> {
-        let [(_, kernel), (_, initramfs), ..] = files else { return Ok(Vec::new()) };
+        let vmlinuz = kernel.read_image()?;
         let cmdline = scripts::words(&spec.host.cmdline);
-        let parts = Parts { name: &spec.name, cmdline: &cmdline, release, kernel, initramfs };
-        let mut all = Vec::new();
+        let parts = Parts {
+            name: &spec.name,
+            cmdline: &cmdline,
+            release: &kernel.release,
+            kernel: &vmlinuz,
+            initramfs: &image,
+        };
+        let mut loaders = Vec::new();
         for loader in &spec.loaders {
             for package in loader.packages() {
-                let fetched = self.fetch(&Input::Debian(package.to_owned()), inputs)?;
-                all.extend(loader.files(package, &fetched.folder, &parts)?);
+                loaders.extend(loader.files(package, &inputs.package(package)?.folder, &parts)?);
             }
         }
-        Ok(all)
+        let mut files = vec![
+            ("vmlinuz".to_owned(), vmlinuz),
+            ("initramfs".to_owned(), image),
+            ("plan".to_owned(), plan.seal().into_bytes()),
+        ];
+        for (path, text) in scripts::boot_files(&spec.name, &spec.host.cmdline) {
+            files.push((path.to_owned(), text.into_bytes()));
+        }
+        files.extend(loaders);
+        Ok(files)
     }
 
     /// Assembles and packs an image.
@@ -236,10 +171,10 @@ impl Builder<'_> {
         &self,
         which: &'static str,
         spec: &ImageSpec,
-        kernel: &FetchedKernel,
+        kernel: &Chosen,
         own: Vec<Own>,
         extra: Option<Extra>,
-        inputs: &mut Vec<InputRecord>,
+        inputs: &mut Inputs,
     ) -> Result<Packed> {
         let template = match &spec.template {
             None => Layer::embedded_template()?,
@@ -260,7 +195,7 @@ impl Builder<'_> {
         assembled.warnings.iter().for_each(|text| say::warn(format!("{which} image: {text}")));
         let digests = manifest::digests(&tree);
         let packer = Packer {
-            method: spec.compression,
+            compression: spec.compression,
             effort: self.effort,
             mtime: archive::mtime_from_environment()?,
             cache: Some(self.cache.members()),
@@ -269,7 +204,7 @@ impl Builder<'_> {
         let record = ImageRecord {
             which: which.to_owned(),
             kernel: kernel.release.clone(),
-            compression: spec.compression.row().name.to_owned(),
+            compression: spec.compression.name().to_owned(),
             packed_bytes: packed.bytes.len() as u64,
             unpacked_bytes: packed.unpacked_bytes,
             files: manifest::files_of(&tree, &digests),
@@ -280,28 +215,19 @@ impl Builder<'_> {
     }
 
     /// A root with the packages that the spec's root does not have.
-    fn packages(&self, spec: &ImageSpec, inputs: &mut Vec<InputRecord>) -> Result<Option<PathBuf>> {
+    fn packages(&self, spec: &ImageSpec, inputs: &mut Inputs) -> Result<Option<PathBuf>> {
         let names = programs::packages_to_fetch(spec);
-        if names.is_empty() { Ok(None) } else { self.root_of(&names, inputs).map(Some) }
+        if names.is_empty() { Ok(None) } else { inputs.root_of(&names).map(Some) }
     }
 
-    /// A root with packages and all that they depend on.
-    pub fn root_of(&self, names: &[String], inputs: &mut Vec<InputRecord>) -> Result<PathBuf> {
-        let root = self.cache.root_of(names)?;
-        let record = |(file, sum): &(String, String)| InputRecord {
-            asked: format!("packages {}", names.join(", ")),
-            file: file.clone(),
-            sha256: Some(sum.clone()),
-        };
-        inputs.extend(root.packages.iter().map(record));
-        Ok(self.cache.root_folder(&root))
-    }
-
-    fn busybox(&self, text: &str, spec: &ImageSpec, inputs: &mut Vec<InputRecord>) -> Result<(Vec<u8>, String)> {
+    fn busybox(&self, text: &str, spec: &ImageSpec, inputs: &mut Inputs) -> Result<(Vec<u8>, String)> {
         let folder = spec.template.as_deref().unwrap_or(Path::new(""));
-        let input = Input::parse(text, folder)
-            .map_err(|error| error.while_trying(format!("cannot use busybox = {text:?} of the template")))?;
-        let fetched = self.fetch(&input, inputs)?;
+        let input = Input::parse(text, folder).ok_or_else(|| {
+            Error::new(format!("cannot use busybox = {text:?} of the template"))
+                .because("unknown input")
+                .remedy("write \"debian:PACKAGE\" or \"dir:FOLDER\"")
+        })?;
+        let fetched = inputs.fetch(&input)?;
         let path =
             ["bin/busybox", "usr/bin/busybox"].iter().map(|path| fetched.folder.join(path)).find(|path| path.is_file());
         let path = path.ok_or_else(|| {
@@ -329,7 +255,7 @@ impl Built {
 }
 
 /// What the host image holds for its guests.
-fn guest_files(kernel: &FetchedKernel, vmlinux: Vec<u8>, image: Vec<u8>) -> [Own; 3] {
+fn guest_files(kernel: &Chosen, vmlinux: Vec<u8>, image: Vec<u8>) -> [Own; 3] {
     let devices = kernel.kernel.device_discovery().as_bytes().to_vec();
     [
         own("/boot/guest/vmlinux", vmlinux, 0o644, "the guests' kernel", &kernel.origin),
@@ -339,24 +265,72 @@ fn guest_files(kernel: &FetchedKernel, vmlinux: Vec<u8>, image: Vec<u8>) -> [Own
 }
 
 /// The guest image's spec. In QEMU a leaf calls over a port of virtio's console: Debian's kernel has that as a module.
-fn for_qemu(spec: &Spec) -> ImageSpec {
+fn for_qemu(spec: &Spec, kernel: &Chosen) -> ImageSpec {
     let mut guest = spec.guest.clone();
     let port = "virtio_console".to_owned();
-    if spec.wants_qemu() && !matches!(guest.kernel, Input::Built(_)) && !guest.modules.contains(&port) {
+    if spec.wants_qemu() && !kernel.own && !guest.modules.contains(&port) {
         guest.modules.push(port);
     }
     guest
 }
 
-fn say_what_is_not_built(spec: &Spec) {
-    let all = spec.guest.kernels_not_built.iter().chain(&spec.host.kernels_not_built);
-    let names = all.map(String::as_str).collect::<Vec<_>>().join(" ");
+/// The kernels of both images, each of which must be able to unpack its image.
+fn kernels(spec: &Spec, inputs: &mut Inputs, stages: &mut Stages) -> Result<(Chosen, Chosen)> {
+    let guest = kernel_of(&spec.guest, inputs)?;
+    let host = kernel_of(&spec.host, inputs)?;
+    stages.done("inputs", inputs.records.iter().map(|input| input.file.as_str()).collect::<Vec<_>>().join(", "));
+    let names = [&guest.not_built[..], &host.not_built[..]].concat().join(" ");
     if !names.is_empty() {
         say::line(format!(
             "          not built here, so a package's kernel is taken: {names} (`vmatic kernel build {names}` takes \
              minutes, once)"
         ));
     }
+    interrupted()?;
+    Ok((guest, host))
+}
+
+fn kernel_of(spec: &ImageSpec, inputs: &mut Inputs) -> Result<Chosen> {
+    let chosen = choice::choose(&spec.kernels, inputs)?;
+    spec.compression.check_kernel(&chosen.kernel.config, &chosen.kernel.release)?;
+    Ok(chosen)
+}
+
+/// QEMU and what its guests boot, if the spec has such guests.
+fn add_qemu(spec: &Spec, items: &mut Vec<Own>, inputs: &mut Inputs, stages: &mut Stages) -> Result<Option<Extra>> {
+    if !spec.wants_qemu() {
+        return Ok(None);
+    }
+    let extra = qemu::program(spec, inputs)?;
+    let files = qemu::files(spec, inputs)?;
+    let bytes = files.iter().map(|file| file.data.len() as u64).sum();
+    stages.done("qemu", format!("for {} kinds of guests, whose files take {}", spec.kinds.len(), mb(bytes)));
+    items.extend(files);
+    Ok(Some(extra))
+}
+
+/// The finished build: its files with the manifest and the bill of materials that name them all.
+fn finish(
+    spec: &Spec,
+    images: Vec<ImageRecord>,
+    inputs: Inputs,
+    mut files: Vec<(String, Vec<u8>)>,
+    guest_kernel_bytes: u64,
+) -> Result<Built> {
+    let outputs = files.iter().map(|(name, data)| OutputRecord::of(name, data)).collect();
+    let manifest = Manifest {
+        vmatic_manifest: manifest::VERSION,
+        name: spec.name.clone(),
+        images,
+        inputs: inputs.records,
+        outputs,
+    };
+    let text =
+        serde_json::to_vec_pretty(&manifest).map_err(|cause| Error::new("cannot write the manifest").because(cause))?;
+    files.push(("manifest.json".to_owned(), text));
+    let bill = sbom::document(&manifest, archive::mtime_from_environment()?);
+    files.push((sbom::FILE.to_owned(), (bill.to_string() + "\n").into_bytes()));
+    Ok(Built { files, manifest, guest_kernel_bytes })
 }
 
 fn own(path: &'static str, data: Vec<u8>, mode: u32, reason: &'static str, origin: &str) -> Own {
@@ -371,20 +345,15 @@ fn read_program(path: &Path, name: &str) -> Result<Vec<u8>> {
     Ok(program)
 }
 
-fn summary(packed: &Packed, method: Method) -> String {
+fn summary(packed: &Packed, compression: Compression) -> String {
     let record = &packed.record;
     let files = record.files.len();
-    if method == Method::None {
+    if compression == Compression::None {
         return format!("{files} files, {}", mb(record.unpacked_bytes));
     }
     let (members, cached) = (record.members.len(), packed.cached);
     let sizes = format!("{} -> {}", mb(record.unpacked_bytes), mb(record.packed_bytes));
-    format!("{files} files, {sizes} ({}, {members} members, {cached} as before)", method.row().name)
-}
-
-/// Bytes as people read them.
-pub fn mb(bytes: u64) -> String {
-    if bytes < 1_000_000 { format!("{:.0} kB", bytes as f64 / 1e3) } else { format!("{:.1} MB", bytes as f64 / 1e6) }
+    format!("{files} files, {sizes} ({}, {members} members, {cached} as before)", compression.name())
 }
 
 fn interrupted() -> Result<()> {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use vmatic_plan::unhex;
 
+use crate::digest::hex;
 use crate::error::{At, Error, Result};
-use crate::packages::deb::hex;
 use crate::ui::say;
 
 /// Where the key is: $VMATIC_KEY, else $XDG_CONFIG_HOME/vmatic/operator.key, else

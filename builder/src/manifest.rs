@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::packages::deb::hex;
+use crate::digest::{hex, sha256};
 use crate::rootfs::tree::{FileTree, Node};
 
 /// The version of this format.
@@ -182,9 +182,4 @@ pub fn files_of(tree: &FileTree, digests: &Digests) -> Vec<FileRecord> {
             overrode: entry.overrode.clone(),
         })
         .collect()
-}
-
-/// sha256 as hexadecimal text.
-pub fn sha256(data: &[u8]) -> String {
-    hex(&Sha256::digest(data))
 }

@@ -7,6 +7,7 @@
 use std::io::{self, Write};
 
 use crate::error::{At, Error, Result};
+use crate::spec::values::Compression;
 
 /// zstd level while working.
 pub const ZSTD_LEVEL: i32 = 3;
@@ -16,25 +17,10 @@ pub const ZSTD_LEVEL_RELEASE: i32 = 19;
 /// lies within reach of it; the kernel allocates this much to unpack and refuses more than 128 MiB.
 pub const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// How an archive is packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// zstd, one frame.
-    Zstd,
-    /// gzip.
-    Gzip,
-    /// xz, with the checksum that the kernel checks.
-    Xz,
-    /// As it is.
-    None,
-}
-
 /// One row of the table.
 pub struct Row {
-    /// The method.
-    pub method: Method,
-    /// Its name in a spec.
-    pub name: &'static str,
+    /// Which.
+    pub compression: Compression,
     /// What the packed bytes begin with.
     pub magic: &'static [u8],
     /// The option that the kernel must have to unpack it.
@@ -54,44 +40,30 @@ pub enum Effort {
 /// Every method.
 pub const TABLE: &[Row] = &[
     Row {
-        method: Method::Zstd,
-        name: "zstd",
+        compression: Compression::Zstd,
         magic: &[0x28, 0xb5, 0x2f, 0xfd],
         kernel_option: Some("CONFIG_RD_ZSTD"),
         pack: zstd_frame,
     },
     Row {
-        method: Method::Gzip,
-        name: "gzip",
+        compression: Compression::Gzip,
         magic: &[0x1f, 0x8b],
         kernel_option: Some("CONFIG_RD_GZIP"),
         pack: gzip_member,
     },
     Row {
-        method: Method::Xz,
-        name: "xz",
+        compression: Compression::Xz,
         magic: &[0xfd, 0x37, 0x7a, 0x58, 0x5a, 0],
         kernel_option: Some("CONFIG_RD_XZ"),
         pack: xz_stream,
     },
-    Row {
-        method: Method::None,
-        name: "none",
-        magic: b"070701",
-        kernel_option: None,
-        pack: |data, _| Ok(data.to_vec()),
-    },
+    Row { compression: Compression::None, magic: b"070701", kernel_option: None, pack: |data, _| Ok(data.to_vec()) },
 ];
 
-impl Method {
-    /// The method's row.
+impl Compression {
+    /// Its row.
     pub fn row(self) -> &'static Row {
-        TABLE.iter().find(|row| row.method == self).unwrap_or(&TABLE[0])
-    }
-
-    /// The method of a name.
-    pub fn by_name(name: &str) -> Option<Method> {
-        TABLE.iter().find(|row| row.name == name).map(|row| row.method)
+        TABLE.iter().find(|row| row.compression == self).unwrap_or(&TABLE[0])
     }
 
     /// Packs a whole archive.
@@ -109,9 +81,9 @@ impl Method {
         let able: Vec<_> = TABLE
             .iter()
             .filter(|row| row.kernel_option.is_none_or(|option| config.contains(&format!("{option}=y\n"))))
-            .map(|row| row.name)
+            .map(|row| row.compression.name())
             .collect();
-        Err(Error::new(format!("cannot use compression = {:?}", self.row().name))
+        Err(Error::new(format!("cannot use compression = {:?}", self.name()))
             .because(format!("the kernel {kernel} is built without {option}"))
             .remedy(format!("choose one it knows: {}", able.join(", "))))
     }
@@ -158,20 +130,19 @@ mod tests {
             b"070701".iter().copied().chain((0..100_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8)).collect();
         for row in TABLE {
             for effort in [Effort::Work, Effort::Release] {
-                let packed = row.method.pack(&data, effort).unwrap();
-                assert!(packed.starts_with(row.magic), "{}", row.name);
-                assert_eq!(packed, row.method.pack(&data, effort).unwrap(), "{}", row.name);
+                let packed = row.compression.pack(&data, effort).unwrap();
+                assert!(packed.starts_with(row.magic), "{}", row.compression.name());
+                assert_eq!(packed, row.compression.pack(&data, effort).unwrap(), "{}", row.compression.name());
             }
-            assert_eq!(Method::by_name(row.name), Some(row.method));
         }
     }
 
     #[test]
     fn a_kernel_that_cannot_unpack_is_refused() {
         let config = "CONFIG_RD_GZIP=y\n# CONFIG_RD_ZSTD is not set\n";
-        assert!(Method::Gzip.check_kernel(config, "k").is_ok());
-        assert!(Method::None.check_kernel(config, "k").is_ok());
-        let error = Method::Zstd.check_kernel(config, "k").unwrap_err().to_string();
+        assert!(Compression::Gzip.check_kernel(config, "k").is_ok());
+        assert!(Compression::None.check_kernel(config, "k").is_ok());
+        let error = Compression::Zstd.check_kernel(config, "k").unwrap_err().to_string();
         assert!(error.contains("without CONFIG_RD_ZSTD") && error.contains("gzip, none"), "{error}");
     }
 }

@@ -202,7 +202,7 @@ mod tests {
     fn members_of_every_packing_are_read_after_each_other() {
         let mut bytes = Vec::new();
         for row in TABLE {
-            bytes.extend(row.method.pack(&archive_of(row.name, b"data"), Effort::Work).unwrap());
+            bytes.extend(row.compression.pack(&archive_of(row.compression.name(), b"data"), Effort::Work).unwrap());
             bytes.extend([0; 64]);
         }
         let image = read(bytes).unwrap();
@@ -216,10 +216,10 @@ mod tests {
     fn a_bomb_is_stopped_at_the_limit() {
         let plain = archive_of("x", &vec![0; 1 << 20]);
         for row in TABLE {
-            let packed = row.method.pack(&plain, Effort::Work).unwrap();
-            assert!(read_limited(&packed, plain.len() as u64).is_ok(), "{}", row.name);
+            let packed = row.compression.pack(&plain, Effort::Work).unwrap();
+            assert!(read_limited(&packed, plain.len() as u64).is_ok(), "{}", row.compression.name());
             let error = read_limited(&packed, plain.len() as u64 - 513).unwrap_err().to_string();
-            assert!(error.contains("more than"), "{}: {error}", row.name);
+            assert!(error.contains("more than"), "{}: {error}", row.compression.name());
         }
     }
 
@@ -270,7 +270,7 @@ mod tests {
         #[test]
         fn damage_never_panics(cut in 0usize..700, at in 0usize..700, byte: u8, row in 0usize..4) {
             let plain = archive_of("some/path", b"0123456789");
-            let mut bytes = TABLE[row].method.pack(&plain, Effort::Work).unwrap();
+            let mut bytes = TABLE[row].compression.pack(&plain, Effort::Work).unwrap();
             let at = at % bytes.len();
             bytes[at] = byte;
             bytes.truncate(cut.max(1));

@@ -12,26 +12,12 @@ use std::path::Path;
 
 use crate::bootloader::uki;
 use crate::error::{At, Error, Result};
-
-/// A boot loader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Loader {
-    /// iPXE, loaded by another ROM.
-    Ipxe,
-    /// PXELINUX.
-    Pxelinux,
-    /// GRUB, with Debian's signature.
-    Grub,
-    /// A unified kernel image.
-    Uki,
-}
+use crate::spec::values::LoaderName;
 
 /// One row of the table.
 pub struct Row {
     /// The loader.
-    pub loader: Loader,
-    /// Its name in a spec.
-    pub name: &'static str,
+    pub loader: LoaderName,
     /// The packages, each with its files: in the package, in the output folder.
     packages: &'static [(&'static str, &'static [(&'static str, &'static str)])],
 }
@@ -41,30 +27,27 @@ const STUB: &str = "usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 /// Every loader.
 pub const TABLE: &[Row] = &[
     Row {
-        loader: Loader::Ipxe,
-        name: "ipxe",
+        loader: LoaderName::Ipxe,
         packages: &[(
             "ipxe",
             &[("usr/lib/ipxe/undionly.kpxe", "undionly.kpxe"), ("usr/lib/ipxe/snponly.efi", "snponly.efi")],
         )],
     },
     Row {
-        loader: Loader::Pxelinux,
-        name: "pxelinux",
+        loader: LoaderName::Pxelinux,
         packages: &[
             ("pxelinux", &[("usr/lib/PXELINUX/pxelinux.0", "pxelinux.0")]),
             ("syslinux-common", &[("usr/lib/syslinux/modules/bios/ldlinux.c32", "ldlinux.c32")]),
         ],
     },
     Row {
-        loader: Loader::Grub,
-        name: "grub",
+        loader: LoaderName::Grub,
         packages: &[(
             "grub-efi-amd64-signed",
             &[("usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed", "grubnetx64.efi")],
         )],
     },
-    Row { loader: Loader::Uki, name: "uki", packages: &[("systemd-boot-efi", &[(STUB, "vmatic.efi")])] },
+    Row { loader: LoaderName::Uki, packages: &[("systemd-boot-efi", &[(STUB, "vmatic.efi")])] },
 ];
 
 /// What a unified kernel image holds.
@@ -81,17 +64,7 @@ pub struct Parts<'a> {
     pub initramfs: &'a [u8],
 }
 
-impl Loader {
-    /// The loader of a name.
-    pub fn by_name(name: &str) -> Option<Loader> {
-        TABLE.iter().find(|row| row.name == name).map(|row| row.loader)
-    }
-
-    /// Its name in a spec.
-    pub fn name(self) -> &'static str {
-        self.row().name
-    }
-
+impl LoaderName {
     /// The packages that it comes from.
     pub fn packages(self) -> impl Iterator<Item = &'static str> {
         self.row().packages.iter().map(|(package, _)| *package)
@@ -105,7 +78,7 @@ impl Loader {
 
     fn file(self, path: &Path, parts: &Parts) -> Result<Vec<u8>> {
         let data = std::fs::read(path).at("read the boot loader", path)?;
-        if self != Loader::Uki {
+        if self != LoaderName::Uki {
             return Ok(data);
         }
         let about = format!("ID=vmatic\nNAME=VMatic\nPRETTY_NAME=\"VMatic {}\"\n", parts.name);

@@ -10,8 +10,8 @@ use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::message::{Message, VERSION, Who};
 
 use crate::error::{Error, Result};
+use crate::ui::escape::escape_control;
 use crate::ui::interrupt;
-use crate::ui::say::harmless;
 
 /// How long a call to a host may take.
 const CALL: Duration = Duration::from_secs(5);
@@ -54,7 +54,7 @@ impl Link {
                 let plan = Plan::open(&plan).map_err(|e| Error::new("its plan is not understood").because(e))?;
                 Ok((link, Welcome { host, plan }))
             }
-            Some(Message::Refuse(why)) => Err(Error::new("it refuses").because(harmless(why.as_bytes()))),
+            Some(Message::Refuse(why)) => Err(Error::new("it refuses").because(escape_control(why.as_bytes()))),
             Some(_) => Err(Error::new("it does not answer as a host of the tree")),
             None => Err(Error::new(format!("no welcome within {} s", CALL.as_secs()))),
         }

@@ -16,8 +16,8 @@ use vmatic_tree::message::{Message, OpId, Order};
 use crate::client::connection::Link;
 use crate::error::{Error, Exit, Result};
 use crate::spec::cluster_id;
+use crate::ui::escape::escape_control;
 use crate::ui::interrupt;
-use crate::ui::say::harmless;
 
 /// How much longer than the tree the console waits: the tree's own "unreachable" is better than ours.
 const GRACE: Duration = Duration::from_millis(1500);
@@ -147,7 +147,7 @@ impl Console {
 
 /// The cluster's word against a command.
 pub fn refused(why: &str) -> Error {
-    Error::new("the cluster refuses the command").because(harmless(why.as_bytes()))
+    Error::new("the cluster refuses the command").because(escape_control(why.as_bytes()))
 }
 
 impl Answered {

@@ -8,8 +8,9 @@ use vmatic_tree::answer::{Group, Outcome};
 
 use crate::client::operation::Answered;
 use crate::error::Result;
-use crate::output::inspect;
-use crate::ui::say::{self, harmless};
+use crate::ui::escape::escape_control;
+use crate::ui::print::print;
+use crate::ui::say;
 
 /// How an order ended, in a few words.
 pub fn outcome_text(outcome: &Outcome) -> String {
@@ -24,7 +25,7 @@ pub fn outcome_text(outcome: &Outcome) -> String {
 
 /// One output: a single line behind its nodes, several lines below them.
 fn block(group: &Group, bytes: &[u8]) -> Option<String> {
-    let text = harmless(bytes);
+    let text = escape_control(bytes);
     let text = text.strip_suffix('\n').unwrap_or(&text);
     if text.is_empty() {
         return None;
@@ -41,7 +42,7 @@ fn block(group: &Group, bytes: &[u8]) -> Option<String> {
 pub fn answers(answered: &Answered) -> Result<()> {
     for group in &answered.groups {
         if let Some(text) = block(group, &group.output.stdout) {
-            inspect::print(&text)?;
+            print(&text)?;
         }
     }
     for group in &answered.groups {
@@ -51,7 +52,7 @@ pub fn answers(answered: &Answered) -> Result<()> {
     }
     for group in answered.groups.iter().filter(|g| !g.outcome.is_ok()) {
         let word = if matches!(group.outcome, Outcome::Unreachable(_)) { "unreachable" } else { "failed" };
-        say::line(format!("{word} {}: {}", group.nodes, harmless(outcome_text(&group.outcome).as_bytes())));
+        say::line(format!("{word} {}: {}", group.nodes, escape_control(outcome_text(&group.outcome).as_bytes())));
     }
     say::line(count(answered));
     Ok(())

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::commands::build::beside;
 use crate::error::{Error, Result};
-use crate::output::inspect;
+use crate::ui::print::{print, print_json};
 use crate::ui::say;
 use crate::{Exit, process};
 
@@ -80,9 +80,9 @@ pub fn run(args: Args) -> Result<Exit> {
     };
     let rows = rows(&text)?;
     if guests.json {
-        inspect::print_json(&rows)?;
+        print_json(&rows)?;
     } else {
-        inspect::print(&table(&rows))?;
+        print(&table(&rows))?;
     }
     Ok(Exit::Ok)
 }

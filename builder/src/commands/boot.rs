@@ -5,17 +5,18 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use ed25519_dalek::SigningKey;
 use rustix::process::Signal;
 use serde_json::json;
 use vmatic_plan::Plan;
 
-use crate::bootloader::loader::Loader;
 use crate::error::{At, Error, Result};
-use crate::output::inspect;
-use crate::spec::Spec;
+use crate::spec::values::LoaderName;
+use crate::spec::{HOST_MEMORY_MIB, Spec, cluster_id};
 use crate::testbed::accel::{self, Accel};
 use crate::testbed::cluster::{Cluster, Site};
 use crate::testbed::machine::{First, OVMF};
+use crate::ui::print::{print, print_json};
 use crate::ui::{interrupt, say};
 use crate::{Exit, key, process};
 
@@ -38,7 +39,7 @@ pub struct Args {
     accel: Option<Accel>,
     /// The boot loader, which the spec must name in loaders (the card's own iPXE, if not said)
     #[arg(long, value_enum, value_name = "NAME")]
-    loader: Option<Loader>,
+    loader: Option<LoaderName>,
     /// RAM of each host, if not the spec's
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
@@ -65,17 +66,13 @@ pub fn run(args: Args) -> Result<Exit> {
     let folder = args.out.clone().unwrap_or_else(|| Path::new("out").join(&spec.name));
     let key = key::load()?;
     let plan = read_plan(&folder, &args.spec)?;
-    if plan != spec.plan(&key.verifying_key()) {
-        return Err(Error::new(format!("cannot boot {}", folder.display()))
-            .because("it was built from another spec or with another operator key")
-            .remedy(format!("run `vmatic build {}`", args.spec.display())));
-    }
+    check_built_from(&spec, &plan, &key, &folder)?;
     let (accel, why) = match args.accel {
         Some(accel) => (accel, "as asked".into()),
         None => accel::choose(),
     };
     let first = first(args.loader, &folder, &spec)?;
-    let memory_mib = args.memory.unwrap_or(spec.host.memory_mib);
+    let memory_mib = args.memory.or(spec.host.memory_mib).unwrap_or(HOST_MEMORY_MIB);
     let folder = folder.canonicalize().at("find", &folder)?;
     if let Some(logs) = &args.logs {
         std::fs::create_dir_all(logs).at("create", logs)?;
@@ -91,7 +88,7 @@ pub fn run(args: Args) -> Result<Exit> {
     ));
     if args.dry_run {
         for machine in Cluster::plan(&site)? {
-            inspect::print(&(machine + "\n"))?;
+            print(&(machine + "\n"))?;
         }
         return Ok(Exit::Ok);
     }
@@ -104,8 +101,24 @@ pub fn run(args: Args) -> Result<Exit> {
     result
 }
 
+/// Whether a folder was built from this spec and with this key. Where the spec leaves the guests' RAM open, it is what
+/// their kernel needed when the folder was built.
+fn check_built_from(spec: &Spec, built: &Plan, key: &SigningKey, folder: &Path) -> Result<()> {
+    let operator = key.verifying_key();
+    let why = if cluster_id(built, &operator) != built.cluster {
+        "it was built with another operator key"
+    } else if !spec.makes(built, &operator) {
+        "it was built from another spec"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(format!("cannot boot {}", folder.display()))
+        .because(why)
+        .remedy(format!("run `vmatic build {}`", spec.path.display())))
+}
+
 /// What the machines load first, and whether all of it is there.
-fn first(loader: Option<Loader>, folder: &Path, spec: &Spec) -> Result<First> {
+fn first(loader: Option<LoaderName>, folder: &Path, spec: &Spec) -> Result<First> {
     let Some(loader) = loader else { return Ok(First::Ipxe) };
     let first = First::with(loader);
     let tried = || Error::new(format!("cannot boot {} with {}", folder.display(), loader.name()));
@@ -187,7 +200,7 @@ fn summary(cluster: &Cluster, site: &Site, (hosts_up, guests_up): (u64, u64), as
     let guests = site.plan.all_nodes().len() - hosts;
     let (kernel, image) = (size("vmlinuz"), size("initramfs"));
     if as_json {
-        inspect::print_json(&json!({
+        print_json(&json!({
             "hosts": hosts, "hosts_up": hosts_up, "guests": guests, "guests_up": guests_up,
             "accel": site.accel.word(), "kernel_bytes": kernel, "image_bytes": image,
             "joined_ms": joined, "up_ms": up, "total_ms": cluster.progress.elapsed().as_millis() as u64,

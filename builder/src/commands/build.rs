@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::archive::compress::Effort;
-use crate::build::{Builder, Built, mb};
+use crate::build::{Builder, Built};
 use crate::error::{Error, Result};
-use crate::output::inspect::{print, print_json};
 use crate::output::lock::Lock;
-use crate::packages::deb::Cache;
+use crate::packages::cache::Cache;
 use crate::spec::Spec;
 use crate::ui::interrupt;
+use crate::ui::print::{print, print_json};
 use crate::ui::say::{self, Stages};
+use crate::ui::size::mb;
 use crate::{Exit, key};
 
 /// Build the host and guest images of a spec

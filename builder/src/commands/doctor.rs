@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::Exit;
 use crate::doctor::{self, Finding, Level};
 use crate::error::Result;
-use crate::output::inspect;
+use crate::ui::print::{print, print_json};
 
 /// Say what this machine can do (build, boot, serve, run guests) and what to install.
 #[derive(clap::Args, Debug)]
@@ -21,12 +21,12 @@ pub fn run(args: Args) -> Result<Exit> {
     if args.json {
         let row =
             |f: &Finding| json!({ "what": f.what, "level": f.level.word(), "found": f.found, "remedy": f.remedy });
-        inspect::print_json(&findings.iter().map(row).collect::<Vec<_>>())?;
+        print_json(&findings.iter().map(row).collect::<Vec<_>>())?;
     } else {
         for finding in &findings {
-            inspect::print(&format!("{:<8} {:<14} {}\n", finding.level.word(), finding.what, finding.found))?;
+            print(&format!("{:<8} {:<14} {}\n", finding.level.word(), finding.what, finding.found))?;
             if let Some(remedy) = &finding.remedy {
-                inspect::print(&format!("{:24}{remedy}\n", ""))?;
+                print(&format!("{:24}{remedy}\n", ""))?;
             }
         }
     }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::Exit;
-use crate::build::mb;
 use crate::error::{At, Result};
 use crate::kernel::recipe::Recipe;
 use crate::kernel::{Kernel, make};
-use crate::output::inspect::{print, print_json};
-use crate::packages::deb::Cache;
+use crate::packages::cache::Cache;
+use crate::ui::print::{print, print_json};
+use crate::ui::size::mb;
 use crate::ui::{interrupt, say};
 
 /// Fetch or build kernels for images

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::Exit;
 use crate::error::{At, Error, Result};
-use crate::output::inspect::print;
+use crate::ui::print::print;
 
 /// Write a spec with comments
 ///

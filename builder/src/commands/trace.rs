@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::closure::Closure;
 use crate::error::{Error, Result};
-use crate::output::inspect::print;
 use crate::packages::dpkg::Database;
 use crate::rootfs::root::Place;
 use crate::rootfs::sysroot::Sysroot;
+use crate::ui::escape::escape_control;
+use crate::ui::print::print;
 use crate::ui::say;
 use crate::{Exit, trace};
 
@@ -153,7 +154,7 @@ fn list(key: &str, values: &[String]) -> String {
 
 fn lines(command: &[String], proposal: &Proposal) -> String {
     let quoted = |text: &String| toml::Value::String(text.clone()).to_string();
-    let mut text = format!("# what `{}` uses, for [host] or [guest]\n", say::harmless(command.join(" ").as_bytes()));
+    let mut text = format!("# what `{}` uses, for [host] or [guest]\n", escape_control(command.join(" ").as_bytes()));
     text.push_str("# started, or opened as a library\n");
     text.push_str(&list("binaries", &proposal.binaries.iter().map(quoted).collect::<Vec<_>>()));
     if !proposal.packages.is_empty() {
@@ -168,7 +169,7 @@ fn lines(command: &[String], proposal: &Proposal) -> String {
         text.push_str(&list("files", &proposal.files.iter().map(file).collect::<Vec<_>>()));
     }
     for path in proposal.input.iter().take(INPUT_MAX) {
-        text.push_str(&format!("# input? {}\n", say::harmless(path.as_bytes())));
+        text.push_str(&format!("# input? {}\n", escape_control(path.as_bytes())));
     }
     if proposal.input.len() > INPUT_MAX {
         text.push_str(&format!("# input? and {} more files like these\n", proposal.input.len() - INPUT_MAX));

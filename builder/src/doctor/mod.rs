@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::kernel::recipe::Recipe;
 use crate::key;
-use crate::packages::deb::Cache;
+use crate::packages::cache::Cache;
 use crate::testbed::cluster::{QEMU, QEMU_REMEDY};
 
 /// How serious a finding is.

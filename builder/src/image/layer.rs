@@ -14,6 +14,7 @@ use serde::Deserialize;
 use walkdir::WalkDir;
 
 use crate::error::{At, Error, Exit, Result};
+use crate::fs::octal;
 use crate::rootfs::tree::{Entry, FileTree, Node, Why};
 
 /// The file of a layer that is not laid over the image but says how.
@@ -211,12 +212,6 @@ fn bad_value(layer: &str, path: &str, value: &str) -> Error {
     Error::new(format!("cannot use {value:?} for {path} in the {MANIFEST} of {layer}"))
         .because("a mode is octal like \"0755\", a device like \"c 5 1 0600\", an owner like \"0:0\"")
         .exit(Exit::Spec)
-}
-
-/// Permission bits from an octal text of 3 or 4 digits.
-pub fn octal(text: &str) -> Option<u32> {
-    let mode = u32::from_str_radix(text, 8).ok()?;
-    ((3..=4).contains(&text.len()) && mode <= 0o7777).then_some(mode)
 }
 
 /// "c 5 1 0600": kind, major, minor, mode.

@@ -15,11 +15,12 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 
 use crate::archive;
-use crate::archive::compress::{Effort, Method};
+use crate::archive::compress::Effort;
+use crate::digest::hex;
 use crate::error::{At, Error, Result};
 use crate::manifest::{Digests, MemberRecord};
-use crate::packages::deb::hex;
 use crate::rootfs::tree::{Entry, FileTree, Node};
+use crate::spec::values::Compression;
 
 /// A member is cut when its content is longer than this, so that processors share the work.
 const MEMBER_BYTES: u64 = 16 << 20;
@@ -43,8 +44,8 @@ pub struct Packed {
 
 /// How to pack.
 pub struct Packer {
-    /// The method.
-    pub method: Method,
+    /// How each member is packed.
+    pub compression: Compression,
     /// Members for work, one for a release.
     pub effort: Effort,
     /// Of every record.
@@ -70,7 +71,7 @@ impl Packer {
     /// Packs a tree.
     pub fn pack(&self, tree: &FileTree, digests: &Digests) -> Result<Packed> {
         // Unpacked, one archive has the least padding; a release has the fewest bytes.
-        let parts = if self.method == Method::None || self.effort == Effort::Release {
+        let parts = if self.compression == Compression::None || self.effort == Effort::Release {
             vec![Part { name: "all".to_owned(), entries: tree.iter().collect() }]
         } else {
             split(tree)
@@ -111,7 +112,7 @@ impl Packer {
     }
 
     fn pack_part(&self, part: &Part, digests: &Digests) -> Result<Done> {
-        let folder = self.cache.as_deref().filter(|_| self.method != Method::None);
+        let folder = self.cache.as_deref().filter(|_| self.compression != Compression::None);
         let key = folder.map(|folder| (folder, self.key(part, digests)));
         if let Some((folder, key)) = &key
             && let Some(done) = read_cached(folder, key)
@@ -120,7 +121,8 @@ impl Packer {
         }
         let mut plain = Vec::with_capacity(part.entries.iter().map(|(_, entry)| entry.size() as usize + 256).sum());
         let written = archive::write_entries(&part.entries, self.mtime, &mut plain)?;
-        let bytes = if self.method == Method::None { plain } else { self.method.pack(&plain, self.effort)? };
+        let bytes =
+            if self.compression == Compression::None { plain } else { self.compression.pack(&plain, self.effort)? };
         if let Some((folder, key)) = &key {
             // A cache that cannot be written only makes the next build slower.
             let _ = write_cached(folder, key, written.bytes, &bytes);
@@ -131,7 +133,7 @@ impl Packer {
     /// Everything that the bytes of a part depend on.
     fn key(&self, part: &Part, digests: &Digests) -> String {
         let mut hash = Sha256::new();
-        let head = format!("vmatic member v1 {} {:?} {}\0", self.method.row().name, self.effort, self.mtime);
+        let head = format!("vmatic member v1 {} {:?} {}\0", self.compression.name(), self.effort, self.mtime);
         hash.update(head);
         for (path, entry) in &part.entries {
             hash.update(format!("{path}\0{:o} {} {} ", entry.mode, entry.uid, entry.gid));

@@ -9,13 +9,12 @@ use std::path::PathBuf;
 
 use vmatic_plan::kinds::{FILE, FOLDER};
 
-use crate::build::Builder;
 use crate::error::{At, Error, Exit, Result};
 use crate::image::assemble::Own;
 use crate::image::programs::Extra;
 use crate::image::qcow2;
-use crate::manifest::InputRecord;
 use crate::packages::dpkg::Database;
+use crate::packages::inputs::Inputs;
 use crate::spec::Spec;
 use crate::spec::kinds::{KindSpec, Source};
 
@@ -39,22 +38,22 @@ const LOADED: [&str; 8] = [
 const FILE_MAX_BYTES: u64 = 3 << 30;
 
 /// The program and what it needs.
-pub fn program(builder: &Builder, spec: &Spec, inputs: &mut Vec<InputRecord>) -> Result<Extra> {
+pub fn program(spec: &Spec, inputs: &mut Inputs) -> Result<Extra> {
     let root: PathBuf = if Database::open(&spec.host.root).has(PACKAGE) {
         spec.host.root.clone()
     } else {
-        builder.root_of(&[PACKAGE.to_owned()], inputs)?
+        inputs.root_of(&[PACKAGE.to_owned()])?
     };
     Ok(Extra { root, binary: PROGRAM, files: &LOADED, reason: "QEMU, which runs guests of other kinds" })
 }
 
 /// What the kinds' guests boot, and the text that tells the agent of them.
-pub fn files(builder: &Builder, spec: &Spec, inputs: &mut Vec<InputRecord>) -> Result<Vec<Own>> {
+pub fn files(spec: &Spec, inputs: &mut Inputs) -> Result<Vec<Own>> {
     let mut kinds = spec.kinds();
     let mut all = Vec::new();
     for (told, kind) in kinds.kinds.iter_mut().zip(&spec.kinds) {
         for (name, source) in &kind.files {
-            let (path, origin) = place(builder, source, inputs)?;
+            let (path, origin) = place(source, inputs)?;
             let data = read(kind, name, &path)?;
             if *name == "disk" {
                 let head = &data[..data.len().min(qcow2::HEAD_BYTES)];
@@ -72,15 +71,15 @@ pub fn files(builder: &Builder, spec: &Spec, inputs: &mut Vec<InputRecord>) -> R
     Ok(all)
 }
 
-fn place(builder: &Builder, source: &Source, inputs: &mut Vec<InputRecord>) -> Result<(PathBuf, String)> {
+fn place(source: &Source, inputs: &mut Inputs) -> Result<(PathBuf, String)> {
     match source {
         Source::File(path) => {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Ok((path.clone(), name))
         }
         Source::Package { name, path } => {
-            let (folder, origin) = builder.package(name, inputs)?;
-            Ok((folder.join(path), origin))
+            let fetched = inputs.package(name)?;
+            Ok((fetched.folder.join(path), fetched.origin))
         }
     }
 }

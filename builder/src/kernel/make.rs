@@ -15,12 +15,14 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::recipe::{Note, Recipe, SOURCE};
+use crate::digest::sha256;
 use crate::error::{At, Error, Result};
-use crate::manifest::sha256;
-use crate::packages::deb::{Cache, Unpacked};
+use crate::fs::{free_bytes, write_file};
+use crate::packages::cache::Cache;
+use crate::packages::deb::Unpacked;
+use crate::process;
 use crate::ui::interrupt;
 use crate::ui::say::{self, Ticker};
-use crate::{output, process};
 
 /// Free bytes that a build wants: the source, its objects, and what is left over.
 const SPACE_BYTES: u64 = 3 << 30;
@@ -63,7 +65,7 @@ fn build_anew(recipe: &Recipe, cache: &Cache, jobs: usize) -> Result<Note> {
     check_programs()?;
     let kernels = cache.kernels();
     fs::create_dir_all(&kernels).at("create", &kernels)?;
-    let free = output::free_bytes(&kernels)?;
+    let free = free_bytes(&kernels)?;
     if free < SPACE_BYTES {
         return Err(Error::new(format!("there is too little space in {}", kernels.display()))
             .because(format!("a build needs {} MB for a while, and {} MB are free", SPACE_BYTES >> 20, free >> 20))
@@ -285,5 +287,5 @@ fn place(note: &Note, scratch: TempDir, kernels: &Path) -> Result<()> {
         result => result.at("rename the finished kernel to", &folder)?,
     }
     let text = serde_json::to_vec_pretty(note).map_err(|cause| Error::new("cannot write a note").because(cause))?;
-    output::write_file(&kernels.join(format!("{}.json", note.name)), &text, 0o600)
+    write_file(&kernels.join(format!("{}.json", note.name)), &text, 0o600)
 }

@@ -3,6 +3,7 @@
 //! A kernel is a folder that looks like an unpacked package: boot/vmlinuz-RELEASE, its config, and
 //! lib/modules/RELEASE. Where the folder came from makes no difference to an image.
 
+pub mod choice;
 pub mod firmware;
 pub mod make;
 pub mod modalias;

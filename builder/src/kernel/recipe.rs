@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::error::{At, Error, Result};
-use crate::packages::deb::{Cache, hex};
+use crate::packages::cache::Cache;
 use crate::ui::suggest;
 
 /// The package that holds the kernel's source, with Debian's patches.
@@ -89,7 +90,8 @@ impl Recipe {
         Some(Recipe { name: name.to_owned(), fragment: String::from_utf8_lossy(fragment).into_owned(), patches })
     }
 
-    fn read(file: &Path) -> Result<Recipe> {
+    /// The recipe of a fragment FOLDER/NAME.config, with the patches beside it.
+    pub fn read(file: &Path) -> Result<Recipe> {
         let fragment = fs::read_to_string(file).at("read the kernel recipe", file)?;
         let name = file.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let folder = file.with_file_name("patches").join(&name);
@@ -183,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_programs_own_recipes_are_there() {
-        assert_eq!(Recipe::names(), ["guest", "host"]);
+        assert_eq!(Recipe::names(), crate::spec::values::RECIPES);
         let guest = Recipe::find("guest", Path::new("")).unwrap();
         assert!(guest.options().any(|line| line == "CONFIG_VIRTIO_MMIO=y"));
         assert!(Recipe::find("gest", Path::new("")).unwrap_err().to_string().contains("did you mean \"guest\""));

@@ -11,6 +11,7 @@ use crate::error::{At, Error, Result};
 use crate::image::member::GUEST_IMAGE;
 use crate::manifest::{self, FileRecord, Manifest, MemberRecord};
 use crate::rootfs::tree::{FileTree, Node};
+use crate::ui::escape::escape_control;
 use crate::ui::say;
 
 /// An image to look at.
@@ -145,22 +146,7 @@ fn from_image(path: &Path) -> Result<View> {
 fn tree_of(image: &read::Image, path: &Path) -> FileTree {
     let (tree, left_out) = tree::tree(image);
     for why in left_out {
-        say::warn(format!("{}: left out: {}", path.display(), say::harmless(why.as_bytes())));
+        say::warn(format!("{}: left out: {}", path.display(), escape_control(why.as_bytes())));
     }
     tree
-}
-
-/// Writes to standard output; a reader that has left (`| head`) is no error.
-pub fn print(text: &str) -> Result<()> {
-    use std::io::Write;
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.at("write", "standard output"),
-    }
-}
-
-/// A value as indented JSON.
-pub fn print_json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|cause| Error::new("cannot print JSON").because(cause))?;
-    print(&(text + "\n"))
 }

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::error::{At, Error, Exit, Result};
+use crate::fs::write_file;
 use crate::manifest::{FileRecord, Manifest};
-use crate::output;
-use crate::packages::deb::hex;
 
 const VERSION: u32 = 1;
 const HEAD: &str = "# Written by `vmatic build --lock`; `vmatic build --locked` refuses any other input.\n";
@@ -66,7 +66,7 @@ impl Lock {
     pub fn write(&self, spec: &Path) -> Result<PathBuf> {
         let path = Lock::path(spec);
         let text = toml::to_string(self).map_err(|cause| Error::new("cannot write the lock").because(cause))?;
-        output::write_file(&path, format!("{HEAD}\n{text}").as_bytes(), 0o644)?;
+        write_file(&path, format!("{HEAD}\n{text}").as_bytes(), 0o644)?;
         Ok(path)
     }
 

@@ -9,12 +9,13 @@ pub mod sbom;
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
 
 use crate::error::{At, Error, Result};
+use crate::fs::free_bytes;
 
 /// What shows that a folder was written by vmatic.
 const MARK: &str = "manifest.json";
@@ -104,22 +105,6 @@ impl Drop for Output {
             let _ = fs::remove_dir_all(&self.scratch);
         }
     }
-}
-
-/// Bytes that the file system of a folder has left for us.
-pub fn free_bytes(folder: &Path) -> Result<u64> {
-    let space = rustix::fs::statvfs(folder).at("ask for free space on", folder)?;
-    Ok(space.f_bavail.saturating_mul(space.f_frsize))
-}
-
-/// Writes one file, whole or not at all; `mode` is subject to the umask.
-pub fn write_file(path: &Path, data: &[u8], mode: u32) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mode = fs::Permissions::from_mode(mode);
-    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).at("write in", folder)?;
-    file.write_all(data).at("write", file.path())?;
-    file.persist(path).map_err(|error| error.error).at("write", path)?;
-    Ok(())
 }
 
 fn is_empty_dir(path: &Path) -> bool {

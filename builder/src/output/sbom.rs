@@ -5,7 +5,8 @@
 
 use serde_json::{Value, json};
 
-use crate::manifest::{FileRecord, ImageRecord, InputRecord, Manifest, sha256};
+use crate::digest::sha256;
+use crate::manifest::{FileRecord, ImageRecord, InputRecord, Manifest};
 
 /// The file in the output folder.
 pub const FILE: &str = "sbom.spdx.json";

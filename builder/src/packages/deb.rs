@@ -12,8 +12,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
 
+use crate::digest::hex;
 use crate::error::{At, Error, Result};
-use crate::output;
+use crate::fs::write_file;
+use crate::packages::cache::Cache;
+use crate::spec::values::is_package_name;
 
 /// An unpacked package.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -30,56 +33,10 @@ pub struct Unpacked {
     pub folder: String,
 }
 
-/// The package cache.
-#[derive(Clone, Debug)]
-pub struct Cache {
-    folder: PathBuf,
-    refresh: bool,
-}
-
 impl Cache {
-    /// The cache at $VMATIC_CACHE, else $XDG_CACHE_HOME/vmatic, else ~/.cache/vmatic.
-    pub fn open(refresh: bool) -> Result<Cache> {
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let folder = variable("VMATIC_CACHE")
-            .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("vmatic")))
-            .or_else(|| variable("HOME").map(|home| home.join(".cache/vmatic")))
-            .ok_or_else(|| {
-                Error::new("cannot find a folder for the cache")
-                    .because("neither VMATIC_CACHE, XDG_CACHE_HOME nor HOME is set")
-                    .remedy("set VMATIC_CACHE to a folder that may be written")
-            })?;
-        Ok(Cache::at(folder, refresh))
-    }
-
-    /// A cache in this folder.
-    pub fn at(folder: impl Into<PathBuf>, refresh: bool) -> Cache {
-        Cache { folder: folder.into(), refresh }
-    }
-
-    /// The folder of the kernels that were built here.
-    pub fn kernels(&self) -> PathBuf {
-        self.folder.join("kernels")
-    }
-
-    /// The folder of packed members of images.
-    pub fn members(&self) -> PathBuf {
-        self.folder.join("members")
-    }
-
-    /// The folder of the cache.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Whether newer packages are asked for even where the cache has some.
-    pub fn refreshes(&self) -> bool {
-        self.refresh
-    }
-
     /// The folder of an unpacked package.
     pub fn folder_of(&self, package: &Unpacked) -> PathBuf {
-        self.folder.join("deb").join(&package.folder)
+        self.folder().join("deb").join(&package.folder)
     }
 
     /// Gives a package, fetched and unpacked if the cache does not have it.
@@ -90,10 +47,10 @@ impl Cache {
                 .because("a package's name has lower case letters, digits, +, - and .")
                 .remedy("write debian:NAME, e.g. debian:busybox-static"));
         }
-        let packages = self.folder.join("deb");
+        let packages = self.folder().join("deb");
         fs::create_dir_all(&packages).at("create", &packages)?;
         let note = packages.join(format!("{name}.json"));
-        if !self.refresh
+        if !self.refreshes()
             && let Ok(text) = fs::read_to_string(&note)
             && let Ok(known) = serde_json::from_str::<Unpacked>(&text)
             && self.folder_of(&known).is_dir()
@@ -104,7 +61,7 @@ impl Cache {
             .fetch(name, &packages)
             .map_err(|error| error.while_trying(format!("cannot get the package {name}")))?;
         let text = serde_json::to_string_pretty(&known).map_err(|cause| tried().because(cause))?;
-        output::write_file(&note, text.as_bytes(), 0o600)?;
+        write_file(&note, text.as_bytes(), 0o600)?;
         Ok(known)
     }
 
@@ -192,30 +149,9 @@ pub fn last_line(stderr: &[u8]) -> String {
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message").trim().to_owned()
 }
 
-/// Whether a name is one that dpkg would take; nothing else reaches a command line.
-pub fn is_package_name(name: &str) -> bool {
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
-    name.len() >= 2 && name.bytes().all(good) && name.as_bytes()[0].is_ascii_alphanumeric()
-}
-
-/// Lower case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_package_names_reach_apt() {
-        for good in ["busybox-static", "libstdc++6", "g++"] {
-            assert!(is_package_name(good), "{good}");
-        }
-        for bad in ["", "x", "-o", "a b", "A", "../x", "a;b"] {
-            assert!(!is_package_name(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn what_the_cache_has_is_used_without_asking() {

@@ -14,9 +14,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
 
+use crate::digest::hex;
 use crate::error::{At, Error, Result};
-use crate::output;
-use crate::packages::deb::{Cache, hex, is_package_name, last_line, no_program};
+use crate::fs::write_file;
+use crate::packages::cache::Cache;
+use crate::packages::deb::{last_line, no_program};
+use crate::spec::values::is_package_name;
 
 /// A root in the cache.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -56,7 +59,7 @@ impl Cache {
         let known = fetch(names, &roots)
             .map_err(|error| error.while_trying(format!("cannot get the packages {}", names.join(", "))))?;
         let text = serde_json::to_string_pretty(&known).map_err(|cause| tried().because(cause))?;
-        output::write_file(&note, text.as_bytes(), 0o600)?;
+        write_file(&note, text.as_bytes(), 0o600)?;
         Ok(known)
     }
 }

@@ -9,24 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::spec::values::Depth;
 use crate::ui::suggest;
-
-/// How far dependencies are followed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Depth {
-    /// As far as they go.
-    #[default]
-    All,
-    /// So many steps; 0 is the package alone.
-    Steps(usize),
-}
-
-impl Depth {
-    /// Reads "all" or a number.
-    pub fn parse(text: &str) -> Option<Depth> {
-        if text == "all" { Some(Depth::All) } else { text.parse().ok().map(Depth::Steps) }
-    }
-}
 
 /// An installed package.
 #[derive(Clone, Debug, Default)]
@@ -170,7 +154,7 @@ impl Database {
         let mut order = chosen.clone();
         while let Some((name, _, steps)) = order.get(at).cloned() {
             at += 1;
-            if depth != Depth::All && depth <= (Depth::Steps(steps)) {
+            if !depth.reaches(steps + 1) {
                 continue;
             }
             let depends = self.packages.get(&name).map(|package| package.depends.clone()).unwrap_or_default();
@@ -241,16 +225,6 @@ impl Database {
         let wanted =
             |line: &&str| line.starts_with('/') && !NOT_WANTED.iter().any(|part| format!("{line}/").contains(part));
         Ok(text.lines().filter(wanted).map(str::to_owned).collect())
-    }
-}
-
-impl PartialOrd for Depth {
-    fn partial_cmp(&self, other: &Depth) -> Option<std::cmp::Ordering> {
-        let steps = |depth: &Depth| match depth {
-            Depth::All => usize::MAX,
-            Depth::Steps(steps) => *steps,
-        };
-        Some(steps(self).cmp(&steps(other)))
     }
 }
 

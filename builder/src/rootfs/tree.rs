@@ -11,10 +11,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::fs::{PATH_BYTES_MAX, clean_path};
 use crate::rootfs::links::{self, LINKS_FOLLOWED_MAX};
-
-/// Longest path the kernel takes from an archive, without the final NUL.
-pub const PATH_BYTES_MAX: usize = 4095;
 
 /// What a path is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -322,29 +320,6 @@ fn clash(path: &str, old: &Entry, new: &Entry) -> Error {
 
 fn bad_path(path: &str, why: &str) -> Error {
     Error::new(format!("cannot put {path:?} into the image")).because(why)
-}
-
-/// A path without leading slash, `.` and double slashes; refuses `..`, NUL and what is too long.
-pub fn clean_path(path: &str) -> std::result::Result<String, &'static str> {
-    if path.contains('\0') {
-        return Err("the path contains a NUL byte");
-    }
-    let mut parts = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => return Err("the path contains `..`"),
-            _ => parts.push(part),
-        }
-    }
-    let clean = parts.join("/");
-    if clean.len() > PATH_BYTES_MAX {
-        return Err("the path is longer than 4095 bytes");
-    }
-    if clean == "TRAILER!!!" {
-        return Err("an archive ends at this name");
-    }
-    Ok(clean)
 }
 
 #[cfg(test)]

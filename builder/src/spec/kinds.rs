@@ -6,12 +6,15 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
+use crate::fs::clean_path;
+
 use vmatic_plan::RangeSet;
 use vmatic_plan::kinds::{CPUS_MAX, Disk, KINDS_MAX, Kind, Kinds, MEMORY_MAX_MIB};
 
 use super::Spec;
 use super::diagnose::Problems;
 use super::table::{At, Table};
+use super::values::is_package_name;
 
 /// RAM of a guest of a kind, if the spec does not say.
 const MEMORY_MIB: u32 = 256;
@@ -65,7 +68,7 @@ impl Source {
     pub fn parse(text: &str, folder: &Path) -> Option<Source> {
         let Some(inside) = text.strip_prefix("debian:") else { return Some(Source::File(folder.join(text))) };
         let (name, path) = inside.split_once('/')?;
-        let good = crate::packages::deb::is_package_name(name) && crate::rootfs::tree::clean_path(path).is_ok();
+        let good = is_package_name(name) && clean_path(path).is_ok();
         good.then(|| Source::Package { name: name.to_owned(), path: path.to_owned() })
     }
 }

@@ -8,20 +8,20 @@ pub mod diagnose;
 pub mod kinds;
 pub mod parse;
 pub mod table;
+pub mod values;
 
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
-use vmatic_plan::{HostNames, Ipv4Net, Plan};
+use vmatic_plan::{HostNames, Ipv4Net, Plan, defaults};
 
 use self::kinds::{Backend, KindSpec};
-use crate::archive::compress::Method;
-use crate::bootloader::loader::Loader;
-use crate::error::{Error, Result};
-use crate::kernel::recipe::Recipe;
-use crate::packages::deb::Cache;
-use crate::packages::dpkg::Depth;
+use self::values::{Compression, Depth, KernelChoice, LoaderName};
+use crate::error::Result;
+
+/// RAM of the machine that stands in for a host, in MiB, if the spec does not say.
+pub const HOST_MEMORY_MIB: u32 = 1024;
 
 /// A whole spec.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub struct Spec {
     /// The cluster's name; also of the output folder.
     pub name: String,
     /// Boot loaders besides the scripts.
-    pub loaders: Vec<Loader>,
+    pub loaders: Vec<LoaderName>,
     /// The plan's part.
     pub plan: PlanSpec,
     /// The host image.
@@ -64,14 +64,12 @@ pub struct PlanSpec {
 /// One image.
 #[derive(Clone, Debug)]
 pub struct ImageSpec {
-    /// RAM of the machine that boots it.
-    pub memory_mib: u32,
+    /// RAM of the machine that boots it, in MiB, if the spec says.
+    pub memory_mib: Option<u32>,
     /// Processors of the machine that boots it.
     pub cpus: u32,
-    /// The kernel's recipe, package or folder: the first of the spec's choices that is at hand.
-    pub kernel: Input,
-    /// Recipes that the spec would rather have, and that nobody has built here.
-    pub kernels_not_built: Vec<String>,
+    /// The kernels that it may run on, the best first: [`crate::kernel::choice`] takes the first that is at hand.
+    pub kernels: Vec<KernelChoice>,
     /// More words for the kernel's command line.
     pub cmdline: String,
     /// The template's folder; None for the one that is part of the program.
@@ -93,18 +91,7 @@ pub struct ImageSpec {
     /// Files to copy.
     pub files: Vec<FileSpec>,
     /// How the image is packed.
-    pub compression: Method,
-}
-
-/// Where a kernel or BusyBox comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A Debian package, fetched and unpacked.
-    Debian(String),
-    /// A folder that looks like an unpacked package.
-    Folder(PathBuf),
-    /// A kernel that `vmatic kernel build` made.
-    Built(Box<Recipe>),
+    pub compression: Compression,
 }
 
 /// A file to copy into an image.
@@ -122,34 +109,14 @@ pub struct FileSpec {
     pub owner: (u32, u32),
 }
 
-impl Input {
-    /// Reads `debian:PACKAGE`, `dir:FOLDER` or `built:RECIPE`.
-    pub fn parse(text: &str, folder: &Path) -> Result<Input> {
-        match text.split_once(':') {
-            Some(("debian", name)) if crate::packages::deb::is_package_name(name) => Ok(Input::Debian(name.to_owned())),
-            Some(("dir", path)) if !path.is_empty() => Ok(Input::Folder(folder.join(path))),
-            Some(("built", name)) => Ok(Input::Built(Box::new(Recipe::find(name, folder)?))),
-            _ => Err(Error::new(format!("{text:?} names no input"))
-                .remedy("write \"debian:PACKAGE\", \"dir:FOLDER\" or \"built:RECIPE\"")),
-        }
-    }
-
-    /// Whether it can be had without building it first.
-    pub fn at_hand(&self, cache: Option<&Cache>) -> bool {
-        match self {
-            Input::Built(recipe) => cache.is_some_and(|cache| recipe.built(cache).is_some()),
-            Input::Debian(_) | Input::Folder(_) => true,
-        }
-    }
-}
-
 impl Spec {
     /// Loads and checks a spec; the error holds every mistake.
     pub fn load(path: &Path) -> Result<Spec> {
         parse::load(path)
     }
 
-    /// The plan of the clusters that this operator builds from this spec.
+    /// The plan of the clusters that this operator builds from this spec. Guests' RAM that the spec leaves open is
+    /// what the greediest kernel needs: a build that finds a smaller one writes less into the images.
     pub fn plan(&self, operator: &VerifyingKey) -> Plan {
         let plan = Plan {
             name: self.name.clone(),
@@ -160,19 +127,27 @@ impl Spec {
             guest_network: self.plan.guest_network,
             fanout: self.plan.fanout,
             port: self.plan.port,
-            guest_memory_mib: self.guest.memory_mib,
+            guest_memory_mib: self.guest.memory_mib.unwrap_or(defaults::GUEST_MEMORY_MIB),
             guest_cmdline: self.guest.cmdline.clone(),
         };
         Plan { cluster: cluster_id(&plan, operator), ..plan }
     }
+
+    /// Whether a build of this spec gives this plan. Guests' RAM that the spec leaves open may be any: the build chose
+    /// it by the kernel that was there.
+    pub fn makes(&self, built: &Plan, operator: &VerifyingKey) -> bool {
+        let guest_memory_mib = self.guest.memory_mib.unwrap_or(built.guest_memory_mib);
+        *built == Plan { guest_memory_mib, ..self.plan(operator) }
+    }
 }
 
 /// The cluster's identity: what its plan says and whom it obeys. Commands are signed for one identity, so a
-/// changed plan, in which numbers mean other machines, makes another cluster.
+/// changed plan, in which numbers mean other machines, makes another cluster. The guests' RAM changes no number, and
+/// depends on which kernel was there at build time: it does not count, so that one spec has one identity.
 pub fn cluster_id(plan: &Plan, operator: &VerifyingKey) -> [u8; 16] {
-    let law = Plan { cluster: [0; 16], ..plan.clone() }.seal();
+    let law = Plan { cluster: [0; 16], guest_memory_mib: 0, ..plan.clone() }.seal();
     let hash = Sha256::new()
-        .chain_update(b"vmatic cluster v1\0")
+        .chain_update(b"vmatic cluster v2\0")
         .chain_update(law.as_bytes())
         .chain_update(b"\0")
         .chain_update(operator.as_bytes())

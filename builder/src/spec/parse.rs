@@ -9,14 +9,11 @@ use toml::de::DeTable;
 use super::diagnose::{self, Problems, Source};
 use super::kinds::{self, Backend, KindSpec};
 use super::table::{At, Table};
-use super::{FileSpec, ImageSpec, Input, Spec, check};
-use crate::archive::compress::{Method, TABLE};
-use crate::bootloader::loader::{self, Loader};
+use super::values::{Compression, Depth, Input, KernelChoice, LoaderName, RECIPES, is_package_name};
+use super::{FileSpec, HOST_MEMORY_MIB, ImageSpec, Spec, check};
 use crate::error::{At as _, Error, Exit, Result};
-use crate::image::layer;
-use crate::kernel::recipe::Recipe;
-use crate::packages::deb::Cache;
-use crate::packages::dpkg::Depth;
+use crate::fs::{clean_path, octal};
+use crate::ui::suggest;
 
 /// Deepest nesting of includes.
 pub const INCLUDE_DEPTH_MAX: usize = 8;
@@ -31,7 +28,7 @@ pub struct Draft {
     /// Whether [plan] says hosts, right or wrong.
     pub has_hosts: bool,
     /// Boot loaders.
-    pub loaders: Option<Vec<Loader>>,
+    pub loaders: Option<Vec<LoaderName>>,
     /// [plan].
     pub plan: DraftPlan,
     /// [host].
@@ -66,7 +63,7 @@ pub struct DraftPlan {
 pub struct DraftImage {
     memory_mib: Option<At<i64>>,
     cpus: Option<At<i64>>,
-    kernels: Option<Vec<Input>>,
+    kernels: Option<Vec<KernelChoice>>,
     cmdline: Option<At<String>>,
     template: Option<Option<PathBuf>>,
     overlays: Option<Vec<(String, PathBuf)>>,
@@ -77,41 +74,38 @@ pub struct DraftImage {
     package_depth: Option<Depth>,
     modules: Option<Vec<String>>,
     files: Option<Vec<FileSpec>>,
-    compression: Option<Method>,
+    compression: Option<Compression>,
 }
 
 /// What [host] or [guest] has when the spec does not say.
 struct Defaults {
-    /// The recipe of a kernel of our own, taken when it was built.
+    /// The recipe of a kernel of our own, taken where it was built.
     recipe: &'static str,
-    memory_mib: u32,
-    /// RAM on a kernel of our own.
-    memory_small_mib: u32,
+    /// RAM of the machine in MiB; None where the kernel decides.
+    memory_mib: Option<u32>,
     cpus: u32,
     modules: &'static [&'static str],
-    compression: Method,
+    compression: Compression,
 }
 
 const KERNEL: &str = "linux-image-cloud-amd64";
 
 const HOST: Defaults = Defaults {
     recipe: "host",
-    memory_mib: 1024,
-    memory_small_mib: 1024,
+    memory_mib: Some(HOST_MEMORY_MIB),
     cpus: 2,
     modules: &["virtio_pci", "virtio_net", "virtio_rng", "kvm_intel", "kvm_amd", "tun"],
-    compression: Method::Zstd,
+    compression: Compression::Zstd,
 };
 
 /// The guest's image lies in the host's, which is packed as a whole: packed on its own it would save
 /// nothing on the wire, and every guest would spend time and memory to unpack it.
 const GUEST: Defaults = Defaults {
     recipe: "guest",
-    memory_mib: vmatic_plan::defaults::GUEST_MEMORY_MIB,
-    memory_small_mib: 24,
+    memory_mib: None,
     cpus: 1,
     modules: &["virtio_mmio", "virtio_net", "vmw_vsock_virtio_transport", "virtio_rng"],
-    compression: Method::None,
+    compression: Compression::None,
 };
 
 /// Loads a spec and all it includes.
@@ -264,26 +258,39 @@ fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &R
     }
 }
 
-fn read_kernel(text: At<String>, folder: &Path, problems: &RefCell<Problems>) -> Option<Input> {
-    let wrong = |message: String, remedy: &str| problems.borrow_mut().add(text.span.clone(), message, remedy);
-    match Input::parse(&text.value, folder) {
-        Ok(Input::Folder(path)) if !path.is_dir() => {
-            let message = format!("the folder {} does not exist", path.display());
-            wrong(message, "correct the path: it is relative to this file");
-            None
+fn read_kernel(text: At<String>, folder: &Path, problems: &RefCell<Problems>) -> Option<KernelChoice> {
+    let choice = KernelChoice::parse(&text.value, folder);
+    let (message, remedy) = match &choice {
+        None => (
+            format!("unknown input {:?}", text.value),
+            "write \"debian:PACKAGE\", \"dir:FOLDER\" or \"built:RECIPE\"".to_owned(),
+        ),
+        Some(KernelChoice::Input(Input::Folder(path))) if !path.is_dir() => (
+            format!("the folder {} does not exist", path.display()),
+            "correct the path: it is relative to this file".to_owned(),
+        ),
+        Some(KernelChoice::BuiltFrom(path)) if !path.is_file() => (
+            format!("the kernel recipe {} does not exist", path.display()),
+            "correct the path: it is relative to this file".to_owned(),
+        ),
+        Some(KernelChoice::Built(recipe)) if !RECIPES.contains(&recipe.as_str()) => {
+            let near = suggest::nearest(recipe, RECIPES.into_iter());
+            let remedy = match near {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("name one of {}, or a file NAME.config", RECIPES.join(", ")),
+            };
+            (format!("cannot find the kernel recipe {recipe:?}"), remedy)
         }
-        Ok(input) => Some(input),
-        Err(error) => {
-            wrong(error.cause(), error.remedy_text().unwrap_or("correct it"));
-            None
-        }
-    }
+        Some(_) => return choice,
+    };
+    problems.borrow_mut().add(text.span, message, remedy);
+    None
 }
 
-fn read_loader(text: At<String>, problems: &RefCell<Problems>) -> Option<Loader> {
-    let loader = Loader::by_name(&text.value);
+fn read_loader(text: At<String>, problems: &RefCell<Problems>) -> Option<LoaderName> {
+    let loader = LoaderName::by_name(&text.value);
     if loader.is_none() {
-        let names: Vec<_> = loader::TABLE.iter().map(|row| format!("{:?}", row.name)).collect();
+        let names = LoaderName::ALL.map(|loader| format!("{:?}", loader.name()));
         let message = format!("{:?} is no boot loader", text.value);
         problems.borrow_mut().add(text.span, message, format!("write some of {}", names.join(", ")));
     }
@@ -293,7 +300,7 @@ fn read_loader(text: At<String>, problems: &RefCell<Problems>) -> Option<Loader>
 fn read_packages(table: &Table, image: &mut DraftImage, problems: &RefCell<Problems>) {
     let wrong = |span, message: String, remedy: &str| problems.borrow_mut().add(span, message, remedy);
     if let Some(list) = table.strings("packages", "git") {
-        for item in list.iter().filter(|item| !crate::packages::deb::is_package_name(&item.value)) {
+        for item in list.iter().filter(|item| !is_package_name(&item.value)) {
             let message = format!("{:?} is no package's name", item.value);
             wrong(item.span.clone(), message, "write the name of a Debian package, such as \"git\"");
         }
@@ -307,14 +314,14 @@ fn read_packages(table: &Table, image: &mut DraftImage, problems: &RefCell<Probl
     }
 }
 
-fn read_compression(text: At<String>, problems: &RefCell<Problems>) -> Option<Method> {
-    let method = Method::by_name(&text.value);
-    if method.is_none() {
-        let names: Vec<_> = TABLE.iter().map(|row| format!("{:?}", row.name)).collect();
+fn read_compression(text: At<String>, problems: &RefCell<Problems>) -> Option<Compression> {
+    let compression = Compression::by_name(&text.value);
+    if compression.is_none() {
+        let names = Compression::ALL.map(|compression| format!("{:?}", compression.name()));
         let message = format!("{:?} is no compression", text.value);
         problems.borrow_mut().add(text.span, message, format!("write one of {}", names.join(", ")));
     }
-    method
+    compression
 }
 
 fn read_copy(item: At<Table>, folder: &Path, problems: &RefCell<Problems>) -> Option<FileSpec> {
@@ -335,11 +342,11 @@ fn read_copy(item: At<Table>, folder: &Path, problems: &RefCell<Problems>) -> Op
             "correct the path: it is relative to this file",
         );
     }
-    if !to.value.starts_with('/') || crate::rootfs::tree::clean_path(&to.value).is_err() {
+    if !to.value.starts_with('/') || clean_path(&to.value).is_err() {
         wrong(to.span, format!("{:?} is no path in an image", to.value), "write an absolute path without `..`");
     }
     let bits = mode.map_or(Some(0o644), |mode| {
-        let bits = layer::octal(&mode.value);
+        let bits = octal(&mode.value);
         if bits.is_none() {
             wrong(mode.span, format!("{:?} is no mode", mode.value), "write octal digits, e.g. \"0755\"");
         }
@@ -394,15 +401,15 @@ fn finish(path: &Path, draft: Draft, source: &Source, problems: &mut Problems) -
 }
 
 fn image(draft: DraftImage, defaults: &Defaults) -> ImageSpec {
-    let number = |value: Option<At<i64>>, default| value.map_or(default, |value| value.value as u32);
-    let (kernel, kernels_not_built) = choose_kernel(draft.kernels, defaults);
-    let small = matches!(kernel, Input::Built(_));
-    let memory_mib = if small { defaults.memory_small_mib } else { defaults.memory_mib };
+    let number = |value: Option<At<i64>>| value.map(|value| value.value as u32);
+    let kernels = draft.kernels.filter(|kernels| !kernels.is_empty());
     ImageSpec {
-        memory_mib: number(draft.memory_mib, memory_mib),
-        cpus: number(draft.cpus, defaults.cpus),
-        kernel,
-        kernels_not_built,
+        memory_mib: number(draft.memory_mib).or(defaults.memory_mib),
+        cpus: number(draft.cpus).unwrap_or(defaults.cpus),
+        kernels: kernels.unwrap_or_else(|| {
+            let own = KernelChoice::Built(defaults.recipe.to_owned());
+            vec![own, KernelChoice::Input(Input::Debian(KERNEL.to_owned()))]
+        }),
         cmdline: draft.cmdline.map_or_else(String::new, |text| text.value),
         template: draft.template.flatten(),
         overlays: draft.overlays.unwrap_or_default(),
@@ -415,25 +422,6 @@ fn image(draft: DraftImage, defaults: &Defaults) -> ImageSpec {
         files: draft.files.unwrap_or_default(),
         compression: draft.compression.unwrap_or(defaults.compression),
     }
-}
-
-/// The first kernel that is at hand, else the last; and the recipes before it that nobody has built.
-fn choose_kernel(kernels: Option<Vec<Input>>, defaults: &Defaults) -> (Input, Vec<String>) {
-    let fallback = || Input::Debian(KERNEL.to_owned());
-    let kernels = kernels.filter(|kernels| !kernels.is_empty()).unwrap_or_else(|| {
-        let own = Recipe::find(defaults.recipe, Path::new("")).map(|recipe| Input::Built(Box::new(recipe)));
-        own.into_iter().chain([fallback()]).collect()
-    });
-    let cache = Cache::open(false).ok();
-    let mut not_built = Vec::new();
-    for kernel in &kernels {
-        match kernel {
-            kernel if kernel.at_hand(cache.as_ref()) => return (kernel.clone(), not_built),
-            Input::Built(recipe) => not_built.push(recipe.name.clone()),
-            _ => {}
-        }
-    }
-    (kernels.last().cloned().unwrap_or_else(fallback), not_built)
 }
 
 /// Where memory_mib and cmdline of the guest stand, for the checks of the whole.

@@ -24,8 +24,8 @@ use crate::process;
 use crate::testbed::accel::Accel;
 use crate::testbed::machine::{First, Machine};
 use crate::testbed::progress::{Progress, Stage, agent_spoke, last_lines};
+use crate::ui::escape::escape_control;
 use crate::ui::interrupt;
-use crate::ui::say::harmless;
 
 /// QEMU's program.
 pub const QEMU: &str = "qemu-system-x86_64";
@@ -255,7 +255,7 @@ impl Cluster {
         let down = |g: &&Group| !g.outcome.is_ok();
         for group in groups.iter().filter(down) {
             if let Outcome::Unreachable(why) = &group.outcome {
-                error = error.because(format!("{} {}", group.nodes, harmless(why.as_bytes())));
+                error = error.because(format!("{} {}", group.nodes, escape_control(why.as_bytes())));
             }
         }
         let lost = self.machines.iter().find(|m| self.progress.stage(m.machine.host) < Some(Stage::Joined));

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 
 use vmatic_plan::{Node, Plan};
 
-use crate::bootloader::loader::Loader;
 use crate::bootloader::scripts::TCG_PRODUCT;
 use crate::error::{Error, Result};
+use crate::spec::values::LoaderName;
 use crate::testbed::accel::Accel;
 
 /// What QEMU is to be started with.
@@ -70,12 +70,12 @@ impl First {
     }
 
     /// How it begins with the loader of a spec.
-    pub fn with(loader: Loader) -> First {
+    pub fn with(loader: LoaderName) -> First {
         match loader {
-            Loader::Ipxe => First::Ipxe,
-            Loader::Pxelinux => First::Pxelinux,
-            Loader::Grub => First::Grub,
-            Loader::Uki => First::Uki,
+            LoaderName::Ipxe => First::Ipxe,
+            LoaderName::Pxelinux => First::Pxelinux,
+            LoaderName::Grub => First::Grub,
+            LoaderName::Uki => First::Uki,
         }
     }
 

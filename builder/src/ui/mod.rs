@@ -1,10 +1,14 @@
 //! The operator's terminal: messages, results, interrupts, suggestions.
 //!
-//! * [`say`]: messages on standard error. [`interrupt`]: Ctrl-C and SIGTERM as a flag.
+//! * [`say`]: messages on standard error. [`print`]: results on standard output. [`size`]: sizes as text.
+//! * [`interrupt`]: Ctrl-C and SIGTERM as a flag. [`escape`]: text of others, made safe to show.
 //! * [`suggest`]: the known word nearest to a misspelt one.
 //!
 //! State: one flag of the process, set by signals and owned by [`interrupt`].
 
+pub mod escape;
 pub mod interrupt;
+pub mod print;
 pub mod say;
+pub mod size;
 pub mod suggest;

@@ -11,7 +11,7 @@ use crate::folder::Folder;
 use crate::output::{stderr, stdout, succeed};
 use vmatic::image::layer::{Layer, add_busybox};
 use vmatic::image::{check, programs};
-use vmatic::packages::deb::Cache;
+use vmatic::packages::cache::Cache;
 use vmatic::rootfs::tree::{FileTree, Node};
 use vmatic::spec::Spec;
 

@@ -16,7 +16,7 @@ use crate::cluster::Workplace;
 use crate::cluster::script::Played;
 use crate::output::{stderr, succeed};
 use vmatic::kernel::modules::Package;
-use vmatic::packages::deb::Cache;
+use vmatic::packages::cache::Cache;
 
 /// Runs a script on a spec's cluster, of which nothing is left afterwards.
 fn on_a_cluster(place: &Workplace, spec: &str, script: &str) -> Played {

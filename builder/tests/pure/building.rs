@@ -349,7 +349,7 @@ fn the_bill_of_materials_names_every_file_and_input() {
     );
     let files = bill["files"].as_array().unwrap();
     let init = files.iter().find(|file| file["fileName"] == "./init").unwrap();
-    let sum = vmatic::manifest::sha256(&fs::read(lab.at("vmatic-agent")).unwrap());
+    let sum = vmatic::digest::sha256(&fs::read(lab.at("vmatic-agent")).unwrap());
     assert_eq!(init["checksums"][0]["checksumValue"].as_str(), Some(sum.as_str()));
     let ids: std::collections::HashSet<_> =
         bill["packages"].as_array().unwrap().iter().chain(files).map(|item| &item["SPDXID"]).collect();

@@ -3,7 +3,7 @@
 use std::fs;
 
 use vmatic::image::layer::{Layer, add_busybox};
-use vmatic::packages::deb::Cache;
+use vmatic::packages::cache::Cache;
 use vmatic::rootfs::tree::FileTree;
 
 #[test]

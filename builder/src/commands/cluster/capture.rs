@@ -11,8 +11,9 @@ use crate::client::cluster::Place;
 use crate::client::operation::{Answered, Console};
 use crate::client::{order, report};
 use crate::error::{Error, Result};
+use crate::ui::escape::escape_control;
 use crate::ui::interrupt;
-use crate::ui::say::{self, harmless};
+use crate::ui::say;
 use crate::{Exit, key};
 
 /// Capture what passes a guest's link, or leaves a host's guests
@@ -108,7 +109,7 @@ impl Stream {
             if group.output.truncated {
                 return Err(Error::new("the host's answer was cut: the capture cannot go on"));
             }
-            let stderr = harmless(&group.output.stderr);
+            let stderr = escape_control(&group.output.stderr);
             if !stderr.trim().is_empty() {
                 self.talk = stderr;
             }

@@ -15,7 +15,8 @@ use crate::client::operation::Console;
 use crate::client::session::{End, Options, run as run_session};
 use crate::client::{report, terminal};
 use crate::error::{At, Error, Result};
-use crate::ui::say::{self, harmless};
+use crate::ui::escape::escape_control;
+use crate::ui::say;
 use crate::{Exit, key};
 
 /// Open a terminal on one node, or watch a guest's serial port
@@ -106,7 +107,7 @@ fn lost(node: Node, outcome: &Outcome, serial: bool) -> Error {
         Outcome::TimedOut => {
             error.because("it was not renewed in time: the link to the node was too slow or stood still")
         }
-        other => error.because(harmless(report::outcome_text(other).as_bytes())),
+        other => error.because(escape_control(report::outcome_text(other).as_bytes())),
     };
     match outcome {
         Outcome::Unreachable(_) if node.guest > 0 && !serial => {

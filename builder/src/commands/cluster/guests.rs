@@ -11,7 +11,8 @@ use crate::client::cluster::Place;
 use crate::client::operation::{Answered, Console};
 use crate::client::{order, report};
 use crate::error::{Error, Result};
-use crate::output::{self, inspect};
+use crate::fs::write_file;
+use crate::ui::print::{print, print_json};
 use crate::ui::{interrupt, say};
 use crate::{Exit, key};
 
@@ -130,7 +131,7 @@ fn act(act: Act, args: Guests) -> Result<Exit> {
     }
     let answered = console.ask(&nodes, Order::Guests(act), DEADLINE, |_, _| {})?;
     if args.json {
-        inspect::print_json(&report::as_json(&answered))?;
+        print_json(&report::as_json(&answered))?;
     } else {
         report::answers(&answered)?;
     }
@@ -169,7 +170,7 @@ fn save(args: &Save) -> Result<Exit> {
             return Err(Error::new("cannot save the template").because(why));
         }
     }
-    output::write_file(&args.output, &bytes, 0o600)?;
+    write_file(&args.output, &bytes, 0o600)?;
     say::line(format!("saved {} ({:.1} MB)", args.output.display(), bytes.len() as f64 / 1e6));
     Ok(Exit::Ok)
 }
@@ -181,13 +182,13 @@ fn sums(args: Hosts, order: Order, prefix: &str) -> Result<Exit> {
     let answered = console.ask(&nodes, order, DEADLINE, |_, _| {})?;
     let sums = add_up(&answered, prefix);
     if args.json {
-        inspect::print_json(
+        print_json(
             &json!({ "hosts": answered.tally().ok.len(), "sums": sums, "answers": report::as_json(&answered) }),
         )?;
         return Ok(answered.tally().exit());
     }
     let words = sums.iter().map(|(key, sum)| format!("{key} {sum}\n")).collect::<String>();
-    inspect::print(&words)?;
+    print(&words)?;
     say::line(report::count(&answered));
     Ok(answered.tally().exit())
 }

@@ -11,9 +11,9 @@ use crate::client::cluster::Place;
 use crate::client::operation::{Answered, Console};
 use crate::client::report;
 use crate::error::Result;
-use crate::output::inspect;
-use crate::ui::interrupt;
-use crate::ui::say::{self, harmless};
+use crate::ui::escape::escape_control;
+use crate::ui::print::{print, print_json};
+use crate::ui::{interrupt, say};
 use crate::{Exit, key};
 
 /// Show which hosts and guests are up, and why the others are not.
@@ -52,9 +52,9 @@ pub fn run(args: Args) -> Result<Exit> {
     if args.json {
         let described = described.as_ref().map(report::as_json);
         let reach = report::as_json(&reached);
-        inspect::print_json(&json!({ "cluster": console.plan.name, "reach": reach, "hosts": described }))?;
+        print_json(&json!({ "cluster": console.plan.name, "reach": reach, "hosts": described }))?;
     } else {
-        inspect::print(&table(&console.plan, &reached))?;
+        print(&table(&console.plan, &reached))?;
         if let Some(described) = &described {
             report::answers(described)?;
         }
@@ -81,7 +81,7 @@ fn table(plan: &Plan, reached: &Answered) -> String {
 fn state(group: &Group) -> String {
     match &group.outcome {
         outcome if outcome.is_ok() => "up".into(),
-        Outcome::Unreachable(why) => format!("down: {}", harmless(why.as_bytes())),
+        Outcome::Unreachable(why) => format!("down: {}", escape_control(why.as_bytes())),
         outcome => report::outcome_text(outcome),
     }
 }

@@ -9,7 +9,7 @@ use crate::client::cluster::Place;
 use crate::client::operation::Console;
 use crate::client::report;
 use crate::error::{Error, Result};
-use crate::output::inspect;
+use crate::ui::print::print_json;
 use crate::ui::{interrupt, say};
 use crate::{Exit, key};
 
@@ -79,7 +79,7 @@ pub fn run(args: Args) -> Result<Exit> {
         eprint!("\r\x1b[K");
     }
     if args.json {
-        inspect::print_json(&report::as_json(&answered))?;
+        print_json(&report::as_json(&answered))?;
     } else {
         report::answers(&answered)?;
     }

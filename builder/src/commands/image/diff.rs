@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::Exit;
 use crate::error::Result;
 use crate::manifest::FileRecord;
-use crate::output::inspect::{View, Which, print, print_json};
+use crate::output::inspect::{View, Which};
+use crate::ui::print::{print, print_json};
 
 /// Say what differs between two images
 ///

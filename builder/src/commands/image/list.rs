@@ -3,7 +3,8 @@
 use crate::Exit;
 use crate::error::Result;
 use crate::manifest::FileRecord;
-use crate::output::inspect::{Which, print, print_json};
+use crate::output::inspect::Which;
+use crate::ui::print::{print, print_json};
 
 /// List the files of an image
 #[derive(clap::Args, Debug)]

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::Exit;
-use crate::build::mb;
 use crate::closure::Closure;
 use crate::error::{At, Result};
-use crate::output::inspect::{print, print_json};
 use crate::rootfs::sysroot::Sysroot;
+use crate::ui::print::{print, print_json};
 use crate::ui::say;
+use crate::ui::size::mb;
 
 /// Show all that a program or script needs, without running it
 ///

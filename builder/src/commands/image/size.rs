@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::Exit;
 use crate::error::Result;
 use crate::manifest::FileRecord;
-use crate::output::inspect::{View, Which, print, print_json};
+use crate::output::inspect::{View, Which};
+use crate::ui::print::{print, print_json};
 
 /// Say what takes the space in an image
 #[derive(clap::Args, Debug)]

@@ -8,8 +8,9 @@ use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use crate::Exit;
 use crate::error::{At, Error, Result};
-use crate::output::inspect::{Which, print};
+use crate::output::inspect::Which;
 use crate::rootfs::tree::{Entry, FileTree, Node};
+use crate::ui::print::print;
 use crate::ui::{interrupt, say};
 
 /// Unpack an image into a folder

@@ -5,7 +5,8 @@ use serde_json::json;
 use crate::Exit;
 use crate::error::{Error, Result};
 use crate::manifest::FileRecord;
-use crate::output::inspect::{View, Which, print, print_json};
+use crate::output::inspect::{View, Which};
+use crate::ui::print::{print, print_json};
 use crate::ui::suggest;
 
 /// Say why a file is in an image

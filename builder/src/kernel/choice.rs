@@ -1,0 +1,66 @@
+//! The kernel of an image: the first of the spec's choices that is at hand when the image is built.
+//!
+//! A kernel of our own is taken where `vmatic kernel build` has made it, else the package that stands behind it. That
+//! is decided here and nowhere earlier: the spec, the plan and so the cluster's identity are the same whatever lies in
+//! a cache.
+
+use std::path::Path;
+
+use vmatic_plan::defaults::GUEST_MEMORY_MIB;
+
+use crate::error::{Error, Result};
+use crate::kernel::Kernel;
+use crate::kernel::recipe::Recipe;
+use crate::manifest::InputRecord;
+use crate::packages::inputs::Inputs;
+use crate::spec::values::KernelChoice;
+
+/// RAM of a guest on a kernel of our own, in MiB, if the spec does not say: it boots and joins in 16.
+const GUEST_MEMORY_SMALL_MIB: u32 = 24;
+
+/// A kernel, and where it came from.
+pub struct Chosen {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The package, folder or build that it came from.
+    pub origin: String,
+    /// Whether it is a kernel of our own, with all it needs built in.
+    pub own: bool,
+    /// Recipes that the spec would rather have, and that nobody has built here.
+    pub not_built: Vec<String>,
+}
+
+impl Chosen {
+    /// RAM of a guest that runs it, in MiB, if the spec does not say. Debian's kernel needs 72.
+    pub fn guest_memory_mib(&self) -> u32 {
+        if self.own { GUEST_MEMORY_SMALL_MIB } else { GUEST_MEMORY_MIB }
+    }
+}
+
+/// Chooses: the first that needs no building. Where every choice needs that, it is an error.
+pub fn choose(choices: &[KernelChoice], inputs: &mut Inputs) -> Result<Chosen> {
+    let mut not_built = Vec::new();
+    for choice in choices {
+        let recipe = match choice {
+            KernelChoice::Input(input) => {
+                let fetched = inputs.fetch(input)?;
+                let kernel = Kernel::open(&fetched.folder)?;
+                return Ok(Chosen { kernel, origin: fetched.origin, own: false, not_built });
+            }
+            KernelChoice::Built(name) => Recipe::find(name, Path::new(""))?,
+            KernelChoice::BuiltFrom(file) => Recipe::read(file)?,
+        };
+        let Some((note, folder)) = recipe.built(inputs.cache) else {
+            not_built.push(recipe.name);
+            continue;
+        };
+        let origin = format!("linux-{}", note.release);
+        let asked = format!("built:{}", recipe.name);
+        inputs.note(InputRecord { asked, file: origin.clone(), sha256: Some(note.image_sha256) });
+        return Ok(Chosen { kernel: Kernel::open(&folder)?, origin, own: true, not_built });
+    }
+    let name = not_built.pop().unwrap_or_default();
+    Err(Error::new(format!("cannot use the kernel built:{name}"))
+        .because("it has not been built here, or its recipe has changed since")
+        .remedy(format!("run `vmatic kernel build {name}`")))
+}

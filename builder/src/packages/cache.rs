@@ -1,0 +1,56 @@
+//! The cache: packages, roots, kernels and members of images that were made before.
+//!
+//! One folder on disk, which builds share. What it has is used without asking anyone, unless newer packages are asked
+//! for; each stage that keeps something there makes it appear whole or not at all.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The cache.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    folder: PathBuf,
+    refresh: bool,
+}
+
+impl Cache {
+    /// The cache at $VMATIC_CACHE, else $XDG_CACHE_HOME/vmatic, else ~/.cache/vmatic.
+    pub fn open(refresh: bool) -> Result<Cache> {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let folder = variable("VMATIC_CACHE")
+            .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("vmatic")))
+            .or_else(|| variable("HOME").map(|home| home.join(".cache/vmatic")))
+            .ok_or_else(|| {
+                Error::new("cannot find a folder for the cache")
+                    .because("neither VMATIC_CACHE, XDG_CACHE_HOME nor HOME is set")
+                    .remedy("set VMATIC_CACHE to a folder that may be written")
+            })?;
+        Ok(Cache::at(folder, refresh))
+    }
+
+    /// A cache in this folder.
+    pub fn at(folder: impl Into<PathBuf>, refresh: bool) -> Cache {
+        Cache { folder: folder.into(), refresh }
+    }
+
+    /// The folder of the kernels that were built here.
+    pub fn kernels(&self) -> PathBuf {
+        self.folder.join("kernels")
+    }
+
+    /// The folder of packed members of images.
+    pub fn members(&self) -> PathBuf {
+        self.folder.join("members")
+    }
+
+    /// The folder of the cache.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether newer packages are asked for even where the cache has some.
+    pub fn refreshes(&self) -> bool {
+        self.refresh
+    }
+}

@@ -1,0 +1,20 @@
+//! Results on standard output.
+
+use serde::Serialize;
+
+use crate::error::{At, Error, Result};
+
+/// Writes to standard output; a reader that has left (`| head`) is no error.
+pub fn print(text: &str) -> Result<()> {
+    use std::io::Write;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.at("write", "standard output"),
+    }
+}
+
+/// A value as indented JSON.
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|cause| Error::new("cannot print JSON").because(cause))?;
+    print(&(text + "\n"))
+}
