@@ -13,6 +13,8 @@ mod netns;
 mod output;
 #[path = "../support/pty.rs"]
 mod pty;
+#[path = "../support/wait.rs"]
+mod wait;
 
 mod consoles;
 mod programs;

@@ -27,7 +27,7 @@ impl Clone {
         zygote.order(&Order { tag, user: 70_000 + tag }, &[its.as_fd(), log.as_fd()]).unwrap();
         let Some(Answer::Started { tag: its_tag, pid }) = zygote.answer().unwrap() else { panic!("{tag} not started") };
         assert_eq!(its_tag, tag);
-        control.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        control.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
         Clone { pid: Pid::from_raw(pid).unwrap(), control }
     }
 

@@ -33,7 +33,7 @@ fn merged_usr_hard_links_owners_and_whiteouts_reach_the_kernel() {
                 binaries = [\"one\", \"two\", \"three\"]\n";
     fs::write(&spec, text).unwrap();
     let out = place.build(&spec);
-    let boot = ["boot", spec.to_str().unwrap(), "--out", &out, "--timeout", "300", "--"];
+    let boot = ["boot", spec.to_str().unwrap(), "--out", &out, "--timeout", &place.seconds_left(), "--"];
     let run = ["run", "1", "--", "sh", "-c", LOOK];
     let output = place.command(vmatic()).args(boot).arg(vmatic()).args(run).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));

@@ -19,7 +19,7 @@ fn a_host_joins_whatever_loads_it() {
     let out = place.build(&spec);
     let spec = spec.to_str().unwrap();
     for loader in ["pxelinux", "grub", "uki"] {
-        let boot = ["boot", spec, "--out", &out, "--loader", loader, "--timeout", "300", "--"];
+        let boot = ["boot", spec, "--out", &out, "--loader", loader, "--timeout", &place.seconds_left(), "--"];
         let output = place.command(vmatic()).args(boot).arg(vmatic()).arg("nodes").output().unwrap();
         assert!(output.status.success(), "{loader}: {}", stderr(&output));
         assert!(stdout(&output).contains("1      h1         1  up"), "{loader}: {}", stdout(&output));

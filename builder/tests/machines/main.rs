@@ -12,6 +12,8 @@ mod cluster;
 mod output;
 #[path = "../support/pty.rs"]
 mod pty;
+#[path = "../support/wait.rs"]
+mod wait;
 
 mod boot;
 mod clones;

@@ -14,14 +14,13 @@ use std::process::Command;
 
 use crate::cluster::Workplace;
 use crate::cluster::script::Played;
-use crate::output::{stderr, succeed};
+use crate::output::succeed;
 use vmatic::kernel::modules::Package;
 use vmatic::packages::cache::Cache;
 
 /// Runs a script on a spec's cluster, of which nothing is left afterwards.
 fn on_a_cluster(place: &Workplace, spec: &str, script: &str) -> Played {
-    let played = place.play_with(&["--timeout", "280"], spec, script);
-    assert!(played.output.status.success(), "{}", stderr(&played.output));
+    let played = place.play(spec, script);
     place.assert_nothing_left();
     played
 }
@@ -45,11 +44,11 @@ fn memtest_runs_beside_guests_of_ours_and_is_commanded_as_they_are() {
         mark paused; vmatic nodes ./.
         vmatic guests resume 1/2; until_nodes '1/1-3 .* up'
         mark resumed; vmatic nodes ./.
-        vmatic guests restart 1/2; sleep 1; until_nodes '1/1-3 .* up'
+        vmatic guests restart 1/2; until_is 3 value guests_qemu; until_nodes '1/1-3 .* up'
         mark restarted; about
         vmatic guests stop 1/2; until_nodes 'stopped'
         mark stopped; vmatic nodes ./.; vmatic run 1 -- sh -c 'pidof qemu-system-x86_64 | wc -w'
-        mark bench; vmatic run --timeout 200 1 -- /init bench --clones 2 --qemu 1 2>&1
+        mark bench; vmatic run --timeout 600 1 -- /init bench --clones 2 --qemu 1 2>&1
         mark console; console
     "####;
     let played = on_a_cluster(&place, spec, script);
@@ -198,8 +197,12 @@ fn debian_guests_share_a_disk_write_their_own_and_start_from_a_saved_state() {
         mark about; about
         mark disks; vmatic run 1 -- sh -c 'for p in $(pidof qemu-system-x86_64); do
             du -k /proc/$p/root/own/disk.qcow2; done; ls -l /run/vmatic/saved/saved'
+        # A line of this life, of any life of guest 4, on its port, which outlives it.
+        lines() { vmatic console --serial --no-follow 1/4 | grep -c '^second .* of boot .*-'; }
+        until_said '[1-9]' lines
         vmatic guests stop ./.; until_nodes '1/1-4 .*stopped'
-        vmatic guests start 1/4; until_nodes '1/4 .* up'; sleep 3
+        before=$(lines)
+        vmatic guests start 1/4; until_nodes '1/4 .* up'; until [ "$(lines)" -gt "$before" ]; do sleep 0.3; done
         mark started again; about
         vmatic guests stop ./.; until_nodes '1/1-4 .*stopped'
         mark disk in the end; sum

@@ -6,18 +6,21 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use vmatic::spec::cluster_id;
 use vmatic_plan::{HostNames, Node, Plan};
 
 use crate::folder::Folder;
-use crate::output::stderr;
+use crate::output::{stderr, stdout};
+use crate::wait::Deadline;
 
 /// The console's address on the hosts' network.
 const SWITCH_ADDRESS: &str = "172.20.255.1";
+
+/// How long a test may take in all.
+const TEST_TIME: Duration = Duration::from_secs(300);
 
 /// A rack: one namespace with the bridge, one for each host.
 pub struct Rack {
@@ -25,6 +28,7 @@ pub struct Rack {
     pub plan: Plan,
     pub folder: Folder,
     pub agents: Vec<Option<Child>>,
+    pub deadline: Deadline,
 }
 
 pub fn ip(arguments: &str) {
@@ -51,7 +55,7 @@ impl Rack {
         write_key(&folder.path().join("key"), 7);
         write_key(&folder.path().join("other-key"), 8);
         let id = format!("vm{}", std::process::id());
-        let mut rack = Rack { id, plan, folder, agents: Vec::new() };
+        let mut rack = Rack { id, plan, folder, agents: Vec::new(), deadline: Deadline::after(TEST_TIME) };
         rack.wire();
         rack
     }
@@ -127,20 +131,17 @@ impl Rack {
 
     /// Waits until exactly these hosts are up, as seen from `at`.
     pub fn wait_for(&self, at: u32, hosts: &str) {
-        let start = Instant::now();
-        loop {
+        self.deadline.until(&format!("{hosts} up"), || {
             let output = self.vmatic(at, "key", &["nodes", "."]);
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let text = stdout(&output);
             let up: Vec<&str> =
                 text.lines().filter(|l| l.ends_with(" up")).filter_map(|l| l.split(' ').next()).collect();
             if up == [hosts] {
-                return;
+                return Ok(());
             }
-            let log = fs::read_to_string(self.folder.path().join(format!("{at}.log"))).unwrap_or_default();
-            let late = start.elapsed() > Duration::from_secs(30);
-            assert!(!late, "waited for {hosts}, have\n{text}{}\nhost {at}:\n{log}", stderr(&output));
-            sleep(Duration::from_millis(200));
-        }
+            let log = fs::read_to_string(self.folder.at(&format!("{at}.log"))).unwrap_or_default();
+            Err(format!("have\n{text}{}\nhost {at}:\n{log}", stderr(&output)))
+        });
     }
 }
 

@@ -6,11 +6,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use rustix::pty::OpenptFlags;
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+
+use crate::output::text;
+use crate::wait::Deadline;
+
+/// Stands on the screen behind all that a program said.
+const END: &str = "[end of the program]";
 
 /// A program on a terminal.
 pub struct Terminal {
@@ -19,11 +23,12 @@ pub struct Terminal {
     /// Kept open, so that the terminal can be looked at when the program has ended.
     its: OwnedFd,
     seen: Arc<Mutex<Vec<u8>>>,
+    deadline: Deadline,
 }
 
 impl Terminal {
-    /// Runs it in a window of this size.
-    pub fn run(mut command: Command, rows: u16, columns: u16) -> Terminal {
+    /// Runs it in a window of this size, for a test with this deadline.
+    pub fn run(mut command: Command, rows: u16, columns: u16, deadline: Deadline) -> Terminal {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let ours = rustix::pty::openpt(flags).unwrap();
         rustix::pty::unlockpt(&ours).unwrap();
@@ -49,7 +54,7 @@ impl Terminal {
             }
         });
         terminal.flush().unwrap();
-        Terminal { child, terminal, its, seen }
+        Terminal { child, terminal, its, seen, deadline }
     }
 
     pub fn resize(&self, rows: u16, columns: u16) {
@@ -62,7 +67,7 @@ impl Terminal {
 
     /// What was shown so far.
     pub fn screen(&self) -> String {
-        String::from_utf8_lossy(&self.seen.lock().unwrap()).into_owned()
+        text(&self.seen.lock().unwrap())
     }
 
     /// Forgets what was shown.
@@ -71,12 +76,9 @@ impl Terminal {
     }
 
     /// Waits until this is shown.
-    pub fn wait_for(&mut self, text: &str) {
-        let start = Instant::now();
-        while !self.screen().contains(text) {
-            assert!(start.elapsed() < Duration::from_secs(60), "no {text:?} on the screen:\n{}", self.screen());
-            sleep(Duration::from_millis(20));
-        }
+    pub fn wait_for(&self, text: &str) {
+        let shown = || self.screen().contains(text).then_some(()).ok_or_else(|| self.screen());
+        self.deadline.until(&format!("{text:?} on the screen"), shown);
     }
 
     /// Types a line, and waits for what it brings.
@@ -88,16 +90,15 @@ impl Terminal {
 
     /// Waits for the program's end; gives its status. The terminal must then be as it was.
     pub fn end(&mut self) -> Option<i32> {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(60) {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                sleep(Duration::from_millis(50));
-                assert!(!self.is_raw(), "the terminal was left raw");
-                return status.code();
-            }
-            sleep(Duration::from_millis(20));
-        }
-        panic!("it does not end:\n{}", self.screen());
+        let seen = self.seen.clone();
+        let child = &mut self.child;
+        let ended = || child.try_wait().unwrap().ok_or_else(|| text(&seen.lock().unwrap()));
+        let status = self.deadline.until("end of the program", ended);
+        // All that it said was read when what is said behind it was.
+        File::from(self.its.try_clone().unwrap()).write_all(END.as_bytes()).unwrap();
+        self.wait_for(END);
+        assert!(!self.is_raw(), "the terminal was left raw");
+        status.code()
     }
 
     pub fn is_raw(&self) -> bool {

@@ -7,13 +7,15 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crate::output::stderr;
+use crate::output::{stderr, stdout, text};
+use crate::pty::Terminal;
+use crate::wait::Deadline;
 
-/// How long a cluster may take: shared machines are slow at times.
-pub const UP: Duration = Duration::from_secs(420);
+/// How long a test may take in all: shared machines are slow at times. `.ci/machines` allows a minute more.
+const TEST_TIME: Duration = Duration::from_secs(1140);
 
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
@@ -28,6 +30,7 @@ pub fn vmatic() -> PathBuf {
 /// A workplace with a key, a runtime folder and images of its own.
 pub struct Workplace {
     pub folder: tempfile::TempDir,
+    pub deadline: Deadline,
 }
 
 impl Workplace {
@@ -35,7 +38,7 @@ impl Workplace {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("run")).unwrap();
         fs::create_dir(folder.path().join("tmp")).unwrap();
-        Workplace { folder }
+        Workplace { folder, deadline: Deadline::after(TEST_TIME) }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -64,17 +67,48 @@ impl Workplace {
 
     pub fn boot(&self, spec: &Path, out: &str) -> Booting {
         let mut command = self.command(vmatic());
-        command.args(["boot", spec.to_str().unwrap(), "--out", out]);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let talk = Arc::new(Mutex::new(String::new()));
-        let (into, stream) = (talk.clone(), child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                eprintln!("    {line}");
-                into.lock().unwrap().push_str(&format!("{line}\n"));
-            }
-        });
-        Booting { child, talk }
+        command.args(["boot", spec.to_str().unwrap(), "--out", out, "--timeout", &self.seconds_left(), "--logs"]);
+        command.arg(self.path("logs"));
+        self.boot_by(command)
+    }
+
+    /// For programs that have a limit of their own.
+    pub fn seconds_left(&self) -> String {
+        self.deadline.left().as_secs().to_string()
+    }
+
+    /// Runs a `vmatic boot`.
+    pub fn boot_by(&self, mut command: Command) -> Booting {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let answers = Gathered::from(child.stdout.take().unwrap(), "");
+        let talk = Gathered::from(child.stderr.take().unwrap(), "    ");
+        Booting { child, answers, talk, logs: self.path("logs"), deadline: self.deadline }
+    }
+
+    /// Waits for the end of a process; gives its exit code.
+    pub fn end_of(&self, what: &str, child: &mut Child) -> Option<i32> {
+        end_of(self.deadline, what, child)
+    }
+
+    /// A console on a terminal.
+    pub fn console(&self, arguments: &[&str]) -> Terminal {
+        let mut command = self.command(vmatic());
+        command.arg("console").args(arguments).env("TERM", "vt220");
+        Terminal::run(command, 30, 90, self.deadline)
+    }
+
+    /// Asks until the answer is what is wanted; gives it.
+    pub fn until(&self, arguments: &[&str], event: &str, good: impl Fn(&str) -> bool) -> String {
+        self.deadline.until(&format!("{event} from vmatic {arguments:?}"), || {
+            let output = self.vmatic(arguments);
+            let text = stdout(&output) + &stderr(&output);
+            if good(&text) { Ok(text) } else { Err(text) }
+        })
+    }
+
+    /// Asks until the answer has this in it.
+    pub fn until_said(&self, arguments: &[&str], want: &str) -> String {
+        self.until(arguments, &format!("{want:?}"), |text| text.contains(want))
     }
 
     /// Sends a signal to the QEMU of a host of this place's cluster.
@@ -102,40 +136,81 @@ impl Workplace {
     }
 }
 
+/// What a stream says, as it comes.
+struct Gathered {
+    text: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
+}
+
+impl Gathered {
+    /// Shows each line, too, behind this.
+    fn from(stream: impl std::io::Read + Send + 'static, indent: &'static str) -> Gathered {
+        let said = Arc::new(Mutex::new(String::new()));
+        let into = said.clone();
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                let line = text(&line);
+                eprintln!("{indent}{line}");
+                into.lock().unwrap().push_str(&format!("{line}\n"));
+            }
+        });
+        Gathered { text: said, reader }
+    }
+
+    fn so_far(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+}
+
 /// A `vmatic boot` that runs.
 pub struct Booting {
     pub child: Child,
-    talk: Arc<Mutex<String>>,
+    answers: Gathered,
+    talk: Gathered,
+    logs: PathBuf,
+    deadline: Deadline,
 }
 
 impl Booting {
+    /// What it said on standard error.
     pub fn talk(&self) -> String {
-        self.talk.lock().unwrap().clone()
+        self.talk.so_far()
     }
 
+    /// Waits until it has said this.
     pub fn wait_for(&mut self, text: &str) {
-        let start = Instant::now();
-        while !self.talk().contains(text) {
+        self.deadline.until(&format!("{text:?}"), || {
+            // Asked first, so that what it said last counts.
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "vmatic boot ended ({ended:?}) before {text:?}\n{}", self.talk());
-            assert!(start.elapsed() < UP, "no {text:?} within {UP:?}\n{}", self.talk());
-            sleep(Duration::from_millis(100));
-        }
+            let talk = self.talk.so_far();
+            if talk.contains(text) {
+                return Ok(());
+            }
+            assert!(ended.is_none(), "vmatic boot ended ({ended:?}) before {text:?}\n{talk}");
+            Err(talk)
+        });
+    }
+
+    /// Waits for its end; gives the exit code, and what it and its program said on standard output.
+    pub fn end(&mut self) -> (Option<i32>, String) {
+        let ended = || self.child.try_wait().unwrap().ok_or_else(|| self.answers.so_far());
+        let status = self.deadline.until("end of vmatic boot", ended);
+        let read = || self.answers.reader.is_finished() && self.talk.reader.is_finished();
+        self.deadline.until("end of its output", || read().then_some(()).ok_or_else(String::new));
+        (status.code(), self.answers.so_far())
     }
 
     /// Ctrl-C; gives the exit code.
     pub fn interrupt(&mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(start.elapsed() < Duration::from_secs(20), "did not end after Ctrl-C");
-            sleep(Duration::from_millis(50));
-        }
+        end_of(self.deadline, "vmatic boot after Ctrl-C", &mut self.child)
     }
+}
+
+fn end_of(deadline: Deadline, what: &str, child: &mut Child) -> Option<i32> {
+    let ended = || child.try_wait().unwrap().ok_or_else(|| "it still runs".into());
+    deadline.until(&format!("end of {what}"), ended).code()
 }
 
 impl Drop for Booting {
@@ -143,5 +218,10 @@ impl Drop for Booting {
         // Its machines die with it.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // For whoever has to find out why a test failed.
+        for console in fs::read_dir(&self.logs).into_iter().flatten().flatten() {
+            let said = text(&fs::read(console.path()).unwrap_or_default());
+            eprintln!("--- console {}\n{said}", console.file_name().display());
+        }
     }
 }

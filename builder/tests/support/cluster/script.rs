@@ -1,38 +1,35 @@
 //! A shell script that plays the operator on a cluster of its own, and what it printed, part by part.
 
 use std::fs;
-use std::process::Output;
 
 use super::{Workplace, vmatic};
-use crate::output::stderr;
+use crate::output::{self, succeed};
 
 /// Prefix of the lines by which the script says what comes next.
 const MARK: &str = "### ";
 
-/// Helpers of scripts: a mark; what the host says of itself; its guests' processes; waiting for all to be up, or for
-/// words about nodes; its console.
+/// Helpers of scripts: a mark; what the host says of itself, and a number of it; its guests' processes; its console;
+/// waiting. Whatever is waited for, the test's deadline is what ends it.
 pub const TOOLS: &str = r####"
 set -u
 mark() { echo "### $*"; }
 host() { vmatic run 1 -- sh -c "$1" 2>/dev/null; }
 about() { vmatic nodes --long --json 1; }
+value() { about | sed -n "s/.*[ \"]$1=\([0-9][0-9]*\).*/\1/p" | head -1; }
 pid_of() { host "ps | grep '{guest $1}' | grep -v grep" | sed -n 's/^1: *//;s/^ *\([0-9][0-9]*\) .*/\1/p' | head -1; }
-everyone() {
-  for _ in $(seq 120); do
-    if vmatic run ./. -- true >/dev/null 2>&1; then echo "all"; return; fi
-    sleep 0.5
-  done
-  vmatic nodes ./.
-}
-until_nodes() { for _ in $(seq 240); do vmatic nodes ./. | grep -q -E "$1" && return; sleep 0.5; done; vmatic nodes ./.; }
 console() { tr -d '\r' <logs/1.log; }
 ask() { vmatic run "$@" 2>&1 | sed 's/ ([0-9.]* s)//'; }
+
+# until_said PATTERN COMMAND...: until the command says it; until_is WANTED COMMAND...: until it says that alone.
+until_said() { want=$1; shift; until "$@" 2>&1 | grep -q -E "$want"; do sleep 0.3; done; }
+until_is() { want=$1; shift; until [ "$("$@" 2>&1)" = "$want" ]; do sleep 0.3; done; }
+until_nodes() { until_said "$1" vmatic nodes ./.; }
+everyone() { until vmatic run ./. -- true >/dev/null 2>&1; do sleep 0.3; done; echo "all"; }
 "####;
 
 /// What a script printed, and what its first host did.
 pub struct Played {
     parts: Vec<(String, String)>,
-    pub output: Output,
     /// The first host's console.
     pub console: String,
 }
@@ -40,25 +37,21 @@ pub struct Played {
 impl Workplace {
     /// Builds a spec's images, boots them, and runs a script with [`TOOLS`] in this folder.
     pub fn play(&self, spec: &str, script: &str) -> Played {
-        self.play_with(&[], spec, script)
-    }
-
-    /// The same, with more options of `vmatic boot`.
-    pub fn play_with(&self, options: &[&str], spec: &str, script: &str) -> Played {
         fs::write(self.path("spec.toml"), spec).unwrap();
-        let run = |words: &[&str]| self.command(vmatic()).current_dir(self.folder.path()).args(words).output().unwrap();
-        let built = run(&["build", "spec.toml", "--out", "out"]);
-        assert!(built.status.success(), "{}", stderr(&built));
+        let vmatic = |words: &[&str]| {
+            let mut command = self.command(vmatic());
+            command.current_dir(self.folder.path()).args(words);
+            command
+        };
+        succeed(&mut vmatic(&["build", "spec.toml", "--out", "out"]));
         let script = format!("{TOOLS}{script}");
-        let boot = ["boot", "spec.toml", "--out", "out", "--logs", "logs"];
-        let output = run(&[&boot, options, &["--", "sh", "-c", &script]].concat());
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let boot = ["boot", "spec.toml", "--out", "out", "--logs", "logs", "--timeout", &self.seconds_left()];
+        let mut booting = self.boot_by(vmatic(&[&boot[..], &["--", "sh", "-c", &script]].concat()));
+        let (status, text) = booting.end();
         let parts = text.split(MARK).skip(1).filter_map(|part| part.split_once('\n'));
         let parts = parts.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
-        let console = String::from_utf8_lossy(&fs::read(self.path("logs/1.log")).unwrap_or_default()).into_owned();
-        // For whoever has to find out why a test failed.
-        eprintln!("{console}\n{}", stderr(&output));
-        Played { parts, output, console }
+        assert_eq!(status, Some(0), "the script's cluster failed");
+        Played { parts, console: output::text(&fs::read(self.path("logs/1.log")).unwrap_or_default()) }
     }
 }
 
