@@ -15,6 +15,7 @@ mod address;
 mod codec;
 pub mod defaults;
 pub mod guest_kinds;
+pub mod link;
 mod names;
 mod net;
 mod nodeset;
@@ -25,6 +26,7 @@ mod range;
 // The old path, until agent and builder use the new one.
 pub use codec::unhex;
 pub use guest_kinds as kinds;
+pub use link::LinkProperties;
 pub use names::{HostNames, NameError};
 pub use net::{Ipv4Net, NetError};
 pub use nodeset::{Node, NodeSet};

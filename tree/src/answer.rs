@@ -4,6 +4,8 @@
 //! set, so that what reaches the root does not grow with their number.
 
 use crate::bytes;
+use crate::reply::Reply;
+use crate::unreachable::Unreachable;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,7 +14,7 @@ use vmatic_plan::{Node, NodeSet};
 
 /// Most bytes kept of each of a process's two output streams.
 pub const OUTPUT_MAX_BYTES: u32 = 384 * 1024;
-/// Most bytes of a reason.
+/// Most bytes of the reason of a failure.
 pub const REASON_MAX_BYTES: usize = 512;
 /// What a group takes in a message beside its outputs, its reason and its nodes.
 const FIXED_BYTES: usize = 64;
@@ -28,14 +30,16 @@ pub enum Outcome {
     Failed(String),
     /// It still ran at the deadline and was ended.
     TimedOut,
-    /// No answer came from the node; the text says why.
-    Unreachable(String),
+    /// No answer came from the node.
+    Unreachable(Unreachable),
+    /// The node did it, and this is what it gives back.
+    Done(Reply),
 }
 
 impl Outcome {
     /// Whether the node did what was asked.
     pub fn is_ok(&self) -> bool {
-        *self == Outcome::Exit(0)
+        matches!(self, Outcome::Exit(0) | Outcome::Done(_))
     }
 }
 
@@ -70,14 +74,16 @@ impl Group {
     }
 
     /// Nodes that did not answer, and why.
-    pub fn unreachable(nodes: NodeSet, why: &str) -> Self {
-        Group { outcome: Outcome::Unreachable(why.into()), output: Output::default(), nodes }
+    pub fn unreachable(nodes: NodeSet, why: Unreachable) -> Self {
+        Group { outcome: Outcome::Unreachable(why), output: Output::default(), nodes }
     }
 
     /// About how many bytes it takes in a message, never less than it does.
     pub fn size(&self) -> usize {
         let text = match &self.outcome {
-            Outcome::Failed(why) | Outcome::Unreachable(why) => why.len(),
+            Outcome::Failed(why) => why.len(),
+            Outcome::Unreachable(why) => why.size(),
+            Outcome::Done(reply) => reply.size(),
             _ => 0,
         };
         self.output.stdout.len() + self.output.stderr.len() + text + self.nodes.size() + FIXED_BYTES
@@ -85,7 +91,10 @@ impl Group {
 
     /// Cuts what the sender made longer than it may be: its neighbours' answers share a message with it.
     pub fn bound(&mut self) {
-        if let Outcome::Failed(why) | Outcome::Unreachable(why) = &mut self.outcome {
+        if matches!(&self.outcome, Outcome::Done(reply) if !reply.fits()) {
+            self.outcome = Outcome::Failed("answered more than an answer holds".into());
+        }
+        if let Outcome::Failed(why) = &mut self.outcome {
             let end = (0..=REASON_MAX_BYTES.min(why.len())).rev().find(|at| why.is_char_boundary(*at));
             why.truncate(end.unwrap_or(0));
         }

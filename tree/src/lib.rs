@@ -18,10 +18,16 @@ pub mod answer;
 #[cfg(feature = "host")]
 pub mod auth;
 mod bytes;
+pub mod guest;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod id;
+pub mod info;
+pub mod reply;
 pub mod session;
+pub mod text;
+pub mod traffic;
+pub mod unreachable;
 pub mod wire;
 
 // The old paths, until agent and builder use the new ones.

@@ -277,12 +277,18 @@ impl Leaf {
     fn start(&mut self, op: OpId, order: Order, remaining_ms: u32) {
         let text = |text| Output { stdout: format!("{text}\n").into_bytes(), ..Output::default() };
         match order {
-            Order::Reach => self.answer(op, Outcome::Exit(0), Output::default()),
-            Order::Guests(_) | Order::Serial(_) | Order::Feed(_) => {
+            Order::Ping => self.answer(op, Outcome::Exit(0), Output::default()),
+            Order::Guests(_)
+            | Order::Link(_)
+            | Order::Capture(_)
+            | Order::Usage { .. }
+            | Order::Save { .. }
+            | Order::Serial(_)
+            | Order::Feed(_) => {
                 self.answer(op, Outcome::Failed("that is not for a guest".into()), Output::default());
             }
             Order::Console(console) => self.open_session(op, &console),
-            Order::Describe => self.answer(op, Outcome::Exit(0), text(calls::kernel_release())),
+            Order::Info => self.answer(op, Outcome::Exit(0), text(calls::kernel_release())),
             Order::Run(_) if self.tasks.len() >= TASKS_MAX => {
                 let why = format!("{TASKS_MAX} processes run already");
                 self.answer(op, Outcome::Failed(why), Output::default());

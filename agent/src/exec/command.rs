@@ -11,14 +11,36 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
+use vmatic_plan::RangeSet;
 use vmatic_sys::child::{BeforeExec, before_exec};
 use vmatic_tree::answer::{Outcome, Output};
-use vmatic_tree::message::Run;
+use vmatic_tree::wire::order::{CaptureOrder, LinkOrder, OUTPUT_MAX_BYTES, Order, Run};
 
 /// How long output may still come in after the process has ended.
 const DRAIN: Duration = Duration::from_millis(50);
 /// Where programs are looked up.
 const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin";
+
+/// An order to this host's agent as a program to run: what it prints is the answer.
+pub fn of_agent(order: Order, guests: &RangeSet) -> Order {
+    let of = guests.to_string();
+    let words = match &order {
+        Order::Link(LinkOrder::Set(link)) => vec!["ask".into(), "link".into(), of, link.to_string()],
+        Order::Link(LinkOrder::Show) => vec!["ask".into(), "ports".into(), of],
+        Order::Capture(CaptureOrder { id, gather_ms, bytes_max }) => {
+            let at = if guests.is_empty() { "uplink".into() } else { of };
+            let seconds = format!("{}.{:03}", gather_ms / 1000, gather_ms % 1000);
+            let (id, bytes) = (id.to_string(), bytes_max.to_string());
+            vec!["capture".into(), at, "--id".into(), id, "--seconds".into(), seconds, "--bytes".into(), bytes]
+        }
+        Order::Usage { each } => ["cost"].into_iter().chain(each.then_some("--each")).map(String::from).collect(),
+        Order::Save { from } => vec!["save-template".into(), "--from".into(), from.to_string()],
+        _ => return order,
+    };
+    let argv = ["/proc/self/exe".to_string()].into_iter().chain(words).collect();
+    let (env, dir, stdin) = (Vec::new(), "/".to_string(), Vec::new());
+    Order::Run(Run { argv, env, dir, stdin, output_max_bytes: OUTPUT_MAX_BYTES })
+}
 
 /// Runs it to its end, to its deadline, or until `stop` is dropped or used.
 pub async fn run(run: Run, deadline: Duration, stop: oneshot::Receiver<()>) -> (Outcome, Output) {

@@ -1,12 +1,12 @@
 //! When the next guest may start: not while memory is short, or the host suffers.
 //!
-//! Takes what the kernel says of memory and pressure; gives a reason to wait, in
-//! words for the operator, or none.
+//! Takes what the kernel says of memory and pressure; gives the state of a guest that has to wait, or none.
 
 use crate::machine::memory::memory_mib;
 use std::fs;
 use std::time::Duration;
 use tokio::time::sleep;
+use vmatic_tree::guest::GuestState;
 
 /// How long to wait before looking again.
 const LOOK: Duration = Duration::from_millis(500);
@@ -29,31 +29,28 @@ pub fn max_concurrent_starts(clones: bool) -> usize {
     cpus * if clones { WAKING_PER_CPU } else { BOOTING_PER_CPU }
 }
 
-/// Waits until a guest that needs `need_mib` may start; tells `why` each time it has to.
-pub async fn wait(need_mib: u64, mut why: impl AsyncFnMut(String)) {
-    while let Some(reason) = reason(need_mib) {
-        why(reason).await;
+/// Waits until a guest that needs `need_mib` may start; tells its `state` each time it has to.
+pub async fn wait(need_mib: u64, mut state: impl AsyncFnMut(GuestState)) {
+    while let Some(waiting) = waiting(need_mib) {
+        state(waiting).await;
         sleep(LOOK).await;
     }
 }
 
-/// Why a guest that needs `need_mib` must not start now.
-fn reason(need_mib: u64) -> Option<String> {
+/// The state of a guest that needs `need_mib` and must not start now.
+fn waiting(need_mib: u64) -> Option<GuestState> {
     let (total, available) = memory_mib();
     // A kernel without PSI says nothing: then memory alone decides.
     let stalled = fs::read_to_string("/proc/pressure/memory").ok().and_then(|text| stalled_per_cent(&text));
     judge(need_mib, total, available, stalled)
 }
 
-fn judge(need_mib: u64, total: u64, available: u64, stalled: Option<f32>) -> Option<String> {
+fn judge(need_mib: u64, total: u64, available: u64, stalled: Option<f32>) -> Option<GuestState> {
     let reserve = (total / RESERVE_SHARE).max(RESERVE_MIN_MIB);
     if available < need_mib + reserve {
-        return Some(format!(
-            "waits for memory: {available} MiB are free, it needs {need_mib} and the host keeps {reserve}"
-        ));
+        return Some(GuestState::WaitingForMemory { needs_mib: need_mib as u32, keeps_mib: reserve as u32 });
     }
-    let stalled = stalled.filter(|s| *s > STALLED_MAX_PER_CENT)?;
-    Some(format!("waits for memory: the host stalled {stalled:.0} % of the last 10 s"))
+    stalled.filter(|s| *s > STALLED_MAX_PER_CENT).map(|_| GuestState::WaitingForPressure)
 }
 
 /// The `full avg10` of a pressure file (Documentation/accounting/psi.rst).
@@ -76,10 +73,11 @@ mod tests {
     }
 
     #[test]
-    fn waits_at_the_limits_and_says_why() {
+    fn waits_at_the_limits() {
         assert_eq!(judge(96, 1000, 146, None), None);
-        assert!(judge(96, 1000, 145, None).is_some_and(|why| why.contains("145 MiB are free, it needs 96")));
+        let waiting = GuestState::WaitingForMemory { needs_mib: 96, keeps_mib: 50 };
+        assert_eq!(judge(96, 1000, 145, None), Some(waiting));
         assert_eq!(judge(2, 100, 34, Some(STALLED_MAX_PER_CENT)), None);
-        assert!(judge(2, 100, 34, Some(11.0)).is_some_and(|why| why.contains("stalled 11 %")));
+        assert_eq!(judge(2, 100, 34, Some(11.0)), Some(GuestState::WaitingForPressure));
     }
 }

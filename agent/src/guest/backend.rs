@@ -7,6 +7,8 @@ use crate::guest::vmm::clone::CloneProcess;
 use rustix::process::{Pid, Signal};
 use std::rc::Rc;
 use tokio::process::Child;
+use vmatic_tree::guest::ExitReason;
+use vmatic_tree::text::ShortText;
 
 /// A guest's process.
 pub enum Monitor {
@@ -20,12 +22,11 @@ pub enum Monitor {
 
 impl Monitor {
     /// Waits for its end; says how it ended.
-    pub async fn wait(&mut self) -> String {
+    pub async fn wait(&mut self) -> ExitReason {
         match self {
             Monitor::Cold(child) => match child.wait().await {
-                Ok(status) if status.success() => exit::GUEST_ENDED.into(),
-                Ok(status) => status.to_string(),
-                Err(e) => e.to_string(),
+                Ok(status) => exit::reason_of(status),
+                Err(e) => ExitReason::Monitor(ShortText::new(e)),
             },
             Monitor::Clone(clone) => clone.wait().await,
             Monitor::Qemu(qemu) => qemu.wait().await,

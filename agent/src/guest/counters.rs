@@ -1,10 +1,12 @@
 //! What this host counts of its guests: which are up, how they were started, what became of them.
 //!
-//! Takes what the launcher and the node see; gives `key=value` words.
+//! Takes what the launcher and the node see; gives the counters.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
+use vmatic_tree::guest::{GuestExit, GuestStats};
+use vmatic_tree::info::LostGuest;
 
 /// What became of this host's guests so far, and which have reported: one flag each, since
 /// thousands wait, and each is to wake for its own only.
@@ -29,7 +31,7 @@ pub struct Ledger {
     /// Templates that were thawed from a file.
     pub templates_thawed: AtomicU64,
     /// The guest that was lost or failed last, and why.
-    last: Mutex<Option<String>>,
+    last: Mutex<Option<LostGuest>>,
 }
 
 impl Ledger {
@@ -64,31 +66,28 @@ impl Ledger {
         self.up.get(guest as usize).map(watch::Sender::subscribe)
     }
 
-    /// `key=value` words.
-    pub fn words(&self) -> String {
+    /// What was counted so far, and the guest that was lost or failed last.
+    pub fn stats(&self) -> (GuestStats, Option<LostGuest>) {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let last = self.last.lock().ok().and_then(|last| last.clone());
-        let last = last.map(|last| format!(" last_lost=\"{last}\"")).unwrap_or_default();
-        format!(
-            "guests_cloned={} guests_cold={} guests_qemu={} guests_restored={} guests_lost={} guests_failed={} \
-             templates_booted={} templates_thawed={}{last}",
-            of(&self.cloned),
-            of(&self.cold),
-            of(&self.qemu),
-            of(&self.restored),
-            of(&self.lost),
-            of(&self.failed),
-            of(&self.templates_booted),
-            of(&self.templates_thawed)
-        )
+        let stats = GuestStats {
+            cloned: of(&self.cloned),
+            cold: of(&self.cold),
+            qemu: of(&self.qemu),
+            restored: of(&self.restored),
+            lost: of(&self.lost),
+            failed: of(&self.failed),
+            templates_booted: of(&self.templates_booted),
+            templates_restored: of(&self.templates_thawed),
+        };
+        (stats, self.last.lock().ok().and_then(|last| last.clone()))
     }
 
     /// Counts a guest that ended though nobody wished it.
-    pub fn count(&self, guest: u32, reported: bool, why: &str) {
-        let count = if reported { &self.lost } else { &self.failed };
+    pub fn count(&self, guest: u32, exit: GuestExit) {
+        let count = if exit.was_up { &self.lost } else { &self.failed };
         count.fetch_add(1, Ordering::Relaxed);
         if let Ok(mut last) = self.last.lock() {
-            *last = Some(format!("guest {guest} {why}"));
+            *last = Some(LostGuest { guest, exit });
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::machine::cmdline;
 use tokio::sync::watch;
 use vmatic_plan::RangeSet;
 use vmatic_tree::answer::Outcome;
-use vmatic_tree::message::Act;
+use vmatic_tree::message::GuestAction;
 
 /// What a guest is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Wishes {
     }
 
     /// Takes an order for some guests.
-    pub fn act(&self, act: Act, guests: &RangeSet) -> Outcome {
+    pub fn act(&self, act: GuestAction, guests: &RangeSet) -> Outcome {
         for guest in guests.iter() {
             if let Some(each) = self.each.get(guest as usize) {
                 each.send_modify(|(wish, life)| (*wish, *life) = after(act, *wish, *life));
@@ -91,17 +91,17 @@ impl Wishes {
     }
 }
 
-fn after(act: Act, wish: Wish, life: u32) -> (Wish, u32) {
+fn after(act: GuestAction, wish: Wish, life: u32) -> (Wish, u32) {
     match (act, wish) {
-        (Act::Start, _) => (Wish::Run, life),
-        (Act::StartPaused, Wish::Stop) => (Wish::Pause, life),
-        (Act::StartPaused, _) => (wish, life),
-        (Act::Stop, _) => (Wish::Stop, life),
+        (GuestAction::Start, _) => (Wish::Run, life),
+        (GuestAction::StartPaused, Wish::Stop) => (Wish::Pause, life),
+        (GuestAction::StartPaused, _) => (wish, life),
+        (GuestAction::Stop, _) => (Wish::Stop, life),
         // What does not run can neither be held nor let go.
-        (Act::Pause, Wish::Stop) | (Act::Resume, Wish::Stop) => (Wish::Stop, life),
-        (Act::Pause, _) => (Wish::Pause, life),
-        (Act::Resume, _) => (Wish::Run, life),
-        (Act::Restart, _) => (Wish::Run, life.wrapping_add(1)),
+        (GuestAction::Pause, Wish::Stop) | (GuestAction::Resume, Wish::Stop) => (Wish::Stop, life),
+        (GuestAction::Pause, _) => (Wish::Pause, life),
+        (GuestAction::Resume, _) => (Wish::Run, life),
+        (GuestAction::Restart, _) => (Wish::Run, life.wrapping_add(1)),
     }
 }
 
@@ -114,15 +114,15 @@ mod tests {
         let wishes = Wishes::new(3, first("quiet vmatic.guests=run"));
         let two = RangeSet::span(2, 2);
         for (act, wish, life) in [
-            (Act::Pause, Wish::Pause, 0),
-            (Act::Resume, Wish::Run, 0),
-            (Act::Restart, Wish::Run, 1),
-            (Act::Stop, Wish::Stop, 1),
-            (Act::Pause, Wish::Stop, 1),
-            (Act::Resume, Wish::Stop, 1),
-            (Act::StartPaused, Wish::Pause, 1),
-            (Act::Start, Wish::Run, 1),
-            (Act::StartPaused, Wish::Run, 1),
+            (GuestAction::Pause, Wish::Pause, 0),
+            (GuestAction::Resume, Wish::Run, 0),
+            (GuestAction::Restart, Wish::Run, 1),
+            (GuestAction::Stop, Wish::Stop, 1),
+            (GuestAction::Pause, Wish::Stop, 1),
+            (GuestAction::Resume, Wish::Stop, 1),
+            (GuestAction::StartPaused, Wish::Pause, 1),
+            (GuestAction::Start, Wish::Run, 1),
+            (GuestAction::StartPaused, Wish::Run, 1),
         ] {
             assert_eq!(wishes.act(act, &two), Outcome::Exit(0));
             assert_eq!((wishes.of(2), wishes.life(2)), (wish, life), "{act:?}");
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(Wishes::new(3, first("vmatic.guests=stopped")).of(3), Wish::Stop);
         assert_eq!(Wishes::new(3, first("vmatic.guests=paused a")).of(1), Wish::Pause);
         assert_eq!((first(""), first("vmatic.guests=")), (Wish::Run, Wish::Run));
-        wishes.act(Act::Stop, &RangeSet::span(1, 9));
+        wishes.act(GuestAction::Stop, &RangeSet::span(1, 9));
         assert_eq!(wishes.of(9), Wish::Stop, "a guest that is not there does not run");
     }
 }

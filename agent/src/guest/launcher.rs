@@ -16,7 +16,7 @@ use crate::guest::desired::{Wish, Wishes};
 use crate::guest::qemu::{command::Accel, snapshot::Begin};
 use crate::guest::vmm::template::{Asking, State};
 use crate::guest::vmm::{process, template};
-use crate::guest::{channels, exit, image, qemu};
+use crate::guest::{channels, image, qemu};
 use crate::log::say;
 use crate::machine::{cgroup, ksm::Ksm, mac};
 use crate::node::connection::Opening;
@@ -35,8 +35,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 use vmatic_plan::{Node, Plan};
 use vmatic_tree::frame;
+use vmatic_tree::guest::{ExitReason, GuestExit, GuestState, NoGuests, StartMode};
 use vmatic_tree::host::Event;
-use vmatic_tree::message::{Message, PAUSED, STOPPED};
+use vmatic_tree::message::Message;
+use vmatic_tree::text::ShortText;
 use vmatic_vmm::zygote::Files;
 
 /// How long a guest may take from its start to its report. Emulated machines are slow.
@@ -84,24 +86,19 @@ struct Shared {
     saved: qemu::snapshot::Store,
 }
 
-/// How a guest's turn ended.
-struct Ended {
-    reported: bool,
-    /// Whether the operator ended it.
-    wished: bool,
-    why: String,
+/// Shows what a guest's console said last, and adds the line that tells why it ended, if there is one.
+fn with_last_words(mut exit: GuestExit, guest: u32, said: &[u8]) -> GuestExit {
+    let when = if exit.was_up { "last" } else { "while it booted" };
+    channels::show(&format!("guest {guest}"), said, when);
+    if !is_wished(&exit) {
+        exit.console = channels::verdict(said).map(ShortText::new);
+    }
+    exit
 }
 
-impl Ended {
-    /// Shows what its console said last, and adds the line that tells why, if there is one.
-    fn with_last_words(mut self, guest: u32, said: &[u8]) -> Self {
-        let when = if self.reported { "last" } else { "while it booted" };
-        channels::show(&format!("guest {guest}"), said, when);
-        if let Some(verdict) = channels::verdict(said).filter(|_| !self.wished) {
-            self.why = format!("{}: {verdict}", self.why);
-        }
-        self
-    }
+/// Whether the operator ended it.
+fn is_wished(exit: &GuestExit) -> bool {
+    exit.reason == ExitReason::Operator
 }
 
 impl Launcher {
@@ -109,10 +106,10 @@ impl Launcher {
     pub async fn run(self) {
         let ordinary = self.qemu.any_ordinary(&self.plan);
         if let Some(why) = self.no_kvm.as_ref().filter(|_| !self.qemu.there) {
-            return self.all_down(&format!("no KVM: {why}")).await;
+            return self.all_down(NoGuests::NoKvm(ShortText::new(why))).await;
         }
         if let Some(file) = image::missing() {
-            return self.all_down(&format!("the host image has no {file}")).await;
+            return self.all_down(NoGuests::NoFile(ShortText::new(file))).await;
         }
         let guests = self.plan.guests_per_host;
         if guests == 0 {
@@ -155,15 +152,16 @@ impl Launcher {
     }
 
     /// Says of all guests why they are down.
-    pub async fn all_down(&self, why: &str) {
-        say(&format!("no guests: {why}"));
+    async fn all_down(&self, why: NoGuests) {
+        let state = GuestState::Disabled(why);
+        say(&format!("no guests: {state}"));
         for guest in 1..=self.plan.guests_per_host {
-            self.down(guest, why).await;
+            self.tell(guest, state.clone()).await;
         }
     }
 
-    async fn down(&self, guest: u32, why: &str) {
-        let _ = self.events.send(Event::GuestDown { guest, why: why.into() }).await;
+    async fn tell(&self, guest: u32, state: GuestState) {
+        let _ = self.events.send(Event::Guest { guest, state }).await;
     }
 }
 
@@ -174,31 +172,33 @@ async fn keep(shared: Rc<Shared>, guest: u32) {
     let (mut failures, mut in_vain) = (0, 0);
     loop {
         if launcher.wishes.of(guest) == Wish::Stop {
-            launcher.down(guest, STOPPED).await;
+            launcher.tell(guest, GuestState::Stopped).await;
             launcher.wishes.until(guest, |wish| wish != Wish::Stop).await;
         }
         let failed = |e: Error| {
             let full = cgroup::full().map(|why| format!(": {why}")).unwrap_or_default();
-            Ended { reported: false, wished: false, why: format!("{e}{full}") }
+            let reason = ExitReason::NotStarted(ShortText::new(format!("{e}{full}")));
+            GuestExit { reason, was_up: false, console: None }
         };
         let lived = shared.turn(guest, in_vain).await;
-        in_vain += usize::from(lived.as_ref().is_ok_and(|ended| !ended.reported && !ended.wished));
-        let ended = lived.unwrap_or_else(failed);
+        in_vain += usize::from(lived.as_ref().is_ok_and(|exit| !exit.was_up && !is_wished(exit)));
+        let exit = lived.unwrap_or_else(failed);
         shared.cables.unplug(guest);
-        launcher.ports.of(guest).note(&format!("guest {guest} {}", ended.why));
+        launcher.ports.of(guest).note(&format!("guest {guest} {exit}"));
         // Here, and not only when the node comes to it: the next life would take the flag of this one for its own.
         launcher.ledger.set(guest, false);
-        if ended.wished {
+        if is_wished(&exit) {
             failures = 0;
-            launcher.down(guest, &ended.why).await;
+            launcher.tell(guest, GuestState::Ended(exit)).await;
             continue;
         }
-        launcher.ledger.count(guest, ended.reported, &ended.why);
-        failures = if ended.reported { 1 } else { failures + 1 };
-        let why = format!("{} ({failures} in a row)", ended.why);
-        say(&format!("guest {guest}: {why}"));
-        launcher.down(guest, &why).await;
-        sleep(Duration::from_secs(PAUSES_S[(failures - 1).min(PAUSES_S.len() - 1)])).await;
+        launcher.ledger.count(guest, exit.clone());
+        failures = if exit.was_up { 1 } else { failures + 1 };
+        let pause_s = PAUSES_S[(failures - 1).min(PAUSES_S.len() - 1)];
+        let state = GuestState::BackingOff { retry_in_s: pause_s as u32, cause: exit };
+        say(&format!("guest {guest}: {state} ({failures} in a row)"));
+        launcher.tell(guest, state).await;
+        sleep(Duration::from_secs(pause_s)).await;
     }
 }
 
@@ -214,11 +214,11 @@ impl Shared {
     }
 
     /// One life of a guest.
-    async fn turn(&self, guest: u32, in_vain: usize) -> Result<Ended, Error> {
+    async fn turn(&self, guest: u32, in_vain: usize) -> Result<GuestExit, Error> {
         if let Some(machine) = self.machine(guest, in_vain) {
             return self.turn_in_qemu(guest, &machine).await;
         }
-        self.launcher.down(guest, "waits for the template").await;
+        self.launcher.tell(guest, GuestState::WaitingForTemplate).await;
         let template = self.template().await;
         let turn = self.wait_for_turn(guest, &template).await?;
         let node = Node::guest(self.launcher.host, guest);
@@ -246,24 +246,21 @@ impl Shared {
         let console = tokio::task::spawn_local(self.launcher.ports.of(guest).keep(ours.serial));
         let _ = self.launcher.openings.send(Opening::guest(guest, ours.control)).await;
         let asking = if let State::Ready(asking) = &template { Some(&**asking) } else { None };
-        let ended = self.watch(guest, &mut monitor, turn, REPORT, asking).await?;
-        if let (Some(asking), false, false) = (asking, ended.wished, ended.reported) {
+        let exit = self.watch(guest, &mut monitor, turn, REPORT, asking).await?;
+        if let (Some(asking), false, false) = (asking, is_wished(&exit), exit.was_up) {
             asking.doubt().await;
         }
-        Ok(ended.with_last_words(guest, &console.await.unwrap_or_default()))
+        Ok(with_last_words(exit, guest, &console.await.unwrap_or_default()))
     }
 
     /// Waits until it is this guest's turn to start, and there is room for it.
     async fn wait_for_turn(&self, guest: u32, template: &State) -> Result<OwnedSemaphorePermit, Error> {
         let launcher = &self.launcher;
-        let (turns, need_mib, doing) = match template {
-            State::Ready(asking) => (&asking.turns, admission::CLONE_MIB, "is waking".to_string()),
-            other => {
-                let doing = format!("is booting: {}", template::why_cold(other));
-                (&self.booting, u64::from(launcher.plan.guest_memory_mib), doing)
-            }
+        let (turns, need_mib, mode) = match template {
+            State::Ready(asking) => (&asking.turns, admission::CLONE_MIB, StartMode::Clone),
+            other => (&self.booting, u64::from(launcher.plan.guest_memory_mib), template::cold_start(other)),
         };
-        self.wait_for_room(guest, turns, need_mib, &doing).await
+        self.wait_for_room(guest, turns, need_mib, mode).await
     }
 
     async fn wait_for_room(
@@ -271,24 +268,24 @@ impl Shared {
         guest: u32,
         turns: &Arc<Semaphore>,
         need_mib: u64,
-        doing: &str,
+        mode: StartMode,
     ) -> Result<OwnedSemaphorePermit, Error> {
         let launcher = &self.launcher;
-        launcher.down(guest, "waits to be started").await;
+        launcher.tell(guest, GuestState::Queued).await;
         let turn = turns.clone().acquire_owned().await.context(|| "wait for a turn".into())?;
-        admission::wait(need_mib, async |why| launcher.down(guest, &why).await).await;
-        launcher.down(guest, doing).await;
+        admission::wait(need_mib, async |state| launcher.tell(guest, state).await).await;
+        launcher.tell(guest, GuestState::Starting(mode)).await;
         Ok(turn)
     }
 
     /// One life of a guest in QEMU.
-    async fn turn_in_qemu(&self, guest: u32, machine: &qemu::Machine) -> Result<Ended, Error> {
+    async fn turn_in_qemu(&self, guest: u32, machine: &qemu::Machine) -> Result<GuestExit, Error> {
         let launcher = &self.launcher;
         let kind = &machine.kind;
-        launcher.down(guest, &format!("waits for the saved state of {}", kind.name)).await;
+        launcher.tell(guest, GuestState::WaitingForSnapshot { kind: ShortText::new(&kind.name) }).await;
         let begin = self.saved.begin(kind, machine.accel).await;
         let restored = matches!(begin, Begin::From(_));
-        let turn = self.wait_for_room(guest, &self.booting, machine.need_mib(), &machine.doing()).await?;
+        let turn = self.wait_for_room(guest, &self.booting, machine.need_mib(), machine.start_mode()).await?;
         self.ksm.merge_pages();
         let (ours, theirs) = channels::make(self.cables.plug(guest).await?)?;
         let group = self.group.as_ref().map(AsRawFd::as_raw_fd);
@@ -306,19 +303,19 @@ impl Shared {
                 qmp.up.set(ready.await.is_ok());
                 // One that is held is up as soon as it goes on.
                 if qmp.up.get() && !qmp.is_held() {
-                    let _ = events.send(Event::GuestUp { guest }).await;
+                    let _ = events.send(Event::Guest { guest, state: GuestState::Unmanaged }).await;
                 }
             });
         }
-        let ended = self.watch(guest, &mut Monitor::Qemu(qemu), turn, REPORT_QEMU, None).await?;
-        if ended.reported && machine.accel == Accel::Kvm {
+        let exit = self.watch(guest, &mut Monitor::Qemu(qemu), turn, REPORT_QEMU, None).await?;
+        if exit.was_up && machine.accel == Accel::Kvm {
             launcher.ledger.kvm_ran.store(true, Ordering::Relaxed);
         }
-        if restored && !ended.reported && !ended.wished {
+        if restored && !exit.was_up && !is_wished(&exit) {
             say(&format!("guests {:?} boot each: guest {guest} could not go on from the saved state", kind.name));
             self.saved.forget(kind);
         }
-        Ok(ended.with_last_words(guest, &console.await.unwrap_or_default()))
+        Ok(with_last_words(exit, guest, &console.await.unwrap_or_default()))
     }
 
     /// What QEMU is to run as this guest; none if VMatic's own monitor is to run it. Where KVM is there and no guest
@@ -339,7 +336,7 @@ impl Shared {
         turn: OwnedSemaphorePermit,
         limit: Duration,
         template: Option<&Asking>,
-    ) -> Result<Ended, Error> {
+    ) -> Result<GuestExit, Error> {
         let up = self.launcher.ledger.of(guest);
         let mut up = up.ok_or_else(|| Error::new(format!("the plan has no guest {guest}")))?;
         let handle = monitor.handle();
@@ -350,7 +347,7 @@ impl Shared {
             seen = self.report(guest, &mut up, limit, turn) => Ok(seen),
             () = &mut obey => {
                 monitor.kill().await;
-                return Ok(Ended { reported: false, wished: true, why: "ended by the operator".into() });
+                return Ok(GuestExit { reason: ExitReason::Operator, was_up: false, console: None });
             }
         };
         if let (Handle::Process(pid), Ok(true)) = (&handle, &reported) {
@@ -359,33 +356,31 @@ impl Shared {
                 asking.proved(*pid).await;
             }
         }
-        let mut wished = false;
-        let why = match &reported {
+        let was_up = reported == Ok(true);
+        let reason = match reported {
             Ok(true) => tokio::select! {
-                how = monitor.wait() => format!("ended ({how})"),
+                how = monitor.wait() => how,
                 () = self.silence(guest, &mut up) => match timeout(LEAVE, monitor.wait()).await {
                     // One that ends is heard to fall silent first.
-                    Ok(how) => format!("ended ({how})"),
+                    Ok(how) => how,
                     Err(_) => {
                         // Its leaf cannot be reached any more; a new life is the shortest way back.
                         monitor.kill().await;
-                        "fell silent".into()
+                        ExitReason::Silent
                     }
                 },
                 () = &mut obey => {
                     monitor.kill().await;
-                    wished = true;
-                    "ended by the operator".into()
+                    ExitReason::Operator
                 }
             },
             Ok(false) => {
                 monitor.kill().await;
-                format!("did not report within {} s", limit.as_secs())
+                ExitReason::NoReport { within_s: limit.as_secs() as u32 }
             }
-            Err(how) if how == exit::GUEST_ENDED => "ended before it reported".into(),
-            Err(how) => format!("ended before it reported ({how})"),
+            Err(how) => how,
         };
-        Ok(Ended { reported: reported == Ok(true), wished, why })
+        Ok(GuestExit { reason, was_up, console: None })
     }
 
     /// Whether it reports within the limit. While the operator holds it, it cannot, and others have its turn.
@@ -441,11 +436,9 @@ impl Shared {
                     say(&format!("guest {guest}: {e}"));
                 }
                 self.give_back(guest, turn);
-                let _ = self.launcher.events.send(Event::GuestPaused { guest, paused }).await;
-                if paused {
-                    self.launcher.down(guest, PAUSED).await;
-                } else if matches!(handle, Handle::Qemu(qmp, false) if qmp.up.get()) {
-                    let _ = self.launcher.events.send(Event::GuestUp { guest }).await;
+                self.launcher.tell(guest, if paused { GuestState::Paused } else { GuestState::Up }).await;
+                if !paused && matches!(handle, Handle::Qemu(qmp, false) if qmp.up.get()) {
+                    self.launcher.tell(guest, GuestState::Unmanaged).await;
                 }
             }
             wishes.changed(guest, wish, life).await;

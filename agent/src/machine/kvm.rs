@@ -1,6 +1,7 @@
 //! What KVM does on this machine.
 
 use crate::log::say;
+use vmatic_tree::info::KvmSupport;
 
 /// What KVM turned out to do on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,12 +15,12 @@ pub enum KvmFound {
 }
 
 impl KvmFound {
-    /// One word.
-    pub fn word(&self) -> &'static str {
+    /// As the operator is told.
+    pub fn support(&self) -> KvmSupport {
         match self {
-            KvmFound::None(_) => "none",
-            KvmFound::Bare => "bare",
-            KvmFound::Linux => "linux",
+            KvmFound::None(_) => KvmSupport::None,
+            KvmFound::Bare => KvmSupport::Bare,
+            KvmFound::Linux => KvmSupport::Linux,
         }
     }
 }

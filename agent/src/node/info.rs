@@ -1,19 +1,27 @@
-//! What a host says of itself when it is asked: one line of `key=value` words.
+//! What a host says of itself when it is asked.
 
+use crate::guest::counters::Ledger;
 use crate::machine::kvm::KvmFound;
 use crate::machine::memory::memory_mib;
 use std::fs;
 use vmatic_plan::RangeSet;
+use vmatic_tree::info::NodeInfo;
+use vmatic_tree::text::ShortText;
 
-/// The line.
-pub fn line(kvm: &KvmFound, guests_up: &RangeSet, guests: u32, booted_mib: u64, more: &str) -> String {
+/// What this host says of itself.
+pub fn info(kvm: &KvmFound, guests_up: &RangeSet, guests: u32, booted_mib: u64, ledger: &Ledger) -> NodeInfo {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let (total, available) = memory_mib();
-    format!(
-        "kernel={} kvm={} guests={}/{guests} memory_mib={total} memory_used_mib={} memory_used_at_boot_mib={booted_mib} {more}\n",
-        kernel.trim(),
-        kvm.word(),
-        guests_up.len(),
-        total.saturating_sub(available),
-    )
+    let (memory_mib, available) = memory_mib();
+    let (stats, last_lost) = ledger.stats();
+    NodeInfo {
+        kernel: ShortText::new(kernel),
+        kvm: kvm.support(),
+        guests_up: guests_up.len() as u32,
+        guests_planned: guests,
+        memory_mib,
+        memory_used_mib: memory_mib.saturating_sub(available),
+        memory_used_at_boot_mib: booted_mib,
+        stats,
+        last_lost,
+    }
 }

@@ -38,6 +38,7 @@ use vmatic_plan::{Plan, RangeSet, unhex};
 use vmatic_tree::answer::{Outcome, Output};
 use vmatic_tree::host::{Action, Event, Host, LinkId, Side};
 use vmatic_tree::message::{OpId, Order};
+use vmatic_tree::reply::Reply;
 use vmatic_tree::session::Feed;
 
 /// How many events may wait: links stop being read while the node is behind.
@@ -280,14 +281,14 @@ impl Driver {
         if matches!(order, Order::Console(_) | Order::Serial(_)) {
             return self.open_session(op, guests, order, stopped);
         }
-        let words = self.ledger.words();
         let up = self.host.guests_up();
-        let line = info::line(&self.kvm, up, self.plan.guests_per_host, self.booted_mib, &words);
+        let info = info::info(&self.kvm, up, self.plan.guests_per_host, self.booted_mib, &self.ledger);
+        let order = command::of_agent(order, guests);
         tokio::spawn(async move {
             let deadline = Duration::from_millis(u64::from(remaining_ms));
             let (outcome, output) = match order {
                 Order::Run(run) => command::run(run, deadline, stopped).await,
-                Order::Describe => (Outcome::Exit(0), Output { stdout: line.into_bytes(), ..Output::default() }),
+                Order::Info => (Outcome::Done(Reply::Info(info)), Output::default()),
                 _ => (Outcome::Exit(0), Output::default()),
             };
             let _ = events.send(Event::Finished { op, outcome, output }).await;

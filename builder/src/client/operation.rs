@@ -12,6 +12,7 @@ use vmatic_plan::{NodeSet, Plan, parse_nodes};
 use vmatic_tree::answer::{Answers, Group, Outcome};
 use vmatic_tree::command::Command;
 use vmatic_tree::message::{Message, OpId, Order};
+use vmatic_tree::unreachable::{LinkEnd, Peer, Unreachable};
 
 use crate::client::connection::Link;
 use crate::error::{Error, Exit, Result};
@@ -114,11 +115,11 @@ impl Console {
                 break None;
             }
             if interrupt::asked() {
-                break Some("interrupted by the operator");
+                break Some(Unreachable::Interrupted);
             }
             let now = Instant::now();
             if now >= end {
-                break Some("no answer in time");
+                break Some(Unreachable::TimedOut);
             }
             match self.link.receive(end.min(now + LOOK)) {
                 Ok(Some(Message::Answers { op: of, groups })) if of == op => {
@@ -132,7 +133,7 @@ impl Console {
                 Ok(Some(Message::Refuse(why))) => return Err(refused(&why)),
                 Ok(_) => {}
                 Err(e) if waiting == *nodes => return Err(e),
-                Err(_) => break Some("the link to the tree was lost"),
+                Err(_) => break Some(Unreachable::Link(Peer::Tree, LinkEnd::Lost)),
             }
         };
         if let Some(why) = missing {

@@ -5,6 +5,9 @@
 
 use serde_json::{Value, json};
 use vmatic_tree::answer::{Group, Outcome};
+use vmatic_tree::info::NodeInfo;
+use vmatic_tree::reply::Reply;
+use vmatic_tree::unreachable::Unreachable;
 
 use crate::client::operation::Answered;
 use crate::error::Result;
@@ -19,8 +22,50 @@ pub fn outcome_text(outcome: &Outcome) -> String {
         Outcome::Signal(signal) => format!("ended by signal {signal}"),
         Outcome::Failed(why) => why.clone(),
         Outcome::TimedOut => "still ran at the deadline and was ended".into(),
-        Outcome::Unreachable(why) => why.clone(),
+        Outcome::Unreachable(why) => why.to_string(),
+        Outcome::Done(_) => "done".into(),
     }
+}
+
+/// What a host says of itself, in numbers: names as programs see them, and values that add up over hosts.
+pub fn info_numbers(info: &NodeInfo) -> [(&'static str, u64); 13] {
+    let stats = &info.stats;
+    [
+        ("guests", info.guests_up.into()),
+        ("guests_planned", info.guests_planned.into()),
+        ("memory_mib", info.memory_mib),
+        ("memory_used_mib", info.memory_used_mib),
+        ("memory_used_at_boot_mib", info.memory_used_at_boot_mib),
+        ("guests_cloned", stats.cloned),
+        ("guests_cold", stats.cold),
+        ("guests_qemu", stats.qemu),
+        ("guests_restored", stats.restored),
+        ("guests_lost", stats.lost),
+        ("guests_failed", stats.failed),
+        ("templates_booted", stats.templates_booted),
+        ("templates_thawed", stats.templates_restored),
+    ]
+}
+
+/// What a node gave back, in words.
+fn reply_text(reply: &Reply) -> String {
+    match reply {
+        Reply::Info(info) => info_text(info),
+        // Pieces are written to files, not shown; the others are printed by the verbs that ask for them.
+        Reply::Usage(_) | Reply::Ports(_) | Reply::Piece(_) => String::new(),
+    }
+}
+
+fn info_text(info: &NodeInfo) -> String {
+    let [(_, up), (_, planned), numbers @ ..] = info_numbers(info);
+    let mut text = format!("kernel={} kvm={} guests={up}/{planned}", info.kernel, info.kvm.word());
+    for (name, number) in numbers {
+        text += &format!(" {name}={number}");
+    }
+    if let Some(lost) = &info.last_lost {
+        text += &format!(" last_lost=\"guest {}: {}\"", lost.guest, lost.exit);
+    }
+    text
 }
 
 /// One output: a single line behind its nodes, several lines below them.
@@ -41,6 +86,11 @@ fn block(group: &Group, bytes: &[u8]) -> Option<String> {
 /// Prints outputs to standard output, failures and the count to standard error.
 pub fn answers(answered: &Answered) -> Result<()> {
     for group in &answered.groups {
+        if let Outcome::Done(reply) = &group.outcome
+            && let Some(text) = block(group, reply_text(reply).as_bytes())
+        {
+            print(&text)?;
+        }
         if let Some(text) = block(group, &group.output.stdout) {
             print(&text)?;
         }
@@ -68,6 +118,24 @@ pub fn count(answered: &Answered) -> String {
     format!("{all} {nodes}: {ok} ok, {failed} failed, {unreachable} unreachable ({seconds:.2} s)")
 }
 
+fn unreachable_json(why: &Unreachable) -> Value {
+    match why {
+        Unreachable::Guest(state) => json!({ "why": why.to_string(), "state": state.word() }),
+        _ => json!({ "why": why.to_string() }),
+    }
+}
+
+fn info_json(info: &NodeInfo) -> Value {
+    let numbers = info_numbers(info).map(|(name, number)| (name.to_string(), json!(number)));
+    let mut all: serde_json::Map<String, Value> = numbers.into_iter().collect();
+    all.insert("kernel".into(), json!(info.kernel.as_str()));
+    all.insert("kvm".into(), json!(info.kvm.word()));
+    if let Some(lost) = &info.last_lost {
+        all.insert("last_lost".into(), json!({ "guest": lost.guest, "why": lost.exit.to_string() }));
+    }
+    all.into()
+}
+
 /// The same for programs: one object.
 pub fn as_json(answered: &Answered) -> Value {
     let group = |g: &Group| {
@@ -76,7 +144,9 @@ pub fn as_json(answered: &Answered) -> Value {
             Outcome::Signal(signal) => ("failed", json!({ "signal": signal })),
             Outcome::Failed(why) => ("failed", json!({ "why": why })),
             Outcome::TimedOut => ("timed_out", json!({})),
-            Outcome::Unreachable(why) => ("unreachable", json!({ "why": why })),
+            Outcome::Unreachable(why) => ("unreachable", unreachable_json(why)),
+            Outcome::Done(Reply::Info(info)) => ("ok", json!({ "info": info_json(info) })),
+            Outcome::Done(_) => ("ok", json!({})),
         };
         json!({
             "nodes": g.nodes.to_string(),
@@ -122,7 +192,7 @@ mod tests {
         let groups = vec![
             group((1, 2), Outcome::Exit(0), "x"),
             group((3, 3), Outcome::Exit(1), ""),
-            group((4, 9), Outcome::Unreachable("gone".into()), ""),
+            group((4, 9), Outcome::Unreachable(Unreachable::NotJoined), ""),
         ];
         let answered = Answered { groups, took: Duration::from_millis(120) };
         assert_eq!(count(&answered), "9 nodes: 2 ok, 1 failed, 6 unreachable (0.12 s)");
@@ -131,6 +201,6 @@ mod tests {
             (json["ok"].as_u64(), json["failed"].as_u64(), json["unreachable"].as_u64()),
             (Some(2), Some(1), Some(6))
         );
-        assert_eq!(json["groups"][2]["detail"]["why"], "gone");
+        assert_eq!(json["groups"][2]["detail"]["why"], "has not joined");
     }
 }

@@ -15,7 +15,8 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use vmatic_plan::{Node, NodeSet, Plan};
 use vmatic_tree::answer::{Group, Outcome};
-use vmatic_tree::message::{Order, PAUSED, STOPPED};
+use vmatic_tree::message::Order;
+use vmatic_tree::unreachable::Unreachable;
 
 use crate::client::cluster::{self, Note};
 use crate::client::operation::{Answered, Console};
@@ -199,7 +200,7 @@ impl Cluster {
         if attached.plan != self.plan {
             return Err(Error::new("the booted image was built with another plan").remedy("build it again"));
         }
-        match attached.ask(all, Order::Reach, ANSWER, |_, _| {}) {
+        match attached.ask(all, Order::Ping, ANSWER, |_, _| {}) {
             Ok(answered) => Ok(Some(answered)),
             Err(e) if e.to_string().contains("operator key") => Err(e),
             // The host may be too busy to answer, or may have closed the link: ask anew.
@@ -255,7 +256,7 @@ impl Cluster {
         let down = |g: &&Group| !g.outcome.is_ok();
         for group in groups.iter().filter(down) {
             if let Outcome::Unreachable(why) = &group.outcome {
-                error = error.because(format!("{} {}", group.nodes, escape_control(why.as_bytes())));
+                error = error.because(format!("{} {}", group.nodes, escape_control(why.to_string().as_bytes())));
             }
         }
         let lost = self.machines.iter().find(|m| self.progress.stage(m.machine.host) < Some(Stage::Joined));
@@ -268,7 +269,7 @@ impl Cluster {
 
 /// Whether a guest is down because the operator wants that (the boot word `vmatic.guests`).
 fn is_held(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Unreachable(why) if why == PAUSED || why == STOPPED)
+    matches!(outcome, Outcome::Unreachable(Unreachable::Guest(state)) if state.is_held())
 }
 
 /// How many hosts, if that many can be started.

@@ -252,7 +252,7 @@ fn a_guest_that_never_reports_is_counted_and_said() {
     let out = place.build(&spec);
     let mut booting = place.boot(&spec, &out);
     booting.wait_for("joined the tree");
-    let why = place.until_said(&["nodes", "./."], "in a row");
+    let why = place.until_said(&["nodes", "./."], "starts again after");
     let said = "down: ended before it reported: Kernel panic - not syncing: ";
     assert!(why.contains("1/1") && why.contains(said), "what the guest said last: {why}");
     let output = place.vmatic(&["run", "./.", "true"]);

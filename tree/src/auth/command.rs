@@ -5,8 +5,9 @@
 //! cluster and the nodes, so a relay can neither alter nor retarget it; it can
 //! only drop it, and then the nodes below it are counted as unreachable.
 
+use crate::id::OpId;
 use crate::session::{LEASE_MS, PIECE_MAX_BYTES};
-use crate::wire::message::{INPUT_MAX_BYTES, OUTPUT_MAX_BYTES, OpId, Order, Run};
+use crate::wire::order::{CaptureOrder, INPUT_MAX_BYTES, LinkOrder, OUTPUT_MAX_BYTES, Order, Run};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -94,8 +95,25 @@ impl Command {
                 refuse(format!("at most {PIECE_MAX_BYTES} bytes of input are fed at a time"))
             }
             Order::Feed(_) => self.check_session(),
-            Order::Reach | Order::Describe | Order::Guests(_) => Ok(()),
+            Order::Link(LinkOrder::Set(link)) if !link.is_valid() => refuse("a link's property is beyond its limit"),
+            Order::Capture(capture) => self.check_capture(capture),
+            Order::Ping
+            | Order::Info
+            | Order::Guests(_)
+            | Order::Link(_)
+            | Order::Usage { .. }
+            | Order::Save { .. } => Ok(()),
         }
+    }
+
+    fn check_capture(&self, capture: &CaptureOrder) -> Result<(), CommandError> {
+        if self.nodes.len() != 1 {
+            return refuse("a capture is of one node");
+        }
+        if capture.bytes_max > OUTPUT_MAX_BYTES {
+            return refuse(format!("a piece of a capture has at most {OUTPUT_MAX_BYTES} bytes"));
+        }
+        Ok(())
     }
 
     /// A session is with one node, and lives on its lease.
@@ -149,7 +167,7 @@ pub(crate) mod tests {
     #[test]
     fn only_the_operators_command_for_this_cluster_is_read() {
         let (key, other) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
-        let command = command(1, Order::Describe);
+        let command = command(1, Order::Info);
         let signed = command.sign(&key).unwrap();
         assert_eq!(Command::verify(&signed, &key.verifying_key(), &[7; 16]), Ok(command));
         let why = |signed: &[u8], key: &SigningKey, cluster| {
@@ -164,7 +182,7 @@ pub(crate) mod tests {
         #[test]
         fn no_changed_byte_is_obeyed(at in any::<usize>(), bit in 0u8..8) {
             let key = SigningKey::from_bytes(&[1; 32]);
-            let mut signed = command(1, Order::Describe).sign(&key).unwrap();
+            let mut signed = command(1, Order::Info).sign(&key).unwrap();
             let at = at % signed.len();
             signed[at] ^= 1 << bit;
             prop_assert!(Command::verify(&signed, &key.verifying_key(), &[7; 16]).is_err());

@@ -2,6 +2,7 @@
 //! state machine in `host.rs` and whoever drives it.
 
 use crate::answer::{Outcome, Output};
+use crate::guest::GuestState;
 use crate::host::peers::{LinkId, Side};
 use crate::session::{Feed, Said};
 use crate::wire::message::{Message, OpId, Order};
@@ -46,24 +47,13 @@ pub enum Event {
         /// What.
         said: Said,
     },
-    /// The launcher says why a guest is not up.
-    GuestDown {
-        /// Its number.
+    /// A guest's state, as this host's launcher sees it. `Up` lets a paused guest go on: whether its agent answers,
+    /// its link says. A paused guest is silent, and not lost. `Unmanaged` is one that is up and has no agent.
+    Guest {
+        /// The guest's number on this host.
         guest: u32,
-        /// Why.
-        why: String,
-    },
-    /// The launcher says that a guest without a leaf is up: it reports nothing itself, and takes no commands.
-    GuestUp {
-        /// Its number.
-        guest: u32,
-    },
-    /// The launcher holds a guest, or lets it go on. A held guest is silent, and not lost.
-    GuestPaused {
-        /// Its number.
-        guest: u32,
-        /// Whether it is held.
-        paused: bool,
+        /// What it is doing.
+        state: GuestState,
     },
     /// Time has passed.
     Tick,

@@ -4,7 +4,7 @@ extern crate std;
 use super::*;
 use crate::auth::command::Command;
 use crate::session::Feed;
-use crate::wire::message::{Act, Run};
+use crate::wire::order::{GuestAction, Run};
 use alloc::collections::VecDeque;
 use alloc::vec;
 use ed25519_dalek::SigningKey;
@@ -309,25 +309,25 @@ fn a_guest_that_does_not_answer_costs_only_itself() {
     world.run_to(4_000);
     let groups = world.answers(1);
     assert_eq!(nodes_where(&groups, Outcome::is_ok), all.difference(&world.mute));
-    let silent = nodes_where(&groups, |o| *o == Outcome::Unreachable("no answer in time".into()));
+    let silent = nodes_where(&groups, |o| *o == Outcome::Unreachable(Unreachable::TimedOut));
     assert_eq!(silent, world.mute);
 }
 
 #[test]
 fn reach_says_who_is_missing_and_why() {
     let mut world = World::new(4, 2);
-    world.tell(2, Event::GuestDown { guest: 1, why: "did not report".into() });
+    world.tell(2, Event::Guest { guest: 1, state: GuestState::WaitingForPressure });
     world.kill(4);
     let guest_link = *world.guests.iter().find(|((h, _), g)| *h == 2 && **g == 1).unwrap().0;
     world.tell(2, Event::Closed { link: guest_link.1 });
     world.run_to(3_000);
     let link = world.attach(1);
-    world.command(link, 1, &world.plan.all_nodes(), Order::Reach, 2_000, &key());
+    world.command(link, 1, &world.plan.all_nodes(), Order::Ping, 2_000, &key());
     world.run_to(4_000);
     let groups = world.answers(1);
-    let why = |text: &str| nodes_where(&groups, |o| *o == Outcome::Unreachable(text.into()));
-    assert_eq!(why("did not report"), NodeSet::one(Node::guest(2, 1)));
-    assert_eq!(why("has not joined").hosts(), RangeSet::span(4, 4));
+    let why = |why: Unreachable| nodes_where(&groups, |o| *o == Outcome::Unreachable(why.clone()));
+    assert_eq!(why(Unreachable::Guest(GuestState::WaitingForPressure)), NodeSet::one(Node::guest(2, 1)));
+    assert_eq!(why(Unreachable::NotJoined).hosts(), RangeSet::span(4, 4));
     assert_eq!(nodes_where(&groups, Outcome::is_ok).len(), 3 * 4 - 1);
 }
 
@@ -393,7 +393,7 @@ fn hosts_answer_for_what_is_done_to_their_guests_even_when_those_hang() {
     let asked = NodeSet::product(&RangeSet::span(2, 9), &RangeSet::span(1, 1));
     world.mute = asked.clone();
     let link = world.attach(5);
-    world.command(link, 1, &asked, Order::Guests(Act::Restart), 5_000, &key());
+    world.command(link, 1, &asked, Order::Guests(GuestAction::Restart), 5_000, &key());
     world.run_to(world.now_ms + 1_000);
     assert_eq!(nodes_where(&world.answers(1), Outcome::is_ok), asked);
 }
@@ -403,21 +403,20 @@ fn a_guest_that_is_held_is_not_lost_and_does_not_hold_up_answers() {
     let mut world = World::new(3, 2);
     let (held, link) = (NodeSet::one(Node::guest(2, 1)), world.attach(1));
     world.mute = held.clone();
-    world.tell(2, Event::GuestPaused { guest: 1, paused: true });
-    world.tell(2, Event::GuestDown { guest: 1, why: "paused".into() });
+    world.tell(2, Event::Guest { guest: 1, state: GuestState::Paused });
     world.run_to(world.now_ms + 1_000);
     let all = NodeSet::product(&world.plan.all_hosts(), &RangeSet::span(1, GUESTS));
     world.command(link, 1, &all, run(), 30_000, &key());
     world.run_to(world.now_ms + 1_000);
     let groups = world.answers(1);
-    assert_eq!(nodes_where(&groups, |o| *o == Outcome::Unreachable("paused".into())), held);
+    assert_eq!(nodes_where(&groups, |o| *o == Outcome::Unreachable(Unreachable::Guest(GuestState::Paused))), held);
     assert_eq!(nodes_where(&groups, Outcome::is_ok), all.difference(&held));
     // This world's guests say nothing by themselves: after the longest silence, only the held one is still linked.
     world.run_to(world.now_ms + 2 * GUEST_SILENCE_MS);
     let linked: Vec<Side> = world.hosts[&2].links.values().map(|l| l.side).collect();
     assert!(linked.contains(&Side::Guest(1)) && !linked.contains(&Side::Guest(2)), "{linked:?}");
     world.mute = NodeSet::new();
-    world.tell(2, Event::GuestPaused { guest: 1, paused: false });
+    world.tell(2, Event::Guest { guest: 1, state: GuestState::Up });
     world.run_to(world.now_ms + 1_000);
     world.command(link, 2, &held, run(), 5_000, &key());
     world.run_to(world.now_ms + 1_000);
@@ -428,24 +427,22 @@ fn a_guest_that_is_held_is_not_lost_and_does_not_hold_up_answers() {
 fn a_guest_without_a_leaf_is_up_and_takes_no_commands() {
     let mut world = World::new(2, 2);
     world.run_to(3_000);
-    world.tell(2, Event::GuestDown { guest: 1, why: "is booting".into() });
+    world.tell(2, Event::Guest { guest: 1, state: GuestState::Queued });
     let link = world.hosts[&2].links.iter().find(|(_, l)| l.side == Side::Guest(1)).map(|(id, _)| *id).unwrap();
     world.tell(2, Event::Closed { link });
     let guest = NodeSet::one(Node::guest(2, 1));
-    for (sequence, event, reached, why) in [
-        (1, Event::GuestUp { guest: 1 }, true, "has no leaf"),
-        (2, Event::GuestDown { guest: 1, why: "paused".into() }, false, "paused"),
-        (3, Event::GuestUp { guest: 1 }, true, "has no leaf"),
-        (4, Event::GuestDown { guest: 1, why: "ended".into() }, false, "ended"),
-    ] {
-        world.tell(2, event);
+    let down = |state: GuestState| (state.clone(), false, Unreachable::Guest(state));
+    let up = (GuestState::Unmanaged, true, Unreachable::Unmanaged);
+    let states = [up.clone(), down(GuestState::Paused), up, down(GuestState::WaitingForPressure)];
+    for (sequence, (state, reached, why)) in (1..).zip(states) {
+        world.tell(2, Event::Guest { guest: 1, state });
         world.run_to(world.now_ms + 1_000);
         assert_eq!(world.hosts[&2].guests_up().contains(1), reached);
         let console = world.attach(1);
         world.command(console, sequence, &guest, run(), 2_000, &key());
         world.run_to(world.now_ms + 3_000);
         let groups = world.answers(sequence);
-        let unreachable = |o: &Outcome| matches!(o, Outcome::Unreachable(text) if text.starts_with(why));
+        let unreachable = |o: &Outcome| *o == Outcome::Unreachable(why.clone());
         assert_eq!(nodes_where(&groups, unreachable), guest, "{groups:?}");
     }
 }

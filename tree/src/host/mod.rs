@@ -13,10 +13,14 @@ mod status;
 use crate::answer::{Group, Outcome, Output};
 use crate::auth::command::Command;
 use crate::auth::replay::Seen;
+use crate::guest::GuestState;
 use crate::host::operations::{Operation, less_slack};
 use crate::host::peers::Link;
+use crate::id::OpId;
 use crate::session::Relay;
-use crate::wire::message::{Message, OpId, Order, Report, VERSION, Who};
+use crate::unreachable::{LinkEnd, Peer, Unreachable};
+use crate::wire::message::{Message, Report, VERSION, Who};
+use crate::wire::order::Order;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -43,7 +47,7 @@ pub struct Host {
     boot: [u8; 16],
     pub(crate) links: BTreeMap<LinkId, Link>,
     pub(crate) operations: BTreeMap<(OpId, LinkId), Operation>,
-    pub(crate) guests_down: BTreeMap<u32, String>,
+    pub(crate) guests_down: BTreeMap<u32, GuestState>,
     /// Guests whose leaf has said hello: kept, since counting thousands of links at each event is slow.
     pub(crate) guests_up: RangeSet,
     /// Those of them that have no leaf: they take no commands.
@@ -84,12 +88,10 @@ impl Host {
         match event {
             Event::Opened { link, side } => self.opened(link, side),
             Event::Received { link, message } => self.received(link, message),
-            Event::Closed { link } => self.closed(link, "was lost"),
+            Event::Closed { link } => self.closed(link, LinkEnd::Lost),
             Event::Finished { op, outcome, output } => self.finished(op, outcome, output),
             Event::Said { op, said } => self.said(None, op, &said),
-            Event::GuestDown { guest, why } => self.guest_down(guest, why),
-            Event::GuestUp { guest } => self.guest_up(guest),
-            Event::GuestPaused { guest, paused } => self.guest_paused(guest, paused),
+            Event::Guest { guest, state } => self.guest_state(guest, state),
             Event::Tick => {}
         }
         // Whatever comes how often: a host that is kept busy must not fall silent.
@@ -127,23 +129,12 @@ impl Host {
 
     fn refuse(&mut self, link: LinkId, why: &str) {
         self.send(link, Message::Refuse(why.into()));
-        self.close(link, "was refused");
+        self.close(link, LinkEnd::Refused);
     }
 
-    fn close(&mut self, link: LinkId, how: &str) {
+    fn close(&mut self, link: LinkId, how: LinkEnd) {
         self.actions.push(Action::Close { link });
         self.closed(link, how);
-    }
-
-    fn guest_paused(&mut self, guest: u32, paused: bool) {
-        let one = RangeSet::span(guest, guest);
-        self.guests_down.remove(&guest);
-        for link in self.links.values_mut().filter(|l| l.side == Side::Guest(guest)) {
-            (link.paused, link.heard_ms) = (paused, self.now_ms);
-            let up = link.who.is_some() && !paused;
-            self.guests_up = if up { self.guests_up.union(&one) } else { self.guests_up.difference(&one) };
-        }
-        self.changed();
     }
 
     pub(crate) fn changed(&mut self) {
@@ -238,14 +229,15 @@ impl Host {
             if old.boot != boot && silent_ms < 3 * HOST_HEARTBEAT_MS {
                 return Err(format!("another machine is host {host} already, and alive"));
             }
-            self.close(old_link, "was opened anew");
+            self.close(old_link, LinkEnd::Replaced);
         }
         Ok(())
     }
 
     /// The other end refuses: a parent refuses us, or a child refuses a command.
     fn refused(&mut self, link: LinkId, why: &str) {
-        self.actions.push(Action::Note(format!("{}: {why}", self.link_name(link))));
+        let peer = self.links.get(&link).map_or(Peer::Unknown, Link::peer);
+        self.actions.push(Action::Note(format!("{peer}: {why}")));
         for op in self.operations.values_mut() {
             op.give_up(link, self.now_ms, |nodes| Group {
                 outcome: Outcome::Failed(format!("refused: {why}")),
@@ -255,39 +247,27 @@ impl Host {
         }
         // A parent that has welcomed us refuses a command, not us.
         if self.links.get(&link).is_some_and(|l| l.side == Side::Above && !l.is_parent()) {
-            self.close(link, "was refused");
+            self.close(link, LinkEnd::Refused);
         }
     }
 
-    fn link_name(&self, link: LinkId) -> String {
-        match self.links.get(&link).map(|l| (l.side, l.who)) {
-            Some((Side::Above, Some(Who::Host(host)))) => format!("parent, host {host}"),
-            Some((Side::Above, _)) => "parent".into(),
-            Some((Side::Guest(guest), _)) => format!("guest {guest}"),
-            Some((_, Some(Who::Host(host)))) => format!("host {host}"),
-            Some((_, Some(Who::Console))) => "a console".into(),
-            _ => "an unknown link".into(),
-        }
-    }
-
-    fn closed(&mut self, link: LinkId, how: &str) {
-        let name = self.link_name(link);
+    fn closed(&mut self, link: LinkId, how: LinkEnd) {
         let Some(gone) = self.links.remove(&link) else { return };
+        let peer = gone.peer();
         if let (Side::Guest(guest), Some(_)) = (gone.side, gone.who)
             && !self.links.values().any(|l| l.side == gone.side && l.who.is_some())
         {
             self.guests_up = self.guests_up.difference(&RangeSet::span(guest, guest));
         }
         for op in self.operations.values_mut() {
-            let why = format!("the link to {name} {how}");
-            op.give_up(link, self.now_ms, |nodes| Group::unreachable(nodes, &why));
+            op.give_up(link, self.now_ms, |nodes| Group::unreachable(nodes, Unreachable::Link(peer, how)));
         }
         let orphaned: Vec<OpId> = self.operations.keys().filter(|k| k.1 == link).map(|k| k.0).collect();
         for op in orphaned {
             self.cancel(op, link);
         }
         if gone.who.is_some_and(|w| w != Who::Console) {
-            self.actions.push(Action::Note(format!("the link to {name} {how}")));
+            self.actions.push(Action::Note(format!("the link to {peer} {how}")));
             self.changed();
         }
     }
@@ -345,7 +325,7 @@ impl Host {
         let console = self.links.get(&link).is_some_and(|l| l.who == Some(Who::Console));
         self.send(link, Message::Refuse(why.into()));
         if console {
-            self.close(link, "was refused");
+            self.close(link, LinkEnd::Refused);
         }
     }
 
@@ -359,16 +339,13 @@ impl Host {
         remaining_ms: u32,
     ) {
         let below_ms = less_slack(remaining_ms);
-        let me = NodeSet::one(Node::host(self.number));
         let mut rest = asked.clone();
-        if command.order == Order::Reach {
+        if command.order == Order::Ping {
             let up = asked.intersection(&self.report().up);
             rest = rest.difference(&up);
             operation.add(Group { outcome: Outcome::Exit(0), output: Output::default(), nodes: up }, self.now_ms);
         } else {
-            let mine =
-                if matches!(command.order, Order::Guests(_) | Order::Serial(_)) { &self.own_guests() } else { &me };
-            operation.local = asked.intersection(mine);
+            operation.local = asked.intersection(&self.answers_for(&command.order));
             if !operation.local.is_empty() {
                 let (op, order) = (command.op, command.order.clone());
                 let members = operation.local.members(self.number).cloned().unwrap_or_default();
@@ -397,6 +374,16 @@ impl Host {
         }
         for group in self.absent(rest) {
             operation.add(group, self.now_ms);
+        }
+    }
+
+    /// The nodes for which this host itself carries out an order.
+    fn answers_for(&self, order: &Order) -> NodeSet {
+        let host = NodeSet::one(Node::host(self.number));
+        match order {
+            Order::Guests(_) | Order::Serial(_) | Order::Link(_) => self.own_guests(),
+            Order::Capture(_) => host.union(&self.own_guests()),
+            _ => host,
         }
     }
 
@@ -440,7 +427,7 @@ impl Host {
 
     fn check_links(&mut self) {
         let now_ms = self.now_ms;
-        let dead: Vec<(LinkId, &str)> =
+        let dead: Vec<(LinkId, LinkEnd)> =
             self.links.iter().filter_map(|(id, l)| l.dead(now_ms).map(|why| (*id, why))).collect();
         // A console that waits for an operation has nothing to say.
         let waits = |link| self.links[&link].who == Some(Who::Console) && self.operations.keys().any(|k| k.1 == link);
@@ -462,7 +449,7 @@ impl Host {
         self.operations.retain(|&(op, from), operation| {
             if now_ms >= operation.deadline_ms {
                 for link in operation.outstanding.keys().copied().collect::<Vec<_>>() {
-                    operation.give_up(link, now_ms, |nodes| Group::unreachable(nodes, "no answer in time"));
+                    operation.give_up(link, now_ms, |nodes| Group::unreachable(nodes, Unreachable::TimedOut));
                     send.push((link, Message::Cancel(op)));
                 }
                 let nodes = core::mem::take(&mut operation.local);

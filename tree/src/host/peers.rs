@@ -1,6 +1,7 @@
 //! The links of a host: who is at the other end, and what it reported.
 
 pub use crate::id::LinkId;
+use crate::unreachable::{LinkEnd, Peer};
 use crate::wire::message::{Report, Who};
 use vmatic_plan::{Node, NodeSet};
 
@@ -86,11 +87,23 @@ impl Link {
         now_ms.saturating_sub(self.said_ms) >= self.pace().0
     }
 
-    /// Why the link counts as dead, if it does.
-    pub fn dead(&self, now_ms: u64) -> Option<&'static str> {
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        match (self.side, self.who) {
+            (Side::Above, Some(Who::Host(host))) => Peer::Parent(Some(host)),
+            (Side::Above, _) => Peer::Parent(None),
+            (Side::Guest(guest), _) => Peer::Guest(guest),
+            (_, Some(Who::Host(host))) => Peer::Host(host),
+            (_, Some(Who::Console)) => Peer::Console,
+            _ => Peer::Unknown,
+        }
+    }
+
+    /// How the link ended, if it counts as dead.
+    pub fn dead(&self, now_ms: u64) -> Option<LinkEnd> {
         if self.paused || now_ms.saturating_sub(self.heard_ms) < self.pace().1 {
             return None;
         }
-        Some(if self.who.is_none() { "did not say who it is" } else { "fell silent" })
+        Some(if self.who.is_none() { LinkEnd::NoHello } else { LinkEnd::Silent })
     }
 }

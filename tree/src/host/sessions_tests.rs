@@ -5,7 +5,7 @@ use crate::host::event::Event;
 use crate::host::tests::{CONSOLE, Travelling, World, key};
 use crate::session::{Console, INPUT_WINDOW_BYTES, LEASE_MS, OUTPUT_WINDOW_BYTES, PIECE_MAX_BYTES};
 use crate::wire::message::Order;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use ed25519_dalek::SigningKey;
 use vmatic_plan::{Node, RangeSet};
@@ -55,7 +55,8 @@ fn end(world: &World) -> Option<Outcome> {
 
 fn failed(world: &World) -> String {
     match end(world) {
-        Some(Outcome::Failed(why) | Outcome::Unreachable(why)) => why,
+        Some(Outcome::Failed(why)) => why,
+        Some(Outcome::Unreachable(why)) => why.to_string(),
         other => panic!("{other:?}"),
     }
 }

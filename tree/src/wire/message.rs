@@ -5,10 +5,12 @@
 //! fields are only ever appended behind a new [`VERSION`].
 
 use crate::answer::Group;
-pub use crate::answer::OUTPUT_MAX_BYTES;
 use crate::bytes;
+use crate::guest::GuestState;
 pub use crate::id::OpId;
-use crate::session::{Console, Feed, Said};
+use crate::session::{Feed, Said};
+// The old paths, until agent and builder use the new ones.
+pub use crate::wire::order::{GuestAction, INPUT_MAX_BYTES, OUTPUT_MAX_BYTES, Order, Run, Serial};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -16,11 +18,9 @@ use serde::{Deserialize, Serialize};
 use vmatic_plan::{Node, NodeSet};
 
 /// The protocol's version; nodes of different versions refuse each other.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 /// The vsock port on which a host hears its guests.
 pub const GUEST_PORT: u32 = 7117;
-/// Most bytes of standard input that a command carries.
-pub const INPUT_MAX_BYTES: usize = 512 * 1024;
 
 /// Who opened a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,70 +31,6 @@ pub enum Who {
     Guest(u32),
     /// An operator's console.
     Console,
-}
-
-/// What a process is to be, and what it is given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Run {
-    /// Program and arguments; the program is looked up in PATH.
-    pub argv: Vec<String>,
-    /// Added to the node's own environment.
-    pub env: Vec<(String, String)>,
-    /// Working directory; empty means `/`.
-    pub dir: String,
-    /// Standard input, whole.
-    #[serde(with = "bytes")]
-    pub stdin: Vec<u8>,
-    /// How much of each output stream is kept, at most [`OUTPUT_MAX_BYTES`].
-    pub output_max_bytes: u32,
-}
-
-/// What the operator wants of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Order {
-    /// Say whether the tree can reach it; answered from what the tree knows.
-    Reach,
-    /// Say how it is: one line of text from the node itself.
-    Describe,
-    /// Run a program to its end.
-    Run(Run),
-    /// Do this to guests. Their host does it and answers for them.
-    Guests(Act),
-    /// Open a session with a program on one node ([`crate::session`]).
-    Console(Console),
-    /// Open a session with one guest's serial port. Its host does it.
-    Serial(Serial),
-    /// What the operator says in an open session.
-    Feed(Feed),
-}
-
-/// How a session with a serial port begins and ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Serial {
-    /// Go on with what is said from now on, after what the host has kept.
-    pub follow: bool,
-}
-
-/// Why a guest is down that the operator holds, and one that the operator ended: each is as it is to be.
-pub const PAUSED: &str = "paused by the operator";
-/// See [`PAUSED`].
-pub const STOPPED: &str = "stopped by the operator";
-
-/// What can be done to a guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Act {
-    /// Run it, if it was stopped or paused.
-    Start,
-    /// End it, and do not start it again.
-    Stop,
-    /// Hold its processor; its memory stays.
-    Pause,
-    /// Let its processor go on.
-    Resume,
-    /// End it and start it anew.
-    Restart,
-    /// Start it held, if it was stopped: it has its memory, and runs when it is resumed.
-    StartPaused,
 }
 
 /// Who a clone is to be; until it knows, it has its template's memory and nothing of its own.
@@ -121,8 +57,8 @@ pub struct Identity {
 pub struct Report {
     /// Nodes that a command reaches.
     pub up: NodeSet,
-    /// Nodes known to be down, folded by the reason.
-    pub down: Vec<(String, NodeSet)>,
+    /// Guests known to be down, folded by their state.
+    pub down: Vec<(GuestState, NodeSet)>,
 }
 
 /// Everything that can be said on a link.

@@ -14,7 +14,6 @@ pub mod snapshot;
 
 use crate::error::{Context, Error};
 use crate::guest::channels::{self, GuestEnds};
-use crate::guest::exit;
 use crate::guest::image;
 use crate::log::say;
 use crate::process::fd::message_pair;
@@ -36,6 +35,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use vmatic_plan::kinds::{Disk, FILE, FOLDER, Kind, Kinds};
 use vmatic_plan::{Node, Plan};
+use vmatic_tree::guest::{ExitReason, StartMode};
+use vmatic_tree::text::ShortText;
 
 /// The program.
 pub const PROGRAM: &str = "/usr/bin/qemu-system-x86_64";
@@ -128,13 +129,9 @@ impl Machine {
         u64::from(self.kind.memory_mib) + EXTRA_MIB
     }
 
-    /// For the operator, while it starts.
-    pub fn doing(&self) -> String {
-        let how = match self.accel {
-            Accel::Kvm => "",
-            Accel::Tcg => ", emulated",
-        };
-        format!("is booting ({} in QEMU{how})", self.kind.name)
+    /// How it starts.
+    pub fn start_mode(&self) -> StartMode {
+        StartMode::Qemu { kind: ShortText::new(&self.kind.name), emulated: self.accel == Accel::Tcg }
     }
 
     /// Which files of the host image it sees as what.
@@ -302,17 +299,17 @@ async fn is_up(qmp: &Qmp, by_words: bool, heard: oneshot::Receiver<()>) -> bool 
 
 impl Qemu {
     /// Waits for its end; says how it ended, with what QEMU complained of.
-    pub async fn wait(&mut self) -> String {
+    pub async fn wait(&mut self) -> ExitReason {
         let status = match self.child.wait().await {
-            Ok(status) if status.success() => return exit::GUEST_ENDED.into(),
+            Ok(status) if status.success() => return ExitReason::Shutdown,
             Ok(status) => status.to_string(),
             Err(e) => e.to_string(),
         };
         let words = (&mut self.words).await.unwrap_or_default();
         let text = String::from_utf8_lossy(&words);
         match text.lines().rev().find(|line| !line.trim().is_empty()) {
-            Some(line) => format!("{status}: {}", line.escape_debug()),
-            None => status,
+            Some(line) => ExitReason::Monitor(ShortText::new(format!("{status}: {}", line.escape_debug()))),
+            None => ExitReason::Monitor(ShortText::new(status)),
         }
     }
 }

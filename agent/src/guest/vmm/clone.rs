@@ -6,6 +6,8 @@ use crate::process::fd;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 use std::os::fd::OwnedFd;
 use tokio::io::unix::AsyncFd;
+use vmatic_tree::guest::ExitReason;
+use vmatic_tree::text::ShortText;
 
 /// A clone's process.
 pub struct CloneProcess {
@@ -30,24 +32,18 @@ impl CloneProcess {
     }
 
     /// Waits for its end; says how it ended.
-    pub async fn wait(&mut self) -> String {
+    pub async fn wait(&mut self) -> ExitReason {
         // An error would mean that it cannot be watched: then it is ended, which kill does.
         let _ = self.handle.readable().await;
         self.reap()
     }
 
-    fn reap(&mut self) -> String {
+    fn reap(&mut self) -> ExitReason {
         self.reaped = true;
         match rustix::process::waitpid(Some(self.pid), WaitOptions::empty()) {
-            Ok(Some((_, status))) => match (status.exit_status(), status.terminating_signal()) {
-                (Some(0), _) => exit::GUEST_ENDED.into(),
-                (Some(code), _) => format!("exit status: {code}"),
-                (None, Some(libc::SIGSYS)) => "signal: 31: it tried what it must not".into(),
-                (None, Some(libc::SIGKILL)) => "signal: 9: killed, as the kernel does when memory runs out".into(),
-                (None, signal) => format!("signal: {}", signal.unwrap_or(0)),
-            },
-            Ok(None) => "still runs".into(),
-            Err(e) => format!("unknown: {e}"),
+            Ok(Some((_, status))) => exit::reason(status.exit_status(), status.terminating_signal()),
+            Ok(None) => ExitReason::Monitor("still runs".into()),
+            Err(e) => ExitReason::Monitor(ShortText::new(e)),
         }
     }
 

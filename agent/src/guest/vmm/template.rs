@@ -28,6 +28,8 @@ use tokio::process::Child;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use vmatic_plan::Plan;
+use vmatic_tree::guest::StartMode;
+use vmatic_tree::text::ShortText;
 use vmatic_vmm::zygote::{self, Answer, Files, Order};
 
 /// Waits before a template is made again.
@@ -231,10 +233,11 @@ pub fn template_words(plan: &Plan) -> Vec<String> {
     process::words(plan, image::template_cmdline(plan))
 }
 
-/// Sees an error as a sentence.
-pub fn why_cold(state: &State) -> String {
-    match state {
-        State::None(why) => format!("no template ({why})"),
-        State::Booting | State::Ready(_) => "no template yet".into(),
-    }
+/// How a guest starts that boots by itself.
+pub fn cold_start(state: &State) -> StartMode {
+    let no_template = match state {
+        State::None(why) => ShortText::new(why),
+        State::Booting | State::Ready(_) => ShortText::default(),
+    };
+    StartMode::Cold { no_template }
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
-use vmatic_tree::message::{Act, Order};
+use vmatic_tree::answer::Outcome;
+use vmatic_tree::message::{GuestAction, Order};
+use vmatic_tree::reply::Reply;
 
 use crate::client::cluster::Place;
 use crate::client::operation::{Answered, Console};
@@ -107,18 +109,20 @@ const TEMPLATE_BYTES_MAX: usize = 4 << 30;
 pub fn run(args: Args) -> Result<Exit> {
     interrupt::watch();
     match args.what {
-        What::Start(start) => act(if start.paused { Act::StartPaused } else { Act::Start }, start.guests),
-        What::Stop(guests) => act(Act::Stop, guests),
-        What::Pause(guests) => act(Act::Pause, guests),
-        What::Resume(guests) => act(Act::Resume, guests),
-        What::Restart(guests) => act(Act::Restart, guests),
-        What::Count(hosts) => sums(hosts, Order::Describe, "guests"),
+        What::Start(start) => {
+            act(if start.paused { GuestAction::StartPaused } else { GuestAction::Start }, start.guests)
+        }
+        What::Stop(guests) => act(GuestAction::Stop, guests),
+        What::Pause(guests) => act(GuestAction::Pause, guests),
+        What::Resume(guests) => act(GuestAction::Resume, guests),
+        What::Restart(guests) => act(GuestAction::Restart, guests),
+        What::Count(hosts) => sums(hosts, Order::Info, "guests"),
         What::Cost(hosts) => sums(hosts, order::agent(&["cost"]), ""),
         What::Save(args) => save(&args),
     }
 }
 
-fn act(act: Act, args: Guests) -> Result<Exit> {
+fn act(act: GuestAction, args: Guests) -> Result<Exit> {
     let mut console = Console::attach(args.place.address()?, key::load()?)?;
     let nodes = console.nodes(&args.nodes)?;
     let hosts = console.nodes(".")?.intersection(&nodes);
@@ -197,6 +201,11 @@ fn sums(args: Hosts, order: Order, prefix: &str) -> Result<Exit> {
 fn add_up(answered: &Answered, prefix: &str) -> BTreeMap<String, u64> {
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
     for group in answered.groups.iter().filter(|group| group.outcome.is_ok()) {
+        if let Outcome::Done(Reply::Info(info)) = &group.outcome {
+            for (name, number) in report::info_numbers(info).into_iter().filter(|(name, _)| name.starts_with(prefix)) {
+                *sums.entry(name.to_string()).or_default() += number * group.nodes.len();
+            }
+        }
         let text = String::from_utf8_lossy(&group.output.stdout);
         for (key, value) in text.split_ascii_whitespace().filter_map(|word| word.split_once('=')) {
             // guests=4/4 is how many are up of how many there are.
@@ -222,7 +231,10 @@ fn add_up(answered: &Answered, prefix: &str) -> BTreeMap<String, u64> {
 mod tests {
     use super::*;
     use vmatic_plan::{Node, NodeSet, RangeSet};
-    use vmatic_tree::answer::{Group, Outcome, Output};
+    use vmatic_tree::answer::{Group, Output};
+    use vmatic_tree::guest::GuestStats;
+    use vmatic_tree::info::{KvmSupport, NodeInfo};
+    use vmatic_tree::unreachable::Unreachable;
 
     #[test]
     fn numbers_of_hosts_add_up_and_means_are_of_guests() {
@@ -231,15 +243,25 @@ mod tests {
             outcome: Outcome::Exit(0),
             output: Output { stdout: text.as_bytes().to_vec(), ..Output::default() },
         };
-        let dead = Group::one(Node::host(9), Outcome::Unreachable("gone".into()), Output::default());
-        let groups = vec![
-            group(RangeSet::span(1, 3), "kernel=6 guests=4/5 guests_lost=1"),
-            group(RangeSet::span(4, 4), "guests=0/5 x guests_lost=2"),
-            dead,
-        ];
+        let dead = Group::one(Node::host(9), Outcome::Unreachable(Unreachable::NotJoined), Output::default());
+        let info = |first: u32, last: u32, guests_up: u32, lost: u64| {
+            let info = NodeInfo {
+                kernel: "6".into(),
+                kvm: KvmSupport::Linux,
+                guests_up,
+                guests_planned: 5,
+                memory_mib: 100,
+                memory_used_mib: 50,
+                memory_used_at_boot_mib: 10,
+                stats: GuestStats { lost, ..GuestStats::default() },
+                last_lost: None,
+            };
+            Group { outcome: Outcome::Done(Reply::Info(info)), ..group(RangeSet::span(first, last), "") }
+        };
+        let groups = vec![info(1, 3, 4, 1), info(4, 4, 0, 2), dead];
         let sums = add_up(&Answered { groups, took: Duration::ZERO }, "guests");
-        let list: Vec<_> = sums.into_iter().collect();
-        assert_eq!(list, [("guests".into(), 12), ("guests_lost".into(), 5), ("guests_planned".into(), 20)]);
+        assert_eq!((sums["guests"], sums["guests_lost"], sums["guests_planned"]), (12, 5, 20));
+        assert!(!sums.contains_key("memory_mib"), "{sums:?}");
         let groups = vec![
             group(RangeSet::span(1, 1), "guests=1 ram_kib_each=100 ram_kib=100"),
             group(RangeSet::span(2, 2), "guests=3 ram_kib_each=200 ram_kib=600"),

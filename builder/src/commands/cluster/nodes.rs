@@ -42,10 +42,10 @@ pub fn run(args: Args) -> Result<Exit> {
     let mut console = Console::attach(args.place.address()?, key::load()?)?;
     let nodes = console.nodes(&args.nodes)?;
     interrupt::watch();
-    let reached = console.ask(&nodes, Order::Reach, DEADLINE, |_, _| {})?;
+    let reached = console.ask(&nodes, Order::Ping, DEADLINE, |_, _| {})?;
     let described = if args.long {
         let hosts = console.nodes(".")?.intersection(&reached.tally().ok);
-        Some(console.ask(&hosts, Order::Describe, DEADLINE, |_, _| {})?)
+        Some(console.ask(&hosts, Order::Info, DEADLINE, |_, _| {})?)
     } else {
         None
     };
@@ -81,7 +81,7 @@ fn table(plan: &Plan, reached: &Answered) -> String {
 fn state(group: &Group) -> String {
     match &group.outcome {
         outcome if outcome.is_ok() => "up".into(),
-        Outcome::Unreachable(why) => format!("down: {}", escape_control(why.as_bytes())),
+        Outcome::Unreachable(why) => format!("down: {}", escape_control(why.to_string().as_bytes())),
         outcome => report::outcome_text(outcome),
     }
 }
@@ -91,19 +91,21 @@ mod tests {
     use super::*;
     use vmatic_plan::{HostNames, RangeSet};
     use vmatic_tree::answer::Output;
+    use vmatic_tree::guest::GuestState;
+    use vmatic_tree::unreachable::Unreachable;
 
     #[test]
     fn rows_are_folded_hosts_first() {
         let plan = Plan::new("t", HostNames::parse("dn[4-5]").expect("a pattern"));
         let guests = |a, b| NodeSet::product(&RangeSet::span(1, 2), &RangeSet::span(a, b));
         let up = Group { outcome: Outcome::Exit(0), output: Output::default(), nodes: guests(0, 3) };
-        let groups = vec![up, Group::unreachable(guests(4, 4), "is booting")];
+        let groups = vec![up, Group::unreachable(guests(4, 4), Unreachable::Guest(GuestState::Queued))];
         let text = table(&plan, &Answered { groups, took: Duration::ZERO });
         let want = "\
 NODES    NAMES           COUNT  STATE
 1-2      dn[4-5]             2  up
 1-2/1-3  dn[4-5]-g[1-3]      6  up
-1-2/4    dn[4-5]-g4          2  down: is booting
+1-2/4    dn[4-5]-g4          2  down: queued
 ";
         assert_eq!(text, want);
     }

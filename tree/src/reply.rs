@@ -1,0 +1,51 @@
+//! What an order gives back that is no program's output: a value of a type, which the console puts into words.
+
+use crate::answer::OUTPUT_MAX_BYTES;
+use crate::guest::Usage;
+use crate::info::NodeInfo;
+use crate::traffic::{PORTS_MAX, Piece, Ports};
+use serde::{Deserialize, Serialize};
+
+/// Most guests whose use of memory is told one by one in one answer.
+pub const USAGE_EACH_MAX: usize = 16 * 1024;
+/// Most bytes of an answer about one guest's memory, and about one link: their numbers as varints.
+const USAGE_BYTES: usize = 25;
+const PORT_BYTES: usize = 160;
+/// Most bytes of what has a fixed number of fields.
+const FIXED_BYTES: usize = 1024;
+
+/// What a node gives back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Reply {
+    /// To `Order::Info`.
+    Info(NodeInfo),
+    /// To `Order::Usage`.
+    Usage(Usage),
+    /// To `Order::Link`.
+    Ports(Ports),
+    /// To `Order::Capture` and `Order::Save`.
+    Piece(Piece),
+}
+
+impl Reply {
+    /// About how many bytes it takes in a message, never less than it does.
+    pub fn size(&self) -> usize {
+        FIXED_BYTES
+            + match self {
+                Reply::Info(_) => 0,
+                Reply::Usage(usage) => usage.each.len() * USAGE_BYTES,
+                Reply::Ports(ports) => ports.ports.len() * PORT_BYTES,
+                Reply::Piece(piece) => piece.bytes.len(),
+            }
+    }
+
+    /// Whether it is as long as it may be: its neighbours' answers share a message with it.
+    pub fn fits(&self) -> bool {
+        match self {
+            Reply::Info(_) => true,
+            Reply::Usage(usage) => usage.each.len() <= USAGE_EACH_MAX,
+            Reply::Ports(ports) => ports.ports.len() <= PORTS_MAX,
+            Reply::Piece(piece) => piece.bytes.len() <= OUTPUT_MAX_BYTES as usize,
+        }
+    }
+}

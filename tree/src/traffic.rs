@@ -1,0 +1,109 @@
+//! What passed a guest's link and what did not, and pieces of captures: what a host's switch says of itself.
+
+use crate::bytes;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+use vmatic_plan::LinkProperties;
+
+/// Most links in one answer: a host of more is asked in parts.
+pub const PORTS_MAX: usize = 1024;
+
+/// Why a frame went nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DropReason {
+    /// It could not be read.
+    Malformed,
+    /// Its sender said that it was somebody else.
+    Spoofed,
+    /// The plan has nobody there.
+    NoSuchNode,
+    /// It needs no answer: the switch computes what others announce.
+    Ignored,
+    /// It was for everyone, and its sender says too much to everyone.
+    Flood,
+    /// The port, the link's queue or the uplink was full, or its guest is not there.
+    Full,
+    /// The link's loss took it.
+    Lost,
+    /// The host has no route to its destination.
+    NoRoute,
+}
+
+impl DropReason {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [DropReason; 8] = [
+        DropReason::Malformed,
+        DropReason::Spoofed,
+        DropReason::NoSuchNode,
+        DropReason::Ignored,
+        DropReason::Flood,
+        DropReason::Full,
+        DropReason::Lost,
+        DropReason::NoRoute,
+    ];
+
+    /// A word for operators and programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            DropReason::Malformed => "malformed",
+            DropReason::Spoofed => "spoofed",
+            DropReason::NoSuchNode => "no_such_node",
+            DropReason::Ignored => "ignored",
+            DropReason::Flood => "flood",
+            DropReason::Full => "full",
+            DropReason::Lost => "lost",
+            DropReason::NoRoute => "no_route",
+        }
+    }
+}
+
+/// Frames, and the bytes in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Frames {
+    /// How many frames.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// The counters of a port, as its guest sees it, since the switch started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PortCounters {
+    /// What the guest sent.
+    pub sent: Frames,
+    /// What the guest was given.
+    pub received: Frames,
+    /// How many frames went nowhere, by the reason, in the order of [`DropReason::ALL`].
+    pub dropped: [u64; DropReason::ALL.len()],
+}
+
+/// A guest's link.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PortStatus {
+    /// The guest's number on its host.
+    pub guest: u32,
+    /// How it is shaped.
+    pub link: LinkProperties,
+    /// What passed.
+    pub counters: PortCounters,
+}
+
+/// The links of some guests of one host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Ports {
+    /// By rising numbers of guests, at most [`PORTS_MAX`].
+    pub ports: Vec<PortStatus>,
+    /// Whether there are more than were given.
+    pub truncated: bool,
+}
+
+/// A piece of something that is fetched piece by piece: a capture, or a snapshot of a template.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Piece {
+    /// The bytes that follow those of the piece before; of a capture whole records, behind the file's header in the
+    /// first piece.
+    #[serde(with = "bytes")]
+    pub bytes: Vec<u8>,
+    /// Of a capture: frames that did not fit since it began.
+    pub dropped: u64,
+}

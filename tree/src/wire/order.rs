@@ -1,0 +1,105 @@
+//! What an operator wants of a node: the orders that commands carry, each with its limits.
+
+pub use crate::answer::OUTPUT_MAX_BYTES;
+use crate::bytes;
+use crate::session::{Console, Feed};
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+use vmatic_plan::LinkProperties;
+
+/// Most bytes of standard input that a command carries.
+pub const INPUT_MAX_BYTES: usize = 512 * 1024;
+
+/// What a process is to be, and what it is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Program and arguments; the program is looked up in PATH.
+    pub argv: Vec<String>,
+    /// Added to the node's own environment.
+    pub env: Vec<(String, String)>,
+    /// Working directory; empty means `/`.
+    pub dir: String,
+    /// Standard input, whole.
+    #[serde(with = "bytes")]
+    pub stdin: Vec<u8>,
+    /// How much of each output stream is kept, at most [`OUTPUT_MAX_BYTES`].
+    pub output_max_bytes: u32,
+}
+
+/// What the operator wants of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Say whether the tree can reach it; answered from what the tree knows.
+    Ping,
+    /// Say how it is ([`NodeInfo`](crate::info::NodeInfo)).
+    Info,
+    /// Run a program to its end.
+    Run(Run),
+    /// Do this to guests. Their host does it and answers for them.
+    Guests(GuestAction),
+    /// Set or show guests' links. Their host does it and answers for them.
+    Link(LinkOrder),
+    /// Capture what passes one guest's link, or, of a host, what its guests send elsewhere: one piece.
+    Capture(CaptureOrder),
+    /// Measure what a host's guests take of its memory.
+    Usage {
+        /// Of each guest by itself, too.
+        each: bool,
+    },
+    /// Give a piece of a snapshot of a host's template.
+    Save {
+        /// The first byte of the piece. At 0 the snapshot is made; a piece behind the end is empty, and the last.
+        from: u64,
+    },
+    /// Open a session with a program on one node ([`crate::session`]).
+    Console(Console),
+    /// Open a session with one guest's serial port. Its host does it.
+    Serial(Serial),
+    /// What the operator says in an open session.
+    Feed(Feed),
+}
+
+/// How a session with a serial port begins and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serial {
+    /// Go on with what is said from now on, after what the host has kept.
+    pub follow: bool,
+}
+
+/// What can be done to a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GuestAction {
+    /// Run it, if it was stopped or paused.
+    Start,
+    /// End it, and do not start it again.
+    Stop,
+    /// Hold its processor; its memory stays.
+    Pause,
+    /// Let its processor go on.
+    Resume,
+    /// End it and start it anew.
+    Restart,
+    /// Start it held, if it was stopped: it has its memory, and runs when it is resumed.
+    StartPaused,
+}
+
+/// What is wanted of guests' links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LinkOrder {
+    /// Shape them like this from now on, until the host boots anew.
+    Set(LinkProperties),
+    /// Give properties and counters ([`Ports`](crate::traffic::Ports)).
+    Show,
+}
+
+/// What is wanted of a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureOrder {
+    /// A number drawn at random: pieces of one number are one capture. It begins with the first piece.
+    pub id: u64,
+    /// How long frames are gathered for this piece, in milliseconds.
+    pub gather_ms: u32,
+    /// Most bytes of the piece, at most [`OUTPUT_MAX_BYTES`].
+    pub bytes_max: u32,
+}
