@@ -5,11 +5,11 @@
 
 use crate::error::{Context, Error};
 use crate::guest::image;
-use crate::machine::mac;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
+use vmatic_plan::Mac;
 use vmatic_vmm::zygote::Files;
 use vmatic_vmm::{Discovery, Share};
 
@@ -24,7 +24,7 @@ const USAGE: &str = "usage: vmatic-agent node [--plan FILE] [--operator FILE] [-
 As process 1 of a host it takes no arguments and reads the image's /etc/vmatic.";
 
 /// A template's card: locally administered, of host 0, which no plan has.
-const TEMPLATE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0];
+const TEMPLATE_MAC: Mac = Mac([2, 0, 0, 0, 0, 0]);
 
 /// RAM of a guest to be measured, if no plan says.
 const GUEST_MIB: u32 = 24;
@@ -89,7 +89,7 @@ pub struct GuestOptions {
     pub cmdline: String,
     pub memory_mib: u32,
     pub cid: u32,
-    pub mac: [u8; 6],
+    pub mac: Mac,
     pub control_fd: RawFd,
     pub serial_fd: RawFd,
     pub tap_fd: Option<RawFd>,
@@ -274,9 +274,7 @@ fn guest(mut args: lexopt::Parser) -> Result<GuestOptions, lexopt::Error> {
             Long("initramfs") => options.initramfs = args.value()?.into(),
             Long("cmdline") => options.cmdline = args.value()?.string()?,
             Long("memory-mib") => options.memory_mib = args.value()?.parse()?,
-            Long("mac") => {
-                options.mac = args.value()?.parse_with(|text| mac::parse(text).ok_or("not a MAC address"))?
-            }
+            Long("mac") => options.mac = args.value()?.parse()?,
             Long("control-fd") => options.control_fd = args.value()?.parse()?,
             Long("serial-fd") => options.serial_fd = args.value()?.parse()?,
             Long("devices") => {

@@ -136,8 +136,8 @@ fn frame_back(plan: &Plan, bytes: usize, header: usize) -> Vec<u8> {
 fn between(plan: &Plan, from: u32, to: u32, bytes: usize, header: usize) -> Vec<u8> {
     let (from, to) = (Node::guest(1, from), Node::guest(1, to));
     let mut frame = vec![0; header];
-    frame.extend(plan.mac(to).unwrap());
-    frame.extend(plan.mac(from).unwrap());
+    frame.extend(plan.mac(to).unwrap().0);
+    frame.extend(plan.mac(from).unwrap().0);
     let [high, low] = ((bytes - 14) as u16).to_be_bytes();
     frame.extend([8, 0, 0x45, 0, high, low, 0, 0, 0, 0, 64, 253, 0, 0]);
     frame.extend(plan.ipv4(from).unwrap().octets());

@@ -5,6 +5,7 @@
 //! a host suffices; a MAC and an IPv6 address carry the two numbers as they
 //! are. Block 0 stays free, which keeps `10.0.17.4` readable as 17/3.
 
+use crate::mac::Mac;
 use crate::nodeset::Node;
 use crate::plan::Plan;
 use crate::range::RangeSet;
@@ -17,13 +18,14 @@ const ULA_PREFIX: u8 = 0xfd;
 
 impl Plan {
     /// The node's MAC: 02, the host's 24 bits, the guest's 16 bits.
-    pub fn mac(&self, node: Node) -> Option<[u8; 6]> {
+    pub fn mac(&self, node: Node) -> Option<Mac> {
         let (h, g) = (node.host.to_be_bytes(), node.guest.to_be_bytes());
-        self.has(node).then_some([MAC_PREFIX, h[1], h[2], h[3], g[2], g[3]])
+        self.has(node).then_some(Mac([MAC_PREFIX, h[1], h[2], h[3], g[2], g[3]]))
     }
 
     /// The node that has this MAC.
-    pub fn node_by_mac(&self, mac: [u8; 6]) -> Option<Node> {
+    pub fn node_by_mac(&self, mac: Mac) -> Option<Node> {
+        let Mac(mac) = mac;
         let host = u32::from_be_bytes([0, mac[1], mac[2], mac[3]]);
         let guest = u32::from_be_bytes([0, 0, mac[4], mac[5]]);
         let node = Node { host, guest };

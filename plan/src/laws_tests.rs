@@ -92,8 +92,8 @@ proptest! {
             let own = [plan.ipv4(node), plan.host_ipv4(node.host).filter(|_| node.is_host())];
             prop_assert!(own.contains(&Some(Ipv4Addr::from(ip))));
         }
-        if let Some(node) = plan.node_by_mac(mac) {
-            prop_assert_eq!(plan.mac(node), Some(mac));
+        if let Some(node) = plan.node_by_mac(Mac(mac)) {
+            prop_assert_eq!(plan.mac(node), Some(Mac(mac)));
         }
     }
 }
@@ -128,7 +128,7 @@ fn what_a_person_reads() {
     assert_eq!(plan.node_name(node).unwrap(), "h17-g3");
     assert_eq!(plan.ipv4(node), Some(Ipv4Addr::new(10, 0, 17, 4)));
     assert_eq!(plan.host_ipv4(17), Some(Ipv4Addr::new(172, 16, 0, 17)));
-    assert_eq!(plan.mac(node), Some([2, 0, 0, 17, 0, 3]));
+    assert_eq!(plan.mac(node), Some(Mac([2, 0, 0, 17, 0, 3])));
 }
 
 #[test]

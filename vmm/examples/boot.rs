@@ -35,7 +35,7 @@ fn boot(mut args: impl Iterator<Item = String>) -> Result<Exit, AnyError> {
         },
         memory_mib: 128,
         cid: 3,
-        mac: [2, 0, 0, 0, 0, 3],
+        mac: vmatic_plan::Mac([2, 0, 0, 0, 0, 3]),
         wires: Wires {
             control: Some(near.into()),
             serial: std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned()?,

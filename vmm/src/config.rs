@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
+use vmatic_plan::Mac;
 
 /// The host's vsock port the guest's leaf connects to (CID 2).
 pub const CONTROL_PORT: u32 = 7117;
@@ -116,7 +117,7 @@ pub struct GuestConfig {
     /// The guest's vsock context id, 3 or more.
     pub cid: u32,
     /// The network card's address.
-    pub mac: [u8; 6],
+    pub mac: Mac,
     /// Its connections.
     pub wires: Wires,
 }

@@ -61,7 +61,7 @@ fn zygote() {
         },
         memory_mib: stub::MEMORY_MIB_MIN,
         cid: 3,
-        mac: [2, 0, 0, 0, 0, 1],
+        mac: vmatic_plan::Mac([2, 0, 0, 0, 0, 1]),
         wires: Wires { control: None, serial: log.into(), card: Card::Unplugged },
     };
     let said = |said: &[u8]| if said == stub::READY && !never { Said::Ready } else { Said::Part };

@@ -80,7 +80,7 @@ pub fn apply_identity(identity: &message::Identity) {
     complain("take", "entropy", calls::add_entropy(&identity.entropy));
     complain("set", "the clock", calls::set_clock(identity.unix_ns));
     complain("set the host name", &identity.name, calls::set_hostname(&identity.name));
-    complain("set the MAC of", CARD, netdev::set_mac(CARD, identity.mac));
+    complain("set the MAC of", CARD, netdev::set_mac(CARD, identity.mac.0));
     if let Some((address, netmask, router)) = identity.ipv4 {
         complain("set the address of", CARD, netdev::set_ipv4(CARD, address, netmask, router));
     }
@@ -88,7 +88,7 @@ pub fn apply_identity(identity: &message::Identity) {
         complain(
             "set the IPv6 link address of",
             CARD,
-            netdev::set_ipv6(CARD, netdev::link_local(identity.mac), 64, None),
+            netdev::set_ipv6(CARD, netdev::link_local(identity.mac.0), 64, None),
         );
         complain("set the IPv6 address of", CARD, netdev::set_ipv6(CARD, address, prefix, router));
     }

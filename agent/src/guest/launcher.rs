@@ -18,7 +18,7 @@ use crate::guest::vmm::template::{Asking, State};
 use crate::guest::vmm::{process, template};
 use crate::guest::{channels, image, qemu};
 use crate::log::say;
-use crate::machine::{cgroup, ksm::Ksm, mac};
+use crate::machine::{cgroup, ksm::Ksm};
 use crate::node::connection::Opening;
 use crate::process::{spawn, user::user};
 use crate::switch::supervisor::Cables;
@@ -463,7 +463,7 @@ impl Shared {
         let mut command = spawn::command("guest", &fds, self.group.as_ref().map(AsRawFd::as_raw_fd));
         command.args(process::words(plan, image::cmdline(plan, node)));
         command.arg("--user").arg(user(node.guest).to_string());
-        command.arg("--mac").arg(mac::text(mac));
+        command.arg("--mac").arg(mac.to_string());
         for (option, fd) in ["--control-fd", "--serial-fd", "--tap-fd"].into_iter().zip(fds) {
             command.arg(option).arg(fd.to_string());
         }

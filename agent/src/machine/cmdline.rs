@@ -1,7 +1,7 @@
 //! The boot command line of this host, and every word on it that is ours.
 
-use crate::machine::mac;
 use std::fs;
+use vmatic_plan::Mac;
 
 /// The host's number, where neither address nor MAC tells.
 pub const HOST: &str = "vmatic.host";
@@ -22,8 +22,8 @@ pub fn kernel() -> String {
 }
 
 /// The MAC of the card that the machine booted from: pxelinux's `BOOTIF=`, a hardware type in front.
-pub fn boot_mac(cmdline: &str) -> Option<[u8; 6]> {
-    word(cmdline, BOOTIF).and_then(|text| mac::parse(text.strip_prefix("01-").unwrap_or(text)))
+pub fn boot_mac(cmdline: &str) -> Option<Mac> {
+    word(cmdline, BOOTIF).and_then(|text| text.strip_prefix("01-").unwrap_or(text).parse().ok())
 }
 
 /// The value of `key=value` on a command line; the last one counts.

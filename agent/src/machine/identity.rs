@@ -6,10 +6,9 @@
 
 use crate::error::Error;
 use crate::machine::cmdline::{self, boot_mac, word};
-use crate::machine::mac;
 use std::fs;
 use std::net::Ipv4Addr;
-use vmatic_plan::{Node, Plan};
+use vmatic_plan::{Mac, Node, Plan};
 
 /// Finds the host's number.
 pub fn host_number(plan: &Plan, cmdline: &str, address: Option<Ipv4Addr>) -> Result<u32, Error> {
@@ -34,10 +33,10 @@ pub fn host_number(plan: &Plan, cmdline: &str, address: Option<Ipv4Addr>) -> Res
 }
 
 /// The MACs of this machine's cards.
-pub fn machine_macs() -> Vec<[u8; 6]> {
+pub fn machine_macs() -> Vec<Mac> {
     let Ok(cards) = fs::read_dir("/sys/class/net") else { return Vec::new() };
     let texts = cards.flatten().filter_map(|card| fs::read_to_string(card.path().join("address")).ok());
-    texts.filter_map(|text| mac::parse(text.trim())).collect()
+    texts.filter_map(|text| text.trim().parse().ok()).collect()
 }
 
 #[cfg(test)]

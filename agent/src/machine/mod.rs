@@ -8,6 +8,5 @@ pub mod identity;
 pub mod ksm;
 pub mod kvm;
 pub mod limits;
-pub mod mac;
 pub mod memory;
 pub mod network;

@@ -7,11 +7,11 @@
 use crate::error::{Context, Error, os_error};
 use crate::log::say;
 use crate::machine::cmdline::{self, boot_mac, word};
-use crate::machine::mac;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use vmatic_plan::Mac;
 use vmatic_sys::netdev;
 
 /// How long the card may take to appear after its driver was loaded.
@@ -66,12 +66,12 @@ fn find_card(cmdline: &str) -> Result<String, Error> {
 }
 
 /// Names and MACs of the cards with real hardware below them, by name.
-fn cards() -> Vec<(String, [u8; 6])> {
+fn cards() -> Vec<(String, Mac)> {
     let Ok(entries) = fs::read_dir("/sys/class/net") else { return Vec::new() };
     let physical = entries.flatten().filter(|e| e.path().join("device").exists());
-    let mut cards: Vec<(String, [u8; 6])> = physical
+    let mut cards: Vec<(String, Mac)> = physical
         .filter_map(|e| {
-            let mac = mac::parse(fs::read_to_string(e.path().join("address")).ok()?.trim())?;
+            let mac = fs::read_to_string(e.path().join("address")).ok()?.trim().parse().ok()?;
             Some((e.file_name().to_string_lossy().into_owned(), mac))
         })
         .collect();

@@ -43,7 +43,7 @@ fn switch(guests: u32) -> Switch {
 }
 
 /// An IPv4 packet of `bytes` between two nodes.
-fn frame(from: Node, to: Node, to_mac: Option<[u8; 6]>, bytes: usize) -> Vec<u8> {
+fn frame(from: Node, to: Node, to_mac: Option<vmatic_plan::Mac>, bytes: usize) -> Vec<u8> {
     let plan = plan();
     let to_mac = to_mac.unwrap_or(plan.mac(to).unwrap());
     build(Ethernet { to: to_mac, from: plan.mac(from).unwrap(), kind: IPV4 }, bytes, |packet| {
@@ -88,7 +88,7 @@ fn packets_for_other_hosts_go_up_once_there_is_a_route() {
 #[test]
 fn a_guest_that_floods_everyone_is_cut_off_alone() {
     let (mut switch, mut kept) = (switch(3), Kept::default());
-    let shout = |guest| frame(Node::guest(1, guest), Node::guest(1, 2), Some([0xff; 6]), 50);
+    let shout = |guest| frame(Node::guest(1, guest), Node::guest(1, 2), Some(vmatic_plan::Mac::BROADCAST), 50);
     for _ in 0..FLOOD_BURST + 10 {
         switch.guest_sent(0, 1, &mut shout(1), &mut kept);
     }

@@ -27,7 +27,7 @@ pub const UDP: u8 = 17;
 pub const ICMPV6: u8 = 58;
 
 /// An Ethernet address.
-pub type Mac = [u8; 6];
+pub use vmatic_plan::Mac;
 
 /// The Ethernet header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,15 +63,15 @@ pub struct Ipv6 {
 pub fn ethernet(frame: &[u8]) -> Option<Ethernet> {
     let header: &[u8; ETHERNET_BYTES] = frame.get(HEADER_BYTES..)?.first_chunk()?;
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = *header;
-    Some(Ethernet { to: [a, b, c, d, e, f], from: [g, h, i, j, k, l], kind: u16::from_be_bytes([m, n]) })
+    Some(Ethernet { to: Mac([a, b, c, d, e, f]), from: Mac([g, h, i, j, k, l]), kind: u16::from_be_bytes([m, n]) })
 }
 
 /// Writes a frame's virtio and Ethernet headers; nothing if there is no room for them.
 pub fn set_ethernet(frame: &mut [u8], header: Ethernet) {
     if let Some(room) = frame.first_chunk_mut::<PACKET_AT>() {
         room[..HEADER_BYTES].fill(0);
-        room[HEADER_BYTES..][..6].copy_from_slice(&header.to);
-        room[HEADER_BYTES + 6..][..6].copy_from_slice(&header.from);
+        room[HEADER_BYTES..][..6].copy_from_slice(&header.to.0);
+        room[HEADER_BYTES + 6..][..6].copy_from_slice(&header.from.0);
         room[HEADER_BYTES + 12..].copy_from_slice(&header.kind.to_be_bytes());
     }
 }
@@ -164,7 +164,7 @@ mod tests {
 
         #[test]
         fn a_hop_less_keeps_the_checksum_right(ttl in 1u8.., from: u32, to: u32, id: u16) {
-            let header = Ethernet { to: [2; 6], from: [3; 6], kind: IPV4 };
+            let header = Ethernet { to: Mac([2; 6]), from: Mac([3; 6]), kind: IPV4 };
             let mut frame = build(header, 20, |packet| {
                 packet[0] = 0x45;
                 packet[3] = 20;

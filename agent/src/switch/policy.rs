@@ -89,7 +89,7 @@ impl Rules {
         if let Some(verdict) = special {
             return verdict;
         }
-        if ethernet.to[0] & 1 == 1 {
+        if ethernet.to.0[0] & 1 == 1 {
             return Verdict::Everyone;
         }
         if ethernet.to == self.router {
@@ -196,7 +196,7 @@ impl Rules {
         let payload = packet.get(ip.payload_at..).unwrap_or_default();
         let ports = (ip.protocol == UDP && ip.first).then(|| frame::ports(payload)).flatten();
         let own = Some(ip.from) == self.plan.ipv4(Node::guest(self.host, guest));
-        let for_router = ethernet.to == [0xff; 6] || ethernet.to == self.router;
+        let for_router = ethernet.to == Mac::BROADCAST || ethernet.to == self.router;
         match ports {
             Some((DHCP_CLIENT, DHCP_SERVER)) if for_router && (own || ip.from.is_unspecified()) => {
                 let answer = self.lease(guest).and_then(|lease| reply::dhcp(payload, &lease));
@@ -213,7 +213,7 @@ impl Rules {
     fn look_at_ipv6(&self, guest: u32, ethernet: &Ethernet, packet: &[u8]) -> Option<Verdict> {
         let Some(ip) = frame::ipv6(packet) else { return Some(Verdict::Drop(Why::Malformed)) };
         let node = Node::guest(self.host, guest);
-        let own = |address| Some(address) == self.plan.ipv6(node) || address == link_local(ethernet.from);
+        let own = |address| Some(address) == self.plan.ipv6(node) || address == link_local(ethernet.from.0);
         let kind = if ip.next == ICMPV6 { packet.get(40).copied() } else { None };
         let reports = (ip.next == HOP_BY_HOP && ip.to.is_multicast()) || kind.is_some_and(is_listener_report);
         let allowed = own(ip.from) || (ip.from.is_unspecified() && (reports || kind == Some(icmpv6::SOLICITATION)));
@@ -277,7 +277,7 @@ pub use vmatic_sys::netdev::link_local;
 fn mac_of_link_local(address: Ipv6Addr) -> Option<Mac> {
     let b = address.octets();
     let mac = [b[8] ^ 2, b[9], b[10], b[13], b[14], b[15]];
-    (link_local(mac) == address).then_some(mac)
+    (link_local(mac) == address).then_some(Mac(mac))
 }
 
 // A frame's packet is looked at where the Ethernet header ends.

@@ -59,12 +59,12 @@ fn ipv6_frame(to_mac: Mac, from: Ipv6Addr, to: Ipv6Addr, kind: u8, target: Ipv6A
 fn arp_frame(from_mac: Mac, from: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
     let asked = ArpRepr::EthernetIpv4 {
         operation: ArpOperation::Request,
-        source_hardware_addr: EthernetAddress(from_mac),
+        source_hardware_addr: EthernetAddress(from_mac.0),
         source_protocol_addr: from,
         target_hardware_addr: EthernetAddress([0; 6]),
         target_protocol_addr: target,
     };
-    let header = Ethernet { to: [0xff; 6], from: mac(1), kind: ARP };
+    let header = Ethernet { to: Mac([0xff; 6]), from: mac(1), kind: ARP };
     build(header, 28, |packet| asked.emit(&mut ArpPacket::new_unchecked(packet)))
 }
 
@@ -96,14 +96,14 @@ fn arp_is_answered_for_neighbours_with_their_macs_for_the_rest_with_the_routers(
 
 #[test]
 fn neighbours_are_advertised_by_their_addresses_of_either_kind() {
-    let asks = |from, target| verdict(ipv6_frame([0x33; 6], from, "ff02::1:ff00:6".parse().unwrap(), 135, target));
+    let asks = |from, target| verdict(ipv6_frame(Mac([0x33; 6]), from, "ff02::1:ff00:6".parse().unwrap(), 135, target));
     let who = |target: Ipv6Addr| match asks(v6(HOST, 1), target) {
         Verdict::Answer(frame) => Ok(frame::ethernet(&frame).unwrap().from),
         other => Err(other),
     };
     assert_eq!(who(v6(HOST, 5)), Ok(mac(5)));
-    assert_eq!(who(link_local(mac(5))), Ok(mac(5)));
-    assert_eq!(who(link_local(mac(0))), Ok(mac(0)));
+    assert_eq!(who(link_local(mac(5).0)), Ok(mac(5)));
+    assert_eq!(who(link_local(mac(0).0)), Ok(mac(0)));
     for elsewhere in [v6(HOST, 0), v6(8, 5), "2001:db8::1".parse().unwrap()] {
         assert_eq!(who(elsewhere), Ok(mac(0)));
     }
@@ -129,7 +129,11 @@ fn a_guest_speaks_only_as_itself() {
     assert_eq!(verdict(arp_frame(mac(2), own, v4(HOST, 3))), spoofed);
     let all: Ipv6Addr = "ff02::1".parse().unwrap();
     for kind in [134, 137] {
-        assert_eq!(verdict(ipv6_frame([0x33; 6], link_local(mac(1)), all, kind, v6(HOST, 5))), spoofed, "{kind}");
+        assert_eq!(
+            verdict(ipv6_frame(Mac([0x33; 6]), link_local(mac(1).0), all, kind, v6(HOST, 5))),
+            spoofed,
+            "{kind}"
+        );
     }
     assert_eq!(verdict(ipv6_frame(mac(2), v6(HOST, 1), v6(HOST, 2), 136, v6(HOST, 5))), spoofed);
     assert_eq!(verdict(ipv6_frame(mac(2), v6(HOST, 3), v6(HOST, 2), 128, all)), spoofed);
@@ -142,9 +146,9 @@ fn frames_go_to_neighbours_packets_to_the_world() {
     assert_eq!(verdict(ipv4_frame(mac(0), own, v4(8, 1), 64, data)), Verdict::Uplink(Some(8)));
     assert_eq!(verdict(ipv4_frame(mac(0), own, Ipv4Addr::new(1, 1, 1, 1), 64, data)), Verdict::Uplink(None));
     assert_eq!(verdict(ipv4_frame(mac(0), own, v4(HOST, 0), 64, data)), Verdict::Uplink(None));
-    assert_eq!(verdict(ipv4_frame([0xff; 6], own, Ipv4Addr::BROADCAST, 64, data)), Verdict::Everyone);
+    assert_eq!(verdict(ipv4_frame(Mac([0xff; 6]), own, Ipv4Addr::BROADCAST, 64, data)), Verdict::Everyone);
     assert_eq!(verdict(ipv4_frame(mac(1), own, own, 64, data)), Verdict::Drop(Why::NoSuchNode));
-    assert_eq!(verdict(ipv4_frame([4; 6], own, v4(HOST, 2), 64, data)), Verdict::Drop(Why::NoSuchNode));
+    assert_eq!(verdict(ipv4_frame(Mac([4; 6]), own, v4(HOST, 2), 64, data)), Verdict::Drop(Why::NoSuchNode));
     assert_eq!(verdict(ipv6_frame(mac(0), v6(HOST, 1), v6(9, 3), 128, v6(9, 3))), Verdict::Uplink(Some(9)));
 }
 
@@ -165,12 +169,12 @@ fn a_packet_to_a_neighbour_through_the_router_loses_a_hop() {
 
 #[test]
 fn what_comes_from_the_kernel_gets_the_guests_mac() {
-    let mut frame = ipv4_frame([0; 6], v4(8, 1), v4(HOST, 2), 64, (1, 2));
+    let mut frame = ipv4_frame(Mac([0; 6]), v4(8, 1), v4(HOST, 2), 64, (1, 2));
     assert_eq!(rules().uplink_sent(&mut frame), Verdict::Guest(2));
     let ethernet = frame::ethernet(&frame).unwrap();
     assert_eq!((ethernet.to, ethernet.from, ethernet.kind), (mac(2), mac(0), IPV4));
     assert_eq!(frame::ipv4(packet(&frame)).unwrap().ttl, 64, "the kernel took its hop");
-    let up = |to| rules().uplink_sent(&mut ipv4_frame([0; 6], v4(8, 1), to, 64, (1, 2)));
+    let up = |to| rules().uplink_sent(&mut ipv4_frame(Mac([0; 6]), v4(8, 1), to, 64, (1, 2)));
     assert_eq!(up(v4(9, 1)), Verdict::Uplink(Some(9)), "a route is missing");
     assert_eq!(up(Ipv4Addr::new(10, 0, 7, 200)), Verdict::Drop(Why::NoSuchNode));
     assert_eq!(up(Ipv4Addr::new(224, 0, 0, 1)), Verdict::Drop(Why::Ignored));
@@ -178,7 +182,7 @@ fn what_comes_from_the_kernel_gets_the_guests_mac() {
 
 #[test]
 fn dhcp_is_answered_from_the_plan() {
-    let mut asks = ipv4_frame([0xff; 6], Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, 64, (68, 67));
+    let mut asks = ipv4_frame(Mac([0xff; 6]), Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, 64, (68, 67));
     assert_eq!(rules().guest_sent(1, &mut asks), Verdict::Drop(Why::Ignored), "no DHCP message in it");
     let lease = rules().lease(1).unwrap();
     assert_eq!((lease.address, lease.router), (v4(HOST, 1), v4(HOST, 0)));
@@ -190,7 +194,7 @@ proptest! {
     fn no_frame_panics_and_no_verdict_names_another_host(
         mut bytes in prop::collection::vec(any::<u8>(), 0..200),
         kind in prop::sample::select(vec![ARP, IPV4, IPV6, 0x8100]),
-        to in prop::sample::select(vec![mac(0), mac(2), [0xff; 6]]),
+        to in prop::sample::select(vec![mac(0), mac(2), Mac([0xff; 6])]),
         shape in any::<bool>(),
     ) {
         if shape && bytes.len() >= PACKET_AT + 8 {

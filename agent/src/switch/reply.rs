@@ -46,7 +46,7 @@ pub fn read_arp(packet: &[u8]) -> Option<ArpAsked> {
             operation, source_hardware_addr, source_protocol_addr, target_protocol_addr, ..
         } => Some(ArpAsked {
             request: operation == ArpOperation::Request,
-            mac: source_hardware_addr.0,
+            mac: Mac(source_hardware_addr.0),
             from: source_protocol_addr,
             target: target_protocol_addr,
         }),
@@ -58,9 +58,9 @@ pub fn read_arp(packet: &[u8]) -> Option<ArpAsked> {
 pub fn arp(asked: &ArpAsked, owner: Mac) -> Vec<u8> {
     let answer = ArpRepr::EthernetIpv4 {
         operation: ArpOperation::Reply,
-        source_hardware_addr: EthernetAddress(owner),
+        source_hardware_addr: EthernetAddress(owner.0),
         source_protocol_addr: asked.target,
-        target_hardware_addr: EthernetAddress(asked.mac),
+        target_hardware_addr: EthernetAddress(asked.mac.0),
         target_protocol_addr: asked.from,
     };
     let header = Ethernet { to: asked.mac, from: owner, kind: frame::ARP };
@@ -91,7 +91,7 @@ pub fn advertisement(target: Ipv6Addr, owner: Mac, router: bool, mac: Mac, to: I
     let icmp = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
         flags: solicited | router | NdiscNeighborFlags::OVERRIDE,
         target_addr: target,
-        lladdr: Some(EthernetAddress(owner).into()),
+        lladdr: Some(EthernetAddress(owner.0).into()),
     });
     let ip = Ipv6Repr {
         src_addr: target,
@@ -113,7 +113,7 @@ pub fn dhcp(payload: &[u8], lease: &Lease) -> Option<Vec<u8>> {
     let datagram = UdpPacket::new_checked(payload).ok()?;
     let packet = DhcpPacket::new_checked(datagram.payload()).ok()?;
     let asked = DhcpRepr::parse(&packet).ok()?;
-    if asked.client_hardware_address.0 != lease.mac {
+    if asked.client_hardware_address.0 != lease.mac.0 {
         return None;
     }
     // For another server; there is none, but the client chose.
@@ -173,7 +173,7 @@ fn datagram_of(answer: &DhcpRepr, lease: &Lease, to: Ipv4Addr) -> Vec<u8> {
         payload_len: udp.header_len() + bytes,
         hop_limit: 64,
     };
-    let to_mac = if to.is_broadcast() { [0xff; 6] } else { lease.mac };
+    let to_mac = if to.is_broadcast() { Mac::BROADCAST } else { lease.mac };
     let header = Ethernet { to: to_mac, from: lease.router_mac, kind: frame::IPV4 };
     let sums = ChecksumCapabilities::default();
     frame::build(header, ip.buffer_len() + ip.payload_len, |packet| {
@@ -194,12 +194,12 @@ mod tests {
 
     pub fn lease() -> Lease {
         Lease {
-            mac: [2, 0, 0, 1, 0, 3],
+            mac: Mac([2, 0, 0, 1, 0, 3]),
             name: "h1-g3".into(),
             address: Ipv4Addr::new(10, 0, 1, 4),
             netmask: Ipv4Addr::new(255, 255, 255, 0),
             router: Ipv4Addr::new(10, 0, 1, 1),
-            router_mac: [2, 0, 0, 1, 0, 0],
+            router_mac: Mac([2, 0, 0, 1, 0, 0]),
         }
     }
 
@@ -208,7 +208,7 @@ mod tests {
         let mut bytes = vec![0u8; 8 + 240];
         bytes[8..12].copy_from_slice(&[1, 1, 6, 0]);
         bytes[12..16].copy_from_slice(&[0xde, 0xad, 0xbe, 0xef]);
-        bytes[8 + 28..8 + 34].copy_from_slice(&mac);
+        bytes[8 + 28..8 + 34].copy_from_slice(&mac.0);
         bytes[8 + 236..].copy_from_slice(&[99, 130, 83, 99]);
         bytes.extend([53, 1, kind]);
         if let Some(wanted) = wanted {
@@ -245,16 +245,16 @@ mod tests {
         assert!(String::from_utf8_lossy(&confirmed).contains("h1-g3"));
         let refused = answer(3, Some(Ipv4Addr::new(10, 0, 1, 9))).unwrap();
         assert_eq!(read(&refused), (DhcpMessageType::Nak, Ipv4Addr::UNSPECIFIED, None));
-        assert_eq!(frame::ethernet(&refused).unwrap().to, [0xff; 6]);
+        assert_eq!(frame::ethernet(&refused).unwrap().to, Mac::BROADCAST);
         assert_eq!(answer(7, None), None, "a release wants no answer");
-        assert_eq!(dhcp(&message(1, None, [9; 6]), &lease), None, "another's message");
+        assert_eq!(dhcp(&message(1, None, Mac([9; 6])), &lease), None, "another's message");
     }
 
     #[test]
     fn a_neighbour_is_advertised_so_that_it_is_believed() {
         let (target, to): (Ipv6Addr, Ipv6Addr) = ("fd00::1".parse().unwrap(), "fd00::4".parse().unwrap());
         for to in [to, Ipv6Addr::UNSPECIFIED] {
-            let frame = advertisement(target, [2; 6], true, [3; 6], to);
+            let frame = advertisement(target, Mac([2; 6]), true, Mac([3; 6]), to);
             let ip = Ipv6Packet::new_checked(frame::packet(&frame)).unwrap();
             let icmp = Icmpv6Packet::new_checked(ip.payload()).unwrap();
             assert!(icmp.verify_checksum(&ip.src_addr(), &ip.dst_addr()));

@@ -89,7 +89,7 @@ impl Machine {
     /// QEMU's arguments.
     pub fn arguments(&self, plan: &Plan) -> Result<Vec<OsString>> {
         let name = plan.hosts.name(self.host).unwrap_or_default();
-        let mac = plan.mac(Node::host(self.host)).unwrap_or_default().map(|b| format!("{b:02x}")).join(":");
+        let mac = plan.mac(Node::host(self.host)).unwrap_or_default();
         let mut args: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| args.extend(words.iter().map(OsString::from));
         add(&["-name", &format!("vmatic {} {name}", plan.name), "-nodefaults", "-no-user-config", "-no-reboot"]);

@@ -16,7 +16,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
-use vmatic_plan::{Node, Plan};
+use vmatic_plan::{Mac, Node, Plan};
 
 /// Bytes before the packet of a frame: virtio-net's header and Ethernet's.
 const HEADERS: usize = 12 + 14;
@@ -88,11 +88,11 @@ impl Guest {
     }
 
     fn mac(&self) -> [u8; 6] {
-        self.plan.mac(self.node).unwrap()
+        self.plan.mac(self.node).unwrap().0
     }
 
     fn router_mac(&self) -> [u8; 6] {
-        self.plan.mac(Node::host(self.node.host)).unwrap()
+        self.plan.mac(Node::host(self.node.host)).unwrap().0
     }
 
     fn address(&self) -> Ipv4Addr {
@@ -234,11 +234,11 @@ fn guests_of_two_hosts_reach_each_other_and_no_guests_mac_is_on_the_wire() {
     while let Ok((bytes, _)) = rustix::net::recv(&wire, &mut frame, RecvFlags::DONTWAIT) {
         seen += 1;
         for mac in [&frame[..6], &frame[6..12]] {
-            let node = rack.plan.node_by_mac(mac.try_into().unwrap());
+            let node = rack.plan.node_by_mac(Mac(mac.try_into().unwrap()));
             assert!(node.is_none_or(|node| node.is_host()), "a guest's MAC on the wire: {:02x?}", &frame[..bytes]);
         }
         if frame[12..14] == [8, 0] && frame[14 + 12] == 10 {
-            let node = rack.plan.node_by_mac(frame[6..12].try_into().unwrap());
+            let node = rack.plan.node_by_mac(Mac(frame[6..12].try_into().unwrap()));
             assert!(node.is_some(), "not sent by a host: {:02x?}", &frame[..bytes]);
             between_guests += 1;
         }

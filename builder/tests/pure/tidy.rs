@@ -17,7 +17,7 @@ const COLUMNS_MAX: usize = 120;
 const MAY_USE: [(&str, &[&str]); 7] = [
     ("vmatic-plan", &[]),
     ("vmatic-tree", &["vmatic-plan"]),
-    ("vmatic-vmm", &[]),
+    ("vmatic-vmm", &["vmatic-plan"]),
     ("vmatic-sys", &[]),
     ("vmatic-leaf", &["vmatic-plan", "vmatic-tree", "vmatic-sys"]),
     ("vmatic-agent", &["vmatic-plan", "vmatic-tree", "vmatic-vmm", "vmatic-sys"]),

@@ -85,7 +85,7 @@ impl Rack {
         ip(&format!("-n {switch} link set br0 up"));
         for host in 1..=self.plan.host_count() {
             let ns = self.namespace(host);
-            let mac = self.plan.mac(Node::host(host)).unwrap().map(|b| format!("{b:02x}")).join(":");
+            let mac = self.plan.mac(Node::host(host)).unwrap();
             let address = self.plan.host_ipv4(host).unwrap();
             ip(&format!("netns add {ns}"));
             ip(&format!("-n {ns} link set lo up"));

@@ -15,7 +15,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
-use vmatic_plan::{Node, NodeSet};
+use vmatic_plan::{Mac, Node, NodeSet};
 
 /// The protocol's version; nodes of different versions refuse each other.
 pub const VERSION: u16 = 5;
@@ -41,7 +41,7 @@ pub struct Identity {
     /// Its host name.
     pub name: String,
     /// Its network card's address.
-    pub mac: [u8; 6],
+    pub mac: Mac,
     /// Its IPv4 address, netmask and router.
     pub ipv4: Option<(Ipv4Addr, Ipv4Addr, Option<Ipv4Addr>)>,
     /// Its IPv6 address, prefix length and router.

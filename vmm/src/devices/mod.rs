@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::rc::Rc;
 use vm_superio::Trigger;
+use vmatic_plan::Mac;
 
 /// An interrupt line of the guest.
 ///
@@ -100,7 +101,7 @@ pub(crate) struct Frozen {
     pub rng: mmio::Frozen,
     pub vsock: (mmio::Frozen, vsock::Frozen),
     /// The card's rings and its address.
-    pub net: Option<(mmio::Frozen, [u8; 6])>,
+    pub net: Option<(mmio::Frozen, Mac)>,
     /// The rings of the disk or of the memory that is shared.
     pub share: Option<mmio::Frozen>,
 }
@@ -125,7 +126,7 @@ const SHARE: u32 = 3;
 
 impl Devices {
     /// Devices that no driver has touched.
-    pub fn new(vm: &Rc<VmFd>, cid: u32, mac: [u8; 6], wires: Wires, shared: Shared) -> Result<Self, Error> {
+    pub fn new(vm: &Rc<VmFd>, cid: u32, mac: Mac, wires: Wires, shared: Shared) -> Result<Self, Error> {
         let net = match wires.card {
             Card::Absent => None,
             Card::Unplugged => Some(Net::new(None, mac)),

@@ -4,6 +4,7 @@
 //! room that the process will be in (`vmatic_vmm::room`), every wire a descriptor that it inherits: QEMU opens no
 //! socket, starts no program, and needs no right that a process without any would not have.
 
+use vmatic_plan::Mac;
 use vmatic_plan::kinds::Disk;
 use vmatic_vmm::Discovery;
 
@@ -52,7 +53,7 @@ pub struct Guest {
     pub accel: Accel,
     pub memory_mib: u32,
     pub cpus: u32,
-    pub mac: [u8; 6],
+    pub mac: Mac,
     /// The kernel's command line, if there is a kernel.
     pub kernel: Option<String>,
     pub initrd: bool,
@@ -116,7 +117,7 @@ pub fn arguments(guest: &Guest, fds: &Fds) -> Vec<String> {
         "-netdev",
         &format!("{{\"type\":\"dgram\",\"id\":\"cable\",\"local\":{{\"type\":\"fd\",\"str\":\"{cable}\"}}}}"),
     ]);
-    let mac = guest.mac.map(|byte| format!("{byte:02x}")).join(":");
+    let mac = guest.mac;
     // Without its ROM: a guest does not boot from the network.
     let card = match guest.board {
         Board::MicroVm(_) => format!("virtio-net-device,netdev=cable,mac={mac}"),
@@ -164,7 +165,7 @@ mod tests {
             accel: Accel::Kvm,
             memory_mib: 256,
             cpus: 2,
-            mac: [2, 0, 0, 17, 0, 3],
+            mac: Mac([2, 0, 0, 17, 0, 3]),
             kernel: None,
             initrd: false,
             disk: Some(Disk::Raw),

@@ -127,7 +127,7 @@ proptest! {
         for bytes in [0, 11, 12, 60, 1526, 9000] {
             far.send(&vec![7; bytes]).unwrap();
         }
-        weather(Net::new(Some(near.into()), [2, 0, 0, 0, 0, 1]), &storm);
+        weather(Net::new(Some(near.into()), vmatic_plan::Mac([2, 0, 0, 0, 0, 1])), &storm);
     }
 
     #[test]

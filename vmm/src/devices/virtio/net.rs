@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use virtio_queue::{Queue, QueueT};
+use vmatic_plan::Mac;
 
 const FEATURE_MAC: u64 = 1 << 5;
 /// Largest frame with header that is moved: a jumbo frame of 9,216 bytes.
@@ -19,7 +20,7 @@ const TX: usize = 1;
 pub(crate) struct Net {
     /// A tap, or one end of a pair of sockets that keep frames apart; both with the header.
     cable: Option<File>,
-    mac: [u8; 6],
+    mac: Mac,
     /// Touched only as far as frames are long: a guest that is silent costs nothing.
     frame: Vec<u8>,
 }
@@ -27,12 +28,12 @@ pub(crate) struct Net {
 impl Net {
     /// A card on a non-blocking tap or socket, each frame behind a 12-byte header.
     /// Without a cable, frames go nowhere.
-    pub fn new(cable: Option<OwnedFd>, mac: [u8; 6]) -> Self {
+    pub fn new(cable: Option<OwnedFd>, mac: Mac) -> Self {
         Self { cable: cable.map(File::from), mac, frame: Vec::new() }
     }
 
     /// The card's address.
-    pub fn mac(&self) -> [u8; 6] {
+    pub fn mac(&self) -> Mac {
         self.mac
     }
 
@@ -95,7 +96,7 @@ impl Device for Net {
     }
 
     fn config(&self) -> &[u8] {
-        &self.mac
+        &self.mac.0
     }
 
     fn work(&mut self, queues: &mut [Queue], memory: &Memory) -> bool {
@@ -118,7 +119,7 @@ mod tests {
         let (near, far) = UnixDatagram::pair().unwrap();
         near.set_nonblocking(true).unwrap();
         far.set_nonblocking(true).unwrap();
-        (Net::new(Some(near.into()), [2, 0, 0, 0, 0, 7]), far)
+        (Net::new(Some(near.into()), Mac([2, 0, 0, 0, 0, 7])), far)
     }
 
     #[test]
