@@ -1,8 +1,9 @@
-//! Builds a kernel from a recipe: unpacks the source outside the checkout, patches, configures, runs
-//! make, and puts the result into the cache, whole or not at all.
+//! Builds a kernel from a recipe: unpacks the source outside the checkout, patches, configures, runs make, and puts the
+//! result into the cache, whole or not at all.
 //!
-//! The source tree is the size of a small disk and goes when the build ends, however it ends. User, host
-//! and time of the build are fixed, so that the same recipe, source and compiler give the same bytes.
+//! The source tree is the size of a small disk and goes when the build ends, unless it is cut short: then it stays, and
+//! the next build goes on from there (`workspace.rs`). User, host and time of the build are fixed, so that the same
+//! recipe, source and compiler give the same bytes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -12,9 +13,9 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tempfile::TempDir;
 
 use super::recipe::{Note, Recipe, SOURCE};
+use super::workspace::{Spent, Workspace};
 use crate::digest::sha256;
 use crate::error::{At, Error, Result};
 use crate::fs::{free_bytes, write_file};
@@ -61,27 +62,32 @@ pub fn build(recipe: &Recipe, cache: &Cache, jobs: usize) -> Result<Note> {
 }
 
 fn build_anew(recipe: &Recipe, cache: &Cache, jobs: usize) -> Result<Note> {
-    let start = Instant::now();
     check_programs()?;
     let kernels = cache.kernels();
     fs::create_dir_all(&kernels).at("create", &kernels)?;
-    let free = free_bytes(&kernels)?;
-    if free < SPACE_BYTES {
-        return Err(Error::new(format!("there is too little space in {}", kernels.display()))
-            .because(format!("a build needs {} MB for a while, and {} MB are free", SPACE_BYTES >> 20, free >> 20))
-            .remedy("free some space, or set VMATIC_CACHE to a folder with more"));
+    let space = Workspace::open(recipe, &kernels)?;
+    // Another process may have finished it while this one came here.
+    if let Some((note, _)) = recipe.built(cache) {
+        return Ok(note);
     }
-    say::line(format!("kernel {}: source {SOURCE}", recipe.name));
-    let package = cache.package(SOURCE)?;
-    let scratch = tempfile::Builder::new().prefix(".build-").tempdir_in(&kernels).at("create a folder in", &kernels)?;
-    let work = Work { scratch: &scratch, jobs };
-    work.unpack(&cache.folder_of(&package))?;
-    work.patch(recipe)?;
-    let config = work.configure(recipe)?;
-    let objects = work.compile(&recipe.name, recipe.objects_before(&kernels))?;
-    let note = work.collect(recipe, &config, &package, objects, start.elapsed().as_secs())?;
-    place(&note, scratch, &kernels)?;
-    Ok(note)
+    let built = Work { space: &space, jobs, start: Instant::now() }.build(recipe, cache);
+    match built {
+        Err(error) if interrupt::asked() => Err(error),
+        built => {
+            space.clear()?;
+            built
+        }
+    }
+}
+
+fn check_space(kernels: &Path) -> Result<()> {
+    let free = free_bytes(kernels)?;
+    if free >= SPACE_BYTES {
+        return Ok(());
+    }
+    Err(Error::new(format!("there is too little space in {}", kernels.display()))
+        .because(format!("a build needs {} MB for a while, and {} MB are free", SPACE_BYTES >> 20, free >> 20))
+        .remedy("free some space, or set VMATIC_CACHE to a folder with more"))
 }
 
 /// Everything that is missing, at once, with the one line that installs it.
@@ -102,47 +108,63 @@ fn check_programs() -> Result<()> {
         .remedy(format!("apt-get install {}", packages.join(" "))))
 }
 
-/// A build in its scratch folder: the source in `source/`, the objects in `objects/`.
+/// A build in its folder.
 struct Work<'a> {
-    scratch: &'a TempDir,
+    space: &'a Workspace,
     jobs: usize,
+    start: Instant,
 }
 
 impl Work<'_> {
-    fn unpack(&self, package: &Path) -> Result<()> {
+    fn build(&self, recipe: &Recipe, cache: &Cache) -> Result<Note> {
+        let (name, kernels) = (&recipe.name, cache.kernels());
+        let package = cache.package(SOURCE)?;
+        if self.space.has_source_of(&package.sha256)? {
+            say::line(format!("kernel {name}: goes on where it was cut short, after {} s", self.space.spent().seconds));
+        } else {
+            say::line(format!("kernel {name}: source {SOURCE}"));
+            check_space(&kernels)?;
+            self.unpack(&cache.folder_of(&package), recipe)?;
+        }
+        let config = self.configure(recipe)?;
+        self.compile(name, recipe.objects_before(&kernels))?;
+        let note = self.collect(recipe, &config, &package)?;
+        place(&note, &self.space.path().join("result"), &kernels)?;
+        Ok(note)
+    }
+
+    /// Unpacks and patches the source, which has its name when it is whole.
+    fn unpack(&self, package: &Path, recipe: &Recipe) -> Result<()> {
         let archive = package.join(format!("usr/src/{SOURCE}.tar.xz"));
-        let source = self.scratch.path().join("source");
-        fs::create_dir(&source).at("create", &source)?;
+        let part = self.space.path().join("source.part");
+        let _ = fs::remove_dir_all(&part);
+        fs::create_dir(&part).at("create", &part)?;
         let mut tar = Command::new("tar");
-        tar.arg("--extract").arg("--file").arg(&archive).arg("--directory").arg(&source).arg("--strip-components=1");
+        tar.arg("--extract").arg("--file").arg(&archive).arg("--directory").arg(&part).arg("--strip-components=1");
         // Kconfig reads files of the folders that are left out: those stay.
         tar.args(["--wildcards", "--wildcards-match-slash"]);
         for pattern in LEFT_OUT {
             tar.arg(format!("--exclude={pattern}.[chS]")).arg(format!("--exclude={pattern}.rst"));
         }
-        self.run(&mut tar, "unpack the source", |_| {})
-    }
-
-    fn patch(&self, recipe: &Recipe) -> Result<()> {
+        self.run(&mut tar, "unpack the source", |_| {})?;
         for (name, patch) in &recipe.patches {
-            let file = self.scratch.path().join("patch");
+            let file = self.space.path().join("patch");
             fs::write(&file, patch).at("write", &file)?;
             let mut command = Command::new("patch");
             command.args(["--strip=1", "--forward", "--batch", "--fuzz=0", "--input"]).arg(&file);
-            command.current_dir(self.scratch.path().join("source"));
-            self.run(&mut command, &format!("apply the patch {name}"), |_| {})?;
+            self.run(command.current_dir(&part), &format!("apply the patch {name}"), |_| {})?;
         }
-        Ok(())
+        fs::rename(&part, self.space.source()).at("rename", &part)
     }
 
     /// Configures from nothing but the fragment; gives the finished configuration.
     fn configure(&self, recipe: &Recipe) -> Result<String> {
-        let fragment = self.scratch.path().join("fragment");
+        let fragment = self.space.path().join("fragment");
         fs::write(&fragment, &recipe.fragment).at("write", &fragment)?;
         let mut make = self.make();
         make.env("KCONFIG_ALLCONFIG", &fragment).arg("allnoconfig");
         self.run(&mut make, "configure the source", |_| {})?;
-        let path = self.scratch.path().join("objects/.config");
+        let path = self.space.objects().join(".config");
         let config = fs::read_to_string(&path).at("read", &path)?;
         let missing = recipe.not_taken(&config);
         if missing.is_empty() {
@@ -154,19 +176,19 @@ impl Work<'_> {
     }
 
     fn make(&self) -> Command {
-        let objects = self.scratch.path().join("objects");
+        let objects = self.space.objects();
         let mut make = Command::new("make");
-        make.arg("-C").arg(self.scratch.path().join("source")).arg(format!("O={}", objects.display()));
+        make.arg("-C").arg(self.space.source()).arg(format!("O={}", objects.display()));
         make.args(["KBUILD_BUILD_TIMESTAMP=@0", "KBUILD_BUILD_USER=vmatic", "KBUILD_BUILD_HOST=vmatic"]);
         make.env("LC_ALL", "C").env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MFLAGS");
         make
     }
 
-    /// Compiles, telling how far it is; gives the number of files that were compiled.
-    fn compile(&self, name: &str, expected: Option<u32>) -> Result<u32> {
+    /// Compiles what is left to do, telling how far it is.
+    fn compile(&self, name: &str, expected: Option<u32>) -> Result<()> {
         let mut make = self.make();
         make.arg(format!("-j{}", self.jobs)).arg("bzImage");
-        let mut objects = 0;
+        let mut objects = self.space.spent().objects;
         let mut ticker = Ticker::new();
         let result = self.run(&mut make, "compile the kernel", |line| {
             let mut words = line.split_whitespace();
@@ -178,15 +200,18 @@ impl Work<'_> {
             }
         });
         ticker.end();
-        result.map(|()| objects)
+        let seconds = self.space.spent().seconds + self.start.elapsed().as_secs();
+        self.space.spend(Spent { objects, seconds })?;
+        result
     }
 
     /// Makes a folder that looks like an unpacked kernel package.
-    fn collect(&self, recipe: &Recipe, config: &str, package: &Unpacked, objects: u32, seconds: u64) -> Result<Note> {
-        let built = self.scratch.path().join("objects");
+    fn collect(&self, recipe: &Recipe, config: &str, package: &Unpacked) -> Result<Note> {
+        let built = self.space.objects();
         let release = built.join("include/config/kernel.release");
         let release = fs::read_to_string(&release).at("read", &release)?.trim().to_owned();
-        let result = self.scratch.path().join("result");
+        let result = self.space.path().join("result");
+        let _ = fs::remove_dir_all(&result);
         let (boot, modules) = (result.join("boot"), result.join("lib/modules").join(&release));
         for folder in [&boot, &modules.join("kernel")] {
             fs::create_dir_all(folder).at("create", folder)?;
@@ -201,6 +226,7 @@ impl Work<'_> {
             fs::copy(&from, modules.join(list)).at("copy", &from)?;
         }
         let image_sha256 = sha256(&image);
+        let Spent { objects, seconds } = self.space.spent();
         Ok(Note {
             name: recipe.name.clone(),
             folder: format!("{}-{}", recipe.name, &image_sha256[..16]),
@@ -217,7 +243,7 @@ impl Work<'_> {
 
     /// Runs a program to its end, handing each line of its output on; Ctrl-C ends it.
     fn run(&self, command: &mut Command, what: &str, mut line: impl FnMut(&str)) -> Result<()> {
-        let log = self.scratch.path().join("log");
+        let log = self.space.path().join("log");
         let errors = fs::File::create(&log).at("create", &log)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
         let program = command.get_program().to_string_lossy().into_owned();
@@ -270,7 +296,9 @@ fn follow(child: &mut Child, line: &mut impl FnMut(&str)) -> Result<()> {
 }
 
 fn interrupted() -> Error {
-    Error::new("interrupted").because("nothing was kept: the cache is as it was")
+    Error::new("interrupted")
+        .because("what was compiled is kept")
+        .remedy("run the same command again: it goes on from there")
 }
 
 fn compiler(config: &str) -> String {
@@ -279,9 +307,9 @@ fn compiler(config: &str) -> String {
 }
 
 /// Puts the finished folder and its note into the cache.
-fn place(note: &Note, scratch: TempDir, kernels: &Path) -> Result<()> {
+fn place(note: &Note, result: &Path, kernels: &Path) -> Result<()> {
     let folder = kernels.join(&note.folder);
-    match fs::rename(scratch.path().join("result"), &folder) {
+    match fs::rename(result, &folder) {
         // Its name is the image's hash: what is there is the same.
         Err(_) if folder.is_dir() => {}
         result => result.at("rename the finished kernel to", &folder)?,

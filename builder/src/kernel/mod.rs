@@ -10,6 +10,7 @@ pub mod modalias;
 pub mod modules;
 pub mod recipe;
 pub mod vmlinux;
+mod workspace;
 
 use std::fs;
 use std::path::{Path, PathBuf};
