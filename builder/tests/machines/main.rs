@@ -20,4 +20,5 @@ mod clones;
 mod faults;
 mod images;
 mod loaders;
+mod promises;
 mod qemu;

@@ -1,5 +1,5 @@
-//! Waiting for events. A test has one deadline, which is generous and the same for all of its waits: a slow machine makes
-//! a test slow, and what does not happen fails with what there was instead.
+//! Waiting for events. A test has one deadline, which is generous and the same for all of its waits: a slow machine
+//! makes a test slow, and what does not happen fails with what there was instead.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
