@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
-use vmatic_plan::Mac;
+use vmatic_plan::{Mac, host_image};
 use vmatic_vmm::zygote::Files;
 use vmatic_vmm::{Discovery, Share};
 
@@ -226,7 +226,7 @@ fn node(mut args: lexopt::Parser) -> Result<NodeOptions, lexopt::Error> {
     use lexopt::prelude::*;
     let mut options = NodeOptions {
         plan: image::PLAN.into(),
-        operator: "/etc/vmatic/operator.pub".into(),
+        operator: host_image::OPERATOR.into(),
         host: None,
         listen: None,
         parents: Vec::new(),
@@ -279,7 +279,7 @@ fn guest(mut args: lexopt::Parser) -> Result<GuestOptions, lexopt::Error> {
             Long("serial-fd") => options.serial_fd = args.value()?.parse()?,
             Long("devices") => {
                 options.devices =
-                    args.value()?.parse_with(|text| image::discovery_word(text).ok_or("neither acpi nor cmdline"))?;
+                    args.value()?.parse_with(|text| Discovery::from_word(text).ok_or("neither acpi nor cmdline"))?;
             }
             Long("share-disk") => options.share = Some(Share::Disk(args.value()?.into())),
             Long("share-memory") => options.share = Some(Share::Memory(args.value()?.into())),
@@ -372,8 +372,5 @@ fn bench(mut args: lexopt::Parser) -> Result<BenchOptions, lexopt::Error> {
 
 /// How a guest's command line says how its kernel finds its devices.
 pub fn devices_word(devices: Discovery) -> &'static str {
-    match devices {
-        Discovery::Acpi => "acpi",
-        Discovery::CommandLine => "cmdline",
-    }
+    devices.word()
 }

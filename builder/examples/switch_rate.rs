@@ -34,7 +34,7 @@ fn main() {
 fn measure(agent: &str, name: &str) {
     let plan = Plan { guests_per_host: 2, ..Plan::new("rate", HostNames::count(1).unwrap()) };
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("plan"), plan.seal()).unwrap();
+    std::fs::write(folder.path().join("plan"), plan.encode()).unwrap();
     let pair = || rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
     let (session, theirs) = pair().unwrap();
     let mut command = Command::new("ip");

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
-use vmatic_plan::Plan;
+use vmatic_plan::{Plan, host_image};
 
 use crate::archive::compress::Effort;
 use crate::bootloader::loader::Parts;
@@ -31,9 +31,6 @@ use crate::ui::interrupt;
 use crate::ui::say::{self, Stages};
 use crate::ui::size::mb;
 use crate::{archive, key};
-
-/// Tells the agent how the guests' kernel finds its devices: "acpi" or "cmdline".
-const DEVICES: &str = "/boot/guest/devices";
 
 /// What a build needs besides its spec.
 pub struct Builder<'a> {
@@ -124,9 +121,9 @@ impl Builder<'_> {
         let agent = read_program(&self.agent, "vmatic-agent")?;
         let public = key::public_text(self.operator).into_bytes();
         Ok(vec![
-            own("/init", agent, 0o755, "the host's process 1", "vmatic-agent"),
-            own("/etc/vmatic/plan", plan.seal().into_bytes(), 0o644, "the sealed plan", "the spec"),
-            own("/etc/vmatic/operator.pub", public, 0o644, "whose commands to obey", "the operator's public key"),
+            own(host_image::AGENT, agent, 0o755, "the host's process 1", "vmatic-agent"),
+            own(host_image::PLAN, plan.encode().into_bytes(), 0o644, "the sealed plan", "the spec"),
+            own(host_image::OPERATOR, public, 0o644, "whose commands to obey", "the operator's public key"),
         ])
     }
 
@@ -157,7 +154,7 @@ impl Builder<'_> {
         let mut files = vec![
             ("vmlinuz".to_owned(), vmlinuz),
             ("initramfs".to_owned(), image),
-            ("plan".to_owned(), plan.seal().into_bytes()),
+            ("plan".to_owned(), plan.encode().into_bytes()),
         ];
         for (path, text) in scripts::boot_files(&spec.name, &spec.host.cmdline) {
             files.push((path.to_owned(), text.into_bytes()));
@@ -256,11 +253,11 @@ impl Built {
 
 /// What the host image holds for its guests.
 fn guest_files(kernel: &Chosen, vmlinux: Vec<u8>, image: Vec<u8>) -> [Own; 3] {
-    let devices = kernel.kernel.device_discovery().as_bytes().to_vec();
+    let devices = kernel.kernel.device_discovery().word().as_bytes().to_vec();
     [
-        own("/boot/guest/vmlinux", vmlinux, 0o644, "the guests' kernel", &kernel.origin),
-        own(DEVICES, devices, 0o644, "how the guests' kernel finds its devices", &kernel.origin),
-        own("/boot/guest/initramfs", image, 0o644, "the guests' image", "the guest image of this build"),
+        own(host_image::GUEST_KERNEL, vmlinux, 0o644, "the guests' kernel", &kernel.origin),
+        own(host_image::GUEST_DEVICES, devices, 0o644, "how the guests' kernel finds its devices", &kernel.origin),
+        own(host_image::GUEST_INITRAMFS, image, 0o644, "the guests' image", "the guest image of this build"),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! The sealed plan: the few hundred bytes of text that cross from builder to agent.
+//! The plan as text: the few hundred bytes that every node of a cluster has.
 //!
 //! One `key value` a line, so that `cat /etc/vmatic/plan` on a host reads well
 //! at three in the morning. A plan with a key that the agent does not know is
@@ -11,10 +11,10 @@ use alloc::string::{String, ToString};
 use core::fmt::Write;
 use core::str::FromStr;
 
-/// The first line of a sealed plan; the number grows with the format.
+/// The first line; the number grows with the format.
 const HEADER: &str = "vmatic-plan 1";
-/// Most bytes of a sealed plan.
-const SEALED_MAX_BYTES: usize = 16 * 1024;
+/// Most bytes of the text.
+const TEXT_MAX_BYTES: usize = 16 * 1024;
 /// The keys, in the order written.
 const KEYS: [&str; 10] = [
     "name",
@@ -30,8 +30,8 @@ const KEYS: [&str; 10] = [
 ];
 
 impl Plan {
-    /// The plan as text; [`Plan::open`] reads it.
-    pub fn seal(&self) -> String {
+    /// The plan as text; [`Plan::decode`] reads it.
+    pub fn encode(&self) -> String {
         let mut cluster = String::new();
         for byte in self.cluster {
             let _ = write!(cluster, "{byte:02x}");
@@ -55,15 +55,15 @@ impl Plan {
         text
     }
 
-    /// Reads a sealed plan and checks it.
-    pub fn open(text: &str) -> Result<Plan, PlanError> {
+    /// Reads the text and checks the plan.
+    pub fn decode(text: &str) -> Result<Plan, PlanError> {
         let wrong = |field, message| PlanError { field, message };
-        if text.len() > SEALED_MAX_BYTES {
-            return Err(wrong("plan", format!("a sealed plan has at most {SEALED_MAX_BYTES} bytes")));
+        if text.len() > TEXT_MAX_BYTES {
+            return Err(wrong("plan", format!("a plan has at most {TEXT_MAX_BYTES} bytes")));
         }
         let mut lines = text.lines();
         if lines.next() != Some(HEADER) {
-            return Err(wrong("plan", format!("not a sealed plan of this version: the first line is not {HEADER:?}")));
+            return Err(wrong("plan", format!("not a plan of this version: the first line is not {HEADER:?}")));
         }
         let mut values: [Option<&str>; KEYS.len()] = [None; KEYS.len()];
         for line in lines {
@@ -130,15 +130,15 @@ mod tests {
     }
 
     #[test]
-    fn seals_and_opens() {
-        let text = sample().seal();
+    fn what_is_encoded_is_decoded() {
+        let text = sample().encode();
         assert!(text.len() < 400, "{} bytes", text.len());
-        assert_eq!(Plan::open(&text), Ok(sample()));
+        assert_eq!(Plan::decode(&text), Ok(sample()));
     }
 
     #[test]
     fn what_was_changed_is_refused() {
-        let text = sample().seal();
+        let text = sample().encode();
         for (from, to, field) in [
             ("vmatic-plan 1", "vmatic-plan 2", "plan"),
             ("fanout 16", "fanout x", "fanout"),
@@ -148,16 +148,16 @@ mod tests {
             ("guests_per_host 4", "guests_per_host 70000", "guests_per_host"),
             ("abab", "xbab", "cluster"),
         ] {
-            assert_eq!(Plan::open(&text.replacen(from, to, 1)).unwrap_err().field, field, "{to}");
+            assert_eq!(Plan::decode(&text.replacen(from, to, 1)).unwrap_err().field, field, "{to}");
         }
     }
 
     proptest! {
         #[test]
         fn no_text_panics(text in "\\PC{0,200}", cut in 0usize..400) {
-            let _ = Plan::open(&text);
-            let sealed = sample().seal();
-            let _ = Plan::open(sealed.get(..cut).unwrap_or(&sealed));
+            let _ = Plan::decode(&text);
+            let text_of_plan = sample().encode();
+            let _ = Plan::decode(text_of_plan.get(..cut).unwrap_or(&text_of_plan));
         }
     }
 }

@@ -10,10 +10,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-/// Where the text lies in the host image.
-pub const FILE: &str = "/boot/guest/kinds";
-/// The folder of a kind's files, below which each kind has one of its name.
-pub const FOLDER: &str = "/boot/guest/kind";
 /// The first line; the number grows with the format.
 const HEADER: &str = "vmatic-kinds 1";
 /// Most bytes of the text.
@@ -103,8 +99,8 @@ impl Kinds {
         self.kinds.iter().find(|kind| kind.guests.contains(guest))
     }
 
-    /// The text; [`Kinds::open`] reads it.
-    pub fn seal(&self) -> String {
+    /// The text; [`Kinds::decode`] reads it.
+    pub fn encode(&self) -> String {
         let mut text = format!("{HEADER}\n");
         if self.all_in_qemu {
             text += "all-in-qemu\n";
@@ -134,7 +130,7 @@ impl Kinds {
     }
 
     /// Reads the text; the error says which line is wrong, and why.
-    pub fn open(text: &str) -> Result<Kinds, String> {
+    pub fn decode(text: &str) -> Result<Kinds, String> {
         if text.len() > TEXT_MAX_BYTES {
             return Err(format!("has more than {TEXT_MAX_BYTES} bytes"));
         }
@@ -270,7 +266,7 @@ mod tests {
             Kind { disk: Some(Disk::Qcow2), kernel: false, cdrom: true, ..sample("debian", RangeSet::span(5, 8)) };
         let ours = Kind { kernel: false, leaf: true, ..sample("ours", RangeSet::span(9, 9)) };
         let kinds = Kinds { all_in_qemu: true, kinds: [memtest, debian, ours].into() };
-        assert_eq!(Kinds::open(&kinds.seal()), Ok(kinds.clone()));
+        assert_eq!(Kinds::decode(&kinds.encode()), Ok(kinds.clone()));
         assert_eq!(kinds.of(7).map(|kind| kind.name.as_str()), Some("debian"));
         assert_eq!(kinds.of(4), None);
         assert!(kinds.kinds[2].is_guest_image() && !kinds.kinds[1].is_guest_image());
@@ -290,7 +286,7 @@ mod tests {
             ("vmatic-kinds 1\nkind a\ndisk vmdk\n", "line 3: \"vmdk\" is no kind of disk"),
             ("vmatic-kinds 1\nkind a\nfloppy\n", "unknown"),
         ] {
-            let error = Kinds::open(wrong).unwrap_err();
+            let error = Kinds::decode(wrong).unwrap_err();
             assert!(error.contains(why), "{wrong:?}: {error}");
         }
         let twice = |name: &str, guests| Kinds {
@@ -319,8 +315,8 @@ mod tests {
     proptest! {
         #[test]
         fn noise_is_refused_without_a_panic(noise in "\\PC*", lines in proptest::collection::vec("(kind|guests|cpus|disk|ready|memory_mib)? ?[a-z0-9,-]{0,9}", 0..9)) {
-            let _ = Kinds::open(&noise);
-            let _ = Kinds::open(&format!("{HEADER}\n{}\n", lines.join("\n")));
+            let _ = Kinds::decode(&noise);
+            let _ = Kinds::decode(&format!("{HEADER}\n{}\n", lines.join("\n")));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The laws of the plan, as properties, up to ten million nodes.
 
-use crate::{HostNames, Node, Plan};
+use crate::{HostNames, Mac, Node, Plan};
 use core::net::Ipv4Addr;
 use proptest::prelude::*;
 

@@ -15,6 +15,7 @@ mod address;
 mod codec;
 pub mod defaults;
 pub mod guest_kinds;
+pub mod host_image;
 pub mod link;
 mod mac;
 mod names;

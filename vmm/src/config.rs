@@ -3,9 +3,10 @@
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use vmatic_plan::Mac;
+pub use vmatic_plan::host_image::Discovery;
 
 /// The host's vsock port the guest's leaf connects to (CID 2).
-pub const CONTROL_PORT: u32 = 7117;
+pub const CONTROL_PORT: u32 = vmatic_plan::defaults::PORT as u32;
 
 /// Words for the guest's command line that make a stock kernel start fast and end
 /// by itself. Callers append their own.
@@ -35,15 +36,6 @@ pub const GUEST_CMDLINE: &str = "console=ttyS0 quiet loglevel=4 panic=-1 reboot=
 /// - `clocksource=kvm-clock`: time is the host's. The TSC alone, unwatched, was seconds late
 ///   within a minute where the host had measured its frequency badly (emulated, under load).
 pub const TEMPLATE_CMDLINE: &str = "tsc=nowatchdog clocksource=kvm-clock";
-
-/// How the guest's kernel finds its devices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Discovery {
-    /// ACPI tables. Debian's kernel needs this: it lacks VIRTIO_MMIO_CMDLINE_DEVICES.
-    Acpi,
-    /// `virtio_mmio.device=` words and an MP table, for kernels without ACPI.
-    CommandLine,
-}
 
 /// What a guest runs.
 #[derive(Clone, Debug)]

@@ -27,6 +27,7 @@ pub use config::{
 pub use devices::tap::{open_tap, open_tun};
 pub use error::Error;
 pub use kvm::probe::{Kvm, probe};
+pub use memory::TEMPLATE_MAPPING;
 // The old paths, until agent and builder use the new ones.
 pub use sandbox::rootfs as room;
 pub use template::fork::Pid;

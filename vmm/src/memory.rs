@@ -14,6 +14,11 @@ use vm_memory::mmap::MmapRegion;
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 use vm_memory::{GuestRegionCollectionError, GuestRegionMmap};
 
+/// The name of the file that a template's memory is.
+const TEMPLATE_NAME: &str = "template";
+/// How the kernel names mappings of that file (proc(5), `/proc/PID/maps`).
+pub const TEMPLATE_MAPPING: &str = "/memfd:template";
+
 /// Guest memory as all devices see it.
 pub(crate) type Memory = GuestMemoryMmap<()>;
 
@@ -45,7 +50,7 @@ pub(crate) fn create_shared(mib: u32) -> Result<(Memory, Arc<File>), Error> {
     let next = "free memory or use smaller guests";
     let tried = || format!("make a file for {mib} MiB of guest memory");
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let file = File::from(rustix::fs::memfd_create(c"template", flags).context(tried(), next)?);
+    let file = File::from(rustix::fs::memfd_create(TEMPLATE_NAME, flags).context(tried(), next)?);
     file.set_len(u64::from(mib) << 20).context(tried(), next)?;
     let file = Arc::new(file);
     Ok((map_file(mib, &file, libc::MAP_SHARED).context(tried(), next)?, file))

@@ -40,7 +40,7 @@ pub fn cmdline() -> String {
 
 /// Loads the modules that the image lists.
 pub fn load_modules() {
-    modules::load_listed(|path, e| complain("load", path, Err(e)));
+    modules::load_listed(vmatic_plan::host_image::MODULES, |path, e| complain("load", path, Err(e)));
 }
 
 /// Applies name and addresses.

@@ -6,24 +6,14 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+use vmatic_plan::host_image::{Discovery, GUEST_DEVICES, GUEST_SHARE};
 use vmatic_plan::{Node, Plan};
 use vmatic_sys::calls;
 use vmatic_tree::message::Identity;
-use vmatic_vmm::Discovery;
 
-/// The guests' kernel and image, as the builder puts them into the host image.
-pub const KERNEL: &str = "/boot/guest/vmlinux";
-/// See [`KERNEL`].
-pub const INITRAMFS: &str = "/boot/guest/initramfs";
-/// How the kernel finds its devices: `acpi` or `cmdline`.
-const DEVICES: &str = "/boot/guest/devices";
-
-/// A file system that all guests read, if the host image has one: their `/dev/vda`.
-const SHARE: &str = "/boot/guest/shared";
-/// The word that makes it their `/dev/pmem0` instead.
+pub use vmatic_plan::host_image::{GUEST_INITRAMFS as INITRAMFS, GUEST_KERNEL as KERNEL, PLAN};
+/// The word that makes the guests' shared file their `/dev/pmem0` instead.
 const DAX: &str = "vmatic.dax";
-/// The sealed plan, as the builder puts it into the host image.
-pub const PLAN: &str = "/etc/vmatic/plan";
 /// The word that makes every guest boot cold.
 const COLD: &str = "vmatic.cold";
 /// The vsock context id of every guest (0 to 2 are taken, vsock(7)): only its own monitor ever sees it.
@@ -36,31 +26,22 @@ pub fn missing() -> Option<&'static str> {
 
 /// How the guests' kernel finds its devices; Debian's, for which no file says so, by ACPI.
 pub fn discovery() -> Discovery {
-    let text = std::fs::read_to_string(DEVICES).unwrap_or_default();
-    discovery_word(text.trim()).unwrap_or(Discovery::Acpi)
-}
-
-/// What the builder's word means.
-pub fn discovery_word(word: &str) -> Option<Discovery> {
-    match word {
-        "acpi" => Some(Discovery::Acpi),
-        "cmdline" => Some(Discovery::CommandLine),
-        _ => None,
-    }
+    let text = std::fs::read_to_string(GUEST_DEVICES).unwrap_or_default();
+    Discovery::from_word(text.trim()).unwrap_or(Discovery::Acpi)
 }
 
 /// RAM of each guest, if this host has a plan.
 pub fn memory_mib() -> Option<u32> {
-    Plan::open(&std::fs::read_to_string(PLAN).ok()?).ok().map(|plan| plan.guest_memory_mib)
+    Plan::decode(&std::fs::read_to_string(PLAN).ok()?).ok().map(|plan| plan.guest_memory_mib)
 }
 
 /// How the guests' shared file is given to a monitor; nothing if there is none.
 pub fn share_words(plan: &Plan) -> Vec<String> {
-    if !Path::new(SHARE).is_file() {
+    if !Path::new(GUEST_SHARE).is_file() {
         return Vec::new();
     }
     let dax = plan.guest_cmdline.split_ascii_whitespace().any(|word| word == DAX);
-    vec![if dax { "--share-memory" } else { "--share-disk" }.into(), SHARE.into()]
+    vec![if dax { "--share-memory" } else { "--share-disk" }.into(), GUEST_SHARE.into()]
 }
 
 /// Whether the operator wants every guest to boot cold: a word on the guests' command line.

@@ -19,7 +19,9 @@ pub fn mount_all() {
 
 /// Loads the modules that the image lists.
 pub fn load_modules() {
-    modules::load_listed(|path, e| say(&format!("cannot load {path}: {}", os_error(e))));
+    modules::load_listed(vmatic_plan::host_image::MODULES, |path, e| {
+        say(&format!("cannot load {path}: {}", os_error(e)))
+    });
 }
 
 /// Settings of the kernel that a host of guests wants.

@@ -61,7 +61,7 @@ fn sort(smaps: &str) -> Process {
         } else if line.split_ascii_whitespace().next().is_some_and(|range| range.contains('-') && !range.ends_with(':'))
         {
             let name = line.split_ascii_whitespace().nth(5).unwrap_or_default();
-            is_ram = name.starts_with("/memfd:template") || name.starts_with("/boot/guest/");
+            is_ram = name.starts_with(vmatic_vmm::TEMPLATE_MAPPING) || name.starts_with("/boot/guest/");
             is_anonymous = name.is_empty();
         }
     }

@@ -149,7 +149,7 @@ fn settle(options: &NodeOptions, plan: &Plan, cmdline: &str) -> Result<(u32, Str
 
 fn read_image(options: &NodeOptions) -> Result<(Plan, VerifyingKey), Error> {
     let read = |path: &std::path::Path| fs::read_to_string(path).context(|| format!("read {}", path.display()));
-    let plan = Plan::open(&read(&options.plan)?).context(|| format!("use the plan {}", options.plan.display()))?;
+    let plan = Plan::decode(&read(&options.plan)?).context(|| format!("use the plan {}", options.plan.display()))?;
     let text = read(&options.operator)?;
     let operator = unhex(text.trim()).and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok());
     let operator = operator.ok_or_else(|| {

@@ -87,7 +87,7 @@ const NODE: u64 = 0;
 pub fn run(options: &SwitchOptions) -> Result<(), Error> {
     let path = &options.plan;
     let text = fs::read_to_string(path).context(|| format!("read {}", path.display()))?;
-    let plan = Plan::open(&text).context(|| format!("use the plan {}", path.display()))?;
+    let plan = Plan::decode(&text).context(|| format!("use the plan {}", path.display()))?;
     let host = options.host;
     raise_limits();
     let uplink = Routes::open(&plan, host);

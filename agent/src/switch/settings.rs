@@ -12,7 +12,7 @@ use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 /// Links as the host's image has them.
-const IN_IMAGE: &str = "/etc/vmatic/links";
+const IN_IMAGE: &str = vmatic_plan::host_image::LINKS;
 /// Links as the operator set them since the host booted.
 const SET: &str = "/run/vmatic/links";
 /// Most bytes of either.

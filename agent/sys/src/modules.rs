@@ -4,14 +4,12 @@ use crate::calls::{Errno, Result, c_string, check, open, read_file};
 use alloc::string::String;
 use core::ffi::{CStr, c_int};
 
-/// The paths of the modules, one a line, dependencies first; the builder writes it.
-const LIST: &CStr = c"/etc/vmatic/modules";
 /// Most bytes of the list.
 const LIST_MAX_BYTES: usize = 64 * 1024;
 
-/// Loads the modules that the image lists; tells `failed` which could not be loaded.
-pub fn load_listed(failed: impl Fn(&str, Errno)) {
-    let list = read_file(LIST, LIST_MAX_BYTES).unwrap_or_default();
+/// Loads the modules that the file `list` names, one path a line, dependencies first; tells `failed` which could not be loaded.
+pub fn load_listed(list: &str, failed: impl Fn(&str, Errno)) {
+    let list = c_string(list).and_then(|list| read_file(&list, LIST_MAX_BYTES).ok()).unwrap_or_default();
     for path in String::from_utf8_lossy(&list).lines().filter(|l| !l.is_empty()) {
         let loaded = c_string(path).map_or(Err(Errno(libc::EINVAL)), |p| load(&p));
         match loaded {

@@ -10,11 +10,10 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
 
 use rustix::process::{Pid, test_kill_process};
+use vmatic_plan::defaults::PORT;
 
 use crate::error::{At, Error, Result};
 
-/// The port of a host where an address names none (the plan's default).
-const PORT: u16 = 7117;
 /// Before the process id in the name of a folder of machines.
 const MACHINES_PREFIX: &str = ".boot-";
 

@@ -51,7 +51,7 @@ impl Link {
         link.send(&Message::Hello { version: VERSION, who: Who::Console, boot: [0; 16] })?;
         match link.first_word()? {
             Some(Message::Welcome { host, plan }) => {
-                let plan = Plan::open(&plan).map_err(|e| Error::new("its plan is not understood").because(e))?;
+                let plan = Plan::decode(&plan).map_err(|e| Error::new("its plan is not understood").because(e))?;
                 Ok((link, Welcome { host, plan }))
             }
             Some(Message::Refuse(why)) => Err(Error::new("it refuses").because(escape_control(why.as_bytes()))),

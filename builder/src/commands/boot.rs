@@ -145,7 +145,7 @@ fn read_plan(folder: &Path, spec: &Path) -> Result<Plan> {
                 .remedy(remedy));
         }
     }
-    Plan::open(&text).map_err(|e| Error::new(format!("cannot use {}", path.display())).because(e).remedy(remedy))
+    Plan::decode(&text).map_err(|e| Error::new(format!("cannot use {}", path.display())).because(e).remedy(remedy))
 }
 
 /// Waits for Ctrl-C, or for a machine to end.

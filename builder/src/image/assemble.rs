@@ -118,7 +118,7 @@ fn add_modules(spec: &ImageSpec, kernel: &Kernel, origin: &str, tree: &mut FileT
         tree.insert(&format!("{folder}/modules.dep"), Entry::file(text, 0o644, why("dependencies, for modprobe")))?;
     }
     tree.insert(
-        "/etc/vmatic/modules",
+        vmatic_plan::host_image::MODULES,
         Entry::file(list.into_bytes(), 0o644, why("modules in the order to load them")),
     )?;
     Ok(chosen)

@@ -5,7 +5,8 @@
 //! file or an external data file is a path, which a guest's QEMU would open on the host: such images are refused here,
 //! so that no image decides what a host reads.
 
-use vmatic_plan::kinds::Disk;
+use vmatic_plan::guest_kinds::Disk;
+use vmatic_plan::host_image::DISK_MAX_BYTES;
 
 /// Bytes that are enough to judge.
 pub const HEAD_BYTES: usize = 1024;
@@ -16,8 +17,6 @@ const V3_BYTES: usize = 104;
 /// Features that do not hinder: dirty counts, a corruption mark, another compression, extended tables.
 const DATA_FILE: u64 = 1 << 2;
 const CORRUPT: u64 = 1 << 1;
-/// Most bytes of a disk.
-const DISK_MAX_BYTES: u64 = 16 << 40;
 
 /// Other formats by how they begin, for a clear word.
 const OTHERS: [(&[u8], &str); 5] = [

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
-use vmatic_plan::kinds::{FILE, FOLDER};
+use vmatic_plan::host_image::{GUEST_KIND_FOLDER as FOLDER, GUEST_KINDS as FILE, QEMU as PROGRAM};
 
 use crate::error::{At, Error, Exit, Result};
 use crate::image::assemble::Own;
@@ -20,8 +20,6 @@ use crate::spec::kinds::{KindSpec, Source};
 
 /// Debian's package.
 const PACKAGE: &str = "qemu-system-x86";
-/// The program, where the agent looks for it.
-const PROGRAM: &str = "/usr/bin/qemu-system-x86_64";
 /// What it loads into itself to emulate, and into machines without a screen: firmware, loaders of kernels, and a part
 /// of its interrupt controller.
 const LOADED: [&str; 8] = [
@@ -65,7 +63,7 @@ pub fn files(spec: &Spec, inputs: &mut Inputs) -> Result<Vec<Own>> {
         }
     }
     kinds.check().map_err(|why| Error::new("cannot use the kinds of guests").because(why).exit(Exit::Spec))?;
-    let text = kinds.seal().into_bytes();
+    let text = kinds.encode().into_bytes();
     let reason = "which guests are of which kind";
     all.push(Own { path: FILE.into(), data: text, mode: 0o644, reason, origin: "the spec".into() });
     Ok(all)

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 pub use vmlinux::extract_vmlinux;
 
+use vmatic_plan::host_image::Discovery;
+
 use crate::error::{At, Error, Result};
 
 /// A kernel package, unpacked.
@@ -60,9 +62,13 @@ impl Kernel {
     }
 
     /// How the kernel finds virtio-mmio devices: by ACPI tables, or, without ACPI, by words of its command line.
-    pub fn device_discovery(&self) -> &'static str {
+    pub fn device_discovery(&self) -> Discovery {
         let has = |option: &str| self.config.lines().any(|line| line.strip_suffix("=y") == Some(option));
-        if has("CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES") && !has("CONFIG_ACPI") { "cmdline" } else { "acpi" }
+        if has("CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES") && !has("CONFIG_ACPI") {
+            Discovery::CommandLine
+        } else {
+            Discovery::Acpi
+        }
     }
 
     /// The boot image's bytes.

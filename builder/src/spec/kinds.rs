@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::fs::clean_path;
 
 use vmatic_plan::RangeSet;
-use vmatic_plan::kinds::{CPUS_MAX, Disk, KINDS_MAX, Kind, Kinds, MEMORY_MAX_MIB};
+use vmatic_plan::guest_kinds::{CPUS_MAX, Disk, KINDS_MAX, Kind, Kinds, MEMORY_MAX_MIB};
 
 use super::Spec;
 use super::diagnose::Problems;

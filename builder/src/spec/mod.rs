@@ -145,7 +145,7 @@ impl Spec {
 /// changed plan, in which numbers mean other machines, makes another cluster. The guests' RAM changes no number, and
 /// depends on which kernel was there at build time: it does not count, so that one spec has one identity.
 pub fn cluster_id(plan: &Plan, operator: &VerifyingKey) -> [u8; 16] {
-    let law = Plan { cluster: [0; 16], guest_memory_mib: 0, ..plan.clone() }.seal();
+    let law = Plan { cluster: [0; 16], guest_memory_mib: 0, ..plan.clone() }.encode();
     let hash = Sha256::new()
         .chain_update(b"vmatic cluster v2\0")
         .chain_update(law.as_bytes())

@@ -27,7 +27,7 @@ fn a_spec_becomes_a_tftp_root_and_stdout_names_it() {
     ];
     assert_eq!(names, expected);
     let plan = fs::read_to_string(lab.at("out/lab/plan")).unwrap();
-    assert_eq!(vmatic_plan::Plan::open(&plan).unwrap().host_count(), 2);
+    assert_eq!(vmatic_plan::Plan::decode(&plan).unwrap().host_count(), 2);
 
     let image = vmatic::archive::read::read(fs::read(lab.at("out/lab/initramfs")).unwrap()).unwrap();
     let content = |path: &str| {

@@ -39,7 +39,7 @@ fn plan_of(lab: &Fixture, operator: &SigningKey) -> Plan {
 fn built_plan(lab: &Fixture) -> Plan {
     let output = lab.build();
     assert!(output.status.success(), "{}", stderr(&output));
-    Plan::open(&fs::read_to_string(lab.at("out/lab/plan")).unwrap()).unwrap()
+    Plan::decode(&fs::read_to_string(lab.at("out/lab/plan")).unwrap()).unwrap()
 }
 
 #[test]

@@ -212,7 +212,7 @@ impl Host {
             self.adopt(link, host);
         }
         if side == Side::Below {
-            let (host, plan) = (self.number, self.plan.seal());
+            let (host, plan) = (self.number, self.plan.encode());
             self.send(link, Message::Welcome { host, plan });
         }
         self.changed();

@@ -20,7 +20,7 @@ use vmatic_plan::{Mac, Node, NodeSet};
 /// The protocol's version; nodes of different versions refuse each other.
 pub const VERSION: u16 = 5;
 /// The vsock port on which a host hears its guests.
-pub const GUEST_PORT: u32 = 7117;
+pub const GUEST_PORT: u32 = vmatic_plan::defaults::PORT as u32;
 
 /// Who opened a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ pub enum Message {
     Welcome {
         /// Its own number.
         host: u32,
-        /// The sealed plan, so that a console needs no file.
+        /// The plan's text, so that a console needs no file.
         plan: String,
     },
     /// The host's answer to one that it does not accept; the link closes.

@@ -5,7 +5,7 @@
 //! socket, starts no program, and needs no right that a process without any would not have.
 
 use vmatic_plan::Mac;
-use vmatic_plan::kinds::Disk;
+use vmatic_plan::guest_kinds::Disk;
 use vmatic_vmm::Discovery;
 
 /// Where the kernel, the initramfs, the disk that all share, and the CD lie in the room.

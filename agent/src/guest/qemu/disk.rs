@@ -2,7 +2,9 @@
 //! wrote is read from the one below. As QEMU's docs/interop/qcow2.txt describes version 3.
 
 use std::io;
-use vmatic_plan::kinds::Disk;
+use vmatic_plan::guest_kinds::Disk;
+// Its first table then takes 256 KiB.
+use vmatic_plan::host_image::DISK_MAX_BYTES;
 
 /// Bytes of a cluster: 64 KiB, QEMU's own choice.
 const CLUSTER_BITS: u32 = 16;
@@ -11,8 +13,6 @@ const CLUSTER: u64 = 1 << CLUSTER_BITS;
 const SECTOR: u64 = 512;
 /// Entries of 8 bytes in a cluster, each for a cluster: what one entry of the first table maps.
 const L2_SPAN: u64 = CLUSTER / 8 * CLUSTER;
-/// Most bytes of a disk: its first table then takes 256 KiB.
-pub const DISK_MAX_BYTES: u64 = 16 << 40;
 const HEADER_BYTES: u32 = 104;
 const BACKING_FORMAT: u32 = 0xe279_2aca;
 

@@ -33,13 +33,14 @@ use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use vmatic_plan::kinds::{Disk, FILE, FOLDER, Kind, Kinds};
+use vmatic_plan::guest_kinds::{Disk, Kind, Kinds};
+pub use vmatic_plan::host_image::QEMU as PROGRAM;
+use vmatic_plan::host_image::{GUEST_KIND_FOLDER as FOLDER, GUEST_KINDS as FILE};
 use vmatic_plan::{Node, Plan};
 use vmatic_tree::guest::{ExitReason, StartMode};
 use vmatic_tree::text::ShortText;
 
 /// The program.
-pub const PROGRAM: &str = "/usr/bin/qemu-system-x86_64";
 /// The role of this program that becomes QEMU.
 pub const ROLE: &str = "room";
 /// What a QEMU takes beside its guest's RAM, in MiB: measured at 30 to 60.
@@ -85,7 +86,7 @@ impl Layer {
     pub fn find() -> Layer {
         let there = Path::new(PROGRAM).is_file();
         let kinds = match fs::read_to_string(FILE) {
-            Ok(text) => Kinds::open(&text).unwrap_or_else(|why| {
+            Ok(text) => Kinds::decode(&text).unwrap_or_else(|why| {
                 say(&format!("cannot use {FILE}: {why}: all guests run the guest image"));
                 Kinds::default()
             }),

@@ -9,7 +9,7 @@ use crate::process::spawn;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
-use vmatic_plan::kinds::Disk;
+use vmatic_plan::guest_kinds::Disk;
 use vmatic_vmm::room::Room;
 
 /// What the role is given.

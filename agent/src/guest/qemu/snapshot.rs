@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use vmatic_plan::kinds::Kind;
+use vmatic_plan::guest_kinds::Kind;
 
 /// Where states lie.
 const FOLDER: &str = "/run/vmatic/saved";

@@ -16,7 +16,7 @@ use vmatic_plan::Plan;
 use vmatic_vmm::zygote::Files;
 
 /// A template that came with the host's image.
-const IN_IMAGE: &str = "/boot/guest/template";
+const IN_IMAGE: &str = vmatic_plan::host_image::GUEST_SNAPSHOT;
 /// Where a template lies while the operator fetches it.
 const FETCHED: &str = "/run/vmatic-template";
 /// Most bytes of a piece: less than what an answer may hold.
@@ -63,7 +63,7 @@ pub fn piece(from: u64) -> Result<(), Error> {
 
 fn make(path: &Path) -> Result<(), Error> {
     let text = fs::read_to_string(image::PLAN).context(|| format!("read {}", image::PLAN))?;
-    let plan = Plan::open(&text).context(|| format!("understand {}", image::PLAN))?;
+    let plan = Plan::decode(&text).context(|| format!("understand {}", image::PLAN))?;
     forget();
     let mut command = std::process::Command::new("/proc/self/exe");
     command.arg("template").args(template::template_words(&plan));

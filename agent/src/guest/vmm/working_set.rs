@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
+use vmatic_vmm::TEMPLATE_MAPPING as TEMPLATE;
 use vmatic_vmm::zygote::{RUNS_MAX, WorkingSet};
 
 const PAGE: u64 = 4096;
@@ -14,8 +15,6 @@ const PAGE: u64 = 4096;
 const PRESENT: u64 = 1 << 63;
 /// It is still the file's: the clone has only read it.
 const OF_A_FILE: u64 = 1 << 61;
-/// How a template's memory is called in a list of mappings.
-const TEMPLATE: &str = "/memfd:template";
 /// Most pages that are copied: a clone is reckoned at 2 MiB (`pace.rs`).
 const WRITTEN_MAX: u32 = 512;
 /// Most pages that are mapped: 64 MiB, more than a small guest touches.
