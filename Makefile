@@ -26,7 +26,7 @@ help:
 	@echo "make test-hosts     agents in network namespaces (root)"
 	@echo "make test-machines  QEMU boots the images (TESTS=\"clones qemu\": these modules alone)"
 	@echo "make test-programs  32 programs of Debian in images of only what they need (root)"
-	@echo "make lint           formatting, clippy, house rules, licences of dependencies"
+	@echo "make lint           formatting, clippy, documentation, house rules, licences of dependencies"
 	@echo "make bench          the figures of the README, measured here (BENCH=--least-ram: minutes more)"
 	@echo "make build          bin/vmatic, bin/vmatic-agent, bin/vmatic-leaf"
 
@@ -64,6 +64,7 @@ lint: deps
 	cargo fmt --all --check
 	cargo clippy --workspace --exclude vmatic-leaf --all-targets -- -D warnings
 	cargo clippy -p vmatic-leaf --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace --exclude vmatic-leaf
 	cargo test --quiet -p vmatic --test pure tidy::
 
 fmt:

@@ -1,9 +1,9 @@
 //! A console session: one operator's terminal on one node, or on a guest's serial port.
 //!
-//! **Opening.** A signed command with [`Order::Console`] or [`Order::Serial`](crate::wire::message::Order::Serial)
-//! names exactly one node and takes the way of every command: up to the root, then down. Each host on the way
-//! keeps it as an operation with a [`Flow`], and so knows the way for all that follows. The node starts the program
-//! and says so ([`Said`] without bytes); when the program ends, its status is the operation's one answer.
+//! **Opening.** A signed command with [`Order::Console`] or [`Order::Serial`] names exactly one node and takes the way
+//! of every command: up to the root, then down. Each host on the way keeps it as an operation with a [`Flow`], and so
+//! knows the way for all that follows. The node starts the program and says so ([`Said`] without bytes); when the
+//! program ends, its status is the operation's one answer.
 //!
 //! **Downwards** goes a [`Feed`]: input, a window's size, how much the operator has seen, a sign of life. Each is
 //! a command of its own, signed by the operator, in the same session as the one that opened. Its sequence number
@@ -22,6 +22,9 @@
 //! gone; a link that dies on the way down, which is an answer ("unreachable"). And the lease: a session's
 //! deadline is [`LEASE_MS`] away at most, and each feed renews it, so that a console that vanished without a word is
 //! forgotten everywhere. A console that hears nothing though it asked ([`Feed::reply`]) gives up, too.
+//!
+//! [`Order::Console`]: crate::wire::message::Order::Console
+//! [`Order::Serial`]: crate::wire::message::Order::Serial
 
 use crate::bytes;
 #[cfg(feature = "host")]

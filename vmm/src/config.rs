@@ -11,7 +11,7 @@ pub const CONTROL_PORT: u32 = vmatic_plan::defaults::PORT as u32;
 /// Words for the guest's command line that make a stock kernel start fast and end
 /// by itself. Callers append their own.
 ///
-/// - `console=ttyS0`: the log goes to [`GuestConfig::serial`].
+/// - `console=ttyS0`: the log goes to [`Wires::serial`].
 /// - `quiet loglevel=4`: warnings only; every byte costs two exits.
 /// - `panic=-1 reboot=t`: a panic or reboot is a triple fault at once, which ends
 ///   the guest.

@@ -20,7 +20,7 @@ const MACHINES_PREFIX: &str = ".boot-";
 /// Which cluster a verb talks to.
 #[derive(clap::Args, Debug, Default, Clone)]
 pub struct Place {
-    /// The address of any host of the cluster, ADDR[:PORT]
+    /// The address of any host of the cluster, ADDR or ADDR:PORT
     #[arg(long, value_name = "ADDR", env = "VMATIC_AT")]
     pub at: Option<String>,
     /// The cluster of this name, booted on this machine

@@ -15,7 +15,7 @@ use crate::{Exit, trace};
 
 /// Run a program here and propose spec lines for what it uses
 ///
-/// Prints what it started and opened that the builder would not bring for it, as lines for [host] or [guest].
+/// Prints what it started and opened that the builder would not bring for it, as lines for its host or guest.
 /// The program runs for real, with your rights; its output goes to standard error.
 #[derive(clap::Args, Debug)]
 pub struct Args {

@@ -25,15 +25,15 @@ pub struct Draft {
     pub name: Option<At<String>>,
     /// Whether there is a name at all, right or wrong.
     pub has_name: bool,
-    /// Whether [plan] says hosts, right or wrong.
+    /// Whether `[plan]` says hosts, right or wrong.
     pub has_hosts: bool,
     /// Boot loaders.
     pub loaders: Option<Vec<LoaderName>>,
-    /// [plan].
+    /// `[plan]`.
     pub plan: DraftPlan,
-    /// [host].
+    /// `[host]`.
     pub host: DraftImage,
-    /// [guest].
+    /// `[guest]`.
     pub guest: DraftImage,
     /// guest.backend.
     pub backend: Option<Backend>,
@@ -41,7 +41,7 @@ pub struct Draft {
     pub kinds: Option<Vec<At<KindSpec>>>,
 }
 
-/// [plan] as written.
+/// `[plan]` as written.
 #[derive(Debug, Default)]
 pub struct DraftPlan {
     /// A pattern or a count.
@@ -58,7 +58,7 @@ pub struct DraftPlan {
     pub port: Option<At<i64>>,
 }
 
-/// [host] or [guest] as written; paths are already joined to their file's folder.
+/// `[host]` or `[guest]` as written; paths are already joined to their file's folder.
 #[derive(Debug, Default)]
 pub struct DraftImage {
     memory_mib: Option<At<i64>>,

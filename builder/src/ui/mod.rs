@@ -1,6 +1,6 @@
 //! The operator's terminal: messages, results, interrupts, suggestions.
 //!
-//! * [`say`]: messages on standard error. [`print`]: results on standard output. [`size`]: sizes as text.
+//! * [`say`]: messages on standard error. [`mod@print`]: results on standard output. [`size`]: sizes as text.
 //! * [`interrupt`]: Ctrl-C and SIGTERM as a flag. [`escape`]: text of others, made safe to show.
 //! * [`suggest`]: the known word nearest to a misspelt one.
 //!
