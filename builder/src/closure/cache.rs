@@ -5,10 +5,18 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::layout::{self, Configured};
-use super::load::Side;
 use crate::elf::ldcache::Cache;
 use crate::elf::{self, Machine, Needs};
 use crate::rootfs::root::{Found, Kind, Place};
+
+/// In which of the two places a file lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// The image has it already.
+    Image,
+    /// The root has it.
+    Root,
+}
 
 /// The places, and what is known of them.
 pub struct Tables<'a> {

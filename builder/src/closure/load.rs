@@ -11,20 +11,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
-use super::Tables;
+use super::cache::{Side, Tables};
 use super::layout::Layout;
 use crate::elf::dlopen_note::Priority;
 use crate::elf::{Machine, Needs, ldcache};
 use crate::rootfs::root::Found;
-
-/// In which of the two places a file lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Side {
-    /// The image has it already.
-    Image,
-    /// The root has it.
-    Root,
-}
 
 /// A file that was found.
 #[derive(Clone, Debug)]

@@ -19,9 +19,9 @@ use crate::elf::ldcache::Cache;
 use crate::elf::{self, script};
 use crate::error::{Error, Result};
 use crate::rootfs::root::{Found, Kind, Place};
-pub use cache::Tables;
+pub use cache::{Side, Tables};
 use layout::Configured;
-use load::{Edge, Hit, Loading, Missing, Side};
+use load::{Edge, Hit, Loading, Missing};
 
 /// One file of a closure.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::load::Side;
+use super::cache::Side;
 use super::plugins::{NEVER, ROWS, Row};
 use super::{Closure, Role};
 use crate::rootfs::root::{Found, Kind, captures};

@@ -10,11 +10,12 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::doctor::{Finding, Level};
+use super::finding::{Finding, Level};
+use crate::testbed::accel::{self, Accel};
 use crate::testbed::cluster::QEMU;
 
 /// How long a kernel may take to its first word. Natively it takes a tenth of this.
-const PATIENCE: Duration = Duration::from_secs(8);
+const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// One finding, or two where nesting matters.
 pub fn examine() -> Vec<Finding> {
@@ -37,7 +38,7 @@ pub fn examine() -> Vec<Finding> {
     match runs_linux(&kernel) {
         Ok(true) => vec![Finding::new(WHAT, Level::Ok, "runs Linux"), nesting()],
         Ok(false) => {
-            let found = format!("{bare} only: a kernel said nothing within {} s", PATIENCE.as_secs());
+            let found = format!("{bare} only: a kernel said nothing within {} s", FIRST_WORD_TIMEOUT.as_secs());
             vec![Finding::new(WHAT, Level::Absent, found).remedy("vmatic boot emulates hosts instead")]
         }
         Err(why) => vec![Finding::new(WHAT, Level::Absent, format!("{bare}; Linux was not tried: {why}"))],
@@ -45,8 +46,8 @@ pub fn examine() -> Vec<Finding> {
 }
 
 fn nesting() -> Finding {
-    match crate::testbed::accel::choose() {
-        (crate::testbed::accel::Accel::Kvm, why) => Finding::new("nested KVM", Level::Ok, why),
+    match accel::choose() {
+        (Accel::Kvm, why) => Finding::new("nested KVM", Level::Ok, why),
         (_, why) => Finding::new("nested KVM", Level::Absent, why),
     }
 }
@@ -71,7 +72,7 @@ fn runs_linux(kernel: &PathBuf) -> Result<bool, String> {
     let mut qemu = command.spawn().map_err(|e| format!("{QEMU}: {e}"))?;
     let start = Instant::now();
     let spoke = || fs::metadata(&serial).is_ok_and(|m| m.len() > 0);
-    while !spoke() && start.elapsed() < PATIENCE && matches!(qemu.try_wait(), Ok(None)) {
+    while !spoke() && start.elapsed() < FIRST_WORD_TIMEOUT && matches!(qemu.try_wait(), Ok(None)) {
         sleep(Duration::from_millis(50));
     }
     let _ = qemu.kill();

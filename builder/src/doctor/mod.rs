@@ -3,62 +3,19 @@
 //! Nothing is installed or changed. What only some uses need is "absent", not
 //! "missing": a machine without KVM still builds, boots and commands.
 
+mod finding;
 mod kvm;
 
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
 
+pub use finding::{Finding, Level};
+
 use crate::kernel::recipe::Recipe;
 use crate::key;
 use crate::packages::cache::Cache;
 use crate::testbed::cluster::{QEMU, QEMU_REMEDY};
-
-/// How serious a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// There, and it works.
-    Ok,
-    /// Not there; some uses do without.
-    Absent,
-    /// Not there, and needed.
-    Missing,
-}
-
-impl Level {
-    /// One word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Level::Ok => "ok",
-            Level::Absent => "absent",
-            Level::Missing => "missing",
-        }
-    }
-}
-
-/// What a check found.
-#[derive(Debug)]
-pub struct Finding {
-    /// What was looked for.
-    pub what: &'static str,
-    /// How serious it is.
-    pub level: Level,
-    /// What was found.
-    pub found: String,
-    /// What to do about it.
-    pub remedy: Option<String>,
-}
-
-impl Finding {
-    fn new(what: &'static str, level: Level, found: impl Into<String>) -> Finding {
-        Finding { what, level, found: found.into(), remedy: None }
-    }
-
-    fn remedy(mut self, remedy: impl Into<String>) -> Finding {
-        self.remedy = Some(remedy.into());
-        self
-    }
-}
 
 /// All checks, in the order in which they matter.
 pub fn examine() -> Vec<Finding> {
@@ -149,9 +106,11 @@ fn tftp_port() -> Finding {
     const WHAT: &str = "TFTP port";
     match UdpSocket::bind(("0.0.0.0", 69)) {
         Ok(_) => Finding::new(WHAT, Level::Ok, "UDP 69 is free"),
-        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
-            Finding::new(WHAT, Level::Ok, "UDP 69 is served by somebody: give him the output folder")
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => Finding::new(
+            WHAT,
+            Level::Ok,
+            "UDP port 69 is in use: another TFTP server runs here; copy the output folder to its root",
+        ),
         Err(e) => Finding::new(WHAT, Level::Absent, format!("UDP 69 cannot be served ({e})"))
             .remedy("only serving real machines needs it; run as root"),
     }
