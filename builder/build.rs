@@ -1,4 +1,4 @@
-//! Embeds what the vmatic program brings along, so that it works from anywhere: the BusyBox template
+//! Embeds what the vmatic program brings along, so that it works from anywhere: the BusyBox base
 //! (initramfs/) and the fragments and patches of kernels (kernel-configs/).
 
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    embed("initramfs", "template.rs")?;
+    embed("initramfs", "base.rs")?;
     embed("kernel-configs", "kernel_configs.rs")
 }
 

@@ -173,17 +173,17 @@ impl Builder<'_> {
         extra: Option<Extra>,
         inputs: &mut Inputs,
     ) -> Result<Packed> {
-        let template = match &spec.template {
-            None => Layer::embedded_template()?,
-            Some(folder) => Layer::template(folder)?,
+        let base = match &spec.base {
+            None => Layer::embedded_base()?,
+            Some(folder) => Layer::base(folder)?,
         };
-        let busybox = match &template.manifest.busybox {
+        let busybox = match &base.manifest.busybox {
             None => None,
             Some(text) => Some(self.busybox(text, spec, inputs)?),
         };
         let packages = self.packages(spec, inputs)?;
         let (kernel_origin, kernel) = (&kernel.origin, &kernel.kernel);
-        let parts = assemble::Parts { which, template, busybox, kernel, kernel_origin, packages, extra, own };
+        let parts = assemble::Parts { which, base, busybox, kernel, kernel_origin, packages, extra, own };
         self.pack(which, spec, kernel, assemble::assemble(spec, parts)?)
     }
 
@@ -218,9 +218,9 @@ impl Builder<'_> {
     }
 
     fn busybox(&self, text: &str, spec: &ImageSpec, inputs: &mut Inputs) -> Result<(Vec<u8>, String)> {
-        let folder = spec.template.as_deref().unwrap_or(Path::new(""));
+        let folder = spec.base.as_deref().unwrap_or(Path::new(""));
         let input = Input::parse(text, folder).ok_or_else(|| {
-            Error::new(format!("cannot use busybox = {text:?} of the template"))
+            Error::new(format!("cannot use busybox = {text:?} of the base"))
                 .because("unknown input")
                 .remedy("write \"debian:PACKAGE\" or \"dir:FOLDER\"")
         })?;

@@ -1,11 +1,14 @@
-//! The command line: one enum line and one file in `commands/` for each verb. Help, man page and
-//! completions come from these same types.
+//! The command line: one line and one file in `commands/` for each verb.
+//!
+//! Help, man pages and completions are made from these types: see [`command`], `commands/man.rs` and
+//! `commands/completions.rs`. clap cannot group subcommands, so the list of verbs under its headings is made here.
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ui::say;
 use crate::{Exit, commands};
 
@@ -17,23 +20,48 @@ pub struct Cli {
     verb: Verb,
 }
 
-const AFTER_HELP: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 spec wrong, 4 some nodes failed, 5 timed out.
+const AFTER_HELP: &str = "\
+Exit status: 0 ok, 1 failed, 2 usage, 3 spec wrong, 4 some nodes failed, 5 timed out, 6 images differ (diff).
 `vmatic console` ends as its program does, or with 255.
-Results go to standard output, talk to standard error. NO_COLOR is respected.";
+Results go to standard output, messages to standard error. NO_COLOR is respected.";
 
-/// Makes the enum of verbs and its dispatch from one line a verb.
+/// The verbs, as `vmatic --help` groups them.
+const GROUPS: [(&str, &[&str]); 3] = [
+    (
+        "Spec and image",
+        &["new", "check", "build", "kernel", "list", "why", "size", "diff", "cat", "unpack", "deps", "trace"],
+    ),
+    ("Cluster", &["boot", "nodes", "run", "console", "guests", "link", "capture"]),
+    ("This machine", &["doctor", "bench", "completions", "man"]),
+];
+
+/// Verbs and flags that have another name now: where (the verb's path), the old word, the new one.
+const RENAMED: [(&str, &str, &str); 7] = [
+    ("", "needs", "deps"),
+    ("guests", "cost", "usage"),
+    ("guests", "count", "stats"),
+    ("", "--at", "--connect"),
+    ("guests save", "--output", "--out"),
+    ("capture", "--write", "--out"),
+    ("console", "--log", "--logs"),
+];
+
+/// Makes the enum of verbs and its dispatch from one line a verb. Those behind the semicolon are about the command line
+/// itself, and get it.
 macro_rules! verbs {
-    ($($(#[$meta:meta])* $name:ident => $($module:ident)::+,)*) => {
+    ($($(#[$meta:meta])* $name:ident => $($module:ident)::+,)*; $($own:ident => $own_module:ident,)*) => {
         /// What can be asked for.
         #[derive(Subcommand, Debug)]
         enum Verb {
             $($(#[$meta])* $name(commands::$($module)::+::Args),)*
+            $($own(commands::$own_module::Args),)*
         }
 
         impl Verb {
             fn run(self) -> Result<Exit> {
                 match self {
                     $(Verb::$name(args) => commands::$($module)::+::run(args),)*
+                    $(Verb::$own(args) => commands::$own_module::run(args, command()),)*
                 }
             }
         }
@@ -51,7 +79,7 @@ verbs! {
     Diff => image::diff,
     Cat => image::cat,
     Unpack => image::unpack,
-    Needs => image::needs,
+    Deps => image::deps,
     Trace => trace,
     Boot => boot,
     Guests => cluster::guests,
@@ -64,27 +92,110 @@ verbs! {
     Bench => bench,
     #[command(hide = true)]
     Relay => relay,
+    ;
+    Completions => completions,
+    Man => man,
+}
+
+/// The whole command line, with its verbs in groups.
+pub fn command() -> Command {
+    let command = Cli::command();
+    let width = GROUPS.iter().flat_map(|(_, verbs)| *verbs).map(|verb| verb.len()).max().unwrap_or(0);
+    let mut list = String::new();
+    for (heading, verbs) in GROUPS {
+        list += &format!("{heading}:\n");
+        for verb in verbs {
+            let about = command.find_subcommand(verb).and_then(Command::get_about);
+            list += &format!("  {verb:width$}  {}\n", about.map(ToString::to_string).unwrap_or_default());
+        }
+        list.push('\n');
+    }
+    let template = format!("{{about}}\n\n{{usage-heading}} {{usage}}\n\n{list}Options:\n{{options}}{{after-help}}");
+    command.help_template(template)
 }
 
 /// Reads the command line, runs the verb, prints its error, gives the exit code.
 pub fn main() -> ExitCode {
-    let exit = match Cli::parse().verb.run() {
-        Ok(exit) => exit,
-        Err(error) => {
-            say::error(&error);
-            error.exit_code()
-        }
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let result = match parsed {
+        Ok(cli) => cli.verb.run(),
+        Err(error) => match renamed(&error) {
+            Some(error) => Err(error),
+            None => error.exit(),
+        },
     };
+    let exit = result.unwrap_or_else(|error| {
+        say::error(&error);
+        error.exit_code()
+    });
     exit.into()
+}
+
+/// The error for a word that has another name now.
+fn renamed(error: &clap::Error) -> Option<Error> {
+    let kind = match error.kind() {
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        _ => return None,
+    };
+    let Some(ContextValue::String(word)) = error.get(kind) else { return None };
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let word = word.split('=').next().unwrap_or(word);
+    // A flag may stand among others; a verb is what stands in the place of a command.
+    let behind = if word.starts_with('-') { "" } else { " <COMMAND>" };
+    let fits = |place: &str| usage.contains(&format!("{}{behind}", format!("vmatic {place}").trim_end()));
+    let (place, _, new) = RENAMED.into_iter().find(|(place, old, _)| *old == word && fits(place))?;
+    let place = if word.starts_with('-') || place.is_empty() { String::new() } else { format!("{place} ") };
+    Some(
+        Error::new(format!("cannot use {word}: it is {place}{new} now"))
+            .remedy(format!("write {new}"))
+            .exit(Exit::Usage),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_is_in_one_group() {
+        let command = Cli::command();
+        let mut shown: Vec<&str> =
+            command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(Command::get_name).collect();
+        let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, verbs)| verbs.iter().copied()).collect();
+        shown.sort_unstable();
+        grouped.sort_unstable();
+        assert_eq!(shown, grouped);
+    }
+
+    #[test]
+    fn an_old_word_names_the_new_one() {
+        let said = |words: &[&str]| {
+            let error = command().try_get_matches_from(words).unwrap_err();
+            renamed(&error).map(|error| error.to_string())
+        };
+        for words in [
+            &["vmatic", "needs", "x"][..],
+            &["vmatic", "guests", "cost"],
+            &["vmatic", "guests", "count", "."],
+            &["vmatic", "nodes", "--at", "1.2.3.4"],
+            &["vmatic", "run", "--at=1.2.3.4", "1", "true"],
+            &["vmatic", "guests", "save", "1", "--output", "x"],
+            &["vmatic", "capture", "1/1", "--write", "x"],
+            &["vmatic", "console", "--log", "x", "1"],
+        ] {
+            assert!(
+                said(words).is_some_and(|text| text.contains(" now\nhelp: write ")),
+                "{words:?}: {:?}",
+                said(words)
+            );
+        }
+        assert_eq!(said(&["vmatic", "frobnicate"]), None);
+        assert_eq!(said(&["vmatic", "guests", "needs"]), None, "only where it stood");
     }
 }

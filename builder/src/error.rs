@@ -19,6 +19,8 @@ pub enum Exit {
     Nodes,
     /// A deadline passed.
     Timeout,
+    /// What was compared differs.
+    Differs,
     /// A program on a node ended with this.
     Status(u8),
 }
@@ -32,6 +34,7 @@ impl From<Exit> for ExitCode {
             Exit::Spec => 3,
             Exit::Nodes => 4,
             Exit::Timeout => 5,
+            Exit::Differs => 6,
             Exit::Status(status) => status,
         })
     }
@@ -100,7 +103,7 @@ impl fmt::Display for Error {
             write!(f, ": {cause}")?;
         }
         if let Some(remedy) = &self.remedy {
-            write!(f, "\n  what to do: {remedy}")?;
+            write!(f, "\nhelp: {remedy}")?;
         }
         Ok(())
     }
@@ -163,7 +166,7 @@ mod tests {
     #[test]
     fn an_error_reads_as_attempt_causes_remedy() {
         let error = Error::new("cannot read /x").because("gone").remedy("make it").while_trying("cannot build h");
-        assert_eq!(error.to_string(), "cannot build h: cannot read /x: gone\n  what to do: make it");
+        assert_eq!(error.to_string(), "cannot build h: cannot read /x: gone\nhelp: make it");
     }
 
     #[test]

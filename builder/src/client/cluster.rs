@@ -12,35 +12,39 @@ use std::path::PathBuf;
 use rustix::process::{Pid, test_kill_process};
 use vmatic_plan::defaults::PORT;
 
-use crate::error::{At, Error, Result};
+use crate::error::{At, Error, Exit, Result};
 
 /// Before the process id in the name of a folder of machines.
 const MACHINES_PREFIX: &str = ".boot-";
 
 /// Which cluster a verb talks to.
 #[derive(clap::Args, Debug, Default, Clone)]
-pub struct Place {
+pub struct ClusterArgs {
     /// The address of any host of the cluster, ADDR or ADDR:PORT
-    #[arg(long, value_name = "ADDR", env = "VMATIC_AT")]
-    pub at: Option<String>,
+    #[arg(long, value_name = "ADDR", env = "VMATIC_CONNECT")]
+    pub connect: Option<String>,
     /// The cluster of this name, booted on this machine
-    #[arg(long, value_name = "NAME", env = "VMATIC_CLUSTER", conflicts_with = "at")]
+    #[arg(long, value_name = "NAME", env = "VMATIC_CLUSTER", conflicts_with = "connect")]
     pub cluster: Option<String>,
 }
 
-impl Place {
+impl ClusterArgs {
     /// The address that is meant.
     pub fn address(&self) -> Result<SocketAddr> {
-        match (&self.at, &self.cluster) {
+        match (&self.connect, &self.cluster) {
             (Some(text), _) => resolve(text),
             (None, Some(name)) => read_note(name),
+            (None, None) if std::env::var_os("VMATIC_AT").is_some() => Err(Error::new("cannot use VMATIC_AT")
+                .because("this variable is VMATIC_CONNECT now")
+                .remedy("set VMATIC_CONNECT=ADDR and unset VMATIC_AT")
+                .exit(Exit::Usage)),
             (None, None) => match &running()?[..] {
                 [one] => read_note(one),
-                [] => Err(Error::new("cannot tell which cluster is meant")
-                    .because("none was booted on this machine by `vmatic boot`")
-                    .remedy("boot one, or give the address of a host with --at ADDR")),
-                many => Err(Error::new("cannot tell which cluster is meant")
-                    .because(format!("several run here: {}", many.join(", ")))
+                [] => Err(Error::new("cannot choose a cluster")
+                    .because("none runs on this machine, and none was named")
+                    .remedy("boot one with `vmatic boot SPEC`, or name a host with --connect ADDR")),
+                many => Err(Error::new("cannot choose a cluster")
+                    .because(format!("{} run on this machine", many.join(", ")))
                     .remedy("name one with --cluster NAME")),
             },
         }
@@ -49,7 +53,9 @@ impl Place {
 
 fn resolve(text: &str) -> Result<SocketAddr> {
     let mut found = text.to_socket_addrs().or_else(|_| (text, PORT).to_socket_addrs()).map_err(|e| {
-        Error::new(format!("cannot find the host {text}")).because(e).remedy("write --at ADDR or --at ADDR:PORT")
+        Error::new(format!("cannot find the host {text}"))
+            .because(e)
+            .remedy("write --connect ADDR or --connect ADDR:PORT")
     })?;
     found.next().ok_or_else(|| Error::new(format!("cannot find the host {text}")).because("it has no address"))
 }
@@ -115,7 +121,7 @@ fn read_note(name: &str) -> Result<SocketAddr> {
         let all = if names.is_empty() { "none".into() } else { names.join(", ") };
         Error::new(format!("cannot find the cluster {name}"))
             .because("it does not run on this machine")
-            .remedy(format!("running here: {all}; --at ADDR names a host elsewhere"))
+            .remedy(format!("running here: {all}; --connect ADDR names a host elsewhere"))
     })
 }
 

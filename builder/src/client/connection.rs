@@ -44,7 +44,9 @@ impl Link {
 
     fn try_attach(address: SocketAddr) -> Result<(Link, Welcome)> {
         let stream = TcpStream::connect_timeout(&address, CALL).map_err(|e| {
-            Error::new("nobody answers").because(e).remedy("see whether the cluster runs; --at ADDR names another host")
+            Error::new("no host answered")
+                .because(e)
+                .remedy("check that the cluster runs; --connect ADDR names another host")
         })?;
         let _ = stream.set_nodelay(true);
         let mut link = Link { stream, reader: FrameReader::new(), address };

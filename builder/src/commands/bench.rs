@@ -34,7 +34,7 @@ struct Guests {
     /// The spec whose guests are measured
     spec: Option<PathBuf>,
     /// Its output folder, if not out/NAME
-    #[arg(long, value_name = "DIR", requires = "spec")]
+    #[arg(short, long, value_name = "DIR", requires = "spec")]
     out: Option<PathBuf>,
     /// How many clones to start, one run each [default: 1000,4000; with a spec 10,30]
     #[arg(long, value_name = "N,N", value_delimiter = ',')]

@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(last = true)]
     command: Vec<String>,
     /// The output folder, if not out/NAME
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// How the machines' processors are run (KVM where it can be nested, if not said)
     #[arg(long)]
@@ -165,7 +165,7 @@ fn keep(cluster: &mut Cluster, site: &Site) -> Result<Exit> {
 fn run_command(cluster: &mut Cluster, args: &Args) -> Result<Exit> {
     let (program, arguments) = args.command.split_first().ok_or_else(|| Error::new("there is no command"))?;
     let mut command = Command::new(program);
-    command.args(arguments).env("VMATIC_AT", cluster.address.to_string());
+    command.args(arguments).env("VMATIC_CONNECT", cluster.address.to_string());
     let mut child = process::with_us(&mut command, Signal::TERM)
         .spawn()
         .map_err(|e| Error::new(format!("cannot run {program}")).because(e))?;

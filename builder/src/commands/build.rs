@@ -67,8 +67,7 @@ pub fn run(args: Args) -> Result<Exit> {
         agent: beside(args.agent, "vmatic-agent")?,
         leaf: beside(args.leaf, "vmatic-leaf")?,
     };
-    stages
-        .done("spec", format!("{}: {} hosts with {} guests each", spec.name, spec.plan.hosts.len(), spec.plan.guests));
+    stages.done("spec", format!("{}: {}", spec.name, spec.size()));
     let built = builder.build(&spec, &mut stages)?;
     let target = args.out.unwrap_or_else(|| PathBuf::from("out").join(&spec.name));
     let lock = Lock::of(&built.manifest);

@@ -9,7 +9,7 @@ use crate::ui::say;
 
 /// Report every mistake of a spec at once
 ///
-/// Exit code 3 when there is one. Builds and fetches nothing.
+/// Exits with 3 when there is one. Builds and fetches nothing.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The spec
@@ -19,7 +19,6 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
     let spec = Spec::load(&args.spec)?;
-    let (hosts, guests) = (spec.plan.hosts.len(), spec.plan.guests);
-    say::line(format!("{}: good. {hosts} hosts with {guests} guests each", args.spec.display()));
+    say::line(format!("{}: ok: {}", args.spec.display(), spec.size()));
     Ok(Exit::Ok)
 }

@@ -1,4 +1,4 @@
-//! One image: template, overlays, binaries, modules, files and vmatic's own files become a tree.
+//! One image: base, overlays, binaries, modules, files and vmatic's own files become a tree.
 //!
 //! Takes a spec's image and the parts that were fetched for it; gives the tree, each entry with its
 //! reason. Later layers take precedence, and an overlay's file stays when a binary would bring
@@ -38,8 +38,8 @@ pub struct Parts<'a> {
     /// "host" or "guest".
     pub which: &'static str,
     /// The first layer.
-    pub template: Layer,
-    /// BusyBox and where it came from, if the template wants it.
+    pub base: Layer,
+    /// BusyBox and where it came from, if the base wants it.
     pub busybox: Option<(Vec<u8>, String)>,
     /// The kernel that will run the image.
     pub kernel: &'a Kernel,
@@ -71,8 +71,8 @@ pub fn assemble(spec: &ImageSpec, parts: Parts) -> Result<Assembled> {
 
 fn assemble_inner(spec: &ImageSpec, parts: Parts) -> Result<Assembled> {
     let mut tree = FileTree::new();
-    let applets = parts.template.applets.clone();
-    parts.template.lay(&mut tree)?;
+    let applets = parts.base.applets.clone();
+    parts.base.lay(&mut tree)?;
     if let Some((program, origin)) = parts.busybox {
         layer::add_busybox(&mut tree, program, &applets, &origin)?;
     }

@@ -1,7 +1,7 @@
 //! A layer: a folder of files that is laid over an image, with an optional layer.toml for what a
 //! checkout cannot hold (devices, empty folders, owners, special modes).
 //!
-//! Takes a folder on disk or the template embedded in the program. Modes do not depend on the umask
+//! Takes a folder on disk or the base embedded in the program. Modes do not depend on the umask
 //! of who checked the folder out: a file is 0644, or 0755 when its owner may run it; a folder is 0755.
 //! A file `.wh.NAME` removes NAME; `.wh..wh..opq` empties its folder.
 
@@ -24,13 +24,13 @@ pub const WHITEOUT: &str = ".wh.";
 /// Empties the folder that it lies in.
 pub const OPAQUE: &str = ".wh..wh..opq";
 
-const TEMPLATE: &[(&str, bool, &[u8])] = include!(concat!(env!("OUT_DIR"), "/template.rs"));
+const BASE: &[(&str, bool, &[u8])] = include!(concat!(env!("OUT_DIR"), "/base.rs"));
 
 /// What layer.toml says.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Manifest {
-    /// The source of BusyBox, for a template.
+    /// The source of BusyBox, for a base.
     pub busybox: Option<String>,
     directories: BTreeMap<String, String>,
     links: BTreeMap<String, String>,
@@ -47,21 +47,21 @@ enum Item {
 
 /// A layer, read into memory.
 pub struct Layer {
-    /// How the layer is named in reasons, e.g. "template" or "overlay ../overlays/host".
+    /// How the layer is named in reasons, e.g. "base" or "overlay ../overlays/host".
     pub name: String,
     /// What its layer.toml says.
     pub manifest: Manifest,
-    /// The list of BusyBox applets, for a template.
+    /// The list of BusyBox applets, for a base.
     pub applets: String,
     place: String,
     items: BTreeMap<String, Item>,
 }
 
 impl Layer {
-    /// The template that is part of the program.
-    pub fn embedded_template() -> Result<Layer> {
-        let mut layer = Layer::empty("template", "vmatic's own template");
-        for (path, runs, data) in TEMPLATE {
+    /// The base that is part of the program.
+    pub fn embedded_base() -> Result<Layer> {
+        let mut layer = Layer::empty("base", "vmatic's own base");
+        for (path, runs, data) in BASE {
             if let Some(inside) = path.strip_prefix("files/") {
                 layer.items.insert(inside.to_owned(), Item::File { data: data.to_vec(), runs: *runs });
             } else if *path == MANIFEST {
@@ -73,9 +73,9 @@ impl Layer {
         Ok(layer)
     }
 
-    /// A template in a folder: layer.toml, applets, files/.
-    pub fn template(folder: &Path) -> Result<Layer> {
-        let mut layer = Layer::empty("template", "the template's folder");
+    /// A base in a folder: layer.toml, applets, files/.
+    pub fn base(folder: &Path) -> Result<Layer> {
+        let mut layer = Layer::empty("base", "the base's folder");
         layer.read_manifest(folder)?;
         let applets = folder.join("applets");
         if applets.exists() {
@@ -240,12 +240,12 @@ pub fn add_busybox(tree: &mut FileTree, program: Vec<u8>, applets: &str, origin:
     if !absent.is_empty() {
         return Err(Error::new("cannot link the BusyBox applets")
             .because(format!("{origin} does not have {}", absent.join(", ")))
-            .remedy("remove them from the template's list of applets, or use a BusyBox that has them"));
+            .remedy("remove them from the base's list of applets, or use a BusyBox that has them"));
     }
-    let why = Why::new("template", "BusyBox, the template's one program").origin(origin);
+    let why = Why::new("base", "BusyBox, the base's one program").origin(origin);
     tree.insert("/bin/busybox", Entry::file(program, 0o755, why))?;
     for path in wanted {
-        let why = Why::new("template", "applet of BusyBox").needed_by("/bin/busybox");
+        let why = Why::new("base", "applet of BusyBox").needed_by("/bin/busybox");
         let target = if tree.real_path(path.rsplit_once('/').map_or("", |(folder, _)| folder)) == tree.real_path("/bin")
         {
             "busybox"
@@ -274,9 +274,9 @@ mod tests {
     }
 
     #[test]
-    fn the_embedded_template_makes_a_root() {
+    fn the_embedded_base_makes_a_root() {
         let mut tree = FileTree::new();
-        let layer = Layer::embedded_template().unwrap();
+        let layer = Layer::embedded_base().unwrap();
         assert_eq!(layer.manifest.busybox.as_deref(), Some("debian:busybox-static"));
         assert!(layer.applets.contains("bin/sh"));
         layer.lay(&mut tree).unwrap();
@@ -289,14 +289,14 @@ mod tests {
     #[test]
     fn an_overlay_replaces_removes_and_does_not_depend_on_the_umask() {
         let mut tree = FileTree::new();
-        Layer::embedded_template().unwrap().lay(&mut tree).unwrap();
+        Layer::embedded_base().unwrap().lay(&mut tree).unwrap();
         let over =
             folder(&[("etc/hosts", "new"), ("etc/.wh.services", ""), ("lib/x.so", "x"), ("run.sh", "#!/bin/sh")]);
         fs::set_permissions(over.path().join("etc/hosts"), fs::Permissions::from_mode(0o600)).unwrap();
         fs::set_permissions(over.path().join("run.sh"), fs::Permissions::from_mode(0o700)).unwrap();
         Layer::overlay("x", over.path()).unwrap().lay(&mut tree).unwrap();
         let hosts = tree.get("/etc/hosts").unwrap();
-        assert_eq!((hosts.mode, hosts.overrode.clone()), (0o644, vec!["template".to_owned()]));
+        assert_eq!((hosts.mode, hosts.overrode.clone()), (0o644, vec!["base".to_owned()]));
         assert_eq!(tree.get("/run.sh").unwrap().mode, 0o755);
         assert!(tree.get("/etc/services").is_none());
         assert_eq!(tree.get("/lib").unwrap().kind(), "link", "merged /usr survives an overlay with lib/");
@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn an_opaque_folder_and_a_manifest_are_obeyed() {
         let mut tree = FileTree::new();
-        Layer::embedded_template().unwrap().lay(&mut tree).unwrap();
+        Layer::embedded_base().unwrap().lay(&mut tree).unwrap();
         let over = folder(&[
             ("etc/.wh..wh..opq", ""),
             ("etc/only", "x"),

@@ -26,7 +26,7 @@ use crate::spec::values::Compression;
 const MEMBER_BYTES: u64 = 16 << 20;
 /// Members that were not used go when those in the cache have more bytes than this.
 const CACHE_BYTES_MAX: u64 = 1 << 30;
-/// Where the guests' image lies in a host image: it holds the same BusyBox as the template, and shares its member,
+/// Where the guests' image lies in a host image: it holds the same BusyBox as the base, and shares its member,
 /// where the packer finds it again.
 pub const GUEST_IMAGE: &str = "boot/guest/initramfs";
 
@@ -178,7 +178,7 @@ fn split(tree: &FileTree) -> Vec<Part<'_>> {
 }
 
 /// The parts in their order; what changes often comes last.
-const RANKS: [&str; 7] = ["folders", "kernel", "packages", "modules", "template, guest image", "overlays", "vmatic"];
+const RANKS: [&str; 7] = ["folders", "kernel", "packages", "modules", "base, guest image", "overlays", "vmatic"];
 
 fn rank(path: &str, entry: &Entry) -> u8 {
     let layer = entry.why.layer.as_str();
@@ -188,7 +188,7 @@ fn rank(path: &str, entry: &Entry) -> u8 {
         _ if path.starts_with("boot/") => 1,
         _ => match layer {
             "modules" => 3,
-            "template" => 4,
+            "base" => 4,
             "vmatic" => 6,
             "files" => 5,
             _ if layer.starts_with("overlay ") => 5,

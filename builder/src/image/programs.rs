@@ -144,7 +144,7 @@ fn add_cache(closure: &Closure, tree: &mut FileTree) -> Result<()> {
     tree.insert(PATH, Entry::file(ldcache::write(&cache, true), 0o644, why))
 }
 
-/// A link of the root. A template's empty folder gives way to it (usr/lib64 of a system that has none), and
+/// A link of the root. A base's empty folder gives way to it (usr/lib64 of a system that has none), and
 /// so does a link to one file (an applet of BusyBox); a link to a folder that the image has stays.
 fn add_link(tree: &mut FileTree, path: &str, target: &str) -> Result<()> {
     let link = |tree: &mut FileTree| {
@@ -157,7 +157,7 @@ fn add_link(tree: &mut FileTree, path: &str, target: &str) -> Result<()> {
             if !tree.names_in(&real).is_empty() {
                 return Err(Error::new(format!("cannot put the link {path} -> {target} into the image"))
                     .because("an earlier layer has a folder with files there")
-                    .remedy(format!("let the template or overlay have the link {path} -> {target} too")));
+                    .remedy(format!("let the base or overlay have the link {path} -> {target} too")));
             }
             tree.whiteout(path)?;
             link(tree)

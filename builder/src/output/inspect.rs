@@ -16,15 +16,12 @@ use crate::ui::say;
 
 /// An image to look at.
 #[derive(clap::Args, Debug, Clone)]
-pub struct Which {
+pub struct ImageArgs {
     /// Output folder or image file [default: the only folder in out/]
     pub image: Option<PathBuf>,
     /// The guest image instead of the host's
     #[arg(short, long)]
     pub guest: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What was found.
@@ -44,7 +41,7 @@ pub struct View {
     pub files: Vec<FileRecord>,
 }
 
-impl Which {
+impl ImageArgs {
     /// Its content, every file with its data.
     pub fn tree(&self) -> Result<FileTree> {
         let path = self.path()?;

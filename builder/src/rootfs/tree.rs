@@ -42,7 +42,7 @@ pub enum Node {
 /// Why an entry is in the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Why {
-    /// The layer that put it there: template, overlay NAME, binaries, modules, files, vmatic.
+    /// The layer that put it there: base, overlay NAME, binaries, modules, files, vmatic.
     pub layer: String,
     /// The reason in words, e.g. "library libc.so.6".
     pub reason: String,
@@ -345,10 +345,10 @@ mod tests {
     #[test]
     fn a_later_layer_wins_and_says_what_it_replaced() {
         let mut tree = FileTree::new();
-        tree.insert("etc/motd", file("old", "template")).unwrap();
+        tree.insert("etc/motd", file("old", "base")).unwrap();
         tree.insert("etc/motd", file("new", "overlay x")).unwrap();
         let entry = tree.get("/etc/motd").unwrap();
-        assert_eq!(entry.overrode, ["template"]);
+        assert_eq!(entry.overrode, ["base"]);
         assert_eq!(entry.size(), 3);
     }
 
@@ -367,8 +367,8 @@ mod tests {
     #[test]
     fn a_file_over_an_applet_replaces_the_link_not_busybox() {
         let mut tree = FileTree::new();
-        tree.insert("bin/busybox", file("busybox", "template")).unwrap();
-        tree.insert("bin/ls", Entry::symlink("busybox", Why::new("template", "applet"))).unwrap();
+        tree.insert("bin/busybox", file("busybox", "base")).unwrap();
+        tree.insert("bin/ls", Entry::symlink("busybox", Why::new("base", "applet"))).unwrap();
         tree.insert("bin/ls", file("ls", "overlay")).unwrap();
         assert_eq!(tree.get("bin/busybox").unwrap().size(), 7);
         assert_eq!(tree.get("bin/ls").unwrap().size(), 2);
@@ -377,18 +377,18 @@ mod tests {
     #[test]
     fn a_file_over_a_directory_is_refused() {
         let mut tree = FileTree::new();
-        tree.insert("etc/x", file("x", "template")).unwrap();
+        tree.insert("etc/x", file("x", "base")).unwrap();
         let error = tree.insert("etc", file("x", "overlay y")).unwrap_err().to_string();
-        assert!(error.contains("template has a directory there, overlay y brings a file"), "{error}");
+        assert!(error.contains("base has a directory there, overlay y brings a file"), "{error}");
         let error = tree.insert("etc/x/y", file("x", "overlay y")).unwrap_err().to_string();
-        assert!(error.contains("/etc/x is a file, from template"), "{error}");
+        assert!(error.contains("/etc/x is a file, from base"), "{error}");
     }
 
     #[test]
     fn a_whiteout_takes_the_whole_branch_and_must_hit_something() {
         let mut tree = FileTree::new();
-        tree.insert("usr/share/doc/a", file("x", "template")).unwrap();
-        tree.insert("usr/share/docs", file("x", "template")).unwrap();
+        tree.insert("usr/share/doc/a", file("x", "base")).unwrap();
+        tree.insert("usr/share/docs", file("x", "base")).unwrap();
         assert_eq!(tree.whiteout("/usr/share/doc").unwrap(), 2);
         assert_eq!(paths(&tree), ["usr", "usr/share", "usr/share/docs"]);
         assert!(tree.whiteout("/nothing").is_err());

@@ -50,7 +50,7 @@ pub fn plan(draft: &Draft, source: &Source, problems: &mut Problems) -> Option<P
     let mut network = |text: &Option<At<String>>, default: Ipv4Net| -> Ipv4Net {
         let Some(text) = text else { return default };
         if let Err(error) = text.value.parse::<Ipv4Net>() {
-            let message = format!("{:?} is no network: {error}", text.value);
+            let message = format!("invalid network {:?}: {error}", text.value);
             problems.add(text.span.clone(), message, format!("write an address and a prefix, e.g. \"{default}\""));
         }
         text.value.parse().unwrap_or(default)
@@ -77,7 +77,7 @@ fn hosts(text: &At<String>, source: &Source, problems: &mut Problems) -> Option<
         .map_err(|error| {
             let quote = source.text.get(text.span.clone()).is_some_and(|text| text.starts_with('"'));
             let start = (text.span.start + usize::from(quote) + error.at).min(text.span.end.saturating_sub(1));
-            let message = format!("these are no host names: {}", error.message);
+            let message = format!("invalid host pattern: {}", error.message);
             problems.add(start..text.span.end, message, "write a pattern like \"dn[4-11,16-19]\", or a count");
         })
         .ok()
@@ -92,8 +92,8 @@ pub fn whole(spec: &Spec, names: &Names, problems: &mut Problems) {
     for _ in 0..FIELDS {
         let Err(error) = plan.check() else { break };
         let span = names.places.get(error.field).cloned().unwrap_or(0..0);
-        let message = format!("the plan does not work: {}", error.message);
-        problems.add(span, message, format!("change {}", spec_key(error.field)));
+        let message = format!("invalid plan: {}", error.message);
+        problems.add(span, message, remedy(error.field));
         match error.field {
             "name" => plan.name = "x".to_owned(),
             "guests_per_host" => plan.guests_per_host = 0,
@@ -114,17 +114,18 @@ pub fn whole(spec: &Spec, names: &Names, problems: &mut Problems) {
     }
 }
 
-/// The key of a spec that a plan's field comes from.
-fn spec_key(field: &str) -> &str {
+/// What to write where a plan's field is wrong.
+fn remedy(field: &str) -> &'static str {
     match field {
-        "guests_per_host" => "plan.guests",
-        "guest_memory_mib" => "guest.memory_mib",
-        "guest_cmdline" => "guest.cmdline",
-        "hosts" => "plan.hosts",
-        "host_network" => "plan.host_network",
-        "guest_network" => "plan.guest_network",
-        "fanout" => "plan.fanout",
-        "port" => "plan.port",
-        other => other,
+        "name" => "use 1 to 63 letters, digits and \"-\"",
+        "hosts" => "change plan.hosts",
+        "guests_per_host" => "change plan.guests",
+        "host_network" => "change plan.host_network or plan.hosts",
+        "guest_network" => "change plan.guest_network, plan.guests or plan.hosts",
+        "fanout" => "change plan.fanout",
+        "port" => "change plan.port",
+        "guest_memory_mib" => "change guest.memory_mib",
+        "guest_cmdline" => "change guest.cmdline",
+        _ => "change it",
     }
 }

@@ -91,7 +91,7 @@ pub fn read_backend(table: &Table, problems: &RefCell<Problems>) -> Option<Backe
     let text = table.string("backend", "own")?;
     let found = Backend::TABLE.into_iter().find(|(word, _)| *word == text.value);
     if found.is_none() {
-        let message = format!("{:?} is no backend of guests", text.value);
+        let message = format!("unknown backend {:?}", text.value);
         problems.borrow_mut().add(text.span, message, "write \"own\", \"own-or-qemu\" or \"qemu\"");
     }
     found.map(|(_, backend)| backend)
@@ -113,9 +113,9 @@ fn read_one(item: At<Table>, folder: &Path, problems: &RefCell<Problems>) -> Opt
         memory_mib: number("memory_mib", MEMORY_MAX_MIB, MEMORY_MIB),
         cpus: number("cpus", CPUS_MAX, 1),
         overlay_mib: number("overlay_mib", MEMORY_MAX_MIB, OVERLAY_MIB),
-        common: table.flag("common"),
+        common: table.flag("legacy_devices"),
         leaf: table.flag("leaf"),
-        saved: table.flag("saved"),
+        saved: table.flag("snapshot"),
         cmdline: table.string("cmdline", "console=ttyS0").map_or_else(String::new, |text| text.value),
         ready: table.string("ready", "login:").map_or_else(String::new, |text| text.value),
         ..Kind::default()
@@ -139,13 +139,13 @@ fn read_one(item: At<Table>, folder: &Path, problems: &RefCell<Problems>) -> Opt
     match vmatic_plan::parse_numbers(0, &guests.value) {
         Ok(numbers) => kind.guests = numbers,
         Err(error) => {
-            wrong(guests.span, format!("these are no guests: {}", error.message), "write numbers such as \"5-8,12\"");
+            wrong(guests.span, format!("invalid guests: {}", error.message), "write numbers such as \"5-8,12\"");
             return None;
         }
     }
     kind.leaf |= kind.is_guest_image();
     if let Err(why) = kind.check() {
-        wrong(item.span.clone(), format!("the kind {:?} does not work: {why}", kind.name), "change it");
+        wrong(item.span.clone(), format!("invalid kind {:?}: {why}", kind.name), "change it");
     }
     Some(At { value: KindSpec { kind, files }, span: item.span })
 }
@@ -159,7 +159,7 @@ fn read_file(
     let wrong = |message: String, remedy: &str| problems.borrow_mut().add(text.span.clone(), message, remedy);
     let source = Source::parse(&text.value, folder);
     match &source {
-        None => wrong(format!("{:?} names no file of a package", text.value), "write \"debian:PACKAGE/PATH\""),
+        None => wrong(format!("invalid file of a package: {:?}", text.value), "write \"debian:PACKAGE/PATH\""),
         Some(Source::File(path)) if !path.is_file() => {
             let message = format!("the file {} does not exist", path.display());
             wrong(message, "correct the path: it is relative to this file");

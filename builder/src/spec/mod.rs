@@ -19,6 +19,7 @@ use vmatic_plan::{HostNames, Ipv4Net, Plan, defaults};
 use self::kinds::{Backend, KindSpec};
 use self::values::{Compression, Depth, KernelChoice, LoaderName};
 use crate::error::Result;
+use crate::ui::size::count;
 
 /// RAM of the machine that stands in for a host, in MiB, if the spec does not say.
 pub const HOST_MEMORY_MIB: u32 = 1024;
@@ -72,8 +73,8 @@ pub struct ImageSpec {
     pub kernels: Vec<KernelChoice>,
     /// More words for the kernel's command line.
     pub cmdline: String,
-    /// The template's folder; None for the one that is part of the program.
-    pub template: Option<PathBuf>,
+    /// The folder of the first layer; None for the one that is part of the program.
+    pub base: Option<PathBuf>,
     /// Overlays in order, as written and as found.
     pub overlays: Vec<(String, PathBuf)>,
     /// The root where binaries and their libraries are looked for.
@@ -131,6 +132,12 @@ impl Spec {
             guest_cmdline: self.guest.cmdline.clone(),
         };
         Plan { cluster: cluster_id(&plan, operator), ..plan }
+    }
+
+    /// How large the cluster is: "2 hosts, 8 guests".
+    pub fn size(&self) -> String {
+        let hosts = u64::from(self.plan.hosts.len());
+        format!("{}, {}", count(hosts, "host"), count(hosts * u64::from(self.plan.guests), "guest"))
     }
 
     /// Whether a build of this spec gives this plan. Guests' RAM that the spec leaves open may be any: the build chose

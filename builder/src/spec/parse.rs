@@ -65,7 +65,7 @@ pub struct DraftImage {
     cpus: Option<At<i64>>,
     kernels: Option<Vec<KernelChoice>>,
     cmdline: Option<At<String>>,
-    template: Option<Option<PathBuf>>,
+    base: Option<Option<PathBuf>>,
     overlays: Option<Vec<(String, PathBuf)>>,
     root: Option<PathBuf>,
     binaries: Option<Vec<String>>,
@@ -208,16 +208,16 @@ fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &R
     if let Some(texts) = table.string_or_strings("kernel", &format!("debian:{KERNEL}")) {
         image.kernels = Some(texts.into_iter().filter_map(|text| read_kernel(text, folder, problems)).collect());
     }
-    if let Some(text) = table.string("template", "busybox") {
+    if let Some(text) = table.string("base", "busybox") {
         let path = folder.join(&text.value);
         if text.value == "busybox" {
-            image.template = Some(None);
+            image.base = Some(None);
         } else if path.is_dir() {
-            image.template = Some(Some(path));
+            image.base = Some(Some(path));
         } else {
             wrong(
                 text.span,
-                format!("the template {} does not exist", path.display()),
+                format!("the base {} does not exist", path.display()),
                 "write \"busybox\", or a folder relative to this file",
             );
         }
@@ -244,7 +244,11 @@ fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &R
     read_packages(table, image, problems);
     if let Some(list) = table.strings("library_path", "/opt/lib") {
         for item in list.iter().filter(|item| !item.value.starts_with('/')) {
-            wrong(item.span.clone(), format!("{:?} is no folder of the root", item.value), "write an absolute path");
+            wrong(
+                item.span.clone(),
+                format!("{:?} is not an absolute path", item.value),
+                "write the path of a folder of the root, such as \"/opt/lib\"",
+            );
         }
         image.library_path = Some(values(list));
     }
@@ -291,7 +295,7 @@ fn read_loader(text: At<String>, problems: &RefCell<Problems>) -> Option<LoaderN
     let loader = LoaderName::by_name(&text.value);
     if loader.is_none() {
         let names = LoaderName::ALL.map(|loader| format!("{:?}", loader.name()));
-        let message = format!("{:?} is no boot loader", text.value);
+        let message = format!("unknown boot loader {:?}", text.value);
         problems.borrow_mut().add(text.span, message, format!("write some of {}", names.join(", ")));
     }
     loader
@@ -301,7 +305,7 @@ fn read_packages(table: &Table, image: &mut DraftImage, problems: &RefCell<Probl
     let wrong = |span, message: String, remedy: &str| problems.borrow_mut().add(span, message, remedy);
     if let Some(list) = table.strings("packages", "git") {
         for item in list.iter().filter(|item| !is_package_name(&item.value)) {
-            let message = format!("{:?} is no package's name", item.value);
+            let message = format!("invalid package name {:?}", item.value);
             wrong(item.span.clone(), message, "write the name of a Debian package, such as \"git\"");
         }
         image.packages = Some(list.into_iter().map(|item| item.value).collect());
@@ -309,7 +313,11 @@ fn read_packages(table: &Table, image: &mut DraftImage, problems: &RefCell<Probl
     if let Some(text) = table.string_or_number("package_depth", "package_depth = \"all\" or package_depth = 0") {
         image.package_depth = Depth::parse(&text.value);
         if image.package_depth.is_none() {
-            wrong(text.span, format!("{:?} is no depth", text.value), "write \"all\", or how many steps to follow");
+            wrong(
+                text.span,
+                format!("invalid package depth {:?}", text.value),
+                "write \"all\", or how many steps to follow",
+            );
         }
     }
 }
@@ -318,7 +326,7 @@ fn read_compression(text: At<String>, problems: &RefCell<Problems>) -> Option<Co
     let compression = Compression::by_name(&text.value);
     if compression.is_none() {
         let names = Compression::ALL.map(|compression| format!("{:?}", compression.name()));
-        let message = format!("{:?} is no compression", text.value);
+        let message = format!("unknown compression {:?}", text.value);
         problems.borrow_mut().add(text.span, message, format!("write one of {}", names.join(", ")));
     }
     compression
@@ -343,19 +351,19 @@ fn read_copy(item: At<Table>, folder: &Path, problems: &RefCell<Problems>) -> Op
         );
     }
     if !to.value.starts_with('/') || clean_path(&to.value).is_err() {
-        wrong(to.span, format!("{:?} is no path in an image", to.value), "write an absolute path without `..`");
+        wrong(to.span, format!("invalid path in an image: {:?}", to.value), "write an absolute path without `..`");
     }
     let bits = mode.map_or(Some(0o644), |mode| {
         let bits = octal(&mode.value);
         if bits.is_none() {
-            wrong(mode.span, format!("{:?} is no mode", mode.value), "write octal digits, e.g. \"0755\"");
+            wrong(mode.span, format!("invalid mode {:?}", mode.value), "write octal digits, e.g. \"0755\"");
         }
         bits
     });
     let ids = owner.map_or(Some((0, 0)), |owner| {
         let ids = owner.value.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
         if ids.is_none() {
-            wrong(owner.span, format!("{:?} is no owner", owner.value), "write two numbers, e.g. \"0:0\"");
+            wrong(owner.span, format!("invalid owner {:?}", owner.value), "write two numbers, e.g. \"0:0\"");
         }
         ids
     });
@@ -411,7 +419,7 @@ fn image(draft: DraftImage, defaults: &Defaults) -> ImageSpec {
             vec![own, KernelChoice::Input(Input::Debian(KERNEL.to_owned()))]
         }),
         cmdline: draft.cmdline.map_or_else(String::new, |text| text.value),
-        template: draft.template.flatten(),
+        base: draft.base.flatten(),
         overlays: draft.overlays.unwrap_or_default(),
         root: draft.root.unwrap_or_else(|| PathBuf::from("/")),
         binaries: draft.binaries.unwrap_or_default(),

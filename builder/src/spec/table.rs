@@ -10,6 +10,9 @@ use toml::de::{DeTable, DeValue};
 use super::diagnose::Problems;
 use crate::ui::suggest;
 
+/// Keys that have another name now.
+const RENAMED: [(&str, &str); 3] = [("template", "base"), ("common", "legacy_devices"), ("saved", "snapshot")];
+
 /// A value with its place in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct At<T> {
@@ -57,13 +60,13 @@ impl<'t, 'i> Table<'t, 'i> {
         self.wrong(value.span(), message, format!("write {example}"));
     }
 
-    /// A text.
+    /// A string.
     pub fn string(&self, key: &'static str, example: &str) -> Option<At<String>> {
         let value = self.value(key)?;
         match value.get_ref().as_str() {
             Some(text) => Some(At { value: text.to_owned(), span: value.span() }),
             None => {
-                self.mistyped(key, value, "a text", &format!("{key} = {example:?}"));
+                self.mistyped(key, value, "a string", &format!("{key} = {example:?}"));
                 None
             }
         }
@@ -99,7 +102,7 @@ impl<'t, 'i> Table<'t, 'i> {
         flag.unwrap_or(false)
     }
 
-    /// A text, or a number given as text.
+    /// A string, or a number given as one.
     pub fn string_or_number(&self, key: &'static str, example: &str) -> Option<At<String>> {
         let value = self.value(key)?;
         let text = match value.get_ref() {
@@ -108,29 +111,29 @@ impl<'t, 'i> Table<'t, 'i> {
             _ => None,
         };
         if text.is_none() {
-            self.mistyped(key, value, "a text or a number", example);
+            self.mistyped(key, value, "a string or a number", example);
         }
         Some(At { value: text?, span: value.span() })
     }
 
-    /// A list of texts.
+    /// A list of strings.
     pub fn strings(&self, key: &'static str, example: &str) -> Option<Vec<At<String>>> {
         let value = self.value(key)?;
         let Some(array) = value.get_ref().as_array() else {
-            self.mistyped(key, value, "a list of texts", &format!("{key} = [{example:?}]"));
+            self.mistyped(key, value, "a list of strings", &format!("{key} = [{example:?}]"));
             return None;
         };
         let mut list = Vec::new();
         for item in array.iter() {
             match item.get_ref().as_str() {
                 Some(text) => list.push(At { value: text.to_owned(), span: item.span() }),
-                None => self.mistyped(key, item, "a list of texts", &format!("{key} = [{example:?}]")),
+                None => self.mistyped(key, item, "a list of strings", &format!("{key} = [{example:?}]")),
             }
         }
         Some(list)
     }
 
-    /// A text, or a list of texts.
+    /// A string, or a list of strings.
     pub fn string_or_strings(&self, key: &'static str, example: &str) -> Option<Vec<At<String>>> {
         if self.table.get(key).is_some_and(|value| value.get_ref().as_str().is_some()) {
             return self.string(key, example).map(|text| vec![text]);
@@ -175,6 +178,11 @@ impl<'t, 'i> Table<'t, 'i> {
         for key in self.table.keys() {
             let word: &str = key.get_ref();
             if asked.contains(&word) {
+                continue;
+            }
+            let renamed = RENAMED.iter().find(|(old, new)| *old == word && asked.contains(new));
+            if let Some((_, new)) = renamed {
+                self.wrong(key.span(), format!("the key {word:?} is {new:?} now"), format!("write {new}"));
                 continue;
             }
             let place = if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) };

@@ -55,7 +55,7 @@ fn a_terminal_two_relays_away_is_a_terminal() {
     let log = rack.folder.path().join("record");
     fs::write(&log, "before\n").unwrap();
     fs::set_permissions(&log, fs::Permissions::from_mode(0o644)).unwrap();
-    let mut desk = desk(&rack, &["--log", log.to_str().unwrap(), "4"]);
+    let mut desk = desk(&rack, &["--logs", log.to_str().unwrap(), "4"]);
     desk.wait_for("4 (h4): ~. ends, ~? helps");
     wait_until(&rack, "the terminal is raw", || desk.is_raw());
     desk.ask("stty size; echo $TERM; tty", "/dev/pts/");

@@ -230,7 +230,7 @@ fn image(lab: &Folder, root: &Path, busybox: &[u8], case: &Case) -> Result<FileT
     );
     let spec = Spec::load(&lab.write("spec.toml", &spec)).map_err(|error| error.to_string())?.host;
     let mut tree = FileTree::new();
-    let template = Layer::embedded_template().unwrap();
+    let template = Layer::embedded_base().unwrap();
     let applets = template.applets.clone();
     template.lay(&mut tree).unwrap();
     add_busybox(&mut tree, busybox.to_vec(), &applets, "busybox-static").unwrap();

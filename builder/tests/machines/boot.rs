@@ -126,7 +126,7 @@ fn the_switch_is_shaped_watched_and_killed(place: &Workplace) {
     assert!(took.is_some_and(|ms| ms >= 600), "there and back takes twice 300 ms: {text}{}", stderr(&output));
     place.vmatic(&["link", "set", "./.", "ideal"]);
     let file = place.path("capture.pcap").display().to_string();
-    let mut capture = place.command(vmatic()).args(["capture", "1/2", "-w", &file]).spawn().unwrap();
+    let mut capture = place.command(vmatic()).args(["capture", "1/2", "-o", &file]).spawn().unwrap();
     // It has begun when the file's header is there, and seen all when both answers are.
     let echoes = |kind: u8| {
         let stream = fs::read(&file).unwrap_or_default();
@@ -207,8 +207,8 @@ fn guests_obey_through_their_host(place: &Workplace) {
     guests(&["resume", "1/2"]);
     guests(&["restart", "1/3"]);
     wait_for("1/1-4 h1-g[1-4] 4 up");
-    assert!(guests(&["count"]).contains("guests 4\n"));
-    let cost = guests(&["cost", "--json"]);
+    assert!(guests(&["stats"]).contains("guests 4\n"));
+    let cost = guests(&["usage", "--json"]);
     let cost: Value = serde_json::from_str(&cost).unwrap();
     assert_eq!(cost["sums"]["guests"].as_u64(), Some(4), "{cost}");
     assert_eq!(place.vmatic(&["guests", "stop", "1"]).status.code(), Some(2), "a host is no guest");

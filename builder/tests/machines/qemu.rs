@@ -63,7 +63,7 @@ fn memtest_runs_beside_guests_of_ours_and_is_commanded_as_they_are() {
     assert!(!text("process").contains("etc"), "{}", text("process"));
     let networks: Vec<&str> = text("process").lines().filter_map(|l| l.split("-> ").nth(1)).collect();
     assert!(networks.len() == 2 && networks[0] != networks[1], "{networks:?}");
-    assert!(text("cost").contains("guests 3\n"), "{}", text("cost"));
+    assert!(text("usage").contains("guests 3\n"), "{}", text("usage"));
     assert!(text("paused").contains("paused by the operator"), "{}", text("paused"));
     assert!(text("resumed").contains("1/1-3"), "{}", text("resumed"));
     assert_eq!(played.count("restarted", "guests_qemu"), 3);
@@ -189,7 +189,7 @@ fn debian_guests_share_a_disk_write_their_own_and_start_from_a_saved_state() {
     let spec = format!(
         "name = \"debian\"\n[plan]\nhosts = 1\nguests = 4\n[host]\ncpus = 1\nmemory_mib = 1536\n\
          [[guest.kinds]]\nname = \"debian\"\nguests = \"1-2\"\n{kind}\
-         [[guest.kinds]]\nname = \"saved\"\nguests = \"3-4\"\n{kind}saved = true\n"
+         [[guest.kinds]]\nname = \"saved\"\nguests = \"3-4\"\n{kind}snapshot = true\n"
     );
     let script = r####"
         sum() { vmatic run 1 -- md5sum /boot/guest/kind/debian/disk; }

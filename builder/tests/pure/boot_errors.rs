@@ -17,7 +17,7 @@ fn built() -> Fixture {
 
 fn vmatic(lab: &Fixture, arguments: &[&str], change: impl Fn(&mut Command)) -> Output {
     let mut command = lab.command(arguments);
-    command.env("XDG_RUNTIME_DIR", lab.at("run")).env_remove("VMATIC_AT").env_remove("VMATIC_CLUSTER");
+    command.env("XDG_RUNTIME_DIR", lab.at("run")).env_remove("VMATIC_CONNECT").env_remove("VMATIC_CLUSTER");
     change(&mut command);
     command.output().unwrap()
 }
@@ -68,9 +68,9 @@ fn a_console_says_when_there_is_nobody_to_command() {
     assert!(stderr(&vmatic(&lab, &["nodes"], |_| {})).contains("none was booted"));
     assert!(!lab.at("run/vmatic/old").exists());
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let output = vmatic(&lab, &["run", "--at", &free, ".", "true"], |_| {});
+    let output = vmatic(&lab, &["run", "--connect", &free, ".", "true"], |_| {});
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("nobody answers"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no host answered"), "{}", stderr(&output));
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn a_failed_build_leaves_the_old_output() {
     lab.write("bad/.wh.nothing", "");
     for (line, cause, remedy) in failures {
         let key = line.split(' ').next().unwrap();
-        let spec = "name = \"lab\"\n[plan]\nhosts = 2\n[guest]\nkernel = \"dir:kernel\"\ntemplate = \"template\"\nmodules = []\n[host]\ntemplate = \"template\"\n";
+        let spec = "name = \"lab\"\n[plan]\nhosts = 2\n[guest]\nkernel = \"dir:kernel\"\nbase = \"template\"\nmodules = []\n[host]\nbase = \"template\"\n";
         let kernel = if key == "kernel" { "" } else { "kernel = \"dir:kernel\"\n" };
         let modules = if key == "modules" { "" } else { "modules = []\n" };
         lab.write("spec.toml", &format!("{spec}{kernel}{modules}{line}\n"));
@@ -187,9 +187,7 @@ fn list_why_and_size_explain_an_output() {
     lab.spec("overlays = [\"over\"]\nbinaries = [\"ls\"]");
     assert!(lab.build().status.success());
     let why = |path: &str| stdout(&lab.vmatic(&["why", path]));
-    assert!(
-        why("/etc/hosts").contains("overlay over") && why("/etc/hosts").contains("in place of the one of template")
-    );
+    assert!(why("/etc/hosts").contains("overlay over") && why("/etc/hosts").contains("in place of the one of base"));
     let libc = why("/lib/x86_64-linux-gnu/libc.so.6");
     assert!(libc.contains("library libc.so.6") && libc.contains("binary named in the spec"), "{libc}");
     let module = why("/lib/modules/1.2.3/kernel/net/failover.ko");
@@ -246,7 +244,7 @@ fn a_plan_that_does_not_work_is_shown_at_its_key() {
     lab.write("big.toml", "name = \"big\"\n[plan]\nhosts = 1000\nhost_network = \"172.20.0.0/24\"\n");
     let output = lab.vmatic(&["check", "big.toml"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(stderr(&output).contains("big.toml:4:16: the plan does not work"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("big.toml:4:16: invalid plan"), "{}", stderr(&output));
 }
 
 #[test]
@@ -255,7 +253,7 @@ fn includes_come_first_and_their_mistakes_are_shown_in_their_file() {
     lab.write("base/base.toml", "name = \"base\"\n[plan]\nhosts = 3\nguests = 7\n");
     lab.write("top.toml", "include = [\"base/base.toml\"]\nname = \"top\"\n[plan]\nguests = 1\n");
     let output = lab.vmatic(&["check", "top.toml"]);
-    assert!(stderr(&output).contains("3 hosts with 1 guests"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("3 hosts, 3 guests"), "{}", stderr(&output));
     lab.write("base/base.toml", "nam = \"base\"\n[plan]\nhosts = 3\n");
     let said = stderr(&lab.vmatic(&["check", "top.toml"]));
     assert!(

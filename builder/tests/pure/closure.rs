@@ -57,7 +57,7 @@ fn a_missing_library_names_the_chain() {
     fs::remove_file(b).unwrap();
     let error = closure(&lab, "prog").unwrap_err();
     let chain = format!("/usr/bin/prog -> /{LIB}/liba.so -> libb.so");
-    assert!(error.contains(&chain) && error.contains("what to do"), "{error}");
+    assert!(error.contains(&chain) && error.contains("help: "), "{error}");
 }
 
 /// prog -> liba (found by its own search path) -> libb (only in prog's search path).

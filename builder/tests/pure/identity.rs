@@ -14,7 +14,7 @@ use crate::output::{stderr, succeed};
 /// A spec that states no RAM of its guests and prefers the small kernel.
 fn lab() -> Fixture {
     let lab = Fixture::with_inputs();
-    let image = "template = \"template\"\nmodules = []\n";
+    let image = "base = \"template\"\nmodules = []\n";
     let guest = "kernel = [\"built:guest\", \"dir:kernel\"]";
     let host = "kernel = \"dir:kernel\"";
     let text = format!("name = \"lab\"\n[plan]\nhosts = 2\n[guest]\n{guest}\n{image}[host]\n{host}\n{image}");

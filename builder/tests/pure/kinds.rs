@@ -18,7 +18,7 @@ fn kinds_name_guests_of_every_host_and_the_rest_stay_as_they_are() {
     let spec = load(
         &lab,
         "[[guest.kinds]]\nname = \"debian\"\nguests = \"5-8\"\ndisk = \"debian.img\"\nmemory_mib = 128\nready = \"login:\"\n\
-         saved = true\n\
+         snapshot = true\n\
          [[guest.kinds]]\nname = \"memtest\"\nguests = 2\nkernel = \"debian:memtest86+/boot/memtest86+x64.bin\"\n\
          [[guest.kinds]]\nname = \"ours\"\nguests = \"3,4\"\n",
     )
@@ -48,13 +48,13 @@ fn mistakes_have_a_place_and_a_remedy() {
         (kind("disk = \"nowhere.img\"\n"), "spec.toml:8:8: the file"),
         (kind("kernel = \"debian:memtest86+\"\n"), "= write \"debian:PACKAGE/PATH\""),
         (kind("disks = \"x\"\n"), "= did you mean \"disk\"?"),
-        (kind("saved = true\n"), "by which words"),
-        (kind("saved = \"yes\"\n"), "= write saved = true"),
+        (kind("snapshot = true\n"), "by which words"),
+        (kind("snapshot = \"yes\"\n"), "= write snapshot = true"),
         (kind("cpus = 0\n"), "must lie between 1 and 255"),
         ("[[guest.kinds]]\nguests = 1\n".into(), "a kind of guests needs a name"),
         ("[[guest.kinds]]\nname = \"A b\"\nguests = 1\n".into(), "a name is lower-case letters"),
         ("[[guest.kinds]]\nname = \"a\"\nguests = \"7-9\"\n".into(), "has guests 9, and each host has 8"),
-        ("[[guest.kinds]]\nname = \"a\"\nguests = \"3-\"\n".into(), "these are no guests"),
+        ("[[guest.kinds]]\nname = \"a\"\nguests = \"3-\"\n".into(), "invalid guests"),
         (
             format!("{}[[guest.kinds]]\nname = \"b\"\nguests = 2\n", kind("")),
             "guests 2 of the kind \"b\" are of another",

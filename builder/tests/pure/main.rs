@@ -15,6 +15,7 @@ mod building;
 mod closure;
 mod closure_rules;
 mod deps;
+mod help;
 mod identity;
 mod imports;
 mod inspect;

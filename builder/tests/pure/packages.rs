@@ -21,7 +21,7 @@ fn busybox_is_fetched_once_and_has_every_applet_of_the_template() {
     assert_eq!(cache.package("busybox-static").unwrap(), package);
     assert!(unpacked.join("mark").exists());
 
-    let template = Layer::embedded_template().unwrap();
+    let template = Layer::embedded_base().unwrap();
     let applets = template.applets.clone();
     let mut tree = FileTree::new();
     template.lay(&mut tree).unwrap();

@@ -124,7 +124,7 @@ impl Fixture {
 
     /// Writes spec.toml, with more lines for [host].
     pub fn spec(&self, host: &str) {
-        let image = "kernel = \"dir:kernel\"\ntemplate = \"template\"\nmodules = [\"virtio_net\", \"built_in\"]\n";
+        let image = "kernel = \"dir:kernel\"\nbase = \"template\"\nmodules = [\"virtio_net\", \"built_in\"]\n";
         let text = format!("name = \"lab\"\n[plan]\nhosts = 2\n[guest]\n{image}[host]\n{image}{host}\n");
         self.write("spec.toml", &text);
     }

@@ -124,7 +124,7 @@ impl Rack {
     pub fn command(&self, at: u32, key: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.wire_namespace(), env!("CARGO_BIN_EXE_vmatic")]);
-        command.args(arguments).env("VMATIC_AT", self.plan.host_ipv4(at).unwrap().to_string());
+        command.args(arguments).env("VMATIC_CONNECT", self.plan.host_ipv4(at).unwrap().to_string());
         command.env("VMATIC_KEY", self.folder.path().join(key));
         command
     }

@@ -5,15 +5,17 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use vmatic_plan::Node;
 
-use crate::client::cluster::Place;
+use crate::client::cluster::ClusterArgs;
 use crate::client::operation::{Answered, Console};
 use crate::client::{order, report};
+use crate::commands::cluster::seconds;
 use crate::error::{Error, Result};
 use crate::ui::escape::escape_control;
-use crate::ui::interrupt;
-use crate::ui::say;
+use crate::ui::print::print_json;
+use crate::ui::{interrupt, say};
 use crate::{Exit, key};
 
 /// Capture what passes a guest's link, or leaves a host's guests
@@ -28,20 +30,24 @@ pub struct Args {
     node: String,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
-    write: Option<PathBuf>,
+    out: Option<PathBuf>,
     /// End after so long
     #[arg(short, long, value_name = "SECONDS")]
     seconds: Option<u32>,
+    /// How long the host may take for each piece
+    #[arg(short, long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
+    timeout: Duration,
+    /// Print one JSON object that sums up the capture
+    #[arg(long, requires = "out")]
+    json: bool,
     #[command(flatten)]
-    place: Place,
+    cluster: ClusterArgs,
 }
 
 /// How long the host gathers before it answers.
 const PIECE_S: &str = "0.5";
 /// Most bytes of a piece: the tree carries other things, too.
 const PIECE_BYTES: &str = "200000";
-/// How long a piece may take.
-const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Where the stream goes, and what became of it.
 struct Stream {
@@ -53,7 +59,7 @@ struct Stream {
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
     let out = open(&args)?;
-    let mut console = Console::attach(args.place.address()?, key::load()?)?;
+    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.node)?;
     let mut each = nodes.iter();
     let (Some(node), None) = (each.next(), each.next()) else {
@@ -70,7 +76,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let end = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
     let mut stream = Stream { out, bytes: 0, talk: String::new() };
     while !interrupt::asked() && end.is_none_or(|end| Instant::now() < end) {
-        let answered = console.ask(&host, order::agent(&words), DEADLINE, |_, _| {})?;
+        let answered = console.ask(&host, order::agent(&words), args.timeout, |_, _| {})?;
         if !answered.tally().ok.contains(Node::host(node.host)) {
             if interrupt::asked() {
                 break;
@@ -82,6 +88,11 @@ pub fn run(args: Args) -> Result<Exit> {
             break;
         }
     }
+    if args.json {
+        let dropped = Some(stream.talk.trim()).filter(|talk| !talk.is_empty());
+        print_json(&json!({ "node": args.node, "file": args.out, "bytes": stream.bytes, "dropped": dropped }))?;
+        return Ok(Exit::Ok);
+    }
     say::line(format!("captured {} bytes at {}", stream.bytes, args.node));
     if !stream.talk.is_empty() {
         say::warn(stream.talk.trim());
@@ -90,13 +101,13 @@ pub fn run(args: Args) -> Result<Exit> {
 }
 
 fn open(args: &Args) -> Result<Box<dyn Write>> {
-    match &args.write {
+    match &args.out {
         Some(path) => {
             let cannot = |e| Error::new(format!("cannot write the capture to {}", path.display())).because(e);
             Ok(Box::new(File::create(path).map_err(cannot)?))
         }
         None if std::io::stdout().is_terminal() => Err(Error::new("cannot write a pcap stream to a terminal")
-            .remedy("write it to a file with -w FILE, or read it: vmatic capture NODE | tcpdump -nr -")
+            .remedy("write it to a file with -o FILE, or read it: vmatic capture NODE | tcpdump -nr -")
             .exit(Exit::Usage)),
         None => Ok(Box::new(std::io::stdout())),
     }

@@ -10,7 +10,7 @@ use vmatic_tree::answer::Outcome;
 use vmatic_tree::message::{Order, Serial};
 use vmatic_tree::session;
 
-use crate::client::cluster::Place;
+use crate::client::cluster::ClusterArgs;
 use crate::client::operation::Console;
 use crate::client::session::{End, Options, run as run_session};
 use crate::client::{report, terminal};
@@ -22,8 +22,8 @@ use crate::{Exit, key};
 /// Open a terminal on one node, or watch a guest's serial port
 ///
 /// Starts a login shell, or COMMAND, on a terminal of the node's. At the start of a line ~. ends the session, ~? helps,
-/// ~~ sends a tilde. Without a terminal on standard input the program gets pipes. When the session ends, all that it
-/// started is hung up; what is to outlive it is started with setsid.
+/// ~~ sends a tilde. Without a terminal on standard input the program gets pipes. When the session ends, its processes
+/// get SIGHUP; use setsid for what must survive.
 ///
 /// Ends with the program's exit status; with 128 and the signal's number if a signal ended it; with 255 if there was
 /// no session or it was lost.
@@ -34,7 +34,7 @@ pub struct Args {
     /// What to run instead of a login shell
     #[arg(trailing_var_arg = true, value_name = "COMMAND", conflicts_with = "serial")]
     argv: Vec<String>,
-    /// The guest's serial port instead: first what it last said, then live. Works without a leaf
+    /// The guest's serial port instead: first what it last said, then live. Works without a guest agent
     #[arg(long)]
     serial: bool,
     /// Print what the serial port last said, and end
@@ -42,9 +42,9 @@ pub struct Args {
     no_follow: bool,
     /// Record what is shown in this file, too, which only you can read; what it holds stays
     #[arg(long, value_name = "FILE")]
-    log: Option<PathBuf>,
+    logs: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    cluster: ClusterArgs,
 }
 
 /// The exit status when there was no session, as ssh has it.
@@ -56,8 +56,8 @@ pub fn run(args: Args) -> Result<Exit> {
 }
 
 fn open(args: Args) -> Result<Exit> {
-    let log = args.log.as_deref().map(open_log).transpose()?;
-    let mut console = Console::attach(args.place.address()?, key::load()?)?;
+    let log = args.logs.as_deref().map(open_log).transpose()?;
+    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.node)?;
     let node = one(&args, &nodes)?;
     let order = match args.serial {

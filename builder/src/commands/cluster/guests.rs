@@ -1,4 +1,4 @@
-//! `vmatic guests`: start, stop, hold and count the guests of a running cluster, and say what they cost.
+//! `vmatic guests`: start, stop, pause and count the guests of a running cluster, and show what they use.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,19 +9,20 @@ use vmatic_tree::answer::Outcome;
 use vmatic_tree::message::{GuestAction, Order};
 use vmatic_tree::reply::Reply;
 
-use crate::client::cluster::Place;
+use crate::client::cluster::ClusterArgs;
 use crate::client::operation::{Answered, Console};
 use crate::client::{order, report};
+use crate::commands::cluster::seconds;
 use crate::error::{Error, Result};
 use crate::fs::write_file;
 use crate::ui::print::{print, print_json};
 use crate::ui::{interrupt, say};
 use crate::{Exit, key};
 
-/// Start, stop, pause and count guests, and say what they cost
+/// Start, stop, pause and count guests, and show what they use
 ///
-/// Their host does it, so that a guest that hangs obeys too. What is stopped or paused stays so until it is started or
-/// resumed, or until its host's node starts anew.
+/// Their host does it, so it works for a guest that hangs, too. What is stopped or paused stays so until it is started
+/// or resumed, or until its host's node starts anew.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -35,23 +36,24 @@ enum What {
     /// After a boot guests run; with the host's boot word vmatic.guests=paused or vmatic.guests=stopped they wait for
     /// the operator ([host] cmdline).
     Start(Start),
-    /// End guests, and do not start them again
+    /// Stop guests and keep them stopped
     Stop(Guests),
-    /// Hold guests: their memory stays, their processors stand still
+    /// Pause guests (vCPUs stopped, memory kept)
     Pause(Guests),
-    /// Let paused guests go on
+    /// Resume paused guests
     Resume(Guests),
-    /// End guests and start them anew
+    /// Restart guests: stop them, then start them
     Restart(Guests),
     /// Count guests: up, cloned, booted cold, lost, failed, summed over hosts
-    Count(Hosts),
-    /// Say what guests take of their hosts' memory
-    Cost(Hosts),
+    Stats(Hosts),
+    /// Show guests' memory use
+    Usage(Hosts),
     /// Save a host's template to a file
     ///
-    /// Hosts of the same kind that find it in their image as /boot/guest/template thaw it instead of booting one:
+    /// Hosts of the same kind that find it in their image as /boot/guest/template restore it instead of booting one:
     /// [host] files = [{ from = "template", to = "/boot/guest/template" }]. On another kind of machine, or with other
-    /// software for guests, they say so and boot one. The file holds a guest's memory, though nothing of an identity.
+    /// software for guests, they log that and boot a template. The file holds a guest's memory, though nothing of an
+    /// identity.
     Save(Save),
 }
 
@@ -61,14 +63,17 @@ struct Save {
     host: String,
     /// The file
     #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    out: PathBuf,
+    /// How long the host may take for each piece; it boots a template for the first
+    #[arg(short, long, value_name = "SECONDS", default_value = "180", value_parser = seconds)]
+    timeout: Duration,
     #[command(flatten)]
-    place: Place,
+    cluster: ClusterArgs,
 }
 
 #[derive(clap::Args, Debug)]
 struct Start {
-    /// Start those that were stopped held: they take their memory, and run when they are resumed
+    /// Start them paused: they take their memory, and run once they are resumed
     #[arg(long)]
     paused: bool,
     #[command(flatten)]
@@ -79,29 +84,33 @@ struct Start {
 struct Guests {
     /// The guests: 17/3, 1-1000/., ./., h1-g3
     nodes: String,
+    /// How long to wait for answers
+    #[arg(short, long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    timeout: Duration,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    cluster: ClusterArgs,
 }
 
 #[derive(clap::Args, Debug)]
 struct Hosts {
     /// The hosts [default: all]
-    #[arg(default_value = ".", hide_default_value = true)]
+    #[arg(value_name = "HOSTS", default_value = ".", hide_default_value = true)]
     nodes: String,
+    /// How long to wait for answers
+    #[arg(short, long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    timeout: Duration,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    cluster: ClusterArgs,
 }
 
-/// How long hosts may take.
-const DEADLINE: Duration = Duration::from_secs(30);
-/// How long a host may take for a piece of a template: it boots one for the first.
-const SAVE_DEADLINE: Duration = Duration::from_secs(180);
+/// How long a host may take to forget a template that was being saved.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(30);
 /// More than this is no template.
 const TEMPLATE_BYTES_MAX: usize = 4 << 30;
 
@@ -116,24 +125,24 @@ pub fn run(args: Args) -> Result<Exit> {
         What::Pause(guests) => act(GuestAction::Pause, guests),
         What::Resume(guests) => act(GuestAction::Resume, guests),
         What::Restart(guests) => act(GuestAction::Restart, guests),
-        What::Count(hosts) => sums(hosts, Order::Info, "guests"),
-        What::Cost(hosts) => sums(hosts, order::agent(&["cost"]), ""),
+        What::Stats(hosts) => sums(hosts, Order::Info, "guests"),
+        What::Usage(hosts) => sums(hosts, order::agent(&["cost"]), ""),
         What::Save(args) => save(&args),
     }
 }
 
 fn act(act: GuestAction, args: Guests) -> Result<Exit> {
-    let mut console = Console::attach(args.place.address()?, key::load()?)?;
+    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.nodes)?;
     let hosts = console.nodes(".")?.intersection(&nodes);
     if nodes.is_empty() || !hosts.is_empty() {
         let why = if nodes.is_empty() { "it names no node".to_owned() } else { format!("{hosts} are hosts") };
-        return Err(Error::new(format!("cannot take {} for guests", args.nodes))
+        return Err(Error::new(format!("cannot use {} as guests", args.nodes))
             .because(why)
             .remedy("write HOSTS/GUESTS, such as 17/3 or ./.")
             .exit(Exit::Usage));
     }
-    let answered = console.ask(&nodes, Order::Guests(act), DEADLINE, |_, _| {})?;
+    let answered = console.ask(&nodes, Order::Guests(act), args.timeout, |_, _| {})?;
     if args.json {
         print_json(&report::as_json(&answered))?;
     } else {
@@ -144,7 +153,7 @@ fn act(act: GuestAction, args: Guests) -> Result<Exit> {
 
 /// Fetches a template in pieces; the first takes as long as a guest boots.
 fn save(args: &Save) -> Result<Exit> {
-    let mut console = Console::attach(args.place.address()?, key::load()?)?;
+    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.host)?;
     if nodes.len() != 1 || nodes.iter().any(|node| !node.is_host()) {
         return Err(Error::new(format!("cannot save the template of {}", args.host))
@@ -156,7 +165,7 @@ fn save(args: &Save) -> Result<Exit> {
     loop {
         let from = bytes.len().to_string();
         let answered =
-            console.ask(&nodes, order::agent(&["save-template", "--from", &from]), SAVE_DEADLINE, |_, _| {})?;
+            console.ask(&nodes, order::agent(&["save-template", "--from", &from]), args.timeout, |_, _| {})?;
         if answered.tally().exit() != Exit::Ok {
             report::answers(&answered)?;
             return Ok(answered.tally().exit());
@@ -170,20 +179,20 @@ fn save(args: &Save) -> Result<Exit> {
             let why = if interrupt::asked() { "interrupted" } else { "it is larger than any" };
             // A piece behind the end is the last: the host then forgets the file.
             let end = order::agent(&["save-template", "--from", &u64::MAX.to_string()]);
-            let _ = console.ask(&nodes, end, DEADLINE, |_, _| {});
+            let _ = console.ask(&nodes, end, CANCEL_TIMEOUT, |_, _| {});
             return Err(Error::new("cannot save the template").because(why));
         }
     }
-    write_file(&args.output, &bytes, 0o600)?;
-    say::line(format!("saved {} ({:.1} MB)", args.output.display(), bytes.len() as f64 / 1e6));
+    write_file(&args.out, &bytes, 0o600)?;
+    say::line(format!("saved {} ({:.1} MB)", args.out.display(), bytes.len() as f64 / 1e6));
     Ok(Exit::Ok)
 }
 
 /// Asks hosts for `key=value` words; adds up those whose key begins with `prefix`.
 fn sums(args: Hosts, order: Order, prefix: &str) -> Result<Exit> {
-    let mut console = Console::attach(args.place.address()?, key::load()?)?;
+    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.nodes)?;
-    let answered = console.ask(&nodes, order, DEADLINE, |_, _| {})?;
+    let answered = console.ask(&nodes, order, args.timeout, |_, _| {})?;
     let sums = add_up(&answered, prefix);
     if args.json {
         print_json(

@@ -1,12 +1,14 @@
-//! `vmatic link`: what the guests' cables are like, set and shown while they run.
+//! `vmatic link`: rate, delay and loss of guests' links, set and shown while they run.
 
 use std::time::Duration;
 
-use crate::client::cluster::Place;
+use crate::client::cluster::ClusterArgs;
 use crate::client::operation::Console;
 use crate::client::{order, report};
+use crate::commands::cluster::seconds;
 use crate::error::Result;
 use crate::ui::interrupt;
+use crate::ui::print::print_json;
 use crate::{Exit, key};
 
 /// Set or show the rate, delay and loss of guests' links
@@ -31,13 +33,15 @@ enum Act {
 
 #[derive(clap::Args, Debug)]
 struct Set {
-    /// The guests, as in 1-1000/.
+    /// The guests: 17/3, 1-1000/., ./., h1-g3
     nodes: String,
     /// rate=RATE, delay=TIME, loss=PERCENT, or ideal
     #[arg(required = true, value_name = "PROPERTY")]
     properties: Vec<String>,
     #[command(flatten)]
-    place: Place,
+    how: How,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 #[derive(clap::Args, Debug)]
@@ -46,27 +50,40 @@ struct Show {
     #[arg(default_value = "./.")]
     nodes: String,
     #[command(flatten)]
-    place: Place,
+    how: How,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
-/// How long hosts may take.
-const DEADLINE: Duration = Duration::from_secs(20);
+#[derive(clap::Args, Debug)]
+struct How {
+    /// How long to wait for answers
+    #[arg(short, long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    timeout: Duration,
+    /// Print a JSON array with one object for each group of hosts
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    let (place, nodes, verb, properties) = match args.act {
-        Act::Set(set) => (set.place, set.nodes, "link", set.properties),
-        Act::Show(show) => (show.place, show.nodes, "ports", Vec::new()),
+    let (cluster, nodes, how, verb, properties) = match args.act {
+        Act::Set(set) => (set.cluster, set.nodes, set.how, "link", set.properties),
+        Act::Show(show) => (show.cluster, show.nodes, show.how, "ports", Vec::new()),
     };
-    let mut console = Console::attach(place.address()?, key::load()?)?;
+    let mut console = Console::attach(cluster.address()?, key::load()?)?;
     let orders = order::hosts_of_guests(&console.nodes(&nodes)?, &nodes)?;
     interrupt::watch();
-    let mut exit = Exit::Ok;
+    let (mut exit, mut rows) = (Exit::Ok, Vec::new());
     for (hosts, guests) in orders {
         let guests = guests.to_string();
         let words = ["ask", verb, &guests].into_iter().chain(properties.iter().map(String::as_str));
-        let answered = console.ask(&hosts, order::agent(&words.collect::<Vec<_>>()), DEADLINE, |_, _| {})?;
-        report::answers(&answered)?;
+        let answered = console.ask(&hosts, order::agent(&words.collect::<Vec<_>>()), how.timeout, |_, _| {})?;
+        if how.json {
+            rows.push(report::as_json(&answered));
+        } else {
+            report::answers(&answered)?;
+        }
         match answered.tally().exit() {
             Exit::Ok => {}
             worse => exit = worse,
@@ -74,6 +91,9 @@ pub fn run(args: Args) -> Result<Exit> {
         if interrupt::asked() {
             break;
         }
+    }
+    if how.json {
+        print_json(&rows)?;
     }
     Ok(exit)
 }

@@ -7,9 +7,10 @@ use vmatic_plan::{NodeSet, Plan};
 use vmatic_tree::answer::{Group, Outcome};
 use vmatic_tree::message::Order;
 
-use crate::client::cluster::Place;
+use crate::client::cluster::ClusterArgs;
 use crate::client::operation::{Answered, Console};
 use crate::client::report;
+use crate::commands::cluster::seconds;
 use crate::error::Result;
 use crate::ui::escape::escape_control;
 use crate::ui::print::{print, print_json};
@@ -27,25 +28,25 @@ pub struct Args {
     /// Ask each host: kernel, KVM, guests, memory
     #[arg(short, long)]
     long: bool,
+    /// How long to wait for answers
+    #[arg(short, long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    timeout: Duration,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    cluster: ClusterArgs,
 }
-
-/// How long the tree may take to say what it knows.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    let mut console = Console::attach(args.place.address()?, key::load()?)?;
+    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.nodes)?;
     interrupt::watch();
-    let reached = console.ask(&nodes, Order::Ping, DEADLINE, |_, _| {})?;
+    let reached = console.ask(&nodes, Order::Ping, args.timeout, |_, _| {})?;
     let described = if args.long {
         let hosts = console.nodes(".")?.intersection(&reached.tally().ok);
-        Some(console.ask(&hosts, Order::Info, DEADLINE, |_, _| {})?)
+        Some(console.ask(&hosts, Order::Info, args.timeout, |_, _| {})?)
     } else {
         None
     };

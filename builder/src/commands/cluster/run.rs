@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use vmatic_tree::message::{INPUT_MAX_BYTES, OUTPUT_MAX_BYTES, Order, Run};
 
-use crate::client::cluster::Place;
+use crate::client::cluster::ClusterArgs;
 use crate::client::operation::Console;
 use crate::client::report;
+use crate::commands::cluster::seconds;
 use crate::error::{Error, Result};
 use crate::ui::print::print_json;
 use crate::ui::{interrupt, say};
@@ -16,8 +17,8 @@ use crate::{Exit, key};
 /// Run a program on nodes and fold what they answer.
 ///
 /// NODES is a node path: 17 (a host), 17/3 (its guest 3), 1-1000/. (every guest of these hosts), ./. (all
-/// guests), . (all hosts), dn[4-11]/2, h1-g3; joined by `,` (and), `!` (without), `&` (only those also in)
-/// and `^` (in one of both).
+/// guests), . (all hosts), dn[4-11]/2, h1-g3; joined by `,` (union), `!` (difference), `&` (intersection)
+/// and `^` (in exactly one).
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The nodes, as HOSTS or HOSTS/GUESTS
@@ -41,14 +42,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
-}
-
-fn seconds(text: &str) -> std::result::Result<Duration, String> {
-    match text.parse::<f64>() {
-        Ok(s) if (0.001..=86_400.0).contains(&s) => Ok(Duration::from_secs_f64(s)),
-        _ => Err("a number of seconds from 0.001 to 86400".into()),
-    }
+    cluster: ClusterArgs,
 }
 
 fn variable(text: &str) -> std::result::Result<(String, String), String> {
@@ -61,7 +55,7 @@ fn variable(text: &str) -> std::result::Result<(String, String), String> {
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
     let stdin = if args.stdin { read_input()? } else { Vec::new() };
-    let mut console = Console::attach(args.place.address()?, key::load()?)?;
+    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.nodes)?;
     if nodes.is_empty() {
         return Err(Error::new(format!("{} names no node", args.nodes)).exit(Exit::Usage));

@@ -1,11 +1,10 @@
 //! `vmatic cat`: a file of an image, as it is.
 
-use std::io::Write;
-
 use crate::Exit;
-use crate::error::{At, Error, Result};
-use crate::output::inspect::Which;
+use crate::error::{Error, Result};
+use crate::output::inspect::ImageArgs;
 use crate::rootfs::tree::Node;
+use crate::ui::print::print_bytes;
 use crate::ui::suggest;
 
 /// Print a file of an image
@@ -14,12 +13,12 @@ pub struct Args {
     /// A path in the image; links are followed
     path: String,
     #[command(flatten)]
-    which: Which,
+    image: ImageArgs,
 }
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    let tree = args.which.tree()?;
+    let tree = args.image.tree()?;
     let tried = || Error::new(format!("cannot print {}", args.path));
     let real = tree.real_path(&args.path).ok_or_else(|| {
         let wanted = args.path.trim_matches('/');
@@ -30,10 +29,7 @@ pub fn run(args: Args) -> Result<Exit> {
         tried().because("the image has no such file").remedy(remedy)
     })?;
     match tree.get(&real).map(|entry| &entry.node) {
-        Some(Node::File { data, .. }) => match std::io::stdout().lock().write_all(data) {
-            Err(cause) if cause.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
-            result => result.at("write", "standard output").map(|()| Exit::Ok),
-        },
+        Some(Node::File { data, .. }) => print_bytes(data).map(|()| Exit::Ok),
         _ => Err(tried().because(format!("/{real} is not a file"))),
     }
 }

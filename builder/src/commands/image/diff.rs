@@ -8,12 +8,12 @@ use serde::Serialize;
 use crate::Exit;
 use crate::error::Result;
 use crate::manifest::FileRecord;
-use crate::output::inspect::{View, Which};
+use crate::output::inspect::{ImageArgs, View};
 use crate::ui::print::{print, print_json};
 
 /// Say what differs between two images
 ///
-/// Exit status 0 if nothing does, 1 if something does.
+/// Exits with 0 if nothing does, with 6 if something does, and with 1 if it could not be found out.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Output folder or image file
@@ -44,7 +44,7 @@ struct Difference {
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    let open = |image: PathBuf| Which { image: Some(image), guest: args.guest, json: false }.open();
+    let open = |image: PathBuf| ImageArgs { image: Some(image), guest: args.guest }.open();
     let (old, new) = (open(args.old)?, open(args.new)?);
     let differences = differences(&old, &new);
     if args.json {
@@ -52,7 +52,7 @@ pub fn run(args: Args) -> Result<Exit> {
     } else {
         print(&text(&differences, &old, &new))?;
     }
-    Ok(if differences.is_empty() { Exit::Ok } else { Exit::Failed })
+    Ok(if differences.is_empty() { Exit::Ok } else { Exit::Differs })
 }
 
 fn differences(old: &View, new: &View) -> Vec<Difference> {

@@ -3,20 +3,23 @@
 use crate::Exit;
 use crate::error::Result;
 use crate::manifest::FileRecord;
-use crate::output::inspect::Which;
+use crate::output::inspect::ImageArgs;
 use crate::ui::print::{print, print_json};
 
 /// List the files of an image
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
-    which: Which,
+    image: ImageArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    let view = args.which.open()?;
-    if args.which.json {
+    let view = args.image.open()?;
+    if args.json {
         print_json(&view.files)?
     } else {
         print(&lines(&view.files))?

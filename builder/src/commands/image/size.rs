@@ -7,14 +7,17 @@ use serde_json::json;
 use crate::Exit;
 use crate::error::Result;
 use crate::manifest::FileRecord;
-use crate::output::inspect::{View, Which};
+use crate::output::inspect::{ImageArgs, View};
 use crate::ui::print::{print, print_json};
 
 /// Say what takes the space in an image
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
-    which: Which,
+    image: ImageArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     /// How many files and folders to show
     #[arg(short, long, default_value_t = 10)]
     count: usize,
@@ -22,12 +25,12 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    let view = args.which.open()?;
+    let view = args.image.open()?;
     let (layers, folders) = (sums(&view, |file| file.layer.clone()), sums(&view, folder));
     let mut files: Vec<&FileRecord> = view.files.iter().filter(|file| file.size > 0).collect();
     files.sort_by_key(|file| (std::cmp::Reverse(file.size), &file.path));
     files.truncate(args.count);
-    if args.which.json {
+    if args.json {
         let pairs = |sums: &[(String, u64, usize)]| -> Vec<_> {
             sums.iter().map(|(name, bytes, files)| json!({ "name": name, "bytes": bytes, "files": files })).collect()
         };

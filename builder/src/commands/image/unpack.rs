@@ -8,7 +8,7 @@ use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use crate::Exit;
 use crate::error::{At, Error, Result};
-use crate::output::inspect::Which;
+use crate::output::inspect::ImageArgs;
 use crate::rootfs::tree::{Entry, FileTree, Node};
 use crate::ui::print::print;
 use crate::ui::{interrupt, say};
@@ -21,13 +21,13 @@ pub struct Args {
     /// The folder, which must not exist
     folder: PathBuf,
     #[command(flatten)]
-    which: Which,
+    image: ImageArgs,
 }
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
     interrupt::watch();
-    let tree = args.which.tree()?;
+    let tree = args.image.tree()?;
     if args.folder.exists() {
         return Err(Error::new(format!("cannot unpack to {}", args.folder.display()))
             .because("it exists")

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::Exit;
 use crate::error::{Error, Result};
 use crate::manifest::FileRecord;
-use crate::output::inspect::{View, Which};
+use crate::output::inspect::{ImageArgs, View};
 use crate::ui::print::{print, print_json};
 use crate::ui::suggest;
 
@@ -18,14 +18,17 @@ pub struct Args {
     /// A path in the image
     path: String,
     #[command(flatten)]
-    which: Which,
+    image: ImageArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    let view = args.which.open()?;
+    let view = args.image.open()?;
     let chain = chain(&view, &args.path)?;
-    if args.which.json {
+    if args.json {
         print_json(&json!({ "image": view.name, "path": chain[0].path, "chain": chain }))?;
     } else {
         print(&text(&chain))?;

@@ -1,4 +1,4 @@
-//! `vmatic needs`: what a program or script needs, as the builder sees it, without running anything.
+//! `vmatic deps`: what a program or script needs, as the builder sees it, without running anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
