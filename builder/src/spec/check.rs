@@ -7,10 +7,10 @@ use std::ops::Range;
 use ed25519_dalek::SigningKey;
 use vmatic_plan::{HostNames, Ipv4Net, defaults};
 
+use super::data::{PlanSpec, Spec};
 use super::diagnose::{Problems, Source};
-use super::parse::Draft;
+use super::draft::Draft;
 use super::table::At;
-use super::{PlanSpec, Spec};
 
 /// Where the plan's fields stand in the text, by the name that they have in a plan.
 pub struct Names {

@@ -6,15 +6,13 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use crate::fs::clean_path;
-
 use vmatic_plan::RangeSet;
-use vmatic_plan::guest_kinds::{CPUS_MAX, Disk, KINDS_MAX, Kind, Kinds, MEMORY_MAX_MIB};
+use vmatic_plan::guest_kinds::{CPUS_MAX, Disk, KINDS_MAX, Kind, MEMORY_MAX_MIB};
 
-use super::Spec;
 use super::diagnose::Problems;
 use super::table::{At, Table};
 use super::values::is_package_name;
+use crate::fs::clean_path;
 
 /// RAM of a guest of a kind, if the spec does not say.
 const MEMORY_MIB: u32 = 256;
@@ -70,19 +68,6 @@ impl Source {
         let (name, path) = inside.split_once('/')?;
         let good = is_package_name(name) && clean_path(path).is_ok();
         good.then(|| Source::Package { name: name.to_owned(), path: path.to_owned() })
-    }
-}
-
-impl Spec {
-    /// Whether the host image needs QEMU.
-    pub fn wants_qemu(&self) -> bool {
-        self.backend != Backend::Own || !self.kinds.is_empty()
-    }
-
-    /// What the agent is told of its guests' kinds.
-    pub fn kinds(&self) -> Kinds {
-        let kinds = self.kinds.iter().map(|kind| kind.kind.clone()).collect();
-        Kinds { all_in_qemu: self.backend == Backend::Qemu, kinds }
     }
 }
 

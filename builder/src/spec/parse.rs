@@ -6,76 +6,19 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use super::check;
+use super::data::{FileSpec, HOST_MEMORY_MIB, ImageSpec, Spec};
 use super::diagnose::{self, Problems, Source};
-use super::kinds::{self, Backend, KindSpec};
+use super::draft::{Draft, DraftImage};
+use super::kinds;
 use super::table::{At, Table};
 use super::values::{Compression, Depth, Input, KernelChoice, LoaderName, RECIPES, is_package_name};
-use super::{FileSpec, HOST_MEMORY_MIB, ImageSpec, Spec, check};
 use crate::error::{At as _, Error, Exit, Result};
 use crate::fs::{clean_path, octal};
 use crate::ui::suggest;
 
 /// Deepest nesting of includes.
 pub const INCLUDE_DEPTH_MAX: usize = 8;
-
-/// The spec as written: everything may be missing. Later files win over what they include.
-#[derive(Debug, Default)]
-pub struct Draft {
-    /// The cluster's name.
-    pub name: Option<At<String>>,
-    /// Whether there is a name at all, right or wrong.
-    pub has_name: bool,
-    /// Whether `[plan]` says hosts, right or wrong.
-    pub has_hosts: bool,
-    /// Boot loaders.
-    pub loaders: Option<Vec<LoaderName>>,
-    /// `[plan]`.
-    pub plan: DraftPlan,
-    /// `[host]`.
-    pub host: DraftImage,
-    /// `[guest]`.
-    pub guest: DraftImage,
-    /// guest.backend.
-    pub backend: Option<Backend>,
-    /// [[guest.kinds]].
-    pub kinds: Option<Vec<At<KindSpec>>>,
-}
-
-/// `[plan]` as written.
-#[derive(Debug, Default)]
-pub struct DraftPlan {
-    /// A pattern or a count.
-    pub hosts: Option<At<String>>,
-    /// Per host.
-    pub guests: Option<At<i64>>,
-    /// A network.
-    pub host_network: Option<At<String>>,
-    /// A network.
-    pub guest_network: Option<At<String>>,
-    /// Children in the tree.
-    pub fanout: Option<At<i64>>,
-    /// A TCP port.
-    pub port: Option<At<i64>>,
-}
-
-/// `[host]` or `[guest]` as written; paths are already joined to their file's folder.
-#[derive(Debug, Default)]
-pub struct DraftImage {
-    memory_mib: Option<At<i64>>,
-    cpus: Option<At<i64>>,
-    kernels: Option<Vec<KernelChoice>>,
-    cmdline: Option<At<String>>,
-    base: Option<Option<PathBuf>>,
-    overlays: Option<Vec<(String, PathBuf)>>,
-    root: Option<PathBuf>,
-    binaries: Option<Vec<String>>,
-    library_path: Option<Vec<String>>,
-    packages: Option<Vec<String>>,
-    package_depth: Option<Depth>,
-    modules: Option<Vec<String>>,
-    files: Option<Vec<FileSpec>>,
-    compression: Option<Compression>,
-}
 
 /// What [host] or [guest] has when the spec does not say.
 struct Defaults {
@@ -108,8 +51,17 @@ const GUEST: Defaults = Defaults {
     compression: Compression::None,
 };
 
-/// Loads a spec and all it includes.
-pub fn load(path: &Path) -> Result<Spec> {
+impl Spec {
+    /// Loads and checks a spec and all that it includes; the error holds every mistake.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or anything in it is wrong.
+    pub fn load(path: &Path) -> Result<Spec> {
+        load(path)
+    }
+}
+
+fn load(path: &Path) -> Result<Spec> {
     let mut files = Vec::new();
     let mut draft = Draft::default();
     read_file(path, 0, &mut draft, &mut files)?;
@@ -370,18 +322,6 @@ fn read_copy(item: At<Table>, folder: &Path, problems: &RefCell<Problems>) -> Op
     Some(FileSpec { from: path, written: from.value, to: to.value, mode: bits?, owner: ids? })
 }
 
-impl Draft {
-    fn forget_places(&mut self) {
-        let texts = [&mut self.name, &mut self.plan.hosts, &mut self.plan.host_network, &mut self.plan.guest_network];
-        let texts = texts.into_iter().chain([&mut self.host.cmdline, &mut self.guest.cmdline]);
-        texts.flatten().for_each(|item| item.span = 0..0);
-        let numbers = [&mut self.plan.guests, &mut self.plan.fanout, &mut self.plan.port];
-        let numbers = numbers.into_iter().chain([&mut self.guest.memory_mib]);
-        numbers.flatten().for_each(|item| item.span = 0..0);
-        self.kinds.iter_mut().flatten().for_each(|item| item.span = 0..0);
-    }
-}
-
 /// Fills in the defaults and checks what needs the whole.
 fn finish(path: &Path, draft: Draft, source: &Source, problems: &mut Problems) -> Option<Spec> {
     let names = check::Names::of(&draft);
@@ -429,18 +369,5 @@ fn image(draft: DraftImage, defaults: &Defaults) -> ImageSpec {
         modules: draft.modules.unwrap_or_else(|| defaults.modules.iter().map(|name| (*name).to_owned()).collect()),
         files: draft.files.unwrap_or_default(),
         compression: draft.compression.unwrap_or(defaults.compression),
-    }
-}
-
-/// Where memory_mib and cmdline of the guest stand, for the checks of the whole.
-impl DraftImage {
-    /// The place of `memory_mib`.
-    pub fn memory_span(&self) -> Option<std::ops::Range<usize>> {
-        self.memory_mib.as_ref().map(|value| value.span.clone())
-    }
-
-    /// The place of `cmdline`.
-    pub fn cmdline_span(&self) -> Option<std::ops::Range<usize>> {
-        self.cmdline.as_ref().map(|value| value.span.clone())
     }
 }

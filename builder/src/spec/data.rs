@@ -1,0 +1,161 @@
+//! A spec as plain data: what the operator wrote, with every default filled in, and what follows from it.
+//!
+//! Gives the plan that the images get, and the identity of the cluster.
+
+use std::path::PathBuf;
+
+use ed25519_dalek::VerifyingKey;
+use sha2::{Digest, Sha256};
+use vmatic_plan::guest_kinds::Kinds;
+use vmatic_plan::{HostNames, Ipv4Net, Plan, defaults};
+
+use super::kinds::{Backend, KindSpec};
+use super::values::{Compression, Depth, KernelChoice, LoaderName};
+use crate::ui::size::count;
+
+/// RAM of the machine that stands in for a host, in MiB, if the spec does not say.
+pub const HOST_MEMORY_MIB: u32 = 1024;
+
+/// A whole spec.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// The cluster's name; also of the output folder.
+    pub name: String,
+    /// Boot loaders besides the scripts.
+    pub loaders: Vec<LoaderName>,
+    /// The plan's part.
+    pub plan: PlanSpec,
+    /// The host image.
+    pub host: ImageSpec,
+    /// The guest image.
+    pub guest: ImageSpec,
+    /// What runs it.
+    pub backend: Backend,
+    /// Guests that are other systems.
+    pub kinds: Vec<KindSpec>,
+}
+
+/// What the plan computes from.
+#[derive(Clone, Debug)]
+pub struct PlanSpec {
+    /// The hosts' names.
+    pub hosts: HostNames,
+    /// Guests of each host.
+    pub guests: u32,
+    /// The machines' network.
+    pub host_network: Ipv4Net,
+    /// The guests' network.
+    pub guest_network: Ipv4Net,
+    /// Most children of a host in the control tree.
+    pub fanout: u32,
+    /// The agents' TCP port.
+    pub port: u16,
+}
+
+/// One image.
+#[derive(Clone, Debug)]
+pub struct ImageSpec {
+    /// RAM of the machine that boots it, in MiB, if the spec says.
+    pub memory_mib: Option<u32>,
+    /// Processors of the machine that boots it.
+    pub cpus: u32,
+    /// The kernels that it may run on, the best first: [`crate::kernel::choice`] takes the first that is at hand.
+    pub kernels: Vec<KernelChoice>,
+    /// More words for the kernel's command line.
+    pub cmdline: String,
+    /// The folder of the first layer; None for the one that is part of the program.
+    pub base: Option<PathBuf>,
+    /// Overlays in order, as written and as found.
+    pub overlays: Vec<(String, PathBuf)>,
+    /// The root where binaries and their libraries are looked for.
+    pub root: PathBuf,
+    /// Binaries by name or path.
+    pub binaries: Vec<String>,
+    /// Folders of the root that count as LD_LIBRARY_PATH.
+    pub library_path: Vec<String>,
+    /// Debian packages whose files go in.
+    pub packages: Vec<String>,
+    /// How far the packages' dependencies are followed.
+    pub package_depth: Depth,
+    /// Kernel modules by name.
+    pub modules: Vec<String>,
+    /// Files to copy.
+    pub files: Vec<FileSpec>,
+    /// How the image is packed.
+    pub compression: Compression,
+}
+
+/// A file to copy into an image.
+#[derive(Clone, Debug)]
+pub struct FileSpec {
+    /// The file on the building machine.
+    pub from: PathBuf,
+    /// The same, as the spec has it.
+    pub written: String,
+    /// The path in the image.
+    pub to: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner and group.
+    pub owner: (u32, u32),
+}
+
+impl Spec {
+    /// The plan of the clusters that this operator builds from this spec. Guests' RAM that the spec leaves open is
+    /// what the greediest kernel needs: a build that finds a smaller one writes less into the images.
+    pub fn plan(&self, operator: &VerifyingKey) -> Plan {
+        let plan = Plan {
+            name: self.name.clone(),
+            cluster: [0; 16],
+            hosts: self.plan.hosts.clone(),
+            guests_per_host: self.plan.guests,
+            host_network: self.plan.host_network,
+            guest_network: self.plan.guest_network,
+            fanout: self.plan.fanout,
+            port: self.plan.port,
+            guest_memory_mib: self.guest.memory_mib.unwrap_or(defaults::GUEST_MEMORY_MIB),
+            guest_cmdline: self.guest.cmdline.clone(),
+        };
+        Plan { cluster: cluster_id(&plan, operator), ..plan }
+    }
+
+    /// How large the cluster is: "2 hosts, 8 guests".
+    pub fn size(&self) -> String {
+        let hosts = u64::from(self.plan.hosts.len());
+        format!("{}, {}", count(hosts, "host"), count(hosts * u64::from(self.plan.guests), "guest"))
+    }
+
+    /// Whether the host image needs QEMU.
+    pub fn wants_qemu(&self) -> bool {
+        self.backend != Backend::Own || !self.kinds.is_empty()
+    }
+
+    /// What the agent is told of its guests' kinds.
+    pub fn kinds(&self) -> Kinds {
+        let kinds = self.kinds.iter().map(|kind| kind.kind.clone()).collect();
+        Kinds { all_in_qemu: self.backend == Backend::Qemu, kinds }
+    }
+
+    /// Whether a build of this spec gives this plan. Guests' RAM that the spec leaves open may be any: the build chose
+    /// it by the kernel that was there.
+    pub fn makes(&self, built: &Plan, operator: &VerifyingKey) -> bool {
+        let guest_memory_mib = self.guest.memory_mib.unwrap_or(built.guest_memory_mib);
+        *built == Plan { guest_memory_mib, ..self.plan(operator) }
+    }
+}
+
+/// The cluster's identity: what its plan says and whom it obeys. Commands are signed for one identity, so a
+/// changed plan, in which numbers mean other machines, makes another cluster. The guests' RAM changes no number, and
+/// depends on which kernel was there at build time: it does not count, so that one spec has one identity.
+pub fn cluster_id(plan: &Plan, operator: &VerifyingKey) -> [u8; 16] {
+    let law = Plan { cluster: [0; 16], guest_memory_mib: 0, ..plan.clone() }.encode();
+    let hash = Sha256::new()
+        .chain_update(b"vmatic cluster v2\0")
+        .chain_update(law.as_bytes())
+        .chain_update(b"\0")
+        .chain_update(operator.as_bytes())
+        .finalize();
+    std::array::from_fn(|at| hash[at])
+}

@@ -1,0 +1,92 @@
+//! A draft: a spec as it is written, where everything may be missing, each value with its place in the text.
+
+use std::path::PathBuf;
+
+use super::data::FileSpec;
+use super::kinds::{Backend, KindSpec};
+use super::table::At;
+use super::values::{Compression, Depth, KernelChoice, LoaderName};
+
+/// The spec as written: everything may be missing. Later files win over what they include.
+#[derive(Debug, Default)]
+pub struct Draft {
+    /// The cluster's name.
+    pub name: Option<At<String>>,
+    /// Whether there is a name at all, right or wrong.
+    pub has_name: bool,
+    /// Whether `[plan]` says hosts, right or wrong.
+    pub has_hosts: bool,
+    /// Boot loaders.
+    pub loaders: Option<Vec<LoaderName>>,
+    /// `[plan]`.
+    pub plan: DraftPlan,
+    /// `[host]`.
+    pub host: DraftImage,
+    /// `[guest]`.
+    pub guest: DraftImage,
+    /// guest.backend.
+    pub backend: Option<Backend>,
+    /// [[guest.kinds]].
+    pub kinds: Option<Vec<At<KindSpec>>>,
+}
+
+/// `[plan]` as written.
+#[derive(Debug, Default)]
+pub struct DraftPlan {
+    /// A pattern or a count.
+    pub hosts: Option<At<String>>,
+    /// Per host.
+    pub guests: Option<At<i64>>,
+    /// A network.
+    pub host_network: Option<At<String>>,
+    /// A network.
+    pub guest_network: Option<At<String>>,
+    /// Children in the tree.
+    pub fanout: Option<At<i64>>,
+    /// A TCP port.
+    pub port: Option<At<i64>>,
+}
+
+/// `[host]` or `[guest]` as written; paths are already joined to their file's folder.
+#[derive(Debug, Default)]
+pub struct DraftImage {
+    pub(super) memory_mib: Option<At<i64>>,
+    pub(super) cpus: Option<At<i64>>,
+    pub(super) kernels: Option<Vec<KernelChoice>>,
+    pub(super) cmdline: Option<At<String>>,
+    pub(super) base: Option<Option<PathBuf>>,
+    pub(super) overlays: Option<Vec<(String, PathBuf)>>,
+    pub(super) root: Option<PathBuf>,
+    pub(super) binaries: Option<Vec<String>>,
+    pub(super) library_path: Option<Vec<String>>,
+    pub(super) packages: Option<Vec<String>>,
+    pub(super) package_depth: Option<Depth>,
+    pub(super) modules: Option<Vec<String>>,
+    pub(super) files: Option<Vec<FileSpec>>,
+    pub(super) compression: Option<Compression>,
+}
+
+impl Draft {
+    pub(super) fn forget_places(&mut self) {
+        let texts = [&mut self.name, &mut self.plan.hosts, &mut self.plan.host_network, &mut self.plan.guest_network];
+        let texts = texts.into_iter().chain([&mut self.host.cmdline, &mut self.guest.cmdline]);
+        texts.flatten().for_each(|item| item.span = 0..0);
+        let numbers = [&mut self.plan.guests, &mut self.plan.fanout, &mut self.plan.port];
+        let numbers = numbers.into_iter().chain([&mut self.guest.memory_mib]);
+        numbers.flatten().for_each(|item| item.span = 0..0);
+        self.kinds.iter_mut().flatten().for_each(|item| item.span = 0..0);
+    }
+}
+
+/// Where memory_mib and cmdline of the guest stand, for the checks of the whole.
+impl DraftImage {
+    /// The place of `memory_mib`.
+    pub fn memory_span(&self) -> Option<std::ops::Range<usize>> {
+        self.memory_mib.as_ref().map(|value| value.span.clone())
+    }
+
+    /// The place of `cmdline`.
+    pub fn cmdline_span(&self) -> Option<std::ops::Range<usize>> {
+        self.cmdline.as_ref().map(|value| value.span.clone())
+    }
+}
