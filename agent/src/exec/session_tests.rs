@@ -61,11 +61,12 @@ fn console(script: &str, terminal: bool) -> Console {
 fn within<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
-    let limited = async { tokio::time::timeout(Duration::from_secs(30), test).await };
+    let limited = async { tokio::time::timeout(2 * LONG, test).await };
     local.block_on(&runtime, limited).expect("the session hangs")
 }
 
-const LONG: Duration = Duration::from_secs(20);
+/// No test waits so long, unless it fails.
+const LONG: Duration = Duration::from_secs(300);
 
 #[test]
 fn a_program_has_a_terminal_of_the_operators_size_and_its_status_comes_back() {

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use crate::fixture::{Fixture, run, tree};
 use crate::output::{stderr, stdout, text};
@@ -134,10 +133,7 @@ fn an_interrupted_build_leaves_the_old_output_and_nothing_else() {
         .unwrap()
         .unwrap();
     crate::fixture::interrupt(&child);
-    let start = Instant::now();
-    let status = child.wait().unwrap();
-    assert!(start.elapsed() < Duration::from_secs(60));
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(child.wait().unwrap().code(), Some(1));
     assert_eq!(tree(&lab.at("out")), before);
     assert_eq!(fs::read_dir(lab.at("out")).unwrap().count(), 1, "no folder is left beside the output");
 }
