@@ -1,7 +1,8 @@
 //! What the builder writes into a host image and the agent reads there: every path, and the small formats.
 //!
-//! The two programs know nothing of each other but this. The plan's own text is [`Plan::encode`](crate::Plan::encode)'s,
-//! that of the kinds of guests is in [`guest_kinds`](crate::guest_kinds), a link's properties in [`link`](crate::link).
+//! The two programs know nothing of each other but this. The plan's own text is
+//! [`Plan::encode`](crate::Plan::encode)'s, that of the kinds of guests is in [`guest_kinds`](crate::guest_kinds), a
+//! link's properties in [`link`](crate::link).
 
 /// The plan's text. Every node of a cluster has the same.
 pub const PLAN: &str = "/etc/vmatic/plan";

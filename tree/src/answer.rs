@@ -4,6 +4,7 @@
 //! set, so that what reaches the root does not grow with their number.
 
 use crate::bytes;
+pub use crate::bytes::OUTPUT_MAX_BYTES;
 use crate::reply::Reply;
 use crate::unreachable::Unreachable;
 use alloc::collections::BTreeMap;
@@ -12,8 +13,6 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use vmatic_plan::{Node, NodeSet};
 
-/// Most bytes kept of each of a process's two output streams.
-pub const OUTPUT_MAX_BYTES: u32 = 384 * 1024;
 /// Most bytes of the reason of a failure.
 pub const REASON_MAX_BYTES: usize = 512;
 /// What a group takes in a message beside its outputs, its reason and its nodes.

@@ -1,9 +1,12 @@
-//! Bytes as one block on the wire instead of a sequence of numbers, for serde's `with`.
+//! Bytes as one block on the wire instead of a sequence of numbers, for serde's `with`, and how many there may be.
 
 use alloc::vec::Vec;
 use core::fmt;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserializer, Serializer};
+
+/// Most bytes kept of each of a process's two output streams.
+pub const OUTPUT_MAX_BYTES: u32 = 384 * 1024;
 
 pub fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
     s.serialize_bytes(bytes)

@@ -1,6 +1,6 @@
 //! What an order gives back that is no program's output: a value of a type, which the console puts into words.
 
-use crate::answer::OUTPUT_MAX_BYTES;
+use crate::bytes::OUTPUT_MAX_BYTES;
 use crate::guest::Usage;
 use crate::info::NodeInfo;
 use crate::traffic::{PORTS_MAX, Piece, Ports};

@@ -7,7 +7,8 @@ use core::ffi::{CStr, c_int};
 /// Most bytes of the list.
 const LIST_MAX_BYTES: usize = 64 * 1024;
 
-/// Loads the modules that the file `list` names, one path a line, dependencies first; tells `failed` which could not be loaded.
+/// Loads the modules that the file `list` names, one path a line, dependencies first; tells `failed` which could not
+/// be loaded.
 pub fn load_listed(list: &str, failed: impl Fn(&str, Errno)) {
     let list = c_string(list).and_then(|list| read_file(&list, LIST_MAX_BYTES).ok()).unwrap_or_default();
     for path in String::from_utf8_lossy(&list).lines().filter(|l| !l.is_empty()) {

@@ -4,7 +4,8 @@
 //! at once. Paths in a spec are relative to the folder of the file that has them.
 //!
 //! No state: a text becomes a table with places (`table`), that a draft in which everything may be missing (`parse`,
-//! `draft`), and that, with defaults and `check`, plain data (`data`, `values`, `kinds`). `diagnose` shows what is wrong.
+//! `draft`), and that, with defaults and `check`, plain data (`data`, `values`, `kinds`). `diagnose` shows what is
+//! wrong.
 
 pub mod check;
 pub mod data;

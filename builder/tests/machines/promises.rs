@@ -1,7 +1,7 @@
-//! Level three: what the README promises of the small kernels, those of `vmatic kernel build`: sizes of the image, least
-//! RAM of a host and of a guest. Where they are not built, `.ci/machines` says that this was not run; run all the same,
-//! it fails with what to do. The demo's cluster and clones are `boot` and `clones`, which `.ci/run` runs with these
-//! kernels too.
+//! Level three: what the README promises of the small kernels, those of `vmatic kernel build`: sizes of the image,
+//! least RAM of a host and of a guest. Where they are not built, `.ci/machines` says that this was not run; run all
+//! the same, it fails with what to do. The demo's cluster and clones are `boot` and `clones`, which `.ci/run` runs
+//! with these kernels too.
 
 use std::fs;
 use std::path::Path;

@@ -18,9 +18,38 @@ const ROOM_FILES_MAX: usize = 16;
 type Floor = &'static [&'static str];
 
 /// The crates and their floors, from the top; none where the crate is one room.
-const HOUSE: [(&str, &[Floor]); 3] = [
+const HOUSE: [(&str, &[Floor]); 5] = [
     ("plan/src", &[]),
-    ("tree/src", &[&["host"], &["auth"], &["wire"], &["answer", "session"], &["id", "bytes"]]),
+    (
+        "tree/src",
+        &[
+            &["host"],
+            &["auth"],
+            &["wire"],
+            &["answer", "session"],
+            &["reply", "unreachable"],
+            &["info"],
+            &["guest", "traffic"],
+            &["id", "bytes", "text"],
+        ],
+    ),
+    (
+        "builder/src",
+        &[
+            &["cli"],
+            &["commands"],
+            &["build", "doctor", "trace"],
+            &["output", "testbed"],
+            &["image", "bootloader", "client"],
+            &["closure", "kernel"],
+            &["packages", "archive"],
+            &["manifest"],
+            &["rootfs", "spec", "key"],
+            &["elf", "fs", "ui", "process", "digest"],
+            &["error"],
+        ],
+    ),
+    ("agent/sys/src", &[]),
     ("agent/leaf/src", &[]),
 ];
 

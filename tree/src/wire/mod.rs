@@ -1,4 +1,5 @@
-//! What is said on a link: the words ([`message`]), the orders that some of them carry ([`order`]), and how they travel ([`frame`]). Holds no state.
+//! What is said on a link: messages ([`message`]), the orders that some of them carry ([`order`]), and the frames in
+//! which they travel ([`frame`]). No state.
 
 pub mod frame;
 pub mod message;
