@@ -13,7 +13,7 @@ endif
 SUDO := $(shell [ $$(id -u) = 0 ] || echo sudo -E)
 SPEC ?= examples/laptop.toml
 
-.PHONY: all build demo test test-pure test-hosts test-machines test-programs lint fmt bench clean deps help
+.PHONY: all build man demo test test-pure test-hosts test-machines test-programs lint fmt bench clean deps help
 
 # What deps finds decides how build builds, so build is made by a make of its own.
 all: deps
@@ -28,6 +28,7 @@ help:
 	@echo "make test-programs  32 programs of Debian in images of only what they need (root)"
 	@echo "make lint           formatting, clippy, documentation, house rules, licences of dependencies"
 	@echo "make bench          the figures of the README, measured here (BENCH=--least-ram: minutes more)"
+	@echo "make man            man pages and shell completions, into target/man and target/completions"
 	@echo "make build          bin/vmatic, bin/vmatic-agent, bin/vmatic-leaf"
 
 deps:
@@ -41,6 +42,12 @@ build:
 	@mkdir -p bin
 	@for f in target/release/vmatic target/$(TARGET)/tiny/vmatic-agent target/$(TARGET)/tiny/vmatic-leaf; do \
 	  cmp -s $$f bin/$${f##*/} || install -m 755 $$f bin/; done
+
+man: all
+	@bin/vmatic man target/man
+	@mkdir -p target/completions
+	@for s in bash zsh fish; do bin/vmatic completions $$s >target/completions/vmatic.$$s; done
+	@echo "target/man, target/completions"
 
 demo: all
 	@examples/demo.sh $(SPEC)
