@@ -27,7 +27,8 @@ use std::time::{Duration, Instant};
 use vmatic_plan::{HostNames, Node, Plan};
 use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::message::{Message, OpId, Order as TreeOrder, Run};
-use vmatic_vmm::zygote::{Answer, Order, Zygote};
+use vmatic_vmm::protocol::{CloneOrder, ZygoteReply};
+use vmatic_vmm::zygote::Zygote;
 
 /// How long one guest may take to answer.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -106,8 +107,8 @@ pub fn run(options: &BenchOptions) -> Result<(), Error> {
     let start = Instant::now();
     let zygote = Zygote::start(monitor(options, "template")).context(|| "start a template's process".into())?;
     match zygote.answer().context(|| "hear the template's process".into())? {
-        Some(Answer::Ready { .. }) => {}
-        Some(Answer::NoTemplate { why }) => return Err(Error::new(why)),
+        Some(ZygoteReply::Ready { .. }) => {}
+        Some(ZygoteReply::NoTemplate { why }) => return Err(Error::new(why)),
         other => return Err(Error::new(format!("the template's process answered {other:?}"))),
     }
     say(&format!("bench: template frozen after {} ms", start.elapsed().as_millis()));
@@ -134,7 +135,7 @@ fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> R
             reported = 1;
             let set = working_set::working_set(guests[0].process.as_raw_nonzero().get());
             let set = set.context(|| "see which pages a clone needs".into())?;
-            zygote.warm(&set).context(|| "tell the template's process".into())?;
+            zygote.prefault(&set).context(|| "tell the template's process".into())?;
         }
         if guests.len() - reported >= at_a_time {
             await_report(&guests[reported], stub, reported)?;
@@ -223,11 +224,11 @@ fn launch(
     let fds = ends.each_ref().map(AsRawFd::as_raw_fd);
     let process = match starter {
         Starter::Clone(zygote) => {
-            let order = Order { tag: number, user: user(number) };
+            let order = CloneOrder { tag: number, user: user(number) };
             let ends = [ends[0].as_fd(), ends[1].as_fd(), ends[2].as_fd()];
             zygote.order(&order, &ends).context(|| "ask for a clone".into())?;
             match zygote.answer().context(|| "get a clone".into())? {
-                Some(Answer::Started { pid, .. }) => pid,
+                Some(ZygoteReply::Started { pid, .. }) => pid,
                 other => return Err(Error::new(format!("cannot get clone {number}: {other:?}"))),
             }
         }

@@ -10,7 +10,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 use vmatic_plan::{Mac, host_image};
-use vmatic_vmm::zygote::Files;
+use vmatic_vmm::zygote::SnapshotFiles;
 use vmatic_vmm::{Discovery, Share};
 
 const USAGE: &str = "usage: vmatic-agent node [--plan FILE] [--operator FILE] [--host N] [--listen ADDR:PORT]
@@ -104,7 +104,7 @@ pub struct GuestOptions {
     /// A file that all guests read.
     pub share: Option<Share>,
     /// Where a template may have been saved, and is to be.
-    pub files: Files,
+    pub files: SnapshotFiles,
     /// What a template's process left to itself when it started anew.
     pub will_fd: Option<RawFd>,
 }
@@ -265,7 +265,7 @@ fn guest(mut args: lexopt::Parser) -> Result<GuestOptions, lexopt::Error> {
         limit: Duration::from_secs(60),
         stub_pages: None,
         share: None,
-        files: Files::default(),
+        files: SnapshotFiles::default(),
         will_fd: None,
     };
     while let Some(arg) = args.next()? {
@@ -283,7 +283,7 @@ fn guest(mut args: lexopt::Parser) -> Result<GuestOptions, lexopt::Error> {
             }
             Long("share-disk") => options.share = Some(Share::Disk(args.value()?.into())),
             Long("share-memory") => options.share = Some(Share::Memory(args.value()?.into())),
-            Long("thaw") => options.files.thaw.push(args.value()?.into()),
+            Long("thaw") => options.files.restore.push(args.value()?.into()),
             Long("save") => options.files.save = Some(args.value()?.into()),
             Long("stub") => options.stub_pages = Some(args.value()?.parse()?),
             Long("user") => options.user = args.value()?.parse()?,

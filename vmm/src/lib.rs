@@ -28,12 +28,10 @@ pub use devices::tap::{open_tap, open_tun};
 pub use error::Error;
 pub use kvm::probe::{Kvm, probe};
 pub use memory::TEMPLATE_MAPPING;
-// The old paths, until agent and builder use the new ones.
-pub use sandbox::rootfs as room;
 pub use template::fork::Pid;
 pub use template::snapshot::MAGIC as TEMPLATE_MAGIC;
-pub use template::zygote;
-pub use template::{Said, Template};
+pub use template::{Readiness, Template};
+pub use template::{protocol, zygote};
 
 use error::Context;
 use template::fork;
@@ -53,8 +51,8 @@ pub fn run(config: GuestConfig, user: u32) -> Result<Exit, Error> {
     let mut machine = machine::Machine::boot(config, memory, share.as_ref())?;
     let parent = fork::parent();
     if user != 0 {
-        for missing in sandbox::enter_empty_room() {
-            eprintln!("guest: it has not {missing}");
+        for missing in sandbox::isolate() {
+            eprintln!("guest: not isolated: {missing}");
         }
     }
     sandbox::become_user(user).context(format!("become user {user}"), "start the node as root")?;

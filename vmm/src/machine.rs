@@ -11,10 +11,10 @@ use crate::devices::{self, Devices};
 use crate::error::{Context, Error};
 use crate::kvm::signal::{self, Signals};
 use crate::kvm::state;
+use crate::kvm::tsc::same_tsc;
 use crate::kvm::vcpu;
 use crate::layout;
 use crate::memory::{self, Memory};
-use crate::template::snapshot::same_tsc;
 use kvm_bindings::{
     KVM_MEM_READONLY, KVMIO, kvm_clock_data, kvm_irqchip, kvm_pre_fault_memory, kvm_userspace_memory_region,
 };
@@ -58,37 +58,37 @@ pub(crate) enum Turn {
 
 /// A machine at rest, without its memory.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Frozen {
-    cpu: state::Frozen,
+pub(crate) struct MachineState {
+    cpu: state::VcpuState,
     chips: Vec<kvm_irqchip>,
     clock: kvm_clock_data,
-    pub devices: devices::Frozen,
+    pub devices: devices::DevicesState,
 }
 
-impl Frozen {
+impl MachineState {
     /// The machine without its devices.
-    fn thaw(&self, kvm: &Kvm, memory: &Memory, shared: Option<&Mapped>) -> Result<(Rc<VmFd>, VcpuFd), Error> {
+    fn restore(&self, kvm: &Kvm, memory: &Memory, shared: Option<&Mapped>) -> Result<(Rc<VmFd>, VcpuFd), Error> {
         let (vm, cpu) = build(kvm, memory, shared)?;
         let next = "make a new template on this machine";
         state::set_features(&cpu, &self.cpu)?;
         for chip in &self.chips {
-            vm.set_irqchip(chip).context("thaw an interrupt controller", next)?;
+            vm.set_irqchip(chip).context("restore an interrupt controller", next)?;
         }
         let mut clock = self.clock;
         // The guest's clock goes on where it stopped: its host tells it the time.
         clock.flags = 0;
-        vm.set_clock(&clock).context("thaw the guest's clock", next)?;
-        state::thaw(&cpu, &self.cpu)?;
+        vm.set_clock(&clock).context("restore the guest's clock", next)?;
+        state::restore(&cpu, &self.cpu)?;
         Ok((vm, cpu))
     }
 
     /// Finds out whether this machine takes it: one that was frozen elsewhere may hold what KVM here refuses.
     pub fn try_out(&self, kvm: &Kvm, memory: &Memory, share: Option<&Opened>) -> Result<(), Error> {
         let mapped = share.map(Opened::map).transpose()?.flatten();
-        let (_, cpu) = self.thaw(kvm, memory, mapped.as_ref())?;
+        let (_, cpu) = self.restore(kvm, memory, mapped.as_ref())?;
         match (self.cpu.tsc_khz, cpu.get_tsc_khz().ok()) {
             (Some(was), Some(is)) if !same_tsc(was, is) => Err(Error::new(
-                "thaw the processor",
+                "restore the processor",
                 format!("its counter ran at {was} kHz, and runs at {is} kHz here"),
                 "save a template on this kind of machine",
             )),
@@ -192,20 +192,20 @@ impl Machine {
         Ok(Self { cpu, devices, vm, memory, _shared: mapped, signals })
     }
 
-    /// The frozen machine, going on in this process.
-    pub fn thaw(
+    /// The state machine, going on in this process.
+    pub fn restore(
         kvm: &Kvm,
-        frozen: &Frozen,
+        state: &MachineState,
         memory: Memory,
         wires: Wires,
         share: Option<&Opened>,
     ) -> Result<Self, Error> {
         let mapped = share.map(Opened::map).transpose()?.flatten();
-        let (vm, cpu) = frozen.thaw(kvm, &memory, mapped.as_ref())?;
+        let (vm, cpu) = state.restore(kvm, &memory, mapped.as_ref())?;
         let signals = block_signals(cpu.as_raw_fd())?;
         watch(&wires)?;
         let shared = share.map(|share| (share, (shared_start(&memory), mapped.as_ref().map_or(0, |m| m.bytes))));
-        let mut devices = Devices::thaw(&vm, &frozen.devices, wires, shared)?;
+        let mut devices = Devices::restore(&vm, &state.devices, wires, shared)?;
         // What arrived before the descriptors were watched sends no signal.
         devices.work(&memory);
         Ok(Self { cpu, devices, vm, memory, _shared: mapped, signals })
@@ -239,15 +239,15 @@ impl Machine {
     }
 
     /// What has to be kept, besides the memory, to go on elsewhere.
-    pub fn freeze(&mut self, kvm: &Kvm) -> Result<Frozen, Error> {
+    pub fn save(&mut self, kvm: &Kvm) -> Result<MachineState, Error> {
         let mut chips = Vec::new();
         for chip_id in 0..CHIPS {
             let mut chip = kvm_irqchip { chip_id, ..Default::default() };
-            self.vm.get_irqchip(&mut chip).context("freeze an interrupt controller", NEXT_KVM)?;
+            self.vm.get_irqchip(&mut chip).context("save an interrupt controller", NEXT_KVM)?;
             chips.push(chip);
         }
-        let clock = self.vm.get_clock().context("freeze the guest's clock", NEXT_KVM)?;
-        Ok(Frozen { cpu: state::freeze(kvm, &self.cpu)?, chips, clock, devices: self.devices.freeze() })
+        let clock = self.vm.get_clock().context("save the guest's clock", NEXT_KVM)?;
+        Ok(MachineState { cpu: state::save(kvm, &self.cpu)?, chips, clock, devices: self.devices.save() })
     }
 
     /// Lets the guest live until it ends or the timer goes off.

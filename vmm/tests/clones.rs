@@ -10,9 +10,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use vmatic_vmm::protocol::{CloneOrder, ZygoteReply};
 use vmatic_vmm::stub::{self, StubFile, Word};
-use vmatic_vmm::zygote::{self, Anew, Answer, Files, Order, Zygote};
-use vmatic_vmm::{Card, Discovery, GuestConfig, Kvm, Said, Software, Wires};
+use vmatic_vmm::zygote::{self, ReexecCommand, SnapshotFiles, Zygote};
+use vmatic_vmm::{Card, Discovery, GuestConfig, Kvm, Readiness, Software, Wires};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 const USER: u32 = 70_000;
@@ -49,7 +50,7 @@ fn zygote() {
     let stub = StubFile::new(4).unwrap();
     let never = std::env::var_os("NEVER_READY").is_some();
     let file = std::env::var_os("SAVED").map(std::path::PathBuf::from);
-    let files = Files { thaw: file.iter().filter(|f| f.exists()).cloned().collect(), save: file };
+    let files = SnapshotFiles { restore: file.iter().filter(|f| f.exists()).cloned().collect(), save: file };
     let log = File::options().write(true).open("/dev/null").unwrap();
     let config = GuestConfig {
         software: Software {
@@ -64,13 +65,13 @@ fn zygote() {
         mac: vmatic_plan::Mac([2, 0, 0, 0, 0, 1]),
         wires: Wires { control: None, serial: log.into(), card: Card::Unplugged },
     };
-    let said = |said: &[u8]| if said == stub::READY && !never { Said::Ready } else { Said::Part };
+    let said = |said: &[u8]| if said == stub::READY && !never { Readiness::Ready } else { Readiness::Waiting };
     let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
     // The test's own standard input is the socket, too.
     let null = File::open("/dev/null").unwrap();
     rustix::stdio::dup2_stdin(null).unwrap();
     // Not tried here: this program needs a loader, and there is none in an empty room (builder/tests/hosts/reexec.rs).
-    let anew = Anew::new(&[]).unwrap();
+    let anew = ReexecCommand::new(&[]).unwrap();
     let limit = if never { Duration::from_secs(3) } else { PATIENCE };
     // SAFETY: this role starts no thread.
     unsafe { zygote::boot_and_serve(socket, config, said, limit, &files, anew) }.unwrap();
@@ -80,7 +81,7 @@ fn start() -> Zygote {
     let mut command = Command::new("/proc/self/exe");
     command.arg("zygote");
     let zygote = Zygote::start(command).unwrap();
-    assert!(matches!(zygote.answer().unwrap(), Some(Answer::Ready { .. })));
+    assert!(matches!(zygote.answer().unwrap(), Some(ZygoteReply::Ready { .. })));
     zygote
 }
 
@@ -97,8 +98,8 @@ impl Clone {
         let (control, its) = UnixStream::pair().unwrap();
         let (console, log) = std::io::pipe().unwrap();
         let (its, log): (OwnedFd, OwnedFd) = (its.into(), log.into());
-        zygote.order(&Order { tag, user: USER + tag }, &[its.as_fd(), log.as_fd()]).unwrap();
-        let Some(Answer::Started { tag: its_tag, pid }) = zygote.answer().unwrap() else { panic!("not started") };
+        zygote.order(&CloneOrder { tag, user: USER + tag }, &[its.as_fd(), log.as_fd()]).unwrap();
+        let Some(ZygoteReply::Started { tag: its_tag, pid }) = zygote.answer().unwrap() else { panic!("not started") };
         assert_eq!(its_tag, tag);
         control.set_read_timeout(Some(PATIENCE)).unwrap();
         Clone { pid: rustix::process::Pid::from_raw(pid).unwrap(), control, console, ended: false }
@@ -279,7 +280,7 @@ fn a_template_that_never_is_ready_is_said() {
     let mut command = Command::new("/proc/self/exe");
     command.arg("zygote").env("NEVER_READY", "1");
     let mut zygote = Zygote::start(command).unwrap();
-    let Some(Answer::NoTemplate { why }) = zygote.answer().unwrap() else { panic!("there is no template") };
+    let Some(ZygoteReply::NoTemplate { why }) = zygote.answer().unwrap() else { panic!("there is no template") };
     assert!(why.contains("it was not ready within 3 s"), "{why}");
     assert_eq!(zygote.answer().unwrap(), None);
     assert!(zygote.process().wait().unwrap().success());
@@ -314,9 +315,9 @@ fn a_saved_template_goes_on() {
         let mut command = Command::new("/proc/self/exe");
         command.arg("zygote").env("SAVED", &path).env("WORDS", words);
         let zygote = Zygote::start(command).unwrap();
-        let Some(Answer::Ready { thawed, .. }) = zygote.answer().unwrap() else { panic!("no template") };
+        let Some(ZygoteReply::Ready { restored, .. }) = zygote.answer().unwrap() else { panic!("no template") };
         assert_eq!(Clone::start(&zygote, 1).ask("up"), "up");
-        thawed
+        restored
     };
     assert!(!start(""), "there is no file yet");
     let saved = fs::read(&path).unwrap();

@@ -39,7 +39,7 @@ use vmatic_tree::guest::{ExitReason, GuestExit, GuestState, NoGuests, StartMode}
 use vmatic_tree::host::Event;
 use vmatic_tree::message::Message;
 use vmatic_tree::text::ShortText;
-use vmatic_vmm::zygote::Files;
+use vmatic_vmm::zygote::SnapshotFiles;
 
 /// How long a guest may take from its start to its report. Emulated machines are slow.
 const REPORT: Duration = Duration::from_secs(120);
@@ -67,7 +67,7 @@ pub struct Launcher {
     pub ledger: Arc<Ledger>,
     pub wishes: Arc<Wishes>,
     /// Where a template may have been saved.
-    pub files: Files,
+    pub files: SnapshotFiles,
     pub ports: Ports,
     /// Why there is no KVM, if there is none.
     pub no_kvm: Option<String>,

@@ -10,8 +10,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions};
+use vmatic_vmm::protocol::{CloneOrder, ZygoteReply};
 use vmatic_vmm::stub::MEMORY_MIB_MIN;
-use vmatic_vmm::zygote::{Answer, GENERATION, Order, Zygote};
+use vmatic_vmm::zygote::{CLONES_PER_PROCESS_MAX, Zygote};
 
 /// A clone of a stub, which says back what it hears.
 struct Clone {
@@ -24,8 +25,10 @@ impl Clone {
         let (control, its) = UnixStream::pair().unwrap();
         let log = fs::File::options().write(true).open("/dev/null").unwrap();
         let (its, log): (OwnedFd, OwnedFd) = (its.into(), log.into());
-        zygote.order(&Order { tag, user: 70_000 + tag }, &[its.as_fd(), log.as_fd()]).unwrap();
-        let Some(Answer::Started { tag: its_tag, pid }) = zygote.answer().unwrap() else { panic!("{tag} not started") };
+        zygote.order(&CloneOrder { tag, user: 70_000 + tag }, &[its.as_fd(), log.as_fd()]).unwrap();
+        let Some(ZygoteReply::Started { tag: its_tag, pid }) = zygote.answer().unwrap() else {
+            panic!("{tag} not started")
+        };
         assert_eq!(its_tag, tag);
         control.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
         Clone { pid: Pid::from_raw(pid).unwrap(), control }
@@ -56,14 +59,14 @@ fn a_zygote_starts_itself_anew_and_its_clones_do_not_notice() {
     let mut command = Command::new(agent);
     command.args(["template", "--stub", "4", "--devices", "cmdline", "--memory-mib", &MEMORY_MIB_MIN.to_string()]);
     let mut zygote = Zygote::start(command).unwrap();
-    assert!(matches!(zygote.answer().unwrap(), Some(Answer::Ready { .. })));
+    assert!(matches!(zygote.answer().unwrap(), Some(ZygoteReply::Ready { .. })));
     let pid = zygote.process().id();
     let words = || fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
     let fds = || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     let mut first = Clone::start(&zygote, 0);
     let open = fds();
     assert!(!words().contains("--will-fd"));
-    for tag in 1..=2 * GENERATION + 1 {
+    for tag in 1..=2 * CLONES_PER_PROCESS_MAX + 1 {
         let mut clone = Clone::start(&zygote, tag);
         if tag % 64 == 0 {
             clone.answers(&format!("clone {tag}\n"));
@@ -73,7 +76,7 @@ fn a_zygote_starts_itself_anew_and_its_clones_do_not_notice() {
     assert!(fds() <= open + 1, "{} descriptors are open, and {open} were", fds());
     // One of each generation, and the last one's outlives its ancestor.
     first.answers("the first is still there\n");
-    let mut last = Clone::start(&zygote, 3 * GENERATION);
+    let mut last = Clone::start(&zygote, 3 * CLONES_PER_PROCESS_MAX);
     drop(zygote);
     last.answers("so is the last\n");
 }

@@ -1,6 +1,6 @@
 //! Takes the guest's accesses to ports and windows; gives them to the device that
 //! lies there, and the guest its interrupts. What a device knows of its driver can
-//! be frozen and thawed in another process.
+//! be frozen and restored in another process.
 
 pub(crate) mod serial;
 pub(crate) mod share;
@@ -96,14 +96,14 @@ impl<D: Device> Slot<D> {
 
 /// What the devices know of their drivers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Frozen {
-    pub serial: serial::Frozen,
-    pub rng: mmio::Frozen,
-    pub vsock: (mmio::Frozen, vsock::Frozen),
+pub(crate) struct DevicesState {
+    pub serial: serial::PortState,
+    pub rng: mmio::TransportState,
+    pub vsock: (mmio::TransportState, vsock::VsockState),
     /// The card's rings and its address.
-    pub net: Option<(mmio::Frozen, Mac)>,
+    pub net: Option<(mmio::TransportState, Mac)>,
     /// The rings of the disk or of the memory that is shared.
-    pub share: Option<mmio::Frozen>,
+    pub share: Option<mmio::TransportState>,
 }
 
 /// Everything on the guest's buses.
@@ -146,35 +146,38 @@ impl Devices {
     }
 
     /// The devices as they were frozen, with other wires.
-    pub fn thaw(vm: &Rc<VmFd>, frozen: &Frozen, wires: Wires, shared: Shared) -> Result<Self, Error> {
+    pub fn restore(vm: &Rc<VmFd>, state: &DevicesState, wires: Wires, shared: Shared) -> Result<Self, Error> {
         let bad = "the template is damaged: make a new one";
         let cable = match wires.card {
             Card::Plugged(cable) => Some(cable),
             Card::Absent | Card::Unplugged => None,
         };
-        let (vsock_rings, vsock) = &frozen.vsock;
-        let vsock = Vsock::thaw(vsock, wires.control);
-        let net = match &frozen.net {
+        let (vsock_rings, vsock) = &state.vsock;
+        let vsock = Vsock::restore(vsock, wires.control);
+        let net = match &state.net {
             Some((rings, mac)) => {
-                let transport = Transport::thaw(rings, Net::new(cable, *mac)).context("thaw the network card", bad)?;
+                let transport =
+                    Transport::restore(rings, Net::new(cable, *mac)).context("restore the network card", bad)?;
                 Some(Slot::new(vm, layout::window(NET), transport))
             }
             None => None,
         };
         let (disk, pmem) = share(shared)?;
         let window = layout::window(SHARE);
-        let (disk, pmem) = match &frozen.share {
+        let (disk, pmem) = match &state.share {
             Some(rings) => (
-                disk.map(|disk| Transport::thaw(rings, disk)).transpose().context("thaw the shared disk", bad)?,
-                pmem.map(|pmem| Transport::thaw(rings, pmem)).transpose().context("thaw the shared memory", bad)?,
+                disk.map(|disk| Transport::restore(rings, disk)).transpose().context("restore the shared disk", bad)?,
+                pmem.map(|pmem| Transport::restore(rings, pmem))
+                    .transpose()
+                    .context("restore the shared memory", bad)?,
             ),
             None => (None, None),
         };
         let line = Line::new(vm, layout::SERIAL_IRQ);
-        let rng = Transport::thaw(&frozen.rng, Rng).context("thaw the entropy source", bad)?;
-        let vsock = Transport::thaw(vsock_rings, vsock).context("thaw the socket device", bad)?;
+        let rng = Transport::restore(&state.rng, Rng).context("restore the entropy source", bad)?;
+        let vsock = Transport::restore(vsock_rings, vsock).context("restore the socket device", bad)?;
         Ok(Self {
-            serial: Serial::thaw(&frozen.serial, line, wires.serial).context("thaw the serial port", bad)?,
+            serial: Serial::restore(&state.serial, line, wires.serial).context("restore the serial port", bad)?,
             rng: Slot::new(vm, layout::window(RNG), rng),
             vsock: Slot::new(vm, layout::window(VSOCK), vsock),
             net,
@@ -184,16 +187,16 @@ impl Devices {
     }
 
     /// What the devices know of their drivers; what was printed is handed on first.
-    pub fn freeze(&mut self) -> Frozen {
+    pub fn save(&mut self) -> DevicesState {
         self.serial.flush();
-        Frozen {
-            serial: self.serial.freeze(),
-            rng: self.rng.transport.freeze(),
-            vsock: (self.vsock.transport.freeze(), self.vsock.transport.device().freeze()),
-            net: self.net.as_ref().map(|net| (net.transport.freeze(), net.transport.device().mac())),
+        DevicesState {
+            serial: self.serial.save(),
+            rng: self.rng.transport.save(),
+            vsock: (self.vsock.transport.save(), self.vsock.transport.device().save()),
+            net: self.net.as_ref().map(|net| (net.transport.save(), net.transport.device().mac())),
             share: match (&self.disk, &self.pmem) {
-                (Some(disk), _) => Some(disk.transport.freeze()),
-                (None, pmem) => pmem.as_ref().map(|pmem| pmem.transport.freeze()),
+                (Some(disk), _) => Some(disk.transport.save()),
+                (None, pmem) => pmem.as_ref().map(|pmem| pmem.transport.save()),
             },
         }
     }

@@ -68,7 +68,7 @@ impl io::Write for Wire {
 /// control and status, modem control and status, scratch. What was received and not read is
 /// left out: a template's serial port hears nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Frozen([u8; 9]);
+pub(crate) struct PortState([u8; 9]);
 
 /// The serial port.
 pub(crate) struct Serial<T: Trigger> {
@@ -84,8 +84,8 @@ impl<T: Trigger> Serial<T> {
     }
 
     /// The port as it was frozen, with another line and log.
-    pub fn thaw(frozen: &Frozen, line: T, to: OwnedFd) -> io::Result<Self> {
-        let [low, high, enable, identification, control, status, modem, modem_status, scratch] = frozen.0;
+    pub fn restore(state: &PortState, line: T, to: OwnedFd) -> io::Result<Self> {
+        let [low, high, enable, identification, control, status, modem, modem_status, scratch] = state.0;
         let state = SerialState {
             baud_divisor_low: low,
             baud_divisor_high: high,
@@ -103,9 +103,9 @@ impl<T: Trigger> Serial<T> {
     }
 
     /// The registers.
-    pub fn freeze(&self) -> Frozen {
+    pub fn save(&self) -> PortState {
         let state = self.port.state();
-        Frozen([
+        PortState([
             state.baud_divisor_low,
             state.baud_divisor_high,
             state.interrupt_enable,
@@ -190,12 +190,12 @@ mod tests {
         for (register, value) in [(1, 2), (3, 0x83), (0, 1), (3, 3), (4, 8), (7, 0x5a)] {
             serial.write(register, value);
         }
-        let frozen = serial.freeze();
+        let state = serial.save();
         let (reader, writer) = std::io::pipe().unwrap();
-        let mut thawed = Serial::thaw(&frozen, Cut, writer.into()).unwrap();
-        assert_eq!((thawed.read(7), thawed.read(3), thawed.freeze()), (0x5a, 3, frozen));
-        thawed.write(0, b'\n');
-        drop((serial, thawed));
+        let mut restored = Serial::restore(&state, Cut, writer.into()).unwrap();
+        assert_eq!((restored.read(7), restored.read(3), restored.save()), (0x5a, 3, state));
+        restored.write(0, b'\n');
+        drop((serial, restored));
         let text = |mut log: std::io::PipeReader| {
             let mut text = String::new();
             log.read_to_string(&mut text).unwrap();

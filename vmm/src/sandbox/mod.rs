@@ -6,7 +6,7 @@ pub mod rootfs;
 mod seccomp;
 
 use crate::error::{Context, Error};
-use crate::sandbox::seccomp::{Call, Only};
+use crate::sandbox::seccomp::{ArgFilter, Call};
 use seccompiler::BpfProgram;
 use std::io;
 
@@ -21,7 +21,7 @@ pub struct Filter(BpfProgram);
 /// What a guest's process still needs once its machine is built: to run it, to move
 /// bytes between descriptors that are open, to take signals, to allocate, to end.
 pub fn filter() -> Result<Filter, Error> {
-    let only = |number, argument, mask, values| Call { number, only: Some(Only { argument, mask, values }) };
+    let filtered = |number, argument, mask, values| Call { number, args: Some(ArgFilter { argument, mask, values }) };
     let always = [
         libc::SYS_read,
         libc::SYS_write,
@@ -49,14 +49,14 @@ pub fn filter() -> Result<Filter, Error> {
     ];
     let calls: Vec<Call> = always
         .into_iter()
-        .map(|number| Call { number, only: None })
+        .map(|number| Call { number, args: None })
         .chain([
-            only(libc::SYS_ioctl, 1, u32::MAX, &[KVM_RUN, KVM_IRQ_LINE, KVM_GET_REGS]),
+            filtered(libc::SYS_ioctl, 1, u32::MAX, &[KVM_RUN, KVM_IRQ_LINE, KVM_GET_REGS]),
             // The standard library asks whether a descriptor is open before it closes it, where
             // it was built to check itself.
-            only(libc::SYS_fcntl, 1, u32::MAX, &[libc::F_GETFD as u32]),
+            filtered(libc::SYS_fcntl, 1, u32::MAX, &[libc::F_GETFD as u32]),
             // Memory that is no code.
-            only(libc::SYS_mmap, 2, libc::PROT_EXEC as u32, &[0]),
+            filtered(libc::SYS_mmap, 2, libc::PROT_EXEC as u32, &[0]),
         ])
         .collect();
     let tried = "compile the filter of system calls";
@@ -86,7 +86,7 @@ pub(crate) fn become_user(user: u32) -> io::Result<()> {
 /// Moves this process, and all that is forked from it, into a room without files, without
 /// networks and without others' names and queues: what a guest that broke out could still
 /// reach by a path or an address is then nothing. Needs root; says what the kernel lacks.
-pub(crate) fn enter_empty_room() -> Vec<String> {
+pub(crate) fn isolate() -> Vec<String> {
     let mut missing = Vec::new();
     let mut done = |what: &str, result: io::Result<()>| match result {
         Ok(()) => true,

@@ -19,20 +19,20 @@ const NEXT: &str = "run it as root, on a kernel with namespaces and tmpfs";
 
 /// What a room has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Room {
+pub struct Rootfs {
     /// User and group of the process; each guest has its own.
     pub user: u32,
     /// Files and folders that it sees, and where: absolute paths both. Links are made again as they are.
-    pub see: Vec<(PathBuf, PathBuf)>,
+    pub binds: Vec<(PathBuf, PathBuf)>,
     /// A folder to write to, `/own`: so many MiB of RAM at most, gone with the process.
-    pub own_mib: u32,
+    pub scratch_mib: u32,
     /// Whether it may use /dev/kvm.
     pub kvm: bool,
 }
 
 /// Moves this process into the room for good. It has no network but the descriptors that it holds, ends when its
 /// parent does, and can gain no rights by starting programs.
-pub fn enter(room: &Room) -> Result<(), Error> {
+pub fn enter(rootfs: &Rootfs) -> Result<(), Error> {
     let spaces = libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
     // SAFETY: no memory is involved.
     check(unsafe { libc::unshare(spaces) }).context("leave the host's files and networks", NEXT)?;
@@ -40,15 +40,16 @@ pub fn enter(room: &Room) -> Result<(), Error> {
     let safe = libc::MS_NOSUID | libc::MS_NODEV;
     mount("room", ROOM, Some("tmpfs"), libc::MS_NOSUID, "size=1m,nr_inodes=256,mode=755")
         .context("make an empty room", NEXT)?;
-    for (from, to) in &room.see {
+    for (from, to) in &rootfs.binds {
         let tried = || format!("show {} as {} in the room", from.display(), to.display());
         show(from, &inside(to)).map_err(|why| Error::new(tried(), why, "look whether the host image has it"))?;
     }
     let own = inside(Path::new("/own"));
-    let limits = format!("size={}m,nr_inodes=64,mode=700,uid={user},gid={user}", room.own_mib, user = room.user);
+    let limits =
+        format!("size={}m,nr_inodes=64,mode=700,uid={user},gid={user}", rootfs.scratch_mib, user = rootfs.user);
     let made = fs::create_dir(&own).and_then(|()| mount("own", &own, Some("tmpfs"), safe | libc::MS_NOEXEC, &limits));
     made.context("make a folder of its own", NEXT)?;
-    if room.kvm {
+    if rootfs.kvm {
         kvm().context("make /dev/kvm in the room", NEXT)?;
     }
     let flags = libc::MS_REMOUNT | libc::MS_RDONLY | libc::MS_NOSUID;
@@ -59,7 +60,7 @@ pub fn enter(room: &Room) -> Result<(), Error> {
     moved.context("enter the room", NEXT)?;
     // SAFETY: no memory is involved.
     let parent = unsafe { libc::getppid() };
-    sandbox::become_user(room.user).context("become the guest's user", NEXT)?;
+    sandbox::become_user(rootfs.user).context("become the guest's user", NEXT)?;
     // A change of user forgets both. SAFETY: no memory is involved.
     unsafe {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)).context("end with the node", NEXT)?;

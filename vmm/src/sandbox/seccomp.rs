@@ -19,12 +19,12 @@ const ARGUMENTS_AT: u32 = 16;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub number: i64,
-    pub only: Option<Only>,
+    pub args: Option<ArgFilter>,
 }
 
 /// Allowed only if the low word of an argument, as far as the mask goes, has one of these values.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Only {
+pub(crate) struct ArgFilter {
     pub argument: u32,
     pub mask: u32,
     pub values: &'static [u32],
@@ -44,9 +44,9 @@ fn search(calls: &[Call]) -> Option<BpfProgram> {
     match calls {
         [] => None,
         [call] => {
-            let allowed = match &call.only {
+            let allowed = match &call.args {
                 None => vec![answer(true)],
-                Some(only) => only.program()?,
+                Some(args) => args.program()?,
             };
             let other = u8::try_from(allowed.len()).ok()?;
             let found = jump(BPF_JEQ, u32::try_from(call.number).ok()?, 0, other);
@@ -61,7 +61,7 @@ fn search(calls: &[Call]) -> Option<BpfProgram> {
     }
 }
 
-impl Only {
+impl ArgFilter {
     fn program(&self) -> Option<BpfProgram> {
         let mut program = vec![load(ARGUMENTS_AT + 8 * self.argument), instruction(BPF_ALU | BPF_AND, self.mask)];
         for (value, rest) in self.values.iter().zip((0..self.values.len()).rev()) {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     fn always(number: i64) -> Call {
-        Call { number, only: None }
+        Call { number, args: None }
     }
 
     proptest! {
@@ -131,17 +131,17 @@ mod tests {
             special in 0i64..460,
             asked in prop::collection::vec((any::<u32>(), 0usize..3), 1..20),
         ) {
-            let only = Only { argument: 1, mask: 0xff, values: &[5, 0, 255] };
+            let args = ArgFilter { argument: 1, mask: 0xff, values: &[5, 0, 255] };
             let mut calls: Vec<Call> = numbers.iter().filter(|n| **n != special).map(|n| always(*n)).collect();
-            calls.push(Call { number: special, only: Some(only) });
+            calls.push(Call { number: special, args: Some(args) });
             let program = program(&calls).unwrap();
             for number in 0..512 {
                 for (word, way) in &asked {
-                    let value = [*word, u32::from(*word as u8), *word & !0xff | only.values[*way]][*way];
+                    let value = [*word, u32::from(*word as u8), *word & !0xff | args.values[*way]][*way];
                     let arguments = [9, value, 9, 9, 9, 9];
                     let listed = numbers.contains(&i64::from(number));
                     let is_special = i64::from(number) == special;
-                    let want = if is_special { only.values.contains(&(value & 0xff)) } else { listed };
+                    let want = if is_special { args.values.contains(&(value & 0xff)) } else { listed };
                     let (allowed, steps) = run(&program, X86_64, number, arguments);
                     prop_assert_eq!(allowed, want, "{} {:#x}", number, value);
                     prop_assert!(steps <= 18, "{} steps", steps);

@@ -1,5 +1,6 @@
-//! Takes a zygote with many clones; gives the same process with the same template and socket, but with memory that no
-//! clone shares: it executes its own program again, and leaves it a will.
+//! The zygote's next life: the same process, template and socket, but memory that no clone shares.
+//!
+//! It executes its own program again, which takes over from a file what it needs ([`HandoverState`]).
 //!
 //! The kernel knows the pages that a process has at a fork as pages that each of its children may have, too
 //! (mm/rmap.c: one tree of mappings for all of them). Whoever looks at such a page, as reclaim, DAMON and page
@@ -9,9 +10,9 @@
 use crate::devices::share::Opened;
 use crate::error::{Context, Error};
 use crate::machine;
-use crate::template::Template;
 use crate::template::fork;
-use crate::template::zygote::WorkingSet;
+use crate::template::origin::Template;
+use crate::template::protocol::WorkingSet;
 use kvm_ioctls::Kvm;
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::FdFlags;
@@ -22,20 +23,20 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
-/// Most bytes of a will: far more than a frozen machine has without its memory.
-const WILL_BYTES_MAX: u64 = 4 << 20;
+/// Most bytes of a handover state: far more than a state machine has without its memory.
+const HANDOVER_BYTES_MAX: u64 = 4 << 20;
 const NEXT: &str = "end this process; the node makes a new template";
 
 /// How this program is started again.
 #[derive(Debug)]
-pub struct Anew {
+pub struct ReexecCommand {
     program: OwnedFd,
     words: Vec<String>,
 }
 
 /// What the next life of the process needs; numbers are those of its descriptors.
 #[derive(Serialize, Deserialize)]
-struct Will<F> {
+struct HandoverState<F> {
     words: Vec<String>,
     program: RawFd,
     socket: RawFd,
@@ -45,13 +46,13 @@ struct Will<F> {
     /// Whether guests see it as memory.
     share: Option<(bool, RawFd)>,
     /// The machine: borrowed to be written, owned when it was read.
-    frozen: F,
-    warm: WorkingSet,
+    state: F,
+    working_set: WorkingSet,
 }
 
-impl Anew {
+impl ReexecCommand {
     /// This process's program with these arguments, behind which comes the number of a descriptor: that program is to
-    /// call [`crate::template::zygote::inherit_and_serve`] with it.
+    /// call [`crate::template::zygote::resume_and_serve`] with it.
     pub fn new(words: &[&str]) -> io::Result<Self> {
         // To be executed, not to be read: clones inherit it.
         let program = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -60,37 +61,39 @@ impl Anew {
 }
 
 /// Ends this life of the process, and begins the next. Returns only if that fails; then this one can go on.
-pub(crate) fn begin(template: &Template, socket: &OwnedFd, anew: &Anew) -> Error {
-    let failed = |error: io::Error| Error::new("start the template's process anew", error, "nothing: it goes on");
+pub(crate) fn begin(template: &Template, socket: &OwnedFd, command: &ReexecCommand) -> Error {
+    let failed = |error: io::Error| {
+        Error::new("execute the template's process again", error, "nothing: it continues as the old process")
+    };
     let share = template.share.as_ref().map(|share| match share {
         Opened::Disk(file) => (false, file.as_fd()),
         Opened::Memory(file) => (true, file.as_fd()),
     });
     // SAFETY: the descriptor is the template's, which lives on.
     let kvm = unsafe { BorrowedFd::borrow_raw(template.kvm.as_raw_fd()) };
-    let fds = [anew.program.as_fd(), socket.as_fd(), kvm, template.memory.as_fd()];
+    let fds = [command.program.as_fd(), socket.as_fd(), kvm, template.memory.as_fd()];
     let [program, socket, kvm, memory] = fds.map(|fd| fd.as_raw_fd());
     let share_fd = share.map(|(_, fd)| fd);
-    let will = Will {
-        words: anew.words.clone(),
+    let handover = HandoverState {
+        words: command.words.clone(),
         program,
         socket,
         kvm,
         memory,
         memory_mib: template.memory_mib,
         share: share.map(|(as_memory, fd)| (as_memory, fd.as_raw_fd())),
-        frozen: &template.frozen,
-        warm: template.warm.clone(),
+        state: &template.state,
+        working_set: template.working_set.clone(),
     };
-    let file = match write(&will) {
+    let file = match write(&handover) {
         Ok(file) => file,
         Err(error) => return failed(error),
     };
     let all = || fds.iter().copied().chain(share_fd).chain([file.as_fd()]);
     let keep = |flags| all().try_for_each(|fd| rustix::io::fcntl_setfd(fd, flags)).map_err(io::Error::from);
-    let words = anew.words.iter().cloned().chain([file.as_raw_fd().to_string()]).map(CString::new);
+    let words = command.words.iter().cloned().chain([file.as_raw_fd().to_string()]).map(CString::new);
     let error = match (keep(FdFlags::empty()), words.collect::<Result<Vec<_>, _>>()) {
-        (Ok(()), Ok(words)) => fork::execute(anew.program.as_fd(), &words),
+        (Ok(()), Ok(words)) => fork::execute(command.program.as_fd(), &words),
         (Err(error), _) => error,
         (_, Err(error)) => error.into(),
     };
@@ -99,9 +102,9 @@ pub(crate) fn begin(template: &Template, socket: &OwnedFd, anew: &Anew) -> Error
     failed(error)
 }
 
-fn write(will: &Will<&machine::Frozen>) -> io::Result<File> {
-    let bytes = postcard::to_allocvec(will).map_err(io::Error::other)?;
-    let mut file = File::from(rustix::fs::memfd_create(c"will", MemfdFlags::CLOEXEC)?);
+fn write(handover: &HandoverState<&machine::MachineState>) -> io::Result<File> {
+    let bytes = postcard::to_allocvec(handover).map_err(io::Error::other)?;
+    let mut file = File::from(rustix::fs::memfd_create(c"handover", MemfdFlags::CLOEXEC)?);
     file.write_all(&bytes)?;
     file.rewind()?;
     Ok(file)
@@ -112,29 +115,29 @@ fn write(will: &Will<&machine::Frozen>) -> io::Result<File> {
 /// # Safety
 /// The file is one that [`begin`] wrote in this process's life before, and none of the descriptors it names was
 /// touched since.
-pub(crate) unsafe fn inherit(file: File) -> Result<(Template, OwnedFd, Anew), Error> {
+pub(crate) unsafe fn resume(file: File) -> Result<(Template, OwnedFd, ReexecCommand), Error> {
     let tried = "read what the template's process left to itself";
     let mut bytes = Vec::new();
-    file.take(WILL_BYTES_MAX).read_to_end(&mut bytes).context(tried, NEXT)?;
-    let will: Will<machine::Frozen> = postcard::from_bytes(&bytes).context(tried, NEXT)?;
+    file.take(HANDOVER_BYTES_MAX).read_to_end(&mut bytes).context(tried, NEXT)?;
+    let handover: HandoverState<machine::MachineState> = postcard::from_bytes(&bytes).context(tried, NEXT)?;
     let own = |fd: RawFd| {
         // SAFETY: it is open (the next call finds out), and by the caller's promise nobody else's.
         let fd = unsafe { OwnedFd::from_raw_fd(fd.max(0)) };
         rustix::io::fcntl_setfd(&fd, FdFlags::CLOEXEC).map(|()| fd).context(tried, NEXT)
     };
-    let share = will.share.map(|(as_memory, fd)| {
+    let share = handover.share.map(|(as_memory, fd)| {
         let file = Arc::new(File::from(own(fd)?));
         Ok(if as_memory { Opened::Memory(file) } else { Opened::Disk(file) })
     });
-    let kvm = own(will.kvm)?;
+    let kvm = own(handover.kvm)?;
     let template = Template {
         // SAFETY: it is /dev/kvm, opened, and goes over to the value that is made.
         kvm: unsafe { Kvm::from_raw_fd(kvm.into_raw_fd()) },
-        memory: Arc::new(own(will.memory)?.into()),
-        memory_mib: will.memory_mib,
+        memory: Arc::new(own(handover.memory)?.into()),
+        memory_mib: handover.memory_mib,
         share: share.transpose()?,
-        frozen: will.frozen,
-        warm: will.warm,
+        state: handover.state,
+        working_set: handover.working_set,
     };
-    Ok((template, own(will.socket)?, Anew { program: own(will.program)?, words: will.words }))
+    Ok((template, own(handover.socket)?, ReexecCommand { program: own(handover.program)?, words: handover.words }))
 }

@@ -1,5 +1,5 @@
-//! Takes a template; gives a file, and from the file the template again, after a reboot or on
-//! another machine of the same kind. A file whose machine or software is another is refused
+//! Snapshots: a template in a file, and the template again from the file, after a reboot or on another machine of the
+//! same kind. A file whose machine or software is another is refused
 //! with what differs: the caller boots a template then, as if there were no file.
 //!
 //! The file is [`MAGIC`]; the header's length (8 bytes) and CRC-32 (4 bytes, both the last byte first); the
@@ -28,8 +28,6 @@ const HEADER_BYTES_MAX: u64 = 2 << 20;
 const PAGE: usize = 4096;
 /// Bytes before the header.
 const START: usize = MAGIC.len() + 8 + 4;
-/// How much faster or slower, in thousandths, the processor's counter may run: a guest measures it once.
-const TSC_PERMILLE_MAX: u64 = 50;
 /// How much of a file that guests share is looked at: it may be large, and its length counts, too.
 const SHARE_BYTES: u64 = 64 * 1024;
 const NEXT: &str = "save a template on this kind of machine, with this build";
@@ -59,7 +57,7 @@ struct Sum {
 struct Header<F> {
     kind: Kind,
     /// The machine: borrowed to be written, owned when it was read.
-    frozen: F,
+    state: F,
     /// Number of the first page and how many follow each other; all others hold zeros.
     runs: Vec<(u32, u32)>,
     /// Of all pages that follow the header.
@@ -68,7 +66,7 @@ struct Header<F> {
 
 /// What a file held.
 pub(crate) struct Loaded {
-    pub frozen: machine::Frozen,
+    pub state: machine::MachineState,
     /// As [`memory::create_shared`] makes it, with its pages written.
     pub memory: Arc<File>,
 }
@@ -131,18 +129,18 @@ pub(crate) fn write(
     software: &Software,
     memory_mib: u32,
     pages: &File,
-    frozen: &machine::Frozen,
+    state: &machine::MachineState,
 ) -> Result<u64, Error> {
     let tried = format!("save the template to {}", path.display());
     let next = "make room there, or name another file";
     let (runs, pages_crc) = used(pages, memory_mib).context(&tried, next)?;
-    let header = Header { kind: Kind::of(kvm, software, memory_mib)?, frozen, runs, pages_crc };
+    let header = Header { kind: Kind::of(kvm, software, memory_mib)?, state, runs, pages_crc };
     let part = path.with_extension("part");
     let written = write_parts(&part, &header, pages).and_then(|bytes| std::fs::rename(&part, path).map(|()| bytes));
     written.inspect_err(|_| drop(std::fs::remove_file(&part))).context(&tried, next)
 }
 
-fn write_parts(part: &Path, header: &Header<&machine::Frozen>, pages: &File) -> io::Result<u64> {
+fn write_parts(part: &Path, header: &Header<&machine::MachineState>, pages: &File) -> io::Result<u64> {
     let encoded = postcard::to_allocvec(header).map_err(io::Error::other)?;
     if encoded.len() as u64 > HEADER_BYTES_MAX {
         return Err(io::Error::other("its memory is too scattered"));
@@ -192,7 +190,7 @@ fn each_page(runs: &[(u32, u32)], mut act: impl FnMut(u32) -> io::Result<()>) ->
 
 /// Reads a template; an error says what is wrong with the file, or what differs here.
 pub(crate) fn read(path: &Path, kvm: &Kvm, software: &Software, memory_mib: u32) -> Result<Loaded, Error> {
-    let tried = format!("thaw the template of {}", path.display());
+    let tried = format!("restore the template from {}", path.display());
     let mut file = File::open(path).context(&tried, NEXT)?;
     let header = read_header(&mut file).context(&tried, NEXT)?;
     if let Some(what) = header.kind.difference(&Kind::of(kvm, software, memory_mib)?) {
@@ -201,10 +199,10 @@ pub(crate) fn read(path: &Path, kvm: &Kvm, software: &Software, memory_mib: u32)
     // The mapping goes away at once: a template keeps none.
     let (_, memory) = memory::create_shared(memory_mib)?;
     read_pages(&mut file, &header, &memory).context(&tried, NEXT)?;
-    Ok(Loaded { frozen: header.frozen, memory })
+    Ok(Loaded { state: header.state, memory })
 }
 
-fn read_header(file: &mut File) -> io::Result<Header<machine::Frozen>> {
+fn read_header(file: &mut File) -> io::Result<Header<machine::MachineState>> {
     let mut start = [0; START];
     read_whole(file, &mut start)?;
     let (magic, numbers) = start.split_at(MAGIC.len());
@@ -221,7 +219,7 @@ fn read_header(file: &mut File) -> io::Result<Header<machine::Frozen>> {
     if crc != crc32fast::hash(&bytes).to_le_bytes() {
         return Err(io::Error::other("its header is damaged"));
     }
-    let header: Header<machine::Frozen> =
+    let header: Header<machine::MachineState> =
         postcard::from_bytes(&bytes).map_err(|e| io::Error::other(format!("its header: {e}")))?;
     check_runs(&header.runs, header.kind.memory_mib)?;
     Ok(header)
@@ -247,7 +245,7 @@ pub(crate) fn check_runs(runs: &[(u32, u32)], memory_mib: u32) -> io::Result<()>
     Ok(())
 }
 
-fn read_pages(file: &mut File, header: &Header<machine::Frozen>, memory: &File) -> io::Result<()> {
+fn read_pages(file: &mut File, header: &Header<machine::MachineState>, memory: &File) -> io::Result<()> {
     let mut file = io::BufReader::with_capacity(64 * 1024, file);
     let mut hasher = crc32fast::Hasher::new();
     each_page(&header.runs, |number| {
@@ -260,11 +258,6 @@ fn read_pages(file: &mut File, header: &Header<machine::Frozen>, memory: &File) 
         return Err(io::Error::other("its pages are damaged"));
     }
     Ok(())
-}
-
-/// Whether a guest that measured the one frequency keeps time at the other (kHz).
-pub(crate) fn same_tsc(one: u32, other: u32) -> bool {
-    u64::from(one.abs_diff(other)) * 1000 <= u64::from(one) * TSC_PERMILLE_MAX
 }
 
 #[cfg(test)]
@@ -313,7 +306,6 @@ mod tests {
         assert!(refused(&[&MAGIC[..], &u64::MAX.to_le_bytes(), &[0; 4]].concat()).contains("longer than any"));
         assert!(refused(&[&MAGIC[..], &8u64.to_le_bytes(), &[1; 7]].concat()).contains("cut short"));
         assert!(refused(&[&MAGIC[..], &1u64.to_le_bytes(), &[1; 5]].concat()).contains("header is damaged"));
-        assert!(same_tsc(1_000_000, 1_040_000) && !same_tsc(1_000_000, 2_000_000) && !same_tsc(0, 1));
     }
 
     proptest! {

@@ -265,17 +265,17 @@ impl Machine {
         };
         let mut disk: Option<(u64, Disk, &str)> = disk.map(|(bytes, format)| (bytes, format, command::DISK));
         let there = SEES.into_iter().filter(|path| fs::symlink_metadata(path).is_ok());
-        let mut see: Vec<(PathBuf, PathBuf)> = there.map(|path| (path.into(), path.into())).collect();
-        see.extend(self.files());
+        let mut binds: Vec<(PathBuf, PathBuf)> = there.map(|path| (path.into(), path.into())).collect();
+        binds.extend(self.files());
         if let (Some((_, format, below)), Some(written)) = (&mut disk, from.and_then(|state| state.disk.as_ref())) {
-            see.push((written.clone(), command::WRITTEN.into()));
+            binds.push((written.clone(), command::WRITTEN.into()));
             (*format, *below) = (Disk::Qcow2, command::WRITTEN);
         }
         let disk = disk.map(|(bytes, format, below)| sandbox::Below { bytes, format, path: below.into() });
-        let room = vmatic_vmm::room::Room {
+        let room = vmatic_vmm::sandbox::rootfs::Rootfs {
             user: user(node.guest),
-            see,
-            own_mib: self.kind.overlay_mib,
+            binds,
+            scratch_mib: self.kind.overlay_mib,
             kvm: self.accel == Accel::Kvm,
         };
         Ok(sandbox::Options { room, disk, program: Vec::new() })

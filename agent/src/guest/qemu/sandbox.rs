@@ -10,12 +10,12 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use vmatic_plan::guest_kinds::Disk;
-use vmatic_vmm::room::Room;
+use vmatic_vmm::sandbox::rootfs::Rootfs;
 
 /// What the role is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    pub room: Room,
+    pub room: Rootfs,
     /// The disk that the guest's own stands on.
     pub disk: Option<Below>,
     /// The program with its arguments.
@@ -38,11 +38,11 @@ impl Options {
     pub fn words(&self) -> Vec<String> {
         let room = &self.room;
         let mut words =
-            vec!["--user".to_owned(), room.user.to_string(), "--own-mib".to_owned(), room.own_mib.to_string()];
+            vec!["--user".to_owned(), room.user.to_string(), "--own-mib".to_owned(), room.scratch_mib.to_string()];
         if room.kvm {
             words.push("--kvm".into());
         }
-        for (from, to) in &room.see {
+        for (from, to) in &room.binds {
             words.extend(["--see".to_owned(), format!("{}:{}", from.display(), to.display())]);
         }
         if let Some(disk) = &self.disk {
@@ -58,9 +58,11 @@ impl Options {
         while let Some(arg) = args.next()? {
             match arg {
                 Long("user") => options.room.user = args.value()?.parse()?,
-                Long("own-mib") => options.room.own_mib = args.value()?.parse()?,
+                Long("own-mib") => options.room.scratch_mib = args.value()?.parse()?,
                 Long("kvm") => options.room.kvm = true,
-                Long("see") => options.room.see.push(args.value()?.parse_with(|text| pair(text).ok_or("no FROM:TO"))?),
+                Long("see") => {
+                    options.room.binds.push(args.value()?.parse_with(|text| pair(text).ok_or("no FROM:TO"))?)
+                }
                 Long("disk") => {
                     options.disk = Some(args.value()?.parse_with(|text| disk(text).ok_or("no FORMAT:BYTES:PATH"))?)
                 }
@@ -92,7 +94,7 @@ pub fn run(options: Options) -> Result<(), Error> {
         return Err(Error::new("no program is named behind --: the node starts guests, not people"));
     };
     spawn::end_before_others();
-    vmatic_vmm::room::enter(&options.room).context(|| "make a room for QEMU".into())?;
+    vmatic_vmm::sandbox::rootfs::enter(&options.room).context(|| "make a room for QEMU".into())?;
     if let Some(disk) = &options.disk {
         let empty = disk::empty(disk.bytes, &disk.path, disk.format);
         std::fs::write(command::OVERLAY, empty).context(|| format!("write {}", command::OVERLAY))?;
@@ -107,9 +109,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let see = vec![("/usr".into(), "/usr".into()), ("/boot/guest/vmlinux".into(), "/kernel".into())];
+        let binds = vec![("/usr".into(), "/usr".into()), ("/boot/guest/vmlinux".into(), "/kernel".into())];
         let options = Options {
-            room: Room { user: 1_000_007, see, own_mib: 64, kvm: true },
+            room: Rootfs { user: 1_000_007, binds, scratch_mib: 64, kvm: true },
             disk: Some(Below { bytes: 5 << 30, format: Disk::Qcow2, path: "/disk".into() }),
             program: ["/usr/bin/qemu", "-M", "pc", "--"].map(Into::into).to_vec(),
         };

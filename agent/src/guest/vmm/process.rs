@@ -13,8 +13,8 @@ use vmatic_plan::Plan;
 use vmatic_tree::frame::FrameReader;
 use vmatic_tree::message::{Message, VERSION};
 use vmatic_vmm::stub::{self, StubFile};
-use vmatic_vmm::zygote::Anew;
-use vmatic_vmm::{Card, Exit, GuestConfig, Said, Software, Wires, zygote};
+use vmatic_vmm::zygote::ReexecCommand;
+use vmatic_vmm::{Card, Exit, GuestConfig, Readiness, Software, Wires, zygote};
 
 // The leaf calls the port that the monitor relays.
 const _: () = assert!(vmatic_vmm::CONTROL_PORT == vmatic_tree::message::GUEST_PORT);
@@ -41,7 +41,7 @@ pub fn run(options: GuestOptions) -> Result<(), Error> {
 pub fn template(options: GuestOptions) -> Result<(), Error> {
     if let Some(will) = options.will_fd {
         // SAFETY: this role starts no thread, and its arguments are those of `ANEW`.
-        return unsafe { zygote::inherit_and_serve(fd::inherit(will)?) }.context(|| "hold a template".into());
+        return unsafe { zygote::resume_and_serve(fd::inherit(will)?) }.context(|| "hold a template".into());
     }
     spawn::end_before_others();
     let serial = match options.serial_fd {
@@ -56,24 +56,24 @@ pub fn template(options: GuestOptions) -> Result<(), Error> {
     let (limit, files, stub) = (options.limit, options.files.clone(), stub(&options)?);
     let said = if stub.is_some() { stub_said } else { said };
     let config = config(options, wires, stub.as_ref());
-    let anew = Anew::new(&ANEW).context(|| "open this program".into())?;
+    let anew = ReexecCommand::new(&ANEW).context(|| "open this program".into())?;
     // SAFETY: this role starts no thread.
     unsafe { zygote::boot_and_serve(socket, config, said, limit, &files, anew) }.context(|| "hold a template".into())
 }
 
 /// Whether a template's leaf has said, in whole, that it waits.
-fn said(bytes: &[u8]) -> Said {
+fn said(bytes: &[u8]) -> Readiness {
     let mut reader = FrameReader::new();
     reader.push(bytes);
     match reader.next_message() {
-        Ok(Some(Message::Ready { version: VERSION })) => Said::Ready,
-        Ok(None) => Said::Part,
-        Ok(Some(_)) | Err(_) => Said::Wrong,
+        Ok(Some(Message::Ready { version: VERSION })) => Readiness::Ready,
+        Ok(None) => Readiness::Waiting,
+        Ok(Some(_)) | Err(_) => Readiness::Wrong,
     }
 }
 
-fn stub_said(bytes: &[u8]) -> Said {
-    if bytes == stub::READY { Said::Ready } else { Said::Part }
+fn stub_said(bytes: &[u8]) -> Readiness {
+    if bytes == stub::READY { Readiness::Ready } else { Readiness::Waiting }
 }
 
 /// The stub that is to run instead of a kernel.
@@ -121,11 +121,11 @@ mod tests {
     fn a_template_is_ready_when_it_has_said_so_in_whole() {
         let ready = frame::encode(&Message::Ready { version: VERSION }).unwrap();
         for cut in 0..ready.len() {
-            assert_eq!(said(&ready[..cut]), Said::Part, "{cut} bytes");
+            assert_eq!(said(&ready[..cut]), Readiness::Waiting, "{cut} bytes");
         }
-        assert_eq!(said(&ready), Said::Ready);
-        assert_eq!(said(&frame::encode(&Message::Ready { version: VERSION + 1 }).unwrap()), Said::Wrong);
-        assert_eq!(said(&frame::encode(&Message::Heartbeat).unwrap()), Said::Wrong);
-        assert_eq!(said(&[0xff; 16]), Said::Wrong);
+        assert_eq!(said(&ready), Readiness::Ready);
+        assert_eq!(said(&frame::encode(&Message::Ready { version: VERSION + 1 }).unwrap()), Readiness::Wrong);
+        assert_eq!(said(&frame::encode(&Message::Heartbeat).unwrap()), Readiness::Wrong);
+        assert_eq!(said(&[0xff; 16]), Readiness::Wrong);
     }
 }

@@ -13,7 +13,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use vmatic_plan::Plan;
-use vmatic_vmm::zygote::Files;
+use vmatic_vmm::zygote::SnapshotFiles;
 
 /// A template that came with the host's image.
 const IN_IMAGE: &str = vmatic_plan::host_image::GUEST_SNAPSHOT;
@@ -23,15 +23,15 @@ const FETCHED: &str = "/run/vmatic-template";
 const PIECE_BYTES: u64 = 256 * 1024;
 
 /// Where this host's template may be: its own file goes before the image's, and is made where none fits.
-pub fn files(cmdline: &str) -> Files {
+pub fn files(cmdline: &str) -> SnapshotFiles {
     let save = cmdline::word(cmdline, cmdline::TEMPLATE).map(PathBuf::from);
     let all = save.iter().cloned().chain([IN_IMAGE.into()]);
-    Files { thaw: all.filter(|path: &PathBuf| path.is_file()).collect(), save }
+    SnapshotFiles { restore: all.filter(|path: &PathBuf| path.is_file()).collect(), save }
 }
 
 /// As arguments of the template's process.
-pub fn words(files: &Files) -> Vec<PathBuf> {
-    let thaw = files.thaw.iter().flat_map(|path| ["--thaw".into(), path.clone()]);
+pub fn words(files: &SnapshotFiles) -> Vec<PathBuf> {
+    let thaw = files.restore.iter().flat_map(|path| ["--thaw".into(), path.clone()]);
     let save = files.save.iter().flat_map(|path| ["--save".into(), path.clone()]);
     thaw.chain(save).collect()
 }
@@ -67,16 +67,16 @@ fn make(path: &Path) -> Result<(), Error> {
     forget();
     let mut command = std::process::Command::new("/proc/self/exe");
     command.arg("template").args(template::template_words(&plan));
-    command.args(words(&Files { thaw: Vec::new(), save: Some(path.into()) }));
+    command.args(words(&SnapshotFiles { restore: Vec::new(), save: Some(path.into()) }));
     // Its socket is at its end at once: it boots, saves, and goes.
     let (ours, theirs) = message_pair().context(|| "make a socket pair".into())?;
     let mut process = command.stdin(Stdio::from(theirs)).spawn().context(|| "start a template".into())?;
-    let answer = vmatic_vmm::zygote::receive_answer(&ours).context(|| "hear the template's process".into())?;
+    let answer = vmatic_vmm::protocol::receive_reply(&ours).context(|| "hear the template's process".into())?;
     drop(ours);
     let _ = process.wait();
     match answer {
-        Some(vmatic_vmm::zygote::Answer::Ready { .. }) if path.is_file() => Ok(()),
-        Some(vmatic_vmm::zygote::Answer::NoTemplate { why }) => Err(Error::new(why)),
+        Some(vmatic_vmm::protocol::ZygoteReply::Ready { .. }) if path.is_file() => Ok(()),
+        Some(vmatic_vmm::protocol::ZygoteReply::NoTemplate { why }) => Err(Error::new(why)),
         other => Err(Error::new(format!("no template was saved ({other:?})"))),
     }
 }
@@ -90,13 +90,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let own = folder.path().join("kept");
         let line = format!("quiet {}={} x", cmdline::TEMPLATE, own.display());
-        assert_eq!(files(&line), Files { thaw: Vec::new(), save: Some(own.clone()) }, "there is none yet");
+        assert_eq!(files(&line), SnapshotFiles { restore: Vec::new(), save: Some(own.clone()) }, "there is none yet");
         fs::write(&own, "x").unwrap();
         let found = files(&line);
-        assert_eq!(found.thaw, std::slice::from_ref(&own));
+        assert_eq!(found.restore, std::slice::from_ref(&own));
         let shown: Vec<String> = words(&found).iter().map(|word| word.display().to_string()).collect();
         let own = own.display().to_string();
         assert_eq!(shown, ["--thaw", &own, "--save", &own]);
-        assert_eq!(files("quiet"), Files::default());
+        assert_eq!(files("quiet"), SnapshotFiles::default());
     }
 }

@@ -30,7 +30,8 @@ use tokio::time::{sleep, timeout};
 use vmatic_plan::Plan;
 use vmatic_tree::guest::StartMode;
 use vmatic_tree::text::ShortText;
-use vmatic_vmm::zygote::{self, Answer, Files, Order};
+use vmatic_vmm::protocol::{CloneOrder, ZygoteReply};
+use vmatic_vmm::zygote::SnapshotFiles;
 
 /// Waits before a template is made again.
 const PAUSES_S: [u64; 4] = [1, 10, 60, 300];
@@ -82,7 +83,7 @@ impl Asking {
             match working_set::working_set(clone.as_raw_nonzero().get()) {
                 Ok(set) => {
                     // Fails only if the process has ended, which is noticed elsewhere; clones are slower without.
-                    let _ = zygote::send_warm(self.socket.lock().await.get_ref(), &set);
+                    let _ = vmatic_vmm::protocol::send_prefault(self.socket.lock().await.get_ref(), &set);
                 }
                 Err(e) => say(&format!("template: cannot see which pages clones need: {e}")),
             }
@@ -109,26 +110,27 @@ impl Asking {
 
     /// Starts a clone for `guest`.
     pub async fn start(&self, guest: u32, ends: &GuestEnds) -> Result<CloneProcess, Error> {
-        let order = Order { tag: guest, user: user(guest) };
+        let order = CloneOrder { tag: guest, user: user(guest) };
         let socket = self.socket.lock().await;
-        let asked = socket.async_io(tokio::io::Interest::WRITABLE, |s| zygote::send_order(s, &order, &ends.all()));
+        let asked = socket
+            .async_io(tokio::io::Interest::WRITABLE, |s| vmatic_vmm::protocol::send_order(s, &order, &ends.all()));
         asked.await.context(|| "ask the template's process for a clone".into())?;
         loop {
             let answer = timeout(ANSWER, next(&socket)).await;
             match answer.context(|| format!("get a clone within {} s", ANSWER.as_secs()))?? {
-                Answer::Started { tag, pid } if tag == guest => return CloneProcess::adopt(pid),
-                Answer::Failed { tag, why } if tag == guest => return Err(Error::new(why)),
+                ZygoteReply::Started { tag, pid } if tag == guest => return CloneProcess::adopt(pid),
+                ZygoteReply::Failed { tag, why } if tag == guest => return Err(Error::new(why)),
                 // Of an order that was given up: a clone that nobody waits for ends here.
-                Answer::Started { pid, .. } => drop(CloneProcess::adopt(pid)),
-                Answer::Failed { .. } => {}
+                ZygoteReply::Started { pid, .. } => drop(CloneProcess::adopt(pid)),
+                ZygoteReply::Failed { .. } => {}
                 other => return Err(Error::new(format!("the template's process answered {other:?}"))),
             }
         }
     }
 }
 
-async fn next(socket: &AsyncFd<OwnedFd>) -> Result<Answer, Error> {
-    let received = socket.async_io(tokio::io::Interest::READABLE, |s| zygote::receive_answer(s)).await;
+async fn next(socket: &AsyncFd<OwnedFd>) -> Result<ZygoteReply, Error> {
+    let received = socket.async_io(tokio::io::Interest::READABLE, |s| vmatic_vmm::protocol::receive_reply(s)).await;
     let answer = received.context(|| "hear the template's process".into())?;
     answer.ok_or_else(|| Error::new("the template's process has ended"))
 }
@@ -136,7 +138,7 @@ async fn next(socket: &AsyncFd<OwnedFd>) -> Result<Answer, Error> {
 /// Makes a template, and another when it is gone; never returns.
 pub async fn keep(
     plan: Plan,
-    mut files: Files,
+    mut files: SnapshotFiles,
     group: Option<RawFd>,
     limit: Duration,
     state: watch::Sender<State>,
@@ -149,7 +151,7 @@ pub async fn keep(
             failures = 0;
             if asking.doubted.load(Ordering::Relaxed) {
                 say("template: no clone of the saved one reports: one is booted instead");
-                files.thaw.clear();
+                files.restore.clear();
             }
         } else {
             failures += 1;
@@ -169,7 +171,7 @@ pub async fn keep(
 /// One life of a template; says how it ended.
 async fn one(
     plan: &Plan,
-    files: &Files,
+    files: &SnapshotFiles,
     group: Option<RawFd>,
     limit: Duration,
     state: &watch::Sender<State>,
@@ -183,19 +185,19 @@ async fn one(
     rustix::io::ioctl_fionbio(&ours, true).context(|| "set up a socket".into())?;
     let socket = fd::watch(ours)?;
     let ready = match timeout(limit + EXTRA, next(&socket)).await {
-        Ok(Ok(Answer::Ready { boot_ms, thawed })) => Ok((boot_ms, thawed)),
-        Ok(Ok(Answer::NoTemplate { why })) => Err(why),
+        Ok(Ok(ZygoteReply::Ready { boot_ms, restored })) => Ok((boot_ms, restored)),
+        Ok(Ok(ZygoteReply::NoTemplate { why })) => Err(why),
         Ok(Ok(other)) => Err(format!("its process answered {other:?}")),
         Ok(Err(e)) => Err(e.to_string()),
         Err(_) => Err(format!("its process said nothing for {} s", (limit + EXTRA).as_secs())),
     };
     match ready {
-        Ok((boot_ms, thawed)) => {
+        Ok((boot_ms, restored)) => {
             let (how, count) =
-                if thawed { ("thawed", &ledger.templates_thawed) } else { ("frozen", &ledger.templates_booted) };
+                if restored { ("thawed", &ledger.templates_thawed) } else { ("frozen", &ledger.templates_booted) };
             count.fetch_add(1, Ordering::Relaxed);
             say(&format!("template: {how} after {boot_ms} ms; guests are its clones"));
-            let asking = Arc::new(Asking::new(socket, thawed));
+            let asking = Arc::new(Asking::new(socket, restored));
             state.send_replace(State::Ready(asking.clone()));
             tokio::task::spawn_local(async move {
                 sleep(FIRST).await;
@@ -214,7 +216,7 @@ async fn one(
 
 fn start(
     plan: &Plan,
-    files: &Files,
+    files: &SnapshotFiles,
     group: Option<RawFd>,
     limit: Duration,
     socket: OwnedFd,

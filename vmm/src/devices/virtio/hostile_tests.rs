@@ -96,9 +96,9 @@ fn weather<D: Device>(device: D, storm: &Storm) {
             transport.read(*offset, &mut value.to_le_bytes());
         }
     }
-    // Such a guest may be frozen, too, and a clone of it thawed.
-    let frozen = transport.freeze();
-    assert_eq!(frozen, transport.freeze());
+    // Such a guest may be state, too, and a clone of it restored.
+    let state = transport.save();
+    assert_eq!(state, transport.save());
 }
 
 fn disk() -> Arc<std::fs::File> {

@@ -57,7 +57,7 @@ pub(crate) fn answer_each(
 
 /// What a driver has made of a window: all of its registers, and its rings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Frozen {
+pub(crate) struct TransportState {
     device_features_page: u32,
     driver_features_page: u32,
     driver_features: u64,
@@ -80,7 +80,7 @@ struct Ring {
 }
 
 impl Ring {
-    fn freeze(queue: &Queue) -> Self {
+    fn save(queue: &Queue) -> Self {
         let state = queue.state();
         Self {
             size: state.size,
@@ -93,7 +93,7 @@ impl Ring {
         }
     }
 
-    fn thaw(&self) -> io::Result<Queue> {
+    fn restore(&self) -> io::Result<Queue> {
         let state = QueueState {
             max_size: RING_ENTRIES,
             next_avail: self.next_avail,
@@ -137,32 +137,32 @@ impl<D: Device> Transport<D> {
     }
 
     /// The window as its driver left it, before another device of the same kind.
-    pub fn thaw(frozen: &Frozen, device: D) -> io::Result<Self> {
-        if frozen.rings.len() != D::QUEUES {
+    pub fn restore(state: &TransportState, device: D) -> io::Result<Self> {
+        if state.rings.len() != D::QUEUES {
             return Err(io::Error::other("it has another number of rings"));
         }
         Ok(Self {
             device,
-            queues: frozen.rings.iter().map(Ring::thaw).collect::<io::Result<_>>()?,
-            device_features_page: frozen.device_features_page,
-            driver_features_page: frozen.driver_features_page,
-            driver_features: frozen.driver_features,
-            queue_selected: frozen.queue_selected,
-            interrupt: frozen.interrupt,
-            status: frozen.status,
+            queues: state.rings.iter().map(Ring::restore).collect::<io::Result<_>>()?,
+            device_features_page: state.device_features_page,
+            driver_features_page: state.driver_features_page,
+            driver_features: state.driver_features,
+            queue_selected: state.queue_selected,
+            interrupt: state.interrupt,
+            status: state.status,
         })
     }
 
     /// What the driver has made of the window.
-    pub fn freeze(&self) -> Frozen {
-        Frozen {
+    pub fn save(&self) -> TransportState {
+        TransportState {
             device_features_page: self.device_features_page,
             driver_features_page: self.driver_features_page,
             driver_features: self.driver_features,
             queue_selected: self.queue_selected,
             interrupt: self.interrupt,
             status: self.status,
-            rings: self.queues.iter().map(Ring::freeze).collect(),
+            rings: self.queues.iter().map(Ring::save).collect(),
         }
     }
 

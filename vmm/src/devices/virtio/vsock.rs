@@ -15,9 +15,9 @@ const PACKET_BYTES_MAX: usize = 16 * 1024;
 
 /// What the device and its driver know of each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Frozen {
+pub(crate) struct VsockState {
     cid: [u8; 8],
-    stream: crate::devices::virtio::vsock_stream::Frozen,
+    stream: crate::devices::virtio::vsock_stream::StreamState,
 }
 
 /// The socket device.
@@ -42,14 +42,14 @@ impl Vsock {
     /// The device as it was frozen, with another control socket.
     ///
     /// The context id stays the template's: nobody but this process ever sees it.
-    pub fn thaw(frozen: &Frozen, control: Option<OwnedFd>) -> Self {
-        let stream = Stream::thaw(&frozen.stream, control.is_some());
-        Self { cid: frozen.cid, stream, control, payload: Vec::new() }
+    pub fn restore(state: &VsockState, control: Option<OwnedFd>) -> Self {
+        let stream = Stream::restore(&state.stream, control.is_some());
+        Self { cid: state.cid, stream, control, payload: Vec::new() }
     }
 
     /// What the driver knows of the device.
-    pub fn freeze(&self) -> Frozen {
-        Frozen { cid: self.cid, stream: self.stream.freeze() }
+    pub fn save(&self) -> VsockState {
+        VsockState { cid: self.cid, stream: self.stream.save() }
     }
 
     /// True if nothing is on its way.

@@ -96,7 +96,7 @@ struct Link {
 
 /// A stream at rest: nothing of it is on its way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Frozen {
+pub(crate) struct StreamState {
     cid: u64,
     port: u32,
     link: Option<Link>,
@@ -121,14 +121,14 @@ impl Stream {
     }
 
     /// The stream as it was frozen; `open` says whether the host's end is there.
-    pub fn thaw(frozen: &Frozen, open: bool) -> Self {
-        let Frozen { cid, port, link } = frozen.clone();
+    pub fn restore(state: &StreamState, open: bool) -> Self {
+        let StreamState { cid, port, link } = state.clone();
         Self { cid, port, open, link, inbox: VecDeque::new(), answers: VecDeque::new() }
     }
 
     /// The stream at rest: what is on its way is not kept (see [`Self::rests`]).
-    pub fn freeze(&self) -> Frozen {
-        Frozen { cid: self.cid, port: self.port, link: self.link.clone() }
+    pub fn save(&self) -> StreamState {
+        StreamState { cid: self.cid, port: self.port, link: self.link.clone() }
     }
 
     /// True if all bytes and answers have arrived.
