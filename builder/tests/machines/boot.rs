@@ -78,7 +78,7 @@ fn the_plan_holds(place: &Workplace) {
     assert_run(place, &["./.", "sh", "-c", script], &want, "4 ok");
     // Real guests: a kernel of their own, under KVM, with the RAM that the spec gives them.
     assert_run(place, &["./.", "grep", "-c", "hypervisor", "/proc/cpuinfo"], "1/1-4: 1\n", "4 ok");
-    let output = place.vmatic(&["nodes", "--long", "--json"]);
+    let output = place.vmatic(&["nodes", "--long"]);
     assert!(stdout(&output).contains("kvm=linux guests=4/4"), "{}", stdout(&output));
 }
 

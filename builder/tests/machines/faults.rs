@@ -111,7 +111,7 @@ fn a_panic(place: &Workplace) {
     assert_eq!(inside.end(), Some(255), "{}", inside.screen());
     assert!(inside.screen().contains("console --serial --no-follow 1/1"), "{}", inside.screen());
     place.until_said(&["nodes", "./."], "1/1-3");
-    let text = place.until_said(&["nodes", "--long", "."], "last_lost=\"guest 1 ended");
+    let text = place.until_said(&["nodes", "--long", "."], "last_lost=\"guest 1: ended");
     assert!(text.contains("Kernel panic - not syncing: Out of memory") && text.contains("guests_lost=1"), "{text}");
     let output = place.vmatic(&["console", "--serial", "--no-follow", "1/1"]);
     assert!(stdout(&output).contains("Kernel panic - not syncing"), "{}", stdout(&output));

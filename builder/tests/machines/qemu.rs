@@ -39,7 +39,7 @@ fn memtest_runs_beside_guests_of_ours_and_is_commanded_as_they_are() {
         mark process; vmatic run 1 -- sh -c 'p=$(pidof qemu-system-x86_64 | tr " " "\n" | while read p; do
             grep -q "^Uid:.1000002" /proc/$p/status && echo $p; done)
             grep -E "^(Uid|CapEff|NoNewPrivs|Seccomp):" /proc/$p/status; ls /proc/$p/root; ls -l /proc/$p/ns/net /proc/1/ns/net'
-        mark cost; vmatic guests cost .
+        mark usage; vmatic guests usage .
         vmatic guests pause 1/2; until_nodes 'paused'
         mark paused; vmatic nodes ./.
         vmatic guests resume 1/2; until_nodes '1/1-3 .* up'
@@ -55,7 +55,7 @@ fn memtest_runs_beside_guests_of_ours_and_is_commanded_as_they_are() {
     let text = |name: &str| played.part(name);
     assert_eq!((played.count("about", "guests_qemu"), played.count("about", "guests_cloned")), (2, 1));
     assert!(text("run").contains("3 nodes: 2 ok, 0 failed, 1 unreachable"), "{}", text("run"));
-    assert!(text("run").contains("has no leaf"), "{}", text("run"));
+    assert!(text("run").contains("has no guest agent"), "{}", text("run"));
     // No rights, no new ones, a filter of system calls; a network and a root of its own, with no more than it needs.
     for line in ["1000002", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2", "kernel\n"] {
         assert!(text("process").contains(line), "no {line:?} in {}", text("process"));

@@ -14,8 +14,8 @@ pub const TOOLS: &str = r####"
 set -u
 mark() { echo "### $*"; }
 host() { vmatic run 1 -- sh -c "$1" 2>/dev/null; }
-about() { vmatic nodes --long --json 1; }
-value() { about | sed -n "s/.*[ \"]$1=\([0-9][0-9]*\).*/\1/p" | head -1; }
+about() { vmatic nodes --long 1; }
+value() { about | sed -n "s/.* $1=\([0-9][0-9]*\).*/\1/p" | head -1; }
 pid_of() { host "ps | grep '{guest $1}' | grep -v grep" | sed -n 's/^1: *//;s/^ *\([0-9][0-9]*\) .*/\1/p' | head -1; }
 console() { tr -d '\r' <logs/1.log; }
 ask() { vmatic run "$@" 2>&1 | sed 's/ ([0-9.]* s)//'; }
@@ -69,7 +69,6 @@ impl Played {
         let text = self.part(name);
         let word = text.split_ascii_whitespace().find_map(|w| w.strip_prefix(key)?.strip_prefix('='));
         let word = word.unwrap_or_else(|| panic!("no {key} in {text:?}"));
-        // What follows is JSON's.
-        word.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+        word.parse().unwrap()
     }
 }
