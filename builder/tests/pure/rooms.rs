@@ -18,7 +18,7 @@ const ROOM_FILES_MAX: usize = 16;
 type Floor = &'static [&'static str];
 
 /// The crates and their floors, from the top; none where the crate is one room.
-const HOUSE: [(&str, &[Floor]); 5] = [
+const HOUSE: [(&str, &[Floor]); 6] = [
     ("plan/src", &[]),
     (
         "tree/src",
@@ -31,6 +31,17 @@ const HOUSE: [(&str, &[Floor]); 5] = [
             &["info"],
             &["guest", "traffic"],
             &["id", "bytes", "text"],
+        ],
+    ),
+    (
+        "vmm/src",
+        &[
+            &["template", "stub"],
+            &["machine"],
+            &["devices", "kvm"],
+            &["boot"],
+            &["memory", "sandbox"],
+            &["config", "layout", "error"],
         ],
     ),
     (
