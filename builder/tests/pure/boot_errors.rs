@@ -61,11 +61,11 @@ fn a_console_says_when_there_is_nobody_to_command() {
     let lab = built();
     let output = vmatic(&lab, &["nodes"], |_| {});
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("none was booted on this machine"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("none runs on this machine"), "{}", stderr(&output));
     // A note whose process is gone counts for nothing, and goes.
     fs::create_dir(lab.at("run/vmatic")).unwrap();
     fs::write(lab.at("run/vmatic/old"), "127.0.0.1:1 2147483646\n").unwrap();
-    assert!(stderr(&vmatic(&lab, &["nodes"], |_| {})).contains("none was booted"));
+    assert!(stderr(&vmatic(&lab, &["nodes"], |_| {})).contains("none runs"));
     assert!(!lab.at("run/vmatic/old").exists());
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let output = vmatic(&lab, &["run", "--connect", &free, ".", "true"], |_| {});
