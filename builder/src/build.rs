@@ -12,7 +12,7 @@ use vmatic_plan::{Plan, host_image};
 use crate::archive::compress::Effort;
 use crate::bootloader::loader::Parts;
 use crate::bootloader::scripts;
-use crate::error::{At, Error, Result};
+use crate::error::{Context, Error, PathContext, Result};
 use crate::image::assemble::{self, Assembled, Own};
 use crate::image::layer::Layer;
 use crate::image::member::Packer;
@@ -85,7 +85,7 @@ impl Builder<'_> {
     fn plan(&self, spec: &Spec, guest_kernel: &Chosen) -> Result<Plan> {
         let guest_memory_mib = spec.guest.memory_mib.unwrap_or(guest_kernel.guest_memory_mib());
         let plan = Plan { guest_memory_mib, ..spec.plan(&self.operator.verifying_key()) };
-        plan.check().map_err(|cause| Error::new("cannot use the plan").because(cause))?;
+        plan.check().context("cannot use the plan")?;
         Ok(plan)
     }
 
@@ -222,7 +222,7 @@ impl Builder<'_> {
         let input = Input::parse(text, folder).ok_or_else(|| {
             Error::new(format!("cannot use busybox = {text:?} of the base"))
                 .because("unknown input")
-                .remedy("write \"debian:PACKAGE\" or \"dir:FOLDER\"")
+                .help("write \"debian:PACKAGE\" or \"dir:FOLDER\"")
         })?;
         let fetched = inputs.fetch(&input)?;
         let path =
@@ -230,7 +230,7 @@ impl Builder<'_> {
         let path = path.ok_or_else(|| {
             Error::new(format!("cannot find BusyBox in {}", fetched.folder.display()))
                 .because("there is no bin/busybox")
-                .remedy("name a package that has it, such as debian:busybox-static")
+                .help("name a package that has it, such as debian:busybox-static")
         })?;
         let program = std::fs::read(&path).at("read", &path)?;
         assemble::check_static(&program, &path.display().to_string())?;
@@ -322,8 +322,7 @@ fn finish(
         inputs: inputs.records,
         outputs,
     };
-    let text =
-        serde_json::to_vec_pretty(&manifest).map_err(|cause| Error::new("cannot write the manifest").because(cause))?;
+    let text = serde_json::to_vec_pretty(&manifest).context("cannot write the manifest")?;
     files.push(("manifest.json".to_owned(), text));
     let bill = sbom::document(&manifest, archive::mtime_from_environment()?);
     files.push((sbom::FILE.to_owned(), (bill.to_string() + "\n").into_bytes()));
@@ -337,7 +336,7 @@ fn own(path: &'static str, data: Vec<u8>, mode: u32, reason: &'static str, origi
 fn read_program(path: &Path, name: &str) -> Result<Vec<u8>> {
     let program = std::fs::read(path)
         .at("read", path)
-        .map_err(|error| error.remedy(format!("run `make build`, or name the program {name} on the command line")))?;
+        .map_err(|error| error.help(format!("run `make build`, or name the program {name} on the command line")))?;
     assemble::check_static(&program, &path.display().to_string())?;
     Ok(program)
 }

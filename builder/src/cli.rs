@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ui::say;
 use crate::{Exit, commands};
 
@@ -126,7 +126,7 @@ pub fn main() -> ExitCode {
     };
     let exit = result.unwrap_or_else(|error| {
         say::error(&error);
-        error.exit_code()
+        error.exit()
     });
     exit.into()
 }
@@ -148,8 +148,8 @@ fn renamed(error: &clap::Error) -> Option<Error> {
     let place = if word.starts_with('-') || place.is_empty() { String::new() } else { format!("{place} ") };
     Some(
         Error::new(format!("cannot use {word}: it is {place}{new} now"))
-            .remedy(format!("write {new}"))
-            .exit(Exit::Usage),
+            .help(format!("write {new}"))
+            .of_kind(Kind::Usage),
     )
 }
 

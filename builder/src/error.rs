@@ -1,7 +1,13 @@
-//! The one error type of the builder: a sentence that says what was tried and on which path, why it
-//! failed, and what to do next; with the exit code that the process ends with.
+//! The one error type of the builder and the console: what was tried, its cause, and what to do next.
+//!
+//! It prints as `cannot X: cause`, and on a line of its own `help: ...`. The cause stays a value ([`source`]); what
+//! callers decide by is the kind, never the sentence. The kind also says with which status the process ends.
+//!
+//! [`source`]: std::error::Error::source
 
+use std::error::Error as StdError;
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// How a `vmatic` process ends. The numbers are part of the command's contract.
@@ -40,93 +46,159 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What went wrong: the attempt, the cause, the remedy, and the exit code.
-#[derive(Debug)]
+/// What sort of error it is: what callers decide by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// None of the others.
+    Failed,
+    /// The command line is wrong.
+    Usage,
+    /// The spec is wrong, or what it names.
+    Spec,
+    /// A deadline passed.
+    Timeout,
+    /// The cluster belongs to another operator key.
+    WrongKey,
+    /// The cluster refuses the command, and would refuse it again.
+    Refused,
+    /// There was no console session, or it was lost.
+    NoSession,
+}
+
+/// What causes an error: another error, or a sentence where there is none.
+type Cause = Box<dyn StdError + Send + Sync>;
+
+/// What went wrong.
 pub struct Error {
-    exit: Exit,
+    kind: Kind,
     tried: String,
-    because: Vec<String>,
-    remedy: Option<String>,
+    source: Option<Cause>,
+    help: Option<String>,
 }
 
 impl Error {
     /// An error that says what was tried, e.g. "cannot read /x".
     pub fn new(tried: impl Into<String>) -> Error {
-        Error { exit: Exit::Failed, tried: tried.into(), because: Vec::new(), remedy: None }
+        Error { kind: Kind::Failed, tried: tried.into(), source: None, help: None }
     }
 
-    /// Adds the cause; a chain of several calls reads from the nearest cause to the last.
-    pub fn because(mut self, cause: impl fmt::Display) -> Error {
-        self.because.push(cause.to_string());
+    /// Sets the cause. Of a cause that is one of ours, kind and help are this error's unless it has its own.
+    pub fn because(mut self, cause: impl Into<Cause>) -> Error {
+        let mut cause = cause.into();
+        if let Some(inner) = cause.downcast_mut::<Error>() {
+            let help = inner.help.take();
+            self.help = self.help.or(help);
+            self.kind = if self.kind == Kind::Failed { inner.kind } else { self.kind };
+        }
+        self.source = Some(cause);
         self
     }
 
     /// Says what to do next.
-    pub fn remedy(mut self, remedy: impl Into<String>) -> Error {
-        self.remedy = Some(remedy.into());
+    pub fn help(mut self, help: impl Into<String>) -> Error {
+        self.help = Some(help.into());
         self
     }
 
-    /// Sets the exit code; [`Exit::Failed`] unless said otherwise.
-    pub fn exit(mut self, exit: Exit) -> Error {
-        self.exit = exit;
+    /// Sets the kind; [`Kind::Failed`] unless said otherwise.
+    pub(crate) fn of_kind(mut self, kind: Kind) -> Error {
+        self.kind = kind;
         self
     }
 
     /// Puts a wider attempt in front: "cannot build h" because "cannot read /x" because ...
     pub fn while_trying(self, tried: impl Into<String>) -> Error {
-        let mut because = vec![self.tried];
-        because.extend(self.because);
-        Error { exit: self.exit, tried: tried.into(), because, remedy: self.remedy }
+        Error::new(tried).because(self)
     }
 
-    /// What was tried and why it failed, without the remedy.
+    /// What was tried and why it failed, without the help.
     pub fn cause(&self) -> String {
-        [&self.tried].into_iter().chain(&self.because).map(String::as_str).collect::<Vec<_>>().join(": ")
+        match &self.source {
+            Some(source) => format!("{}: {source}", self.tried),
+            None => self.tried.clone(),
+        }
     }
 
     /// What to do next, if the error knows.
-    pub fn remedy_text(&self) -> Option<&str> {
-        self.remedy.as_deref()
+    pub fn help_text(&self) -> Option<&str> {
+        self.help.as_deref()
     }
 
-    /// The exit code that goes with this error.
-    pub fn exit_code(&self) -> Exit {
-        self.exit
+    /// Its kind.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The status that the process ends with.
+    pub fn exit(&self) -> Exit {
+        match self.kind {
+            Kind::Failed | Kind::WrongKey | Kind::Refused => Exit::Failed,
+            Kind::Usage => Exit::Usage,
+            Kind::Spec => Exit::Spec,
+            Kind::Timeout => Exit::Timeout,
+            // As ssh has it.
+            Kind::NoSession => Exit::Status(255),
+        }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.tried)?;
-        for cause in &self.because {
-            write!(f, ": {cause}")?;
+        f.write_str(&self.cause())?;
+        match &self.help {
+            Some(help) => write!(f, "\nhelp: {help}"),
+            None => Ok(()),
         }
-        if let Some(remedy) = &self.remedy {
-            write!(f, "\nhelp: {remedy}")?;
-        }
-        Ok(())
     }
 }
 
-impl std::error::Error for Error {}
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.kind)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&**self.source.as_ref()? as &(dyn StdError + 'static))
+    }
+}
 
 /// `vmatic`'s result.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Turns an I/O result into one of ours, naming the attempt and the path.
-pub trait At<T> {
-    /// `file.read(...).at("read", path)` becomes "cannot read PATH: CAUSE".
-    fn at(self, verb: &str, path: impl AsRef<std::path::Path>) -> Result<T>;
+/// Says what was tried when something failed.
+pub trait Context<T> {
+    /// `send().context("cannot send")` becomes "cannot send: CAUSE".
+    fn context(self, tried: &'static str) -> Result<T>;
+
+    /// The same with a sentence that is made only when it is needed.
+    fn with_context<S: Into<String>>(self, tried: impl FnOnce() -> S) -> Result<T>;
 }
 
-impl<T, E: fmt::Display + IsFull> At<T> for std::result::Result<T, E> {
-    fn at(self, verb: &str, path: impl AsRef<std::path::Path>) -> Result<T> {
+impl<T, E: Into<Cause>> Context<T> for std::result::Result<T, E> {
+    fn context(self, tried: &'static str) -> Result<T> {
+        self.map_err(|cause| Error::new(tried).because(cause))
+    }
+
+    fn with_context<S: Into<String>>(self, tried: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|cause| Error::new(tried()).because(cause))
+    }
+}
+
+/// Says what was tried on which path.
+pub trait PathContext<T> {
+    /// `fs::read(path).at("read", path)` becomes "cannot read PATH: CAUSE".
+    fn at(self, verb: &str, path: impl AsRef<Path>) -> Result<T>;
+}
+
+impl<T, E: Into<Cause> + IsFull> PathContext<T> for std::result::Result<T, E> {
+    fn at(self, verb: &str, path: impl AsRef<Path>) -> Result<T> {
         self.map_err(|cause| {
             let full = cause.is_full();
             let error = Error::new(format!("cannot {verb} {}", path.as_ref().display())).because(cause);
             if full {
-                error.remedy("free some space on that file system, or choose another folder with --out DIR")
+                error.help("free some space on that file system, or choose another folder with --out DIR")
             } else {
                 error
             }
@@ -134,7 +206,7 @@ impl<T, E: fmt::Display + IsFull> At<T> for std::result::Result<T, E> {
     }
 }
 
-/// Whether an error says that a disk (or quota) is full; such errors get their own remedy.
+/// Whether an error says that a disk (or quota) is full; such errors get their own help.
 pub trait IsFull {
     /// True for ENOSPC and EDQUOT.
     fn is_full(&self) -> bool;
@@ -164,15 +236,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_reads_as_attempt_causes_remedy() {
-        let error = Error::new("cannot read /x").because("gone").remedy("make it").while_trying("cannot build h");
+    fn an_error_reads_as_attempt_causes_help() {
+        let error = Error::new("cannot read /x").because("gone").help("make it").while_trying("cannot build h");
         assert_eq!(error.to_string(), "cannot build h: cannot read /x: gone\nhelp: make it");
+        assert_eq!(error.cause(), "cannot build h: cannot read /x: gone");
     }
 
     #[test]
-    fn a_full_disk_gets_its_own_remedy() {
+    fn the_cause_stays_a_value_and_the_kind_survives_what_is_put_in_front() {
+        let cause = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let error = Err::<(), _>(cause).at("read", "/x").map_err(|error| error.of_kind(Kind::Spec));
+        let error = error.context("cannot build h").unwrap_err();
+        assert_eq!((error.kind(), error.exit()), (Kind::Spec, Exit::Spec));
+        let inner =
+            error.source().and_then(StdError::source).and_then(|source| source.downcast_ref::<std::io::Error>());
+        assert_eq!(inner.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn a_full_disk_gets_its_own_help() {
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let error = Err::<(), _>(full).at("write", "/out/x").expect_err("is an error");
+        let error = Err::<(), _>(full).at("write", "/out/x").unwrap_err();
         assert!(error.to_string().contains("free some space"), "{error}");
     }
 }

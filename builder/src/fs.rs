@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::error::{At, Result};
+use crate::error::{PathContext, Result};
 
 /// Longest path of an image, as Linux has it (PATH_MAX without the NUL).
 pub const PATH_BYTES_MAX: usize = 4095;

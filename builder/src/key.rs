@@ -10,7 +10,7 @@ use ed25519_dalek::SigningKey;
 use vmatic_plan::unhex;
 
 use crate::digest::hex;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 use crate::ui::say;
 
 /// Where the key is: $VMATIC_KEY, else $XDG_CONFIG_HOME/vmatic/operator.key, else
@@ -23,7 +23,7 @@ pub fn path() -> Result<PathBuf> {
         .ok_or_else(|| {
             Error::new("cannot find the operator's key")
                 .because("neither VMATIC_KEY, XDG_CONFIG_HOME nor HOME is set")
-                .remedy("set VMATIC_KEY to the path of the key file")
+                .help("set VMATIC_KEY to the path of the key file")
         })
 }
 
@@ -54,17 +54,17 @@ pub fn public_text(key: &SigningKey) -> String {
 pub fn load_from(path: &Path) -> Result<SigningKey> {
     let text = fs::read_to_string(path)
         .at("read the operator's key", path)
-        .map_err(|error| error.remedy("name the key with VMATIC_KEY, or let `vmatic build` make one"))?;
+        .map_err(|error| error.help("name the key with VMATIC_KEY, or let `vmatic build` make one"))?;
     let mode = fs::metadata(path).at("read the operator's key", path)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(Error::new(format!("cannot use the operator's key {}", path.display()))
             .because(format!("others may read it (its mode is {:03o})", mode & 0o777))
-            .remedy(format!("run `chmod 600 {}`; if others did read it, make a new one", path.display())));
+            .help(format!("run `chmod 600 {}`; if others did read it, make a new one", path.display())));
     }
     let seed = unhex(text.trim()).ok_or_else(|| {
         Error::new(format!("cannot use the operator's key {}", path.display()))
             .because("it should hold 64 hexadecimal digits")
-            .remedy("restore it from a copy; a new key cannot command the old clusters")
+            .help("restore it from a copy; a new key cannot command the old clusters")
     })?;
     Ok(SigningKey::from_bytes(&seed))
 }

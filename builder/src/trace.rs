@@ -42,11 +42,11 @@ enum Call {
 /// Runs a command and watches it. Its standard output goes to standard error.
 #[cfg(target_arch = "x86_64")]
 pub fn run(command: &[String]) -> Result<Traced> {
-    let (program, arguments) = command.split_first().ok_or_else(|| Error::new("cannot trace nothing"))?;
+    let (program, arguments) = command.split_first().ok_or_else(|| Error::new("cannot trace: no command given"))?;
     let tried = |cause: &dyn std::fmt::Display| {
         Error::new(format!("cannot trace {program}"))
-            .because(cause)
-            .remedy("check that it runs without `vmatic trace`, and that ptrace is allowed (kernel.yama.ptrace_scope)")
+            .because(cause.to_string())
+            .help("check that it runs without `vmatic trace`, and that ptrace is allowed (kernel.yama.ptrace_scope)")
     };
     let own_error = std::io::stderr().as_fd().try_clone_to_owned().map_err(|cause| tried(&cause))?;
     let mut child = Command::new(program);

@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 use crate::spec::values::Compression;
 
 /// zstd level while working.
@@ -85,7 +85,7 @@ impl Compression {
             .collect();
         Err(Error::new(format!("cannot use compression = {:?}", self.name()))
             .because(format!("the kernel {kernel} is built without {option}"))
-            .remedy(format!("choose one it knows: {}", able.join(", "))))
+            .help(format!("choose one it knows: {}", able.join(", "))))
     }
 }
 

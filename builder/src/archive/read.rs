@@ -96,7 +96,7 @@ pub fn read_limited(bytes: &[u8], limit: u64) -> Result<Image> {
 fn failed(at: usize, cause: io::Error) -> Error {
     Error::new(format!("cannot read the image's member at byte {at}"))
         .because(cause)
-        .remedy("the file is damaged, or not an initramfs of gzip, xz, zstd, lz4 or plain newc members")
+        .help("the file is damaged, or not an initramfs of gzip, xz, zstd, lz4 or plain newc members")
 }
 
 /// One member: its bytes unpacked, and how many bytes of the file it took.

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 
 use cpio::newc::{Builder, ModeFileType, trailer};
 
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 use crate::rootfs::tree::{Entry, FileTree, Node};
 
 /// Largest file a newc record can hold.
@@ -34,7 +34,7 @@ pub fn mtime_from_environment() -> Result<u32> {
         Ok(text) => text.parse().map_err(|_| {
             Error::new(format!("cannot use SOURCE_DATE_EPOCH={text:?}"))
                 .because("an archive holds seconds from 0 to 4294967295")
-                .remedy("set it to such a number, or unset it")
+                .help("set it to such a number, or unset it")
         }),
     }
 }
@@ -113,7 +113,7 @@ fn checked_size(path: &str, bytes: u64) -> Result<u32> {
     u32::try_from(bytes).map_err(|_| {
         Error::new(format!("cannot put /{path} into the archive"))
             .because(format!("it has {bytes} bytes and a record holds at most {FILE_BYTES_MAX}"))
-            .remedy("split the file, or let the node fetch it after boot")
+            .help("split the file, or let the node fetch it after boot")
     })
 }
 

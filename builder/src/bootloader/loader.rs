@@ -11,7 +11,7 @@
 use std::path::Path;
 
 use crate::bootloader::uki;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 use crate::spec::values::LoaderName;
 
 /// One row of the table.
@@ -93,7 +93,7 @@ impl LoaderName {
         uki::assemble(&data, &sections).map_err(|cause| {
             Error::new(format!("cannot make a unified kernel image from {}", path.display()))
                 .because(cause)
-                .remedy("fetch the package again with --refresh, or remove \"uki\" from loaders")
+                .help("fetch the package again with --refresh, or remove \"uki\" from loaders")
         })
     }
 

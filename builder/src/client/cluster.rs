@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use rustix::process::{Pid, test_kill_process};
 use vmatic_plan::defaults::PORT;
 
-use crate::error::{At, Error, Exit, Result};
+use crate::error::{Error, Kind, PathContext, Result};
 
 /// Before the process id in the name of a folder of machines.
 const MACHINES_PREFIX: &str = ".boot-";
@@ -36,16 +36,16 @@ impl ClusterArgs {
             (None, Some(name)) => read_note(name),
             (None, None) if std::env::var_os("VMATIC_AT").is_some() => Err(Error::new("cannot use VMATIC_AT")
                 .because("this variable is VMATIC_CONNECT now")
-                .remedy("set VMATIC_CONNECT=ADDR and unset VMATIC_AT")
-                .exit(Exit::Usage)),
+                .help("set VMATIC_CONNECT=ADDR and unset VMATIC_AT")
+                .of_kind(Kind::Usage)),
             (None, None) => match &running()?[..] {
                 [one] => read_note(one),
                 [] => Err(Error::new("cannot choose a cluster")
                     .because("none runs on this machine, and none was named")
-                    .remedy("boot one with `vmatic boot SPEC`, or name a host with --connect ADDR")),
+                    .help("boot one with `vmatic boot SPEC`, or name a host with --connect ADDR")),
                 many => Err(Error::new("cannot choose a cluster")
                     .because(format!("{} run on this machine", many.join(", ")))
-                    .remedy("name one with --cluster NAME")),
+                    .help("name one with --cluster NAME")),
             },
         }
     }
@@ -55,7 +55,7 @@ fn resolve(text: &str) -> Result<SocketAddr> {
     let mut found = text.to_socket_addrs().or_else(|_| (text, PORT).to_socket_addrs()).map_err(|e| {
         Error::new(format!("cannot find the host {text}"))
             .because(e)
-            .remedy("write --connect ADDR or --connect ADDR:PORT")
+            .help("write --connect ADDR or --connect ADDR:PORT")
     })?;
     found.next().ok_or_else(|| Error::new(format!("cannot find the host {text}")).because("it has no address"))
 }
@@ -121,7 +121,7 @@ fn read_note(name: &str) -> Result<SocketAddr> {
         let all = if names.is_empty() { "none".into() } else { names.join(", ") };
         Error::new(format!("cannot find the cluster {name}"))
             .because("it does not run on this machine")
-            .remedy(format!("running here: {all}; --connect ADDR names a host elsewhere"))
+            .help(format!("running here: {all}; --connect ADDR names a host elsewhere"))
     })
 }
 
@@ -135,7 +135,7 @@ fn own_folder() -> Result<PathBuf> {
     if !found.is_dir() || found.uid() != rustix::process::getuid().as_raw() || found.mode() & 0o022 != 0 {
         return Err(Error::new(format!("cannot use the folder {}", folder.display()))
             .because("others own it or may write in it")
-            .remedy("remove it, or set XDG_RUNTIME_DIR to a folder of your own"));
+            .help("remove it, or set XDG_RUNTIME_DIR to a folder of your own"));
     }
     Ok(folder)
 }
@@ -161,7 +161,7 @@ impl Note {
         if running()?.iter().any(|n| n == name) {
             return Err(Error::new(format!("cannot boot {name}"))
                 .because("a cluster of this name runs on this machine already")
-                .remedy("end it first, or give the spec another name"));
+                .help("end it first, or give the spec another name"));
         }
         let text = format!("{address} {}\n", std::process::id());
         let path = folder.join(name);

@@ -9,7 +9,7 @@ use vmatic_plan::Plan;
 use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::message::{Message, VERSION, Who};
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::ui::escape::escape_control;
 use crate::ui::interrupt;
 
@@ -46,17 +46,17 @@ impl Link {
         let stream = TcpStream::connect_timeout(&address, CALL).map_err(|e| {
             Error::new("no host answered")
                 .because(e)
-                .remedy("check that the cluster runs; --connect ADDR names another host")
+                .help("check that the cluster runs; --connect ADDR names another host")
         })?;
         let _ = stream.set_nodelay(true);
         let mut link = Link { stream, reader: FrameReader::new(), address };
         link.send(&Message::Hello { version: VERSION, who: Who::Console, boot: [0; 16] })?;
         match link.first_word()? {
             Some(Message::Welcome { host, plan }) => {
-                let plan = Plan::decode(&plan).map_err(|e| Error::new("its plan is not understood").because(e))?;
+                let plan = Plan::decode(&plan).context("its plan is not understood")?;
                 Ok((link, Welcome { host, plan }))
             }
-            Some(Message::Refuse(why)) => Err(Error::new("it refuses").because(escape_control(why.as_bytes()))),
+            Some(Message::Refuse(why)) => Err(Error::new("refused").because(escape_control(why.as_bytes()))),
             Some(_) => Err(Error::new("it does not answer as a host of the tree")),
             None => Err(Error::new(format!("no welcome within {} s", CALL.as_secs()))),
         }
@@ -78,7 +78,7 @@ impl Link {
 
     /// Sends a message.
     pub fn send(&mut self, message: &Message) -> Result<()> {
-        let bytes = frame::encode(message).map_err(|e| Error::new("cannot send").because(e))?;
+        let bytes = frame::encode(message).context("cannot send")?;
         self.stream.write_all(&bytes).map_err(|e| self.lost(e))
     }
 
@@ -124,7 +124,7 @@ impl Link {
         self.reader.next_message().map_err(|e| self.lost(e))
     }
 
-    fn lost(&self, why: impl std::fmt::Display) -> Error {
+    fn lost(&self, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::new(format!("lost the link to {}", self.address)).because(why)
     }
 }

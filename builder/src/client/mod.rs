@@ -2,7 +2,6 @@
 //!
 //! * [`cluster`]: where the clusters that run here are, and which one is meant.
 //! * [`connection`]: one connection. [`operation`]: one operation from command to count.
-//! * [`order`]: what a host's agent is told to do.
 //! * [`session`]: a terminal on a node; [`terminal`]: the operator's own; [`escape`]: `~.` and its like.
 //! * [`report`]: answers as people and programs read them.
 
@@ -10,7 +9,7 @@ pub mod cluster;
 pub mod connection;
 pub mod escape;
 pub mod operation;
-pub mod order;
 pub mod report;
 pub mod session;
 pub mod terminal;
+mod text_reply;

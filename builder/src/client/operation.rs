@@ -15,7 +15,8 @@ use vmatic_tree::message::{Message, OpId, Order};
 use vmatic_tree::unreachable::{LinkEnd, Peer, Unreachable};
 
 use crate::client::connection::Link;
-use crate::error::{Error, Exit, Result};
+use crate::client::text_reply;
+use crate::error::{Context, Error, Exit, Kind, Result};
 use crate::spec::cluster_id;
 use crate::ui::escape::escape_control;
 use crate::ui::interrupt;
@@ -68,10 +69,11 @@ impl Console {
         if cluster_id(&welcome.plan, &key.verifying_key()) != welcome.plan.cluster {
             return Err(Error::new(format!("cannot command the cluster {} at {address}", welcome.plan.name))
                 .because("it was built with another operator key, or its plan was altered")
-                .remedy("name the key that its image was built with: VMATIC_KEY=FILE"));
+                .help("name the key that its image was built with: VMATIC_KEY=FILE")
+                .of_kind(Kind::WrongKey));
         }
         let mut session = [0; 8];
-        getrandom::fill(&mut session).map_err(|e| Error::new("cannot draw a random session").because(e))?;
+        getrandom::fill(&mut session).context("cannot draw a random session")?;
         // Sessions begin with the time, so that nodes can tell old ones that they have forgotten from new ones.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as u32);
         session[..4].copy_from_slice(&now.to_be_bytes());
@@ -82,7 +84,8 @@ impl Console {
     pub fn nodes(&self, expression: &str) -> Result<NodeSet> {
         parse_nodes(expression, &self.plan).map_err(|e| {
             let caret = " ".repeat(expression[..e.at.min(expression.len())].chars().count());
-            Error::new(format!("cannot read the node path\n  {expression}\n  {caret}^ {}", e.message)).exit(Exit::Usage)
+            Error::new(format!("cannot read the node path\n  {expression}\n  {caret}^ {}", e.message))
+                .of_kind(Kind::Usage)
         })
     }
 
@@ -92,7 +95,7 @@ impl Console {
         let op = OpId { session: self.session, sequence: self.sequence };
         let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
         let command = Command { cluster: self.plan.cluster, op, nodes: nodes.clone(), deadline_ms, order };
-        let signed = command.sign(&self.key).map_err(|e| Error::new("cannot make the command").because(e))?;
+        let signed = command.sign(&self.key).context("cannot make the command")?;
         self.link.send(&Message::Command { signed, asked: nodes.clone(), remaining_ms: deadline_ms })?;
         Ok(op)
     }
@@ -106,6 +109,7 @@ impl Console {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Answered> {
         let start = Instant::now();
+        let asked = order.clone();
         let op = self.send(nodes, order, deadline)?;
         let mut answers = Answers::default();
         let mut waiting = nodes.clone();
@@ -140,7 +144,7 @@ impl Console {
             let _ = self.link.send(&Message::Cancel(op));
             answers.add(Group::unreachable(waiting, why));
         }
-        let mut groups = answers.take();
+        let mut groups: Vec<Group> = answers.take().into_iter().map(|group| text_reply::typed(&asked, group)).collect();
         groups.sort_by_key(|g| g.nodes.iter().next());
         Ok(Answered { groups, took: start.elapsed() })
     }
@@ -148,7 +152,7 @@ impl Console {
 
 /// The cluster's word against a command.
 pub fn refused(why: &str) -> Error {
-    Error::new("the cluster refuses the command").because(escape_control(why.as_bytes()))
+    Error::new("cannot command the cluster: it refuses").because(escape_control(why.as_bytes())).of_kind(Kind::Refused)
 }
 
 impl Answered {

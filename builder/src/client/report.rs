@@ -5,8 +5,10 @@
 
 use serde_json::{Value, json};
 use vmatic_tree::answer::{Group, Outcome};
+use vmatic_tree::guest::Usage;
 use vmatic_tree::info::NodeInfo;
 use vmatic_tree::reply::Reply;
+use vmatic_tree::traffic::{DropReason, PortStatus};
 use vmatic_tree::unreachable::Unreachable;
 
 use crate::client::operation::Answered;
@@ -47,12 +49,72 @@ pub fn info_numbers(info: &NodeInfo) -> [(&'static str, u64); 13] {
     ]
 }
 
+/// Of these, what is about guests.
+pub fn stats_numbers(info: &NodeInfo) -> Vec<(&'static str, u64)> {
+    info_numbers(info).into_iter().filter(|(name, _)| name.starts_with("guests")).collect()
+}
+
+/// What a host's guests take of its memory, in numbers that add up over hosts.
+pub fn usage_numbers(usage: &Usage) -> [(&'static str, u64); 4] {
+    [
+        ("guests", usage.guests.into()),
+        ("ram_kib", usage.ram_kib),
+        ("monitor_kib", usage.monitor_kib),
+        ("host_kernel_kib", usage.host_kernel_kib),
+    ]
+}
+
 /// What a node gave back, in words.
 fn reply_text(reply: &Reply) -> String {
     match reply {
         Reply::Info(info) => info_text(info),
-        // Pieces are written to files, not shown; the others are printed by the verbs that ask for them.
-        Reply::Usage(_) | Reply::Ports(_) | Reply::Piece(_) => String::new(),
+        Reply::Usage(usage) => words(&usage_numbers(usage)),
+        Reply::Ports(ports) => {
+            let more = if ports.truncated { "(more links than an answer holds: name fewer guests)\n" } else { "" };
+            ports.ports.iter().map(|port| port_text(port) + "\n").collect::<String>() + more
+        }
+        // Pieces are written to files, not shown.
+        Reply::Piece(_) => String::new(),
+    }
+}
+
+fn words(numbers: &[(&'static str, u64)]) -> String {
+    numbers.iter().map(|(name, number)| format!("{name}={number}")).collect::<Vec<_>>().join(" ")
+}
+
+/// A link's counters; reasons without a case are left out.
+fn port_numbers(port: &PortStatus) -> Vec<(&'static str, u64)> {
+    let counters = &port.counters;
+    let passed = [
+        ("sent", counters.sent.count),
+        ("sent_bytes", counters.sent.bytes),
+        ("received", counters.received.count),
+        ("received_bytes", counters.received.bytes),
+    ];
+    let dropped = DropReason::ALL.iter().zip(counters.dropped).filter(|(_, count)| *count > 0);
+    passed.into_iter().chain(dropped.map(|(reason, count)| (reason.word(), count))).collect()
+}
+
+fn port_text(port: &PortStatus) -> String {
+    format!("guest={} link=\"{}\" {}", port.guest, port.link, words(&port_numbers(port)))
+}
+
+fn numbers_json(numbers: &[(&'static str, u64)]) -> serde_json::Map<String, Value> {
+    numbers.iter().map(|(name, number)| ((*name).to_owned(), json!(number))).collect()
+}
+
+fn reply_json(reply: &Reply) -> Value {
+    match reply {
+        Reply::Info(info) => json!({ "info": info_json(info) }),
+        Reply::Usage(usage) => json!({ "usage": numbers_json(&usage_numbers(usage)) }),
+        Reply::Ports(ports) => {
+            let port = |port: &PortStatus| {
+                let counters = numbers_json(&port_numbers(port));
+                json!({ "guest": port.guest, "link": port.link.to_string(), "counters": counters })
+            };
+            json!({ "links": ports.ports.iter().map(port).collect::<Vec<_>>(), "truncated": ports.truncated })
+        }
+        Reply::Piece(piece) => json!({ "bytes": piece.bytes.len(), "dropped": piece.dropped }),
     }
 }
 
@@ -145,8 +207,7 @@ pub fn as_json(answered: &Answered) -> Value {
             Outcome::Failed(why) => ("failed", json!({ "why": why })),
             Outcome::TimedOut => ("timed_out", json!({})),
             Outcome::Unreachable(why) => ("unreachable", unreachable_json(why)),
-            Outcome::Done(Reply::Info(info)) => ("ok", json!({ "info": info_json(info) })),
-            Outcome::Done(_) => ("ok", json!({})),
+            Outcome::Done(reply) => ("ok", reply_json(reply)),
         };
         json!({
             "nodes": g.nodes.to_string(),

@@ -18,7 +18,7 @@ use vmatic_tree::session::{Feed, Flow, LEASE_MS, OUTPUT_WINDOW_BYTES, Said};
 use crate::client::escape::{Escapes, Step};
 use crate::client::operation::{Console, refused};
 use crate::client::terminal::{self, Raw, Signals};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::ui::say;
 
 /// How often the node is asked whether it lives; several times within a lease.
@@ -85,9 +85,7 @@ fn screen() -> Result<OwnedFd> {
     let anew = || rustix::fs::open("/proc/self/fd/1", flags, rustix::fs::Mode::empty()).ok();
     match rustix::termios::isatty(io::stdout()).then(anew).flatten() {
         Some(terminal) => Ok(terminal),
-        None => {
-            io::stdout().as_fd().try_clone_to_owned().map_err(|e| Error::new("cannot use standard output").because(e))
-        }
+        None => io::stdout().as_fd().try_clone_to_owned().context("cannot use standard output"),
     }
 }
 
@@ -166,9 +164,9 @@ impl Session<'_> {
         self.feed(size)?;
         let silent = self.asked.is_some_and(|at| at.elapsed() > ANSWER);
         if silent && self.ended.is_none() {
-            return Err(Error::new(format!("lost {}", self.nodes))
+            return Err(Error::new(format!("cannot reach {} any more", self.nodes))
                 .because(format!("nothing was heard from it for {} s", ANSWER.as_secs()))
-                .remedy("see how it is with `vmatic nodes`, and open another session"));
+                .help("see how it is with `vmatic nodes`, and open another session"));
         }
         Ok(())
     }
@@ -214,7 +212,7 @@ impl Session<'_> {
 
     fn hear_said(&mut self, said: Said) -> Result<()> {
         (self.open, self.asked) = (true, None);
-        self.flow.say(&said).map_err(|e| Error::new(format!("cannot go on with {}", self.nodes)).because(e))?;
+        self.flow.say(&said).with_context(|| format!("cannot go on with {}", self.nodes))?;
         self.output.extend(said.bytes);
         Ok(())
     }
@@ -292,7 +290,7 @@ impl Session<'_> {
                 shown: self.flow.shown_with(self.untold as usize),
                 reply: ask,
             };
-            let impossible = |e| Error::new("cannot go on with the session").because(e);
+            let impossible = |e| Error::new("cannot continue the session").because(e);
             self.flow.feed(&feed).map_err(impossible)?;
             (self.untold, self.fed, self.eof_told) = (0, Instant::now(), self.eof_told || eof);
             if ask {

@@ -156,13 +156,13 @@ impl<'a> Closure<'a> {
             root.find_file(program).ok_or_else(|| {
                 tried()
                     .because(format!("{} does not exist or is not a file", root.describe(program)))
-                    .remedy("correct the path, or install the package that has it")
+                    .help("correct the path, or install the package that has it")
             })?
         } else {
             root.find_program(program).ok_or_else(|| {
                 tried()
                     .because(format!("no folder for programs under {} has it", root.describe("/")))
-                    .remedy("install the package that has it, or write its full path")
+                    .help("install the package that has it, or write its full path")
             })?
         };
         let path = found.asked.clone();
@@ -429,7 +429,7 @@ impl Missing {
         if !self.tried.is_empty() {
             error = error.because(format!("looked at {}", self.tried.join(", ")));
         }
-        error.remedy(self.remedy.clone())
+        error.help(self.remedy.clone())
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::commands::build::beside;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::ui::print::{print, print_json};
 use crate::ui::say;
 use crate::{Exit, process};
@@ -110,7 +110,7 @@ fn here(guests: &Guests) -> Result<String> {
 
 /// Boots the spec's machines; the console then runs the agent of the first as a program.
 fn on_a_host(guests: &Guests) -> Result<String> {
-    let own = std::env::current_exe().map_err(|e| Error::new("cannot find this program").because(e))?;
+    let own = std::env::current_exe().context("cannot find this program")?;
     let mut command = Command::new(&own);
     command.arg("boot").args(&guests.spec);
     if let Some(out) = &guests.out {
@@ -118,8 +118,7 @@ fn on_a_host(guests: &Guests) -> Result<String> {
     }
     command.arg("--").arg(&own).args(["run", "--json", "--timeout", "900", "1", "/init"]);
     let text = output(command.args(words(guests, &[10, 30], &[4], &[4])), "vmatic boot")?;
-    let answer: Value =
-        serde_json::from_str(&text).map_err(|e| Error::new("cannot read the host's answer").because(e))?;
+    let answer: Value = serde_json::from_str(&text).context("cannot read the host's answer")?;
     let stdout = answer["groups"][0]["stdout"].as_str().unwrap_or_default();
     let stderr = answer["groups"][0]["stderr"].as_str().unwrap_or_default();
     stderr.lines().for_each(say::line);
@@ -129,19 +128,17 @@ fn on_a_host(guests: &Guests) -> Result<String> {
 /// What a program prints; it ends with this one.
 fn output(command: &mut Command, name: &str) -> Result<String> {
     let output = process::with_us(command.stdout(Stdio::piped()), Signal::TERM).stderr(Stdio::inherit()).output();
-    let output = output.map_err(|e| Error::new(format!("cannot run {name}")).because(e))?;
+    let output = output.with_context(|| format!("cannot run {name}"))?;
     if !output.status.success() {
         return Err(Error::new(format!("cannot measure guests: {name} failed"))
-            .because(output.status)
-            .remedy("read what it said above; `vmatic doctor` says what this machine can do"));
+            .because(output.status.to_string())
+            .help("read what it said above; `vmatic doctor` says what this machine can do"));
     }
-    String::from_utf8(output.stdout).map_err(|e| Error::new(format!("cannot read what {name} printed")).because(e))
+    String::from_utf8(output.stdout).with_context(|| format!("cannot read what {name} printed"))
 }
 
 fn rows(text: &str) -> Result<Vec<Row>> {
-    let parse = |line: &str| {
-        serde_json::from_str(line).map_err(|e| Error::new(format!("cannot read the row {line:?}")).because(e))
-    };
+    let parse = |line: &str| serde_json::from_str(line).with_context(|| format!("cannot read the row {line:?}"));
     text.lines().filter(|line| !line.trim().is_empty()).map(parse).collect()
 }
 

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use vmatic_plan::Plan;
 
-use crate::error::{At, Error, Result};
+use crate::error::{Context, Error, PathContext, Result};
 use crate::spec::values::LoaderName;
 use crate::spec::{HOST_MEMORY_MIB, Spec, cluster_id};
 use crate::testbed::accel::{self, Accel};
@@ -114,7 +114,7 @@ fn check_built_from(spec: &Spec, built: &Plan, key: &SigningKey, folder: &Path) 
     };
     Err(Error::new(format!("cannot boot {}", folder.display()))
         .because(why)
-        .remedy(format!("run `vmatic build {}`", spec.path.display())))
+        .help(format!("run `vmatic build {}`", spec.path.display())))
 }
 
 /// What the machines load first, and whether all of it is there.
@@ -126,10 +126,10 @@ fn first(loader: Option<LoaderName>, folder: &Path, spec: &Spec) -> Result<First
         let path = spec.path.display();
         return Err(tried()
             .because(format!("it has no {}", first.boot_file()))
-            .remedy(format!("add {:?} to loaders in {path}, and run `vmatic build {path}`", loader.name())));
+            .help(format!("add {:?} to loaders in {path}, and run `vmatic build {path}`", loader.name())));
     }
     if first.uefi() && !Path::new(OVMF).is_file() {
-        return Err(tried().because(format!("{OVMF} does not exist")).remedy("apt-get install ovmf"));
+        return Err(tried().because(format!("{OVMF} does not exist")).help("apt-get install ovmf"));
     }
     Ok(first)
 }
@@ -137,15 +137,15 @@ fn first(loader: Option<LoaderName>, folder: &Path, spec: &Spec) -> Result<First
 fn read_plan(folder: &Path, spec: &Path) -> Result<Plan> {
     let path = folder.join("plan");
     let remedy = format!("run `vmatic build {}`", spec.display());
-    let text = std::fs::read_to_string(&path).at("read", &path).map_err(|e| e.remedy(&remedy))?;
+    let text = std::fs::read_to_string(&path).at("read", &path).map_err(|e| e.help(&remedy))?;
     for file in ["vmlinuz", "initramfs", "boot.ipxe"] {
         if !folder.join(file).is_file() {
             return Err(Error::new(format!("cannot boot {}", folder.display()))
                 .because(format!("it has no {file}"))
-                .remedy(remedy));
+                .help(remedy));
         }
     }
-    Plan::decode(&text).map_err(|e| Error::new(format!("cannot use {}", path.display())).because(e).remedy(remedy))
+    Plan::decode(&text).map_err(|e| Error::new(format!("cannot use {}", path.display())).because(e).help(remedy))
 }
 
 /// Waits for Ctrl-C, or for a machine to end.
@@ -163,19 +163,19 @@ fn keep(cluster: &mut Cluster, site: &Site) -> Result<Exit> {
 
 /// Runs the operator's command beside the cluster; an interrupt ends the command too.
 fn run_command(cluster: &mut Cluster, args: &Args) -> Result<Exit> {
-    let (program, arguments) = args.command.split_first().ok_or_else(|| Error::new("there is no command"))?;
+    let (program, arguments) =
+        args.command.split_first().ok_or_else(|| Error::new("cannot run a command: none was given"))?;
     let mut command = Command::new(program);
     command.args(arguments).env("VMATIC_CONNECT", cluster.address.to_string());
-    let mut child = process::with_us(&mut command, Signal::TERM)
-        .spawn()
-        .map_err(|e| Error::new(format!("cannot run {program}")).because(e))?;
+    let mut child =
+        process::with_us(&mut command, Signal::TERM).spawn().with_context(|| format!("cannot run {program}"))?;
     loop {
-        let ended = child.try_wait().map_err(|e| Error::new(format!("cannot wait for {program}")).because(e))?;
+        let ended = child.try_wait().with_context(|| format!("cannot wait for {program}"))?;
         if let Some(status) = ended {
             return if status.success() {
                 Ok(Exit::Ok)
             } else {
-                Err(Error::new(format!("{program} failed on the running cluster")).because(status))
+                Err(Error::new(format!("cannot run {program} on the cluster")).because(status.to_string()))
             };
         }
         let trouble = if interrupt::asked() {

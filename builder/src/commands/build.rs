@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::archive::compress::Effort;
 use crate::build::{Builder, Built};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::output::lock::Lock;
 use crate::packages::cache::Cache;
 use crate::spec::Spec;
@@ -97,7 +97,7 @@ pub fn beside(named: Option<PathBuf>, name: &str) -> Result<PathBuf> {
     if let Some(path) = named {
         return Ok(path);
     }
-    let own = std::env::current_exe().map_err(|cause| Error::new("cannot find vmatic's own folder").because(cause))?;
+    let own = std::env::current_exe().context("cannot find vmatic's own folder")?;
     let path = own.with_file_name(name);
     if path.is_file() {
         return Ok(path);
@@ -105,7 +105,7 @@ pub fn beside(named: Option<PathBuf>, name: &str) -> Result<PathBuf> {
     let option = name.trim_start_matches("vmatic-");
     Err(Error::new(format!("cannot find {name}"))
         .because(format!("{} does not exist", path.display()))
-        .remedy(format!("run `make build`, or name it with --{option} FILE")))
+        .help(format!("run `make build`, or name it with --{option} FILE")))
 }
 
 fn size_of(built: &Built, name: &str) -> u64 {

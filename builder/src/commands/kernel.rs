@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::Exit;
-use crate::error::{At, Result};
+use crate::error::{PathContext, Result};
 use crate::kernel::recipe::Recipe;
 use crate::kernel::{Kernel, make};
 use crate::packages::cache::Cache;

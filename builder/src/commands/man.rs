@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Command;
 
 use crate::Exit;
-use crate::error::{At, Result};
+use crate::error::{PathContext, Result};
 use crate::ui::print::print;
 
 /// Write the man pages into a folder

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::Exit;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 use crate::ui::print::print;
 
 /// Write a spec with comments
@@ -30,7 +30,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => {
             return Err(Error::new(format!("cannot write {}", args.file.display()))
                 .because("it exists")
-                .remedy("name another file, or remove it yourself"));
+                .help("name another file, or remove it yourself"));
         }
         result => result.at("create", &args.file)?.write_all(SPEC.as_bytes()).at("write", &args.file)?,
     }

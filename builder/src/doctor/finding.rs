@@ -42,7 +42,7 @@ impl Finding {
     }
 
     /// The same, with what to do about it.
-    pub fn remedy(mut self, remedy: impl Into<String>) -> Finding {
+    pub fn help(mut self, remedy: impl Into<String>) -> Finding {
         self.remedy = Some(remedy.into());
         self
     }

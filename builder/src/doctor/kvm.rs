@@ -23,23 +23,23 @@ pub fn examine() -> Vec<Finding> {
     let bare = match vmatic_vmm::probe() {
         vmatic_vmm::Kvm::None(why) => {
             let remedy = "guests need it; vmatic boot emulates hosts that have it";
-            return vec![Finding::new(WHAT, Level::Absent, format!("none: {why}")).remedy(remedy)];
+            return vec![Finding::new(WHAT, Level::Absent, format!("none: {why}")).help(remedy)];
         }
         vmatic_vmm::Kvm::Bare => "runs bare code",
     };
     if std::path::Path::new("/sys/module/kvm_pvm").exists() {
         let found = format!("{bare} only: kvm_pvm hangs stock kernels");
-        return vec![Finding::new(WHAT, Level::Absent, found).remedy("vmatic boot emulates hosts instead")];
+        return vec![Finding::new(WHAT, Level::Absent, found).help("vmatic boot emulates hosts instead")];
     }
     let Some(kernel) = some_kernel() else {
         let found = format!("{bare}; whether it runs Linux was not tried, for want of a kernel to try");
-        return vec![Finding::new(WHAT, Level::Absent, found).remedy("build an image, then ask again")];
+        return vec![Finding::new(WHAT, Level::Absent, found).help("build an image, then ask again")];
     };
     match runs_linux(&kernel) {
         Ok(true) => vec![Finding::new(WHAT, Level::Ok, "runs Linux"), nesting()],
         Ok(false) => {
             let found = format!("{bare} only: a kernel said nothing within {} s", FIRST_WORD_TIMEOUT.as_secs());
-            vec![Finding::new(WHAT, Level::Absent, found).remedy("vmatic boot emulates hosts instead")]
+            vec![Finding::new(WHAT, Level::Absent, found).help("vmatic boot emulates hosts instead")]
         }
         Err(why) => vec![Finding::new(WHAT, Level::Absent, format!("{bare}; Linux was not tried: {why}"))],
     }

@@ -34,7 +34,7 @@ fn own_kernels() -> Finding {
     const WHAT: &str = "small kernels";
     let remedy = "vmatic kernel build makes them, in minutes; until then images take Debian's";
     let Ok(cache) = Cache::open(false) else {
-        return Finding::new(WHAT, Level::Absent, "there is no folder for a cache").remedy("set VMATIC_CACHE");
+        return Finding::new(WHAT, Level::Absent, "there is no folder for a cache").help("set VMATIC_CACHE");
     };
     let built = |name: &String| Recipe::find(name, Path::new("")).ok()?.built(&cache).map(|(note, _)| note.release);
     let names = Recipe::names();
@@ -42,7 +42,7 @@ fn own_kernels() -> Finding {
     match releases.len() == names.len() {
         true => Finding::new(WHAT, Level::Ok, releases.join(", ")),
         false => {
-            Finding::new(WHAT, Level::Absent, format!("{} of {} are built", releases.len(), names.len())).remedy(remedy)
+            Finding::new(WHAT, Level::Absent, format!("{} of {} are built", releases.len(), names.len())).help(remedy)
         }
     }
 }
@@ -52,8 +52,7 @@ fn operator_key() -> Finding {
     match (key::path(), key::load()) {
         (Ok(path), Ok(_)) => Finding::new(WHAT, Level::Ok, path.display().to_string()),
         (Ok(path), Err(_)) if !path.exists() => {
-            Finding::new(WHAT, Level::Absent, format!("{} is not there", path.display()))
-                .remedy("vmatic build makes one")
+            Finding::new(WHAT, Level::Absent, format!("{} is not there", path.display())).help("vmatic build makes one")
         }
         (_, Err(e)) | (Err(e), _) => Finding::new(WHAT, Level::Missing, e.to_string()),
     }
@@ -70,7 +69,7 @@ fn tool(program: &'static str, use_: &str, package: &str) -> Finding {
     match version(program, "--version") {
         Some(version) => Finding::new(program, Level::Ok, version),
         None => Finding::new(program, Level::Missing, format!("not installed; {use_}"))
-            .remedy(format!("apt-get install {package}")),
+            .help(format!("apt-get install {package}")),
     }
 }
 
@@ -78,7 +77,7 @@ fn qemu() -> Finding {
     match version(QEMU, "--version") {
         Some(version) => Finding::new("QEMU", Level::Ok, version),
         None => Finding::new("QEMU", Level::Absent, format!("{QEMU} is not installed; vmatic boot needs it"))
-            .remedy(QEMU_REMEDY),
+            .help(QEMU_REMEDY),
     }
 }
 
@@ -89,7 +88,7 @@ fn boot_rom() -> Finding {
     match rom {
         Some(path) => Finding::new(WHAT, Level::Ok, path.display().to_string()),
         None => Finding::new(WHAT, Level::Absent, "QEMU's network card has no boot ROM; vmatic boot needs it")
-            .remedy("apt-get install ipxe-qemu"),
+            .help("apt-get install ipxe-qemu"),
     }
 }
 
@@ -98,7 +97,7 @@ fn taps() -> Finding {
     match vmatic_vmm::open_tap("vmatic-doctor") {
         Ok(_) => Finding::new("taps", Level::Ok, "can be made"),
         Err(e) => Finding::new("taps", Level::Absent, format!("cannot be made ({e})"))
-            .remedy("only hosts need them; run as root, with the module tun"),
+            .help("only hosts need them; run as root, with the module tun"),
     }
 }
 
@@ -112,6 +111,6 @@ fn tftp_port() -> Finding {
             "UDP port 69 is in use: another TFTP server runs here; copy the output folder to its root",
         ),
         Err(e) => Finding::new(WHAT, Level::Absent, format!("UDP 69 cannot be served ({e})"))
-            .remedy("only serving real machines needs it; run as root"),
+            .help("only serving real machines needs it; run as root"),
     }
 }

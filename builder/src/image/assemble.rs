@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::elf;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 use crate::image::check;
 use crate::image::layer::{self, Layer};
 use crate::image::programs::{self, Extra};
@@ -132,7 +132,7 @@ pub fn check_static(program: &[u8], name: &str) -> Result<()> {
         return Err(tried().because("it is not for x86-64"));
     }
     if needs.interpreter.is_some() || !needs.libraries.is_empty() {
-        return Err(tried().because("it is not static: it needs a loader").remedy("build it with `make build`"));
+        return Err(tried().because("it is not static: it needs a loader").help("build it with `make build`"));
     }
     Ok(())
 }

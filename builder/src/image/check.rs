@@ -57,7 +57,7 @@ fn whole(tree: &FileTree) -> Result<()> {
                 "it has {} bytes, and an archive holds at most {FILE_BYTES_MAX} of one file",
                 entry.size()
             ))
-            .remedy("leave it out, and push it to the machines or mount it there"));
+            .help("leave it out, and push it to the machines or mount it there"));
     }
     let mut closure = Closure::with(tree, Configured::of_cache(tree)).finished();
     for (path, role) in programs(tree) {
@@ -70,7 +70,7 @@ fn whole(tree: &FileTree) -> Result<()> {
         None => Ok(()),
         Some((path, why)) => Err(Error::new(tried)
             .because(format!("{path}: {why}"))
-            .remedy("bring what it needs (binaries, packages, overlays), or remove it with a whiteout")),
+            .help("bring what it needs (binaries, packages, overlays), or remove it with a whiteout")),
     }
 }
 

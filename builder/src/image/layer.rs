@@ -13,7 +13,7 @@ use std::path::Path;
 use serde::Deserialize;
 use walkdir::WalkDir;
 
-use crate::error::{At, Error, Exit, Result};
+use crate::error::{Error, Kind, PathContext, Result};
 use crate::fs::octal;
 use crate::rootfs::tree::{Entry, FileTree, Node, Why};
 
@@ -137,7 +137,7 @@ impl Layer {
             } else {
                 return Err(Error::new(format!("cannot read {}", path.display()))
                     .because("it is neither a file, a folder nor a link")
-                    .remedy(format!("describe devices in {MANIFEST}")));
+                    .help(format!("describe devices in {MANIFEST}")));
             };
             self.items.insert(inside.to_owned(), item);
         }
@@ -205,13 +205,13 @@ fn set_modes_and_owners(name: &str, manifest: &Manifest, tree: &mut FileTree) ->
 
 fn parse_manifest(text: &str, path: &Path) -> Result<Manifest> {
     toml::from_str(text)
-        .map_err(|cause| Error::new(format!("cannot read {}", path.display())).because(cause).exit(Exit::Spec))
+        .map_err(|cause| Error::new(format!("cannot read {}", path.display())).because(cause).of_kind(Kind::Spec))
 }
 
 fn bad_value(layer: &str, path: &str, value: &str) -> Error {
     Error::new(format!("cannot use {value:?} for {path} in the {MANIFEST} of {layer}"))
         .because("a mode is octal like \"0755\", a device like \"c 5 1 0600\", an owner like \"0:0\"")
-        .exit(Exit::Spec)
+        .of_kind(Kind::Spec)
 }
 
 /// "c 5 1 0600": kind, major, minor, mode.
@@ -240,7 +240,7 @@ pub fn add_busybox(tree: &mut FileTree, program: Vec<u8>, applets: &str, origin:
     if !absent.is_empty() {
         return Err(Error::new("cannot link the BusyBox applets")
             .because(format!("{origin} does not have {}", absent.join(", ")))
-            .remedy("remove them from the base's list of applets, or use a BusyBox that has them"));
+            .help("remove them from the base's list of applets, or use a BusyBox that has them"));
     }
     let why = Why::new("base", "BusyBox, the base's one program").origin(origin);
     tree.insert("/bin/busybox", Entry::file(program, 0o755, why))?;

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::archive;
 use crate::archive::compress::Effort;
 use crate::digest::hex;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 use crate::manifest::{Digests, MemberRecord};
 use crate::rootfs::tree::{Entry, FileTree, Node};
 use crate::spec::values::Compression;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::closure::Closure;
 use crate::elf::ldcache;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 use crate::image::check;
 use crate::packages::dpkg::Database;
 use crate::rootfs::hardlinks::HardLinks;
@@ -157,7 +157,7 @@ fn add_link(tree: &mut FileTree, path: &str, target: &str) -> Result<()> {
             if !tree.names_in(&real).is_empty() {
                 return Err(Error::new(format!("cannot put the link {path} -> {target} into the image"))
                     .because("an earlier layer has a folder with files there")
-                    .remedy(format!("let the base or overlay have the link {path} -> {target} too")));
+                    .help(format!("let the base or overlay have the link {path} -> {target} too")));
             }
             tree.whiteout(path)?;
             link(tree)

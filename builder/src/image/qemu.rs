@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use vmatic_plan::host_image::{GUEST_KIND_FOLDER as FOLDER, GUEST_KINDS as FILE, QEMU as PROGRAM};
 
-use crate::error::{At, Error, Exit, Result};
+use crate::error::{Error, Kind, PathContext, Result};
 use crate::image::assemble::Own;
 use crate::image::programs::Extra;
 use crate::image::qcow2;
@@ -62,7 +62,7 @@ pub fn files(spec: &Spec, inputs: &mut Inputs) -> Result<Vec<Own>> {
             all.push(Own { path: path.into(), data, mode: 0o644, reason, origin });
         }
     }
-    kinds.check().map_err(|why| Error::new("cannot use the kinds of guests").because(why).exit(Exit::Spec))?;
+    kinds.check().map_err(|why| Error::new("cannot use the kinds of guests").because(why).of_kind(Kind::Spec))?;
     let text = kinds.encode().into_bytes();
     let reason = "which guests are of which kind";
     all.push(Own { path: FILE.into(), data: text, mode: 0o644, reason, origin: "the spec".into() });
@@ -84,7 +84,7 @@ fn place(source: &Source, inputs: &mut Inputs) -> Result<(PathBuf, String)> {
 
 fn cannot(kind: &KindSpec, name: &str, path: &std::path::Path) -> Error {
     let error = Error::new(format!("cannot use {} as {name} of the guests {:?}", path.display(), kind.kind.name));
-    error.exit(Exit::Spec)
+    error.of_kind(Kind::Spec)
 }
 
 fn read(kind: &KindSpec, name: &str, path: &std::path::Path) -> Result<Vec<u8>> {
@@ -93,7 +93,7 @@ fn read(kind: &KindSpec, name: &str, path: &std::path::Path) -> Result<Vec<u8>> 
     if bytes > FILE_MAX_BYTES || bytes == 0 {
         let error =
             cannot(kind, name, path).because(format!("it has {bytes} bytes, and every host keeps it in its RAM"));
-        return Err(error.remedy(format!("make it smaller than {} GiB, and not empty", FILE_MAX_BYTES >> 30)));
+        return Err(error.help(format!("make it smaller than {} GiB, and not empty", FILE_MAX_BYTES >> 30)));
     }
     let mut data = Vec::with_capacity(bytes as usize);
     file.take(FILE_MAX_BYTES).read_to_end(&mut data).at("read", path)?;

@@ -62,5 +62,5 @@ pub fn choose(choices: &[KernelChoice], inputs: &mut Inputs) -> Result<Chosen> {
     let name = not_built.pop().unwrap_or_default();
     Err(Error::new(format!("cannot use the kernel built:{name}"))
         .because("it has not been built here, or its recipe has changed since")
-        .remedy(format!("run `vmatic kernel build {name}`")))
+        .help(format!("run `vmatic kernel build {name}`")))
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::error::{At, Result};
+use crate::error::{PathContext, Result};
 use crate::kernel::modules::Chosen;
 use crate::rootfs::root::Place;
 use crate::rootfs::sysroot::Sysroot;

@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use super::recipe::{Note, Recipe, SOURCE};
 use super::workspace::{Spent, Workspace};
 use crate::digest::sha256;
-use crate::error::{At, Error, Result};
+use crate::error::{Context, Error, PathContext, Result};
 use crate::fs::{free_bytes, write_file};
 use crate::packages::cache::Cache;
 use crate::packages::deb::Unpacked;
@@ -85,9 +85,9 @@ fn check_space(kernels: &Path) -> Result<()> {
     if free >= SPACE_BYTES {
         return Ok(());
     }
-    Err(Error::new(format!("there is too little space in {}", kernels.display()))
+    Err(Error::new(format!("cannot build a kernel in {}", kernels.display()))
         .because(format!("a build needs {} MB for a while, and {} MB are free", SPACE_BYTES >> 20, free >> 20))
-        .remedy("free some space, or set VMATIC_CACHE to a folder with more"))
+        .help("free some space, or set VMATIC_CACHE to a folder with more"))
 }
 
 /// Everything that is missing, at once, with the one line that installs it.
@@ -103,9 +103,9 @@ fn check_programs() -> Result<()> {
     }
     let names: Vec<_> = absent.iter().map(|(name, _)| *name).collect();
     let packages: Vec<_> = absent.iter().map(|(_, package)| *package).collect();
-    Err(Error::new(format!("the kernel's build needs {}", names.join(", ")))
-        .because("they are not installed")
-        .remedy(format!("apt-get install {}", packages.join(" "))))
+    Err(Error::new("cannot build a kernel")
+        .because(format!("{} not installed", names.join(", ") + if names.len() == 1 { " is" } else { " are" }))
+        .help(format!("apt-get install {}", packages.join(" "))))
 }
 
 /// A build in its folder.
@@ -170,9 +170,9 @@ impl Work<'_> {
         if missing.is_empty() {
             return Ok(config);
         }
-        Err(Error::new(format!("the source does not take {} lines of the fragment", missing.len()))
+        Err(Error::new(format!("cannot use {} lines of the fragment: the source does not take them", missing.len()))
             .because(missing.join(", "))
-            .remedy("add what they depend on (`depends on` in the source's Kconfig files), or remove them"))
+            .help("add what they depend on (`depends on` in the source's Kconfig files), or remove them"))
     }
 
     fn make(&self) -> Command {
@@ -247,15 +247,14 @@ impl Work<'_> {
         let errors = fs::File::create(&log).at("create", &log)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
         let program = command.get_program().to_string_lossy().into_owned();
-        let mut child = process::with_us(command, Signal::TERM)
-            .spawn()
-            .map_err(|cause| Error::new(format!("cannot start {program}")).because(cause))?;
+        let mut child =
+            process::with_us(command, Signal::TERM).spawn().with_context(|| format!("cannot start {program}"))?;
         let ended = follow(&mut child, &mut line);
         if let Err(error) = ended {
             process::end(&mut child);
             return Err(error);
         }
-        let status = child.wait().map_err(|cause| Error::new(format!("cannot wait for {program}")).because(cause))?;
+        let status = child.wait().with_context(|| format!("cannot wait for {program}"))?;
         if status.success() {
             return Ok(());
         }
@@ -266,7 +265,7 @@ impl Work<'_> {
         let _ = fs::File::open(&log).and_then(|file| file.take(1 << 20).read_to_string(&mut text));
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = lines[lines.len().saturating_sub(COMPLAINT_LINES)..].join("\n    ");
-        Err(Error::new(format!("{program} could not {what} ({status})")).because(format!("it said\n    {last}")))
+        Err(Error::new(format!("cannot {what}: {program} failed ({status})")).because(format!("it said\n    {last}")))
     }
 }
 
@@ -298,7 +297,7 @@ fn follow(child: &mut Child, line: &mut impl FnMut(&str)) -> Result<()> {
 fn interrupted() -> Error {
     Error::new("interrupted")
         .because("what was compiled is kept")
-        .remedy("run the same command again: it goes on from there")
+        .help("run the same command again: it goes on from there")
 }
 
 fn compiler(config: &str) -> String {
@@ -314,6 +313,6 @@ fn place(note: &Note, result: &Path, kernels: &Path) -> Result<()> {
         Err(_) if folder.is_dir() => {}
         result => result.at("rename the finished kernel to", &folder)?,
     }
-    let text = serde_json::to_vec_pretty(note).map_err(|cause| Error::new("cannot write a note").because(cause))?;
+    let text = serde_json::to_vec_pretty(note).context("cannot write a note")?;
     write_file(&kernels.join(format!("{}.json", note.name)), &text, 0o600)
 }

@@ -19,7 +19,7 @@ pub use vmlinux::extract_vmlinux;
 
 use vmatic_plan::host_image::Discovery;
 
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 
 /// A kernel package, unpacked.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl Kernel {
         let [image] = &images[..] else {
             return Err(tried()
                 .because(format!("boot/ has {} files named vmlinuz-RELEASE instead of one", images.len()))
-                .remedy("name a package that holds one kernel, such as debian:linux-image-cloud-amd64"));
+                .help("name a package that holds one kernel, such as debian:linux-image-cloud-amd64"));
         };
         let release = image.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let release = release.trim_start_matches("vmlinuz-").to_owned();
@@ -82,7 +82,7 @@ impl Kernel {
         extract_vmlinux(&image).map_err(|cause| {
             Error::new(format!("cannot take vmlinux out of {}", self.image.display()))
                 .because(cause)
-                .remedy("choose a kernel packed with lz4, gzip, xz or zstd, or one that is an ELF file already")
+                .help("choose a kernel packed with lz4, gzip, xz or zstd, or one that is an ELF file already")
         })
     }
 }

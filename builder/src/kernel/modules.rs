@@ -12,7 +12,7 @@ use walkdir::WalkDir;
 
 use crate::archive::decompress;
 use crate::elf;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 use crate::kernel::modalias;
 use crate::ui::suggest;
 
@@ -99,18 +99,18 @@ impl Package {
                     None => {
                         let known: Vec<_> = modalias::CLASSES.iter().map(|class| class.name).collect();
                         return Err(Error::new(format!("cannot find the class of devices {name:?}"))
-                            .remedy(format!("write one of {}", known.join(", "))));
+                            .help(format!("write one of {}", known.join(", "))));
                     }
                 },
                 Some((kind, _)) => {
                     return Err(Error::new(format!("cannot choose modules by {kind:?}"))
-                        .remedy("write a module's name, alias:MODALIAS, class:NAME or folder:drivers/…"));
+                        .help("write a module's name, alias:MODALIAS, class:NAME or folder:drivers/…"));
                 }
             };
             if found.is_empty() {
                 return Err(Error::new(format!("cannot find a kernel module for {word:?}"))
                     .because(format!("no module of {} fits", self.folder.display()))
-                    .remedy("choose a kernel that has one, or remove it from modules"));
+                    .help("choose a kernel that has one, or remove it from modules"));
             }
             names.extend(found);
         }
@@ -185,7 +185,7 @@ impl Package {
             Some(near) => format!("did you mean {near:?}?"),
             None => "choose a kernel that has it, or remove it from modules".to_owned(),
         };
-        error.because(format!("{} has no such file", self.folder.display())).remedy(remedy)
+        error.because(format!("{} has no such file", self.folder.display())).help(remedy)
     }
 }
 
@@ -280,7 +280,7 @@ fn module_name(file: &str) -> Option<String> {
 fn unreadable(file: &Path, cause: &str) -> Error {
     Error::new(format!("cannot read the kernel module {}", file.display()))
         .because(cause)
-        .remedy("unpack the kernel package again: delete it from the cache")
+        .help("unpack the kernel package again: delete it from the cache")
 }
 
 fn read_module(file: &Path) -> Result<Vec<u8>> {

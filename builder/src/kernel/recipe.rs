@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::digest::hex;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 use crate::packages::cache::Cache;
 use crate::ui::suggest;
 
@@ -68,7 +68,7 @@ impl Recipe {
                 Some(near) => format!("did you mean {near:?}?"),
                 None => format!("name one of {}, or a file NAME.config", names.join(", ")),
             };
-            Error::new(format!("cannot find the kernel recipe {text:?}")).remedy(remedy)
+            Error::new(format!("cannot find the kernel recipe {text:?}")).help(remedy)
         })
     }
 

@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
-use crate::error::{At, Error, Result};
+use crate::error::{Context, Error, PathContext, Result};
 use crate::fs::write_file;
 
 /// What all goes of a build took together.
@@ -41,7 +41,7 @@ impl Workspace {
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(Error::new(format!("cannot lock {}", lock.display()))
                     .because("another vmatic builds this kernel")
-                    .remedy("wait for it to end, and run this again: it finds the finished kernel"));
+                    .help("wait for it to end, and run this again: it finds the finished kernel"));
             }
             result => result.map_err(std::io::Error::from).at("lock", &lock)?,
         }
@@ -94,7 +94,7 @@ impl Workspace {
 
     /// Remembers what all goes took so far.
     pub fn spend(&self, spent: Spent) -> Result<()> {
-        let text = serde_json::to_vec(&spent).map_err(|cause| Error::new("cannot write a note").because(cause))?;
+        let text = serde_json::to_vec(&spent).context("cannot write a note")?;
         write_file(&self.path.join("spent.json"), &text, 0o600)
     }
 

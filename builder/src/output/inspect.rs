@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::archive::{read, tree};
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 use crate::image::member::GUEST_IMAGE;
 use crate::manifest::{self, FileRecord, Manifest, MemberRecord};
 use crate::rootfs::tree::{FileTree, Node};
@@ -54,7 +54,7 @@ impl ImageArgs {
         }
         match tree.get(GUEST_IMAGE).map(|entry| &entry.node) {
             Some(Node::File { data, .. }) => Ok(tree_of(&read(data.to_vec())?, &path)),
-            _ => Err(Error::new(format!("{} holds no guest image", path.display()))
+            _ => Err(Error::new(format!("cannot find a guest image in {}", path.display()))
                 .because(format!("it has no {GUEST_IMAGE}"))),
         }
     }
@@ -92,10 +92,10 @@ fn only_output(out: &Path) -> Result<PathBuf> {
     let remedy = "name an output folder or an image file, e.g. out/laptop";
     match &folders[..] {
         [folder] => Ok(folder.clone()),
-        [] => Err(Error::new("cannot choose an image").because("out/ has no output folder").remedy(remedy)),
+        [] => Err(Error::new("cannot choose an image").because("out/ has no output folder").help(remedy)),
         many => {
             let names: Vec<_> = many.iter().map(|path| path.display().to_string()).collect();
-            Err(Error::new("cannot choose an image").because(format!("there are {}", names.join(", "))).remedy(remedy))
+            Err(Error::new("cannot choose an image").because(format!("there are {}", names.join(", "))).help(remedy))
         }
     }
 }
@@ -103,12 +103,11 @@ fn only_output(out: &Path) -> Result<PathBuf> {
 fn from_manifest(folder: &Path, path: &Path, which: &str) -> Result<View> {
     let text = fs::read_to_string(path)
         .at("read", path)
-        .map_err(|error| error.remedy(format!("{} is no output folder: `vmatic build` makes one", folder.display())))?;
-    let manifest: Manifest = serde_json::from_str(&text).map_err(|cause| {
-        Error::new(format!("cannot read {}", path.display())).because(cause).remedy("build it again")
-    })?;
+        .map_err(|error| error.help(format!("{} is no output folder: `vmatic build` makes one", folder.display())))?;
+    let manifest: Manifest = serde_json::from_str(&text)
+        .map_err(|cause| Error::new(format!("cannot read {}", path.display())).because(cause).help("build it again"))?;
     let image = manifest.images.into_iter().find(|image| image.which == which);
-    let image = image.ok_or_else(|| Error::new(format!("{} has no {which} image", path.display())))?;
+    let image = image.ok_or_else(|| Error::new(format!("cannot find a {which} image in {}", path.display())))?;
     Ok(View {
         name: format!("{} ({which})", folder.display()),
         packed_bytes: image.packed_bytes,

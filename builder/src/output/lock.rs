@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::digest::hex;
-use crate::error::{At, Error, Exit, Result};
+use crate::error::{Context, Error, Kind, PathContext, Result};
 use crate::fs::write_file;
 use crate::manifest::{FileRecord, Manifest};
 
@@ -65,7 +65,7 @@ impl Lock {
     /// Writes the lock beside its spec, whole or not at all; gives its path.
     pub fn write(&self, spec: &Path) -> Result<PathBuf> {
         let path = Lock::path(spec);
-        let text = toml::to_string(self).map_err(|cause| Error::new("cannot write the lock").because(cause))?;
+        let text = toml::to_string(self).context("cannot write the lock")?;
         write_file(&path, format!("{HEAD}\n{text}").as_bytes(), 0o644)?;
         Ok(path)
     }
@@ -73,12 +73,15 @@ impl Lock {
     /// Compares with the spec's lock; every difference is named.
     pub fn check(&self, spec: &Path) -> Result<()> {
         let path = Lock::path(spec);
-        let tried = || Error::new(format!("the inputs are not those of {}", path.display())).exit(Exit::Spec);
+        let tried = || {
+            Error::new(format!("cannot build with --locked: the inputs are not those of {}", path.display()))
+                .of_kind(Kind::Spec)
+        };
         let text = fs::read_to_string(&path)
             .at("read the lock", &path)
-            .map_err(|error| error.remedy("write it with `vmatic build --lock`").exit(Exit::Spec))?;
+            .map_err(|error| error.help("write it with `vmatic build --lock`").of_kind(Kind::Spec))?;
         let locked: Lock = toml::from_str(&text).map_err(|cause| {
-            Error::new(format!("cannot read {}", path.display())).because(cause).remedy("write it again with --lock")
+            Error::new(format!("cannot read {}", path.display())).because(cause).help("write it again with --lock")
         })?;
         let differences = self.differences(&locked);
         if differences.is_empty() {
@@ -86,7 +89,7 @@ impl Lock {
         }
         Err(tried()
             .because(format!("\n    {}", differences.join("\n    ")))
-            .remedy("put the old inputs back, or accept these with `vmatic build --lock`"))
+            .help("put the old inputs back, or accept these with `vmatic build --lock`"))
     }
 
     fn differences(&self, locked: &Lock) -> Vec<String> {

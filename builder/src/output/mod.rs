@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
 
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 use crate::fs::free_bytes;
 
 /// What shows that a folder was written by vmatic.
@@ -39,7 +39,7 @@ impl Output {
         if target.exists() && !target.join(MARK).is_file() && !is_empty_dir(target) {
             return Err(tried()
                 .because(format!("it exists and vmatic did not write it (it has no {MARK})"))
-                .remedy("name another folder with --out DIR, or remove it yourself"));
+                .help("name another folder with --out DIR, or remove it yourself"));
         }
         let name = target.file_name().ok_or_else(|| tried().because("it has no name"))?.to_string_lossy().into_owned();
         let parent = match target.parent() {
@@ -53,7 +53,7 @@ impl Output {
         if bytes + SPARE_BYTES > free {
             return Err(tried()
                 .because(format!("it needs {bytes} bytes and the disk has {free} left"))
-                .remedy("free some space on that file system, or choose another folder with --out DIR"));
+                .help("free some space on that file system, or choose another folder with --out DIR"));
         }
         let scratch = parent.join(format!(".{name}.new-{}", std::process::id()));
         let _ = fs::remove_dir_all(&scratch);

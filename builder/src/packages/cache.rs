@@ -24,7 +24,7 @@ impl Cache {
             .ok_or_else(|| {
                 Error::new("cannot find a folder for the cache")
                     .because("neither VMATIC_CACHE, XDG_CACHE_HOME nor HOME is set")
-                    .remedy("set VMATIC_CACHE to a folder that may be written")
+                    .help("set VMATIC_CACHE to a folder that may be written")
             })?;
         Ok(Cache::at(folder, refresh))
     }

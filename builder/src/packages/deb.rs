@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
 
 use crate::digest::hex;
-use crate::error::{At, Error, Result};
+use crate::error::{Context, Error, PathContext, Result};
 use crate::fs::write_file;
 use crate::packages::cache::Cache;
 use crate::spec::values::is_package_name;
@@ -45,7 +45,7 @@ impl Cache {
         if !is_package_name(name) {
             return Err(tried()
                 .because("a package's name has lower case letters, digits, +, - and .")
-                .remedy("write debian:NAME, e.g. debian:busybox-static"));
+                .help("write debian:NAME, e.g. debian:busybox-static"));
         }
         let packages = self.folder().join("deb");
         fs::create_dir_all(&packages).at("create", &packages)?;
@@ -66,7 +66,7 @@ impl Cache {
     }
 
     fn fetch(&self, name: &str, packages: &Path) -> Result<Unpacked> {
-        let shell = Shell::new().map_err(|cause| Error::new("cannot start a program").because(cause))?;
+        let shell = Shell::new().context("cannot start a program")?;
         let package = real_package(&shell, name)?;
         let scratch =
             tempfile::Builder::new().prefix(".fetch-").tempdir_in(packages).at("create a folder in", packages)?;
@@ -82,7 +82,7 @@ impl Cache {
         if !output.status.success() {
             return Err(Error::new(format!("cannot unpack {file}"))
                 .because(last_line(&output.stderr))
-                .remedy("free some space if the disk is full, else try again"));
+                .help("free some space if the disk is full, else try again"));
         }
         let place = packages.join(&folder);
         match fs::rename(&unpacked, &place) {
@@ -125,7 +125,7 @@ fn download(shell: &Shell, package: &str) -> Result<()> {
     } else {
         "check the network and /etc/apt/sources.list; `apt-get update` (as root) shows what fails"
     };
-    Err(Error::new(format!("apt-get download {package} failed")).because(last_line(said.as_bytes())).remedy(remedy))
+    Err(Error::new(format!("apt-get download {package} failed")).because(last_line(said.as_bytes())).help(remedy))
 }
 
 fn the_deb(folder: &Path, package: &str) -> Result<PathBuf> {
@@ -139,8 +139,8 @@ fn the_deb(folder: &Path, package: &str) -> Result<PathBuf> {
 /// The error for a program of Debian's that is not there.
 pub fn no_program(program: &str, package: &str, cause: &xshell::Error) -> Error {
     Error::new(format!("cannot run {program}"))
-        .because(cause)
-        .remedy(format!("packages need Debian's own tools: install {package}, or use dir:FOLDER in the spec"))
+        .because(cause.to_string())
+        .help(format!("packages need Debian's own tools: install {package}, or use dir:FOLDER in the spec"))
 }
 
 /// The last line of what a program said.

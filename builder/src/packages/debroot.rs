@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
 
 use crate::digest::hex;
-use crate::error::{At, Error, Result};
+use crate::error::{Context, Error, PathContext, Result};
 use crate::fs::write_file;
 use crate::packages::cache::Cache;
 use crate::packages::deb::{last_line, no_program};
@@ -65,7 +65,7 @@ impl Cache {
 }
 
 fn fetch(names: &[String], roots: &Path) -> Result<DebRoot> {
-    let shell = Shell::new().map_err(|cause| Error::new("cannot start a program").because(cause))?;
+    let shell = Shell::new().context("cannot start a program")?;
     let scratch = tempfile::Builder::new().prefix(".fetch-").tempdir_in(roots).at("create a folder in", roots)?;
     let files = download(&shell, names, scratch.path())?;
     let root = scratch.path().join("root");
@@ -127,7 +127,7 @@ fn download(shell: &Shell, names: &[String], scratch: &Path) -> Result<Vec<PathB
     if !output.status.success() {
         return Err(Error::new("apt-get could not fetch them")
             .because(last_line(&output.stderr))
-            .remedy("run `apt-get update` (as root), and check the names with `apt-cache policy NAME`"));
+            .help("run `apt-get update` (as root), and check the names with `apt-cache policy NAME`"));
     }
     let entries = fs::read_dir(&archives).at("list", &archives)?;
     let mut files: Vec<PathBuf> = entries
@@ -145,7 +145,7 @@ fn run(shell: &Shell, verb: &str, file: &Path, folder: Option<&Path>) -> Result<
     if !output.status.success() {
         return Err(Error::new(format!("cannot unpack {}", file.display()))
             .because(last_line(&output.stderr))
-            .remedy("free some space if the disk is full, else try again"));
+            .help("free some space if the disk is full, else try again"));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

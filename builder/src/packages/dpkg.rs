@@ -189,7 +189,7 @@ impl Database {
         lists.iter().find_map(|path| fs::read_to_string(path).ok()).ok_or_else(|| {
             Error::new(format!("cannot read the list of files of the package {name}"))
                 .because(format!("{} does not exist", lists[0].display()))
-                .remedy("install the package again")
+                .help("install the package again")
         })
     }
 
@@ -197,8 +197,8 @@ impl Database {
         let error = Error::new(format!("cannot find the package {name}"))
             .because(format!("{} does not list it as installed", self.folder.join("status").display()));
         match suggest::nearest(name, self.packages.keys().map(String::as_str)) {
-            Some(near) => error.remedy(format!("did you mean {near:?}?")),
-            None => error.remedy("correct the name: `apt-cache policy NAME` shows what there is"),
+            Some(near) => error.help(format!("did you mean {near:?}?")),
+            None => error.help("correct the name: `apt-cache policy NAME` shows what there is"),
         }
     }
 

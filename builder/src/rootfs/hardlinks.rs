@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::{At, Result};
+use crate::error::{PathContext, Result};
 use crate::rootfs::tree::{Entry, FileTree, Node, Why};
 
 /// Device and inode.

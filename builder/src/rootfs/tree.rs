@@ -243,7 +243,7 @@ impl FileTree {
         match before - self.entries.len() {
             0 => Err(Error::new(format!("cannot remove /{clean} from the image"))
                 .because("no earlier layer has it")
-                .remedy("correct the name of the whiteout, or delete it")),
+                .help("correct the name of the whiteout, or delete it")),
             gone => Ok(gone),
         }
     }
@@ -269,7 +269,7 @@ impl FileTree {
                 Some(entry) => {
                     return Err(Error::new(format!("cannot put /{real} into the image"))
                         .because(format!("/{parent} is a {}, from {}", entry.kind(), entry.why.layer))
-                        .remedy("rename one of the two, or remove the earlier one with a whiteout"));
+                        .help("rename one of the two, or remove the earlier one with a whiteout"));
                 }
             }
         }
@@ -312,7 +312,7 @@ fn check_entry(path: &str, entry: &Entry) -> Result<()> {
 fn clash(path: &str, old: &Entry, new: &Entry) -> Error {
     Error::new(format!("cannot put a {} at /{path}", new.kind()))
         .because(format!("{} has a {} there, {} brings a {}", old.why.layer, old.kind(), new.why.layer, new.kind()))
-        .remedy(format!(
+        .help(format!(
             "remove the earlier one with a whiteout (an empty file named .wh.{}) or rename one",
             path.rsplit('/').next().unwrap_or(path)
         ))

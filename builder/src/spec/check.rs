@@ -10,7 +10,7 @@ use vmatic_plan::{HostNames, Ipv4Net, defaults};
 use super::data::{PlanSpec, Spec};
 use super::diagnose::{Problems, Source};
 use super::draft::Draft;
-use super::table::At;
+use super::table::Located;
 
 /// Where the plan's fields stand in the text, by the name that they have in a plan.
 pub struct Names {
@@ -47,7 +47,7 @@ pub fn plan(draft: &Draft, source: &Source, problems: &mut Problems) -> Option<P
         problems.add(0..0, "the spec does not say which hosts there are", remedy);
     }
     let hosts = draft.plan.hosts.as_ref().and_then(|text| hosts(text, source, problems));
-    let mut network = |text: &Option<At<String>>, default: Ipv4Net| -> Ipv4Net {
+    let mut network = |text: &Option<Located<String>>, default: Ipv4Net| -> Ipv4Net {
         let Some(text) = text else { return default };
         if let Err(error) = text.value.parse::<Ipv4Net>() {
             let message = format!("invalid network {:?}: {error}", text.value);
@@ -57,7 +57,7 @@ pub fn plan(draft: &Draft, source: &Source, problems: &mut Problems) -> Option<P
     };
     let host_network = network(&draft.plan.host_network, defaults::HOST_NETWORK);
     let guest_network = network(&draft.plan.guest_network, defaults::GUEST_NETWORK);
-    let number = |value: &Option<At<i64>>, default| value.as_ref().map_or(default, |value| value.value);
+    let number = |value: &Option<Located<i64>>, default| value.as_ref().map_or(default, |value| value.value);
     Some(PlanSpec {
         hosts: hosts.or_else(|| HostNames::count(1).ok())?,
         guests: number(&draft.plan.guests, defaults::GUESTS_PER_HOST.into()) as u32,
@@ -69,7 +69,7 @@ pub fn plan(draft: &Draft, source: &Source, problems: &mut Problems) -> Option<P
 }
 
 /// The hosts of a pattern or of a count.
-fn hosts(text: &At<String>, source: &Source, problems: &mut Problems) -> Option<HostNames> {
+fn hosts(text: &Located<String>, source: &Source, problems: &mut Problems) -> Option<HostNames> {
     let count = text.value.bytes().all(|byte| byte.is_ascii_digit()) && !text.value.is_empty();
     let parsed =
         if count { HostNames::count(text.value.parse().unwrap_or(u32::MAX)) } else { HostNames::parse(&text.value) };

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Exit};
+use crate::error::{Error, Kind};
 
 /// A spec file and its text.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ pub fn error(spec: &Path, files: &[(Source, Problems)]) -> Error {
     let count: usize = files.iter().map(|(_, problems)| problems.len()).sum();
     let text: String = files.iter().map(|(source, problems)| problems.render(source)).collect();
     let mistakes = if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") };
-    Error::new(format!("{} has {mistakes}\n{}", spec.display(), text.trim_end())).exit(Exit::Spec)
+    Error::new(format!("{} has {mistakes}\n{}", spec.display(), text.trim_end())).of_kind(Kind::Spec)
 }
 
 fn render(source: &Source, problem: &Problem) -> String {

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use super::data::FileSpec;
 use super::kinds::{Backend, KindSpec};
-use super::table::At;
+use super::table::Located;
 use super::values::{Compression, Depth, KernelChoice, LoaderName};
 
 /// The spec as written: everything may be missing. Later files win over what they include.
 #[derive(Debug, Default)]
 pub struct Draft {
     /// The cluster's name.
-    pub name: Option<At<String>>,
+    pub name: Option<Located<String>>,
     /// Whether there is a name at all, right or wrong.
     pub has_name: bool,
     /// Whether `[plan]` says hosts, right or wrong.
@@ -27,33 +27,33 @@ pub struct Draft {
     /// guest.backend.
     pub backend: Option<Backend>,
     /// [[guest.kinds]].
-    pub kinds: Option<Vec<At<KindSpec>>>,
+    pub kinds: Option<Vec<Located<KindSpec>>>,
 }
 
 /// `[plan]` as written.
 #[derive(Debug, Default)]
 pub struct DraftPlan {
     /// A pattern or a count.
-    pub hosts: Option<At<String>>,
+    pub hosts: Option<Located<String>>,
     /// Per host.
-    pub guests: Option<At<i64>>,
+    pub guests: Option<Located<i64>>,
     /// A network.
-    pub host_network: Option<At<String>>,
+    pub host_network: Option<Located<String>>,
     /// A network.
-    pub guest_network: Option<At<String>>,
+    pub guest_network: Option<Located<String>>,
     /// Children in the tree.
-    pub fanout: Option<At<i64>>,
+    pub fanout: Option<Located<i64>>,
     /// A TCP port.
-    pub port: Option<At<i64>>,
+    pub port: Option<Located<i64>>,
 }
 
 /// `[host]` or `[guest]` as written; paths are already joined to their file's folder.
 #[derive(Debug, Default)]
 pub struct DraftImage {
-    pub(super) memory_mib: Option<At<i64>>,
-    pub(super) cpus: Option<At<i64>>,
+    pub(super) memory_mib: Option<Located<i64>>,
+    pub(super) cpus: Option<Located<i64>>,
     pub(super) kernels: Option<Vec<KernelChoice>>,
-    pub(super) cmdline: Option<At<String>>,
+    pub(super) cmdline: Option<Located<String>>,
     pub(super) base: Option<Option<PathBuf>>,
     pub(super) overlays: Option<Vec<(String, PathBuf)>>,
     pub(super) root: Option<PathBuf>,

@@ -10,7 +10,7 @@ use vmatic_plan::RangeSet;
 use vmatic_plan::guest_kinds::{CPUS_MAX, Disk, KINDS_MAX, Kind, MEMORY_MAX_MIB};
 
 use super::diagnose::Problems;
-use super::table::{At, Table};
+use super::table::{Located, Table};
 use super::values::is_package_name;
 use crate::fs::clean_path;
 
@@ -83,12 +83,12 @@ pub fn read_backend(table: &Table, problems: &RefCell<Problems>) -> Option<Backe
 }
 
 /// Reads `kinds`.
-pub fn read(table: &Table, folder: &Path, problems: &RefCell<Problems>) -> Option<Vec<At<KindSpec>>> {
+pub fn read(table: &Table, folder: &Path, problems: &RefCell<Problems>) -> Option<Vec<Located<KindSpec>>> {
     let tables = table.tables("kinds", EXAMPLE)?;
     Some(tables.into_iter().filter_map(|item| read_one(item, folder, problems)).collect())
 }
 
-fn read_one(item: At<Table>, folder: &Path, problems: &RefCell<Problems>) -> Option<At<KindSpec>> {
+fn read_one(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) -> Option<Located<KindSpec>> {
     let table = item.value;
     let wrong = |span, message: String, remedy: &str| problems.borrow_mut().add(span, message, remedy);
     let number = |key, max: u32, default| table.number(key, 1..=max.into()).map_or(default, |n| n.value as u32);
@@ -132,12 +132,12 @@ fn read_one(item: At<Table>, folder: &Path, problems: &RefCell<Problems>) -> Opt
     if let Err(why) = kind.check() {
         wrong(item.span.clone(), format!("invalid kind {:?}: {why}", kind.name), "change it");
     }
-    Some(At { value: KindSpec { kind, files }, span: item.span })
+    Some(Located { value: KindSpec { kind, files }, span: item.span })
 }
 
 fn read_file(
     key: &'static str,
-    text: At<String>,
+    text: Located<String>,
     folder: &Path,
     problems: &RefCell<Problems>,
 ) -> Option<(&'static str, Source)> {
@@ -155,12 +155,12 @@ fn read_file(
 }
 
 /// Checks the kinds together, and against the plan.
-pub fn check(kinds: &[At<KindSpec>], guests: u32, problems: &mut Problems) {
+pub fn check(kinds: &[Located<KindSpec>], guests: u32, problems: &mut Problems) {
     if let Some(extra) = kinds.get(KINDS_MAX) {
         problems.add(extra.span.clone(), format!("more than {KINDS_MAX} kinds of guests"), "remove some");
     }
     let mut known = RangeSet::new();
-    for (at, At { value: KindSpec { kind, .. }, span }) in kinds.iter().enumerate() {
+    for (at, Located { value: KindSpec { kind, .. }, span }) in kinds.iter().enumerate() {
         let beyond = kind.guests.difference(&RangeSet::span(0, guests));
         if !beyond.is_empty() {
             let message = format!("the kind {:?} has guests {beyond}, and each host has {guests}", kind.name);

@@ -11,9 +11,9 @@ use super::data::{FileSpec, HOST_MEMORY_MIB, ImageSpec, Spec};
 use super::diagnose::{self, Problems, Source};
 use super::draft::{Draft, DraftImage};
 use super::kinds;
-use super::table::{At, Table};
+use super::table::{Located, Table};
 use super::values::{Compression, Depth, Input, KernelChoice, LoaderName, RECIPES, is_package_name};
-use crate::error::{At as _, Error, Exit, Result};
+use crate::error::{Error, Kind, PathContext, Result};
 use crate::fs::{clean_path, octal};
 use crate::ui::suggest;
 
@@ -79,12 +79,12 @@ fn read_file(path: &Path, depth: usize, draft: &mut Draft, files: &mut Vec<(Sour
     if depth > INCLUDE_DEPTH_MAX {
         return Err(Error::new(format!("cannot read the spec {}", path.display()))
             .because(format!("specs include each other more than {INCLUDE_DEPTH_MAX} deep"))
-            .remedy("remove the include that leads back")
-            .exit(Exit::Spec));
+            .help("remove the include that leads back")
+            .of_kind(Kind::Spec));
     }
-    let text = fs::read_to_string(path)
-        .at("read the spec", path)
-        .map_err(|error| error.remedy("name an existing file, or write one with `vmatic new FILE`").exit(Exit::Spec))?;
+    let text = fs::read_to_string(path).at("read the spec", path).map_err(|error| {
+        error.help("name an existing file, or write one with `vmatic new FILE`").of_kind(Kind::Spec)
+    })?;
     let source = Source { path: path.to_owned(), text };
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let problems = RefCell::new(Problems::default());
@@ -153,7 +153,7 @@ fn read_draft(table: &Table, folder: &Path, draft: &mut Draft, problems: &RefCel
 
 fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &RefCell<Problems>) {
     let wrong = |span, message: String, remedy: &str| problems.borrow_mut().add(span, message, remedy);
-    let values = |list: Vec<At<String>>| list.into_iter().map(|item| item.value).collect();
+    let values = |list: Vec<Located<String>>| list.into_iter().map(|item| item.value).collect();
     set(&mut image.memory_mib, table.number("memory_mib", 16..=1 << 20));
     set(&mut image.cpus, table.number("cpus", 1..=1024));
     set(&mut image.cmdline, table.string("cmdline", "quiet"));
@@ -214,7 +214,7 @@ fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &R
     }
 }
 
-fn read_kernel(text: At<String>, folder: &Path, problems: &RefCell<Problems>) -> Option<KernelChoice> {
+fn read_kernel(text: Located<String>, folder: &Path, problems: &RefCell<Problems>) -> Option<KernelChoice> {
     let choice = KernelChoice::parse(&text.value, folder);
     let (message, remedy) = match &choice {
         None => (
@@ -243,7 +243,7 @@ fn read_kernel(text: At<String>, folder: &Path, problems: &RefCell<Problems>) ->
     None
 }
 
-fn read_loader(text: At<String>, problems: &RefCell<Problems>) -> Option<LoaderName> {
+fn read_loader(text: Located<String>, problems: &RefCell<Problems>) -> Option<LoaderName> {
     let loader = LoaderName::by_name(&text.value);
     if loader.is_none() {
         let names = LoaderName::ALL.map(|loader| format!("{:?}", loader.name()));
@@ -274,7 +274,7 @@ fn read_packages(table: &Table, image: &mut DraftImage, problems: &RefCell<Probl
     }
 }
 
-fn read_compression(text: At<String>, problems: &RefCell<Problems>) -> Option<Compression> {
+fn read_compression(text: Located<String>, problems: &RefCell<Problems>) -> Option<Compression> {
     let compression = Compression::by_name(&text.value);
     if compression.is_none() {
         let names = Compression::ALL.map(|compression| format!("{:?}", compression.name()));
@@ -284,7 +284,7 @@ fn read_compression(text: At<String>, problems: &RefCell<Problems>) -> Option<Co
     compression
 }
 
-fn read_copy(item: At<Table>, folder: &Path, problems: &RefCell<Problems>) -> Option<FileSpec> {
+fn read_copy(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) -> Option<FileSpec> {
     let table = item.value;
     let wrong = |span, message: String, remedy: &str| problems.borrow_mut().add(span, message, remedy);
     let (from, to) = (table.string("from", "motd"), table.string("to", "/etc/motd"));
@@ -349,7 +349,7 @@ fn finish(path: &Path, draft: Draft, source: &Source, problems: &mut Problems) -
 }
 
 fn image(draft: DraftImage, defaults: &Defaults) -> ImageSpec {
-    let number = |value: Option<At<i64>>| value.map(|value| value.value as u32);
+    let number = |value: Option<Located<i64>>| value.map(|value| value.value as u32);
     let kernels = draft.kernels.filter(|kernels| !kernels.is_empty());
     ImageSpec {
         memory_mib: number(draft.memory_mib).or(defaults.memory_mib),

@@ -15,7 +15,7 @@ const RENAMED: [(&str, &str); 3] = [("template", "base"), ("common", "legacy_dev
 
 /// A value with its place in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct At<T> {
+pub struct Located<T> {
     /// The value.
     pub value: T,
     /// Its bytes in the text.
@@ -61,10 +61,10 @@ impl<'t, 'i> Table<'t, 'i> {
     }
 
     /// A string.
-    pub fn string(&self, key: &'static str, example: &str) -> Option<At<String>> {
+    pub fn string(&self, key: &'static str, example: &str) -> Option<Located<String>> {
         let value = self.value(key)?;
         match value.get_ref().as_str() {
-            Some(text) => Some(At { value: text.to_owned(), span: value.span() }),
+            Some(text) => Some(Located { value: text.to_owned(), span: value.span() }),
             None => {
                 self.mistyped(key, value, "a string", &format!("{key} = {example:?}"));
                 None
@@ -73,13 +73,13 @@ impl<'t, 'i> Table<'t, 'i> {
     }
 
     /// A whole number within limits.
-    pub fn number(&self, key: &'static str, limits: RangeInclusive<i64>) -> Option<At<i64>> {
+    pub fn number(&self, key: &'static str, limits: RangeInclusive<i64>) -> Option<Located<i64>> {
         let value = self.value(key)?;
         let (low, high) = (limits.start(), limits.end());
         let number =
             value.get_ref().as_integer().map(|n| i64::from_str_radix(n.as_str(), n.radix()).unwrap_or(i64::MAX));
         match number {
-            Some(number) if limits.contains(&number) => Some(At { value: number, span: value.span() }),
+            Some(number) if limits.contains(&number) => Some(Located { value: number, span: value.span() }),
             Some(_) => {
                 let message = format!("{} must lie between {low} and {high}", self.full(key));
                 self.wrong(value.span(), message, format!("write a number from {low} to {high}"));
@@ -103,7 +103,7 @@ impl<'t, 'i> Table<'t, 'i> {
     }
 
     /// A string, or a number given as one.
-    pub fn string_or_number(&self, key: &'static str, example: &str) -> Option<At<String>> {
+    pub fn string_or_number(&self, key: &'static str, example: &str) -> Option<Located<String>> {
         let value = self.value(key)?;
         let text = match value.get_ref() {
             DeValue::String(text) => Some(text.to_string()),
@@ -113,11 +113,11 @@ impl<'t, 'i> Table<'t, 'i> {
         if text.is_none() {
             self.mistyped(key, value, "a string or a number", example);
         }
-        Some(At { value: text?, span: value.span() })
+        Some(Located { value: text?, span: value.span() })
     }
 
     /// A list of strings.
-    pub fn strings(&self, key: &'static str, example: &str) -> Option<Vec<At<String>>> {
+    pub fn strings(&self, key: &'static str, example: &str) -> Option<Vec<Located<String>>> {
         let value = self.value(key)?;
         let Some(array) = value.get_ref().as_array() else {
             self.mistyped(key, value, "a list of strings", &format!("{key} = [{example:?}]"));
@@ -126,7 +126,7 @@ impl<'t, 'i> Table<'t, 'i> {
         let mut list = Vec::new();
         for item in array.iter() {
             match item.get_ref().as_str() {
-                Some(text) => list.push(At { value: text.to_owned(), span: item.span() }),
+                Some(text) => list.push(Located { value: text.to_owned(), span: item.span() }),
                 None => self.mistyped(key, item, "a list of strings", &format!("{key} = [{example:?}]")),
             }
         }
@@ -134,7 +134,7 @@ impl<'t, 'i> Table<'t, 'i> {
     }
 
     /// A string, or a list of strings.
-    pub fn string_or_strings(&self, key: &'static str, example: &str) -> Option<Vec<At<String>>> {
+    pub fn string_or_strings(&self, key: &'static str, example: &str) -> Option<Vec<Located<String>>> {
         if self.table.get(key).is_some_and(|value| value.get_ref().as_str().is_some()) {
             return self.string(key, example).map(|text| vec![text]);
         }
@@ -154,7 +154,7 @@ impl<'t, 'i> Table<'t, 'i> {
     }
 
     /// A list of tables, each with its place.
-    pub fn tables(&self, key: &'static str, example: &str) -> Option<Vec<At<Table<'t, 'i>>>> {
+    pub fn tables(&self, key: &'static str, example: &str) -> Option<Vec<Located<Table<'t, 'i>>>> {
         let value = self.value(key)?;
         let Some(array) = value.get_ref().as_array() else {
             self.mistyped(key, value, "a list of tables", example);
@@ -164,7 +164,7 @@ impl<'t, 'i> Table<'t, 'i> {
         for item in array.iter() {
             match item.get_ref().as_table() {
                 Some(table) => {
-                    list.push(At { value: Table::new(table, &self.full(key), self.problems), span: item.span() });
+                    list.push(Located { value: Table::new(table, &self.full(key), self.problems), span: item.span() });
                 }
                 None => self.mistyped(key, item, "a list of tables", example),
             }

@@ -20,7 +20,7 @@ use vmatic_tree::unreachable::Unreachable;
 
 use crate::client::cluster::{self, Note};
 use crate::client::operation::{Answered, Console};
-use crate::error::{At, Error, Exit, Result};
+use crate::error::{Context, Error, Kind, PathContext, Result};
 use crate::process;
 use crate::testbed::accel::Accel;
 use crate::testbed::machine::{First, Machine};
@@ -127,7 +127,7 @@ impl Cluster {
         process::with_us(&mut command, Signal::KILL).spawn().map_err(|e| {
             let error = Error::new(format!("cannot start {QEMU}"));
             if e.kind() == std::io::ErrorKind::NotFound {
-                return error.because("it is not installed").remedy(QEMU_REMEDY);
+                return error.because("it is not installed").help(QEMU_REMEDY);
             }
             error.because(e)
         })
@@ -194,15 +194,22 @@ impl Cluster {
             return Ok(None);
         }
         if console.is_none() {
-            *console = Console::attach(self.address, key.clone()).ok();
+            match Console::attach(self.address, key.clone()) {
+                Ok(attached) => *console = Some(attached),
+                Err(e) if e.kind() == Kind::WrongKey => return Err(e),
+                // The host is not that far yet.
+                Err(_) => {}
+            }
         }
         let Some(attached) = console else { return Ok(None) };
         if attached.plan != self.plan {
-            return Err(Error::new("the booted image was built with another plan").remedy("build it again"));
+            return Err(
+                Error::new("cannot use the booted image: it was built with another plan").help("build it again")
+            );
         }
         match attached.ask(all, Order::Ping, ANSWER, |_, _| {}) {
             Ok(answered) => Ok(Some(answered)),
-            Err(e) if e.to_string().contains("operator key") => Err(e),
+            Err(e) if e.kind() == Kind::Refused => Err(e),
             // The host may be too busy to answer, or may have closed the link: ask anew.
             Err(_) => {
                 *console = None;
@@ -241,8 +248,9 @@ impl Cluster {
         for Running { machine, name, qemu, .. } in &mut self.machines {
             if let Ok(Some(status)) = qemu.try_wait() {
                 let said = last_lines(&folder.join(format!("{}.qemu", machine.host)), 3);
-                let mut error = Error::new(format!("the machine of {name} ended"));
-                error = if said.is_empty() { error.because(status) } else { error.because(said.join("; ")) };
+                let mut error = Error::new(format!("cannot keep the cluster: the machine of {name} ended"));
+                error =
+                    if said.is_empty() { error.because(status.to_string()) } else { error.because(said.join("; ")) };
                 return Err(with_console(error, name, &machine.serial));
             }
         }
@@ -251,13 +259,17 @@ impl Cluster {
 
     fn too_late(&self, reached: Option<Answered>, timeout: Duration) -> Error {
         let mut error =
-            Error::new(format!("the cluster was not up within {} s", timeout.as_secs())).exit(Exit::Timeout);
+            Error::new(format!("cannot bring the cluster up within {} s", timeout.as_secs())).of_kind(Kind::Timeout);
         let groups = reached.map(|r| r.groups).unwrap_or_default();
-        let down = |g: &&Group| !g.outcome.is_ok();
-        for group in groups.iter().filter(down) {
-            if let Outcome::Unreachable(why) = &group.outcome {
-                error = error.because(format!("{} {}", group.nodes, escape_control(why.to_string().as_bytes())));
+        let down = |group: &Group| match &group.outcome {
+            Outcome::Unreachable(why) => {
+                Some(format!("{} {}", group.nodes, escape_control(why.to_string().as_bytes())))
             }
+            _ => None,
+        };
+        let why: Vec<String> = groups.iter().filter_map(down).collect();
+        if !why.is_empty() {
+            error = error.because(why.join("; "));
         }
         let lost = self.machines.iter().find(|m| self.progress.stage(m.machine.host) < Some(Stage::Joined));
         match lost.or(self.machines.first()) {
@@ -280,12 +292,12 @@ fn checked_count(site: &Site) -> Result<u32> {
     }
     Err(Error::new(format!("cannot boot {hosts} hosts on one machine"))
         .because(format!("at most {HOSTS_MAX} are started"))
-        .remedy("serve the output folder to real machines, or make the plan smaller"))
+        .help("serve the output folder to real machines, or make the plan smaller"))
 }
 
 /// What is to be started: one machine a host, with its serial output in `folder`.
 fn machines(site: &Site, ports: &[u16], folder: &Path) -> Result<Vec<Machine>> {
-    let relay = std::env::current_exe().map_err(|e| Error::new("cannot find the vmatic program").because(e))?;
+    let relay = std::env::current_exe().context("cannot find the vmatic program")?;
     let hosts: Vec<(u32, u16)> = (1..).zip(ports.iter().copied()).collect();
     let machine = |&(host, port): &(u32, u16)| Machine {
         host,
@@ -306,10 +318,9 @@ fn machines(site: &Site, ports: &[u16], folder: &Path) -> Result<Vec<Machine>> {
 fn with_console(error: Error, name: &str, serial: &Path) -> Error {
     let lines = last_lines(serial, SHOWN_LINES);
     if lines.is_empty() {
-        return error
-            .remedy(format!("{name} said nothing: give it more time (--timeout) or more RAM (host.memory_mib)"));
+        return error.help(format!("{name} said nothing: give it more time (--timeout) or more RAM (host.memory_mib)"));
     }
-    error.remedy(format!("{name} said last:\n    {}", lines.join("\n    ")))
+    error.help(format!("{name} said last:\n    {}", lines.join("\n    ")))
 }
 
 impl Drop for Cluster {
@@ -328,5 +339,5 @@ fn free_ports(count: u32) -> Result<Vec<u16>> {
     let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let listeners: std::io::Result<Vec<TcpListener>> = (0..count).map(bind).collect();
     let ports = listeners.and_then(|all| all.iter().map(|l| Ok(l.local_addr()?.port())).collect());
-    ports.map_err(|e| Error::new("cannot find free ports on the loopback").because(e))
+    ports.context("cannot find free ports on the loopback")
 }

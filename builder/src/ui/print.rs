@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::error::{At, Error, Result};
+use crate::error::{Context, PathContext, Result};
 
 /// Writes to standard output; a reader that has left (`| head`) is no error.
 pub fn print(text: &str) -> Result<()> {
@@ -20,6 +20,6 @@ pub fn print_bytes(bytes: &[u8]) -> Result<()> {
 
 /// A value as indented JSON.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|cause| Error::new("cannot print JSON").because(cause))?;
+    let text = serde_json::to_string_pretty(value).context("cannot print JSON")?;
     print(&(text + "\n"))
 }

@@ -6,15 +6,18 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use vmatic_plan::Node;
+use vmatic_plan::NodeSet;
+use vmatic_tree::answer::Outcome;
+use vmatic_tree::reply::Reply;
+use vmatic_tree::wire::order::{CaptureOrder, Order};
 
 use crate::client::cluster::ClusterArgs;
 use crate::client::operation::{Answered, Console};
-use crate::client::{order, report};
+use crate::client::report;
 use crate::commands::cluster::seconds;
-use crate::error::{Error, Result};
-use crate::ui::escape::escape_control;
+use crate::error::{Context, Error, Kind, Result};
 use crate::ui::print::print_json;
+use crate::ui::size::count;
 use crate::ui::{interrupt, say};
 use crate::{Exit, key};
 
@@ -44,16 +47,17 @@ pub struct Args {
     cluster: ClusterArgs,
 }
 
-/// How long the host gathers before it answers.
-const PIECE_S: &str = "0.5";
+/// How long the host gathers before it answers, in milliseconds.
+const GATHER_MS: u32 = 500;
 /// Most bytes of a piece: the tree carries other things, too.
-const PIECE_BYTES: &str = "200000";
+const PIECE_BYTES_MAX: u32 = 200_000;
 
 /// Where the stream goes, and what became of it.
 struct Stream {
     out: Box<dyn Write>,
     bytes: u64,
-    talk: String,
+    /// Frames that did not fit.
+    dropped: u64,
 }
 
 /// Runs the verb.
@@ -64,20 +68,22 @@ pub fn run(args: Args) -> Result<Exit> {
     let mut each = nodes.iter();
     let (Some(node), None) = (each.next(), each.next()) else {
         let count = nodes.len();
-        return Err(Error::new(format!("{} names {count} nodes: name one guest or host", args.node)).exit(Exit::Usage));
+        return Err(Error::new(format!(
+            "cannot capture {}: it names {count} nodes, and a capture is of one guest or host",
+            args.node
+        ))
+        .of_kind(Kind::Usage));
     };
-    let spot = if node.is_host() { "uplink".into() } else { node.guest.to_string() };
-    let mut id = [0; 4];
-    getrandom::fill(&mut id).map_err(|e| Error::new("cannot draw a random number").because(e))?;
-    let id = u32::from_ne_bytes(id).to_string();
-    let words = ["capture", &spot, "--id", &id, "--seconds", PIECE_S, "--bytes", PIECE_BYTES];
-    let host = vmatic_plan::NodeSet::one(Node::host(node.host));
+    let mut id = [0; 8];
+    getrandom::fill(&mut id).context("cannot draw a random number")?;
+    let order = CaptureOrder { id: u64::from_ne_bytes(id), gather_ms: GATHER_MS, bytes_max: PIECE_BYTES_MAX };
+    let nodes = NodeSet::one(node);
     interrupt::watch();
     let end = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
-    let mut stream = Stream { out, bytes: 0, talk: String::new() };
+    let mut stream = Stream { out, bytes: 0, dropped: 0 };
     while !interrupt::asked() && end.is_none_or(|end| Instant::now() < end) {
-        let answered = console.ask(&host, order::agent(&words), args.timeout, |_, _| {})?;
-        if !answered.tally().ok.contains(Node::host(node.host)) {
+        let answered = console.ask(&nodes, Order::Capture(order), args.timeout, |_, _| {})?;
+        if !answered.tally().ok.contains(node) {
             if interrupt::asked() {
                 break;
             }
@@ -89,13 +95,12 @@ pub fn run(args: Args) -> Result<Exit> {
         }
     }
     if args.json {
-        let dropped = Some(stream.talk.trim()).filter(|talk| !talk.is_empty());
-        print_json(&json!({ "node": args.node, "file": args.out, "bytes": stream.bytes, "dropped": dropped }))?;
+        print_json(&json!({ "node": args.node, "file": args.out, "bytes": stream.bytes, "dropped": stream.dropped }))?;
         return Ok(Exit::Ok);
     }
     say::line(format!("captured {} bytes at {}", stream.bytes, args.node));
-    if !stream.talk.is_empty() {
-        say::warn(stream.talk.trim());
+    if stream.dropped > 0 {
+        say::warn(format!("{} did not fit and were dropped", count(stream.dropped, "frame")));
     }
     Ok(Exit::Ok)
 }
@@ -107,8 +112,8 @@ fn open(args: &Args) -> Result<Box<dyn Write>> {
             Ok(Box::new(File::create(path).map_err(cannot)?))
         }
         None if std::io::stdout().is_terminal() => Err(Error::new("cannot write a pcap stream to a terminal")
-            .remedy("write it to a file with -o FILE, or read it: vmatic capture NODE | tcpdump -nr -")
-            .exit(Exit::Usage)),
+            .help("write it to a file with -o FILE, or read it: vmatic capture NODE | tcpdump -nr -")
+            .of_kind(Kind::Usage)),
         None => Ok(Box::new(std::io::stdout())),
     }
 }
@@ -117,18 +122,12 @@ impl Stream {
     /// Writes a piece; false once the reader is gone.
     fn take(&mut self, answered: &Answered) -> Result<bool> {
         for group in &answered.groups {
-            if group.output.truncated {
-                return Err(Error::new("the host's answer was cut: the capture cannot go on"));
-            }
-            let stderr = escape_control(&group.output.stderr);
-            if !stderr.trim().is_empty() {
-                self.talk = stderr;
-            }
-            self.bytes += group.output.stdout.len() as u64;
-            let written = self.out.write_all(&group.output.stdout).and_then(|()| self.out.flush());
-            match written {
+            let Outcome::Done(Reply::Piece(piece)) = &group.outcome else { continue };
+            self.bytes += piece.bytes.len() as u64;
+            self.dropped = piece.dropped;
+            match self.out.write_all(&piece.bytes).and_then(|()| self.out.flush()) {
                 Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(false),
-                written => written.map_err(|e| Error::new("cannot write the capture").because(e))?,
+                written => written.context("cannot write the capture")?,
             }
         }
         Ok(true)
@@ -138,20 +137,18 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vmatic_plan::NodeSet;
-    use vmatic_tree::answer::{Group, Outcome, Output};
-
-    fn answered(stdout: &[u8], truncated: bool) -> Answered {
-        let output = Output { stdout: stdout.into(), stderr: b"3 frames did not fit\n".to_vec(), truncated };
-        let group = Group { outcome: Outcome::Exit(0), output, nodes: NodeSet::one(Node::host(1)) };
-        Answered { groups: vec![group], took: Duration::ZERO }
-    }
+    use vmatic_plan::Node;
+    use vmatic_tree::answer::{Group, Output};
+    use vmatic_tree::traffic::Piece;
 
     #[test]
-    fn pieces_are_written_as_they_come_and_a_cut_one_ends_the_capture() {
-        let mut stream = Stream { out: Box::new(Vec::new()), bytes: 0, talk: String::new() };
-        assert!(stream.take(&answered(b"abc", false)).unwrap());
-        assert_eq!((stream.bytes, stream.talk.trim()), (3, "3 frames did not fit"));
-        assert!(stream.take(&answered(b"abc", true)).is_err());
+    fn pieces_are_written_as_they_come() {
+        let mut stream = Stream { out: Box::new(Vec::new()), bytes: 0, dropped: 0 };
+        for (bytes, dropped) in [("abc", 0), ("de", 3)] {
+            let reply = Reply::Piece(Piece { bytes: bytes.into(), dropped });
+            let group = Group::one(Node::host(1), Outcome::Done(reply), Output::default());
+            assert!(stream.take(&Answered { groups: vec![group], took: Duration::ZERO }).unwrap());
+        }
+        assert_eq!((stream.bytes, stream.dropped), (5, 3));
     }
 }

@@ -14,7 +14,7 @@ use crate::client::cluster::ClusterArgs;
 use crate::client::operation::Console;
 use crate::client::session::{End, Options, run as run_session};
 use crate::client::{report, terminal};
-use crate::error::{At, Error, Result};
+use crate::error::{Error, Kind, PathContext, Result};
 use crate::ui::escape::escape_control;
 use crate::ui::say;
 use crate::{Exit, key};
@@ -47,12 +47,12 @@ pub struct Args {
     cluster: ClusterArgs,
 }
 
-/// The exit status when there was no session, as ssh has it.
+/// The exit status of a session that the operator ended, as ssh has it.
 const LOST: Exit = Exit::Status(255);
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    open(args).map_err(|e| if e.exit_code() == Exit::Usage { e } else { e.exit(LOST) })
+    open(args).map_err(|e| if e.kind() == Kind::Usage { e } else { e.of_kind(Kind::NoSession) })
 }
 
 fn open(args: Args) -> Result<Exit> {
@@ -90,7 +90,7 @@ fn program(argv: Vec<String>) -> session::Console {
 
 /// The one node that is meant.
 fn one(args: &Args, nodes: &NodeSet) -> Result<Node> {
-    let usage = |text: String| Err(Error::new(text).exit(Exit::Usage));
+    let usage = |text: String| Err(Error::new(text).of_kind(Kind::Usage));
     let Some(node) = nodes.iter().next().filter(|_| nodes.len() == 1) else {
         return usage(format!("{} names {} nodes, a console session is with one", args.node, nodes.len()));
     };
@@ -111,9 +111,9 @@ fn lost(node: Node, outcome: &Outcome, serial: bool) -> Error {
     };
     match outcome {
         Outcome::Unreachable(_) if node.guest > 0 && !serial => {
-            error.remedy(format!("see what it last said: vmatic console --serial --no-follow {node}"))
+            error.help(format!("see what it last said: vmatic console --serial --no-follow {node}"))
         }
-        Outcome::Unreachable(_) => error.remedy(format!("see how it is: vmatic nodes {node}")),
+        Outcome::Unreachable(_) => error.help(format!("see how it is: vmatic nodes {node}")),
         _ => error,
     }
 }

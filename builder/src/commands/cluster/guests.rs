@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use serde_json::json;
 use vmatic_tree::answer::Outcome;
-use vmatic_tree::message::{GuestAction, Order};
 use vmatic_tree::reply::Reply;
+use vmatic_tree::wire::order::{GuestAction, Order};
 
 use crate::client::cluster::ClusterArgs;
 use crate::client::operation::{Answered, Console};
-use crate::client::{order, report};
-use crate::commands::cluster::seconds;
-use crate::error::{Error, Result};
+use crate::client::report;
+use crate::commands::cluster::{guests_of, seconds};
+use crate::error::{Error, Kind, Result};
 use crate::fs::write_file;
 use crate::ui::print::{print, print_json};
 use crate::ui::{interrupt, say};
@@ -125,23 +125,15 @@ pub fn run(args: Args) -> Result<Exit> {
         What::Pause(guests) => act(GuestAction::Pause, guests),
         What::Resume(guests) => act(GuestAction::Resume, guests),
         What::Restart(guests) => act(GuestAction::Restart, guests),
-        What::Stats(hosts) => sums(hosts, Order::Info, "guests"),
-        What::Usage(hosts) => sums(hosts, order::agent(&["cost"]), ""),
+        What::Stats(hosts) => sums(hosts, Order::Info),
+        What::Usage(hosts) => sums(hosts, Order::Usage { each: false }),
         What::Save(args) => save(&args),
     }
 }
 
 fn act(act: GuestAction, args: Guests) -> Result<Exit> {
     let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
-    let nodes = console.nodes(&args.nodes)?;
-    let hosts = console.nodes(".")?.intersection(&nodes);
-    if nodes.is_empty() || !hosts.is_empty() {
-        let why = if nodes.is_empty() { "it names no node".to_owned() } else { format!("{hosts} are hosts") };
-        return Err(Error::new(format!("cannot use {} as guests", args.nodes))
-            .because(why)
-            .remedy("write HOSTS/GUESTS, such as 17/3 or ./.")
-            .exit(Exit::Usage));
-    }
+    let nodes = guests_of(&console, &args.nodes)?;
     let answered = console.ask(&nodes, Order::Guests(act), args.timeout, |_, _| {})?;
     if args.json {
         print_json(&report::as_json(&answered))?;
@@ -158,28 +150,30 @@ fn save(args: &Save) -> Result<Exit> {
     if nodes.len() != 1 || nodes.iter().any(|node| !node.is_host()) {
         return Err(Error::new(format!("cannot save the template of {}", args.host))
             .because("a template is one host's")
-            .remedy("name one host, such as 1")
-            .exit(Exit::Usage));
+            .help("name one host, such as 1")
+            .of_kind(Kind::Usage));
     }
     let mut bytes: Vec<u8> = Vec::new();
     loop {
-        let from = bytes.len().to_string();
-        let answered =
-            console.ask(&nodes, order::agent(&["save-template", "--from", &from]), args.timeout, |_, _| {})?;
+        let order = Order::Save { from: bytes.len() as u64 };
+        let answered = console.ask(&nodes, order, args.timeout, |_, _| {})?;
         if answered.tally().exit() != Exit::Ok {
             report::answers(&answered)?;
             return Ok(answered.tally().exit());
         }
         let before = bytes.len();
-        answered.groups.iter().for_each(|group| bytes.extend(&group.output.stdout));
+        for group in &answered.groups {
+            if let Outcome::Done(Reply::Piece(piece)) = &group.outcome {
+                bytes.extend(&piece.bytes);
+            }
+        }
         if bytes.len() == before {
             break;
         }
         if interrupt::asked() || bytes.len() > TEMPLATE_BYTES_MAX {
             let why = if interrupt::asked() { "interrupted" } else { "it is larger than any" };
             // A piece behind the end is the last: the host then forgets the file.
-            let end = order::agent(&["save-template", "--from", &u64::MAX.to_string()]);
-            let _ = console.ask(&nodes, end, CANCEL_TIMEOUT, |_, _| {});
+            let _ = console.ask(&nodes, Order::Save { from: u64::MAX }, CANCEL_TIMEOUT, |_, _| {});
             return Err(Error::new("cannot save the template").because(why));
         }
     }
@@ -188,12 +182,12 @@ fn save(args: &Save) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Asks hosts for `key=value` words; adds up those whose key begins with `prefix`.
-fn sums(args: Hosts, order: Order, prefix: &str) -> Result<Exit> {
+/// Asks hosts for numbers, and adds them up.
+fn sums(args: Hosts, order: Order) -> Result<Exit> {
     let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.nodes)?;
     let answered = console.ask(&nodes, order, args.timeout, |_, _| {})?;
-    let sums = add_up(&answered, prefix);
+    let sums = add_up(&answered);
     if args.json {
         print_json(
             &json!({ "hosts": answered.tally().ok.len(), "sums": sums, "answers": report::as_json(&answered) }),
@@ -206,31 +200,23 @@ fn sums(args: Hosts, order: Order, prefix: &str) -> Result<Exit> {
     Ok(answered.tally().exit())
 }
 
-/// The sum of each number, over all hosts that said it; what is said of each guest is averaged by its guests.
-fn add_up(answered: &Answered, prefix: &str) -> BTreeMap<String, u64> {
+/// The sum of each number over all hosts that gave it; what is given of each guest is the mean over all guests.
+fn add_up(answered: &Answered) -> BTreeMap<String, u64> {
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
-    for group in answered.groups.iter().filter(|group| group.outcome.is_ok()) {
-        if let Outcome::Done(Reply::Info(info)) = &group.outcome {
-            for (name, number) in report::info_numbers(info).into_iter().filter(|(name, _)| name.starts_with(prefix)) {
-                *sums.entry(name.to_string()).or_default() += number * group.nodes.len();
-            }
-        }
-        let text = String::from_utf8_lossy(&group.output.stdout);
-        for (key, value) in text.split_ascii_whitespace().filter_map(|word| word.split_once('=')) {
-            // guests=4/4 is how many are up of how many there are.
-            let (value, of) = value.split_once('/').map_or((value, None), |(up, of)| (up, Some(of)));
-            let names = [(key.to_owned(), Some(value)), (format!("{key}_planned"), of)];
-            for (name, value) in names.into_iter().filter(|(name, _)| name.starts_with(prefix)) {
-                if let Some(number) = value.and_then(|value| value.parse::<u64>().ok()) {
-                    *sums.entry(name).or_default() += number * group.nodes.len();
-                }
-            }
+    for group in &answered.groups {
+        let numbers = match &group.outcome {
+            Outcome::Done(Reply::Info(info)) => report::stats_numbers(info).to_vec(),
+            Outcome::Done(Reply::Usage(usage)) => report::usage_numbers(usage).to_vec(),
+            _ => Vec::new(),
+        };
+        for (name, number) in numbers {
+            *sums.entry(name.to_owned()).or_default() += number * group.nodes.len();
         }
     }
     let guests = sums.get("guests").copied().unwrap_or(0);
     for of in ["ram_kib", "monitor_kib"] {
-        if let (Some(sum), Some(mean)) = (sums.get(of).copied(), sums.get_mut(&format!("{of}_each"))) {
-            *mean = sum.checked_div(guests).unwrap_or(0);
+        if let Some(sum) = sums.get(of).copied() {
+            sums.insert(format!("{of}_each"), sum.checked_div(guests).unwrap_or(0));
         }
     }
     sums
@@ -241,20 +227,21 @@ mod tests {
     use super::*;
     use vmatic_plan::{Node, NodeSet, RangeSet};
     use vmatic_tree::answer::{Group, Output};
-    use vmatic_tree::guest::GuestStats;
+    use vmatic_tree::guest::{GuestStats, Usage};
     use vmatic_tree::info::{KvmSupport, NodeInfo};
     use vmatic_tree::unreachable::Unreachable;
 
     #[test]
     fn numbers_of_hosts_add_up_and_means_are_of_guests() {
-        let group = |hosts: RangeSet, text: &str| Group {
-            nodes: NodeSet::product(&hosts, &RangeSet::span(0, 0)),
-            outcome: Outcome::Exit(0),
-            output: Output { stdout: text.as_bytes().to_vec(), ..Output::default() },
+        let group = |first: u32, last: u32, reply: Reply| Group {
+            nodes: NodeSet::product(&RangeSet::span(first, last), &RangeSet::span(0, 0)),
+            outcome: Outcome::Done(reply),
+            output: Output::default(),
         };
-        let dead = Group::one(Node::host(9), Outcome::Unreachable(Unreachable::NotJoined), Output::default());
-        let info = |first: u32, last: u32, guests_up: u32, lost: u64| {
-            let info = NodeInfo {
+        let sums = |groups: Vec<Group>| add_up(&Answered { groups, took: Duration::ZERO });
+        let dead = Group::unreachable(NodeSet::one(Node::host(9)), Unreachable::NotJoined);
+        let info = |guests_up: u32, lost: u64| {
+            Reply::Info(NodeInfo {
                 kernel: "6".into(),
                 kvm: KvmSupport::Linux,
                 guests_up,
@@ -264,18 +251,13 @@ mod tests {
                 memory_used_at_boot_mib: 10,
                 stats: GuestStats { lost, ..GuestStats::default() },
                 last_lost: None,
-            };
-            Group { outcome: Outcome::Done(Reply::Info(info)), ..group(RangeSet::span(first, last), "") }
+            })
         };
-        let groups = vec![info(1, 3, 4, 1), info(4, 4, 0, 2), dead];
-        let sums = add_up(&Answered { groups, took: Duration::ZERO }, "guests");
-        assert_eq!((sums["guests"], sums["guests_lost"], sums["guests_planned"]), (12, 5, 20));
-        assert!(!sums.contains_key("memory_mib"), "{sums:?}");
-        let groups = vec![
-            group(RangeSet::span(1, 1), "guests=1 ram_kib_each=100 ram_kib=100"),
-            group(RangeSet::span(2, 2), "guests=3 ram_kib_each=200 ram_kib=600"),
-        ];
-        let sums = add_up(&Answered { groups, took: Duration::ZERO }, "");
-        assert_eq!((sums["guests"], sums["ram_kib"], sums["ram_kib_each"]), (4, 700, 175));
+        let stats = sums(vec![group(1, 3, info(4, 1)), group(4, 4, info(0, 2)), dead]);
+        assert_eq!((stats["guests"], stats["guests_lost"], stats["guests_planned"]), (12, 5, 20));
+        assert!(!stats.contains_key("memory_mib"), "{stats:?}");
+        let usage = |guests: u32, ram_kib: u64| Reply::Usage(Usage { guests, ram_kib, ..Usage::default() });
+        let usage = sums(vec![group(1, 1, usage(1, 100)), group(2, 2, usage(3, 600))]);
+        assert_eq!((usage["guests"], usage["ram_kib"], usage["ram_kib_each"]), (4, 700, 175));
     }
 }

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use vmatic_plan::LinkProperties;
+use vmatic_tree::wire::order::{LinkOrder, Order};
+
 use crate::client::cluster::ClusterArgs;
 use crate::client::operation::Console;
-use crate::client::{order, report};
-use crate::commands::cluster::seconds;
-use crate::error::Result;
+use crate::client::report;
+use crate::commands::cluster::{guests_of, seconds};
+use crate::error::{Error, Kind, Result};
 use crate::ui::interrupt;
 use crate::ui::print::print_json;
 use crate::{Exit, key};
@@ -60,40 +63,51 @@ struct How {
     /// How long to wait for answers
     #[arg(short, long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     timeout: Duration,
-    /// Print a JSON array with one object for each group of hosts
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    let (cluster, nodes, how, verb, properties) = match args.act {
-        Act::Set(set) => (set.cluster, set.nodes, set.how, "link", set.properties),
-        Act::Show(show) => (show.cluster, show.nodes, show.how, "ports", Vec::new()),
+    let (nodes, how, cluster, order) = match args.act {
+        Act::Set(set) => (set.nodes, set.how, set.cluster, LinkOrder::Set(properties(&set.properties)?)),
+        Act::Show(show) => (show.nodes, show.how, show.cluster, LinkOrder::Show),
     };
     let mut console = Console::attach(cluster.address()?, key::load()?)?;
-    let orders = order::hosts_of_guests(&console.nodes(&nodes)?, &nodes)?;
+    let guests = guests_of(&console, &nodes)?;
     interrupt::watch();
-    let (mut exit, mut rows) = (Exit::Ok, Vec::new());
-    for (hosts, guests) in orders {
-        let guests = guests.to_string();
-        let words = ["ask", verb, &guests].into_iter().chain(properties.iter().map(String::as_str));
-        let answered = console.ask(&hosts, order::agent(&words.collect::<Vec<_>>()), how.timeout, |_, _| {})?;
-        if how.json {
-            rows.push(report::as_json(&answered));
-        } else {
-            report::answers(&answered)?;
-        }
-        match answered.tally().exit() {
-            Exit::Ok => {}
-            worse => exit = worse,
-        }
-        if interrupt::asked() {
-            break;
-        }
-    }
+    let answered = console.ask(&guests, Order::Link(order), how.timeout, |_, _| {})?;
     if how.json {
-        print_json(&rows)?;
+        print_json(&report::as_json(&answered))?;
+    } else {
+        report::answers(&answered)?;
     }
-    Ok(exit)
+    Ok(answered.tally().exit())
+}
+
+/// The properties, checked before anybody is asked.
+fn properties(words: &[String]) -> Result<LinkProperties> {
+    words.join(" ").parse().map_err(|why| {
+        Error::new("cannot set the links")
+            .because(why)
+            .help("write for example rate=10mbit delay=20ms loss=1%, or ideal")
+            .of_kind(Kind::Usage)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_are_checked_at_the_console() {
+        let of = |words: &[&str]| properties(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        let link = of(&["rate=10mbit", "delay=20ms", "loss=1%"]).unwrap();
+        assert_eq!((link.rate_bits_s, link.delay_us, link.loss_ppm), (10_000_000, 20_000, 10_000));
+        assert_eq!(of(&["ideal"]).unwrap(), LinkProperties::default());
+        for wrong in [&["delay"][..], &["delay=soon"], &["loss=200%"], &["color=red"]] {
+            assert_eq!(of(wrong).unwrap_err().exit(), Exit::Usage, "{wrong:?}");
+        }
+    }
 }

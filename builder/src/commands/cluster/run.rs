@@ -9,7 +9,7 @@ use crate::client::cluster::ClusterArgs;
 use crate::client::operation::Console;
 use crate::client::report;
 use crate::commands::cluster::seconds;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::ui::print::print_json;
 use crate::ui::{interrupt, say};
 use crate::{Exit, key};
@@ -58,7 +58,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.nodes)?;
     if nodes.is_empty() {
-        return Err(Error::new(format!("{} names no node", args.nodes)).exit(Exit::Usage));
+        return Err(Error::new(format!("cannot run on {}: it names no node", args.nodes)).of_kind(Kind::Usage));
     }
     interrupt::watch();
     let output_max_bytes = OUTPUT_MAX_BYTES;
@@ -83,11 +83,7 @@ pub fn run(args: Args) -> Result<Exit> {
 fn read_input() -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = INPUT_MAX_BYTES as u64 + 1;
-    std::io::stdin()
-        .lock()
-        .take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|e| Error::new("cannot read standard input").because(e))?;
+    std::io::stdin().lock().take(limit).read_to_end(&mut bytes).context("cannot read standard input")?;
     if bytes.len() > INPUT_MAX_BYTES {
         return Err(Error::new(format!("cannot send more than {INPUT_MAX_BYTES} bytes of standard input")));
     }

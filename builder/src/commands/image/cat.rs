@@ -26,7 +26,7 @@ pub fn run(args: Args) -> Result<Exit> {
             Some(near) => format!("did you mean /{near}?"),
             None => "`vmatic list` shows all that is there".to_owned(),
         };
-        tried().because("the image has no such file").remedy(remedy)
+        tried().because("the image has no such file").help(remedy)
     })?;
     match tree.get(&real).map(|entry| &entry.node) {
         Some(Node::File { data, .. }) => print_bytes(data).map(|()| Exit::Ok),

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::Exit;
 use crate::closure::Closure;
-use crate::error::{At, Result};
+use crate::error::{PathContext, Result};
 use crate::rootfs::sysroot::Sysroot;
 use crate::ui::print::{print, print_json};
 use crate::ui::say;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use crate::Exit;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, PathContext, Result};
 use crate::output::inspect::ImageArgs;
 use crate::rootfs::tree::{Entry, FileTree, Node};
 use crate::ui::print::print;
@@ -31,7 +31,7 @@ pub fn run(args: Args) -> Result<Exit> {
     if args.folder.exists() {
         return Err(Error::new(format!("cannot unpack to {}", args.folder.display()))
             .because("it exists")
-            .remedy("name a folder that does not"));
+            .help("name a folder that does not"));
     }
     let parent = args.folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).at("create", parent)?;

@@ -42,14 +42,14 @@ fn chain<'a>(view: &'a View, path: &str) -> Result<Vec<&'a FileRecord>> {
     if !view.explained {
         return Err(tried()
             .because("an image file alone holds no reasons")
-            .remedy("name the output folder that `vmatic build` wrote; `vmatic list` shows any image"));
+            .help("name the output folder that `vmatic build` wrote; `vmatic list` shows any image"));
     }
     let first = find(view, path).ok_or_else(|| {
         let known = view.files.iter().map(|file| file.path.as_str());
         let error = tried().because("it is not there");
         match suggest::nearest(path, known) {
-            Some(near) => error.remedy(format!("did you mean {near}?")),
-            None => error.remedy("`vmatic list` shows all that is there"),
+            Some(near) => error.help(format!("did you mean {near}?")),
+            None => error.help("`vmatic list` shows all that is there"),
         }
     })?;
     let mut chain = vec![first];
