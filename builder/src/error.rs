@@ -68,6 +68,25 @@ pub(crate) enum Kind {
 /// What causes an error: another error, or a sentence where there is none.
 type Cause = Box<dyn StdError + Send + Sync>;
 
+/// A cause, and what stands behind it.
+#[derive(Debug)]
+struct Chained {
+    first: Cause,
+    then: Cause,
+}
+
+impl fmt::Display for Chained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.first, self.then)
+    }
+}
+
+impl StdError for Chained {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.first)
+    }
+}
+
 /// What went wrong.
 pub struct Error {
     kind: Kind,
@@ -82,7 +101,8 @@ impl Error {
         Error { kind: Kind::Failed, tried: tried.into(), source: None, help: None }
     }
 
-    /// Sets the cause. Of a cause that is one of ours, kind and help are this error's unless it has its own.
+    /// Sets the cause; of several, one after another, each stands behind the one before. Of a cause that is one of ours,
+    /// kind and help are this error's unless it has its own.
     pub fn because(mut self, cause: impl Into<Cause>) -> Error {
         let mut cause = cause.into();
         if let Some(inner) = cause.downcast_mut::<Error>() {
@@ -90,7 +110,10 @@ impl Error {
             self.help = self.help.or(help);
             self.kind = if self.kind == Kind::Failed { inner.kind } else { self.kind };
         }
-        self.source = Some(cause);
+        self.source = Some(match self.source {
+            Some(first) => Box::new(Chained { first, then: cause }),
+            None => cause,
+        });
         self
     }
 
@@ -240,6 +263,7 @@ mod tests {
         let error = Error::new("cannot read /x").because("gone").help("make it").while_trying("cannot build h");
         assert_eq!(error.to_string(), "cannot build h: cannot read /x: gone\nhelp: make it");
         assert_eq!(error.cause(), "cannot build h: cannot read /x: gone");
+        assert_eq!(Error::new("cannot a").because("b").because("c").to_string(), "cannot a: b: c");
     }
 
     #[test]
