@@ -5,33 +5,34 @@
 //! costs, also where KVM runs bare code only. Guests are started as the node starts
 //! them, with a cable of a switch, but no tap; nothing is left running.
 
-use crate::cli::{BenchOptions, devices_word};
 use crate::error::{Context, Error};
 use crate::guest::admission::max_concurrent_starts;
 use crate::guest::image;
 use crate::guest::qemu::{self, command::Fds};
+use crate::guest::vmm::process::{ColdConfig, MachineConfig, TemplateConfig};
 use crate::guest::vmm::working_set;
 use crate::log::say;
 use crate::machine::limits::raise_limits;
 use crate::machine::memory::{self, Kernel, Process};
 use crate::process::fd::message_pair;
-use crate::process::spawn;
 use crate::process::user::user;
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 use vmatic_plan::{HostNames, Node, Plan};
 use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::message::{Message, OpId, Order as TreeOrder, Run};
+use vmatic_vmm::Discovery;
 use vmatic_vmm::protocol::{CloneOrder, ZygoteReply};
-use vmatic_vmm::zygote::Zygote;
+use vmatic_vmm::zygote::{SnapshotFiles, Zygote};
 
 /// How long one guest may take to answer.
 const ANSWER: Duration = Duration::from_secs(120);
+/// How long a template may boot, in seconds.
+const BOOT_TIMEOUT_S: u64 = 60;
 /// How many guests' memory is looked at for the mean.
 const SAMPLES: usize = 50;
 /// Most guests that a plan has on a host.
@@ -46,6 +47,53 @@ const SETTLE_LOOKS_MAX: u32 = 30;
 const SETTLED_KIB: u64 = 512;
 /// The command that each runs for the second look.
 const COMMAND: &str = "hostname";
+
+/// RAM of a guest to be measured, if no plan says.
+const GUEST_MIB: u32 = 24;
+
+/// What is to be measured.
+#[derive(Debug, PartialEq)]
+pub struct BenchOptions {
+    /// How many guests are started cold, one run each.
+    pub cold: Vec<u32>,
+    /// How many clones are started, one run each.
+    pub clones: Vec<u32>,
+    /// How many are started in QEMU, one run each, if the host image has it.
+    pub qemu: Vec<u32>,
+    pub memory_mib: u32,
+    pub devices: Discovery,
+    pub stub_pages: Option<u32>,
+}
+
+impl BenchOptions {
+    /// Reads the arguments.
+    pub fn parse(mut args: lexopt::Parser) -> Result<BenchOptions, lexopt::Error> {
+        use lexopt::prelude::*;
+        let mut options = BenchOptions {
+            cold: Vec::new(),
+            clones: Vec::new(),
+            qemu: Vec::new(),
+            memory_mib: image::memory_mib().unwrap_or(GUEST_MIB),
+            devices: image::discovery(),
+            stub_pages: None,
+        };
+        let counts = |text: &str| text.split(',').map(str::parse).collect::<Result<Vec<u32>, _>>();
+        while let Some(arg) = args.next()? {
+            match arg {
+                Long("cold") => options.cold = args.value()?.parse_with(counts)?,
+                Long("clones") => options.clones = args.value()?.parse_with(counts)?,
+                Long("qemu") => options.qemu = args.value()?.parse_with(counts)?,
+                Long("memory-mib") => options.memory_mib = args.value()?.parse()?,
+                Long("stub") => options.stub_pages = Some(args.value()?.parse()?),
+                other => return Err(other.unexpected()),
+            }
+        }
+        if options.stub_pages.is_some() && !options.qemu.is_empty() {
+            return Err("--stub and --qemu: QEMU runs no stubs".into());
+        }
+        Ok(options)
+    }
+}
 
 /// A guest under test.
 struct Guest {
@@ -105,7 +153,10 @@ pub fn run(options: &BenchOptions) -> Result<(), Error> {
         return Ok(());
     }
     let start = Instant::now();
-    let zygote = Zygote::start(monitor(options, "template")).context(|| "start a template's process".into())?;
+    let machine = machine(options, image::template_words());
+    let template =
+        TemplateConfig { machine, serial_fd: None, boot_timeout_s: BOOT_TIMEOUT_S, files: SnapshotFiles::default() };
+    let zygote = Zygote::start(template.command(None)?).context(|| "start a template's process".into())?;
     match zygote.answer().context(|| "hear the template's process".into())? {
         Some(ZygoteReply::Ready { .. }) => {}
         Some(ZygoteReply::NoTemplate { why }) => return Err(Error::new(why)),
@@ -233,13 +284,10 @@ fn launch(
             }
         }
         Starter::Cold => {
-            let mut command = monitor(options, "guest");
-            spawn::inherit_in(&mut command, &fds, None);
-            for (option, fd) in ["--control-fd", "--serial-fd", "--tap-fd"].into_iter().zip(fds) {
-                command.arg(option).arg(fd.to_string());
-            }
-            command.arg("--user").arg(user(number).to_string());
-            command.arg("--cmdline").arg(image::cmdline(plan, Node::guest(1, number)));
+            let node = Node::guest(1, number);
+            let mac = plan.mac(node).unwrap_or_default();
+            let machine = machine(options, image::cmdline(plan, node));
+            let mut command = ColdConfig::new(machine, mac, number, fds).command(None)?;
             command.spawn().context(|| format!("start guest {number}"))?.id() as vmatic_vmm::Pid
         }
         Starter::Qemu => {
@@ -247,9 +295,8 @@ fn launch(
             wires.push(ours.into());
             let [control, serial, cable] = fds;
             let fds = Fds { serial, cable, monitor: monitor.as_raw_fd(), control: Some(control) };
-            let mut command = Command::new("/proc/self/exe");
-            spawn::inherit_in(&mut command, &[control, serial, cable, fds.monitor], None);
-            command.arg(qemu::ROLE).args(qemu::Machine::words_to_measure(plan, Node::guest(1, number), &fds)?);
+            let config = qemu::Machine::config_to_measure(plan, Node::guest(1, number), &fds)?;
+            let mut command = config.command("bench", &[control, serial, cable, fds.monitor], None)?;
             command.spawn().context(|| format!("start QEMU {number}"))?.id() as vmatic_vmm::Pid
         }
     };
@@ -332,17 +379,18 @@ fn hear(guest: &Guest, number: u32, wanted: impl Fn(&Message) -> bool) -> Result
     }
 }
 
-/// This program as a monitor of the guests to be measured.
-fn monitor(options: &BenchOptions, role: &str) -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg(role).arg("--memory-mib").arg(options.memory_mib.to_string());
+/// What the guests to be measured boot.
+fn machine(options: &BenchOptions, cmdline: String) -> MachineConfig {
     match options.stub_pages {
-        Some(pages) => command.arg("--stub").arg(pages.to_string()),
-        None => command.args(["--kernel", &options.kernel, "--initramfs", &options.initramfs]),
-    };
-    if role == "template" {
-        command.arg("--cmdline").arg(image::template_words());
+        Some(pages) => MachineConfig::stub(pages, options.memory_mib, options.devices),
+        None => MachineConfig {
+            kernel: image::KERNEL.into(),
+            initramfs: image::INITRAMFS.into(),
+            cmdline,
+            memory_mib: options.memory_mib,
+            devices: options.devices,
+            share: None,
+            stub_pages: None,
+        },
     }
-    command.arg("--devices").arg(devices_word(options.devices));
-    command
 }

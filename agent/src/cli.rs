@@ -1,376 +1,128 @@
-//! The agent's command line: which of its roles, and with what.
+//! The agent's command line: which process it is, and with what.
 //!
-//! On a booted host nobody types it: process 1 starts `node`, and `node` starts
-//! `guest`. By hand, `vmatic-agent node` joins a tree from any Linux machine.
+//! On a booted host nobody types it: process 1 starts `node`, and `node` starts the others and hands each its
+//! configuration. By hand, `vmatic-agent node` joins a tree from any Linux machine.
 
+use crate::bench::BenchOptions;
 use crate::error::{Context, Error};
-use crate::guest::image;
-use std::net::SocketAddr;
+use crate::guest::qemu::sandbox::{self, QemuConfig};
+use crate::guest::usage;
+use crate::guest::vmm::process::{self, ColdConfig, TemplateConfig};
+use crate::guest::vmm::snapshot;
+use crate::node::options::NodeOptions;
+use crate::process::config;
+use crate::switch::client::{AskOptions, CaptureOptions};
+use crate::switch::server::SwitchConfig;
+use lexopt::prelude::*;
+use serde::de::DeserializeOwned;
 use std::os::fd::RawFd;
-use std::path::PathBuf;
-use std::time::Duration;
-use vmatic_plan::{Mac, host_image};
-use vmatic_vmm::zygote::SnapshotFiles;
-use vmatic_vmm::{Discovery, Share};
 
 const USAGE: &str = "usage: vmatic-agent node [--plan FILE] [--operator FILE] [--host N] [--listen ADDR:PORT]
                         [--parent ADDR:PORT]... [--no-guests] [--cmdline TEXT]
        vmatic-agent switch --host N [--plan FILE] [--socket PATH]
        vmatic-agent ask [--socket PATH] REQUEST...
        vmatic-agent capture [--socket PATH] [--id N] [--seconds S] [--bytes N] GUEST|uplink
-       vmatic-agent cost [--each]
+       vmatic-agent usage [--each]
        vmatic-agent save-template [--from BYTE]
        vmatic-agent bench [--stub PAGES] [--memory-mib N] [--cold N,N...] [--clones N,N...] [--qemu N,N...]
 As process 1 of a host it takes no arguments and reads the image's /etc/vmatic.";
 
-/// A template's card: locally administered, of host 0, which no plan has.
-const TEMPLATE_MAC: Mac = Mac([2, 0, 0, 0, 0, 0]);
-
-/// RAM of a guest to be measured, if no plan says.
-const GUEST_MIB: u32 = 24;
-
 /// What this process is to be.
 #[derive(Debug)]
-pub enum Role {
+pub enum Subcommand {
     /// Process 1.
     Init,
     /// A node of the control tree.
     Node(NodeOptions),
-    /// The monitor of one guest.
-    Guest(GuestOptions),
+    /// The monitor of one guest that boots cold.
+    Guest(ColdConfig),
     /// A template, and what its clones are forked from; orders come over standard input.
-    Template(GuestOptions),
+    Template(TemplateConfig),
+    /// The same, in the place of a process that started itself anew: the descriptor of what it left.
+    TemplateGoesOn(RawFd),
     /// What becomes a guest's QEMU.
-    Room(crate::guest::qemu::sandbox::Options),
+    Qemu(QemuConfig),
     /// The switch of the host's guests; requests come over standard input.
-    Switch(SwitchOptions),
+    Switch(SwitchConfig),
     /// A request to the host's switch.
     Ask(AskOptions),
     /// A capture of what passes the switch.
     Capture(CaptureOptions),
-    /// What guests cost here.
+    /// What guests take, to be measured here.
     Bench(BenchOptions),
     /// What the guests that run here take.
-    Cost {
+    Usage {
         /// Each on a line of its own, too.
         each: bool,
     },
-    /// A piece of a template, for the operator to keep.
+    /// A piece of a template's snapshot, for the operator to keep.
     SaveTemplate {
         /// The first byte of the piece.
         from: u64,
     },
 }
 
-/// How a node differs from what the image says.
-#[derive(Debug, PartialEq)]
-pub struct NodeOptions {
-    /// The sealed plan.
-    pub plan: PathBuf,
-    /// The operator's public key, 64 hexadecimal digits.
-    pub operator: PathBuf,
-    /// The host's number, where it cannot be found out.
-    pub host: Option<u32>,
-    /// Where to listen; the plan's port on every address if unset.
-    pub listen: Option<SocketAddr>,
-    /// Whom to join, before those that the plan computes.
-    pub parents: Vec<SocketAddr>,
-    /// Whether to start guests.
-    pub guests: bool,
-    /// The boot command line; the kernel's own if unset.
-    pub cmdline: Option<String>,
-}
-
-/// What a guest's monitor needs; descriptors are inherited, see `guest.rs`.
-#[derive(Debug, PartialEq)]
-pub struct GuestOptions {
-    pub kernel: PathBuf,
-    pub initramfs: PathBuf,
-    pub cmdline: String,
-    pub memory_mib: u32,
-    pub cid: u32,
-    pub mac: Mac,
-    pub control_fd: RawFd,
-    pub serial_fd: RawFd,
-    pub tap_fd: Option<RawFd>,
-    /// How its kernel finds its devices.
-    pub devices: Discovery,
-    /// User and group of its process; 0 stays root.
-    pub user: u32,
-    /// How long a template may boot.
-    pub limit: Duration,
-    /// Run a stub that writes to so many pages, and no kernel.
-    pub stub_pages: Option<u32>,
-    /// A file that all guests read.
-    pub share: Option<Share>,
-    /// Where a template may have been saved, and is to be.
-    pub files: SnapshotFiles,
-    /// What a template's process left to itself when it started anew.
-    pub will_fd: Option<RawFd>,
-}
-
-/// Whose switch it is.
-#[derive(Debug, PartialEq)]
-pub struct SwitchOptions {
-    /// The sealed plan.
-    pub plan: PathBuf,
-    /// The host's number.
-    pub host: u32,
-    /// Where it can be asked.
-    pub socket: PathBuf,
-}
-
-/// What the switch is asked.
-#[derive(Debug, PartialEq)]
-pub struct AskOptions {
-    /// Where it can be asked.
-    pub socket: PathBuf,
-    /// `ports .`, `link 1-4 rate=10mbit`: see `switch/request.rs`.
-    pub words: Vec<String>,
-}
-
-/// What is to be captured.
-#[derive(Debug, PartialEq)]
-pub struct CaptureOptions {
-    pub socket: PathBuf,
-    /// A guest's number, or `uplink`.
-    pub spot: String,
-    /// Of a capture that goes on where another command left it.
-    pub id: Option<u64>,
-    /// For how long; until it is ended if unset.
-    pub seconds: Option<Duration>,
-    /// Most bytes to write.
-    pub bytes_max: Option<usize>,
-}
-
-/// What is to be measured.
-#[derive(Debug, PartialEq)]
-pub struct BenchOptions {
-    /// How many guests are started cold, one run each.
-    pub cold: Vec<u32>,
-    /// How many clones are started, one run each.
-    pub clones: Vec<u32>,
-    /// How many are started in QEMU, one run each, if the host image has it.
-    pub qemu: Vec<u32>,
-    pub kernel: String,
-    pub initramfs: String,
-    pub memory_mib: u32,
-    pub devices: Discovery,
-    pub stub_pages: Option<u32>,
-}
-
 /// Reads the process's arguments.
-pub fn parse() -> Result<Role, Error> {
+pub fn parse() -> Result<Subcommand, Error> {
     // The kernel hands process 1 the words of its command line that it does not know itself.
     if std::process::id() == 1 {
-        return Ok(Role::Init);
+        return Ok(Subcommand::Init);
     }
     let mut args = lexopt::Parser::from_env();
-    match args.next().context(|| USAGE.into())? {
-        Some(lexopt::Arg::Value(v)) if v == "node" => {
-            node(args).context(|| "read the arguments".into()).map(Role::Node)
-        }
-        Some(lexopt::Arg::Value(v)) if v == "guest" => {
-            guest(args).context(|| "read the arguments".into()).map(Role::Guest)
-        }
-        Some(lexopt::Arg::Value(v)) if v == "template" => {
-            guest(args).context(|| "read the arguments".into()).map(Role::Template)
-        }
-        Some(lexopt::Arg::Value(v)) if v == crate::guest::qemu::ROLE => {
-            crate::guest::qemu::sandbox::Options::parse(args).context(|| "read the arguments".into()).map(Role::Room)
-        }
-        Some(lexopt::Arg::Value(v)) if v == "switch" => {
-            switch(args).context(|| "read the arguments".into()).map(Role::Switch)
-        }
-        Some(lexopt::Arg::Value(v)) if v == "ask" => ask(args).context(|| "read the arguments".into()).map(Role::Ask),
-        Some(lexopt::Arg::Value(v)) if v == "capture" => {
-            capture(args).context(|| "read the arguments".into()).map(Role::Capture)
-        }
-        Some(lexopt::Arg::Value(v)) if v == "bench" => {
-            bench(args).context(|| "read the arguments".into()).map(Role::Bench)
-        }
-        Some(lexopt::Arg::Value(v)) if v == "cost" => {
-            cost(args).context(|| "read the arguments".into()).map(|each| Role::Cost { each })
-        }
-        Some(lexopt::Arg::Value(v)) if v == "save-template" => {
-            save_template(args).context(|| "read the arguments".into()).map(|from| Role::SaveTemplate { from })
-        }
+    let tried = || "read the arguments".to_string();
+    let Some(Value(name)) = args.next().context(tried)? else { return Err(Error::new(USAGE)) };
+    match name.to_str().unwrap_or_default() {
+        "node" => NodeOptions::parse(args).context(tried).map(Subcommand::Node),
+        process::GUEST => configured(args).map(Subcommand::Guest),
+        process::TEMPLATE => template(args),
+        sandbox::QEMU => configured(args).map(Subcommand::Qemu),
+        "switch" => switch(args),
+        "ask" => AskOptions::parse(args).context(tried).map(Subcommand::Ask),
+        "capture" => CaptureOptions::parse(args).context(tried).map(Subcommand::Capture),
+        "bench" => BenchOptions::parse(args).context(tried).map(Subcommand::Bench),
+        "usage" | "cost" => usage::parse(args).context(tried).map(|each| Subcommand::Usage { each }),
+        "save-template" => snapshot::parse(args).context(tried).map(|from| Subcommand::SaveTemplate { from }),
         _ => Err(Error::new(USAGE)),
     }
 }
 
-fn save_template(mut args: lexopt::Parser) -> Result<u64, lexopt::Error> {
-    use lexopt::prelude::*;
-    let mut from = 0;
+/// `TITLE --config-fd N`, as [`crate::process::spawn::configured`] writes it.
+fn configured<T: DeserializeOwned>(args: lexopt::Parser) -> Result<T, Error> {
+    let internal = || Error::new("internal command: started by `vmatic-agent node` only");
+    config::read(config_fd(args).context(|| "read the arguments".into())?.ok_or_else(internal)?)
+}
+
+fn config_fd(mut args: lexopt::Parser) -> Result<Option<RawFd>, lexopt::Error> {
+    let mut number = None;
     while let Some(arg) = args.next()? {
         match arg {
-            Long("from") => from = args.value()?.parse()?,
+            Long("config-fd") => number = Some(args.value()?.parse()?),
+            Value(_title) => {}
             other => return Err(other.unexpected()),
         }
     }
-    Ok(from)
+    Ok(number)
 }
 
-fn cost(mut args: lexopt::Parser) -> Result<bool, lexopt::Error> {
-    let mut each = false;
-    while let Some(arg) = args.next()? {
-        match arg {
-            lexopt::Arg::Long("each") => each = true,
-            other => return Err(other.unexpected()),
+/// A template: as the node starts it, anew by itself, or with a stub by hand.
+fn template(mut args: lexopt::Parser) -> Result<Subcommand, Error> {
+    let tried = || "read the arguments".to_string();
+    let mut peek = args.clone();
+    match peek.next().context(tried)? {
+        Some(Long("will-fd")) => {
+            let number = peek.value().and_then(|number| number.parse()).context(tried)?;
+            Ok(Subcommand::TemplateGoesOn(number))
         }
+        Some(Long("stub")) => TemplateConfig::parse_stub(&mut args).context(tried).map(Subcommand::Template),
+        _ => configured(args).map(Subcommand::Template),
     }
-    Ok(each)
 }
 
-fn node(mut args: lexopt::Parser) -> Result<NodeOptions, lexopt::Error> {
-    use lexopt::prelude::*;
-    let mut options = NodeOptions {
-        plan: image::PLAN.into(),
-        operator: host_image::OPERATOR.into(),
-        host: None,
-        listen: None,
-        parents: Vec::new(),
-        guests: true,
-        cmdline: None,
-    };
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("plan") => options.plan = args.value()?.into(),
-            Long("operator") => options.operator = args.value()?.into(),
-            Long("host") => options.host = Some(args.value()?.parse()?),
-            Long("listen") => options.listen = Some(args.value()?.parse()?),
-            Long("parent") => options.parents.push(args.value()?.parse()?),
-            Long("cmdline") => options.cmdline = Some(args.value()?.string()?),
-            Long("no-guests") => options.guests = false,
-            other => return Err(other.unexpected()),
-        }
+/// The switch: as the node starts it, or by hand.
+fn switch(args: lexopt::Parser) -> Result<Subcommand, Error> {
+    let tried = || "read the arguments".to_string();
+    match args.clone().next().context(tried)? {
+        Some(Long(_)) => SwitchConfig::parse(args).context(tried).map(Subcommand::Switch),
+        _ => configured(args).map(Subcommand::Switch),
     }
-    Ok(options)
-}
-
-fn guest(mut args: lexopt::Parser) -> Result<GuestOptions, lexopt::Error> {
-    use lexopt::prelude::*;
-    let mut options = GuestOptions {
-        kernel: PathBuf::new(),
-        initramfs: PathBuf::new(),
-        cmdline: String::new(),
-        memory_mib: 0,
-        cid: image::CID,
-        mac: TEMPLATE_MAC,
-        control_fd: -1,
-        serial_fd: -1,
-        tap_fd: None,
-        devices: Discovery::Acpi,
-        user: 0,
-        limit: Duration::from_secs(60),
-        stub_pages: None,
-        share: None,
-        files: SnapshotFiles::default(),
-        will_fd: None,
-    };
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("kernel") => options.kernel = args.value()?.into(),
-            Long("initramfs") => options.initramfs = args.value()?.into(),
-            Long("cmdline") => options.cmdline = args.value()?.string()?,
-            Long("memory-mib") => options.memory_mib = args.value()?.parse()?,
-            Long("mac") => options.mac = args.value()?.parse()?,
-            Long("control-fd") => options.control_fd = args.value()?.parse()?,
-            Long("serial-fd") => options.serial_fd = args.value()?.parse()?,
-            Long("devices") => {
-                options.devices =
-                    args.value()?.parse_with(|text| Discovery::from_word(text).ok_or("neither acpi nor cmdline"))?;
-            }
-            Long("share-disk") => options.share = Some(Share::Disk(args.value()?.into())),
-            Long("share-memory") => options.share = Some(Share::Memory(args.value()?.into())),
-            Long("thaw") => options.files.restore.push(args.value()?.into()),
-            Long("save") => options.files.save = Some(args.value()?.into()),
-            Long("stub") => options.stub_pages = Some(args.value()?.parse()?),
-            Long("user") => options.user = args.value()?.parse()?,
-            Long("limit-s") => options.limit = Duration::from_secs(args.value()?.parse()?),
-            Long("will-fd") => options.will_fd = Some(args.value()?.parse()?),
-            Long("tap-fd") => options.tap_fd = Some(args.value()?.parse()?),
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(options)
-}
-
-fn switch(mut args: lexopt::Parser) -> Result<SwitchOptions, lexopt::Error> {
-    use lexopt::prelude::*;
-    let mut options = SwitchOptions { plan: image::PLAN.into(), host: 0, socket: crate::switch::SOCKET.into() };
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("plan") => options.plan = args.value()?.into(),
-            Long("host") => options.host = args.value()?.parse()?,
-            Long("socket") => options.socket = args.value()?.into(),
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(options)
-}
-
-fn ask(mut args: lexopt::Parser) -> Result<AskOptions, lexopt::Error> {
-    use lexopt::prelude::*;
-    let mut options = AskOptions { socket: crate::switch::SOCKET.into(), words: Vec::new() };
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("socket") => options.socket = args.value()?.into(),
-            Value(word) => options.words.push(word.string()?),
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(options)
-}
-
-fn capture(mut args: lexopt::Parser) -> Result<CaptureOptions, lexopt::Error> {
-    use lexopt::prelude::*;
-    let socket = crate::switch::SOCKET.into();
-    let mut options = CaptureOptions { socket, spot: String::new(), id: None, seconds: None, bytes_max: None };
-    let seconds = |text: &str| text.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok()).ok_or("no time");
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("socket") => options.socket = args.value()?.into(),
-            Long("id") => options.id = Some(args.value()?.parse()?),
-            Long("seconds") => options.seconds = Some(args.value()?.parse_with(seconds)?),
-            Long("bytes") => options.bytes_max = Some(args.value()?.parse()?),
-            Value(spot) => options.spot = spot.string()?,
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(options)
-}
-
-fn bench(mut args: lexopt::Parser) -> Result<BenchOptions, lexopt::Error> {
-    use lexopt::prelude::*;
-    let mut options = BenchOptions {
-        cold: Vec::new(),
-        clones: Vec::new(),
-        qemu: Vec::new(),
-        kernel: image::KERNEL.into(),
-        initramfs: image::INITRAMFS.into(),
-        memory_mib: image::memory_mib().unwrap_or(GUEST_MIB),
-        devices: image::discovery(),
-        stub_pages: None,
-    };
-    let counts = |text: &str| text.split(',').map(str::parse).collect::<Result<Vec<u32>, _>>();
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("cold") => options.cold = args.value()?.parse_with(counts)?,
-            Long("clones") => options.clones = args.value()?.parse_with(counts)?,
-            Long("qemu") => options.qemu = args.value()?.parse_with(counts)?,
-            Long("memory-mib") => options.memory_mib = args.value()?.parse()?,
-            Long("stub") => options.stub_pages = Some(args.value()?.parse()?),
-            other => return Err(other.unexpected()),
-        }
-    }
-    if options.stub_pages.is_some() && !options.qemu.is_empty() {
-        return Err("--stub and --qemu: QEMU runs no stubs".into());
-    }
-    Ok(options)
-}
-
-/// How a guest's command line says how its kernel finds its devices.
-pub fn devices_word(devices: Discovery) -> &'static str {
-    devices.word()
 }

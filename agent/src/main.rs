@@ -1,15 +1,15 @@
 //! The agent: the only program of VMatic on a host.
 //!
-//! One file, ten roles, told apart by the first argument:
+//! One file, many processes, told apart by the first argument:
 //! * none, as process 1: mounts, loads modules, keeps the node running, reaps;
 //! * `node`: the host's place in the control tree, and the launcher of its guests;
 //! * `guest`: the monitor of one guest that boots cold, a process of its own;
 //! * `template`: a frozen guest, from which the other guests' processes are forked;
-//! * `room`: what a guest's QEMU begins as, where the host image has QEMU;
+//! * `qemu`: what a guest's QEMU begins as, where the host image has QEMU;
 //! * `switch`: what leads from each guest to the others and to the world;
 //! * `ask` and `capture`: what the operator wants of the switch;
-//! * `bench`: what guests cost on this machine;
-//! * `cost`: what the guests that run here take.
+//! * `bench` and `usage`: what guests take, measured here, and now;
+//! * `save-template`: a template's snapshot, for the operator to keep.
 
 mod bench;
 mod cli;
@@ -23,25 +23,26 @@ mod node;
 mod process;
 mod switch;
 
-use guest::vmm::snapshot;
+use cli::Subcommand;
+use guest::vmm::{process as monitor, snapshot};
 use log::say;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let result = match cli::parse() {
-        Ok(cli::Role::Init) => init::supervise::supervise(),
-        Ok(cli::Role::Node(options)) => node::run::run(options),
-        Ok(cli::Role::Guest(options)) => guest::vmm::process::run(options),
-        Ok(cli::Role::Template(options)) => guest::vmm::process::template(options),
-        Ok(cli::Role::Room(options)) => guest::qemu::sandbox::run(options),
-        Ok(cli::Role::Switch(options)) => switch::server::run(&options),
-        Ok(cli::Role::Ask(options)) => switch::client::run(&options),
-        Ok(cli::Role::Capture(options)) => switch::client::capture(&options),
-        Ok(cli::Role::Bench(options)) => bench::run(&options),
-        Ok(cli::Role::Cost { each }) => guest::usage::run(each),
-        Ok(cli::Role::SaveTemplate { from }) => snapshot::piece(from),
-        Err(e) => Err(e),
-    };
+    let result = cli::parse().and_then(|subcommand| match subcommand {
+        Subcommand::Init => init::supervise::supervise(),
+        Subcommand::Node(options) => node::run::run(options),
+        Subcommand::Guest(config) => monitor::run(config),
+        Subcommand::Template(config) => monitor::template(config),
+        Subcommand::TemplateGoesOn(handover) => monitor::template_goes_on(handover),
+        Subcommand::Qemu(config) => guest::qemu::sandbox::run(&config),
+        Subcommand::Switch(config) => switch::server::run(&config),
+        Subcommand::Ask(options) => switch::client::run(&options),
+        Subcommand::Capture(options) => switch::client::capture(&options),
+        Subcommand::Bench(options) => bench::run(&options),
+        Subcommand::Usage { each } => guest::usage::run(each),
+        Subcommand::SaveTemplate { from } => snapshot::piece(from),
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

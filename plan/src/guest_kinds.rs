@@ -26,7 +26,7 @@ pub const MEMORY_MAX_MIB: u32 = 1 << 20;
 pub const CPUS_MAX: u32 = 255;
 
 /// How a disk image is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Disk {
     /// The disk's bytes.
     Raw,

@@ -36,7 +36,7 @@ pub const AGENT: &str = "/init";
 pub const DISK_MAX_BYTES: u64 = 16 << 40;
 
 /// How a guest's kernel finds its devices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Discovery {
     /// By ACPI tables. Debian's kernel needs this: it lacks VIRTIO_MMIO_CMDLINE_DEVICES.
     Acpi,

@@ -56,7 +56,7 @@ pub struct Software {
 }
 
 /// How a guest sees a file that it shares with others; it can write to neither.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Share {
     /// As a disk, `/dev/vda`: every guest that reads it keeps a copy of what it read.
     Disk(PathBuf),

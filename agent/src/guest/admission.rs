@@ -5,11 +5,10 @@
 use crate::machine::memory::memory_mib;
 use std::fs;
 use std::time::Duration;
-use tokio::time::sleep;
 use vmatic_tree::guest::GuestState;
 
 /// How long to wait before looking again.
-const LOOK: Duration = Duration::from_millis(500);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Per cent of the last ten seconds in which all work waited for memory.
 const STALLED_MAX_PER_CENT: f32 = 10.0;
 /// Memory that stays free for the host, in MiB, and its share of all memory.
@@ -29,16 +28,8 @@ pub fn max_concurrent_starts(clones: bool) -> usize {
     cpus * if clones { WAKING_PER_CPU } else { BOOTING_PER_CPU }
 }
 
-/// Waits until a guest that needs `need_mib` may start; tells its `state` each time it has to.
-pub async fn wait(need_mib: u64, mut state: impl AsyncFnMut(GuestState)) {
-    while let Some(waiting) = waiting(need_mib) {
-        state(waiting).await;
-        sleep(LOOK).await;
-    }
-}
-
 /// The state of a guest that needs `need_mib` and must not start now.
-fn waiting(need_mib: u64) -> Option<GuestState> {
+pub fn waiting(need_mib: u64) -> Option<GuestState> {
     let (total, available) = memory_mib();
     // A kernel without PSI says nothing: then memory alone decides.
     let stalled = fs::read_to_string("/proc/pressure/memory").ok().and_then(|text| stalled_per_cent(&text));

@@ -11,7 +11,7 @@ use vmatic_tree::guest::ExitReason;
 use vmatic_tree::text::ShortText;
 
 /// A guest's process.
-pub enum Monitor {
+pub enum GuestProcess {
     /// It booted in VMatic's monitor.
     Cold(Child),
     /// It was forked from a template.
@@ -20,34 +20,34 @@ pub enum Monitor {
     Qemu(Qemu),
 }
 
-impl Monitor {
+impl GuestProcess {
     /// Waits for its end; says how it ended.
     pub async fn wait(&mut self) -> ExitReason {
         match self {
-            Monitor::Cold(child) => match child.wait().await {
+            GuestProcess::Cold(child) => match child.wait().await {
                 Ok(status) => exit::reason_of(status),
                 Err(e) => ExitReason::Monitor(ShortText::new(e)),
             },
-            Monitor::Clone(clone) => clone.wait().await,
-            Monitor::Qemu(qemu) => qemu.wait().await,
+            GuestProcess::Clone(clone) => clone.wait().await,
+            GuestProcess::Qemu(qemu) => qemu.wait().await,
         }
     }
 
     /// By what it is held.
     pub fn handle(&self) -> Handle {
         match self {
-            Monitor::Cold(child) => Handle::Process(child.id().and_then(|id| Pid::from_raw(id as i32))),
-            Monitor::Clone(clone) => Handle::Process(Some(clone.pid())),
-            Monitor::Qemu(qemu) => Handle::Qemu(qemu.qmp.clone(), qemu.leaf),
+            GuestProcess::Cold(child) => Handle::Process(child.id().and_then(|id| Pid::from_raw(id as i32))),
+            GuestProcess::Clone(clone) => Handle::Process(Some(clone.pid())),
+            GuestProcess::Qemu(qemu) => Handle::Qemu(qemu.qmp.clone()),
         }
     }
 
-    /// Ends it.
-    pub async fn kill(&mut self) {
+    /// Has it end; [`GuestProcess::wait`] says when it has. Fails only if it has ended.
+    pub fn start_kill(&mut self) {
         match self {
-            Monitor::Cold(child) => drop(child.kill().await),
-            Monitor::Clone(clone) => clone.kill().await,
-            Monitor::Qemu(qemu) => drop(qemu.child.kill().await),
+            GuestProcess::Cold(child) => drop(child.start_kill()),
+            GuestProcess::Clone(clone) => clone.start_kill(),
+            GuestProcess::Qemu(qemu) => drop(qemu.child.start_kill()),
         }
     }
 }
@@ -56,22 +56,22 @@ impl Monitor {
 pub enum Handle {
     /// By signals to its process.
     Process(Option<Pid>),
-    /// By QEMU's monitor; whether it has a leaf.
-    Qemu(Rc<Qmp>, bool),
+    /// By QEMU's monitor.
+    Qemu(Rc<Qmp>),
 }
 
 impl Handle {
-    /// Holds the guest, or lets it go on: its memory stays.
-    pub async fn hold(&self, hold: bool) -> Result<(), Error> {
+    /// Pauses the guest, or lets it go on: its memory stays.
+    pub async fn pause(&self, pause: bool) -> Result<(), Error> {
         match self {
             Handle::Process(pid) => {
-                let signal = if hold { Signal::STOP } else { Signal::CONT };
+                let signal = if pause { Signal::STOP } else { Signal::CONT };
                 // Fails only if it has ended, which is noticed elsewhere; its number is its own until then.
                 let _ = pid.map(|pid| rustix::process::kill_process(pid, signal));
                 Ok(())
             }
-            Handle::Qemu(qmp, _) if hold => qmp.hold().await,
-            Handle::Qemu(qmp, _) => qmp.release().await,
+            Handle::Qemu(qmp) if pause => qmp.hold().await,
+            Handle::Qemu(qmp) => qmp.release().await,
         }
     }
 }

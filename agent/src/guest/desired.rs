@@ -1,18 +1,17 @@
-//! What the operator wishes of each guest of this host, as signed orders say it.
+//! The desired state of each guest of this host, as signed orders say it.
 //!
-//! Takes orders; each guest's keeper looks at its own wish and waits for it to change. Wishes live as long as the node:
-//! for a node that starts anew they are again what the boot command line says ([`first`]).
+//! Takes orders; each guest's driver waits for its own to change. It lives as long as the node:
+//! for a node that starts anew it is again what the boot command line says ([`first`]).
 
 use crate::log::say;
 use crate::machine::cmdline;
 use tokio::sync::watch;
 use vmatic_plan::RangeSet;
-use vmatic_tree::answer::Outcome;
 use vmatic_tree::message::GuestAction;
 
-/// What a guest is to do.
+/// What the operator wants of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum Wanted {
     /// Run.
     Run,
     /// Be held: its memory stays.
@@ -21,88 +20,71 @@ pub enum Wish {
     Stop,
 }
 
-/// The wishes, one for each guest, with the number of lives that were asked for.
-pub struct Wishes {
-    each: Vec<watch::Sender<(Wish, u32)>>,
+/// What the operator wants of a guest, and how often it was to start anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// What it is to do.
+    pub wanted: Wanted,
+    /// How often it was to start anew so far.
+    pub restarts: u32,
 }
 
-/// What the boot command line says becomes of guests until the operator says something else; to run, if it says nothing.
-pub fn first(cmdline: &str) -> Wish {
+/// The desired states, one for each guest.
+pub struct DesiredStates {
+    each: Vec<watch::Sender<Desired>>,
+}
+
+/// What the boot command line says becomes of guests until the operator says something else; to run, if it is silent.
+pub fn first(cmdline: &str) -> Wanted {
     match cmdline::word(cmdline, cmdline::GUESTS) {
-        None | Some("run") => Wish::Run,
-        Some("paused") => Wish::Pause,
-        Some("stopped") => Wish::Stop,
+        None | Some("run") => Wanted::Run,
+        Some("paused") => Wanted::Pause,
+        Some("stopped") => Wanted::Stop,
         Some(other) => {
             say(&format!(
                 "{}={other:?} on the boot command line must be one of run, paused, stopped: guests run",
                 cmdline::GUESTS
             ));
-            Wish::Run
+            Wanted::Run
         }
     }
 }
 
-impl Wishes {
-    /// For guests 1 to `guests`, with the first wish for each.
-    pub fn new(guests: u32, first: Wish) -> Self {
-        Wishes { each: (0..=guests).map(|_| watch::Sender::new((first, 0))).collect() }
+impl DesiredStates {
+    /// For guests 1 to `guests`, with what is wanted of each at first.
+    pub fn new(guests: u32, first: Wanted) -> Self {
+        let first = Desired { wanted: first, restarts: 0 };
+        DesiredStates { each: (0..=guests).map(|_| watch::Sender::new(first)).collect() }
     }
 
     /// Takes an order for some guests.
-    pub fn act(&self, act: GuestAction, guests: &RangeSet) -> Outcome {
+    pub fn apply(&self, act: GuestAction, guests: &RangeSet) {
         for guest in guests.iter() {
             if let Some(each) = self.each.get(guest as usize) {
-                each.send_modify(|(wish, life)| (*wish, *life) = after(act, *wish, *life));
+                each.send_modify(|desired| *desired = after(act, *desired));
             }
         }
-        Outcome::Exit(0)
     }
 
-    fn now(&self, guest: u32) -> (Wish, u32) {
-        self.each.get(guest as usize).map_or((Wish::Stop, 0), |each| *each.borrow())
-    }
-
-    /// What is wished of a guest.
-    pub fn of(&self, guest: u32) -> Wish {
-        self.now(guest).0
-    }
-
-    /// How often the guest was to start anew.
-    pub fn life(&self, guest: u32) -> u32 {
-        self.now(guest).1
-    }
-
-    /// Waits until the wish is one of those.
-    pub async fn until(&self, guest: u32, good: impl Fn(Wish) -> bool) {
-        self.wait(guest, |(wish, _)| good(*wish)).await;
-    }
-
-    /// Waits until wish or life are others.
-    pub async fn changed(&self, guest: u32, wish: Wish, life: u32) {
-        self.wait(guest, |now| *now != (wish, life)).await;
-    }
-
-    async fn wait(&self, guest: u32, good: impl FnMut(&(Wish, u32)) -> bool) {
-        match self.each.get(guest as usize) {
-            // Fails only when the wishes are gone, which outlive their keepers.
-            Some(each) => drop(each.subscribe().wait_for(good).await),
-            None => std::future::pending().await,
-        }
+    /// What is wanted of a guest, to be waited for; none if the plan has no such guest.
+    pub fn of(&self, guest: u32) -> Option<watch::Receiver<Desired>> {
+        self.each.get(guest as usize).map(watch::Sender::subscribe)
     }
 }
 
-fn after(act: GuestAction, wish: Wish, life: u32) -> (Wish, u32) {
-    match (act, wish) {
-        (GuestAction::Start, _) => (Wish::Run, life),
-        (GuestAction::StartPaused, Wish::Stop) => (Wish::Pause, life),
-        (GuestAction::StartPaused, _) => (wish, life),
-        (GuestAction::Stop, _) => (Wish::Stop, life),
+fn after(act: GuestAction, Desired { wanted, restarts }: Desired) -> Desired {
+    let (wanted, restarts) = match (act, wanted) {
+        (GuestAction::Start, _) => (Wanted::Run, restarts),
+        (GuestAction::StartPaused, Wanted::Stop) => (Wanted::Pause, restarts),
+        (GuestAction::StartPaused, _) => (wanted, restarts),
+        (GuestAction::Stop, _) => (Wanted::Stop, restarts),
         // What does not run can neither be held nor let go.
-        (GuestAction::Pause, Wish::Stop) | (GuestAction::Resume, Wish::Stop) => (Wish::Stop, life),
-        (GuestAction::Pause, _) => (Wish::Pause, life),
-        (GuestAction::Resume, _) => (Wish::Run, life),
-        (GuestAction::Restart, _) => (Wish::Run, life.wrapping_add(1)),
-    }
+        (GuestAction::Pause, Wanted::Stop) | (GuestAction::Resume, Wanted::Stop) => (Wanted::Stop, restarts),
+        (GuestAction::Pause, _) => (Wanted::Pause, restarts),
+        (GuestAction::Resume, _) => (Wanted::Run, restarts),
+        (GuestAction::Restart, _) => (Wanted::Run, restarts.wrapping_add(1)),
+    };
+    Desired { wanted, restarts }
 }
 
 #[cfg(test)]
@@ -110,28 +92,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_change_the_wish_of_those_they_name() {
-        let wishes = Wishes::new(3, first("quiet vmatic.guests=run"));
+    fn orders_change_what_is_wanted_of_those_they_name() {
+        let states = DesiredStates::new(3, first("quiet vmatic.guests=run"));
+        let of = |guest| states.of(guest).map(|desired| *desired.borrow());
         let two = RangeSet::span(2, 2);
-        for (act, wish, life) in [
-            (GuestAction::Pause, Wish::Pause, 0),
-            (GuestAction::Resume, Wish::Run, 0),
-            (GuestAction::Restart, Wish::Run, 1),
-            (GuestAction::Stop, Wish::Stop, 1),
-            (GuestAction::Pause, Wish::Stop, 1),
-            (GuestAction::Resume, Wish::Stop, 1),
-            (GuestAction::StartPaused, Wish::Pause, 1),
-            (GuestAction::Start, Wish::Run, 1),
-            (GuestAction::StartPaused, Wish::Run, 1),
+        for (act, wanted, restarts) in [
+            (GuestAction::Pause, Wanted::Pause, 0),
+            (GuestAction::Resume, Wanted::Run, 0),
+            (GuestAction::Restart, Wanted::Run, 1),
+            (GuestAction::Stop, Wanted::Stop, 1),
+            (GuestAction::Pause, Wanted::Stop, 1),
+            (GuestAction::Resume, Wanted::Stop, 1),
+            (GuestAction::StartPaused, Wanted::Pause, 1),
+            (GuestAction::Start, Wanted::Run, 1),
+            (GuestAction::StartPaused, Wanted::Run, 1),
         ] {
-            assert_eq!(wishes.act(act, &two), Outcome::Exit(0));
-            assert_eq!((wishes.of(2), wishes.life(2)), (wish, life), "{act:?}");
-            assert_eq!((wishes.of(1), wishes.of(3)), (Wish::Run, Wish::Run));
+            states.apply(act, &two);
+            assert_eq!(of(2), Some(Desired { wanted, restarts }), "{act:?}");
+            assert_eq!(of(1), Some(Desired { wanted: Wanted::Run, restarts: 0 }));
         }
-        assert_eq!(Wishes::new(3, first("vmatic.guests=stopped")).of(3), Wish::Stop);
-        assert_eq!(Wishes::new(3, first("vmatic.guests=paused a")).of(1), Wish::Pause);
-        assert_eq!((first(""), first("vmatic.guests=")), (Wish::Run, Wish::Run));
-        wishes.act(GuestAction::Stop, &RangeSet::span(1, 9));
-        assert_eq!(wishes.of(9), Wish::Stop, "a guest that is not there does not run");
+        states.apply(GuestAction::Stop, &RangeSet::span(1, 9));
+        assert_eq!(of(9), None, "the plan has no such guest");
+    }
+
+    #[test]
+    fn the_boot_command_line_says_what_is_wanted_at_first() {
+        let cases = [("", Wanted::Run), ("vmatic.guests=", Wanted::Run), ("vmatic.guests=paused a", Wanted::Pause)];
+        for (line, wanted) in cases.into_iter().chain([("vmatic.guests=stopped", Wanted::Stop)]) {
+            assert_eq!(first(line), wanted, "{line}");
+        }
     }
 }

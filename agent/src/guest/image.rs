@@ -10,6 +10,7 @@ use vmatic_plan::host_image::{Discovery, GUEST_DEVICES, GUEST_SHARE};
 use vmatic_plan::{Node, Plan};
 use vmatic_sys::calls;
 use vmatic_tree::message::Identity;
+use vmatic_vmm::Share;
 
 pub use vmatic_plan::host_image::{GUEST_INITRAMFS as INITRAMFS, GUEST_KERNEL as KERNEL, PLAN};
 /// The word that makes the guests' shared file their `/dev/pmem0` instead.
@@ -35,13 +36,11 @@ pub fn memory_mib() -> Option<u32> {
     Plan::decode(&std::fs::read_to_string(PLAN).ok()?).ok().map(|plan| plan.guest_memory_mib)
 }
 
-/// How the guests' shared file is given to a monitor; nothing if there is none.
-pub fn share_words(plan: &Plan) -> Vec<String> {
-    if !Path::new(GUEST_SHARE).is_file() {
-        return Vec::new();
-    }
+/// How guests see the file that they share; none if there is none.
+pub fn share(plan: &Plan) -> Option<Share> {
     let dax = plan.guest_cmdline.split_ascii_whitespace().any(|word| word == DAX);
-    vec![if dax { "--share-memory" } else { "--share-disk" }.into(), GUEST_SHARE.into()]
+    let share = if dax { Share::Memory } else { Share::Disk };
+    Path::new(GUEST_SHARE).is_file().then(|| share(GUEST_SHARE.into()))
 }
 
 /// Whether the operator wants every guest to boot cold: a word on the guests' command line.

@@ -1,17 +1,22 @@
 //! The life of this host's guests: started, watched, started again.
 //!
-//! `launcher` owns the guests' tasks, `counters` what was counted of them, `desired` what the operator wants of each,
-//! `console` what each said; `vmm` and `qemu` are the two backends.
+//! A guest's states are `lifecycle`'s, a pure machine; `driver` is the one task that moves it on and owns the guest's
+//! process. `state` owns what others may know of guests, and the counters; `desired` what the operator wants of each;
+//! `console` what each said. `launcher` starts the drivers; `launch` makes processes, of one of the backends `vmm` and
+//! `qemu`; `admission` says when.
 
 pub mod admission;
 pub mod backend;
 pub mod channels;
 pub mod console;
-pub mod counters;
 pub mod desired;
+mod driver;
 pub mod exit;
 pub mod image;
+mod launch;
 pub mod launcher;
+pub mod lifecycle;
 pub mod qemu;
+pub mod state;
 pub mod usage;
 pub mod vmm;

@@ -14,6 +14,18 @@ struct Cost {
     process: memory::Process,
 }
 
+/// Reads the arguments: whether each guest is to be said.
+pub fn parse(mut args: lexopt::Parser) -> Result<bool, lexopt::Error> {
+    let mut each = false;
+    while let Some(arg) = args.next()? {
+        match arg {
+            lexopt::Arg::Long("each") => each = true,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(each)
+}
+
 /// Measures and prints.
 pub fn run(each: bool) -> Result<(), Error> {
     let mut costs: Vec<Cost> = cgroup::processes()?.into_iter().filter_map(cost).collect();

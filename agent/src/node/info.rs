@@ -1,23 +1,22 @@
 //! What a host says of itself when it is asked.
 
-use crate::guest::counters::Ledger;
+use crate::guest::state::Guests;
 use crate::machine::kvm::KvmFound;
 use crate::machine::memory::memory_mib;
 use std::fs;
-use vmatic_plan::RangeSet;
 use vmatic_tree::info::NodeInfo;
 use vmatic_tree::text::ShortText;
 
 /// What this host says of itself.
-pub fn info(kvm: &KvmFound, guests_up: &RangeSet, guests: u32, booted_mib: u64, ledger: &Ledger) -> NodeInfo {
+pub fn info(kvm: &KvmFound, guests: &Guests, guests_planned: u32, booted_mib: u64) -> NodeInfo {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let (memory_mib, available) = memory_mib();
-    let (stats, last_lost) = ledger.stats();
+    let (stats, last_lost) = guests.stats();
     NodeInfo {
         kernel: ShortText::new(kernel),
         kvm: kvm.support(),
-        guests_up: guests_up.len() as u32,
-        guests_planned: guests,
+        guests_up: guests.up(),
+        guests_planned,
         memory_mib,
         memory_used_mib: memory_mib.saturating_sub(available),
         memory_used_at_boot_mib: booted_mib,

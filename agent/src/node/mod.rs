@@ -4,5 +4,6 @@
 
 pub mod connection;
 pub mod info;
+pub mod options;
 pub mod parent;
 pub mod run;

@@ -4,15 +4,14 @@
 //! decisions are the state machine's (`vmatic_tree::host`); here its actions
 //! are carried out, each by a small task that reports back as an event.
 
-use crate::cli::NodeOptions;
 use crate::error::{Context, Error};
 use crate::exec::command;
 use crate::exec::session::{self, Ends};
 use crate::guest::console::Ports;
-use crate::guest::counters::Ledger;
-use crate::guest::desired::{Wishes, first};
+use crate::guest::desired::{DesiredStates, first};
 use crate::guest::launcher::Launcher;
 use crate::guest::qemu;
+use crate::guest::state::Guests;
 use crate::guest::vmm::snapshot;
 use crate::log::say;
 use crate::machine::cmdline;
@@ -23,13 +22,13 @@ use crate::machine::memory::memory_mib;
 use crate::machine::network;
 use crate::node::connection::{Link, Opening};
 use crate::node::info;
+use crate::node::options::NodeOptions;
 use crate::node::parent::{self, Parents};
 use ed25519_dalek::VerifyingKey;
 use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -61,10 +60,8 @@ struct Driver {
     tasks: HashMap<OpId, oneshot::Sender<()>>,
     sessions: HashMap<OpId, mpsc::UnboundedSender<Feed>>,
     ports: Ports,
-    /// The guests that are up, as the ledger was told.
-    up: RangeSet,
-    ledger: Arc<Ledger>,
-    wishes: Arc<Wishes>,
+    guests: Rc<Guests>,
+    desired: Rc<DesiredStates>,
     kvm: KvmFound,
     booted_mib: u64,
 }
@@ -87,7 +84,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
 
     let (openings, mut opened) = mpsc::channel(EVENTS_MAX);
     let (events, mut waiting) = mpsc::channel(EVENTS_MAX);
-    let ledger = Arc::new(Ledger::new(plan.guests_per_host));
+    let guests = Rc::new(Guests::new(plan.guests_per_host, events.clone()));
     let (total, available) = memory_mib();
     let booted_mib = total.saturating_sub(available);
     say(&format!("{booted_mib} of {total} MiB of RAM used before the first guest"));
@@ -96,7 +93,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         tokio::spawn(parent::keep_joined(parents, openings.clone()));
     }
     let kvm = if options.guests { kvm::find() } else { KvmFound::None("not asked for".into()) };
-    let wishes = Arc::new(Wishes::new(plan.guests_per_host, first(&cmdline)));
+    let desired = Rc::new(DesiredStates::new(plan.guests_per_host, first(&cmdline)));
     snapshot::forget();
     let ports = Ports::default();
     let launcher = Launcher {
@@ -104,9 +101,8 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         plan_file: options.plan.clone(),
         host: number,
         openings,
-        events: events.clone(),
-        ledger: ledger.clone(),
-        wishes: wishes.clone(),
+        guests: guests.clone(),
+        desired: desired.clone(),
         files: snapshot::files(&cmdline),
         ports: ports.clone(),
         no_kvm: if let KvmFound::None(why) = &kvm { Some(why.clone()) } else { None },
@@ -124,9 +120,8 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         tasks: HashMap::new(),
         sessions: HashMap::new(),
         ports,
-        up: RangeSet::new(),
-        ledger,
-        wishes,
+        guests,
+        desired,
         kvm,
         booted_mib,
     };
@@ -216,22 +211,7 @@ impl Driver {
         for action in self.host.handle(now_ms, event) {
             self.act(action);
         }
-        self.note_guests();
-    }
-
-    /// Tells the ledger which guests came up or went down.
-    fn note_guests(&mut self) {
-        let up = self.host.guests_up();
-        if *up == self.up {
-            return;
-        }
-        for guest in up.difference(&self.up).iter() {
-            self.ledger.set(guest, true);
-        }
-        for guest in self.up.difference(up).iter() {
-            self.ledger.set(guest, false);
-        }
-        self.up = up.clone();
+        self.guests.hear(self.host.guests_up());
     }
 
     fn act(&mut self, action: Action) {
@@ -266,13 +246,13 @@ impl Driver {
 
     fn start(&mut self, op: OpId, guests: &RangeSet, order: Order, remaining_ms: u32) {
         if let Order::Guests(act) = order {
-            let outcome = self.wishes.act(act, guests);
+            self.desired.apply(act, guests);
             let events = self.events.clone();
-            let finished = Event::Finished { op, outcome, output: Output::default() };
+            let finished = Event::Finished { op, outcome: Outcome::Exit(0), output: Output::default() };
             tokio::spawn(async move { events.send(finished).await });
             return;
         }
-        if self.kvm == KvmFound::Bare && self.ledger.kvm_ran.load(Ordering::Relaxed) {
+        if self.kvm == KvmFound::Bare && self.guests.kvm_ran() {
             self.kvm = KvmFound::Linux;
         }
         let (stop, stopped) = oneshot::channel();
@@ -281,8 +261,7 @@ impl Driver {
         if matches!(order, Order::Console(_) | Order::Serial(_)) {
             return self.open_session(op, guests, order, stopped);
         }
-        let up = self.host.guests_up();
-        let info = info::info(&self.kvm, up, self.plan.guests_per_host, self.booted_mib, &self.ledger);
+        let info = info::info(&self.kvm, &self.guests, self.plan.guests_per_host, self.booted_mib);
         let order = command::of_agent(order, guests);
         tokio::spawn(async move {
             let deadline = Duration::from_millis(u64::from(remaining_ms));

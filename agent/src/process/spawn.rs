@@ -1,10 +1,13 @@
 //! How this program starts itself as another process.
 //!
-//! Takes a subcommand, descriptors by number and a control group; gives a command whose process ends with ours.
+//! Takes a subcommand, its configuration, descriptors by number and a control group; gives a command whose process ends with ours.
 
+use crate::error::Error;
 use crate::log::say;
+use crate::process::config;
+use serde::Serialize;
 use std::fs;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::process::Command;
 use vmatic_sys::child::{BeforeExec, before_exec};
 
@@ -13,20 +16,28 @@ pub const THIS_PROGRAM: &str = "/proc/self/exe";
 /// The first that the kernel ends when memory runs out; the node itself is at -999.
 const OOM_SCORE_ADJ: &str = "500";
 
-/// This program as another of its subcommands, which inherits these descriptors, is born in the control
-/// group that `cgroup` enters, and ends with the node: its successor starts guests anew.
-pub fn command(subcommand: &str, fds: &[RawFd], cgroup: Option<RawFd>) -> tokio::process::Command {
+/// This program as another of its subcommands, which is told `config`, inherits these descriptors, is born in the
+/// control group that `cgroup` enters, and ends with the process that starts it. `title` is for who reads `ps`.
+pub fn configured(
+    subcommand: &str,
+    title: &str,
+    config: &impl Serialize,
+    fds: &[RawFd],
+    cgroup: Option<RawFd>,
+) -> Result<Command, Error> {
+    let config = config::seal(config)?;
     let mut command = Command::new(THIS_PROGRAM);
-    command.arg(subcommand);
-    inherit_in(&mut command, fds, cgroup);
+    command.arg(subcommand).arg(title).arg("--config-fd").arg(config.as_raw_fd().to_string());
+    let before = BeforeExec { inherit: fds.to_vec(), hand_over: vec![config], cgroup, ..BeforeExec::default() };
+    before_exec(&mut command, before);
+    Ok(command)
+}
+
+/// The same for the event loop, which ends the process when it is dropped.
+pub fn watched(command: Command) -> tokio::process::Command {
     let mut command = tokio::process::Command::from(command);
     command.kill_on_drop(true);
     command
-}
-
-/// Has the command's process inherit descriptors, and so on, as [`command`] says.
-pub fn inherit_in(command: &mut Command, fds: &[RawFd], cgroup: Option<RawFd>) {
-    before_exec(command, BeforeExec { inherit: fds.to_vec(), cgroup, ..BeforeExec::default() });
 }
 
 /// Has this process end before others when memory runs out.

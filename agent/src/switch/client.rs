@@ -5,12 +5,11 @@
 //! capture`), so it is signed, bounded and accounted for like any other.
 
 use super::protocol::{ANSWER_BYTES_MAX, DONE};
-use crate::cli::{AskOptions, CaptureOptions};
 use crate::error::{Context, Error};
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -18,6 +17,66 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a capture is fetched.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// What the switch is asked.
+#[derive(Debug, PartialEq)]
+pub struct AskOptions {
+    /// Where it can be asked.
+    pub socket: PathBuf,
+    /// `ports .`, `link 1-4 rate=10mbit`: see `switch/request.rs`.
+    pub words: Vec<String>,
+}
+
+/// What is to be captured.
+#[derive(Debug, PartialEq)]
+pub struct CaptureOptions {
+    pub socket: PathBuf,
+    /// A guest's number, or `uplink`.
+    pub spot: String,
+    /// Of a capture that goes on where another command left it.
+    pub id: Option<u64>,
+    /// For how long; until it is ended if unset.
+    pub seconds: Option<Duration>,
+    /// Most bytes to write.
+    pub bytes_max: Option<usize>,
+}
+
+impl AskOptions {
+    /// Reads the arguments.
+    pub fn parse(mut args: lexopt::Parser) -> Result<AskOptions, lexopt::Error> {
+        use lexopt::prelude::*;
+        let mut options = AskOptions { socket: super::SOCKET.into(), words: Vec::new() };
+        while let Some(arg) = args.next()? {
+            match arg {
+                Long("socket") => options.socket = args.value()?.into(),
+                Value(word) => options.words.push(word.string()?),
+                other => return Err(other.unexpected()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+impl CaptureOptions {
+    /// Reads the arguments.
+    pub fn parse(mut args: lexopt::Parser) -> Result<CaptureOptions, lexopt::Error> {
+        use lexopt::prelude::*;
+        let socket = super::SOCKET.into();
+        let mut options = CaptureOptions { socket, spot: String::new(), id: None, seconds: None, bytes_max: None };
+        let seconds = |text: &str| text.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok()).ok_or("no time");
+        while let Some(arg) = args.next()? {
+            match arg {
+                Long("socket") => options.socket = args.value()?.into(),
+                Long("id") => options.id = Some(args.value()?.parse()?),
+                Long("seconds") => options.seconds = Some(args.value()?.parse_with(seconds)?),
+                Long("bytes") => options.bytes_max = Some(args.value()?.parse()?),
+                Value(spot) => options.spot = spot.string()?,
+                other => return Err(other.unexpected()),
+            }
+        }
+        Ok(options)
+    }
+}
 
 /// A talk with the switch.
 struct Talk {

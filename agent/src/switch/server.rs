@@ -10,7 +10,6 @@ use super::policy::Rules;
 use super::protocol::{self, ANSWER_BYTES_MAX, DONE, REFUSED, REQUEST_BYTES_MAX, Request};
 use super::routes::Routes;
 use super::settings;
-use crate::cli::SwitchOptions;
 use crate::error::{Context, Error};
 use crate::log::say;
 use crate::machine::limits::raise_limits;
@@ -22,12 +21,13 @@ use rustix::net::{
     SocketType,
 };
 use rustix::thread::CapabilitySet;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs;
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use vmatic_plan::Plan;
 
@@ -47,6 +47,35 @@ const TUN: u64 = 1 << 32;
 const LISTENER: u64 = 2 << 32;
 const SESSION: u64 = 3 << 32;
 const GUEST: u64 = 4 << 32;
+
+/// Whose switch it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchConfig {
+    /// The sealed plan.
+    pub plan: PathBuf,
+    /// The host's number.
+    pub host: u32,
+    /// Where it can be asked.
+    pub socket: PathBuf,
+}
+
+impl SwitchConfig {
+    /// Reads the arguments of a switch that is started by hand.
+    pub fn parse(mut args: lexopt::Parser) -> Result<SwitchConfig, lexopt::Error> {
+        use lexopt::prelude::*;
+        let mut options =
+            SwitchConfig { plan: crate::guest::image::PLAN.into(), host: 0, socket: super::SOCKET.into() };
+        while let Some(arg) = args.next()? {
+            match arg {
+                Long("plan") => options.plan = args.value()?.into(),
+                Long("host") => options.host = args.value()?.parse()?,
+                Long("socket") => options.socket = args.value()?.into(),
+                other => return Err(other.unexpected()),
+            }
+        }
+        Ok(options)
+    }
+}
 
 /// Carries frames away.
 struct Io {
@@ -84,7 +113,7 @@ struct Server {
 const NODE: u64 = 0;
 
 /// Serves until standard input is closed.
-pub fn run(options: &SwitchOptions) -> Result<(), Error> {
+pub fn run(options: &SwitchConfig) -> Result<(), Error> {
     let path = &options.plan;
     let text = fs::read_to_string(path).context(|| format!("read {}", path.display()))?;
     let plan = Plan::decode(&text).context(|| format!("use the plan {}", path.display()))?;

@@ -24,28 +24,28 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 
 use super::protocol::{ANSWER_BYTES_MAX, REFUSED};
-use super::server::CABLE_BYTES;
+use super::server::{CABLE_BYTES, SwitchConfig};
 
 /// Waits before the switch is started again.
-const PAUSES_S: [u64; 4] = [0, 1, 5, 20];
+const BACKOFF_S: [u64; 4] = [0, 1, 5, 20];
 /// Who lived as long did not die of its start.
-const LONG_LIFE: Duration = Duration::from_secs(60);
+const STABLE_AFTER: Duration = Duration::from_secs(60);
 
 /// The switch of this host, as its node sees it.
-pub struct Cables {
+pub struct SwitchSupervisor {
     plan: PathBuf,
     host: u32,
     ends: RefCell<BTreeMap<u32, Rc<OwnedFd>>>,
     session: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
 }
 
-impl Cables {
+impl SwitchSupervisor {
     /// Starts the switch, and again whenever it ends. Needs a `LocalSet`.
-    pub fn keep(plan: PathBuf, host: u32) -> Rc<Cables> {
+    pub fn start(plan: PathBuf, host: u32) -> Rc<SwitchSupervisor> {
         let (ends, session) = (RefCell::default(), RefCell::new(None));
-        let cables = Rc::new(Cables { plan, host, ends, session });
-        tokio::task::spawn_local(cables.clone().forever());
-        cables
+        let supervisor = Rc::new(SwitchSupervisor { plan, host, ends, session });
+        tokio::task::spawn_local(supervisor.clone().supervise());
+        supervisor
     }
 
     /// A new cable for a guest: its end. An earlier one leads nowhere from now on.
@@ -69,30 +69,31 @@ impl Cables {
         self.ends.borrow_mut().remove(&guest);
     }
 
-    async fn forever(self: Rc<Self>) {
+    async fn supervise(self: Rc<Self>) {
         let mut ends = 0;
         loop {
             let start = Instant::now();
-            let how = match self.one_life().await {
-                Ok(status) => format!("ended ({status}): guests' frames wait for the next"),
-                Err(e) => e.to_string(),
+            let how = match self.run_once().await {
+                Ok(status) => format!("exited ({status}); frames are queued"),
+                Err(e) => format!("{e}; frames are queued"),
             };
             self.session.replace(None);
-            if start.elapsed() > LONG_LIFE {
+            if start.elapsed() > STABLE_AFTER {
                 ends = 0;
             }
-            let pause = PAUSES_S[ends.min(PAUSES_S.len() - 1)];
+            let pause = BACKOFF_S[ends.min(BACKOFF_S.len() - 1)];
             ends += 1;
-            say(&format!("switch: {how}; it starts again in {pause} s"));
+            say(&format!("switch: {how} until it restarts in {pause} s"));
             sleep(Duration::from_secs(pause)).await;
         }
     }
 
-    async fn one_life(&self) -> Result<ExitStatus, Error> {
+    async fn run_once(&self) -> Result<ExitStatus, Error> {
         let (ours, theirs) = message_pair().context(|| "make a socket pair".into())?;
         rustix::io::ioctl_fionbio(&ours, true).context(|| "set up a socket".into())?;
-        let mut command = spawn::command("switch", &[], None);
-        command.arg("--plan").arg(&self.plan).arg("--host").arg(self.host.to_string());
+        let config = SwitchConfig { plan: self.plan.clone(), host: self.host, socket: super::SOCKET.into() };
+        let title = format!("host {}", self.host);
+        let mut command = spawn::watched(spawn::configured("switch", &title, &config, &[], None)?);
         command.stdin(Stdio::from(theirs));
         let mut process = command.spawn().context(|| "start the switch".into())?;
         // The command still has the other end, which would keep the session open for ever.

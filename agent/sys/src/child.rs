@@ -4,16 +4,18 @@
 
 use crate::processes::default_signals;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// What a child does before it becomes its program. It ends when the thread that started it does, whatever is said
 /// here.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct BeforeExec {
     /// Descriptors that stay open in the program.
     pub inherit: Vec<RawFd>,
+    /// Descriptors of which the command is the owner, and which stay open in the program, too.
+    pub hand_over: Vec<OwnedFd>,
     /// The control group that it enters: an open `cgroup.procs`.
     pub cgroup: Option<RawFd>,
     /// Whether it leads a session of its own, and whether its input is its controlling terminal.
@@ -48,7 +50,7 @@ pub fn before_exec(command: &mut Command, what: BeforeExec) {
                 }
             }
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
-            for &fd in &what.inherit {
+            for fd in what.inherit.iter().copied().chain(what.hand_over.iter().map(AsRawFd::as_raw_fd)) {
                 check(libc::fcntl(fd, libc::F_SETFD, 0))?;
             }
             if let Some(group) = what.cgroup {

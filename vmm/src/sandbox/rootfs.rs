@@ -18,7 +18,7 @@ const KVM: (u32, u32) = (10, 232);
 const NEXT: &str = "run it as root, on a kernel with namespaces and tmpfs";
 
 /// What a room has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Rootfs {
     /// User and group of the process; each guest has its own.
     pub user: u32,

@@ -67,7 +67,7 @@ impl Drop for Zygote {
 }
 
 /// Where a template may have been saved, and is to be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SnapshotFiles {
     /// Thawed instead of booting one: the first that fits.
     pub restore: Vec<PathBuf>,

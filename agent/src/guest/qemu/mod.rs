@@ -21,6 +21,7 @@ use crate::process::spawn;
 use crate::process::user::user;
 use command::{Accel, Board, Fds, Guest};
 pub use qmp::Qmp;
+use sandbox::{BackingDisk, QemuConfig};
 use snapshot::Begin;
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -39,10 +40,8 @@ use vmatic_plan::host_image::{GUEST_KIND_FOLDER as FOLDER, GUEST_KINDS as FILE};
 use vmatic_plan::{Node, Plan};
 use vmatic_tree::guest::{ExitReason, StartMode};
 use vmatic_tree::text::ShortText;
+use vmatic_vmm::sandbox::rootfs::Rootfs;
 
-/// The program.
-/// The role of this program that becomes QEMU.
-pub const ROLE: &str = "room";
 /// What a QEMU takes beside its guest's RAM, in MiB: measured at 30 to 60.
 const EXTRA_MIB: u64 = 64;
 /// What the guest image needs more than in VMatic's monitor, which maps kernel and image where the guest wants them;
@@ -76,8 +75,8 @@ pub struct Machine {
 pub struct Qemu {
     pub child: Child,
     pub qmp: Rc<Qmp>,
-    /// Whether VMatic's leaf runs in it.
-    pub leaf: bool,
+    /// Whether VMatic's agent runs in it.
+    pub managed: bool,
     words: JoinHandle<Vec<u8>>,
 }
 
@@ -208,8 +207,8 @@ impl Machine {
         };
         let inherited: Vec<RawFd> =
             [fds.serial, fds.cable, fds.monitor].into_iter().chain(fds.control).chain(what.state_fd).collect();
-        let mut command = spawn::command(ROLE, &inherited, group);
-        command.args(self.words(&what, node, from.as_deref(), &fds)?);
+        let config = self.config(&what, node, from.as_deref(), &fds)?;
+        let mut command = spawn::watched(config.command(&what.name, &inherited, group)?);
         let (words, stderr) = channels::console()?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         let child = command.spawn().context(|| format!("start QEMU for guest {}", node.guest))?;
@@ -235,24 +234,24 @@ impl Machine {
             }
         });
         let words = tokio::task::spawn_local(channels::last_words(words));
-        let leaf = fds.control.is_some();
-        Ok((Qemu { child, qmp, leaf, words }, ready))
+        let managed = fds.control.is_some();
+        Ok((Qemu { child, qmp, managed, words }, ready))
     }
 
-    /// What its process is told, in the role [`ROLE`]: where it lives, and what it runs there.
-    fn words(&self, what: &Guest, node: Node, from: Option<&snapshot::State>, fds: &Fds) -> Result<Vec<String>, Error> {
-        let program = ["--".to_owned(), PROGRAM.to_owned()];
-        Ok([self.room(node, from)?.words(), program.into(), command::arguments(what, fds)].concat())
+    /// What its process is told: where it lives, and what it runs there.
+    fn config(&self, what: &Guest, node: Node, from: Option<&snapshot::State>, fds: &Fds) -> Result<QemuConfig, Error> {
+        let (sandbox, disk) = self.sandbox(node, from)?;
+        Ok(QemuConfig { sandbox, disk, arguments: command::arguments(what, fds) })
     }
 
     /// The same for the guest image, to be measured beside VMatic's own monitor.
-    pub fn words_to_measure(plan: &Plan, node: Node, fds: &Fds) -> Result<Vec<String>, Error> {
+    pub fn config_to_measure(plan: &Plan, node: Node, fds: &Fds) -> Result<QemuConfig, Error> {
         let machine = Machine { kind: guest_image(plan), accel: Accel::Kvm };
-        machine.words(&machine.guest(plan, node, None)?, node, None, fds)
+        machine.config(&machine.guest(plan, node, None)?, node, None, fds)
     }
 
     /// Where its process lives.
-    fn room(&self, node: Node, from: Option<&snapshot::State>) -> Result<sandbox::Options, Error> {
+    fn sandbox(&self, node: Node, from: Option<&snapshot::State>) -> Result<(Rootfs, Option<BackingDisk>), Error> {
         let disk = match self.kind.disk {
             None => None,
             Some(format) => {
@@ -271,14 +270,10 @@ impl Machine {
             binds.push((written.clone(), command::WRITTEN.into()));
             (*format, *below) = (Disk::Qcow2, command::WRITTEN);
         }
-        let disk = disk.map(|(bytes, format, below)| sandbox::Below { bytes, format, path: below.into() });
-        let room = vmatic_vmm::sandbox::rootfs::Rootfs {
-            user: user(node.guest),
-            binds,
-            scratch_mib: self.kind.overlay_mib,
-            kvm: self.accel == Accel::Kvm,
-        };
-        Ok(sandbox::Options { room, disk, program: Vec::new() })
+        let disk = disk.map(|(bytes, format, below)| BackingDisk { bytes, format, path: below.into() });
+        let sandbox =
+            Rootfs { user: user(node.guest), binds, scratch_mib: self.kind.overlay_mib, kvm: self.accel == Accel::Kvm };
+        Ok((sandbox, disk))
     }
 }
 

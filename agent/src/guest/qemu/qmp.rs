@@ -31,8 +31,6 @@ pub struct Qmp {
     id: Cell<u64>,
     /// How many hold the guest: the operator, and whoever saves its state.
     holders: Cell<u32>,
-    /// Whether the guest came up in this life.
-    pub up: Cell<bool>,
 }
 
 impl Qmp {
@@ -41,8 +39,8 @@ impl Qmp {
         let stream = Rc::new(stream);
         let (to, answers) = mpsc::channel(4);
         tokio::task::spawn_local(read(stream.clone(), to));
-        let (id, holders, up) = (Cell::new(0), Cell::new(0), Cell::new(false));
-        Rc::new(Qmp { stream, answers: Mutex::new(answers), id, holders, up })
+        let (id, holders) = (Cell::new(0), Cell::new(0));
+        Rc::new(Qmp { stream, answers: Mutex::new(answers), id, holders })
     }
 
     /// Agrees with QEMU on how to talk; the first thing to do.

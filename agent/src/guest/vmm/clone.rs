@@ -47,22 +47,17 @@ impl CloneProcess {
         }
     }
 
-    fn signal(&self) {
+    /// Has it end.
+    pub fn start_kill(&self) {
         // Fails only if it has ended; its number is its own until it is reaped.
         let _ = rustix::process::kill_process(self.pid, Signal::KILL);
-    }
-
-    /// Ends it.
-    pub async fn kill(&mut self) {
-        self.signal();
-        self.wait().await;
     }
 }
 
 impl Drop for CloneProcess {
     fn drop(&mut self) {
         if !self.reaped {
-            self.signal();
+            self.start_kill();
             self.reap();
         }
     }

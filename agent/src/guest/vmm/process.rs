@@ -1,64 +1,234 @@
 //! The processes that hold guests: the monitor of one that boots cold, and the template
 //! from which clones are forked.
 //!
-//! Takes open descriptors by number and the rest as arguments; gives a running
+//! Each takes its configuration as one value, which names the descriptors that it inherits; gives a running
 //! guest. Each ends with its guest or with the node.
 
-use crate::cli::{self, GuestOptions};
 use crate::error::{Context, Error};
+use crate::guest::channels::GuestEnds;
 use crate::guest::image;
+use crate::process::user::user;
 use crate::process::{fd, spawn};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
-use vmatic_plan::Plan;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+use vmatic_plan::{Mac, Node, Plan};
 use vmatic_tree::frame::FrameReader;
 use vmatic_tree::message::{Message, VERSION};
 use vmatic_vmm::stub::{self, StubFile};
-use vmatic_vmm::zygote::ReexecCommand;
-use vmatic_vmm::{Card, Exit, GuestConfig, Readiness, Software, Wires, zygote};
+use vmatic_vmm::zygote::{ReexecCommand, SnapshotFiles};
+use vmatic_vmm::{Card, Discovery, Exit, GuestConfig, Readiness, Share, Software, Wires, zygote};
 
-// The leaf calls the port that the monitor relays.
+// The guest's agent calls the port that the monitor relays.
 const _: () = assert!(vmatic_vmm::CONTROL_PORT == vmatic_tree::message::GUEST_PORT);
 
+/// The subcommand of a guest that boots cold.
+pub const GUEST: &str = "guest";
+/// The subcommand of a template.
+pub const TEMPLATE: &str = "template";
 /// How a template's process starts itself anew; the number of a descriptor follows.
-const ANEW: [&str; 3] = ["/proc/self/exe", "template", "--will-fd"];
+const REEXEC: [&str; 3] = [spawn::THIS_PROGRAM, TEMPLATE, "--will-fd"];
+/// How long a stub may take, in seconds.
+const STUB_TIMEOUT_S: u64 = 60;
+/// A template's card: locally administered, of host 0, which no plan has.
+const TEMPLATE_MAC: Mac = Mac([2, 0, 0, 0, 0, 0]);
+
+/// What a monitor boots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineConfig {
+    /// The guest's kernel.
+    pub kernel: PathBuf,
+    /// Its initramfs.
+    pub initramfs: PathBuf,
+    /// Its kernel's command line.
+    pub cmdline: String,
+    /// Its RAM, in MiB.
+    pub memory_mib: u32,
+    /// How its kernel finds its devices.
+    pub devices: Discovery,
+    /// A file that all guests read.
+    pub share: Option<Share>,
+    /// A stub that writes to so many pages, in place of a kernel.
+    pub stub_pages: Option<u32>,
+}
+
+/// A guest that boots cold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColdConfig {
+    /// What it boots.
+    pub machine: MachineConfig,
+    /// The MAC of its card.
+    pub mac: Mac,
+    /// User and group of its process; 0 stays root.
+    pub user: u32,
+    /// Its end of the control stream.
+    pub control_fd: RawFd,
+    /// Its end of the serial port.
+    pub serial_fd: RawFd,
+    /// Its end of its cable, as it leads to the switch.
+    pub cable_fd: RawFd,
+}
+
+/// A template. The socket that orders come over is its standard input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateConfig {
+    /// What it boots.
+    pub machine: MachineConfig,
+    /// Its serial port; its last words go to standard error, if there is none.
+    pub serial_fd: Option<RawFd>,
+    /// How long it may boot, in seconds.
+    pub boot_timeout_s: u64,
+    /// Where its snapshot may be, and is to be.
+    pub files: SnapshotFiles,
+}
+
+impl MachineConfig {
+    /// What this host's guests boot, with this command line.
+    pub fn of_plan(plan: &Plan, cmdline: String) -> Self {
+        MachineConfig {
+            kernel: image::KERNEL.into(),
+            initramfs: image::INITRAMFS.into(),
+            cmdline,
+            memory_mib: plan.guest_memory_mib,
+            devices: image::discovery(),
+            share: image::share(plan),
+            stub_pages: None,
+        }
+    }
+
+    /// A stub of so many pages.
+    pub fn stub(pages: u32, memory_mib: u32, devices: Discovery) -> Self {
+        let (kernel, initramfs, cmdline) = Default::default();
+        MachineConfig { kernel, initramfs, cmdline, memory_mib, devices, share: None, stub_pages: Some(pages) }
+    }
+
+    fn with(self, mac: Mac, wires: Wires, stub: Option<&StubFile>) -> GuestConfig {
+        let software = Software {
+            kernel: stub.map_or(self.kernel, StubFile::path),
+            initramfs: if stub.is_some() { "/dev/null".into() } else { self.initramfs },
+            cmdline: self.cmdline,
+            discovery: self.devices,
+            share: self.share,
+        };
+        GuestConfig { software, memory_mib: self.memory_mib, cid: image::CID, mac, wires }
+    }
+
+    /// The stub that is to run instead of a kernel.
+    fn stub_file(&self) -> Result<Option<StubFile>, Error> {
+        self.stub_pages.map(StubFile::new).transpose().context(|| "make a stub".into())
+    }
+}
+
+impl TemplateConfig {
+    /// This host's template.
+    pub fn of_plan(plan: &Plan, files: SnapshotFiles, boot_timeout: Duration) -> Self {
+        let machine = MachineConfig::of_plan(plan, image::template_cmdline(plan));
+        TemplateConfig { machine, serial_fd: None, boot_timeout_s: boot_timeout.as_secs(), files }
+    }
+
+    /// Reads the arguments of a template that is started by hand, with a stub in it.
+    pub fn parse_stub(args: &mut lexopt::Parser) -> Result<Self, lexopt::Error> {
+        use lexopt::prelude::*;
+        let mut machine = MachineConfig::stub(0, 0, Discovery::CommandLine);
+        while let Some(arg) = args.next()? {
+            match arg {
+                Long("stub") => machine.stub_pages = Some(args.value()?.parse()?),
+                Long("devices") => {
+                    let word = |text: &str| Discovery::from_word(text).ok_or("neither acpi nor cmdline");
+                    machine.devices = args.value()?.parse_with(word)?;
+                }
+                Long("memory-mib") => machine.memory_mib = args.value()?.parse()?,
+                other => return Err(other.unexpected()),
+            }
+        }
+        let boot_timeout_s = STUB_TIMEOUT_S;
+        Ok(TemplateConfig { machine, serial_fd: None, boot_timeout_s, files: SnapshotFiles::default() })
+    }
+
+    /// Its process.
+    pub fn command(&self, cgroup: Option<RawFd>) -> Result<Command, Error> {
+        let fds: Vec<RawFd> = self.serial_fd.into_iter().collect();
+        spawn::configured(TEMPLATE, "template", self, &fds, cgroup)
+    }
+}
+
+impl ColdConfig {
+    /// A guest with these ends of its channels.
+    pub fn new(machine: MachineConfig, mac: Mac, guest: u32, [control, serial, cable]: [RawFd; 3]) -> Self {
+        ColdConfig { machine, mac, user: user(guest), control_fd: control, serial_fd: serial, cable_fd: cable }
+    }
+
+    /// Its process.
+    pub fn command(&self, cgroup: Option<RawFd>) -> Result<Command, Error> {
+        let fds = [self.control_fd, self.serial_fd, self.cable_fd];
+        spawn::configured(GUEST, &format!("cmdline={:?}", self.machine.cmdline), self, &fds, cgroup)
+    }
+}
+
+/// Starts a guest of this host that boots cold.
+pub fn start_cold(
+    plan: &Plan,
+    node: Node,
+    ends: &GuestEnds,
+    cgroup: Option<RawFd>,
+) -> Result<tokio::process::Child, Error> {
+    let mac = plan.mac(node).ok_or_else(|| Error::new(format!("the plan has no guest {node}")))?;
+    let machine = MachineConfig::of_plan(plan, image::cmdline(plan, node));
+    let config = ColdConfig::new(machine, mac, node.guest, ends.all().map(|fd| fd.as_raw_fd()));
+    let command = spawn::watched(config.command(cgroup)?).spawn();
+    command.context(|| format!("start the monitor of guest {}", node.guest))
+}
 
 /// Runs a guest that boots cold until it ends.
-pub fn run(options: GuestOptions) -> Result<(), Error> {
+pub fn run(config: ColdConfig) -> Result<(), Error> {
     spawn::end_before_others();
     let wires = Wires {
-        control: Some(fd::inherit(options.control_fd)?),
-        serial: fd::inherit(options.serial_fd)?,
-        card: options.tap_fd.map(fd::inherit).transpose()?.map_or(Card::Absent, Card::Plugged),
+        control: Some(fd::inherit(config.control_fd)?),
+        serial: fd::inherit(config.serial_fd)?,
+        card: Card::Plugged(fd::inherit(config.cable_fd)?),
     };
-    let user = options.user;
-    let stub = stub(&options)?;
-    match vmatic_vmm::run(config(options, wires, stub.as_ref()), user).context(|| "run the guest".into())? {
+    let stub = config.machine.stub_file()?;
+    let guest = config.machine.with(config.mac, wires, stub.as_ref());
+    match vmatic_vmm::run(guest, config.user).context(|| "run the guest".into())? {
         Exit::Shutdown | Exit::Killed => Ok(()),
     }
 }
 
 /// Boots a template and forks its clones, until the node closes standard input's other end.
-pub fn template(options: GuestOptions) -> Result<(), Error> {
-    if let Some(will) = options.will_fd {
-        // SAFETY: this role starts no thread, and its arguments are those of `ANEW`.
-        return unsafe { zygote::resume_and_serve(fd::inherit(will)?) }.context(|| "hold a template".into());
-    }
+pub fn template(config: TemplateConfig) -> Result<(), Error> {
     spawn::end_before_others();
-    let serial = match options.serial_fd {
-        // Its last words on the console of whoever started it by hand.
-        -1 => std::io::stderr().as_fd().try_clone_to_owned().context(|| "duplicate the console".into())?,
-        fd => fd::inherit(fd)?,
+    let serial = match config.serial_fd {
+        Some(fd) => fd::inherit(fd)?,
+        None => io::stderr().as_fd().try_clone_to_owned().context(|| "duplicate the console".into())?,
     };
     let wires = Wires { control: None, serial, card: Card::Unplugged };
-    // SAFETY: standard input is the node's socket; nothing in this process reads it, and
-    // nothing opens files until it is closed, so its number stays its own.
-    let socket = unsafe { OwnedFd::from_raw_fd(libc::STDIN_FILENO) };
-    let (limit, files, stub) = (options.limit, options.files.clone(), stub(&options)?);
+    let socket = take_standard_input().context(|| "take standard input".into())?;
+    let stub = config.machine.stub_file()?;
     let said = if stub.is_some() { stub_said } else { said };
-    let config = config(options, wires, stub.as_ref());
-    let anew = ReexecCommand::new(&ANEW).context(|| "open this program".into())?;
-    // SAFETY: this role starts no thread.
-    unsafe { zygote::boot_and_serve(socket, config, said, limit, &files, anew) }.context(|| "hold a template".into())
+    let guest = config.machine.with(TEMPLATE_MAC, wires, stub.as_ref());
+    let limit = Duration::from_secs(config.boot_timeout_s);
+    let reexec = ReexecCommand::new(&REEXEC).context(|| "open this program".into())?;
+    // SAFETY: this process starts no thread.
+    let served = unsafe { zygote::boot_and_serve(socket, guest, said, limit, &config.files, reexec) };
+    served.context(|| "hold a template".into())
+}
+
+/// Goes on as a template where this process was before it started itself anew.
+pub fn template_goes_on(handover: RawFd) -> Result<(), Error> {
+    let handover = fd::inherit(handover)?;
+    // SAFETY: this process starts no thread, and its arguments are those of `REEXEC`.
+    unsafe { zygote::resume_and_serve(handover) }.context(|| "hold a template".into())
+}
+
+/// Standard input as a descriptor that is closed when it is dropped; in its place is nothing to read.
+fn take_standard_input() -> io::Result<OwnedFd> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(socket)
 }
 
 /// Whether a template's leaf has said, in whole, that it waits.
@@ -74,42 +244,6 @@ fn said(bytes: &[u8]) -> Readiness {
 
 fn stub_said(bytes: &[u8]) -> Readiness {
     if bytes == stub::READY { Readiness::Ready } else { Readiness::Waiting }
-}
-
-/// The stub that is to run instead of a kernel.
-fn stub(options: &GuestOptions) -> Result<Option<StubFile>, Error> {
-    options.stub_pages.map(StubFile::new).transpose().context(|| "make a stub".into())
-}
-
-fn config(options: GuestOptions, wires: Wires, stub: Option<&StubFile>) -> GuestConfig {
-    GuestConfig {
-        software: Software {
-            kernel: stub.map_or(options.kernel, StubFile::path),
-            initramfs: if stub.is_some() { "/dev/null".into() } else { options.initramfs },
-            cmdline: options.cmdline,
-            discovery: options.devices,
-            share: options.share,
-        },
-        memory_mib: options.memory_mib,
-        cid: options.cid,
-        mac: options.mac,
-        wires,
-    }
-}
-
-/// What a monitor is to boot, as its arguments: the same for a template and a guest that boots cold but for the
-/// command line.
-pub fn words(plan: &Plan, cmdline: String) -> Vec<String> {
-    let (memory, devices) = (plan.guest_memory_mib.to_string(), cli::devices_word(image::discovery()).into());
-    let options = [
-        ("--kernel", image::KERNEL.into()),
-        ("--initramfs", image::INITRAMFS.into()),
-        ("--cmdline", cmdline),
-        ("--memory-mib", memory),
-        ("--devices", devices),
-    ];
-    let words = options.into_iter().flat_map(|(option, value)| [option.into(), value]);
-    words.chain(image::share_words(plan)).collect()
 }
 
 #[cfg(test)]

@@ -3,15 +3,16 @@
 //!
 //! Takes the boot command line; gives the files, and a template's bytes piece by piece.
 
+use super::process::TemplateConfig;
 use crate::error::{Context, Error};
 use crate::guest::image;
-use crate::guest::vmm::template;
 use crate::machine::cmdline;
 use crate::process::fd::message_pair;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 use vmatic_plan::Plan;
 use vmatic_vmm::zygote::SnapshotFiles;
 
@@ -19,6 +20,8 @@ use vmatic_vmm::zygote::SnapshotFiles;
 const IN_IMAGE: &str = vmatic_plan::host_image::GUEST_SNAPSHOT;
 /// Where a template lies while the operator fetches it.
 const FETCHED: &str = "/run/vmatic-template";
+/// How long one may boot that is made to be fetched.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most bytes of a piece: less than what an answer may hold.
 const PIECE_BYTES: u64 = 256 * 1024;
 
@@ -29,11 +32,17 @@ pub fn files(cmdline: &str) -> SnapshotFiles {
     SnapshotFiles { restore: all.filter(|path: &PathBuf| path.is_file()).collect(), save }
 }
 
-/// As arguments of the template's process.
-pub fn words(files: &SnapshotFiles) -> Vec<PathBuf> {
-    let thaw = files.restore.iter().flat_map(|path| ["--thaw".into(), path.clone()]);
-    let save = files.save.iter().flat_map(|path| ["--save".into(), path.clone()]);
-    thaw.chain(save).collect()
+/// Reads the arguments: the first byte of the piece.
+pub fn parse(mut args: lexopt::Parser) -> Result<u64, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut from = 0;
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("from") => from = args.value()?.parse()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(from)
 }
 
 /// Takes away what a save that was broken off left.
@@ -65,9 +74,8 @@ fn make(path: &Path) -> Result<(), Error> {
     let text = fs::read_to_string(image::PLAN).context(|| format!("read {}", image::PLAN))?;
     let plan = Plan::decode(&text).context(|| format!("understand {}", image::PLAN))?;
     forget();
-    let mut command = std::process::Command::new("/proc/self/exe");
-    command.arg("template").args(template::template_words(&plan));
-    command.args(words(&SnapshotFiles { restore: Vec::new(), save: Some(path.into()) }));
+    let files = SnapshotFiles { restore: Vec::new(), save: Some(path.into()) };
+    let mut command = TemplateConfig::of_plan(&plan, files, BOOT_TIMEOUT).command(None)?;
     // Its socket is at its end at once: it boots, saves, and goes.
     let (ours, theirs) = message_pair().context(|| "make a socket pair".into())?;
     let mut process = command.stdin(Stdio::from(theirs)).spawn().context(|| "start a template".into())?;
@@ -93,10 +101,7 @@ mod tests {
         assert_eq!(files(&line), SnapshotFiles { restore: Vec::new(), save: Some(own.clone()) }, "there is none yet");
         fs::write(&own, "x").unwrap();
         let found = files(&line);
-        assert_eq!(found.restore, std::slice::from_ref(&own));
-        let shown: Vec<String> = words(&found).iter().map(|word| word.display().to_string()).collect();
-        let own = own.display().to_string();
-        assert_eq!(shown, ["--thaw", &own, "--save", &own]);
+        assert_eq!(found, SnapshotFiles { restore: vec![own.clone()], save: Some(own) });
         assert_eq!(files("quiet"), SnapshotFiles::default());
     }
 }

@@ -1,4 +1,4 @@
-//! This host's template, and the clones that are forked from it.
+//! This host's template, and the process that its clones are forked from.
 //!
 //! Takes nothing but the plan; keeps a process that holds a frozen guest, and starts
 //! it again when it dies, ever more slowly. Its clones do not die with it: they are
@@ -7,11 +7,9 @@
 use crate::error::{Context, Error};
 use crate::guest::admission;
 use crate::guest::channels::{self, GuestEnds};
-use crate::guest::counters::Ledger;
-use crate::guest::image;
+use crate::guest::state::Guests;
 use crate::guest::vmm::clone::CloneProcess;
-use crate::guest::vmm::process;
-use crate::guest::vmm::snapshot;
+use crate::guest::vmm::process::TemplateConfig;
 use crate::guest::vmm::working_set;
 use crate::log::say;
 use crate::process::user::user;
@@ -20,6 +18,7 @@ use rustix::process::Pid;
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::process::Stdio;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -34,44 +33,44 @@ use vmatic_vmm::protocol::{CloneOrder, ZygoteReply};
 use vmatic_vmm::zygote::SnapshotFiles;
 
 /// Waits before a template is made again.
-const PAUSES_S: [u64; 4] = [1, 10, 60, 300];
+const BACKOFF_S: [u64; 4] = [1, 10, 60, 300];
 /// How long a zygote may take to answer.
-const ANSWER: Duration = Duration::from_secs(20);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How much longer than its guest's boot the making of a template may take.
-const EXTRA: Duration = Duration::from_secs(5);
+const BOOT_TIMEOUT_EXTRA: Duration = Duration::from_secs(5);
 /// How long the first clone may take to show which pages all of them need, while the others wait.
-const FIRST: Duration = Duration::from_secs(5);
+const FIRST_CLONE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What there is.
 #[derive(Clone)]
-pub enum State {
+pub enum Template {
     /// It boots.
     Booting,
     /// It is frozen.
-    Ready(Arc<Asking>),
+    Ready(Arc<ZygoteClient>),
     /// There is none, and why.
     None(Arc<str>),
 }
 
-/// The asking end of a zygote's socket. One order at a time: it forks one at a time.
-pub struct Asking {
+/// The zygote end of a zygote's socket. One order at a time: it forks one at a time.
+pub struct ZygoteClient {
     socket: Mutex<AsyncFd<OwnedFd>>,
-    /// How many clones may wake up at a time: one at first.
-    pub turns: Arc<Semaphore>,
-    /// There are as many turns as there can be.
+    /// Permits to wake up at a time: one at first.
+    pub permits: Arc<Semaphore>,
+    /// There are as many permits as there can be.
     opened: AtomicBool,
     /// It was saved before, perhaps by a machine that was less like this one than it seemed.
-    thawed: bool,
+    restored: bool,
     /// A clone of it has reported.
     proven: AtomicBool,
     /// A clone of it did not, and none had before.
     doubted: AtomicBool,
 }
 
-impl Asking {
-    fn new(socket: AsyncFd<OwnedFd>, thawed: bool) -> Self {
+impl ZygoteClient {
+    fn new(socket: AsyncFd<OwnedFd>, restored: bool) -> Self {
         let [opened, proven, doubted] = [(); 3].map(|()| AtomicBool::new(false));
-        Self { socket: Mutex::new(socket), turns: Arc::new(Semaphore::new(1)), opened, thawed, proven, doubted }
+        Self { socket: Mutex::new(socket), permits: Arc::new(Semaphore::new(1)), opened, restored, proven, doubted }
     }
 
     /// A clone has reported: the template works. The first one shows which pages all of them need.
@@ -85,7 +84,7 @@ impl Asking {
                     // Fails only if the process has ended, which is noticed elsewhere; clones are slower without.
                     let _ = vmatic_vmm::protocol::send_prefault(self.socket.lock().await.get_ref(), &set);
                 }
-                Err(e) => say(&format!("template: cannot see which pages clones need: {e}")),
+                Err(e) => say(&format!("template: working set unknown ({e}): clones start without prefault")),
             }
         }
         self.open();
@@ -94,14 +93,14 @@ impl Asking {
     /// Lets as many clones wake up at a time as this machine bears.
     fn open(&self) {
         if !self.opened.swap(true, Ordering::Relaxed) {
-            self.turns.add_permits(admission::max_concurrent_starts(true) - 1);
+            self.permits.add_permits(admission::max_concurrent_starts(true) - 1);
         }
     }
 
     /// A clone did not report. A saved template none of whose clones does is given up: one that boots here is
     /// slower, and better than none.
     pub async fn doubt(&self) {
-        if self.thawed && !self.proven.load(Ordering::Relaxed) {
+        if self.restored && !self.proven.load(Ordering::Relaxed) {
             self.doubted.store(true, Ordering::Relaxed);
             // Its process then ends by itself; if this fails, it has.
             let _ = rustix::net::shutdown(self.socket.lock().await.get_ref(), rustix::net::Shutdown::Both);
@@ -116,8 +115,8 @@ impl Asking {
             .async_io(tokio::io::Interest::WRITABLE, |s| vmatic_vmm::protocol::send_order(s, &order, &ends.all()));
         asked.await.context(|| "ask the template's process for a clone".into())?;
         loop {
-            let answer = timeout(ANSWER, next(&socket)).await;
-            match answer.context(|| format!("get a clone within {} s", ANSWER.as_secs()))?? {
+            let answer = timeout(REPLY_TIMEOUT, next(&socket)).await;
+            match answer.context(|| format!("get a clone within {} s", REPLY_TIMEOUT.as_secs()))?? {
                 ZygoteReply::Started { tag, pid } if tag == guest => return CloneProcess::adopt(pid),
                 ZygoteReply::Failed { tag, why } if tag == guest => return Err(Error::new(why)),
                 // Of an order that was given up: a clone that nobody waits for ends here.
@@ -136,21 +135,21 @@ async fn next(socket: &AsyncFd<OwnedFd>) -> Result<ZygoteReply, Error> {
 }
 
 /// Makes a template, and another when it is gone; never returns.
-pub async fn keep(
+pub async fn supervise(
     plan: Plan,
     mut files: SnapshotFiles,
     group: Option<RawFd>,
     limit: Duration,
-    state: watch::Sender<State>,
-    ledger: Arc<Ledger>,
+    state: watch::Sender<Template>,
+    guests: Rc<Guests>,
 ) {
     let mut failures = 0;
     loop {
-        let lived = one(&plan, &files, group, limit, &state, &ledger).await;
-        if let State::Ready(asking) = &*state.borrow() {
+        let lived = run_once(&plan, &files, group, limit, &state, &guests).await;
+        if let Template::Ready(zygote) = &*state.borrow() {
             failures = 0;
-            if asking.doubted.load(Ordering::Relaxed) {
-                say("template: no clone of the saved one reports: one is booted instead");
+            if zygote.doubted.load(Ordering::Relaxed) {
+                say("template: snapshot rejected: none of its clones came up; booting a fresh template");
                 files.restore.clear();
             }
         } else {
@@ -161,21 +160,21 @@ pub async fn keep(
             Err(e) => e.to_string(),
         };
         say(&format!("template: {why}"));
-        state.send_replace(State::None(why.into()));
-        let pause = PAUSES_S[failures.min(PAUSES_S.len() - 1)];
+        state.send_replace(Template::None(why.into()));
+        let pause = BACKOFF_S[failures.min(BACKOFF_S.len() - 1)];
         sleep(Duration::from_secs(pause)).await;
-        state.send_replace(State::Booting);
+        state.send_replace(Template::Booting);
     }
 }
 
 /// One life of a template; says how it ended.
-async fn one(
+async fn run_once(
     plan: &Plan,
     files: &SnapshotFiles,
     group: Option<RawFd>,
     limit: Duration,
-    state: &watch::Sender<State>,
-    ledger: &Ledger,
+    state: &watch::Sender<Template>,
+    guests: &Guests,
 ) -> Result<String, Error> {
     let (ours, theirs) = fd::message_pair().context(|| "make a socket pair".into())?;
     let (console, serial) = channels::console()?;
@@ -184,24 +183,25 @@ async fn one(
     let console = tokio::spawn(channels::last_words(console));
     rustix::io::ioctl_fionbio(&ours, true).context(|| "set up a socket".into())?;
     let socket = fd::watch(ours)?;
-    let ready = match timeout(limit + EXTRA, next(&socket)).await {
+    let ready = match timeout(limit + BOOT_TIMEOUT_EXTRA, next(&socket)).await {
         Ok(Ok(ZygoteReply::Ready { boot_ms, restored })) => Ok((boot_ms, restored)),
         Ok(Ok(ZygoteReply::NoTemplate { why })) => Err(why),
         Ok(Ok(other)) => Err(format!("its process answered {other:?}")),
         Ok(Err(e)) => Err(e.to_string()),
-        Err(_) => Err(format!("its process said nothing for {} s", (limit + EXTRA).as_secs())),
+        Err(_) => Err(format!("its process said nothing for {} s", (limit + BOOT_TIMEOUT_EXTRA).as_secs())),
     };
     match ready {
         Ok((boot_ms, restored)) => {
-            let (how, count) =
-                if restored { ("thawed", &ledger.templates_thawed) } else { ("frozen", &ledger.templates_booted) };
-            count.fetch_add(1, Ordering::Relaxed);
-            say(&format!("template: {how} after {boot_ms} ms; guests are its clones"));
-            let asking = Arc::new(Asking::new(socket, restored));
-            state.send_replace(State::Ready(asking.clone()));
+            guests.count(|stats| {
+                *(if restored { &mut stats.templates_restored } else { &mut stats.templates_booted }) += 1;
+            });
+            let how = if restored { "restored" } else { "booted" };
+            say(&format!("template: {how} in {boot_ms} ms; cloning guests"));
+            let client = Arc::new(ZygoteClient::new(socket, restored));
+            state.send_replace(Template::Ready(client.clone()));
             tokio::task::spawn_local(async move {
-                sleep(FIRST).await;
-                asking.open();
+                sleep(FIRST_CLONE_TIMEOUT).await;
+                client.open();
             });
             let status = process.wait().await.context(|| "wait for the template's process".into())?;
             Ok(format!("its process ended ({status}); guests that run go on"))
@@ -222,24 +222,18 @@ fn start(
     socket: OwnedFd,
     serial: &OwnedFd,
 ) -> Result<Child, Error> {
-    let mut command = spawn::command("template", &[serial.as_raw_fd()], group);
-    command.args(template_words(plan)).args(snapshot::words(files));
-    command.arg("--serial-fd").arg(serial.as_raw_fd().to_string());
-    command.arg("--limit-s").arg(limit.as_secs().to_string());
+    let config =
+        TemplateConfig { serial_fd: Some(serial.as_raw_fd()), ..TemplateConfig::of_plan(plan, files.clone(), limit) };
+    let mut command = spawn::watched(config.command(group)?);
     command.stdin(Stdio::from(socket));
     command.spawn().context(|| "start the template's process".into())
 }
 
-/// What a template's process is to boot.
-pub fn template_words(plan: &Plan) -> Vec<String> {
-    process::words(plan, image::template_cmdline(plan))
-}
-
 /// How a guest starts that boots by itself.
-pub fn cold_start(state: &State) -> StartMode {
+pub fn cold_start(state: &Template) -> StartMode {
     let no_template = match state {
-        State::None(why) => ShortText::new(why),
-        State::Booting | State::Ready(_) => ShortText::default(),
+        Template::None(why) => ShortText::new(why),
+        Template::Booting | Template::Ready(_) => ShortText::default(),
     };
     StartMode::Cold { no_template }
 }

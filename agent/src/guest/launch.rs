@@ -1,0 +1,202 @@
+//! From what a guest starts from to its running process.
+//!
+//! Takes what all guests share; gives the source once it is known (a template, a kind's snapshot, neither), and then
+//! the process with all that the driver holds of it. Dropped, the process ends.
+
+use super::admission;
+use super::backend::GuestProcess;
+use super::channels::{self, GuestEnds};
+use super::launcher::Shared;
+use super::qemu::snapshot::Begin;
+use super::qemu::{self, command::Accel};
+use super::vmm::template::{self, Template, ZygoteClient};
+use super::{image, vmm};
+use crate::error::{Context, Error};
+use crate::log::say;
+use crate::node::connection::Opening;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use vmatic_plan::Node;
+use vmatic_tree::frame;
+use vmatic_tree::guest::StartMode;
+use vmatic_tree::message::Message;
+
+/// How long a guest may take from its start to its report. Emulated machines are slow.
+pub const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
+/// The same for a guest in QEMU: another system, and emulated perhaps.
+pub const QEMU_BOOT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// What a guest starts from.
+pub enum Source {
+    /// The template.
+    Clone(Arc<ZygoteClient>),
+    /// Nothing: it boots, for this lack of a template.
+    Cold(StartMode),
+    /// QEMU, at power-on or from its kind's snapshot.
+    Qemu(qemu::Machine, Begin),
+}
+
+/// How it is known that a guest is up.
+pub enum Report {
+    /// Its agent is heard.
+    Agent(watch::Receiver<bool>),
+    /// It has no agent, and is ready when this is told; nothing, once it was.
+    Ready(Option<oneshot::Receiver<()>>),
+}
+
+/// A guest with a process.
+pub struct Launched {
+    /// Its process.
+    pub process: GuestProcess,
+    /// How it is known that it is up.
+    pub report: Report,
+    /// Keeps what it says, to its end; gives the last of it.
+    pub console: JoinHandle<Vec<u8>>,
+    /// What it was cloned from.
+    pub zygote: Option<Arc<ZygoteClient>>,
+    /// Whether KVM runs it.
+    pub kvm: bool,
+    /// Its kind, if it started from that kind's snapshot.
+    pub restored: Option<vmatic_plan::kinds::Kind>,
+}
+
+impl Source {
+    /// How it starts, for the operator.
+    pub fn mode(&self) -> StartMode {
+        match self {
+            Source::Clone(_) => StartMode::Clone,
+            Source::Cold(mode) => mode.clone(),
+            Source::Qemu(machine, _) => machine.start_mode(),
+        }
+    }
+
+    /// How long it may take to report.
+    pub fn boot_timeout(&self) -> Duration {
+        if let Source::Qemu(..) = self { QEMU_BOOT_TIMEOUT } else { BOOT_TIMEOUT }
+    }
+
+    /// Memory that it may take at once, in MiB.
+    pub fn need_mib(&self, shared: &Shared) -> u64 {
+        match self {
+            Source::Clone(_) => admission::CLONE_MIB,
+            Source::Cold(_) => u64::from(shared.plan.guest_memory_mib),
+            Source::Qemu(machine, _) => machine.need_mib(),
+        }
+    }
+}
+
+/// What a guest starts from, once that is known; `machine` if QEMU is to run it.
+pub async fn prepare(shared: &Shared, machine: Option<qemu::Machine>) -> Source {
+    if let Some(machine) = machine {
+        let begin = shared.snapshots.begin(&machine.kind, machine.accel).await;
+        return Source::Qemu(machine, begin);
+    }
+    let mut template = shared.template.clone();
+    let state = match template.wait_for(|state| !matches!(state, Template::Booting)).await {
+        Ok(state) => state.clone(),
+        // Nobody keeps one: then it stays as it was last said.
+        Err(_) => shared.template.borrow().clone(),
+    };
+    match state {
+        Template::Ready(zygote) => Source::Clone(zygote),
+        other => Source::Cold(template::cold_start(&other)),
+    }
+}
+
+/// Starts a guest.
+pub async fn launch(shared: &Shared, guest: u32, source: Source) -> Result<Launched, Error> {
+    let cable = shared.switch.plug(guest).await?;
+    let (mut ours, theirs) = channels::make(cable)?;
+    let node = Node::guest(shared.host, guest);
+    match source {
+        Source::Qemu(machine, begin) => launch_in_qemu(shared, node, machine, begin, ours, theirs).await,
+        Source::Clone(zygote) => {
+            let clone = zygote.start(guest, &theirs).await?;
+            drop(theirs);
+            shared.guests.count(|stats| stats.cloned += 1);
+            // It runs already, so that the time it is told is the time.
+            let told = frame::encode(&Message::Become(image::identity(&shared.plan, node)));
+            let told = told.context(|| "encode an identity".into())?;
+            ours.control.write_all(&told).await.context(|| "tell the clone who it is".into())?;
+            managed(shared, guest, GuestProcess::Clone(clone), ours, Some(zygote)).await
+        }
+        Source::Cold(_) => {
+            let child = start_cold(shared, node, &theirs)?;
+            drop(theirs);
+            shared.guests.count(|stats| stats.cold += 1);
+            managed(shared, guest, GuestProcess::Cold(child), ours, None).await
+        }
+    }
+}
+
+/// A guest in VMatic's own monitor: its agent's link is handed to the tree.
+async fn managed(
+    shared: &Shared,
+    guest: u32,
+    process: GuestProcess,
+    ours: channels::HostEnds,
+    zygote: Option<Arc<ZygoteClient>>,
+) -> Result<Launched, Error> {
+    let report = Report::Agent(heard(shared, guest)?);
+    let console = tokio::task::spawn_local(shared.ports.of(guest).keep(ours.serial));
+    let _ = shared.openings.send(Opening::guest(guest, ours.control)).await;
+    Ok(Launched { process, report, console, zygote, kvm: true, restored: None })
+}
+
+async fn launch_in_qemu(
+    shared: &Shared,
+    node: Node,
+    machine: qemu::Machine,
+    begin: Begin,
+    ours: channels::HostEnds,
+    theirs: GuestEnds,
+) -> Result<Launched, Error> {
+    shared.ksm.merge_pages();
+    let restored = matches!(begin, Begin::From(_));
+    let group = shared.group.as_ref().map(AsRawFd::as_raw_fd);
+    let (qemu, ready) = machine.start(&shared.plan, node, &theirs, group, begin).await?;
+    drop(theirs);
+    shared.guests.count(|stats| {
+        stats.qemu += 1;
+        stats.restored += u64::from(restored);
+    });
+    let console = tokio::task::spawn_local(shared.ports.of(node.guest).keep(ours.serial));
+    let report = if qemu.managed {
+        let _ = shared.openings.send(Opening::guest(node.guest, ours.control)).await;
+        Report::Agent(heard(shared, node.guest)?)
+    } else {
+        Report::Ready(Some(ready))
+    };
+    let kvm = machine.accel == Accel::Kvm;
+    let restored = restored.then_some(machine.kind);
+    Ok(Launched { process: GuestProcess::Qemu(qemu), report, console, zygote: None, kvm, restored })
+}
+
+fn heard(shared: &Shared, guest: u32) -> Result<watch::Receiver<bool>, Error> {
+    shared.guests.heard(guest).ok_or_else(|| Error::new(format!("the plan has no guest {guest}")))
+}
+
+fn start_cold(shared: &Shared, node: Node, ends: &GuestEnds) -> Result<tokio::process::Child, Error> {
+    shared.ksm.merge_pages();
+    vmm::process::start_cold(&shared.plan, node, ends, shared.group.as_ref().map(AsRawFd::as_raw_fd))
+}
+
+impl Launched {
+    /// It never came up: what it started from may be to blame.
+    pub async fn doubt(self, shared: &Shared, guest: u32) {
+        if let Some(zygote) = &self.zygote {
+            zygote.doubt().await;
+        }
+        if let Some(kind) = &self.restored {
+            say(&format!(
+                "kind {:?}: no snapshot used (guest {guest} could not go on from it); every guest boots",
+                kind.name
+            ));
+            shared.snapshots.forget(kind);
+        }
+    }
+}
