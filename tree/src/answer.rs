@@ -72,6 +72,11 @@ impl Group {
         Group { outcome, output, nodes: NodeSet::one(node) }
     }
 
+    /// Nodes that could not or would not, and why.
+    pub fn failed(nodes: NodeSet, why: String) -> Self {
+        Group { outcome: Outcome::Failed(why), output: Output::default(), nodes }
+    }
+
     /// Nodes that did not answer, and why.
     pub fn unreachable(nodes: NodeSet, why: Unreachable) -> Self {
         Group { outcome: Outcome::Unreachable(why), output: Output::default(), nodes }

@@ -148,10 +148,10 @@ impl Flow {
     /// Counts a feed; the reason if it breaks the rules.
     pub fn feed(&mut self, feed: &Feed) -> Result<(), &'static str> {
         if feed.bytes.len() > self.input_room() {
-            return Err("more input than the session has room for");
+            return Err("protocol error: more input than the session's window");
         }
         if feed.shown < self.shown || feed.shown > self.said {
-            return Err("the operator cannot have seen that");
+            return Err("protocol error: acknowledged more than was sent");
         }
         self.fed += feed.bytes.len() as u64;
         self.shown = feed.shown;
@@ -162,14 +162,14 @@ impl Flow {
     /// Counts what was said; the reason if it breaks the rules.
     pub fn say(&mut self, said: &Said) -> Result<(), &'static str> {
         if said.bytes.len() > self.output_room() {
-            return Err("more output than the session has room for");
+            return Err("protocol error: more output than the session's window");
         }
         if said.taken < self.taken || said.taken > self.fed {
-            return Err("the program cannot have taken that");
+            return Err("protocol error: acknowledged more input than was sent");
         }
         // Saying nothing costs no credit, so it has to be asked for.
         if said.bytes.is_empty() && said.taken == self.taken {
-            self.replies = self.replies.checked_sub(1).ok_or("it says nothing, and was not asked to")?;
+            self.replies = self.replies.checked_sub(1).ok_or("protocol error: unsolicited empty reply")?;
         }
         self.said += said.bytes.len() as u64;
         self.taken = said.taken;

@@ -11,7 +11,7 @@ use vmatic_sys::calls::{self, Errno, Fd};
 use vmatic_sys::processes::{self, GRACE_MS};
 use vmatic_tree::answer::{Group, Outcome, Output};
 use vmatic_tree::frame::{self, FrameReader};
-use vmatic_tree::message::{GUEST_PORT, Identity, Message, OpId, Order, VERSION, Who};
+use vmatic_tree::message::{GUEST_PORT, Identity, Message, OpId, Order, PeerRole, VERSION};
 use vmatic_tree::session::{Console, Feed, SESSIONS_PER_GUEST_MAX, Said};
 
 /// How long to wait before the host is called again.
@@ -119,7 +119,7 @@ impl Leaf {
             return;
         }
         self.outgoing.clear();
-        self.say(&Message::Hello { version: VERSION, who: Who::Guest(self.node.guest), boot: self.boot });
+        self.say(&Message::Hello { version: VERSION, who: PeerRole::Guest(self.node.guest), boot: self.boot });
         while self.turn(link, children, &mut reader).is_some() {}
         for task in &mut self.tasks {
             task.kill(false);

@@ -14,7 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use vmatic_tree::frame::{self, FrameReader};
-use vmatic_tree::host::{Event, LinkId, Side};
+use vmatic_tree::host::{Direction, Event};
+use vmatic_tree::id::LinkId;
 use vmatic_tree::message::Message;
 
 use crate::log::say;
@@ -29,7 +30,7 @@ const READ_BYTES: usize = 16 * 1024;
 /// A stream that somebody opened, on its way to become a link.
 pub struct Opening {
     /// Where it leads.
-    pub side: Side,
+    pub side: Direction,
     /// The stream itself.
     pub stream: Stream,
     /// Told when the link closes: whether it had been welcome.
@@ -60,17 +61,17 @@ impl Stream {
 impl Opening {
     /// To the parent.
     pub fn parent(stream: TcpStream, closed: oneshot::Sender<bool>) -> Self {
-        Opening { side: Side::Above, stream: Stream::Tcp(stream), closed: Some(closed) }
+        Opening { side: Direction::Parent, stream: Stream::Tcp(stream), closed: Some(closed) }
     }
 
     /// To a guest's monitor.
     pub fn guest(guest: u32, stream: UnixStream) -> Self {
-        Opening { side: Side::Guest(guest), stream: Stream::Unix(stream), closed: None }
+        Opening { side: Direction::Guest(guest), stream: Stream::Unix(stream), closed: None }
     }
 
     /// From whoever called.
     pub fn below(stream: TcpStream) -> Self {
-        Opening { side: Side::Below, stream: Stream::Tcp(stream), closed: None }
+        Opening { side: Direction::Child, stream: Stream::Tcp(stream), closed: None }
     }
 }
 

@@ -35,7 +35,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use vmatic_plan::{Plan, RangeSet, unhex};
 use vmatic_tree::answer::{Outcome, Output};
-use vmatic_tree::host::{Action, Event, Host, LinkId, Side};
+use vmatic_tree::host::{Action, Direction, Event, Host};
+use vmatic_tree::id::LinkId;
 use vmatic_tree::message::{OpId, Order};
 use vmatic_tree::reply::Reply;
 use vmatic_tree::session::Feed;
@@ -46,7 +47,7 @@ const EVENTS_MAX: usize = 1024;
 /// An open link, as the driver keeps it.
 struct Open {
     link: Link,
-    side: Side,
+    side: Direction,
     closed: Option<oneshot::Sender<bool>>,
 }
 
@@ -240,7 +241,7 @@ impl Driver {
     /// Drops a link: what is queued is still sent, nothing more is read.
     fn forget(&mut self, link: LinkId) {
         if let Some(Open { side, closed: Some(closed), .. }) = self.links.remove(&link) {
-            let _ = closed.send(side == Side::Above && self.host.has_parent());
+            let _ = closed.send(side == Direction::Parent && self.host.has_parent());
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use vmatic_plan::Plan;
 use vmatic_tree::frame::{self, FrameReader};
-use vmatic_tree::message::{Message, VERSION, Who};
+use vmatic_tree::message::{Message, PeerRole, VERSION};
 
 use crate::error::{Context, Error, Result};
 use crate::ui::escape::escape_control;
@@ -50,7 +50,7 @@ impl Link {
         })?;
         let _ = stream.set_nodelay(true);
         let mut link = Link { stream, reader: FrameReader::new(), address };
-        link.send(&Message::Hello { version: VERSION, who: Who::Console, boot: [0; 16] })?;
+        link.send(&Message::Hello { version: VERSION, who: PeerRole::Console, boot: [0; 16] })?;
         match link.first_word()? {
             Some(Message::Welcome { host, plan }) => {
                 let plan = Plan::decode(&plan).context("its plan is not understood")?;

@@ -143,7 +143,7 @@ fn check_run(run: &Run) -> Result<(), CommandError> {
 
 fn check_texts<'a>(mut texts: impl Iterator<Item = &'a String>) -> Result<(), CommandError> {
     if texts.any(|t| t.contains('\0')) {
-        return refuse("a NUL character cannot stand in an argument");
+        return refuse("arguments must not contain NUL");
     }
     Ok(())
 }

@@ -26,13 +26,13 @@ struct Session {
 
 /// The commands that were obeyed.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct ReplayWindow {
     sessions: Vec<Session>,
     /// The youngest session that was forgotten: what is not younger and not remembered is old.
     forgotten: [u8; 8],
 }
 
-impl Seen {
+impl ReplayWindow {
     /// Notes the operation; false if it was noted before or is too old to tell.
     pub fn first_time(&mut self, op: OpId) -> bool {
         let at = self.sessions.iter().position(|s| s.id == op.session);
@@ -75,7 +75,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_is_obeyed_twice(ops in proptest::collection::vec((0u8..200, 0u64..4), 0..600)) {
-            let (mut seen, mut obeyed) = (Seen::default(), BTreeSet::new());
+            let (mut seen, mut obeyed) = (ReplayWindow::default(), BTreeSet::new());
             for (s, sequence) in ops {
                 let op = OpId { session: [s; 8], sequence };
                 if seen.first_time(op) {
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_forgotten_session_is_not_obeyed_again() {
-        let mut seen = Seen::default();
+        let mut seen = ReplayWindow::default();
         let op = |n: u64| OpId { session: n.to_be_bytes(), sequence: 1 };
         let sessions = SESSIONS_MAX as u64 + 10;
         assert!((1..=sessions).all(|n| seen.first_time(op(n))));
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn rising_numbers_are_always_obeyed() {
-        let mut seen = Seen::default();
+        let mut seen = ReplayWindow::default();
         for sequence in [1, 2, 3, 100, 99, 101, 1000, u64::MAX] {
             assert!(seen.first_time(OpId { session: [1; 8], sequence }), "{sequence}");
         }

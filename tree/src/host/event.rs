@@ -1,12 +1,14 @@
-//! What a host is told, and what it wants done: the whole surface between the
-//! state machine in `host.rs` and whoever drives it.
+//! What a host is told, and what it wants done: the whole surface between the state machine and whoever drives it.
 
+use super::peers::Direction;
 use crate::answer::{Outcome, Output};
 use crate::guest::GuestState;
-use crate::host::peers::{LinkId, Side};
+use crate::id::{LinkId, OpId};
 use crate::session::{Feed, Said};
-use crate::wire::message::{Message, OpId, Order};
+use crate::wire::message::Message;
+use crate::wire::order::Order;
 use alloc::string::String;
+use alloc::vec::Vec;
 use vmatic_plan::RangeSet;
 
 /// What a host is told.
@@ -17,7 +19,7 @@ pub enum Event {
         /// Its number.
         link: LinkId,
         /// Where it leads.
-        side: Side,
+        side: Direction,
     },
     /// A message came.
     Received {
@@ -99,4 +101,28 @@ pub enum Action {
     },
     /// For the operator who reads the host's console.
     Note(String),
+}
+
+/// What a host wants done, as it gathers while one event is handled, and the event's time.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    pub now_ms: u64,
+    actions: Vec<Action>,
+}
+
+impl Outbox {
+    /// Adds an action.
+    pub fn push(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    /// Adds a line for the operator.
+    pub fn note(&mut self, text: String) {
+        self.push(Action::Note(text));
+    }
+
+    /// Takes everything out.
+    pub fn take(&mut self) -> Vec<Action> {
+        core::mem::take(&mut self.actions)
+    }
 }

@@ -5,11 +5,12 @@ use super::*;
 use crate::auth::command::Command;
 use crate::session::Feed;
 use crate::wire::order::{GuestAction, Run};
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
 use alloc::vec;
 use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
-use vmatic_plan::HostNames;
+use vmatic_plan::{HostNames, Node};
 
 const GUESTS: u32 = 3;
 /// Stands for the console among the owners of link ends.
@@ -23,7 +24,7 @@ pub(crate) fn key() -> SigningKey {
     SigningKey::from_bytes(&[1; 32])
 }
 
-/// Who holds the other end of a link, and how long a message takes.
+/// PeerRole holds the other end of a link, and how long a message takes.
 #[derive(Clone, Copy)]
 struct End {
     owner: u32,
@@ -80,12 +81,12 @@ impl World {
             for guest in 1..=GUESTS {
                 let link = world.next_link();
                 world.guests.insert((n, link), guest);
-                world.tell(n, Event::Opened { link, side: Side::Guest(guest) });
-                let hello = Message::Hello { version: VERSION, who: Who::Guest(guest), boot: [0; 16] };
+                world.tell(n, Event::Opened { link, side: Direction::Guest(guest) });
+                let hello = Message::Hello { version: VERSION, who: PeerRole::Guest(guest), boot: [0; 16] };
                 world.tell(n, Event::Received { link, message: hello });
             }
             if let Some(parent) = world.plan.parent(Node::host(n)) {
-                world.connect(n, parent.host, Side::Above);
+                world.connect(n, parent.host, Direction::Parent);
             }
         }
         world.run_to(1_000);
@@ -97,12 +98,12 @@ impl World {
         self.last_link
     }
 
-    fn connect(&mut self, from: u32, to: u32, side: Side) -> LinkId {
+    fn connect(&mut self, from: u32, to: u32, side: Direction) -> LinkId {
         let (a, b) = (self.next_link(), self.next_link());
         let delay_ms = 1 + u64::from(from % 7);
         self.ends.insert((from, a), End { owner: to, link: b, delay_ms });
         self.ends.insert((to, b), End { owner: from, link: a, delay_ms });
-        self.tell(to, Event::Opened { link: b, side: Side::Below });
+        self.tell(to, Event::Opened { link: b, side: Direction::Child });
         if from != CONSOLE {
             self.tell(from, Event::Opened { link: a, side });
         }
@@ -193,8 +194,8 @@ impl World {
     }
 
     pub fn attach(&mut self, host: u32) -> LinkId {
-        let link = self.connect(CONSOLE, host, Side::Above);
-        let hello = Message::Hello { version: VERSION, who: Who::Console, boot: [0; 16] };
+        let link = self.connect(CONSOLE, host, Direction::Parent);
+        let hello = Message::Hello { version: VERSION, who: PeerRole::Console, boot: [0; 16] };
         self.post(CONSOLE, link, Travelling::Message(hello));
         link
     }
@@ -294,7 +295,7 @@ fn a_command_is_obeyed_once() {
         world.run_to(world.now_ms + 2_000);
         let ok = nodes_where(&world.answers(1), Outcome::is_ok);
         assert_eq!(ok.is_empty(), attempt == 1);
-        let failed = nodes_where(&world.answers(1), |o| matches!(o, Outcome::Failed(w) if w.contains("before")));
+        let failed = nodes_where(&world.answers(1), |o| matches!(o, Outcome::Failed(w) if w.contains("duplicate")));
         assert_eq!(failed.is_empty(), attempt == 0);
     }
 }
@@ -336,8 +337,8 @@ fn a_second_machine_with_a_living_hosts_number_is_refused() {
     let mut world = World::new(2, 2);
     let link = world.attach(1);
     world.run_to(1_100);
-    let twin = Message::Hello { version: VERSION, who: Who::Host(2), boot: [9; 16] };
-    let other = world.connect(CONSOLE, 1, Side::Above);
+    let twin = Message::Hello { version: VERSION, who: PeerRole::Host(2), boot: [9; 16] };
+    let other = world.connect(CONSOLE, 1, Direction::Parent);
     world.post(CONSOLE, other, Travelling::Message(twin));
     world.run_to(1_200);
     assert!(world.heard.iter().any(|m| matches!(m, Message::Refuse(w) if w.contains("another machine"))));
@@ -353,10 +354,10 @@ fn a_console_that_leaves_frees_everybody() {
     let link = world.attach(4);
     world.command(link, 1, &world.plan.all_nodes(), run(), 60_000, &key());
     world.run_to(1_500);
-    assert!(world.hosts.values().all(|h| !h.operations.is_empty()));
+    assert!(world.hosts.values().all(|h| !h.operations.running_for_tests().is_empty()));
     world.post(CONSOLE, link, Travelling::Closed);
     world.run_to(2_000);
-    assert!(world.hosts.values().all(|h| h.operations.is_empty()));
+    assert!(world.hosts.values().all(|h| h.operations.running_for_tests().is_empty()));
 }
 
 proptest! {
@@ -413,8 +414,8 @@ fn a_guest_that_is_held_is_not_lost_and_does_not_hold_up_answers() {
     assert_eq!(nodes_where(&groups, Outcome::is_ok), all.difference(&held));
     // This world's guests say nothing by themselves: after the longest silence, only the held one is still linked.
     world.run_to(world.now_ms + 2 * GUEST_SILENCE_MS);
-    let linked: Vec<Side> = world.hosts[&2].links.values().map(|l| l.side).collect();
-    assert!(linked.contains(&Side::Guest(1)) && !linked.contains(&Side::Guest(2)), "{linked:?}");
+    let linked: Vec<Direction> = world.hosts[&2].peers.links_for_tests().values().map(|l| l.side).collect();
+    assert!(linked.contains(&Direction::Guest(1)) && !linked.contains(&Direction::Guest(2)), "{linked:?}");
     world.mute = NodeSet::new();
     world.tell(2, Event::Guest { guest: 1, state: GuestState::Up });
     world.run_to(world.now_ms + 1_000);
@@ -428,7 +429,13 @@ fn a_guest_without_a_leaf_is_up_and_takes_no_commands() {
     let mut world = World::new(2, 2);
     world.run_to(3_000);
     world.tell(2, Event::Guest { guest: 1, state: GuestState::Queued });
-    let link = world.hosts[&2].links.iter().find(|(_, l)| l.side == Side::Guest(1)).map(|(id, _)| *id).unwrap();
+    let link = world.hosts[&2]
+        .peers
+        .links_for_tests()
+        .iter()
+        .find(|(_, l)| l.side == Direction::Guest(1))
+        .map(|(id, _)| *id)
+        .unwrap();
     world.tell(2, Event::Closed { link });
     let guest = NodeSet::one(Node::guest(2, 1));
     let down = |state: GuestState| (state.clone(), false, Unreachable::Guest(state));

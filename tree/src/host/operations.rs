@@ -1,12 +1,21 @@
-//! One operation on one host: whom it still waits for, and what it has not yet passed on.
+//! Operations on one host: whom each still waits for, and what it has not yet passed on.
 
-use crate::answer::{Answers, Group};
-use crate::host::peers::LinkId;
-use crate::session::Relay;
+use super::event::{Action, Outbox};
+use super::peers::Peers;
+use crate::answer::{Answers, Group, Outcome, Output};
+use crate::auth::command::Command;
+use crate::auth::replay::ReplayWindow;
+use crate::id::{LinkId, OpId};
+use crate::session::{Relay, SESSIONS_MAX};
+use crate::unreachable::Unreachable;
+use crate::wire::message::Message;
+use crate::wire::order::Order;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use vmatic_plan::NodeSet;
+use vmatic_plan::{Node, NodeSet};
 
+/// Most operations at a time.
+const OPERATIONS_MAX: usize = 1024;
 /// How long answers are gathered before they go up, so that equal ones fold.
 const FLUSH_MS: u64 = 40;
 /// About how many bytes of groups go into one message: well below a frame's limit.
@@ -16,13 +25,13 @@ const BATCH_BYTES: usize = 128 * 1024;
 const SLACK_MS: (u32, u32) = (50, 500);
 
 /// What is left for the level below, so that its answers are back in time.
-pub(crate) fn less_slack(remaining_ms: u32) -> u32 {
+pub(super) fn less_slack(remaining_ms: u32) -> u32 {
     remaining_ms.saturating_sub((remaining_ms / 20).clamp(SLACK_MS.0, SLACK_MS.1)).max(1)
 }
 
 /// An operation that somebody on a link waits for.
 #[derive(Debug)]
-pub(crate) struct Operation {
+pub(super) struct Operation {
     /// For each link that it was passed on to: the nodes that have not answered.
     pub outstanding: BTreeMap<LinkId, NodeSet>,
     /// Those that this host's own task answers for, while it runs: the host, or some of its guests.
@@ -36,12 +45,14 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    pub fn new(deadline_ms: u64) -> Self {
+    /// Of this command.
+    pub fn new(command: &Command, deadline_ms: u64) -> Self {
+        let session = matches!(command.order, Order::Console(_) | Order::Serial(_));
         Operation {
             outstanding: BTreeMap::new(),
             local: NodeSet::new(),
             deadline_ms,
-            relay: None,
+            relay: session.then(|| Relay::new(command.op)),
             answers: Answers::default(),
             dirty_ms: None,
         }
@@ -99,5 +110,145 @@ impl Operation {
             batches.push(batch);
         }
         batches
+    }
+}
+
+/// An operation here, and the link of whoever waits for it.
+pub(super) type Key = (OpId, LinkId);
+
+/// The operations of a host.
+#[derive(Debug, Default)]
+pub(super) struct Operations {
+    running: BTreeMap<Key, Operation>,
+    obeyed: ReplayWindow,
+}
+
+impl Operations {
+    #[cfg(test)]
+    pub fn running_for_tests(&self) -> &BTreeMap<Key, Operation> {
+        &self.running
+    }
+
+    /// Whether it runs.
+    pub fn contains(&self, key: Key) -> bool {
+        self.running.contains_key(&key)
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, key: Key, operation: Operation) {
+        self.running.insert(key, operation);
+    }
+
+    /// One that runs.
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut Operation> {
+        self.running.get_mut(&key)
+    }
+
+    /// This operation, for each link that waits for it.
+    pub fn each_of(&mut self, op: OpId) -> impl Iterator<Item = (Key, &mut Operation)> {
+        self.running.range_mut((op, 0)..=(op, LinkId::MAX)).map(|(key, operation)| (*key, operation))
+    }
+
+    /// Whether somebody waits on this link.
+    pub fn any_of(&self, link: LinkId) -> bool {
+        self.running.keys().any(|key| key.1 == link)
+    }
+
+    /// Why a command that is the operator's cannot be obeyed now.
+    pub fn refusal(&self, command: &Command, asked: &NodeSet) -> Option<&'static str> {
+        let sessions = || self.running.values().filter(|operation| operation.relay.is_some()).count();
+        if !asked.difference(&command.nodes).is_empty() {
+            Some("asked of nodes that the operator did not name")
+        } else if self.running.len() >= OPERATIONS_MAX {
+            Some("too many operations at a time")
+        } else if matches!(command.order, Order::Console(_) | Order::Serial(_)) && sessions() >= SESSIONS_MAX {
+            Some("too many console sessions at a time")
+        } else {
+            None
+        }
+    }
+
+    /// Notes that a command is obeyed here; false if it was before, or is too old to tell.
+    pub fn first_time(&mut self, op: OpId) -> bool {
+        self.obeyed.first_time(op)
+    }
+
+    /// When something is to be done without an event: deadlines, and answers that were gathered.
+    pub fn due_ms(&self) -> impl Iterator<Item = u64> {
+        self.running.values().flat_map(|operation| [Some(operation.deadline_ms), operation.flush_at()]).flatten()
+    }
+
+    /// Takes answers that came over a link; `guest` is the guest at its other end, if it is one.
+    pub fn receive(&mut self, link: LinkId, op: OpId, groups: &[Group], guest: Option<Node>, now_ms: u64) {
+        for (_, operation) in self.each_of(op) {
+            for group in groups {
+                let mut group = group.clone();
+                if let Some(guest) = guest {
+                    group.nodes = NodeSet::one(guest);
+                }
+                operation.receive(link, group, now_ms);
+            }
+        }
+    }
+
+    /// This host's own task of an operation has ended.
+    pub fn finish(&mut self, op: OpId, outcome: &Outcome, output: &Output, now_ms: u64) {
+        for (_, operation) in self.each_of(op) {
+            let nodes = core::mem::take(&mut operation.local);
+            if !nodes.is_empty() {
+                operation.add(Group { nodes, outcome: outcome.clone(), output: output.clone() }, now_ms);
+            }
+        }
+    }
+
+    /// Gives up on a link: what it has not answered is what `judge` makes of it.
+    pub fn give_up(&mut self, link: LinkId, now_ms: u64, judge: impl Fn(NodeSet) -> Group) {
+        for operation in self.running.values_mut() {
+            operation.give_up(link, now_ms, &judge);
+        }
+    }
+
+    /// Ends an operation for the link that asked for it, and below.
+    pub fn cancel(&mut self, key: Key, peers: &mut Peers, out: &mut Outbox) {
+        let Some(operation) = self.running.remove(&key) else { return };
+        for below in operation.outstanding.into_keys() {
+            peers.send(below, Message::Cancel(key.0), out);
+        }
+        if !operation.local.is_empty() {
+            out.push(Action::Stop { op: key.0 });
+        }
+    }
+
+    /// Ends all that somebody on this link waited for.
+    pub fn cancel_all_of(&mut self, link: LinkId, peers: &mut Peers, out: &mut Outbox) {
+        let orphaned: Vec<Key> = self.running.keys().filter(|key| key.1 == link).copied().collect();
+        for key in orphaned {
+            self.cancel(key, peers, out);
+        }
+    }
+
+    /// Passes answers up, ends what is over.
+    pub fn advance(&mut self, peers: &mut Peers, out: &mut Outbox) {
+        let now_ms = out.now_ms;
+        self.running.retain(|&(op, from), operation| {
+            if now_ms >= operation.deadline_ms {
+                for link in operation.outstanding.keys().copied().collect::<Vec<_>>() {
+                    operation.give_up(link, now_ms, |nodes| Group::unreachable(nodes, Unreachable::TimedOut));
+                    peers.send(link, Message::Cancel(op), out);
+                }
+                let nodes = core::mem::take(&mut operation.local);
+                if !nodes.is_empty() {
+                    let group = Group { nodes, outcome: Outcome::TimedOut, output: Output::default() };
+                    operation.add(group, now_ms);
+                    out.push(Action::Stop { op });
+                }
+            }
+            if operation.flush_at().is_some_and(|at| at <= now_ms) {
+                for groups in operation.flush() {
+                    peers.send(from, Message::Answers { op, groups }, out);
+                }
+            }
+            !operation.is_done()
+        });
     }
 }

@@ -1,18 +1,21 @@
 //! The links of a host: who is at the other end, and what it reported.
 
-pub use crate::id::LinkId;
+use super::event::{Action, Outbox};
+use crate::id::LinkId;
 use crate::unreachable::{LinkEnd, Peer};
-use crate::wire::message::{Report, Who};
-use vmatic_plan::{Node, NodeSet};
+use crate::wire::message::{Message, PeerRole, Report};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use vmatic_plan::{Node, NodeSet, RangeSet};
 
-/// Where a link leads, as far as the driver knows before anything is said on it.
+/// In which direction of the tree a link leads, as far as the driver knows before anything is said on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum Direction {
     /// To the parent: we opened it.
-    Above,
+    Parent,
     /// To whoever connected to us.
-    Below,
-    /// To the leaf of our own guest, over its monitor's control channel.
+    Child,
+    /// To the agent of our own guest, over its monitor's control channel.
     Guest(u32),
 }
 
@@ -29,12 +32,15 @@ pub const CONSOLE_SILENCE_MS: u64 = 600_000;
 /// How long a new link may take to say who it is.
 pub const HELLO_MS: u64 = 10_000;
 
+/// Most links that were opened by others (hosts and consoles).
+pub const LINKS_BELOW_MAX: usize = 256;
+
 /// One link.
 #[derive(Debug)]
-pub(crate) struct Link {
-    pub side: Side,
-    /// Who it is, once it has said so and was accepted.
-    pub who: Option<Who>,
+pub(super) struct Link {
+    pub side: Direction,
+    /// PeerRole it is, once it has said so and was accepted.
+    pub who: Option<PeerRole>,
     pub boot: [u8; 16],
     /// What is up and down behind it.
     pub report: Report,
@@ -45,7 +51,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub fn new(side: Side, now_ms: u64) -> Self {
+    fn new(side: Direction, now_ms: u64) -> Self {
         Link {
             side,
             who: None,
@@ -58,52 +64,210 @@ impl Link {
     }
 
     /// Whether this is a parent that has welcomed us.
-    pub fn is_parent(&self) -> bool {
-        self.side == Side::Above && self.who.is_some()
+    fn is_parent(&self) -> bool {
+        self.side == Direction::Parent && self.who.is_some()
     }
 
     /// The nodes that commands reach over this link, of `host`'s subtree.
-    pub fn reach(&self, host: u32) -> NodeSet {
+    fn reach(&self, host: u32) -> NodeSet {
         match (self.side, self.who) {
-            (Side::Below, Some(Who::Host(_))) => self.report.up.clone(),
-            (Side::Guest(_), Some(Who::Guest(guest))) => NodeSet::one(Node::guest(host, guest)),
+            (Direction::Child, Some(PeerRole::Host(_))) => self.report.up.clone(),
+            (Direction::Guest(_), Some(PeerRole::Guest(guest))) => NodeSet::one(Node::guest(host, guest)),
             _ => NodeSet::new(),
         }
     }
 
     /// Heartbeat and longest silence.
-    fn pace(&self) -> (u64, u64) {
+    fn timing(&self) -> (u64, u64) {
         match (self.side, self.who) {
-            (Side::Guest(_), None) => (u64::MAX, u64::MAX),
-            (Side::Guest(_), Some(_)) => (GUEST_HEARTBEAT_MS, GUEST_SILENCE_MS),
-            (Side::Below, Some(Who::Console)) => (u64::MAX, CONSOLE_SILENCE_MS),
+            (Direction::Guest(_), None) => (u64::MAX, u64::MAX),
+            (Direction::Guest(_), Some(_)) => (GUEST_HEARTBEAT_MS, GUEST_SILENCE_MS),
+            (Direction::Child, Some(PeerRole::Console)) => (u64::MAX, CONSOLE_SILENCE_MS),
             (_, Some(_)) => (HOST_HEARTBEAT_MS, HOST_SILENCE_MS),
             (_, None) => (u64::MAX, HELLO_MS),
         }
     }
 
     /// Whether it is time to say something.
-    pub fn heartbeat_due(&self, now_ms: u64) -> bool {
-        now_ms.saturating_sub(self.said_ms) >= self.pace().0
+    fn heartbeat_due(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.said_ms) >= self.timing().0
     }
 
-    /// Who is at the other end.
+    /// PeerRole is at the other end.
     pub fn peer(&self) -> Peer {
         match (self.side, self.who) {
-            (Side::Above, Some(Who::Host(host))) => Peer::Parent(Some(host)),
-            (Side::Above, _) => Peer::Parent(None),
-            (Side::Guest(guest), _) => Peer::Guest(guest),
-            (_, Some(Who::Host(host))) => Peer::Host(host),
-            (_, Some(Who::Console)) => Peer::Console,
+            (Direction::Parent, Some(PeerRole::Host(host))) => Peer::Parent(Some(host)),
+            (Direction::Parent, _) => Peer::Parent(None),
+            (Direction::Guest(guest), _) => Peer::Guest(guest),
+            (_, Some(PeerRole::Host(host))) => Peer::Host(host),
+            (_, Some(PeerRole::Console)) => Peer::Console,
             _ => Peer::Unknown,
         }
     }
 
     /// How the link ended, if it counts as dead.
-    pub fn dead(&self, now_ms: u64) -> Option<LinkEnd> {
-        if self.paused || now_ms.saturating_sub(self.heard_ms) < self.pace().1 {
+    fn dead(&self, now_ms: u64) -> Option<LinkEnd> {
+        if self.paused || now_ms.saturating_sub(self.heard_ms) < self.timing().1 {
             return None;
         }
         Some(if self.who.is_none() { LinkEnd::NoHello } else { LinkEnd::Silent })
+    }
+}
+
+/// The links of a host.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    links: BTreeMap<LinkId, Link>,
+}
+
+impl Peers {
+    #[cfg(test)]
+    pub fn links_for_tests(&self) -> &BTreeMap<LinkId, Link> {
+        &self.links
+    }
+
+    /// A link has opened.
+    pub fn open(&mut self, link: LinkId, side: Direction, now_ms: u64) {
+        self.links.insert(link, Link::new(side, now_ms));
+    }
+
+    /// A link is gone.
+    pub fn remove(&mut self, link: LinkId) -> Option<Link> {
+        self.links.remove(&link)
+    }
+
+    /// Something came over a link; where it leads, and who is there.
+    pub fn heard(&mut self, link: LinkId, now_ms: u64) -> Option<(Direction, Option<PeerRole>)> {
+        let link = self.links.get_mut(&link)?;
+        link.heard_ms = now_ms;
+        Some((link.side, link.who))
+    }
+
+    /// The other end has said who it is.
+    pub fn identify(&mut self, link: LinkId, who: PeerRole, boot: [u8; 16]) {
+        if let Some(link) = self.links.get_mut(&link) {
+            (link.who, link.boot) = (Some(who), boot);
+        }
+    }
+
+    /// Has a message sent, unless the link is gone.
+    pub fn send(&mut self, link: LinkId, message: Message, out: &mut Outbox) {
+        if let Some(l) = self.links.get_mut(&link) {
+            l.said_ms = out.now_ms;
+            out.push(Action::Send { link, message });
+        }
+    }
+
+    /// Says something wherever nothing was said for long.
+    pub fn send_heartbeats(&mut self, out: &mut Outbox) {
+        let due = self.links.iter().filter(|(_, link)| link.heartbeat_due(out.now_ms));
+        for link in due.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.send(link, Message::Heartbeat, out);
+        }
+    }
+
+    /// The links that count as dead, and how each ended.
+    pub fn dead(&self, now_ms: u64) -> Vec<(LinkId, LinkEnd)> {
+        self.links.iter().filter_map(|(id, link)| link.dead(now_ms).map(|how| (*id, how))).collect()
+    }
+
+    /// The link to the parent that has welcomed this host.
+    pub fn parent(&self) -> Option<LinkId> {
+        self.links.iter().find(|(_, link)| link.is_parent()).map(|(id, _)| *id)
+    }
+
+    /// The child link of this host.
+    pub fn child(&self, host: u32) -> Option<(LinkId, &Link)> {
+        let its = |link: &Link| link.side == Direction::Child && link.who == Some(PeerRole::Host(host));
+        self.links.iter().find(|(_, link)| its(link)).map(|(id, link)| (*id, link))
+    }
+
+    fn children(&self) -> impl Iterator<Item = (&LinkId, &Link)> {
+        self.links.iter().filter(|(_, link)| link.side == Direction::Child)
+    }
+
+    /// How many links others have opened.
+    pub fn count_children(&self) -> usize {
+        self.children().count()
+    }
+
+    /// What each child reports.
+    pub fn reports(&self) -> impl Iterator<Item = &Report> {
+        self.children().map(|(_, link)| &link.report)
+    }
+
+    /// The hosts that are children over other links than this.
+    pub fn hosts_beside(&self, link: LinkId) -> RangeSet {
+        let mut hosts = RangeSet::new();
+        for (_, other) in self.children().filter(|(id, _)| **id != link) {
+            if let Some(PeerRole::Host(host)) = other.who {
+                hosts.insert(host);
+            }
+        }
+        hosts
+    }
+
+    /// Takes what a child reports.
+    pub fn set_report(&mut self, link: LinkId, report: Report) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.report = report;
+        }
+    }
+
+    /// Takes a host as a child: what another child reported of it and of its guests, `its`, holds no more.
+    pub fn adopt(&mut self, link: LinkId, host: u32, its: &NodeSet) {
+        for (id, other) in &mut self.links {
+            if *id == link {
+                other.report.up = NodeSet::one(Node::host(host));
+            } else {
+                other.report.up = other.report.up.difference(its);
+            }
+        }
+    }
+
+    /// A guest is paused, or goes on: whether it is up by a link of its own.
+    pub fn pause_guest(&mut self, guest: u32, paused: bool, now_ms: u64) -> bool {
+        let mut up = false;
+        for link in self.links.values_mut().filter(|link| link.side == Direction::Guest(guest)) {
+            (link.paused, link.heard_ms) = (paused, now_ms);
+            up |= link.who.is_some() && !paused;
+        }
+        up
+    }
+
+    /// Whether a guest's agent has said hello on some link.
+    pub fn has_guest(&self, guest: u32) -> bool {
+        self.links.values().any(|link| link.side == Direction::Guest(guest) && link.who.is_some())
+    }
+
+    /// What commands reach of `host`'s subtree, link by link. A paused guest is not asked: it cannot answer.
+    pub fn reach(&self, host: u32) -> Vec<(LinkId, Direction, NodeSet)> {
+        let awake = self.links.iter().filter(|(_, link)| !link.paused);
+        awake.map(|(id, link)| (*id, link.side, link.reach(host))).collect()
+    }
+
+    /// Where a link leads.
+    pub fn side(&self, link: LinkId) -> Option<Direction> {
+        self.links.get(&link).map(|link| link.side)
+    }
+
+    /// Whether a link leads to the parent, welcome or not.
+    pub fn is_parent_side(&self, link: LinkId) -> bool {
+        self.side(link) == Some(Direction::Parent)
+    }
+
+    /// Whether a link leads to a parent that has not welcomed us.
+    pub fn is_unwelcoming_parent(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|link| link.side == Direction::Parent && !link.is_parent())
+    }
+
+    /// Whether a console is at the other end.
+    pub fn is_console(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|link| link.who == Some(PeerRole::Console))
+    }
+
+    /// Who is at the other end.
+    pub fn name(&self, link: LinkId) -> Peer {
+        self.links.get(&link).map_or(Peer::Unknown, Link::peer)
     }
 }

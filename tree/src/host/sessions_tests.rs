@@ -1,9 +1,10 @@
 //! Sessions in a small world of made-up time: feeds forged, repeated or left out, floods, vanished consoles.
 
 use super::*;
+use crate::answer::{Outcome, Output};
 use crate::host::event::Event;
 use crate::host::tests::{CONSOLE, Travelling, World, key};
-use crate::session::{Console, INPUT_WINDOW_BYTES, LEASE_MS, OUTPUT_WINDOW_BYTES, PIECE_MAX_BYTES};
+use crate::session::{Console, INPUT_WINDOW_BYTES, LEASE_MS, OUTPUT_WINDOW_BYTES, PIECE_MAX_BYTES, SESSIONS_MAX};
 use crate::wire::message::Order;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -62,7 +63,7 @@ fn failed(world: &World) -> String {
 }
 
 fn operations(world: &World) -> usize {
-    world.hosts.values().map(|h| h.operations.len()).sum()
+    world.hosts.values().map(|h| h.operations.running_for_tests().len()).sum()
 }
 
 #[test]
@@ -85,7 +86,8 @@ fn a_guest_is_fed_by_its_host_and_cannot_say_more_than_it_may() {
     let (mut world, link) = open(Node::guest(LEAF, 2));
     feed(&mut world, link, 2, fed(b"x", 0), &key());
     assert_eq!(world.fed.len(), 1);
-    let its = *world.hosts[&LEAF].operations.values().next().unwrap().outstanding.keys().next().unwrap();
+    let its =
+        *world.hosts[&LEAF].operations.running_for_tests().values().next().unwrap().outstanding.keys().next().unwrap();
     let other = its - 1;
     for (from, expected) in [(its, PIECE_MAX_BYTES), (other, PIECE_MAX_BYTES)] {
         let said = Said { bytes: vec![0; PIECE_MAX_BYTES], taken: 0 };
@@ -96,7 +98,7 @@ fn a_guest_is_fed_by_its_host_and_cannot_say_more_than_it_may() {
     let said = Said { bytes: vec![0; PIECE_MAX_BYTES + 1], taken: 0 };
     world.tell(LEAF, Event::Received { link: its, message: Message::Said { op: op(1), said } });
     world.run_to(world.now_ms + 100);
-    assert!(failed(&world).contains("more output than the session has room for"));
+    assert!(failed(&world).contains("more output than the session"));
     assert_eq!((world.stopped.as_slice(), operations(&world)), ([(LEAF, op(1))].as_slice(), 0));
 }
 
@@ -112,13 +114,13 @@ fn nothing_forged_repeated_or_left_out_reaches_the_program() {
         // Repeated (2) or with the opening command's own number (1).
         feed(&mut world, link, sequence, fed(b"once", 0), &key());
         assert_eq!(world.fed.len(), 1);
-        assert!(failed(&world).contains("left out or repeated"));
+        assert!(failed(&world).contains("lost or repeated"));
         assert_eq!(world.stopped, [(LEAF, op(1))]);
     }
     let (mut world, link) = open(Node::host(LEAF));
     feed(&mut world, link, 3, fed(b"later", 0), &key());
     assert_eq!(world.fed, []);
-    assert!(failed(&world).contains("left out or repeated"));
+    assert!(failed(&world).contains("lost or repeated"));
 }
 
 #[test]
@@ -145,7 +147,7 @@ fn floods_stop_at_their_windows() {
         feed(&mut world, link, 3 + n, fed(&[0; PIECE_MAX_BYTES], 10), &key());
     }
     assert_eq!(world.fed.len(), 1 + pieces, "the last one is too much");
-    assert!(failed(&world).contains("more input than the session has room for"));
+    assert!(failed(&world).contains("more input than the session"));
 }
 
 #[test]
@@ -191,10 +193,10 @@ fn sessions_are_limited_and_a_serial_port_is_its_hosts() {
     assert!(matches!(&refused[0].outcome, Outcome::Failed(why) if why.contains("too many console sessions")));
 
     let mut host = World::new(1, 3).hosts.remove(&1).unwrap();
-    host.handle(5_000, Event::Opened { link: 99, side: Side::Below });
+    host.handle(5_000, Event::Opened { link: 99, side: Direction::Child });
     let hello = Message::Hello {
         version: crate::wire::message::VERSION,
-        who: crate::wire::message::Who::Console,
+        who: crate::wire::message::PeerRole::Console,
         boot: [0; 16],
     };
     host.handle(5_000, Event::Received { link: 99, message: hello });

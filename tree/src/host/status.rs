@@ -1,30 +1,117 @@
-//! What a host says of its subtree, and what it believes of its children's.
+//! The states of this host's guests, what the host reports of its subtree, and what it believes of its children's.
 
+use super::membership::Membership;
+use super::peers::Peers;
 use crate::answer::Group;
 use crate::guest::GuestState;
-use crate::host::{Host, LinkId, Side};
 use crate::unreachable::Unreachable;
-use crate::wire::message::{Report, Who};
+use crate::wire::message::Report;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use vmatic_plan::{Node, NodeSet, RangeSet};
 
+/// How long changes are gathered before they are reported upwards.
+const REPORT_MS: u64 = 200;
 /// Most different states in a report; further ones are folded into one.
 const STATES_MAX: usize = 16;
 
-impl Host {
-    /// What is up and down in this host's subtree.
-    pub fn report(&self) -> Report {
-        let mut up = NodeSet::one(Node::host(self.number));
-        let mut down: BTreeMap<GuestState, NodeSet> = BTreeMap::new();
-        let guests_up = self.guests_up();
-        up = up.union(&NodeSet::product(&RangeSet::span(self.number, self.number), guests_up));
-        for (&guest, state) in self.guests_down.iter().filter(|(g, _)| !guests_up.contains(**g)) {
-            down.entry(state.clone()).or_default().insert(Node::guest(self.number, guest));
+/// What is known of this host's guests, and what was reported of it.
+#[derive(Debug, Default)]
+pub(super) struct Status {
+    /// Why those guests are down that the launcher has told of.
+    down: BTreeMap<u32, GuestState>,
+    /// Guests whose agent has said hello: kept, since counting thousands of links at each event is slow.
+    up: RangeSet,
+    /// Those of them that have no agent: they take no commands.
+    unmanaged: RangeSet,
+    reported: Report,
+    report_due_ms: Option<u64>,
+}
+
+impl Status {
+    /// The guests that are up.
+    pub fn up(&self) -> &RangeSet {
+        &self.up
+    }
+
+    /// A guest's agent has said hello.
+    pub fn linked(&mut self, guest: u32) {
+        self.down.remove(&guest);
+        self.up.insert(guest);
+    }
+
+    /// The last link to a guest's agent is gone.
+    pub fn unlinked(&mut self, guest: u32) {
+        self.up = self.up.difference(&RangeSet::span(guest, guest));
+    }
+
+    /// The launcher says what a guest is doing; `linked` is whether it is up by a link of its own.
+    pub fn set(&mut self, guest: u32, state: GuestState, linked: bool) {
+        let one = RangeSet::span(guest, guest);
+        match state {
+            GuestState::Up => {
+                self.down.remove(&guest);
+                if linked {
+                    self.up.insert(guest);
+                }
+            }
+            GuestState::Unmanaged => {
+                self.down.remove(&guest);
+                self.up.insert(guest);
+                self.unmanaged.insert(guest);
+            }
+            state => {
+                // What has an agent is up until its link says otherwise, or it is paused.
+                if self.unmanaged.contains(guest) || state == GuestState::Paused {
+                    self.unmanaged = self.unmanaged.difference(&one);
+                    self.up = self.up.difference(&one);
+                }
+                self.down.insert(guest, state);
+            }
         }
-        for link in self.links.values().filter(|l| l.side == Side::Below) {
-            up = up.union(&link.report.up);
-            for (state, nodes) in &link.report.down {
+    }
+
+    /// Something changed that the parent is to know.
+    pub fn changed(&mut self, now_ms: u64) {
+        self.report_due_ms.get_or_insert(now_ms + REPORT_MS);
+    }
+
+    /// A parent is new: it is to know everything at once.
+    pub fn report_now(&mut self, now_ms: u64) {
+        self.report_due_ms = Some(now_ms);
+        self.reported = Report::default();
+    }
+
+    /// When a report is due, if one is.
+    pub fn report_due_ms(&self) -> Option<u64> {
+        self.report_due_ms
+    }
+
+    /// Whether a report is due now; it is taken for sent then.
+    pub fn report_is_due(&mut self, now_ms: u64) -> bool {
+        self.report_due_ms.take_if(|at| *at <= now_ms).is_some()
+    }
+
+    /// Whether a report differs from the last; it is taken for sent then.
+    pub fn report_differs(&mut self, report: &Report) -> bool {
+        let differs = self.reported != *report;
+        if differs {
+            self.reported = report.clone();
+        }
+        differs
+    }
+
+    /// What is up and down in the subtree of `host`, which is this one.
+    pub fn report(&self, host: u32, peers: &Peers) -> Report {
+        let mut up = NodeSet::one(Node::host(host));
+        let mut down: BTreeMap<GuestState, NodeSet> = BTreeMap::new();
+        up = up.union(&NodeSet::product(&RangeSet::span(host, host), &self.up));
+        for (&guest, state) in self.down.iter().filter(|(guest, _)| !self.up.contains(**guest)) {
+            down.entry(state.clone()).or_default().insert(Node::guest(host, guest));
+        }
+        for report in peers.reports() {
+            up = up.union(&report.up);
+            for (state, nodes) in &report.down {
                 let known = down.len() < STATES_MAX || down.contains_key(state);
                 let set = down.entry(if known { state.clone() } else { GuestState::Other }).or_default();
                 *set = set.union(nodes);
@@ -33,102 +120,33 @@ impl Host {
         Report { up, down: down.into_iter().collect() }
     }
 
-    /// What a child may report: nodes of the plan, none of ours, none of a host that is linked itself.
-    pub(crate) fn credible(&self, link: LinkId, report: Report) -> Report {
-        let mut others = RangeSet::span(self.number, self.number);
-        for (_, other) in self.links.iter().filter(|(id, l)| **id != link && l.side == Side::Below) {
-            if let Some(Who::Host(host)) = other.who {
-                others.insert(host);
-            }
-        }
-        let members = RangeSet::span(0, self.plan.guests_per_host);
-        let may = self.plan.all_nodes().difference(&NodeSet::product(&others, &members));
-        let mut down = report.down;
-        down.truncate(STATES_MAX + 1);
-        down.retain_mut(|(state, nodes)| {
-            *nodes = nodes.intersection(&may);
-            !state.is_up() && !nodes.is_empty()
-        });
-        Report { up: report.up.intersection(&may), down }
-    }
-
-    /// Takes a host as a child: what another child reported of it holds no more.
-    pub(crate) fn adopt(&mut self, link: LinkId, host: u32) {
-        let its = NodeSet::product(&RangeSet::span(host, host), &RangeSet::span(0, self.plan.guests_per_host));
-        for (id, l) in &mut self.links {
-            if *id == link {
-                l.report.up = NodeSet::one(Node::host(host));
-            } else {
-                l.report.up = l.report.up.difference(&its);
-            }
-        }
-    }
-
-    /// The launcher says what a guest is doing.
-    pub(crate) fn guest_state(&mut self, guest: u32, state: GuestState) {
-        match state {
-            GuestState::Up => self.guest_paused(guest, false),
-            GuestState::Unmanaged => self.guest_up(guest),
-            GuestState::Paused => {
-                self.guest_paused(guest, true);
-                self.guest_down(guest, state);
-            }
-            _ => self.guest_down(guest, state),
-        }
-        self.changed();
-    }
-
-    /// A guest is paused, or goes on.
-    fn guest_paused(&mut self, guest: u32, paused: bool) {
-        let one = RangeSet::span(guest, guest);
-        self.guests_down.remove(&guest);
-        for link in self.links.values_mut().filter(|l| l.side == Side::Guest(guest)) {
-            (link.paused, link.heard_ms) = (paused, self.now_ms);
-            let up = link.who.is_some() && !paused;
-            self.guests_up = if up { self.guests_up.union(&one) } else { self.guests_up.difference(&one) };
-        }
-    }
-
-    /// A guest without an agent runs.
-    fn guest_up(&mut self, guest: u32) {
-        self.guests_down.remove(&guest);
-        self.guests_up.insert(guest);
-        self.leafless.insert(guest);
-    }
-
-    /// A guest is not up. What has an agent is up until its link says otherwise.
-    fn guest_down(&mut self, guest: u32, state: GuestState) {
-        if self.leafless.contains(guest) {
-            let one = RangeSet::span(guest, guest);
-            self.leafless = self.leafless.difference(&one);
-            self.guests_up = self.guests_up.difference(&one);
-        }
-        self.guests_down.insert(guest, state);
-    }
-
-    /// This host's guests, by the plan.
-    pub(crate) fn own_guests(&self) -> NodeSet {
-        match self.plan.guests_per_host {
-            0 => NodeSet::new(),
-            last => NodeSet::product(&RangeSet::span(self.number, self.number), &RangeSet::span(1, last)),
-        }
-    }
-
     /// Nodes that cannot be asked, by the reason.
-    pub(crate) fn absent(&self, mut nodes: NodeSet) -> Vec<Group> {
+    pub fn absent(&self, mut nodes: NodeSet, report: Report, membership: &Membership) -> Vec<Group> {
         let mut groups = Vec::new();
-        for (state, set) in self.report().down {
+        for (state, set) in report.down {
             let part = nodes.intersection(&set);
             nodes = nodes.difference(&part);
             groups.push(Group::unreachable(part, Unreachable::Guest(state)));
         }
-        let leafless = NodeSet::product(&RangeSet::span(self.number, self.number), &self.leafless);
-        groups.push(Group::unreachable(nodes.intersection(&leafless), Unreachable::Unmanaged));
-        nodes = nodes.difference(&leafless);
-        let own = self.own_guests().union(&NodeSet::one(Node::host(self.number)));
+        let host = membership.number;
+        let unmanaged = NodeSet::product(&RangeSet::span(host, host), &self.unmanaged);
+        groups.push(Group::unreachable(nodes.intersection(&unmanaged), Unreachable::Unmanaged));
+        nodes = nodes.difference(&unmanaged);
+        let own = membership.subtree_of(host);
         groups.push(Group::unreachable(nodes.intersection(&own), Unreachable::NotReported));
         groups.push(Group::unreachable(nodes.difference(&own), Unreachable::NotJoined));
-        groups.retain(|g| !g.nodes.is_empty());
+        groups.retain(|group| !group.nodes.is_empty());
         groups
     }
+}
+
+/// What is believed of a child's report: of the nodes that it may report, and no more states than a report has.
+pub(super) fn credible(report: Report, may: &NodeSet) -> Report {
+    let mut down = report.down;
+    down.truncate(STATES_MAX + 1);
+    down.retain_mut(|(state, nodes)| {
+        *nodes = nodes.intersection(may);
+        !state.is_up() && !nodes.is_empty()
+    });
+    Report { up: report.up.intersection(may), down }
 }

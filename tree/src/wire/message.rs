@@ -24,10 +24,10 @@ pub const GUEST_PORT: u32 = vmatic_plan::defaults::PORT as u32;
 
 /// Who opened a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Who {
+pub enum PeerRole {
     /// A host that joins below.
     Host(u32),
-    /// The leaf of one of the host's own guests.
+    /// The agent of one of the host's own guests.
     Guest(u32),
     /// An operator's console.
     Console,
@@ -69,7 +69,7 @@ pub enum Message {
         /// See [`VERSION`].
         version: u16,
         /// Who opens the link.
-        who: Who,
+        who: PeerRole,
         /// Drawn at random at each boot: tells a reboot from a second machine with the same number.
         boot: [u8; 16],
     },
