@@ -12,6 +12,8 @@ endif
 # The tests that need root run through sudo where make does not run as root.
 SUDO := $(shell [ $$(id -u) = 0 ] || echo sudo -E)
 SPEC ?= examples/laptop.toml
+# Tests end themselves; should one hang all the same, this ends it. .ci/machines has limits of its own.
+LIMIT := timeout --foreground --kill-after=30 1800
 
 .PHONY: all build man demo test test-pure test-hosts test-machines test-programs lint fmt bench clean deps help
 
@@ -55,17 +57,17 @@ demo: all
 test: test-pure test-hosts test-programs test-machines
 
 test-pure: deps
-	cargo test --workspace --exclude vmatic-leaf
-	cargo test -p vmatic-leaf --lib
+	$(LIMIT) cargo test --workspace --exclude vmatic-leaf
+	$(LIMIT) cargo test -p vmatic-leaf --lib
 
 test-hosts: all
-	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts -- --ignored --test-threads 1 --skip programs::
+	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") $(LIMIT) cargo test -p vmatic --test hosts -- --ignored --test-threads 1 --skip programs::
 
 test-machines: all
 	@.ci/machines $(TESTS)
 
 test-programs: deps
-	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") cargo test -p vmatic --test hosts programs:: -- --ignored --nocapture
+	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") $(LIMIT) cargo test -p vmatic --test hosts programs:: -- --ignored --nocapture
 
 lint: deps
 	cargo fmt --all --check
