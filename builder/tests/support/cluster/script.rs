@@ -22,7 +22,7 @@ ask() { vmatic run "$@" 2>&1 | sed 's/ ([0-9.]* s)//'; }
 
 # until_said PATTERN COMMAND...: until the command says it; until_is WANTED COMMAND...: until it says that alone.
 until_said() { want=$1; shift; until "$@" 2>&1 | grep -q -E "$want"; do sleep 0.3; done; }
-until_is() { want=$1; shift; until [ "$("$@" 2>&1)" = "$want" ]; do sleep 0.3; done; }
+until_is() { want=$1; shift; until [ "$("$@" 2>/dev/null)" = "$want" ]; do sleep 0.3; done; }
 until_nodes() { until_said "$1" vmatic nodes ./.; }
 everyone() { until vmatic run ./. -- true >/dev/null 2>&1; do sleep 0.3; done; echo "all"; }
 "####;
