@@ -108,20 +108,10 @@ fn packet_socket(namespace: &str, link: &str) -> OwnedFd {
         rustix::thread::move_into_link_name_space(file.as_fd(), Some(network)).unwrap();
         let socket = rustix::net::socket(AddressFamily::PACKET, SocketType::RAW, Some(eth::ALL)).unwrap();
         let index = rustix::net::netdevice::name_to_index(&socket, &link).unwrap();
-        rustix::net::bind(&socket, &link_address(index)).unwrap();
+        vmatic_sys::packet::bind(&socket, index).unwrap();
         socket
     });
     opened.join().unwrap()
-}
-
-/// An address of AF_PACKET (packet(7)): all protocols of one interface.
-fn link_address(index: u32) -> rustix::net::SocketAddrAny {
-    let mut bytes = [0u8; 20];
-    bytes[..2].copy_from_slice(&17u16.to_ne_bytes());
-    bytes[2..4].copy_from_slice(&3u16.to_be_bytes());
-    bytes[4..8].copy_from_slice(&index.to_ne_bytes());
-    // SAFETY: this is a whole struct sockaddr_ll, of the family that it names.
-    unsafe { rustix::net::SocketAddrAny::read(bytes.as_ptr().cast(), bytes.len() as u32) }
 }
 
 fn frame(plan: &Plan, bytes: usize, header: usize) -> Vec<u8> {

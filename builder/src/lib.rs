@@ -3,6 +3,8 @@
 //! Each stage uses only stages before it; only the ends (`debpkg`, `output`, `key`, the verbs) touch
 //! disk, network or clock. The `vmatic` binary is a thin shell around [`cli::main`].
 
+#![deny(unsafe_code)]
+
 pub mod archive;
 pub mod bootloader;
 pub mod build;

@@ -1,27 +1,26 @@
 //! Processes that must not outlive this one.
 
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, kill_process};
+use vmatic_sys::child::{BeforeExec, before_exec};
 
 /// How long a process may take to end by itself when it is asked to.
-const PATIENCE: Duration = Duration::from_secs(2);
+const END_GRACE: Duration = Duration::from_secs(2);
 
 /// Lets the kernel send `signal` to the process when this one dies, however it dies.
 pub fn with_us(command: &mut Command, signal: Signal) -> &mut Command {
-    let arrange = move || Ok(set_parent_process_death_signal(Some(signal))?);
-    // SAFETY: the closure makes one system call, which is async-signal-safe.
-    unsafe { command.pre_exec(arrange) }
+    before_exec(command, BeforeExec { death_signal: Some(signal.as_raw()), ..BeforeExec::default() });
+    command
 }
 
 /// Asks the process to end, then ends it.
 pub fn end(child: &mut Child) {
     let _ = kill_process(Pid::from_child(child), Signal::TERM);
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < END_GRACE {
         if !matches!(child.try_wait(), Ok(None)) {
             return;
         }

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
@@ -15,6 +14,8 @@ use nix::sys::signal::Signal;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+
+use vmatic_sys::child::{BeforeExec, before_exec};
 
 use crate::error::{Error, Result};
 
@@ -51,9 +52,8 @@ pub fn run(command: &[String]) -> Result<Traced> {
     let own_error = std::io::stderr().as_fd().try_clone_to_owned().map_err(|cause| tried(&cause))?;
     let mut child = Command::new(program);
     child.args(arguments).stdout(Stdio::from(own_error));
-    let arrange = || ptrace::traceme().map_err(std::io::Error::from);
-    // SAFETY: the closure makes one system call, which is async-signal-safe.
-    let child = unsafe { child.pre_exec(arrange) }.spawn().map_err(|cause| tried(&cause))?;
+    before_exec(&mut child, BeforeExec { traced: true, ..BeforeExec::default() });
+    let child = child.spawn().map_err(|cause| tried(&cause))?;
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
     watch(pid).map_err(|cause| tried(&cause))
 }

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// What a child does before it becomes its program. It ends when the thread that started it does, whatever is said
-/// here.
+/// here: by SIGKILL, if no other signal is named.
 #[derive(Debug, Default)]
 pub struct BeforeExec {
     /// Descriptors that stay open in the program.
@@ -23,6 +23,10 @@ pub struct BeforeExec {
     /// Whether it takes every signal as a new process does, whatever its parent was started with: a parent that
     /// ignores SIGINT, as in the background of a shell script, would otherwise have programs that Ctrl-C cannot end.
     pub default_signals: bool,
+    /// The signal that it gets when the thread that started it ends, in place of SIGKILL.
+    pub death_signal: Option<i32>,
+    /// Whether its parent traces it (ptrace(2)): it stops at its program's first instruction.
+    pub traced: bool,
 }
 
 /// Whether a session has a controlling terminal.
@@ -49,7 +53,10 @@ pub fn before_exec(command: &mut Command, what: BeforeExec) {
                     check(libc::ioctl(0, libc::TIOCSCTTY as _, 0))?;
                 }
             }
-            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, what.death_signal.unwrap_or(libc::SIGKILL)))?;
+            if what.traced {
+                check(libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) as libc::c_int)?;
+            }
             for fd in what.inherit.iter().copied().chain(what.hand_over.iter().map(AsRawFd::as_raw_fd)) {
                 check(libc::fcntl(fd, libc::F_SETFD, 0))?;
             }

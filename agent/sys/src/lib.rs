@@ -3,7 +3,7 @@
 //! No state but the last signal that came (`signals`). No std, but for what the feature `std` adds for the host's
 //! agent. Beside `vmm/` this is the only place of unsafe code.
 //!
-//! * [`calls`]: system calls. [`netdev`]: network cards and routes, by ioctl.
+//! * [`calls`]: system calls. [`netdev`]: network cards and routes, by ioctl. `packet`: sockets for whole frames.
 //! * [`mounts`], [`modules`]: what a machine needs first. [`heap`]: the C library's allocator.
 //! * [`processes`]: started, told to end, waited for. [`input`]: what waits to be typed into one.
 //! * [`signals`]: noted for a loop. [`child`], [`inherited`]: between a process and those that it starts.
@@ -21,5 +21,7 @@ pub mod input;
 pub mod modules;
 pub mod mounts;
 pub mod netdev;
+#[cfg(any(test, feature = "std"))]
+pub mod packet;
 pub mod processes;
 pub mod signals;
