@@ -21,13 +21,15 @@ pub enum Kvm {
     Bare,
 }
 
-const LIMIT: Duration = Duration::from_secs(2);
+/// How long a stub may run, which takes milliseconds: what is slower is no KVM that works. An emulated host whose own
+/// machine is busy took more than two seconds, and then started no guest at all.
+const LIMIT: Duration = Duration::from_secs(30);
 const CODE: u64 = 0x1000;
 /// `mov al, 2; add al, 3; out 0xf0, al; hlt`
 const STUB: [u8; 7] = [0xb0, 2, 0x04, 3, 0xe6, 0xf0, 0xf4];
 const NEXT: &str = "load the kvm module that fits this processor";
 
-/// Opens /dev/kvm and runs a stub in real mode, for at most two seconds.
+/// Opens /dev/kvm and runs a stub in real mode, for at most half a minute.
 pub fn probe() -> Kvm {
     let (report, reported) = mpsc::channel();
     let started = std::thread::Builder::new().name("kvm-probe".into()).spawn(move || {
@@ -46,7 +48,10 @@ pub fn probe() -> Kvm {
                 // worker blocks SIGIO, which therefore only ends its KVM_RUN.
                 unsafe { libc::pthread_kill(worker.as_pthread_t() as libc::pthread_t, libc::SIGIO) };
             }
-            Kvm::None("run a stub under KVM: it did not end within 2 s; this KVM is not usable".into())
+            Kvm::None(format!(
+                "run a stub under KVM: it did not end within {} s; this KVM is not usable",
+                LIMIT.as_secs()
+            ))
         }
     }
 }
