@@ -1,10 +1,12 @@
 //! Processes that must not outlive this one.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use vmatic_sys::child::{BeforeExec, before_exec};
 
 /// How long a process may take to end by itself when it is asked to.
@@ -14,6 +16,31 @@ const END_GRACE: Duration = Duration::from_secs(2);
 pub fn with_us(command: &mut Command, signal: Signal) -> &mut Command {
     before_exec(command, BeforeExec { death_signal: Some(signal.as_raw()), ..BeforeExec::default() });
     command
+}
+
+/// The same for a process that leads a group of its own ([`end_group`]). It and all that it starts hold `held`.
+pub fn group_with_us(command: &mut Command, signal: Signal, held: OwnedFd) -> &mut Command {
+    let before = BeforeExec { death_signal: Some(signal.as_raw()), hand_over: vec![held], ..BeforeExec::default() };
+    before_exec(command, before);
+    command.process_group(0)
+}
+
+/// Asks the process and all of its group to end, then ends who is left.
+pub fn end_group(child: &mut Child) {
+    let group = Pid::from_child(child);
+    for signal in [Signal::TERM, Signal::KILL] {
+        let _ = kill_process_group(group, signal);
+        let start = Instant::now();
+        while start.elapsed() < END_GRACE {
+            // The child stays in its group until it is waited for.
+            let ended = !matches!(child.try_wait(), Ok(None));
+            if ended && test_kill_process_group(group).is_err() {
+                return;
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+    let _ = child.wait();
 }
 
 /// Asks the process to end, then ends it.
@@ -28,4 +55,27 @@ pub fn end(child: &mut Child) {
     }
     let _ = child.kill();
     let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::process::Stdio;
+
+    use super::*;
+
+    #[test]
+    fn a_group_ends_with_those_who_do_not_hear() {
+        let script = "trap '' TERM; (sleep 600 & sleep 600) & echo up; sleep 600";
+        let mut command = Command::new("sh");
+        let held = File::open("/dev/null").unwrap().into();
+        group_with_us(command.args(["-c", script]).stdout(Stdio::piped()), Signal::KILL, held);
+        let mut child = command.spawn().unwrap();
+        let mut output = child.stdout.take().unwrap();
+        output.read_exact(&mut [0; 3]).unwrap();
+        end_group(&mut child);
+        // Nobody is left who has the pipe.
+        assert_eq!(output.read_to_end(&mut Vec::new()).unwrap(), 0);
+    }
 }

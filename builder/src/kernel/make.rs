@@ -1,9 +1,9 @@
 //! Builds a kernel from a recipe: unpacks the source outside the checkout, patches, configures, runs make, and puts the
 //! result into the cache, whole or not at all.
 //!
-//! The source tree is the size of a small disk and goes when the build ends, unless it is cut short: then it stays, and
-//! the next build goes on from there (`workspace.rs`). User, host and time of the build are fixed, so that the same
-//! recipe, source and compiler give the same bytes.
+//! The source tree is the size of a small disk and goes when the kernel is built, or when the source refuses the
+//! recipe. Whatever else cuts a build short, it stays, and the next build goes on from there (`workspace.rs`). User,
+//! host and time of the build are fixed, so that the same recipe, source and compiler give the same bytes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -65,18 +65,30 @@ fn build_anew(recipe: &Recipe, cache: &Cache, jobs: usize) -> Result<Note> {
     check_programs()?;
     let kernels = cache.kernels();
     fs::create_dir_all(&kernels).at("create", &kernels)?;
+    let package = cache.package(SOURCE)?;
     let space = Workspace::open(recipe, &kernels)?;
     // Another process may have finished it while this one came here.
-    if let Some((note, _)) = recipe.built(cache) {
-        return Ok(note);
-    }
-    let built = Work { space: &space, jobs, start: Instant::now() }.build(recipe, cache);
-    match built {
-        Err(error) if interrupt::asked() => Err(error),
-        built => {
-            space.clear()?;
-            built
+    let note = match recipe.built(cache) {
+        Some((note, _)) => note,
+        None => {
+            let built = Work { space: &space, jobs, start: Instant::now() }.build(recipe, cache, &package);
+            built.map_err(|error| match error.help_text() {
+                None if space.source().is_dir() => error.help(format!(
+                    "run this again to go on from what is kept, or remove {} to begin anew",
+                    space.path().display()
+                )),
+                _ => error,
+            })?
         }
+    };
+    clear(&space);
+    Ok(note)
+}
+
+/// Removes a folder that is of no more use. That it cannot is no reason to fail.
+fn clear(space: &Workspace) {
+    if let Err(error) = space.clear() {
+        say::warn(error.to_string());
     }
 }
 
@@ -116,19 +128,18 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn build(&self, recipe: &Recipe, cache: &Cache) -> Result<Note> {
+    fn build(&self, recipe: &Recipe, cache: &Cache, package: &Unpacked) -> Result<Note> {
         let (name, kernels) = (&recipe.name, cache.kernels());
-        let package = cache.package(SOURCE)?;
         if self.space.has_source_of(&package.sha256)? {
             say::line(format!("kernel {name}: goes on where it was cut short, after {} s", self.space.spent().seconds));
         } else {
             say::line(format!("kernel {name}: source {SOURCE}"));
             check_space(&kernels)?;
-            self.unpack(&cache.folder_of(&package), recipe)?;
+            self.unpack(&cache.folder_of(package), recipe)?;
         }
         let config = self.configure(recipe)?;
         self.compile(name, recipe.objects_before(&kernels))?;
-        let note = self.collect(recipe, &config, &package)?;
+        let note = self.collect(recipe, &config, package)?;
         place(&note, &self.space.path().join("result"), &kernels)?;
         Ok(note)
     }
@@ -152,7 +163,8 @@ impl Work<'_> {
             fs::write(&file, patch).at("write", &file)?;
             let mut command = Command::new("patch");
             command.args(["--strip=1", "--forward", "--batch", "--fuzz=0", "--input"]).arg(&file);
-            self.run(command.current_dir(&part), &format!("apply the patch {name}"), |_| {})?;
+            let applied = self.run(command.current_dir(&part), &format!("apply the patch {name}"), |_| {});
+            applied.inspect_err(|_| self.refused())?;
         }
         fs::rename(&part, self.space.source()).at("rename", &part)
     }
@@ -170,9 +182,17 @@ impl Work<'_> {
         if missing.is_empty() {
             return Ok(config);
         }
+        self.refused();
         Err(Error::new(format!("cannot use {} lines of the fragment: the source does not take them", missing.len()))
             .because(missing.join(", "))
             .help("add what they depend on (`depends on` in the source's Kconfig files), or remove them"))
+    }
+
+    /// The source does not take the recipe, and would not take it the next time either.
+    fn refused(&self) {
+        if !interrupt::asked() {
+            clear(self.space);
+        }
     }
 
     fn make(&self) -> Command {
@@ -201,8 +221,8 @@ impl Work<'_> {
         });
         ticker.end();
         let seconds = self.space.spent().seconds + self.start.elapsed().as_secs();
-        self.space.spend(Spent { objects, seconds })?;
-        result
+        let noted = self.space.spend(Spent { objects, seconds });
+        result.and(noted)
     }
 
     /// Makes a folder that looks like an unpacked kernel package.
@@ -241,17 +261,17 @@ impl Work<'_> {
         })
     }
 
-    /// Runs a program to its end, handing each line of its output on; Ctrl-C ends it.
+    /// Runs a program to its end, handing each line of its output on; Ctrl-C ends it, with all that it has started.
     fn run(&self, command: &mut Command, what: &str, mut line: impl FnMut(&str)) -> Result<()> {
         let log = self.space.path().join("log");
         let errors = fs::File::create(&log).at("create", &log)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
         let program = command.get_program().to_string_lossy().into_owned();
-        let mut child =
-            process::with_us(command, Signal::TERM).spawn().with_context(|| format!("cannot start {program}"))?;
+        let command = process::group_with_us(command, Signal::TERM, self.space.lock()?);
+        let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
         let ended = follow(&mut child, &mut line);
         if let Err(error) = ended {
-            process::end(&mut child);
+            process::end_group(&mut child);
             return Err(error);
         }
         let status = child.wait().with_context(|| format!("cannot wait for {program}"))?;

@@ -1,11 +1,12 @@
 //! The folder in which a kernel is built, kept until it is: a build that is cut short goes on from there.
 //!
-//! It lies beside the finished kernels and has the recipe's hash in its name. One process at a time works in it, by a
-//! lock that the kernel takes away with the process; the folders of other recipes of that name are cleared when the
-//! next build begins. It holds `source/`, which is whole as soon as it has that name, `objects/`, where make finds out
-//! by itself what is left to do, and what was spent so far.
+//! It lies beside the finished kernels and has the recipe's hash in its name. One build at a time works in it, by a
+//! lock that goes with the build's last process, compilers too; the folders of other recipes of that name are cleared
+//! when the next build begins. It holds `source/`, which is whole as soon as it has that name, `objects/`, where make
+//! finds out by itself what is left to do, and what was spent so far.
 
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -29,7 +30,7 @@ pub struct Spent {
 pub struct Workspace {
     path: PathBuf,
     /// Held, not read.
-    _lock: File,
+    lock: File,
 }
 
 impl Workspace {
@@ -40,8 +41,8 @@ impl Workspace {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(Error::new(format!("cannot lock {}", lock.display()))
-                    .because("another vmatic builds this kernel")
-                    .help("wait for it to end, and run this again: it finds the finished kernel"));
+                    .because("another vmatic builds this kernel, or what one has started still ends")
+                    .help("wait for it to end, and run this again: it finds the finished kernel, or goes on with it"));
             }
             result => result.map_err(std::io::Error::from).at("lock", &lock)?,
         }
@@ -57,7 +58,12 @@ impl Workspace {
         }
         let path = kernels.join(own);
         fs::create_dir_all(&path).at("create", &path)?;
-        Ok(Workspace { path, _lock: file })
+        Ok(Workspace { path, lock: file })
+    }
+
+    /// The lock, for programs that work here: as long as one of them has it, nobody else does.
+    pub fn lock(&self) -> Result<OwnedFd> {
+        Ok(self.lock.try_clone().context("cannot share the lock of a build")?.into())
     }
 
     /// Where it is.
@@ -109,25 +115,40 @@ impl Workspace {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
+    use rustix::process::Signal;
+
     use super::*;
+    use crate::process::group_with_us;
 
     fn recipe(name: &str, fragment: &str) -> Recipe {
         Recipe { name: name.to_owned(), fragment: fragment.to_owned(), patches: Vec::new() }
+    }
+
+    /// What another test starts at this moment has the lock, too, until it is its program.
+    fn opened(recipe: &Recipe, kernels: &Path) -> Workspace {
+        loop {
+            match Workspace::open(recipe, kernels) {
+                Err(error) if error.to_string().contains("another vmatic") => std::thread::yield_now(),
+                result => return result.unwrap(),
+            }
+        }
     }
 
     #[test]
     fn a_build_that_was_cut_short_is_found_again_and_one_of_another_recipe_goes() {
         let kernels = tempfile::tempdir().unwrap();
         let other = recipe("guest-of-mine", "CONFIG_A=y\n");
-        drop(Workspace::open(&other, kernels.path()).unwrap());
+        drop(opened(&other, kernels.path()));
         let old = recipe("guest", "CONFIG_A=y\n");
-        let work = Workspace::open(&old, kernels.path()).unwrap();
+        let work = opened(&old, kernels.path());
         assert!(!work.has_source_of("aa").unwrap());
         fs::create_dir(work.source()).unwrap();
         work.spend(Spent { objects: 7, seconds: 3 }).unwrap();
         drop(work);
 
-        let again = Workspace::open(&old, kernels.path()).unwrap();
+        let again = opened(&old, kernels.path());
         assert!(again.has_source_of("aa").unwrap());
         assert_eq!(again.spent(), Spent { objects: 7, seconds: 3 });
         // A newer source is another source.
@@ -136,7 +157,7 @@ mod tests {
         let gone = again.path().to_owned();
         drop(again);
 
-        let new = Workspace::open(&recipe("guest", "CONFIG_B=y\n"), kernels.path()).unwrap();
+        let new = opened(&recipe("guest", "CONFIG_B=y\n"), kernels.path());
         assert!(!gone.exists() && new.path().is_dir());
         new.clear().unwrap();
         new.clear().unwrap();
@@ -148,10 +169,24 @@ mod tests {
     fn two_at_a_time_do_not_work_in_it() {
         let kernels = tempfile::tempdir().unwrap();
         let recipe = recipe("guest", "CONFIG_A=y\n");
-        let first = Workspace::open(&recipe, kernels.path()).unwrap();
+        let first = opened(&recipe, kernels.path());
         let error = Workspace::open(&recipe, kernels.path()).unwrap_err().to_string();
         assert!(error.contains("another vmatic builds this kernel"), "{error}");
         drop(first);
-        Workspace::open(&recipe, kernels.path()).unwrap();
+        opened(&recipe, kernels.path());
+    }
+
+    #[test]
+    fn what_a_build_has_started_keeps_the_next_one_out() {
+        let kernels = tempfile::tempdir().unwrap();
+        let recipe = recipe("guest", "CONFIG_A=y\n");
+        let first = opened(&recipe, kernels.path());
+        let mut command = Command::new("cat");
+        group_with_us(command.stdin(Stdio::piped()), Signal::KILL, first.lock().unwrap());
+        let mut left = command.spawn().unwrap();
+        drop((first, command));
+        Workspace::open(&recipe, kernels.path()).unwrap_err();
+        left.wait().unwrap();
+        opened(&recipe, kernels.path());
     }
 }
