@@ -20,6 +20,7 @@ mod init;
 mod log;
 mod machine;
 mod node;
+mod opening;
 mod process;
 mod switch;
 

@@ -6,14 +6,14 @@
 use super::admission;
 use super::backend::GuestProcess;
 use super::channels::{self, GuestEnds};
-use super::launcher::Shared;
 use super::qemu::snapshot::Begin;
 use super::qemu::{self, command::Accel};
+use super::shared::Shared;
 use super::vmm::template::{self, Template, ZygoteClient};
 use super::{image, vmm};
 use crate::error::{Context, Error};
 use crate::log::say;
-use crate::node::connection::Opening;
+use crate::opening::Opening;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,14 +11,14 @@ use super::desired::DesiredStates;
 use super::driver::drive;
 use super::image;
 use super::launch::BOOT_TIMEOUT;
-use super::qemu::{self, command::Accel};
+use super::qemu;
+use super::shared::Shared;
 use super::state::Guests;
 use super::vmm::template::{self, Template};
 use crate::log::say;
 use crate::machine::{cgroup, ksm::Ksm};
-use crate::node::connection::Opening;
+use crate::opening::Opening;
 use crate::switch::supervisor::SwitchSupervisor;
-use std::fs;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -28,9 +28,6 @@ use vmatic_plan::Plan;
 use vmatic_tree::guest::{GuestState, NoGuests};
 use vmatic_tree::text::ShortText;
 use vmatic_vmm::zygote::SnapshotFiles;
-
-/// After so many lives in which it never came up a guest is tried without KVM.
-const KVM_TRIES: u32 = 2;
 
 /// Starts guests and keeps them running.
 pub struct Launcher {
@@ -54,38 +51,6 @@ pub struct Launcher {
     pub no_kvm: Option<String>,
     /// QEMU, where the host image has it.
     pub qemu: qemu::Layer,
-}
-
-/// What the guests share.
-pub struct Shared {
-    /// The plan.
-    pub plan: Plan,
-    /// This host's number.
-    pub host: u32,
-    /// Where links of guests' agents go.
-    pub openings: mpsc::Sender<Opening>,
-    /// What is known of the guests.
-    pub guests: Rc<Guests>,
-    /// What the operator wants of them.
-    pub desired: Rc<DesiredStates>,
-    /// Their serial ports.
-    pub ports: Ports,
-    /// Their cables.
-    pub switch: Rc<SwitchSupervisor>,
-    /// Their control group, open to enter it.
-    pub group: Option<fs::File>,
-    /// The template.
-    pub template: watch::Receiver<Template>,
-    /// Permits to boot.
-    pub booting: Arc<Semaphore>,
-    /// Permits to go on after a pause.
-    pub waking: Arc<Semaphore>,
-    /// The merging of equal pages.
-    pub ksm: Ksm,
-    /// The snapshots of QEMU's kinds.
-    pub snapshots: qemu::snapshot::Store,
-    no_kvm: bool,
-    qemu: qemu::Layer,
 }
 
 impl Launcher {
@@ -153,15 +118,5 @@ impl Launcher {
         for guest in 1..=self.plan.guests_per_host {
             self.guests.set(guest, state.clone()).await;
         }
-    }
-}
-
-impl Shared {
-    /// What QEMU is to run as this guest; none if VMatic's own monitor is to run it. Where KVM is there and no guest
-    /// came up with it (it may run bare code, and not Linux), the next try is without.
-    pub fn qemu_machine(&self, guest: u32, in_vain: u32) -> Option<qemu::Machine> {
-        let emulate = self.no_kvm || (in_vain >= KVM_TRIES && !self.guests.kvm_ran());
-        let kind = self.qemu.kind(guest, &self.plan, emulate)?;
-        Some(qemu::Machine { kind, accel: if emulate { Accel::Tcg } else { Accel::Kvm } })
     }
 }

@@ -17,6 +17,7 @@ mod launch;
 pub mod launcher;
 pub mod lifecycle;
 pub mod qemu;
+mod shared;
 pub mod state;
 pub mod usage;
 pub mod vmm;

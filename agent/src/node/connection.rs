@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use vmatic_tree::frame::{self, FrameReader};
-use vmatic_tree::host::{Direction, Event};
+use vmatic_tree::host::Event;
 use vmatic_tree::id::LinkId;
 use vmatic_tree::message::Message;
 
 use crate::log::say;
+use crate::opening::Stream;
 
 /// Most bytes that wait to be sent on a link.
 const QUEUE_MAX_BYTES: usize = 32 << 20;
@@ -26,54 +26,6 @@ const QUEUE_MAX_BYTES: usize = 32 << 20;
 const WRITE_MAX: Duration = Duration::from_secs(30);
 /// How much is read at a time.
 const READ_BYTES: usize = 16 * 1024;
-
-/// A stream that somebody opened, on its way to become a link.
-pub struct Opening {
-    /// Where it leads.
-    pub side: Direction,
-    /// The stream itself.
-    pub stream: Stream,
-    /// Told when the link closes: whether it had been welcome.
-    pub closed: Option<oneshot::Sender<bool>>,
-}
-
-/// What a link runs over.
-pub enum Stream {
-    /// To a host or a console.
-    Tcp(TcpStream),
-    /// To a guest's monitor.
-    Unix(UnixStream),
-}
-
-impl Stream {
-    /// Makes it a link.
-    pub fn start(self, id: LinkId, events: mpsc::Sender<Event>) -> Link {
-        match self {
-            Stream::Tcp(stream) => {
-                let _ = stream.set_nodelay(true);
-                Link::start(id, stream, events)
-            }
-            Stream::Unix(stream) => Link::start(id, stream, events),
-        }
-    }
-}
-
-impl Opening {
-    /// To the parent.
-    pub fn parent(stream: TcpStream, closed: oneshot::Sender<bool>) -> Self {
-        Opening { side: Direction::Parent, stream: Stream::Tcp(stream), closed: Some(closed) }
-    }
-
-    /// To a guest's monitor.
-    pub fn guest(guest: u32, stream: UnixStream) -> Self {
-        Opening { side: Direction::Guest(guest), stream: Stream::Unix(stream), closed: None }
-    }
-
-    /// From whoever called.
-    pub fn below(stream: TcpStream) -> Self {
-        Opening { side: Direction::Child, stream: Stream::Tcp(stream), closed: None }
-    }
-}
 
 /// The node's end of a link. Dropping it sends what is queued, then closes.
 pub struct Link {
@@ -83,6 +35,17 @@ pub struct Link {
 }
 
 impl Link {
+    /// Makes a stream that was opened a link.
+    pub fn over(stream: Stream, id: LinkId, events: mpsc::Sender<Event>) -> Link {
+        match stream {
+            Stream::Tcp(stream) => {
+                let _ = stream.set_nodelay(true);
+                Link::start(id, stream, events)
+            }
+            Stream::Unix(stream) => Link::start(id, stream, events),
+        }
+    }
+
     /// Starts reading and writing `stream`; messages go to `events`.
     pub fn start<S>(id: LinkId, stream: S, events: mpsc::Sender<Event>) -> Link
     where

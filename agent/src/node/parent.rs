@@ -6,7 +6,7 @@
 
 use crate::log::say;
 use crate::machine::cmdline::{self, word};
-use crate::node::connection::Opening;
+use crate::opening::Opening;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::net::TcpStream;

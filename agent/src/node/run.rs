@@ -20,10 +20,11 @@ use crate::machine::kvm::{self, KvmFound};
 use crate::machine::limits::raise_limits;
 use crate::machine::memory::memory_mib;
 use crate::machine::network;
-use crate::node::connection::{Link, Opening};
+use crate::node::connection::Link;
 use crate::node::info;
 use crate::node::options::NodeOptions;
 use crate::node::parent::{self, Parents};
+use crate::opening::Opening;
 use ed25519_dalek::VerifyingKey;
 use std::collections::HashMap;
 use std::fs;
@@ -194,7 +195,7 @@ impl Driver {
         self.last_link += 1;
         let id = self.last_link;
         let events = self.events.clone();
-        let link = opening.stream.start(id, events);
+        let link = Link::over(opening.stream, id, events);
         self.links.insert(id, Open { link, side: opening.side, closed: opening.closed });
         self.event(Event::Opened { link: id, side: opening.side });
     }

@@ -29,7 +29,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use vmatic_plan::Plan;
+use vmatic_plan::{Plan, host_image};
 
 /// Frames taken from one guest before it is the next one's turn.
 const GUEST_BATCH: usize = 32;
@@ -63,8 +63,7 @@ impl SwitchConfig {
     /// Reads the arguments of a switch that is started by hand.
     pub fn parse(mut args: lexopt::Parser) -> Result<SwitchConfig, lexopt::Error> {
         use lexopt::prelude::*;
-        let mut options =
-            SwitchConfig { plan: crate::guest::image::PLAN.into(), host: 0, socket: super::SOCKET.into() };
+        let mut options = SwitchConfig { plan: host_image::PLAN.into(), host: 0, socket: super::SOCKET.into() };
         while let Some(arg) = args.next()? {
             match arg {
                 Long("plan") => options.plan = args.value()?.into(),

@@ -12,6 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use vmatic_plan::guest_kinds::Disk;
+use vmatic_plan::host_image;
 use vmatic_vmm::sandbox::rootfs::Rootfs;
 
 /// The subcommand.
@@ -54,7 +55,7 @@ pub fn run(config: &QemuConfig) -> Result<(), Error> {
         let empty = disk::empty(disk.bytes, &disk.path, disk.format);
         std::fs::write(command::OVERLAY, empty).context(|| format!("write {}", command::OVERLAY))?;
     }
-    let program = Path::new(super::PROGRAM);
+    let program = Path::new(host_image::QEMU);
     let error = Command::new(program).args(&config.arguments).env_clear().env("TMPDIR", "/own").exec();
     Err(Error::new(format!("cannot start {}: {error}", program.display())))
 }

@@ -1,0 +1,40 @@
+//! A stream that was opened, on its way to become a link of the tree: from whoever opens it to the node.
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::oneshot;
+use vmatic_tree::host::Direction;
+
+/// A stream that somebody opened, on its way to become a link.
+pub struct Opening {
+    /// Where it leads.
+    pub side: Direction,
+    /// The stream itself.
+    pub stream: Stream,
+    /// Told when the link closes: whether it had been welcome.
+    pub closed: Option<oneshot::Sender<bool>>,
+}
+
+/// What a link runs over.
+pub enum Stream {
+    /// To a host or a console.
+    Tcp(TcpStream),
+    /// To a guest's monitor.
+    Unix(UnixStream),
+}
+
+impl Opening {
+    /// To the parent.
+    pub fn parent(stream: TcpStream, closed: oneshot::Sender<bool>) -> Self {
+        Opening { side: Direction::Parent, stream: Stream::Tcp(stream), closed: Some(closed) }
+    }
+
+    /// To a guest's monitor.
+    pub fn guest(guest: u32, stream: UnixStream) -> Self {
+        Opening { side: Direction::Guest(guest), stream: Stream::Unix(stream), closed: None }
+    }
+
+    /// From whoever called.
+    pub fn below(stream: TcpStream) -> Self {
+        Opening { side: Direction::Child, stream: Stream::Tcp(stream), closed: None }
+    }
+}
