@@ -24,6 +24,8 @@ pub struct Imports {
 /// What one file says of its module.
 #[derive(Default)]
 struct File {
+    /// Whether it is a room's door (`mod.rs`, `lib.rs`), which opens what is behind it by re-exporting.
+    door: bool,
     /// Paths that it names, resolved to the crate's root, each possibly longer than a module.
     named: BTreeSet<Module>,
     /// Names that it re-exports, and the paths behind them.
@@ -39,14 +41,18 @@ impl Imports {
         for entry in WalkDir::new(src).sort_by_file_name().into_iter().flatten() {
             let inside = entry.path().strip_prefix(src).unwrap().display().to_string();
             if let Some(name) = inside.strip_suffix(".rs").filter(|name| !name.ends_with("tests")) {
-                texts.entry(module_of(name)).or_insert_with(Vec::new).push(fs::read_to_string(entry.path()).unwrap());
+                let door =
+                    ["mod", "lib", "main"].iter().any(|door| name == *door || name.ends_with(&format!("/{door}")));
+                let text = fs::read_to_string(entry.path()).unwrap();
+                texts.entry(module_of(name)).or_insert_with(Vec::new).push((door, text));
             }
         }
         let modules: BTreeSet<Module> = texts.keys().cloned().collect();
         let mut files = BTreeMap::new();
         for (module, texts) in &texts {
             let mut reader = Reader { module, modules: &modules, file: File::default() };
-            for text in texts {
+            for (door, text) in texts {
+                reader.file.door |= door;
                 reader.visit_file(&syn::parse_file(text).unwrap());
             }
             files.insert(module.clone(), reader.file);
@@ -97,7 +103,7 @@ fn module_of(name: &str) -> Module {
 fn users(module: &Module, file: &File, files: &BTreeMap<Module, File>) -> BTreeSet<Module> {
     let doors = file.exported.values().chain(&file.exported_all);
     // A room's mod.rs opens doors; that is no use of what is behind them.
-    let named = file.named.iter().filter(|path| !doors.clone().any(|door| door == *path));
+    let named = file.named.iter().filter(|path| !file.door || !doors.clone().any(|door| door == *path));
     let owners = named.filter_map(|path| owner(path, files, 0));
     owners.filter(|other| other != module).collect()
 }
@@ -110,6 +116,10 @@ fn owner(path: &Module, files: &BTreeMap<Module, File>, depth: usize) -> Option<
     if let Some(behind) = file.exported.get(name) {
         let far = behind.iter().chain(&rest[1..]).cloned().collect();
         return owner(&far, files, depth + 1);
+    }
+    // Behind `pub use room::*` it may be anywhere: the nearest such room counts.
+    if let (true, [far, ..]) = (file.door, &file.exported_all[..]) {
+        return owner(&far.iter().chain(rest).cloned().collect(), files, depth + 1);
     }
     Some(module)
 }
@@ -204,7 +214,7 @@ impl Reader<'_> {
 
 fn only_tests(attributes: &[syn::Attribute]) -> bool {
     let text = |a: &syn::Attribute| a.meta.require_list().map(|l| l.tokens.to_string()).unwrap_or_default();
-    attributes.iter().any(|a| a.path().is_ident("cfg") && text(a).split(['(', ')', ',', ' ']).any(|w| w == "test"))
+    attributes.iter().any(|a| a.path().is_ident("cfg") && text(a) == "test")
 }
 
 impl<'a> Visit<'a> for Reader<'_> {

@@ -18,7 +18,7 @@ const ROOM_FILES_MAX: usize = 16;
 type Floor = &'static [&'static str];
 
 /// The crates and their floors, from the top; none where the crate is one room.
-const HOUSE: [(&str, &[Floor]); 6] = [
+const HOUSE: [(&str, &[Floor]); 7] = [
     ("plan/src", &[]),
     (
         "tree/src",
@@ -57,6 +57,19 @@ const HOUSE: [(&str, &[Floor]); 6] = [
             &["manifest"],
             &["rootfs", "spec", "key"],
             &["elf", "fs", "ui", "process", "digest"],
+            &["error"],
+        ],
+    ),
+    (
+        "agent/src",
+        &[
+            &["cli"],
+            &["bench", "node"],
+            &["exec", "init"],
+            &["guest"],
+            &["switch"],
+            &["machine", "process", "opening"],
+            &["log"],
             &["error"],
         ],
     ),

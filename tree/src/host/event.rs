@@ -1,6 +1,5 @@
 //! What a host is told, and what it wants done: the whole surface between the state machine and whoever drives it.
 
-use super::peers::Direction;
 use crate::answer::{Outcome, Output};
 use crate::guest::GuestState;
 use crate::id::{LinkId, OpId};
@@ -10,6 +9,17 @@ use crate::wire::order::Order;
 use alloc::string::String;
 use alloc::vec::Vec;
 use vmatic_plan::RangeSet;
+
+/// In which direction of the tree a link leads, as far as the driver knows before anything is said on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the parent: we opened it.
+    Parent,
+    /// To whoever connected to us.
+    Child,
+    /// To the agent of our own guest, over its monitor's control channel.
+    Guest(u32),
+}
 
 /// What a host is told.
 #[derive(Debug)]

@@ -131,6 +131,10 @@ impl Host {
         let linked = match state {
             GuestState::Up => self.peers.pause_guest(guest, false, self.out.now_ms),
             GuestState::Paused => self.peers.pause_guest(guest, true, self.out.now_ms),
+            // Paused between its hello and the launcher's hearing of it, it goes on as one that starts.
+            GuestState::Starting(_) if self.peers.guest_is_paused(guest) => {
+                self.peers.pause_guest(guest, false, self.out.now_ms)
+            }
             _ => false,
         };
         self.status.set(guest, state, linked);

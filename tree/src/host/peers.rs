@@ -1,5 +1,6 @@
 //! The links of a host: who is at the other end, and what it reported.
 
+pub use super::event::Direction;
 use super::event::{Action, Outbox};
 use crate::id::LinkId;
 use crate::unreachable::{LinkEnd, Peer};
@@ -7,17 +8,6 @@ use crate::wire::message::{Message, PeerRole, Report};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use vmatic_plan::{Node, NodeSet, RangeSet};
-
-/// In which direction of the tree a link leads, as far as the driver knows before anything is said on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// To the parent: we opened it.
-    Parent,
-    /// To whoever connected to us.
-    Child,
-    /// To the agent of our own guest, over its monitor's control channel.
-    Guest(u32),
-}
 
 /// How often something is said on a link to a host.
 pub const HOST_HEARTBEAT_MS: u64 = 1_000;
@@ -223,6 +213,11 @@ impl Peers {
                 other.report.up = other.report.up.difference(its);
             }
         }
+    }
+
+    /// Whether a guest's link waits for it to go on.
+    pub fn guest_is_paused(&self, guest: u32) -> bool {
+        self.links.values().any(|link| link.side == Direction::Guest(guest) && link.paused)
     }
 
     /// A guest is paused, or goes on: whether it is up by a link of its own.

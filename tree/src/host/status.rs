@@ -66,6 +66,9 @@ impl Status {
                     self.unmanaged = self.unmanaged.difference(&one);
                     self.up = self.up.difference(&one);
                 }
+                if linked {
+                    self.up.insert(guest);
+                }
                 self.down.insert(guest, state);
             }
         }
@@ -107,7 +110,10 @@ impl Status {
         let mut down: BTreeMap<GuestState, NodeSet> = BTreeMap::new();
         up = up.union(&NodeSet::product(&RangeSet::span(host, host), &self.up));
         for (&guest, state) in self.down.iter().filter(|(guest, _)| !self.up.contains(**guest)) {
-            down.entry(state.clone()).or_default().insert(Node::guest(host, guest));
+            let known = down.len() < STATES_MAX || down.contains_key(state);
+            down.entry(if known { state.clone() } else { GuestState::Other })
+                .or_default()
+                .insert(Node::guest(host, guest));
         }
         for report in peers.reports() {
             up = up.union(&report.up);
@@ -149,4 +155,36 @@ pub(super) fn credible(report: Report, may: &NodeSet) -> Report {
         !state.is_up() && !nodes.is_empty()
     });
     Report { up: report.up.intersection(may), down }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::StartMode;
+    use crate::text::ShortText;
+    use alloc::format;
+
+    #[test]
+    fn a_guest_that_was_heard_and_goes_on_is_up() {
+        let mut status = Status::default();
+        status.linked(3);
+        status.set(3, GuestState::Paused, false);
+        assert!(!status.up().contains(3));
+        status.set(3, GuestState::Starting(StartMode::Clone), true);
+        assert!(status.up().contains(3));
+    }
+
+    #[test]
+    fn a_host_reports_no_more_states_than_its_parent_believes() {
+        let mut status = Status::default();
+        for guest in 1..=100 {
+            let mode = StartMode::Cold { no_template: ShortText::new(&format!("reason {guest}")) };
+            status.set(guest, GuestState::Starting(mode), false);
+        }
+        let report = status.report(1, &Peers::default());
+        assert_eq!(report.down.len(), STATES_MAX + 1);
+        let may = report.down.iter().fold(NodeSet::default(), |all, (_, nodes)| all.union(nodes));
+        assert_eq!(may.len(), 100);
+        assert_eq!(credible(report, &may).down.iter().map(|(_, nodes)| nodes.len()).sum::<u64>(), 100);
+    }
 }
