@@ -102,6 +102,7 @@ impl Workplace {
         self.deadline.until(&format!("{event} from vmatic {arguments:?}"), || {
             let output = self.vmatic(arguments);
             let text = stdout(&output) + &stderr(&output);
+            assert!(!text.contains("none runs on this machine"), "no {event}, and the cluster has ended");
             if good(&text) { Ok(text) } else { Err(text) }
         })
     }
