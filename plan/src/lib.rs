@@ -8,6 +8,7 @@
 //! Also here, because builder, console and agent must agree on them: sets of
 //! nodes ([`NodeSet`]), and the node paths and folded forms that people write.
 #![no_std]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 

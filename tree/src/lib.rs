@@ -11,6 +11,7 @@
 //! * [`session`]: an operator's terminal on a node.
 //! * [`host`]: a host's state machine.
 #![no_std]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
@@ -23,6 +24,7 @@ pub mod guest;
 pub mod host;
 pub mod id;
 pub mod info;
+pub mod refusal;
 pub mod reply;
 pub mod session;
 pub mod text;

@@ -56,7 +56,9 @@ impl Link {
                 let plan = Plan::decode(&plan).context("its plan is not understood")?;
                 Ok((link, Welcome { host, plan }))
             }
-            Some(Message::Refuse(why)) => Err(Error::new("refused").because(escape_control(why.as_bytes()))),
+            Some(Message::Refuse(why)) => {
+                Err(Error::new("refused").because(escape_control(why.to_string().as_bytes())))
+            }
             Some(_) => Err(Error::new("it does not answer as a host of the tree")),
             None => Err(Error::new(format!("no welcome within {} s", CALL.as_secs()))),
         }

@@ -10,14 +10,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ed25519_dalek::SigningKey;
 use vmatic_plan::{NodeSet, Plan, parse_nodes};
 use vmatic_tree::answer::{Answers, Group, Outcome};
+use vmatic_tree::auth::cluster_id::cluster_id;
 use vmatic_tree::command::Command;
 use vmatic_tree::message::{Message, OpId, Order};
+use vmatic_tree::refusal::{CommandError, Refusal};
 use vmatic_tree::unreachable::{LinkEnd, Peer, Unreachable};
 
 use crate::client::connection::Link;
 use crate::client::text_reply;
 use crate::error::{Context, Error, Exit, Kind, Result};
-use crate::spec::cluster_id;
 use crate::ui::escape::escape_control;
 use crate::ui::interrupt;
 
@@ -151,8 +152,14 @@ impl Console {
 }
 
 /// The cluster's word against a command.
-pub fn refused(why: &str) -> Error {
-    Error::new("cannot command the cluster: it refuses").because(escape_control(why.as_bytes())).of_kind(Kind::Refused)
+pub fn refused(why: &Refusal) -> Error {
+    let kind = match why {
+        Refusal::Command(CommandError::WrongKey | CommandError::WrongCluster) => Kind::WrongKey,
+        _ => Kind::Refused,
+    };
+    Error::new("cannot command the cluster: it refuses")
+        .because(escape_control(why.to_string().as_bytes()))
+        .of_kind(kind)
 }
 
 impl Answered {

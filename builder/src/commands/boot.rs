@@ -12,13 +12,14 @@ use vmatic_plan::Plan;
 
 use crate::error::{Context, Error, PathContext, Result};
 use crate::spec::values::LoaderName;
-use crate::spec::{HOST_MEMORY_MIB, Spec, cluster_id};
+use crate::spec::{HOST_MEMORY_MIB, Spec};
 use crate::testbed::accel::{self, Accel};
 use crate::testbed::cluster::{Cluster, Site};
 use crate::testbed::machine::{First, OVMF};
 use crate::ui::print::{print, print_json};
 use crate::ui::{interrupt, say};
 use crate::{Exit, key, process};
+use vmatic_tree::auth::cluster_id::cluster_id;
 
 /// Boot the spec's hosts as virtual machines that PXE-boot the output folder.
 ///

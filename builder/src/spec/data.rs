@@ -5,9 +5,9 @@
 use std::path::PathBuf;
 
 use ed25519_dalek::VerifyingKey;
-use sha2::{Digest, Sha256};
 use vmatic_plan::guest_kinds::Kinds;
 use vmatic_plan::{HostNames, Ipv4Net, Plan, defaults};
+use vmatic_tree::auth::cluster_id::cluster_id;
 
 use super::kinds::{Backend, KindSpec};
 use super::values::{Compression, Depth, KernelChoice, LoaderName};
@@ -144,18 +144,4 @@ impl Spec {
         let guest_memory_mib = self.guest.memory_mib.unwrap_or(built.guest_memory_mib);
         *built == Plan { guest_memory_mib, ..self.plan(operator) }
     }
-}
-
-/// The cluster's identity: what its plan says and whom it obeys. Commands are signed for one identity, so a
-/// changed plan, in which numbers mean other machines, makes another cluster. The guests' RAM changes no number, and
-/// depends on which kernel was there at build time: it does not count, so that one spec has one identity.
-pub fn cluster_id(plan: &Plan, operator: &VerifyingKey) -> [u8; 16] {
-    let law = Plan { cluster: [0; 16], guest_memory_mib: 0, ..plan.clone() }.encode();
-    let hash = Sha256::new()
-        .chain_update(b"vmatic cluster v2\0")
-        .chain_update(law.as_bytes())
-        .chain_update(b"\0")
-        .chain_update(operator.as_bytes())
-        .finalize();
-    std::array::from_fn(|at| hash[at])
 }

@@ -16,4 +16,4 @@ pub mod parse;
 pub mod table;
 pub mod values;
 
-pub use data::{FileSpec, HOST_MEMORY_MIB, ImageSpec, PlanSpec, Spec, cluster_id};
+pub use data::{FileSpec, HOST_MEMORY_MIB, ImageSpec, PlanSpec, Spec};

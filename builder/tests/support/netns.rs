@@ -9,8 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use vmatic::spec::cluster_id;
 use vmatic_plan::{HostNames, Node, Plan};
+use vmatic_tree::auth::cluster_id::cluster_id;
 
 use crate::folder::Folder;
 use crate::output::{stderr, stdout};

@@ -6,10 +6,12 @@
 //! only drop it, and then the nodes below it are counted as unreachable.
 
 use crate::id::OpId;
+pub use crate::refusal::CommandError;
 use crate::session::{LEASE_MS, PIECE_MAX_BYTES};
+use crate::text::ShortText;
 use crate::wire::order::{CaptureOrder, INPUT_MAX_BYTES, LinkOrder, OUTPUT_MAX_BYTES, Order, Run};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
@@ -38,43 +40,31 @@ pub struct Command {
     pub order: Order,
 }
 
-/// Why a command is not obeyed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommandError(pub String);
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl core::error::Error for CommandError {}
-
-fn refuse<T>(why: impl Into<String>) -> Result<T, CommandError> {
-    Err(CommandError(why.into()))
+fn beyond<T>(why: impl fmt::Display) -> Result<T, CommandError> {
+    Err(CommandError::BeyondLimit(ShortText::new(why)))
 }
 
 impl Command {
     /// Signs the command with the operator's key.
     pub fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, CommandError> {
         self.check_limits()?;
-        let body = postcard::to_allocvec(self).map_err(|e| CommandError(e.to_string()))?;
+        let body = postcard::to_allocvec(self).map_err(|e| CommandError::NotUnderstood(ShortText::new(e)))?;
         Ok([&key.sign(&with_domain(&body)).to_bytes()[..], &body].concat())
     }
 
     /// Reads a signed command; only one signed by `operator` for `cluster` is given out.
     pub fn verify(signed: &[u8], operator: &VerifyingKey, cluster: &[u8; 16]) -> Result<Command, CommandError> {
         let Some((signature, body)) = signed.split_first_chunk::<SIGNATURE_BYTES>() else {
-            return refuse("the command is cut short");
+            return Err(CommandError::CutShort);
         };
         // verify_strict also refuses keys and signatures of small order, which would verify more than one message.
         if operator.verify_strict(&with_domain(body), &Signature::from_bytes(signature)).is_err() {
-            return refuse("not signed with this cluster's operator key");
+            return Err(CommandError::WrongKey);
         }
         let command: Command =
-            postcard::from_bytes(body).map_err(|e| CommandError(format!("signed, but not understood: {e}")))?;
+            postcard::from_bytes(body).map_err(|e| CommandError::NotUnderstood(ShortText::new(e)))?;
         if command.cluster != *cluster {
-            return refuse("signed for another cluster");
+            return Err(CommandError::WrongCluster);
         }
         command.check_limits()?;
         Ok(command)
@@ -82,7 +72,7 @@ impl Command {
 
     fn check_limits(&self) -> Result<(), CommandError> {
         if self.deadline_ms == 0 || self.deadline_ms > DEADLINE_MAX_MS {
-            return refuse(format!("a deadline is 1 to {DEADLINE_MAX_MS} ms"));
+            return beyond(format!("a deadline is 1 to {DEADLINE_MAX_MS} ms"));
         }
         match &self.order {
             Order::Run(run) => check_run(run),
@@ -92,10 +82,10 @@ impl Command {
             }
             Order::Serial(_) => self.check_session(),
             Order::Feed(feed) if feed.bytes.len() > PIECE_MAX_BYTES => {
-                refuse(format!("at most {PIECE_MAX_BYTES} bytes of input are fed at a time"))
+                beyond(format!("at most {PIECE_MAX_BYTES} bytes of input are fed at a time"))
             }
             Order::Feed(_) => self.check_session(),
-            Order::Link(LinkOrder::Set(link)) if !link.is_valid() => refuse("a link's property is beyond its limit"),
+            Order::Link(LinkOrder::Set(link)) if !link.is_valid() => beyond("a link's property is beyond its limit"),
             Order::Capture(capture) => self.check_capture(capture),
             Order::Ping
             | Order::Info
@@ -108,10 +98,10 @@ impl Command {
 
     fn check_capture(&self, capture: &CaptureOrder) -> Result<(), CommandError> {
         if self.nodes.len() != 1 {
-            return refuse("a capture is of one node");
+            return beyond("a capture is of one node");
         }
         if capture.bytes_max > OUTPUT_MAX_BYTES {
-            return refuse(format!("a piece of a capture has at most {OUTPUT_MAX_BYTES} bytes"));
+            return beyond(format!("a piece of a capture has at most {OUTPUT_MAX_BYTES} bytes"));
         }
         Ok(())
     }
@@ -119,10 +109,10 @@ impl Command {
     /// A session is with one node, and lives on its lease.
     fn check_session(&self) -> Result<(), CommandError> {
         if self.nodes.len() != 1 {
-            return refuse("a console session is with one node");
+            return beyond("a console session is with one node");
         }
         if self.deadline_ms > LEASE_MS {
-            return refuse(format!("a console session's lease is at most {LEASE_MS} ms"));
+            return beyond(format!("a console session's lease is at most {LEASE_MS} ms"));
         }
         Ok(())
     }
@@ -130,20 +120,20 @@ impl Command {
 
 fn check_run(run: &Run) -> Result<(), CommandError> {
     if run.argv.is_empty() {
-        return refuse("there is no program to run");
+        return beyond("there is no program to run");
     }
     if run.stdin.len() > INPUT_MAX_BYTES {
-        return refuse(format!("standard input is at most {INPUT_MAX_BYTES} bytes"));
+        return beyond(format!("standard input is at most {INPUT_MAX_BYTES} bytes"));
     }
     if run.output_max_bytes > OUTPUT_MAX_BYTES {
-        return refuse(format!("at most {OUTPUT_MAX_BYTES} bytes of output are kept a stream"));
+        return beyond(format!("at most {OUTPUT_MAX_BYTES} bytes of output are kept a stream"));
     }
     check_texts(run.argv.iter().chain(run.env.iter().flat_map(|(k, v)| [k, v])).chain([&run.dir]))
 }
 
 fn check_texts<'a>(mut texts: impl Iterator<Item = &'a String>) -> Result<(), CommandError> {
     if texts.any(|t| t.contains('\0')) {
-        return refuse("arguments must not contain NUL");
+        return beyond("arguments must not contain NUL");
     }
     Ok(())
 }
@@ -171,11 +161,11 @@ pub(crate) mod tests {
         let signed = command.sign(&key).unwrap();
         assert_eq!(Command::verify(&signed, &key.verifying_key(), &[7; 16]), Ok(command));
         let why = |signed: &[u8], key: &SigningKey, cluster| {
-            Command::verify(signed, &key.verifying_key(), &cluster).unwrap_err().0
+            Command::verify(signed, &key.verifying_key(), &cluster).unwrap_err()
         };
-        assert!(why(&signed, &other, [7; 16]).contains("operator key"));
-        assert!(why(&signed, &key, [8; 16]).contains("another cluster"));
-        assert!(why(&signed[..63], &key, [7; 16]).contains("cut short"));
+        assert_eq!(why(&signed, &other, [7; 16]), CommandError::WrongKey);
+        assert_eq!(why(&signed, &key, [8; 16]), CommandError::WrongCluster);
+        assert_eq!(why(&signed[..63], &key, [7; 16]), CommandError::CutShort);
     }
 
     proptest! {

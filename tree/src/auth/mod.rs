@@ -1,4 +1,6 @@
-//! Whose command a node obeys, and how often: signed commands ([`command`]), each obeyed once ([`replay`]).
+//! Whose command a node obeys, and how often: signed commands ([`command`]), each obeyed once ([`replay`]), for one
+//! cluster ([`cluster_id`]).
 
+pub mod cluster_id;
 pub mod command;
 pub mod replay;

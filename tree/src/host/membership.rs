@@ -2,10 +2,9 @@
 
 use super::peers::{HOST_HEARTBEAT_MS, Link};
 use crate::id::LinkId;
+use crate::refusal::Refusal;
 use crate::wire::message::{Message, PeerRole, VERSION};
 use crate::wire::order::Order;
-use alloc::format;
-use alloc::string::String;
 use vmatic_plan::{Node, NodeSet, Plan, RangeSet};
 
 /// A host's place in the cluster; it does not change while the host lives.
@@ -68,14 +67,14 @@ impl Membership {
         boot: [u8; 16],
         old: Option<(LinkId, &Link)>,
         now_ms: u64,
-    ) -> Result<Option<LinkId>, String> {
+    ) -> Result<Option<LinkId>, Refusal> {
         if !self.plan.has(Node::host(host)) || host == self.number {
-            return Err(format!("host {host} cannot join below host {}", self.number));
+            return Err(Refusal::CannotJoin { host, below: self.number });
         }
         let Some((link, old)) = old else { return Ok(None) };
         let silent_ms = now_ms.saturating_sub(old.heard_ms);
         if old.boot != boot && silent_ms < 3 * HOST_HEARTBEAT_MS {
-            return Err(format!("another machine is host {host} already, and alive"));
+            return Err(Refusal::NumberTaken { host });
         }
         Ok(Some(link))
     }

@@ -24,12 +24,12 @@ use crate::answer::{Group, Outcome, Output};
 use crate::auth::command::Command;
 use crate::guest::GuestState;
 use crate::id::{LinkId, OpId};
+use crate::refusal::{CommandError, Refusal};
 use crate::session::{Feed, Said};
 use crate::unreachable::{LinkEnd, Unreachable};
 use crate::wire::message::{Message, PeerRole, Report, VERSION};
 use crate::wire::order::Order;
 use alloc::format;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use ed25519_dalek::VerifyingKey;
 use event::Outbox;
@@ -117,8 +117,8 @@ impl Host {
         self.status.changed(self.out.now_ms);
     }
 
-    fn refuse(&mut self, link: LinkId, why: &str) {
-        self.peers.send(link, Message::Refuse(why.into()), &mut self.out);
+    fn refuse(&mut self, link: LinkId, why: Refusal) {
+        self.peers.send(link, Message::Refuse(why), &mut self.out);
         self.close(link, LinkEnd::Refused);
     }
 
@@ -147,7 +147,7 @@ impl Host {
         if side == Direction::Parent {
             self.peers.send(link, self.membership.hello(), &mut self.out);
         } else if full {
-            self.refuse(link, "too many links: try another host");
+            self.refuse(link, Refusal::TooManyLinks);
         }
     }
 
@@ -182,14 +182,14 @@ impl Host {
                 let guest = if let Direction::Guest(guest) = side { Some(self.membership.guest(guest)) } else { None };
                 self.operations.receive(link, op, &groups, guest, now_ms);
             }
-            _ => self.refuse(link, "protocol error: unexpected message"),
+            _ => self.refuse(link, Refusal::UnexpectedMessage),
         }
     }
 
     fn hello(&mut self, link: LinkId, side: Direction, version: u16, who: PeerRole, boot: [u8; 16]) {
         let number = self.membership.number;
         if version != VERSION {
-            return self.refuse(link, &format!("host {number} speaks version {VERSION} of the protocol"));
+            return self.refuse(link, Refusal::Version { host: number, version: VERSION });
         }
         match (side, who) {
             (Direction::Guest(expected), PeerRole::Guest(guest)) if guest == expected => self.status.linked(guest),
@@ -197,11 +197,11 @@ impl Host {
                 match self.membership.admit(host, boot, self.peers.child(host), self.out.now_ms) {
                     Ok(None) => {}
                     Ok(Some(old)) => self.close(old, LinkEnd::Replaced),
-                    Err(why) => return self.refuse(link, &why),
+                    Err(why) => return self.refuse(link, why),
                 }
             }
             (Direction::Child, PeerRole::Console) => {}
-            _ => return self.refuse(link, "rejected: not a neighbour by the plan"),
+            _ => return self.refuse(link, Refusal::NotANeighbour),
         }
         self.peers.identify(link, who, boot);
         if let PeerRole::Host(host) = who {
@@ -215,7 +215,7 @@ impl Host {
     }
 
     /// The other end refuses: a parent refuses us, or a child refuses a command.
-    fn refused(&mut self, link: LinkId, why: &str) {
+    fn refused(&mut self, link: LinkId, why: &Refusal) {
         self.out.note(format!("{}: {why}", self.peers.name(link)));
         self.operations.give_up(link, self.out.now_ms, |nodes| Group::failed(nodes, format!("refused: {why}")));
         // A parent that has welcomed us refuses a command, not us.
@@ -245,7 +245,7 @@ impl Host {
     fn command(&mut self, link: LinkId, signed: Vec<u8>, asked: NodeSet, remaining_ms: u32) {
         let command = match Command::verify(&signed, &self.operator, &self.membership.plan.cluster) {
             Ok(command) => command,
-            Err(e) => return self.refuse_command(link, &e.to_string()),
+            Err(error) => return self.refuse_command(link, error),
         };
         if let Order::Feed(feed) = &command.order {
             return self.session_input(link, &command, feed, &signed, remaining_ms);
@@ -275,8 +275,8 @@ impl Host {
     }
 
     /// Turns away a command that is not the operator's.
-    fn refuse_command(&mut self, link: LinkId, why: &str) {
-        self.peers.send(link, Message::Refuse(why.into()), &mut self.out);
+    fn refuse_command(&mut self, link: LinkId, why: CommandError) {
+        self.peers.send(link, Message::Refuse(Refusal::Command(why)), &mut self.out);
         if self.peers.is_console(link) {
             self.close(link, LinkEnd::Refused);
         }

@@ -8,6 +8,7 @@ use crate::answer::Group;
 use crate::bytes;
 use crate::guest::GuestState;
 pub use crate::id::OpId;
+use crate::refusal::Refusal;
 use crate::session::{Feed, Said};
 // The old paths, until agent and builder use the new ones.
 pub use crate::wire::order::{GuestAction, INPUT_MAX_BYTES, OUTPUT_MAX_BYTES, Order, Run, Serial};
@@ -81,7 +82,7 @@ pub enum Message {
         plan: String,
     },
     /// The host's answer to one that it does not accept; the link closes.
-    Refuse(String),
+    Refuse(Refusal),
     /// Said when there is nothing else to say: silence means death.
     Heartbeat,
     /// Upwards, when it changes.

@@ -1,0 +1,90 @@
+//! Why a host turns away a link, a message or a command.
+
+use crate::text::ShortText;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// Why a host turns somebody away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The other end speaks another version of the protocol.
+    Version {
+        /// The host that refuses.
+        host: u32,
+        /// The version that it speaks.
+        version: u16,
+    },
+    /// The host has as many links as it may have.
+    TooManyLinks,
+    /// A message came that has no meaning on this link, or at this time.
+    UnexpectedMessage,
+    /// By the plan, this link is not for whoever opened it.
+    NotANeighbour,
+    /// By the plan, this host cannot join below that one.
+    CannotJoin {
+        /// The host that wants to join.
+        host: u32,
+        /// The host that refuses.
+        below: u32,
+    },
+    /// A machine with this number has joined, and lives.
+    NumberTaken {
+        /// The number.
+        host: u32,
+    },
+    /// The command is not one to obey.
+    Command(CommandError),
+}
+
+/// Why a command is not obeyed, or cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// It has fewer bytes than a signature.
+    CutShort,
+    /// It is not signed with the key that the cluster was built with.
+    WrongKey,
+    /// It is signed for another cluster.
+    WrongCluster,
+    /// It is signed, but no command of this version.
+    NotUnderstood(ShortText),
+    /// Something in it is beyond a limit, which the text names.
+    BeyondLimit(ShortText),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Version { host, version } => write!(f, "host {host} speaks version {version} of the protocol"),
+            Refusal::TooManyLinks => f.write_str("too many links: try another host"),
+            Refusal::UnexpectedMessage => f.write_str("protocol error: unexpected message"),
+            Refusal::NotANeighbour => f.write_str("rejected: not a neighbour by the plan"),
+            Refusal::CannotJoin { host, below } => write!(f, "host {host} cannot join below host {below}"),
+            Refusal::NumberTaken { host } => write!(f, "another machine is host {host} already, and alive"),
+            Refusal::Command(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommandError::CutShort => f.write_str("the command is cut short"),
+            CommandError::WrongKey => f.write_str("not signed with this cluster's operator key"),
+            CommandError::WrongCluster => f.write_str("signed for another cluster"),
+            CommandError::NotUnderstood(why) => write!(f, "signed, but not understood: {why}"),
+            CommandError::BeyondLimit(why) => write!(f, "{why}"),
+        }
+    }
+}
+
+impl core::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Refusal::Command(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl core::error::Error for CommandError {}
