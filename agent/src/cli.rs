@@ -9,6 +9,7 @@ use crate::guest::qemu::sandbox::{self, QemuConfig};
 use crate::guest::usage;
 use crate::guest::vmm::process::{self, ColdConfig, TemplateConfig};
 use crate::guest::vmm::snapshot;
+use crate::node::host_order::{self, HostOrder};
 use crate::node::options::NodeOptions;
 use crate::process::config;
 use crate::switch::client::{AskOptions, CaptureOptions};
@@ -44,6 +45,8 @@ pub enum Subcommand {
     Qemu(QemuConfig),
     /// The switch of the host's guests; requests come over standard input.
     Switch(SwitchConfig),
+    /// An order of the operator that is carried out beside the node.
+    Order(HostOrder),
     /// A request to the host's switch.
     Ask(AskOptions),
     /// A capture of what passes the switch.
@@ -77,10 +80,11 @@ pub fn parse() -> Result<Subcommand, Error> {
         process::TEMPLATE => template(args),
         sandbox::QEMU => configured(args).map(Subcommand::Qemu),
         "switch" => switch(args),
+        host_order::ORDER => configured(args).map(Subcommand::Order),
         "ask" => AskOptions::parse(args).context(tried).map(Subcommand::Ask),
         "capture" => CaptureOptions::parse(args).context(tried).map(Subcommand::Capture),
         "bench" => BenchOptions::parse(args).context(tried).map(Subcommand::Bench),
-        "usage" | "cost" => usage::parse(args).context(tried).map(|each| Subcommand::Usage { each }),
+        "usage" => usage::parse(args).context(tried).map(|each| Subcommand::Usage { each }),
         "save-template" => snapshot::parse(args).context(tried).map(|from| Subcommand::SaveTemplate { from }),
         _ => Err(Error::new(USAGE)),
     }

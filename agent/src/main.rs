@@ -7,7 +7,8 @@
 //! * `template`: a frozen guest, from which the other guests' processes are forked;
 //! * `qemu`: what a guest's QEMU begins as, where the host image has QEMU;
 //! * `switch`: what leads from each guest to the others and to the world;
-//! * `ask` and `capture`: what the operator wants of the switch;
+//! * `order`: what the operator wants of the host for its guests: links, captures, usage, snapshots;
+//! * `ask` and `capture`: the switch, asked by hand;
 //! * `bench` and `usage`: what guests take, measured here, and now;
 //! * `save-template`: a template's snapshot, for the operator to keep.
 
@@ -38,11 +39,12 @@ fn main() -> ExitCode {
         Subcommand::TemplateGoesOn(handover) => monitor::template_goes_on(handover),
         Subcommand::Qemu(config) => guest::qemu::sandbox::run(&config),
         Subcommand::Switch(config) => switch::server::run(&config),
+        Subcommand::Order(order) => node::host_order::run(&order),
         Subcommand::Ask(options) => switch::client::run(&options),
         Subcommand::Capture(options) => switch::client::capture(&options),
         Subcommand::Bench(options) => bench::run(&options),
         Subcommand::Usage { each } => guest::usage::run(each),
-        Subcommand::SaveTemplate { from } => snapshot::piece(from),
+        Subcommand::SaveTemplate { from } => snapshot::run(from),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

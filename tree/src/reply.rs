@@ -5,6 +5,7 @@ use crate::guest::Usage;
 use crate::info::NodeInfo;
 use crate::traffic::{PORTS_MAX, Piece, Ports};
 use serde::{Deserialize, Serialize};
+use vmatic_plan::LinkProperties;
 
 /// Most guests whose use of memory is told one by one in one answer.
 pub const USAGE_EACH_MAX: usize = 16 * 1024;
@@ -21,10 +22,12 @@ pub enum Reply {
     Info(NodeInfo),
     /// To `Order::Usage`.
     Usage(Usage),
-    /// To `Order::Link`.
+    /// To `Order::Link` that shows.
     Ports(Ports),
     /// To `Order::Capture` and `Order::Save`.
     Piece(Piece),
+    /// To `Order::Link` that sets: how all these links are shaped now.
+    Link(LinkProperties),
 }
 
 impl Reply {
@@ -32,7 +35,7 @@ impl Reply {
     pub fn size(&self) -> usize {
         FIXED_BYTES
             + match self {
-                Reply::Info(_) => 0,
+                Reply::Info(_) | Reply::Link(_) => 0,
                 Reply::Usage(usage) => usage.each.len() * USAGE_BYTES,
                 Reply::Ports(ports) => ports.ports.len() * PORT_BYTES,
                 Reply::Piece(piece) => piece.bytes.len(),
@@ -43,6 +46,7 @@ impl Reply {
     pub fn fits(&self) -> bool {
         match self {
             Reply::Info(_) => true,
+            Reply::Link(link) => link.is_valid(),
             Reply::Usage(usage) => usage.each.len() <= USAGE_EACH_MAX,
             Reply::Ports(ports) => ports.ports.len() <= PORTS_MAX,
             Reply::Piece(piece) => piece.bytes.len() <= OUTPUT_MAX_BYTES as usize,

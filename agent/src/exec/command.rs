@@ -11,36 +11,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
-use vmatic_plan::RangeSet;
 use vmatic_sys::child::{BeforeExec, before_exec};
 use vmatic_tree::answer::{Outcome, Output};
-use vmatic_tree::wire::order::{CaptureOrder, LinkOrder, OUTPUT_MAX_BYTES, Order, Run};
+use vmatic_tree::wire::order::Run;
 
 /// How long output may still come in after the process has ended.
 const DRAIN: Duration = Duration::from_millis(50);
 /// Where programs are looked up.
 const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin";
-
-/// An order to this host's agent as a program to run: what it prints is the answer.
-pub fn of_agent(order: Order, guests: &RangeSet) -> Order {
-    let of = guests.to_string();
-    let words = match &order {
-        Order::Link(LinkOrder::Set(link)) => vec!["ask".into(), "link".into(), of, link.to_string()],
-        Order::Link(LinkOrder::Show) => vec!["ask".into(), "ports".into(), of],
-        Order::Capture(CaptureOrder { id, gather_ms, bytes_max }) => {
-            let at = if guests.is_empty() { "uplink".into() } else { of };
-            let seconds = format!("{}.{:03}", gather_ms / 1000, gather_ms % 1000);
-            let (id, bytes) = (id.to_string(), bytes_max.to_string());
-            vec!["capture".into(), at, "--id".into(), id, "--seconds".into(), seconds, "--bytes".into(), bytes]
-        }
-        Order::Usage { each } => ["cost"].into_iter().chain(each.then_some("--each")).map(String::from).collect(),
-        Order::Save { from } => vec!["save-template".into(), "--from".into(), from.to_string()],
-        _ => return order,
-    };
-    let argv = ["/proc/self/exe".to_string()].into_iter().chain(words).collect();
-    let (env, dir, stdin) = (Vec::new(), "/".to_string(), Vec::new());
-    Order::Run(Run { argv, env, dir, stdin, output_max_bytes: OUTPUT_MAX_BYTES })
-}
 
 /// Runs it to its end, to its deadline, or until `stop` is dropped or used.
 pub async fn run(run: Run, deadline: Duration, stop: oneshot::Receiver<()>) -> (Outcome, Output) {
@@ -50,18 +28,29 @@ pub async fn run(run: Run, deadline: Duration, stop: oneshot::Receiver<()>) -> (
     command.args(arguments);
     environment(&mut command, &run.env);
     command.current_dir(if run.dir.is_empty() { "/" } else { &run.dir });
+    before_exec(command.as_std_mut(), BeforeExec { default_signals: true, ..BeforeExec::default() });
+    run_to_end(command, run.stdin, run.output_max_bytes as usize, deadline, stop).await
+}
+
+/// Runs a command to its end, to its deadline, or until `stop` is dropped or used, with this input; keeps `max` bytes
+/// of each output.
+pub async fn run_to_end(
+    mut command: Command,
+    input: Vec<u8>,
+    max: usize,
+    deadline: Duration,
+    stop: oneshot::Receiver<()>,
+) -> (Outcome, Output) {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.process_group(0);
-    before_exec(command.as_std_mut(), BeforeExec { default_signals: true, ..BeforeExec::default() });
     let mut child = match command.spawn() {
         Ok(child) => child,
-        Err(e) => return failed(why_not(&e)),
+        Err(e) => return (Outcome::Failed(why_not(&e)), Output::default()),
     };
     let pid = child.id();
     if let Some(mut stdin) = child.stdin.take() {
-        tokio::spawn(async move { stdin.write_all(&run.stdin).await });
+        tokio::spawn(async move { stdin.write_all(&input).await });
     }
-    let max = run.output_max_bytes as usize;
     let stdout = keep(child.stdout.take(), max);
     let stderr = keep(child.stderr.take(), max);
     let (status, timed_out) = tokio::select! {

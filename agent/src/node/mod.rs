@@ -3,6 +3,7 @@
 //! `run` owns the tree's state machine and all open links.
 
 pub mod connection;
+pub mod host_order;
 pub mod info;
 pub mod options;
 pub mod parent;

@@ -21,6 +21,7 @@ use crate::machine::limits::raise_limits;
 use crate::machine::memory::memory_mib;
 use crate::machine::network;
 use crate::node::connection::Link;
+use crate::node::host_order::{self, HostOrder};
 use crate::node::info;
 use crate::node::options::NodeOptions;
 use crate::node::parent::{self, Parents};
@@ -264,12 +265,16 @@ impl Driver {
             return self.open_session(op, guests, order, stopped);
         }
         let info = info::info(&self.kvm, &self.guests, self.plan.guests_per_host, self.booted_mib);
-        let order = command::of_agent(order, guests);
+        let all = guests.len() == u64::from(self.plan.guests_per_host);
+        let guests = guests.clone();
         tokio::spawn(async move {
             let deadline = Duration::from_millis(u64::from(remaining_ms));
             let (outcome, output) = match order {
                 Order::Run(run) => command::run(run, deadline, stopped).await,
                 Order::Info => (Outcome::Done(Reply::Info(info)), Output::default()),
+                order if host_order::is_one(&order) => {
+                    host_order::carry_out(HostOrder { order, guests, all }, deadline, stopped).await
+                }
                 _ => (Outcome::Exit(0), Output::default()),
             };
             let _ = events.send(Event::Finished { op, outcome, output }).await;

@@ -6,7 +6,9 @@
 //! does not fit is counted. Whoever stops asking is forgotten.
 
 use super::frame::{FRAME_BYTES_MAX, HEADER_BYTES, PACKET_AT};
+use serde::{Deserialize, Serialize};
 use std::time::{SystemTime, UNIX_EPOCH};
+use vmatic_tree::traffic::Piece;
 
 /// Most captures at a time.
 const CAPTURES_MAX: usize = 16;
@@ -24,8 +26,8 @@ const SNAP_BYTES: u32 = FRAME_BYTES_MAX as u32;
 const MAGIC: u32 = 0xa1b2_c3d4;
 
 /// Where to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spot {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CapturePoint {
     /// A guest's port, both directions.
     Guest(u32),
     /// What leaves the host's guests for the kernel, and comes from it.
@@ -34,7 +36,7 @@ pub enum Spot {
 
 struct Capture {
     id: u64,
-    spot: Spot,
+    spot: CapturePoint,
     /// The file's header, until it was fetched.
     header: Vec<u8>,
     /// Whole records; where each begins is known by reading them.
@@ -47,37 +49,28 @@ struct Capture {
 #[derive(Default)]
 pub struct Captures(Vec<Capture>);
 
-/// A piece of a capture.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// Frames that did not fit since the capture began.
-    pub dropped: u64,
-    /// Whole records, behind the file's header in the first piece.
-    pub bytes: Vec<u8>,
-}
-
 impl Captures {
     /// A frame passes `spot`.
-    pub fn take(&mut self, spot: Spot, frame: &[u8]) {
+    pub fn take(&mut self, spot: CapturePoint, frame: &[u8]) {
         if self.0.is_empty() {
             return;
         }
         for capture in self.0.iter_mut().filter(|capture| capture.spot == spot) {
             let seen = match spot {
-                Spot::Guest(_) => frame.get(HEADER_BYTES..),
-                Spot::Uplink => frame.get(PACKET_AT..),
+                CapturePoint::Guest(_) => frame.get(HEADER_BYTES..),
+                CapturePoint::Uplink => frame.get(PACKET_AT..),
             };
             capture.keep(seen.unwrap_or_default());
         }
     }
 
     /// The next piece of capture `id`, which begins if there is none.
-    pub fn next(&mut self, id: u64, spot: Spot, now_us: u64) -> Result<Piece, String> {
+    pub fn next(&mut self, id: u64, spot: CapturePoint, now_us: u64) -> Result<Piece, String> {
         self.0.retain(|capture| now_us.saturating_sub(capture.asked_us) < FORGET_AFTER_US);
         let at = match self.0.iter().position(|capture| (capture.id, capture.spot) == (id, spot)) {
             Some(at) => at,
             None if self.0.len() < CAPTURES_MAX => {
-                let header = file_header(if spot == Spot::Uplink { RAW } else { ETHERNET });
+                let header = file_header(if spot == CapturePoint::Uplink { RAW } else { ETHERNET });
                 self.0.push(Capture { id, spot, header, kept: Vec::new(), dropped: 0, asked_us: now_us });
                 self.0.len() - 1
             }
@@ -146,12 +139,12 @@ mod tests {
     #[test]
     fn pieces_put_together_are_a_file_of_what_passed_the_spot() {
         let mut captures = Captures::default();
-        let spot = Spot::Guest(3);
+        let spot = CapturePoint::Guest(3);
         let mut stream = captures.next(1, spot, 0).unwrap().bytes;
         assert_eq!(stream[20], ETHERNET as u8);
         for n in 0..100u8 {
             captures.take(spot, &[n; HEADER_BYTES + 1500]);
-            captures.take(Spot::Guest(4), &[n; 100]);
+            captures.take(CapturePoint::Guest(4), &[n; 100]);
         }
         loop {
             let piece = captures.next(1, spot, 1).unwrap();
@@ -162,13 +155,13 @@ mod tests {
             stream.extend(piece.bytes);
         }
         assert_eq!(frames(&stream), (0..100).map(|n| vec![n; 1500]).collect::<Vec<_>>());
-        assert_eq!(captures.next(2, Spot::Uplink, 1).unwrap().bytes[20], RAW as u8);
+        assert_eq!(captures.next(2, CapturePoint::Uplink, 1).unwrap().bytes[20], RAW as u8);
     }
 
     #[test]
     fn what_nobody_fetches_is_bounded_counted_and_forgotten() {
         let mut captures = Captures::default();
-        let spot = Spot::Guest(3);
+        let spot = CapturePoint::Guest(3);
         captures.next(1, spot, 0).unwrap();
         for _ in 0..1000 {
             captures.take(spot, &[0; HEADER_BYTES + 1500]);

@@ -1,10 +1,10 @@
 //! Asking a running switch: how the operator's commands reach it on a host.
 //!
-//! Takes words (`link 1-4 rate=10mbit`, `ports .`) or a capture to fetch; writes what the
-//! switch says to standard output. An ordinary order runs it (`vmatic link`, `vmatic
-//! capture`), so it is signed, bounded and accounted for like any other.
+//! Takes requests; gives what the switch answers. By hand, words (`link 1-4 rate=10mbit`, `ports .`) or a capture to
+//! fetch, which are written to standard output.
 
-use super::protocol::{ANSWER_BYTES_MAX, DONE};
+use super::capture::{CapturePoint, PIECE_BYTES_MAX};
+use super::protocol::{self, ANSWER_BYTES_MAX, Answer, PORTS_PER_ANSWER, Request, Response};
 use crate::error::{Context, Error};
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use std::io::Write;
@@ -12,11 +12,13 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use vmatic_plan::{GUESTS_MAX, RangeSet};
+use vmatic_tree::traffic::{PORTS_MAX, Piece, Ports};
 
 /// How long the switch may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a capture is fetched.
-const LOOK: Duration = Duration::from_millis(20);
+const CAPTURE_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What the switch is asked.
 #[derive(Debug, PartialEq)]
@@ -78,71 +80,112 @@ impl CaptureOptions {
     }
 }
 
-/// A talk with the switch.
-struct Talk {
+/// A client of the switch.
+pub struct SwitchClient {
     socket: OwnedFd,
     answer: Vec<u8>,
 }
 
-impl Talk {
-    fn open(path: &Path) -> Result<Talk, Error> {
+impl SwitchClient {
+    /// Of the switch that can be asked there.
+    pub fn open(path: &Path) -> Result<SwitchClient, Error> {
         let tried = || format!("ask the switch at {} (it runs while the host has guests)", path.display());
         let flags = SocketFlags::CLOEXEC;
         let socket =
             rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).context(tried)?;
-        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE)).context(tried)?;
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(ANSWER_TIMEOUT)).context(tried)?;
         rustix::net::connect(&socket, &SocketAddrUnix::new(path).context(tried)?).context(tried)?;
-        Ok(Talk { socket, answer: vec![0; ANSWER_BYTES_MAX] })
+        Ok(SwitchClient { socket, answer: vec![0; ANSWER_BYTES_MAX] })
     }
 
-    fn ask(&mut self, request: &str) -> Result<&[u8], Error> {
-        let tried = || format!("ask the switch for {request:?}");
-        rustix::net::send(&self.socket, request.as_bytes(), SendFlags::NOSIGNAL).context(tried)?;
+    /// Asks one thing.
+    pub fn ask(&mut self, request: &Request) -> Result<Response, Error> {
+        let tried = || "ask the switch".to_string();
+        let bytes = postcard::to_allocvec(request).context(tried)?;
+        rustix::net::send(&self.socket, &bytes, SendFlags::NOSIGNAL).context(tried)?;
         let bytes = rustix::io::read(&self.socket, &mut self.answer[..]).context(tried)?;
-        match self.answer[..bytes].split_first() {
-            Some((&DONE, answer)) => Ok(answer),
-            Some((_, why)) => Err(Error::new(format!("the switch refuses: {}", String::from_utf8_lossy(why)))),
-            None => Err(Error::new("the switch ended")),
+        let answer: Answer = postcard::from_bytes(&self.answer[..bytes]).context(tried)?;
+        answer.map_err(|why| Error::new(format!("the switch refuses: {why}")))
+    }
+
+    /// Links and counters of these guests, of at most [`PORTS_MAX`].
+    pub fn ports(&mut self, guests: &RangeSet) -> Result<Ports, Error> {
+        let mut ports = Ports::default();
+        let mut rest = guests.clone();
+        while let Some(last) = rest.iter().take(PORTS_PER_ANSWER).last() {
+            let part = rest.intersection(&RangeSet::span(0, last));
+            rest = rest.difference(&part);
+            let Response::Ports(mut some) = self.ask(&Request::Ports(part))? else { return Err(unexpected()) };
+            ports.ports.append(&mut some.ports);
+            if ports.ports.len() > PORTS_MAX {
+                ports.ports.truncate(PORTS_MAX);
+                ports.truncated = true;
+                break;
+            }
+        }
+        Ok(ports)
+    }
+
+    /// The next piece of a capture.
+    pub fn piece(&mut self, id: u64, point: CapturePoint) -> Result<Piece, Error> {
+        match self.ask(&Request::Capture(id, point))? {
+            Response::Piece(piece) => Ok(piece),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// What a capture gathers in a time, at most so many bytes; tells `each` of each piece as it comes.
+    pub fn capture(
+        &mut self,
+        id: u64,
+        point: CapturePoint,
+        limits: (Option<Duration>, Option<usize>),
+        mut each: impl FnMut(&Piece) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (time, bytes_max) = limits;
+        let end = time.map(|time| Instant::now() + time);
+        let mut bytes = 0;
+        loop {
+            let piece = self.piece(id, point)?;
+            each(&piece)?;
+            bytes += piece.bytes.len();
+            let full = bytes_max.is_some_and(|max| bytes + PIECE_BYTES_MAX > max);
+            let over = end.is_some_and(|end| Instant::now() >= end);
+            if full || (over && piece.bytes.is_empty()) {
+                return Ok(());
+            }
+            if piece.bytes.is_empty() {
+                sleep(CAPTURE_POLL_INTERVAL);
+            }
         }
     }
 }
 
-/// Asks one thing.
+fn unexpected() -> Error {
+    Error::new("cannot ask the switch: it answered something else than it was asked")
+}
+
+/// Asks one thing by hand.
 pub fn run(options: &AskOptions) -> Result<(), Error> {
-    let mut talk = Talk::open(&options.socket)?;
-    let answer = talk.ask(&options.words.join(" "))?;
-    // By another socket a switch is asked that is not this host's.
-    if let ([verb, guests, properties @ ..], true) = (&options.words[..], options.socket == Path::new(super::SOCKET))
-        && verb == "link"
-    {
-        super::settings::remember(guests, &properties.join(" "))?;
-    }
-    std::io::stdout().write_all(answer).context(|| "write the answer".into())
+    let request = protocol::read_words(&options.words.join(" "), GUESTS_MAX).map_err(Error::new)?;
+    let mut client = SwitchClient::open(&options.socket)?;
+    let response = match &request {
+        Request::Ports(guests) => Response::Ports(client.ports(guests)?),
+        _ => client.ask(&request)?,
+    };
+    std::io::stdout().write_all(protocol::words(&response).as_bytes()).context(|| "write the answer".into())
 }
 
-/// Fetches a capture for a time, or until it has so many bytes.
+/// Fetches a capture by hand for a time, or until it has so many bytes.
 pub fn capture(options: &CaptureOptions) -> Result<(), Error> {
-    let mut talk = Talk::open(&options.socket)?;
+    let point = protocol::read_point(&options.spot).map_err(Error::new)?;
+    let mut client = SwitchClient::open(&options.socket)?;
     let id = options.id.unwrap_or_else(|| u64::from(std::process::id()));
-    let request = format!("capture {id} {}", options.spot);
-    let end = options.seconds.map(|seconds| Instant::now() + seconds);
-    let (mut out, mut written, mut dropped) = (std::io::stdout().lock(), 0, 0);
-    loop {
-        let answer = talk.ask(&request)?;
-        let (count, piece) =
-            answer.split_first_chunk().ok_or_else(|| Error::new("the switch's answer is cut short"))?;
-        dropped = u64::from_le_bytes(*count).max(dropped);
-        out.write_all(piece).and_then(|()| out.flush()).context(|| "write the capture".into())?;
-        written += piece.len();
-        let full = options.bytes_max.is_some_and(|max| written + ANSWER_BYTES_MAX > max);
-        let over = end.is_some_and(|end| Instant::now() >= end);
-        if full || (over && piece.is_empty()) {
-            break;
-        }
-        if piece.is_empty() {
-            sleep(LOOK);
-        }
-    }
+    let (mut out, mut dropped) = (std::io::stdout().lock(), 0);
+    client.capture(id, point, (options.seconds, options.bytes_max), |piece| {
+        dropped = piece.dropped.max(dropped);
+        out.write_all(&piece.bytes).and_then(|()| out.flush()).context(|| "write the capture".into())
+    })?;
     if dropped > 0 {
         eprintln!("{dropped} frames did not fit since the capture began");
     }

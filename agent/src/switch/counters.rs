@@ -1,72 +1,38 @@
-//! What passed a port and what did not, and why: numbers that the operator can read.
+//! What passed a port and what did not, and why: counted while frames pass, and as words for who asks by hand.
 
 use std::fmt::Write;
+use vmatic_tree::traffic::Frames;
+pub use vmatic_tree::traffic::{DropReason, PortCounters};
 
-/// Why a frame went nowhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// It could not be read.
-    Malformed,
-    /// Its sender said that it was somebody else.
-    Spoofed,
-    /// The plan has nobody there.
-    NoSuchNode,
-    /// It needs no answer: the switch computes what others announce.
-    Ignored,
-    /// It was for everyone, and its sender says too much to everyone.
-    Flood,
-    /// The port, the link's queue or the uplink was full, or its guest is not there.
-    Full,
-    /// The link's loss took it.
-    Lost,
-    /// The host has no route to its destination.
-    NoRoute,
-}
-
-/// All reasons with their words, in the order of their numbers.
-const WORDS: [(Why, &str); 8] = [
-    (Why::Malformed, "malformed"),
-    (Why::Spoofed, "spoofed"),
-    (Why::NoSuchNode, "no_such_node"),
-    (Why::Ignored, "ignored"),
-    (Why::Flood, "flood"),
-    (Why::Full, "full"),
-    (Why::Lost, "lost"),
-    (Why::NoRoute, "no_route"),
-];
-
-/// The counters of a port, as its guest sees it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Frames and bytes that the guest sent.
-    pub sent: (u64, u64),
-    /// Frames and bytes that it was given.
-    pub received: (u64, u64),
-    dropped: [u64; WORDS.len()],
-}
-
-impl Counts {
+/// Counting.
+pub trait Count {
     /// One frame went nowhere.
-    pub fn drop(&mut self, why: Why) {
+    fn drop(&mut self, why: DropReason);
+}
+
+impl Count for PortCounters {
+    fn drop(&mut self, why: DropReason) {
         self.dropped[why as usize] += 1;
     }
+}
 
-    /// How many did, for this reason.
-    #[cfg(test)]
-    pub fn dropped(&self, why: Why) -> u64 {
-        self.dropped[why as usize]
-    }
+/// One frame of so many bytes passed.
+pub fn pass(frames: &mut Frames, bytes: usize) {
+    frames.count += 1;
+    frames.bytes += bytes as u64;
+}
 
-    /// `key=value` words; reasons without a case are left out.
-    pub fn words(&self) -> String {
-        let ((sent, sent_bytes), (received, received_bytes)) = (self.sent, self.received);
-        let mut text =
-            format!("sent={sent} sent_bytes={sent_bytes} received={received} received_bytes={received_bytes}");
-        for ((_, word), count) in WORDS.iter().zip(self.dropped).filter(|(_, count)| *count > 0) {
-            let _ = write!(text, " {word}={count}");
-        }
-        text
+/// `key=value` words; reasons without a case are left out.
+pub fn words(counters: &PortCounters) -> String {
+    let PortCounters { sent, received, dropped } = counters;
+    let mut text = format!(
+        "sent={} sent_bytes={} received={} received_bytes={}",
+        sent.count, sent.bytes, received.count, received.bytes
+    );
+    for (reason, count) in DropReason::ALL.iter().zip(dropped).filter(|(_, count)| **count > 0) {
+        let _ = write!(text, " {}={count}", reason.word());
     }
+    text
 }
 
 #[cfg(test)]
@@ -74,12 +40,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reason_has_its_own_word() {
-        for (at, (why, word)) in WORDS.iter().enumerate() {
-            assert_eq!(*why as usize, at);
-            let mut counts = Counts::default();
-            counts.drop(*why);
-            assert_eq!(counts.words(), format!("sent=0 sent_bytes=0 received=0 received_bytes=0 {word}=1"));
+    fn each_reason_has_its_own_place_and_word() {
+        for (at, reason) in DropReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, at);
+            let mut counters = PortCounters::default();
+            Count::drop(&mut counters, reason);
+            pass(&mut counters.sent, 60);
+            let want = format!("sent=1 sent_bytes=60 received=0 received_bytes=0 {}=1", reason.word());
+            assert_eq!(words(&counters), want);
         }
     }
 }

@@ -5,8 +5,8 @@
 //! ports that are plugged in; what waits is bounded, and what does not fit is dropped
 //! and counted at the port that is to blame.
 
-use super::capture::{Captures, Spot};
-use super::counters::{Counts, Why};
+use super::capture::{CapturePoint, Captures};
+use super::counters::{Count, DropReason, PortCounters, pass};
 use super::frame::{self, PACKET_AT};
 use super::policy::{Rules, Verdict};
 use super::shaper::{Fate, Link, Shaper};
@@ -57,7 +57,7 @@ impl Bucket {
 }
 
 struct Port {
-    counts: Counts,
+    counts: PortCounters,
     flood: Bucket,
     link: Link,
     /// From the guest, and to it. None on an ideal cable, which costs nothing.
@@ -106,7 +106,7 @@ pub struct Switch {
     order: u64,
     copies: Bucket,
     /// What came from the kernel, and went to it.
-    pub uplink: Counts,
+    pub uplink: PortCounters,
     pub captures: Captures,
 }
 
@@ -121,7 +121,7 @@ impl Switch {
             held_bytes: 0,
             order: 0,
             copies: Bucket::full(COPIES_BURST),
-            uplink: Counts::default(),
+            uplink: PortCounters::default(),
             captures: Captures::default(),
         }
     }
@@ -148,7 +148,7 @@ impl Switch {
             self.ports.resize_with(at + 1, || None);
         }
         self.ports[at].get_or_insert_with(|| {
-            let (counts, flood) = (Counts::default(), Bucket::full(FLOOD_BURST));
+            let (counts, flood) = (PortCounters::default(), Bucket::full(FLOOD_BURST));
             Box::new(Port { counts, flood, link: Link::default(), shapers: [None, None] })
         })
     }
@@ -169,8 +169,8 @@ impl Switch {
     }
 
     /// A port's link and counters, if it was ever used.
-    pub fn describe(&self, guest: u32) -> Option<(Link, &Counts)> {
-        self.ports.get(guest as usize)?.as_deref().map(|port| (port.link, &port.counts))
+    pub fn describe(&self, guest: u32) -> Option<(Link, PortCounters)> {
+        self.ports.get(guest as usize)?.as_deref().map(|port| (port.link, port.counts.clone()))
     }
 
     /// When [`Self::release`] is due.
@@ -180,10 +180,9 @@ impl Switch {
 
     /// A frame from a guest.
     pub fn guest_sent(&mut self, now_us: u64, guest: u32, frame: &mut [u8], wires: &mut impl Wires) {
-        self.captures.take(Spot::Guest(guest), frame);
+        self.captures.take(CapturePoint::Guest(guest), frame);
         let Some(port) = self.port(guest) else { return };
-        port.counts.sent.0 += 1;
-        port.counts.sent.1 += frame.len().saturating_sub(frame::HEADER_BYTES) as u64;
+        pass(&mut port.counts.sent, frame.len().saturating_sub(frame::HEADER_BYTES));
         if self.passes(now_us, guest, FROM, frame) {
             self.forward(now_us, guest, frame, wires);
         }
@@ -191,19 +190,19 @@ impl Switch {
 
     /// A packet from the kernel, behind room for its headers.
     pub fn uplink_sent(&mut self, now_us: u64, frame: &mut [u8], wires: &mut impl Wires) {
-        self.captures.take(Spot::Uplink, frame);
-        self.uplink.sent.0 += 1;
-        self.uplink.sent.1 += frame.len().saturating_sub(PACKET_AT) as u64;
+        self.captures.take(CapturePoint::Uplink, frame);
+        pass(&mut self.uplink.sent, frame.len().saturating_sub(PACKET_AT));
         match self.rules.uplink_sent(frame) {
             Verdict::Guest(guest) => self.deliver(now_us, guest, frame, wires),
             Verdict::Uplink(Some(host)) => {
-                let sent = if wires.route_to(host, true) { self.send_up(frame, wires) } else { Err(Why::NoRoute) };
+                let sent =
+                    if wires.route_to(host, true) { self.send_up(frame, wires) } else { Err(DropReason::NoRoute) };
                 if let Err(why) = sent {
                     self.uplink.drop(why);
                 }
             }
             Verdict::Drop(why) => self.uplink.drop(why),
-            Verdict::Everyone | Verdict::Answer(_) | Verdict::Uplink(None) => self.uplink.drop(Why::Ignored),
+            Verdict::Everyone | Verdict::Answer(_) | Verdict::Uplink(None) => self.uplink.drop(DropReason::Ignored),
         }
     }
 
@@ -236,10 +235,10 @@ impl Switch {
         };
         match fate {
             Fate::Now => return true,
-            Fate::Lost => port.counts.drop(Why::Lost),
-            Fate::Full => port.counts.drop(Why::Full),
+            Fate::Lost => port.counts.drop(DropReason::Lost),
+            Fate::Full => port.counts.drop(DropReason::Full),
             Fate::At(_) if !room => {
-                port.counts.drop(Why::Full);
+                port.counts.drop(DropReason::Full);
                 if let Some(shaper) = &mut port.shapers[direction] {
                     shaper.done(frame.len());
                 }
@@ -260,7 +259,7 @@ impl Switch {
             Verdict::Guest(to) => return self.deliver(now_us, to, frame, wires),
             Verdict::Answer(answer) => return self.deliver(now_us, guest, &answer, wires),
             Verdict::Everyone => self.flood(now_us, guest, frame, wires),
-            Verdict::Uplink(Some(host)) if !wires.route_to(host, false) => Err(Why::NoRoute),
+            Verdict::Uplink(Some(host)) if !wires.route_to(host, false) => Err(DropReason::NoRoute),
             Verdict::Uplink(_) => self.send_up(frame, wires),
             Verdict::Drop(why) => Err(why),
         };
@@ -269,24 +268,23 @@ impl Switch {
         }
     }
 
-    fn send_up(&mut self, frame: &[u8], wires: &mut impl Wires) -> Result<(), Why> {
+    fn send_up(&mut self, frame: &[u8], wires: &mut impl Wires) -> Result<(), DropReason> {
         let packet = frame::packet(frame);
         if !wires.to_uplink(packet) {
-            return Err(Why::Full);
+            return Err(DropReason::Full);
         }
-        self.captures.take(Spot::Uplink, frame);
-        self.uplink.received.0 += 1;
-        self.uplink.received.1 += packet.len() as u64;
+        self.captures.take(CapturePoint::Uplink, frame);
+        pass(&mut self.uplink.received, packet.len());
         Ok(())
     }
 
-    fn flood(&mut self, now_us: u64, guest: u32, frame: &[u8], wires: &mut impl Wires) -> Result<(), Why> {
+    fn flood(&mut self, now_us: u64, guest: u32, frame: &[u8], wires: &mut impl Wires) -> Result<(), DropReason> {
         let copies = self.plugged;
-        let Some(port) = self.port(guest) else { return Err(Why::NoSuchNode) };
+        let Some(port) = self.port(guest) else { return Err(DropReason::NoSuchNode) };
         if !port.flood.take(now_us, 1, FLOOD_BURST, FLOOD_PER_S)
             || !self.copies.take(now_us, copies, COPIES_BURST, COPIES_PER_S)
         {
-            return Err(Why::Flood);
+            return Err(DropReason::Flood);
         }
         for to in (1..self.ports.len() as u32).filter(|to| *to != guest) {
             self.deliver(now_us, to, frame, wires);
@@ -305,11 +303,10 @@ impl Switch {
         let taken = wires.to_guest(guest, frame);
         let Some(port) = self.port(guest) else { return };
         if !taken {
-            return port.counts.drop(Why::Full);
+            return port.counts.drop(DropReason::Full);
         }
-        port.counts.received.0 += 1;
-        port.counts.received.1 += frame.len().saturating_sub(frame::HEADER_BYTES) as u64;
-        self.captures.take(Spot::Guest(guest), frame);
+        pass(&mut port.counts.received, frame.len().saturating_sub(frame::HEADER_BYTES));
+        self.captures.take(CapturePoint::Guest(guest), frame);
     }
 }
 

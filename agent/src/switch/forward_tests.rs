@@ -2,6 +2,7 @@ use super::*;
 use crate::switch::frame::{Ethernet, IPV4, build};
 use proptest::prelude::*;
 use vmatic_plan::{HostNames, Node, Plan};
+use vmatic_tree::traffic::Frames;
 
 /// Keeps what it is given; a guest takes `room` frames.
 #[derive(Default)]
@@ -59,18 +60,21 @@ fn to_neighbour(bytes: usize) -> Vec<u8> {
     frame(Node::guest(1, 1), Node::guest(1, 2), None, bytes)
 }
 
-fn counts(switch: &Switch, guest: u32) -> Counts {
-    switch.describe(guest).unwrap().1.clone()
+fn counts(switch: &Switch, guest: u32) -> PortCounters {
+    switch.describe(guest).unwrap().1
 }
+
+/// One frame of 100 bytes behind its Ethernet header.
+const FRAME: Frames = Frames { count: 1, bytes: 114 };
 
 #[test]
 fn a_frame_reaches_its_neighbour_and_both_ports_count_it() {
     let (mut switch, mut kept) = (switch(3), Kept::default());
     switch.guest_sent(0, 1, &mut to_neighbour(100), &mut kept);
     assert_eq!(kept.to_guests, [(2, PACKET_AT + 100)]);
-    assert_eq!((counts(&switch, 1).sent, counts(&switch, 2).received), ((1, 114), (1, 114)));
+    assert_eq!((counts(&switch, 1).sent, counts(&switch, 2).received), (FRAME, FRAME));
     switch.guest_sent(0, 1, &mut frame(Node::guest(1, 2), Node::guest(1, 3), None, 100), &mut kept);
-    assert_eq!(counts(&switch, 1).dropped(Why::Spoofed), 1);
+    assert_eq!(counts(&switch, 1).dropped[DropReason::Spoofed as usize], 1);
 }
 
 #[test]
@@ -81,8 +85,8 @@ fn packets_for_other_hosts_go_up_once_there_is_a_route() {
         switch.guest_sent(0, 1, &mut frame(Node::guest(1, 1), Node::guest(host, 2), router, 50), &mut kept);
     }
     assert_eq!((kept.routes, kept.up), (vec![2, 3], vec![50]));
-    assert_eq!(counts(&switch, 1).dropped(Why::NoRoute), 1);
-    assert_eq!(switch.uplink.received, (1, 50));
+    assert_eq!(counts(&switch, 1).dropped[DropReason::NoRoute as usize], 1);
+    assert_eq!(switch.uplink.received, Frames { count: 1, bytes: 50 });
 }
 
 #[test]
@@ -93,11 +97,11 @@ fn a_guest_that_floods_everyone_is_cut_off_alone() {
         switch.guest_sent(0, 1, &mut shout(1), &mut kept);
     }
     assert_eq!(kept.to_guests.len() as u64, FLOOD_BURST * 2);
-    assert_eq!(counts(&switch, 1).dropped(Why::Flood), 10);
+    assert_eq!(counts(&switch, 1).dropped[DropReason::Flood as usize], 10);
     switch.guest_sent(0, 3, &mut shout(3), &mut kept);
-    assert_eq!(counts(&switch, 3).dropped(Why::Flood), 0, "others may still speak");
+    assert_eq!(counts(&switch, 3).dropped[DropReason::Flood as usize], 0, "others may still speak");
     switch.guest_sent(1_000_000, 1, &mut shout(1), &mut kept);
-    assert_eq!(counts(&switch, 1).dropped(Why::Flood), 10, "a second later it may again");
+    assert_eq!(counts(&switch, 1).dropped[DropReason::Flood as usize], 10, "a second later it may again");
 }
 
 #[test]
@@ -117,7 +121,7 @@ fn a_slow_link_delivers_late_in_order_and_drops_what_does_not_fit() {
     for _ in 0..100 {
         switch.guest_sent(0, 1, &mut to_neighbour(1400), &mut kept);
     }
-    let full = counts(&switch, 1).dropped(Why::Full);
+    let full = counts(&switch, 1).dropped[DropReason::Full as usize];
     assert!(full > 40, "{full}");
     switch.release(u64::MAX, &mut kept);
     assert_eq!(kept.to_guests.len() as u64, 2 + 100 - full, "each was delivered or counted");
@@ -129,21 +133,21 @@ fn a_guest_that_does_not_read_loses_its_own_frames() {
     for _ in 0..3 {
         switch.guest_sent(0, 1, &mut to_neighbour(100), &mut kept);
     }
-    assert_eq!(counts(&switch, 2).dropped(Why::Full), 2);
-    assert_eq!(counts(&switch, 2).received.0, 1);
+    assert_eq!(counts(&switch, 2).dropped[DropReason::Full as usize], 2);
+    assert_eq!(counts(&switch, 2).received.count, 1);
 }
 
 #[test]
 fn a_capture_sees_a_port_and_the_uplink() {
     let (mut switch, mut kept) = (switch(2), Kept::default());
-    for spot in [Spot::Guest(2), Spot::Uplink] {
+    for spot in [CapturePoint::Guest(2), CapturePoint::Uplink] {
         switch.captures.next(1, spot, 0).unwrap();
     }
     switch.guest_sent(0, 1, &mut to_neighbour(100), &mut kept);
     let router = plan().mac(Node::host(1));
     switch.guest_sent(0, 1, &mut frame(Node::guest(1, 1), Node::guest(2, 2), router, 50), &mut kept);
-    assert_eq!(switch.captures.next(1, Spot::Guest(2), 0).unwrap().bytes.len(), 16 + 114);
-    assert_eq!(switch.captures.next(1, Spot::Uplink, 0).unwrap().bytes.len(), 16 + 50);
+    assert_eq!(switch.captures.next(1, CapturePoint::Guest(2), 0).unwrap().bytes.len(), 16 + 114);
+    assert_eq!(switch.captures.next(1, CapturePoint::Uplink, 0).unwrap().bytes.len(), 16 + 50);
 }
 
 proptest! {
@@ -164,7 +168,7 @@ proptest! {
         switch.release(u64::MAX, &mut kept);
         switch.release(u64::MAX, &mut kept);
         prop_assert_eq!(switch.held_bytes, 0);
-        let sent: u64 = (1..4).map(|guest| counts(&switch, guest).sent.0).sum();
+        let sent: u64 = (1..4).map(|guest| counts(&switch, guest).sent.count).sum();
         prop_assert_eq!(sent, frames.len() as u64);
     }
 }

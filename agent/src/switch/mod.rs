@@ -5,17 +5,17 @@
 //! moves the frames, `routes` tells the kernel, `protocol` is what can be asked of it,
 //! `supervisor` the node's side, `client` the operator's; `settings` hands links to the next switch.
 
-mod capture;
+pub mod capture;
 pub mod client;
 mod counters;
 mod forward;
 pub mod frame;
 mod policy;
-mod protocol;
+pub mod protocol;
 mod reply;
 mod routes;
 pub mod server;
-mod settings;
+pub mod settings;
 mod shaper;
 pub mod supervisor;
 

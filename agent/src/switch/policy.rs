@@ -5,7 +5,7 @@
 //! the inverse of the plan, and gives the rest to the host's kernel as packets. A guest
 //! may speak only as itself.
 
-use super::counters::Why;
+use super::counters::DropReason;
 use super::frame::{self, ARP, ETHERNET_BYTES, Ethernet, ICMPV6, IPV4, IPV6, Mac, PACKET_AT, UDP};
 use super::reply::{self, Lease};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,7 +23,7 @@ pub enum Verdict {
     /// This frame goes back to where it came from.
     Answer(Vec<u8>),
     /// Nowhere.
-    Drop(Why),
+    Drop(DropReason),
 }
 
 /// The plan, as one host's switch applies it.
@@ -76,9 +76,9 @@ impl Rules {
 
     /// A frame from a guest. What is routed is changed in place.
     pub fn guest_sent(&self, guest: u32, frame: &mut [u8]) -> Verdict {
-        let Some(ethernet) = frame::ethernet(frame) else { return Verdict::Drop(Why::Malformed) };
+        let Some(ethernet) = frame::ethernet(frame) else { return Verdict::Drop(DropReason::Malformed) };
         if Some(ethernet.from) != self.mac(guest) {
-            return Verdict::Drop(Why::Spoofed);
+            return Verdict::Drop(DropReason::Spoofed);
         }
         let special = match ethernet.kind {
             ARP => Some(self.arp(guest, ethernet.from, frame::packet(frame))),
@@ -97,7 +97,7 @@ impl Rules {
         }
         match self.plan.node_by_mac(ethernet.to).and_then(|node| self.ours(node)) {
             Some(to) if to != guest => Verdict::Guest(to),
-            _ => Verdict::Drop(Why::NoSuchNode),
+            _ => Verdict::Drop(DropReason::NoSuchNode),
         }
     }
 
@@ -106,7 +106,7 @@ impl Rules {
         match frame.get(PACKET_AT).map(|byte| byte >> 4) {
             Some(4) => self.route(frame, IPV4, false),
             Some(6) => self.route(frame, IPV6, false),
-            _ => Verdict::Drop(Why::Malformed),
+            _ => Verdict::Drop(DropReason::Malformed),
         }
     }
 
@@ -117,22 +117,22 @@ impl Rules {
         let (node, hops, group) = match kind {
             IPV4 => match frame::ipv4(packet) {
                 Some(ip) => (self.plan.node_by_ipv4(ip.to), ip.ttl, ip.to.is_multicast() || ip.to.is_broadcast()),
-                None => return Verdict::Drop(Why::Malformed),
+                None => return Verdict::Drop(DropReason::Malformed),
             },
             IPV6 => match frame::ipv6(packet) {
                 Some(ip) => (self.plan.node_by_ipv6(ip.to), ip.hop_limit, ip.to.is_multicast()),
-                None => return Verdict::Drop(Why::Malformed),
+                None => return Verdict::Drop(DropReason::Malformed),
             },
-            _ => return Verdict::Drop(Why::Ignored),
+            _ => return Verdict::Drop(DropReason::Ignored),
         };
         if group {
-            return Verdict::Drop(Why::Ignored);
+            return Verdict::Drop(DropReason::Ignored);
         }
         match (node.and_then(|node| self.ours(node)), node) {
             // The kernel says that the packet's time is over.
             (Some(_), _) if from_guest && hops <= 1 => Verdict::Uplink(None),
             (Some(guest), _) => {
-                let Some(to) = self.mac(guest) else { return Verdict::Drop(Why::NoSuchNode) };
+                let Some(to) = self.mac(guest) else { return Verdict::Drop(DropReason::NoSuchNode) };
                 if from_guest {
                     frame::take_a_hop(frame);
                 }
@@ -142,23 +142,23 @@ impl Rules {
             (None, Some(node)) if node.host != self.host && !node.is_host() => Verdict::Uplink(Some(node.host)),
             (None, _) if from_guest => Verdict::Uplink(None),
             // The kernel thinks that it is ours, but no guest has that number.
-            (None, _) => Verdict::Drop(Why::NoSuchNode),
+            (None, _) => Verdict::Drop(DropReason::NoSuchNode),
         }
     }
 
     fn arp(&self, guest: u32, mac: Mac, packet: &[u8]) -> Verdict {
-        let Some(asked) = reply::read_arp(packet) else { return Verdict::Drop(Why::Malformed) };
+        let Some(asked) = reply::read_arp(packet) else { return Verdict::Drop(DropReason::Malformed) };
         let own = self.plan.ipv4(Node::guest(self.host, guest));
         if asked.mac != mac || !(asked.from.is_unspecified() || Some(asked.from) == own) {
-            return Verdict::Drop(Why::Spoofed);
+            return Verdict::Drop(DropReason::Spoofed);
         }
         if !asked.request || Some(asked.target) == own {
             // Announcements tell nobody what is not computed anyway.
-            return Verdict::Drop(Why::Ignored);
+            return Verdict::Drop(DropReason::Ignored);
         }
         match self.owner_of_ipv4(asked.target) {
             Some(owner) => Verdict::Answer(reply::arp(&asked, owner)),
-            None => Verdict::Drop(Why::NoSuchNode),
+            None => Verdict::Drop(DropReason::NoSuchNode),
         }
     }
 
@@ -192,7 +192,7 @@ impl Rules {
 
     /// Answers DHCP, and stops what a guest must not say; nothing for packets that just travel.
     fn look_at_ipv4(&self, guest: u32, ethernet: &Ethernet, packet: &[u8]) -> Option<Verdict> {
-        let Some(ip) = frame::ipv4(packet) else { return Some(Verdict::Drop(Why::Malformed)) };
+        let Some(ip) = frame::ipv4(packet) else { return Some(Verdict::Drop(DropReason::Malformed)) };
         let payload = packet.get(ip.payload_at..).unwrap_or_default();
         let ports = (ip.protocol == UDP && ip.first).then(|| frame::ports(payload)).flatten();
         let own = Some(ip.from) == self.plan.ipv4(Node::guest(self.host, guest));
@@ -200,18 +200,18 @@ impl Rules {
         match ports {
             Some((DHCP_CLIENT, DHCP_SERVER)) if for_router && (own || ip.from.is_unspecified()) => {
                 let answer = self.lease(guest).and_then(|lease| reply::dhcp(payload, &lease));
-                Some(answer.map_or(Verdict::Drop(Why::Ignored), Verdict::Answer))
+                Some(answer.map_or(Verdict::Drop(DropReason::Ignored), Verdict::Answer))
             }
             // Only the switch leases addresses.
-            Some((DHCP_SERVER, _)) => Some(Verdict::Drop(Why::Spoofed)),
-            _ if !own => Some(Verdict::Drop(Why::Spoofed)),
+            Some((DHCP_SERVER, _)) => Some(Verdict::Drop(DropReason::Spoofed)),
+            _ if !own => Some(Verdict::Drop(DropReason::Spoofed)),
             _ => None,
         }
     }
 
     /// The same for IPv6 and its neighbour discovery.
     fn look_at_ipv6(&self, guest: u32, ethernet: &Ethernet, packet: &[u8]) -> Option<Verdict> {
-        let Some(ip) = frame::ipv6(packet) else { return Some(Verdict::Drop(Why::Malformed)) };
+        let Some(ip) = frame::ipv6(packet) else { return Some(Verdict::Drop(DropReason::Malformed)) };
         let node = Node::guest(self.host, guest);
         let own = |address| Some(address) == self.plan.ipv6(node) || address == link_local(ethernet.from.0);
         let kind = if ip.next == ICMPV6 { packet.get(40).copied() } else { None };
@@ -219,33 +219,33 @@ impl Rules {
         let allowed = own(ip.from) || (ip.from.is_unspecified() && (reports || kind == Some(icmpv6::SOLICITATION)));
         match kind {
             // Who may be heard is computed, so nobody has to say it; routers are not looked for either.
-            _ if reports && allowed => Some(Verdict::Drop(Why::Ignored)),
-            Some(icmpv6::ROUTER_SOLICITATION) => Some(Verdict::Drop(Why::Ignored)),
+            _ if reports && allowed => Some(Verdict::Drop(DropReason::Ignored)),
+            Some(icmpv6::ROUTER_SOLICITATION) => Some(Verdict::Drop(DropReason::Ignored)),
             // Only the host is a router.
-            Some(icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT) => Some(Verdict::Drop(Why::Spoofed)),
+            Some(icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT) => Some(Verdict::Drop(DropReason::Spoofed)),
             Some(icmpv6::SOLICITATION) if allowed => Some(self.solicited(&ip, ethernet.from, packet, own)),
             Some(icmpv6::ADVERTISEMENT) => {
                 let target: Option<[u8; 16]> = packet.get(48..64).and_then(|bytes| bytes.try_into().ok());
                 let honest = own(ip.from) && target.is_some_and(|target| own(target.into()));
-                Some(Verdict::Drop(if honest { Why::Ignored } else { Why::Spoofed }))
+                Some(Verdict::Drop(if honest { DropReason::Ignored } else { DropReason::Spoofed }))
             }
-            _ if !own(ip.from) => Some(Verdict::Drop(Why::Spoofed)),
+            _ if !own(ip.from) => Some(Verdict::Drop(DropReason::Spoofed)),
             _ => None,
         }
     }
 
     fn solicited(&self, ip: &frame::Ipv6, mac: Mac, packet: &[u8], own: impl Fn(Ipv6Addr) -> bool) -> Verdict {
-        let Some(target) = reply::read_solicitation(packet) else { return Verdict::Drop(Why::Malformed) };
+        let Some(target) = reply::read_solicitation(packet) else { return Verdict::Drop(DropReason::Malformed) };
         if own(target) {
             // It wants to know whether somebody else has its address: nobody has.
-            return Verdict::Drop(Why::Ignored);
+            return Verdict::Drop(DropReason::Ignored);
         }
         match self.owner_of_ipv6(target) {
             Some(owner) => {
                 let router = owner == self.router;
                 Verdict::Answer(reply::advertisement(target, owner, router, mac, ip.from))
             }
-            None => Verdict::Drop(Why::NoSuchNode),
+            None => Verdict::Drop(DropReason::NoSuchNode),
         }
     }
 

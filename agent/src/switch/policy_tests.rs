@@ -88,9 +88,9 @@ fn arp_is_answered_for_neighbours_with_their_macs_for_the_rest_with_the_routers(
     for elsewhere in [v4(HOST, 0), v4(8, 5), Ipv4Addr::new(1, 1, 1, 1), plan().host_ipv4(3).unwrap()] {
         assert_eq!(who(elsewhere), Ok(router), "{elsewhere}");
     }
-    assert_eq!(who(v4(HOST, 1)), Err(Verdict::Drop(Why::Ignored)), "its own address is free");
+    assert_eq!(who(v4(HOST, 1)), Err(Verdict::Drop(DropReason::Ignored)), "its own address is free");
     for nobody in [Ipv4Addr::new(10, 0, 7, 200), Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST] {
-        assert_eq!(who(nobody), Err(Verdict::Drop(Why::NoSuchNode)), "{nobody}");
+        assert_eq!(who(nobody), Err(Verdict::Drop(DropReason::NoSuchNode)), "{nobody}");
     }
 }
 
@@ -107,15 +107,15 @@ fn neighbours_are_advertised_by_their_addresses_of_either_kind() {
     for elsewhere in [v6(HOST, 0), v6(8, 5), "2001:db8::1".parse().unwrap()] {
         assert_eq!(who(elsewhere), Ok(mac(0)));
     }
-    assert_eq!(who(v6(HOST, 1)), Err(Verdict::Drop(Why::Ignored)));
-    assert_eq!(who("fe80::1".parse().unwrap()), Err(Verdict::Drop(Why::NoSuchNode)));
+    assert_eq!(who(v6(HOST, 1)), Err(Verdict::Drop(DropReason::Ignored)));
+    assert_eq!(who("fe80::1".parse().unwrap()), Err(Verdict::Drop(DropReason::NoSuchNode)));
     assert!(matches!(asks(Ipv6Addr::UNSPECIFIED, v6(HOST, 5)), Verdict::Answer(_)));
-    assert_eq!(asks(v6(HOST, 2), v6(HOST, 5)), Verdict::Drop(Why::Spoofed));
+    assert_eq!(asks(v6(HOST, 2), v6(HOST, 5)), Verdict::Drop(DropReason::Spoofed));
 }
 
 #[test]
 fn a_guest_speaks_only_as_itself() {
-    let spoofed = Verdict::Drop(Why::Spoofed);
+    let spoofed = Verdict::Drop(DropReason::Spoofed);
     let own = v4(HOST, 1);
     let data = (1000, 2000);
     let mut frame = ipv4_frame(mac(2), own, v4(HOST, 2), 64, data);
@@ -147,8 +147,8 @@ fn frames_go_to_neighbours_packets_to_the_world() {
     assert_eq!(verdict(ipv4_frame(mac(0), own, Ipv4Addr::new(1, 1, 1, 1), 64, data)), Verdict::Uplink(None));
     assert_eq!(verdict(ipv4_frame(mac(0), own, v4(HOST, 0), 64, data)), Verdict::Uplink(None));
     assert_eq!(verdict(ipv4_frame(Mac([0xff; 6]), own, Ipv4Addr::BROADCAST, 64, data)), Verdict::Everyone);
-    assert_eq!(verdict(ipv4_frame(mac(1), own, own, 64, data)), Verdict::Drop(Why::NoSuchNode));
-    assert_eq!(verdict(ipv4_frame(Mac([4; 6]), own, v4(HOST, 2), 64, data)), Verdict::Drop(Why::NoSuchNode));
+    assert_eq!(verdict(ipv4_frame(mac(1), own, own, 64, data)), Verdict::Drop(DropReason::NoSuchNode));
+    assert_eq!(verdict(ipv4_frame(Mac([4; 6]), own, v4(HOST, 2), 64, data)), Verdict::Drop(DropReason::NoSuchNode));
     assert_eq!(verdict(ipv6_frame(mac(0), v6(HOST, 1), v6(9, 3), 128, v6(9, 3))), Verdict::Uplink(Some(9)));
 }
 
@@ -176,14 +176,14 @@ fn what_comes_from_the_kernel_gets_the_guests_mac() {
     assert_eq!(frame::ipv4(packet(&frame)).unwrap().ttl, 64, "the kernel took its hop");
     let up = |to| rules().uplink_sent(&mut ipv4_frame(Mac([0; 6]), v4(8, 1), to, 64, (1, 2)));
     assert_eq!(up(v4(9, 1)), Verdict::Uplink(Some(9)), "a route is missing");
-    assert_eq!(up(Ipv4Addr::new(10, 0, 7, 200)), Verdict::Drop(Why::NoSuchNode));
-    assert_eq!(up(Ipv4Addr::new(224, 0, 0, 1)), Verdict::Drop(Why::Ignored));
+    assert_eq!(up(Ipv4Addr::new(10, 0, 7, 200)), Verdict::Drop(DropReason::NoSuchNode));
+    assert_eq!(up(Ipv4Addr::new(224, 0, 0, 1)), Verdict::Drop(DropReason::Ignored));
 }
 
 #[test]
 fn dhcp_is_answered_from_the_plan() {
     let mut asks = ipv4_frame(Mac([0xff; 6]), Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, 64, (68, 67));
-    assert_eq!(rules().guest_sent(1, &mut asks), Verdict::Drop(Why::Ignored), "no DHCP message in it");
+    assert_eq!(rules().guest_sent(1, &mut asks), Verdict::Drop(DropReason::Ignored), "no DHCP message in it");
     let lease = rules().lease(1).unwrap();
     assert_eq!((lease.address, lease.router), (v4(HOST, 1), v4(HOST, 0)));
     assert_eq!((lease.netmask, lease.name.as_str()), (Ipv4Addr::new(255, 255, 255, 0), "h7-g1"));

@@ -1,139 +1,205 @@
-//! What can be asked of a running switch: one message, one answer (SOCK_SEQPACKET).
+//! What can be asked of a running switch: one message, one answer (SOCK_SEQPACKET), each one postcard value.
 //!
-//! Takes words, as a person would write them; gives what is meant. The node plugs guests
-//! in, the operator's commands set links, read counters and fetch captures.
+//! Takes a request, or words as a person writes them by hand; gives what the switch answers. The node plugs guests
+//! in, the operator's orders set links, read counters and fetch captures.
 
-use super::capture::Spot;
+use super::capture::CapturePoint;
+use super::counters::{self, PortCounters};
 use super::forward::Switch;
 use super::policy::Rules;
 use super::shaper::Link;
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use vmatic_plan::{RangeSet, parse_nodes};
+use vmatic_tree::traffic::{Piece, PortStatus, Ports};
 
-/// Most bytes of a request.
-pub const REQUEST_BYTES_MAX: usize = 4096;
+/// Most bytes of a request: sets of guests are longest.
+pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// Most bytes of an answer: a piece of a capture is longest.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// The first byte of an answer: it was done, or why not.
-pub const DONE: u8 = b'+';
-/// See [`DONE`].
-pub const REFUSED: u8 = b'-';
+/// Most links in an answer: some 120 bytes each.
+pub const PORTS_PER_ANSWER: usize = 400;
 
 /// What is asked.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// `plug GUEST`, with the switch's end of its cable.
+    /// Plug this guest in; the switch's end of its cable comes with it.
     Plug(u32),
-    /// `link GUESTS WORDS`: set the properties of their cables.
+    /// Set the properties of guests' cables.
     SetLink(RangeSet, Link),
-    /// `ports GUESTS`: links and counters.
+    /// Links and counters, of at most [`PORTS_PER_ANSWER`] guests.
     Ports(RangeSet),
-    /// `uplink`: its counters.
+    /// The uplink's counters.
     Uplink,
-    /// `capture ID GUEST`, `capture ID uplink`: the next piece.
-    Capture(u64, Spot),
+    /// The next piece of the capture of this number.
+    Capture(u64, CapturePoint),
 }
+
+/// What the switch gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Response {
+    /// It was done.
+    Done,
+    /// To [`Request::Ports`].
+    Ports(Ports),
+    /// To [`Request::Uplink`].
+    Uplink(PortCounters),
+    /// To [`Request::Capture`].
+    Piece(Piece),
+}
+
+/// What comes back: what the switch gives, or why it refuses.
+pub type Answer = Result<Response, String>;
 
 /// Reads a request to the switch of these rules.
 pub fn read(bytes: &[u8], rules: &Rules) -> Result<Request, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "a request is text".to_string())?;
+    let request: Request = postcard::from_bytes(bytes).map_err(|_| "that is no request".to_string())?;
+    let all = RangeSet::span(1, rules.plan().guests_per_host);
+    let ours = |guests: &RangeSet| guests.difference(&all).is_empty();
+    let good = match &request {
+        Request::Plug(guest) | Request::Capture(_, CapturePoint::Guest(guest)) => all.contains(*guest),
+        Request::SetLink(guests, link) => ours(guests) && link.is_valid(),
+        Request::Ports(guests) => ours(guests),
+        Request::Uplink | Request::Capture(_, CapturePoint::Uplink) => true,
+    };
+    if good { Ok(request) } else { Err(format!("guests must be of 1-{}", rules.plan().guests_per_host)) }
+}
+
+/// Reads a request as a person writes it by hand: `link 1-4 rate=10mbit`, `ports .`, `uplink`.
+pub fn read_words(text: &str, guests: u32) -> Result<Request, String> {
     let (verb, rest) = text.trim_end().split_once(' ').unwrap_or((text.trim_end(), ""));
     match verb {
-        "plug" => one_guest(rest, rules).map(Request::Plug),
         "link" => {
-            let (guests, words) = rest.split_once(' ').unwrap_or((rest, ""));
-            let words = if words.is_empty() { Err("say how the link is to be".to_string()) } else { words.parse() };
-            Ok(Request::SetLink(some_guests(guests, rules)?, words?))
+            let (which, link) = read_link(rest, guests)?;
+            Ok(Request::SetLink(which, link))
         }
-        "ports" => some_guests(rest, rules).map(Request::Ports),
+        "ports" => some_guests(rest, guests).map(Request::Ports),
         "uplink" => Ok(Request::Uplink),
-        "capture" => {
-            let (id, spot) = rest.split_once(' ').unwrap_or((rest, ""));
-            let id = id.parse().map_err(|_| format!("{id:?} is no capture's number"))?;
-            let spot = if spot == "uplink" { Spot::Uplink } else { Spot::Guest(one_guest(spot, rules)?) };
-            Ok(Request::Capture(id, spot))
-        }
-        _ => Err(format!("{verb:?} is no request: ask for plug, link, ports, uplink or capture")),
+        _ => Err(format!("request {verb:?} must be one of link, ports, uplink")),
     }
 }
 
-/// Guests of this host, as the operator writes them: `3`, `1-4,7`, `.` for all.
-fn some_guests(text: &str, rules: &Rules) -> Result<RangeSet, String> {
-    let host = rules.host();
-    let whole: Vec<String> = text.split(',').map(|part| format!("{host}/{part}")).collect();
-    let nodes = parse_nodes(&whole.join(","), rules.plan()).map_err(|e| format!("guests {text:?}: {}", e.message))?;
-    let guests = nodes.members(host).map(|guests| guests.difference(&RangeSet::span(0, 0)));
-    guests.filter(|guests| !guests.is_empty()).ok_or_else(|| format!("{text:?} names no guest"))
+/// Guests and the properties of their links: `1-4 rate=10mbit`.
+pub fn read_link(text: &str, guests: u32) -> Result<(RangeSet, Link), String> {
+    let (which, words) = text.split_once(' ').unwrap_or((text, ""));
+    if words.is_empty() {
+        return Err("expected PROPERTY=VALUE, e.g. delay=20ms".into());
+    }
+    let link = words.parse()?;
+    Ok((some_guests(which, guests)?, link))
 }
 
-fn one_guest(text: &str, rules: &Rules) -> Result<u32, String> {
-    let guests = rules.plan().guests_per_host;
-    let guest = text.parse().ok().filter(|guest| (1..=guests).contains(guest));
-    guest.ok_or_else(|| format!("{text:?} is none of the guests 1-{guests}"))
+/// Where a capture looks: `uplink`, or a guest's number.
+pub fn read_point(text: &str) -> Result<CapturePoint, String> {
+    match text {
+        "uplink" => Ok(CapturePoint::Uplink),
+        guest => guest.parse().map(CapturePoint::Guest).map_err(|_| format!("{text:?} must be a guest or uplink")),
+    }
+}
+
+/// Guests of a host of so many, as the operator writes them: `3`, `1-4,7`, `.` for all.
+fn some_guests(text: &str, guests: u32) -> Result<RangeSet, String> {
+    // A plan of one host that has these guests reads them.
+    let plan = vmatic_plan::HostNames::count(1)
+        .map(|hosts| vmatic_plan::Plan { guests_per_host: guests, ..vmatic_plan::Plan::new("switch", hosts) });
+    let plan = plan.map_err(|e| e.message)?;
+    let whole: Vec<String> = text.split(',').map(|part| format!("1/{part}")).collect();
+    let nodes = parse_nodes(&whole.join(","), &plan).map_err(|e| format!("guests {text:?}: {}", e.message))?;
+    let which = nodes.members(1).map(|guests| guests.difference(&RangeSet::span(0, 0)));
+    which.filter(|which| !which.is_empty()).ok_or_else(|| format!("{text:?} names no guest"))
 }
 
 /// Answers whatever needs no descriptor.
-pub fn answer(request: Request, switch: &mut Switch, now_us: u64) -> Result<Vec<u8>, String> {
+pub fn answer(request: Request, switch: &mut Switch, now_us: u64) -> Answer {
     match request {
         Request::Plug(_) => Err("a cable comes with its plug".into()),
         Request::SetLink(guests, link) => {
             guests.iter().for_each(|guest| switch.set_link(guest, link));
-            Ok(format!("{link}\n").into_bytes())
+            Ok(Response::Done)
         }
         Request::Ports(guests) => {
-            let mut text = String::new();
-            for guest in guests.iter() {
-                if let Some((link, counts)) = switch.describe(guest) {
-                    let _ = writeln!(text, "guest={guest} link=\"{link}\" {}", counts.words());
-                }
-                // A host of thousands is read in parts.
-                if text.len() > ANSWER_BYTES_MAX - 1024 {
-                    let _ = writeln!(text, "and more: ask for fewer guests");
-                    break;
-                }
-            }
-            Ok(text.into_bytes())
+            let status = |guest| switch.describe(guest).map(|(link, counters)| PortStatus { guest, link, counters });
+            let mut ports: Vec<PortStatus> = guests.iter().filter_map(status).take(PORTS_PER_ANSWER + 1).collect();
+            let truncated = ports.len() > PORTS_PER_ANSWER;
+            ports.truncate(PORTS_PER_ANSWER);
+            Ok(Response::Ports(Ports { ports, truncated }))
         }
-        Request::Uplink => Ok(format!("uplink {}\n", switch.uplink.words()).into_bytes()),
-        Request::Capture(id, spot) => {
-            let piece = switch.captures.next(id, spot, now_us)?;
-            Ok([&piece.dropped.to_le_bytes()[..], &piece.bytes].concat())
+        Request::Uplink => Ok(Response::Uplink(switch.uplink.clone())),
+        Request::Capture(id, point) => switch.captures.next(id, point, now_us).map(Response::Piece),
+    }
+}
+
+/// An answer in words, for who asks by hand.
+pub fn words(response: &Response) -> String {
+    let mut text = String::new();
+    match response {
+        Response::Done => {}
+        Response::Ports(ports) => {
+            for PortStatus { guest, link, counters } in &ports.ports {
+                let _ = writeln!(text, "guest={guest} link=\"{link}\" {}", counters::words(counters));
+            }
+            if ports.truncated {
+                let _ = writeln!(text, "and more: ask for fewer guests");
+            }
+        }
+        Response::Uplink(counters) => {
+            let _ = writeln!(text, "uplink {}", counters::words(counters));
+        }
+        Response::Piece(piece) => {
+            let _ = writeln!(text, "{} bytes", piece.bytes.len());
         }
     }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use vmatic_plan::{HostNames, Plan};
+    use vmatic_plan::{HostNames, LinkProperties, Plan};
 
     fn rules() -> Rules {
         Rules::new(Plan { guests_per_host: 9, ..Plan::new("t", HostNames::count(3).unwrap()) }, 2).unwrap()
     }
 
-    fn asked(text: &str) -> Result<Request, String> {
-        read(text.as_bytes(), &rules())
+    fn asked(request: &Request) -> Result<Request, String> {
+        read(&postcard::to_allocvec(request).unwrap(), &rules())
     }
 
     #[test]
-    fn requests_are_read_as_people_write_them() {
-        assert_eq!(asked("plug 9"), Ok(Request::Plug(9)));
-        let link = asked("link 1-2,4 rate=1mbit loss=1%");
+    fn requests_arrive_as_they_were_sent_and_name_guests_of_the_plan() {
+        let capture = |guest| Request::Capture(5, CapturePoint::Guest(guest));
+        let link = |guests| Request::SetLink(guests, LinkProperties { loss_ppm: 7, ..Default::default() });
+        for good in [Request::Plug(9), link(RangeSet::span(1, 9)), Request::Uplink, capture(1)] {
+            assert_eq!(asked(&good), Ok(good));
+        }
+        let lossy = LinkProperties { loss_ppm: u64::MAX, ..Default::default() };
+        for bad in [
+            Request::Plug(10),
+            Request::Plug(0),
+            capture(10),
+            link(RangeSet::span(9, 10)),
+            Request::Ports(RangeSet::span(0, 1)),
+            Request::SetLink(RangeSet::span(1, 1), lossy),
+        ] {
+            assert!(asked(&bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_read_as_people_write_them() {
         let guests = RangeSet::from_ranges(vec![(1, 2), (4, 4)]);
-        assert_eq!(link, Ok(Request::SetLink(guests, "rate=1mbit loss=1%".parse().unwrap())));
-        assert_eq!(asked("ports ."), Ok(Request::Ports(RangeSet::span(1, 9))));
-        assert_eq!(asked("capture 5 uplink\n"), Ok(Request::Capture(5, Spot::Uplink)));
+        let link = Request::SetLink(guests, "rate=1mbit loss=1%".parse().unwrap());
+        assert_eq!(read_words("link 1-2,4 rate=1mbit loss=1%", 9), Ok(link));
+        assert_eq!(read_words("ports .", 9), Ok(Request::Ports(RangeSet::span(1, 9))));
+        assert_eq!(read_point("uplink"), Ok(CapturePoint::Uplink));
         for (bad, why) in [
-            ("plug 10", "guests 1-9"),
-            ("plug 0", "guests 1-9"),
-            ("link 1", "how the link"),
+            ("link 1", "PROPERTY=VALUE"),
             ("link 10 ideal", "10"),
             ("link 1 speed=1", "speed=1"),
-            ("capture x 1", "number"),
-            ("halt", "no request"),
+            ("halt", "must be one of"),
         ] {
-            let said = asked(bad).unwrap_err();
+            let said = read_words(bad, 9).unwrap_err();
             assert!(said.contains(why), "{bad}: {said}");
         }
     }
@@ -142,24 +208,33 @@ mod tests {
     fn answers_tell_what_was_set_and_what_passed() {
         let mut switch = Switch::new(rules());
         switch.plug(3);
-        let mut say = |text: &str| {
-            let answer = answer(asked(text).unwrap(), &mut switch, 0).unwrap();
-            String::from_utf8_lossy(&answer).into_owned()
-        };
-        assert_eq!(say("link 3 delay=20ms"), "delay=20000us\n");
+        let mut say = |text: &str| words(&answer(read_words(text, 9).unwrap(), &mut switch, 0).unwrap());
+        assert_eq!(say("link 3 delay=20ms"), "");
         let zero = "sent=0 sent_bytes=0 received=0 received_bytes=0";
         assert_eq!(say("ports ."), format!("guest=3 link=\"delay=20000us\" {zero}\n"));
         assert_eq!(say("uplink"), format!("uplink {zero}\n"));
     }
 
+    #[test]
+    fn the_longest_answer_fits_a_message() {
+        let frames = vmatic_tree::traffic::Frames { count: u64::MAX, bytes: u64::MAX };
+        let counters = PortCounters { sent: frames, received: frames, dropped: [u64::MAX; 8] };
+        let link = LinkProperties { rate_bits_s: u64::MAX, delay_us: u64::MAX, loss_ppm: u64::MAX };
+        let port = PortStatus { guest: u32::MAX, link, counters };
+        let ports = Ports { ports: vec![port; PORTS_PER_ANSWER], truncated: true };
+        let answer: Answer = Ok(Response::Ports(ports));
+        assert!(postcard::to_allocvec(&answer).unwrap().len() <= ANSWER_BYTES_MAX);
+        let piece = Piece { bytes: vec![0xff; crate::switch::capture::PIECE_BYTES_MAX], dropped: u64::MAX };
+        let answer: Answer = Ok(Response::Piece(piece));
+        assert!(postcard::to_allocvec(&answer).unwrap().len() <= ANSWER_BYTES_MAX);
+    }
+
     proptest! {
         #[test]
-        fn no_request_panics(text in "(plug|link|ports|capture|uplink)? ?[0-9.,/!^-]{0,12} ?(uplink|rate=1bit)?", noise: Vec<u8>) {
+        fn no_request_panics(text in "(link|ports|uplink)? ?[0-9.,/!^-]{0,12} ?(uplink|rate=1bit)?", noise: Vec<u8>) {
             let mut switch = Switch::new(rules());
-            for bytes in [text.as_bytes(), &noise] {
-                if let Ok(request) = read(bytes, &rules()) {
-                    let _ = answer(request, &mut switch, 0);
-                }
+            for request in [read_words(&text, 9), read(&noise, &rules())].into_iter().flatten() {
+                let _ = answer(request, &mut switch, 0);
             }
         }
     }

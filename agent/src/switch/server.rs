@@ -7,7 +7,7 @@
 use super::forward::{Switch, Wires};
 use super::frame::{FRAME_BYTES_MAX, PACKET_AT};
 use super::policy::Rules;
-use super::protocol::{self, ANSWER_BYTES_MAX, DONE, REFUSED, REQUEST_BYTES_MAX, Request};
+use super::protocol::{self, Answer, REQUEST_BYTES_MAX, Request, Response};
 use super::routes::Routes;
 use super::settings;
 use crate::error::{Context, Error};
@@ -119,10 +119,11 @@ pub fn run(options: &SwitchConfig) -> Result<(), Error> {
     let host = options.host;
     raise_limits();
     let uplink = Routes::open(&plan, host);
-    let uplink = uplink.map_err(|e| say(&format!("switch: guests reach only each other: {e}"))).ok();
+    let uplink =
+        uplink.map_err(|e| say(&format!("switch: no uplink ({e}): guests reach only guests of this host"))).ok();
     let rules = Rules::new(plan, host).ok_or_else(|| Error::new(format!("the plan has no host {host}")))?;
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).context(|| "make an epoll".into())?;
-    let listener = listen(&options.socket).map_err(|e| say(&format!("switch: cannot be asked: {e}"))).ok();
+    let listener = listen(&options.socket).map_err(|e| say(&format!("switch: control socket failed: {e}"))).ok();
     let mut server = Server {
         switch: Switch::new(rules),
         io: Io { cables: Vec::new(), uplink },
@@ -241,7 +242,7 @@ impl Server {
         }
     }
 
-    fn plug(&mut self, guest: u32, cable: OwnedFd) -> Result<Vec<u8>, String> {
+    fn plug(&mut self, guest: u32, cable: OwnedFd) -> Answer {
         self.unplug(guest);
         let room = rustix::net::sockopt::set_socket_send_buffer_size(&cable, CABLE_BYTES);
         room.map_err(|e| format!("cannot set up the cable of guest {guest}: {e}"))?;
@@ -252,7 +253,7 @@ impl Server {
         }
         self.io.cables[at] = Some(cable);
         self.switch.plug(guest);
-        Ok(Vec::new())
+        Ok(Response::Done)
     }
 
     fn accept(&mut self) {
@@ -271,7 +272,7 @@ impl Server {
     /// Hears one request and answers it; false once the asker is gone.
     fn hear(&mut self, number: u64) -> bool {
         let Some(session) = self.sessions.get(&number) else { return true };
-        let mut bytes = [0; REQUEST_BYTES_MAX];
+        let mut bytes = vec![0; REQUEST_BYTES_MAX];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
@@ -293,15 +294,12 @@ impl Server {
             (Request::Plug(guest), Some(cable)) => self.plug(guest, cable),
             (request, _) => protocol::answer(request, &mut self.switch, now_us),
         });
-        let answer = match answer {
-            Ok(bytes) => [&[DONE], &bytes[..]].concat(),
-            Err(why) => [&[REFUSED], why.as_bytes()].concat(),
-        };
-        let end = answer.len().min(ANSWER_BYTES_MAX);
+        // What cannot be encoded would not fit its type: an empty answer then ends the asker.
+        let answer = postcard::to_allocvec(&answer).unwrap_or_default();
         let sent = self
             .sessions
             .get(&number)
-            .map(|session| rustix::net::send(session, &answer[..end], SendFlags::NOSIGNAL | SendFlags::DONTWAIT));
+            .map(|session| rustix::net::send(session, &answer, SendFlags::NOSIGNAL | SendFlags::DONTWAIT));
         // An asker that does not read its answers is not waited for.
         if sent.is_some_and(|sent| sent.is_err()) && number != NODE {
             self.sessions.remove(&number);

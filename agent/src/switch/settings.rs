@@ -5,11 +5,13 @@
 
 use super::forward::Switch;
 use super::protocol;
+use super::shaper::Link;
 use crate::error::{Context, Error};
 use crate::log::say;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use vmatic_plan::RangeSet;
 
 /// Links as the host's image has them.
 const IN_IMAGE: &str = vmatic_plan::host_image::LINKS;
@@ -24,7 +26,7 @@ pub fn apply(switch: &mut Switch) {
         match read(Path::new(path)) {
             Ok(text) => {
                 for (number, why) in apply_lines(&text, switch) {
-                    say(&format!("switch: {path}:{number}: {why}; that link stays as it was"));
+                    say(&format!("switch: {path}:{number}: {why}; line ignored"));
                 }
             }
             Err(e) => say(&format!("switch: {e}")),
@@ -37,15 +39,17 @@ fn apply_lines(text: &str, switch: &mut Switch) -> Vec<(usize, String)> {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     let lines = (1..).zip(lines).filter(|(_, line)| !line.is_empty());
     let set = |line: &str, switch: &mut Switch| {
-        let request = protocol::read(format!("link {line}").as_bytes(), switch.rules())?;
-        protocol::answer(request, switch, 0)
+        let (guests, link) = protocol::read_link(line, switch.rules().plan().guests_per_host)?;
+        guests.iter().for_each(|guest| switch.set_link(guest, link));
+        Ok::<(), String>(())
     };
     lines.filter_map(|(number, line)| set(line, switch).err().map(|why| (number, why))).collect()
 }
 
-/// Keeps a link that was set, for switches to come.
-pub fn remember(guests: &str, properties: &str) -> Result<(), Error> {
-    remember_in(Path::new(SET), guests, properties)
+/// Keeps how links were set, for switches to come; `all` says that these are all guests of the host.
+pub fn remember(guests: &RangeSet, all: bool, link: Link) -> Result<(), Error> {
+    let guests = if all { ".".to_string() } else { guests.to_string() };
+    remember_in(Path::new(SET), &guests, &link.to_string())
 }
 
 fn remember_in(path: &Path, guests: &str, properties: &str) -> Result<(), Error> {

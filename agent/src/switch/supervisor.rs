@@ -23,7 +23,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 
-use super::protocol::{ANSWER_BYTES_MAX, REFUSED};
+use super::protocol::{ANSWER_BYTES_MAX, Answer, Request};
 use super::server::{CABLE_BYTES, SwitchConfig};
 
 /// Waits before the switch is started again.
@@ -127,7 +127,7 @@ fn say_unplugged(guest: u32, e: &io::Error) {
 
 /// Hands the switch its end of a cable.
 async fn plug_in(session: &AsyncFd<OwnedFd>, guest: u32, end: &OwnedFd) -> io::Result<()> {
-    let request = format!("plug {guest}");
+    let request = postcard::to_allocvec(&Request::Plug(guest)).map_err(io::Error::other)?;
     let send = |socket: &OwnedFd| {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -135,7 +135,7 @@ async fn plug_in(session: &AsyncFd<OwnedFd>, guest: u32, end: &OwnedFd) -> io::R
         if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
             return Err(io::Error::other("no room for a descriptor"));
         }
-        let part = [IoSlice::new(request.as_bytes())];
+        let part = [IoSlice::new(&request)];
         Ok(rustix::net::sendmsg(socket, &part, &mut control, SendFlags::NOSIGNAL).map(drop)?)
     };
     session.async_io(Interest::WRITABLE, send).await
@@ -147,10 +147,11 @@ async fn hear(session: &AsyncFd<OwnedFd>) {
     loop {
         let receive = |socket: &OwnedFd| Ok(rustix::io::read(socket, &mut answer[..])?);
         match session.async_io(Interest::READABLE, receive).await {
-            Ok(bytes @ 1..) if answer[0] == REFUSED => {
-                say(&format!("switch: {}", String::from_utf8_lossy(&answer[1..bytes])));
+            Ok(bytes @ 1..) => {
+                if let Ok(Answer::Err(why)) = postcard::from_bytes(&answer[..bytes]) {
+                    say(&format!("switch: {why}"));
+                }
             }
-            Ok(1..) => {}
             Ok(_) | Err(_) => return,
         }
     }

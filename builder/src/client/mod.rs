@@ -12,4 +12,3 @@ pub mod operation;
 pub mod report;
 pub mod session;
 pub mod terminal;
-mod text_reply;

@@ -17,7 +17,6 @@ use vmatic_tree::refusal::{CommandError, Refusal};
 use vmatic_tree::unreachable::{LinkEnd, Peer, Unreachable};
 
 use crate::client::connection::Link;
-use crate::client::text_reply;
 use crate::error::{Context, Error, Exit, Kind, Result};
 use crate::ui::escape::escape_control;
 use crate::ui::interrupt;
@@ -110,7 +109,6 @@ impl Console {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Answered> {
         let start = Instant::now();
-        let asked = order.clone();
         let op = self.send(nodes, order, deadline)?;
         let mut answers = Answers::default();
         let mut waiting = nodes.clone();
@@ -145,7 +143,7 @@ impl Console {
             let _ = self.link.send(&Message::Cancel(op));
             answers.add(Group::unreachable(waiting, why));
         }
-        let mut groups: Vec<Group> = answers.take().into_iter().map(|group| text_reply::typed(&asked, group)).collect();
+        let mut groups: Vec<Group> = answers.take();
         groups.sort_by_key(|g| g.nodes.iter().next());
         Ok(Answered { groups, took: start.elapsed() })
     }

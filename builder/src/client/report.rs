@@ -73,6 +73,7 @@ fn reply_text(reply: &Reply) -> String {
             let more = if ports.truncated { "(more links than an answer holds: name fewer guests)\n" } else { "" };
             ports.ports.iter().map(|port| port_text(port) + "\n").collect::<String>() + more
         }
+        Reply::Link(link) => format!("{link}\n"),
         // Pieces are written to files, not shown.
         Reply::Piece(_) => String::new(),
     }
@@ -114,6 +115,7 @@ fn reply_json(reply: &Reply) -> Value {
             };
             json!({ "links": ports.ports.iter().map(port).collect::<Vec<_>>(), "truncated": ports.truncated })
         }
+        Reply::Link(link) => json!({ "link": link.to_string() }),
         Reply::Piece(piece) => json!({ "bytes": piece.bytes.len(), "dropped": piece.dropped }),
     }
 }

@@ -50,16 +50,17 @@ impl Switch {
 
     /// Plugs in a cable; the switch's end stays ours, too, as with the node.
     fn plug(&self, guest: u32, end: &OwnedFd) {
-        let request = format!("plug {guest}");
+        // Of the protocol of the agent's switch (agent/src/switch/protocol.rs): a request to plug this guest in.
+        let request = [0, u8::try_from(guest).unwrap()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let fds = [end.as_fd()];
         assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
-        let part = [IoSlice::new(request.as_bytes())];
+        let part = [IoSlice::new(&request)];
         rustix::net::sendmsg(&self.session, &part, &mut control, SendFlags::NOSIGNAL).unwrap();
         let mut answer = [0; 200];
         let (bytes, _) = rustix::net::recv(&self.session, &mut answer, RecvFlags::empty()).unwrap();
-        assert_eq!(String::from_utf8_lossy(&answer[..bytes]), "+");
+        assert_eq!(answer[..bytes], [0, 0], "not done: {}", String::from_utf8_lossy(&answer[..bytes]));
     }
 }
 

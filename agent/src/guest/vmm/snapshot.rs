@@ -52,9 +52,9 @@ pub fn forget() {
     }
 }
 
-/// Prints a piece of a template of this host, from byte `from` on. The first makes it: it boots one more, since
+/// A piece of a template of this host, from byte `from` on. The first makes it: it boots one more, since
 /// the one in use cannot leave its room. The last, which is empty, takes the file away.
-pub fn piece(from: u64) -> Result<(), Error> {
+pub fn piece(from: u64) -> Result<Vec<u8>, Error> {
     let path = Path::new(FETCHED);
     if from == 0 {
         make(path)?;
@@ -67,7 +67,12 @@ pub fn piece(from: u64) -> Result<(), Error> {
     if bytes.is_empty() {
         forget();
     }
-    std::io::stdout().write_all(&bytes).context(|| "print a piece".into())
+    Ok(bytes)
+}
+
+/// Prints a piece, for who asks by hand.
+pub fn run(from: u64) -> Result<(), Error> {
+    std::io::stdout().write_all(&piece(from)?).context(|| "print a piece".into())
 }
 
 fn make(path: &Path) -> Result<(), Error> {
