@@ -13,10 +13,10 @@ use crate::archive::compress::Effort;
 use crate::bootloader::loader::Parts;
 use crate::bootloader::scripts;
 use crate::error::{Context, Error, PathContext, Result};
-use crate::image::assemble::{self, Assembled, Own};
+use crate::image::assemble::{self, Assembled, GeneratedFile};
 use crate::image::layer::Layer;
 use crate::image::member::Packer;
-use crate::image::programs::{self, Extra};
+use crate::image::programs::{self, ExtraProgram};
 use crate::image::qemu;
 use crate::kernel::Kernel;
 use crate::kernel::choice::{self, Chosen};
@@ -91,7 +91,7 @@ impl Builder<'_> {
 
     fn guest(&self, spec: &Spec, kernel: &Chosen, inputs: &mut Inputs, stages: &mut Stages) -> Result<Packed> {
         let leaf = read_program(&self.leaf, "vmatic-leaf")?;
-        let items = vec![own("/init", leaf, 0o755, "the guest's process 1", "vmatic-leaf")];
+        let items = vec![generated("/init", leaf, 0o755, "the guest's process 1", "vmatic-leaf")];
         let guest = self.image("guest", &for_qemu(spec, kernel), kernel, items, None, inputs)?;
         stages.done("guest", summary(&guest, spec.guest.compression));
         interrupted()?;
@@ -103,7 +103,7 @@ impl Builder<'_> {
         spec: &Spec,
         plan: &Plan,
         kernel: &Chosen,
-        for_guests: [Own; 3],
+        for_guests: [GeneratedFile; 3],
         inputs: &mut Inputs,
         stages: &mut Stages,
     ) -> Result<Packed> {
@@ -117,13 +117,13 @@ impl Builder<'_> {
     }
 
     /// What only the host image holds: its process 1, the plan, and whose commands count.
-    fn host_files(&self, plan: &Plan) -> Result<Vec<Own>> {
+    fn host_files(&self, plan: &Plan) -> Result<Vec<GeneratedFile>> {
         let agent = read_program(&self.agent, "vmatic-agent")?;
         let public = key::public_text(self.operator).into_bytes();
         Ok(vec![
-            own(host_image::AGENT, agent, 0o755, "the host's process 1", "vmatic-agent"),
-            own(host_image::PLAN, plan.encode().into_bytes(), 0o644, "the sealed plan", "the spec"),
-            own(host_image::OPERATOR, public, 0o644, "whose commands to obey", "the operator's public key"),
+            generated(host_image::AGENT, agent, 0o755, "the host's process 1", "vmatic-agent"),
+            generated(host_image::PLAN, plan.encode().into_bytes(), 0o644, "the sealed plan", "the spec"),
+            generated(host_image::OPERATOR, public, 0o644, "whose commands to obey", "the operator's public key"),
         ])
     }
 
@@ -169,8 +169,8 @@ impl Builder<'_> {
         which: &'static str,
         spec: &ImageSpec,
         kernel: &Chosen,
-        own: Vec<Own>,
-        extra: Option<Extra>,
+        generated: Vec<GeneratedFile>,
+        extra: Option<ExtraProgram>,
         inputs: &mut Inputs,
     ) -> Result<Packed> {
         let base = match &spec.base {
@@ -183,7 +183,7 @@ impl Builder<'_> {
         };
         let packages = self.packages(spec, inputs)?;
         let (kernel_origin, kernel) = (&kernel.origin, &kernel.kernel);
-        let parts = assemble::Parts { which, base, busybox, kernel, kernel_origin, packages, extra, own };
+        let parts = assemble::Parts { which, base, busybox, kernel, kernel_origin, packages, extra, generated };
         self.pack(which, spec, kernel, assemble::assemble(spec, parts)?)
     }
 
@@ -252,12 +252,18 @@ impl Built {
 }
 
 /// What the host image holds for its guests.
-fn guest_files(kernel: &Chosen, vmlinux: Vec<u8>, image: Vec<u8>) -> [Own; 3] {
+fn guest_files(kernel: &Chosen, vmlinux: Vec<u8>, image: Vec<u8>) -> [GeneratedFile; 3] {
     let devices = kernel.kernel.device_discovery().word().as_bytes().to_vec();
     [
-        own(host_image::GUEST_KERNEL, vmlinux, 0o644, "the guests' kernel", &kernel.origin),
-        own(host_image::GUEST_DEVICES, devices, 0o644, "how the guests' kernel finds its devices", &kernel.origin),
-        own(host_image::GUEST_INITRAMFS, image, 0o644, "the guests' image", "the guest image of this build"),
+        generated(host_image::GUEST_KERNEL, vmlinux, 0o644, "the guests' kernel", &kernel.origin),
+        generated(
+            host_image::GUEST_DEVICES,
+            devices,
+            0o644,
+            "how the guests' kernel finds its devices",
+            &kernel.origin,
+        ),
+        generated(host_image::GUEST_INITRAMFS, image, 0o644, "the guests' image", "the guest image of this build"),
     ]
 }
 
@@ -294,7 +300,12 @@ fn kernel_of(spec: &ImageSpec, inputs: &mut Inputs) -> Result<Chosen> {
 }
 
 /// QEMU and what its guests boot, if the spec has such guests.
-fn add_qemu(spec: &Spec, items: &mut Vec<Own>, inputs: &mut Inputs, stages: &mut Stages) -> Result<Option<Extra>> {
+fn add_qemu(
+    spec: &Spec,
+    items: &mut Vec<GeneratedFile>,
+    inputs: &mut Inputs,
+    stages: &mut Stages,
+) -> Result<Option<ExtraProgram>> {
     if !spec.wants_qemu() {
         return Ok(None);
     }
@@ -329,8 +340,8 @@ fn finish(
     Ok(Built { files, manifest, guest_kernel_bytes })
 }
 
-fn own(path: &'static str, data: Vec<u8>, mode: u32, reason: &'static str, origin: &str) -> Own {
-    Own { path: path.into(), data, mode, reason, origin: origin.to_owned() }
+fn generated(path: &'static str, data: Vec<u8>, mode: u32, reason: &'static str, origin: &str) -> GeneratedFile {
+    GeneratedFile { path: path.into(), data, mode, reason, origin: origin.to_owned() }
 }
 
 fn read_program(path: &Path, name: &str) -> Result<Vec<u8>> {

@@ -1,7 +1,8 @@
-//! Processes that must not outlive this one.
+//! Programs of ours, and processes that must not outlive this one.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -9,11 +10,29 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use vmatic_sys::child::{BeforeExec, before_exec};
 
+use crate::error::{Context, Error, Result};
+
 /// How long a process may take to end by itself when it is asked to.
 const END_GRACE: Duration = Duration::from_secs(2);
 
+/// One of the programs that go into images: named, or beside this one.
+pub fn sibling_program(named: Option<PathBuf>, name: &str) -> Result<PathBuf> {
+    if let Some(path) = named {
+        return Ok(path);
+    }
+    let own = std::env::current_exe().context("cannot find vmatic's own folder")?;
+    let path = own.with_file_name(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    let option = name.trim_start_matches("vmatic-");
+    Err(Error::new(format!("cannot find {name}"))
+        .because(format!("{} does not exist", path.display()))
+        .help(format!("run `make build`, or name it with --{option} FILE")))
+}
+
 /// Lets the kernel send `signal` to the process when this one dies, however it dies.
-pub fn with_us(command: &mut Command, signal: Signal) -> &mut Command {
+pub fn end_with_us(command: &mut Command, signal: Signal) -> &mut Command {
     before_exec(command, BeforeExec { death_signal: Some(signal.as_raw()), ..BeforeExec::default() });
     command
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::layout::{self, Configured};
 use crate::elf::ldcache::Cache;
 use crate::elf::{self, Machine, Needs};
-use crate::rootfs::root::{Found, Kind, Place};
+use crate::rootfs::root::{Found, Kind, Rootfs};
 
 /// In which of the two places a file lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,9 +21,9 @@ pub enum Side {
 /// The places, and what is known of them.
 pub struct Tables<'a> {
     /// Where files are taken from.
-    pub root: &'a dyn Place,
+    pub root: &'a dyn Rootfs,
     /// What the image has already; it is looked at first.
-    pub image: Option<&'a dyn Place>,
+    pub image: Option<&'a dyn Rootfs>,
     /// Folders that count as LD_LIBRARY_PATH.
     pub library_path: Vec<String>,
     configured: Configured,
@@ -37,7 +37,7 @@ pub struct Tables<'a> {
 
 impl<'a> Tables<'a> {
     /// Nothing is known yet.
-    pub fn new(root: &'a dyn Place, configured: Configured) -> Tables<'a> {
+    pub fn new(root: &'a dyn Rootfs, configured: Configured) -> Tables<'a> {
         Tables {
             root,
             image: None,
@@ -53,13 +53,13 @@ impl<'a> Tables<'a> {
     }
 
     /// Says what the image has already.
-    pub fn over(&mut self, image: &'a dyn Place) {
+    pub fn on_top_of(&mut self, image: &'a dyn Rootfs) {
         self.image_cache = Configured::of_cache(image).cache;
         self.image = Some(image);
     }
 
     /// The place of a side.
-    pub fn place(&self, side: Side) -> &'a dyn Place {
+    pub fn place(&self, side: Side) -> &'a dyn Rootfs {
         match (side, self.image) {
             (Side::Image, Some(image)) => image,
             _ => self.root,

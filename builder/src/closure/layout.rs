@@ -6,7 +6,7 @@
 
 use crate::elf::Machine;
 use crate::elf::ldcache::{self, Cache};
-use crate::rootfs::root::Place;
+use crate::rootfs::root::Rootfs;
 
 /// A loader's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,14 +114,14 @@ pub struct Configured {
 
 impl Configured {
     /// What ld.so.conf says: for a root whose cache may be out of date, or was never made.
-    pub fn of_conf(place: &dyn Place) -> Configured {
+    pub fn of_conf(place: &dyn Rootfs) -> Configured {
         let mut folders = Vec::new();
         read_conf(place, "/etc/ld.so.conf", 0, &mut folders);
         Configured { folders, cache: Cache::new() }
     }
 
     /// What ld.so.cache says, which is all that a loader reads: for a finished image.
-    pub fn of_cache(place: &dyn Place) -> Configured {
+    pub fn of_cache(place: &dyn Rootfs) -> Configured {
         const CACHE_BYTES_MAX: usize = 64 << 20;
         let found = place.find_file("/etc/ld.so.cache");
         let bytes = found.and_then(|found| place.head(&found.real, CACHE_BYTES_MAX).ok());
@@ -130,7 +130,7 @@ impl Configured {
     }
 }
 
-fn read_conf(place: &dyn Place, path: &str, depth: usize, folders: &mut Vec<String>) {
+fn read_conf(place: &dyn Rootfs, path: &str, depth: usize, folders: &mut Vec<String>) {
     const INCLUDE_DEPTH_MAX: usize = 8;
     let Some(text) = place.text(path) else { return };
     for line in text.lines() {

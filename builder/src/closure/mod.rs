@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::elf::ldcache::Cache;
 use crate::elf::{self, script};
 use crate::error::{Error, Result};
-use crate::rootfs::root::{Found, Kind, Place};
+use crate::rootfs::root::{Found, Kind, Rootfs};
 pub use cache::{Side, Tables};
 use layout::Configured;
 use load::{Edge, Hit, Loading, Missing};
@@ -91,12 +91,12 @@ pub struct Closure<'a> {
 
 impl<'a> Closure<'a> {
     /// An empty closure in a root whose libraries are where its ld.so.conf says.
-    pub fn new(root: &'a dyn Place) -> Closure<'a> {
+    pub fn new(root: &'a dyn Rootfs) -> Closure<'a> {
         Closure::with(root, Configured::of_conf(root))
     }
 
     /// An empty closure in a root whose loader looks where `configured` says.
-    pub fn with(root: &'a dyn Place, configured: Configured) -> Closure<'a> {
+    pub fn with(root: &'a dyn Rootfs, configured: Configured) -> Closure<'a> {
         Closure {
             tables: Tables::new(root, configured),
             files: BTreeMap::new(),
@@ -118,8 +118,8 @@ impl<'a> Closure<'a> {
     }
 
     /// Says what the image has already: it is looked at first, and nothing of it is brought again.
-    pub fn over(mut self, image: &'a dyn Place) -> Closure<'a> {
-        self.tables.over(image);
+    pub fn on_top_of(mut self, image: &'a dyn Rootfs) -> Closure<'a> {
+        self.tables.on_top_of(image);
         self
     }
 
@@ -161,7 +161,7 @@ impl<'a> Closure<'a> {
         } else {
             root.find_program(program).ok_or_else(|| {
                 tried()
-                    .because(format!("no folder for programs under {} has it", root.describe("/")))
+                    .because(format!("not in PATH of {}", root.describe("/")))
                     .help("install the package that has it, or write its full path")
             })?
         };
@@ -172,7 +172,7 @@ impl<'a> Closure<'a> {
     }
 
     /// Adds a path of the root and, of a folder, all below it. Links are taken with what they lead to.
-    pub fn bring(&mut self, path: &str, reason: &str, needed_by: Option<&str>, role: Role) {
+    pub fn include(&mut self, path: &str, reason: &str, needed_by: Option<&str>, role: Role) {
         let root = self.tables.root;
         let Some(found) = root.find(path) else {
             // A link that leads nowhere is kept as it is: what it means may come later.
@@ -212,7 +212,7 @@ impl<'a> Closure<'a> {
     }
 
     /// The root.
-    pub fn root(&self) -> &'a dyn Place {
+    pub fn root(&self) -> &'a dyn Rootfs {
         self.tables.root
     }
 
@@ -236,7 +236,7 @@ impl<'a> Closure<'a> {
             while let Some(task) = self.tasks.pop_front() {
                 self.look_into(task, false);
             }
-            self.bring_what_files_name();
+            self.include_what_files_name();
             if !self.tasks.is_empty() {
                 continue;
             }

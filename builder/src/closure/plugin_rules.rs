@@ -27,7 +27,7 @@ impl Closure<'_> {
     fn apply_row(&mut self, row: &Row, real: &str, found: &[String]) {
         for path in paths(row.brings, real, found) {
             for path in self.here(&path) {
-                self.bring_tree(&path, row.reason, Some(real), Role::Plugin, row.without);
+                self.include_tree(&path, row.reason, Some(real), Role::Plugin, row.exclude);
             }
         }
         for path in paths(row.suggests, real, found) {
@@ -38,19 +38,19 @@ impl Closure<'_> {
     }
 
     /// Brings a path and, of a folder, all below it.
-    pub fn bring_tree(&mut self, path: &str, reason: &str, by: Option<&str>, role: Role, without: &[&str]) {
+    pub fn include_tree(&mut self, path: &str, reason: &str, by: Option<&str>, role: Role, exclude: &[&str]) {
         let root = self.tables.root;
         let plain = path.trim_end_matches('/');
-        let Some(found) = root.find(plain) else { return self.bring(plain, reason, by, role) };
+        let Some(found) = root.find(plain) else { return self.include(plain, reason, by, role) };
         if !matches!(root.kind(&found.real), Some(Kind::Dir)) {
-            return self.bring(plain, reason, by, role);
+            return self.include(plain, reason, by, role);
         }
         // The links that lead to the folder count as well.
         self.links.extend(found.links);
         for path in root.walk(&found.real) {
             let below = format!("{path}/");
             let unwanted = |part: &str| if part.starts_with('.') { path.ends_with(part) } else { below.contains(part) };
-            if without.iter().chain(NEVER).any(|part| unwanted(part)) {
+            if exclude.iter().chain(NEVER).any(|part| unwanted(part)) {
                 continue;
             }
             match root.kind(&path) {
@@ -58,7 +58,7 @@ impl Closure<'_> {
                     let found = Found { asked: path.clone(), real: path, links: BTreeMap::new() };
                     self.push(Side::Root, found, reason, by, role);
                 }
-                _ => self.bring(&path, reason, by, role),
+                _ => self.include(&path, reason, by, role),
             }
         }
     }
@@ -72,7 +72,7 @@ impl Closure<'_> {
     }
 
     /// What configuration names: with libpam, the services of the programs at hand and their modules.
-    pub(super) fn bring_what_files_name(&mut self) {
+    pub(super) fn include_what_files_name(&mut self) {
         if self.libraries_only {
             return;
         }
@@ -95,7 +95,7 @@ impl Closure<'_> {
             if !self.rows_done.insert(path.clone()) {
                 continue;
             }
-            self.bring(&path, "a service of PAM", Some(&pam), Role::Plugin);
+            self.include(&path, "a service of PAM", Some(&pam), Role::Plugin);
             for line in text.lines() {
                 let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
                 match words[..] {
@@ -103,13 +103,13 @@ impl Closure<'_> {
                         included.push(name.to_owned());
                         services.push(name.to_owned());
                     }
-                    _ => self.bring_pam_module(&words, &path),
+                    _ => self.include_pam_module(&words, &path),
                 }
             }
         }
     }
 
-    fn bring_pam_module(&mut self, words: &[&str], service: &str) {
+    fn include_pam_module(&mut self, words: &[&str], service: &str) {
         let Some(module) = words.iter().find(|word| word.ends_with(".so")) else { return };
         let patterns = if module.starts_with('/') {
             vec![(*module).to_owned()]
@@ -124,7 +124,7 @@ impl Closure<'_> {
             self.notes.insert(format!("{service} names {module}, which is not there: PAM will refuse its users"));
         }
         for path in found {
-            self.bring(&path, "a module of PAM", Some(service), Role::Plugin);
+            self.include(&path, "a module of PAM", Some(service), Role::Plugin);
         }
     }
 }

@@ -13,7 +13,7 @@ pub struct Row {
     /// Files and folders that come along.
     pub brings: &'static [&'static str],
     /// Parts of paths that do not come along.
-    pub without: &'static [&'static str],
+    pub exclude: &'static [&'static str],
     /// Files and folders that are only named to the operator.
     pub suggests: &'static [&'static str],
     /// Why, as `vmatic why` shows it.
@@ -23,11 +23,11 @@ pub struct Row {
 const fn row(
     trigger: &'static [&'static str],
     brings: &'static [&'static str],
-    without: &'static [&'static str],
+    exclude: &'static [&'static str],
     suggests: &'static [&'static str],
     reason: &'static str,
 ) -> Row {
-    Row { trigger, brings, without, suggests, reason }
+    Row { trigger, brings, exclude, suggests, reason }
 }
 
 /// Never brought from a folder: what machines make again, and what only people read.

@@ -7,11 +7,11 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::commands::build::beside;
+use crate::Exit;
 use crate::error::{Context, Error, Result};
+use crate::process::{self, sibling_program};
 use crate::ui::print::{print, print_json};
 use crate::ui::say;
-use crate::{Exit, process};
 
 /// Measure what this machine, or the spec's, can do
 #[derive(clap::Args, Debug)]
@@ -102,7 +102,7 @@ fn words(guests: &Guests, clones: &[u32], cold: &[u32], qemu: &[u32]) -> Vec<Str
 }
 
 fn here(guests: &Guests) -> Result<String> {
-    let agent = beside(guests.agent.clone(), "vmatic-agent")?;
+    let agent = sibling_program(guests.agent.clone(), "vmatic-agent")?;
     let mut command = Command::new(&agent);
     command.args(words(guests, &[1000, 4000], &[100], &[])).arg("--stub").arg(guests.pages.to_string());
     output(&mut command, &agent.display().to_string())
@@ -127,7 +127,7 @@ fn on_a_host(guests: &Guests) -> Result<String> {
 
 /// What a program prints; it ends with this one.
 fn output(command: &mut Command, name: &str) -> Result<String> {
-    let output = process::with_us(command.stdout(Stdio::piped()), Signal::TERM).stderr(Stdio::inherit()).output();
+    let output = process::end_with_us(command.stdout(Stdio::piped()), Signal::TERM).stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("cannot run {name}"))?;
     if !output.status.success() {
         return Err(Error::new(format!("cannot measure guests: {name} failed"))

@@ -169,7 +169,7 @@ fn run_command(cluster: &mut Cluster, args: &Args) -> Result<Exit> {
     let mut command = Command::new(program);
     command.args(arguments).env("VMATIC_CONNECT", cluster.address.to_string());
     let mut child =
-        process::with_us(&mut command, Signal::TERM).spawn().with_context(|| format!("cannot run {program}"))?;
+        process::end_with_us(&mut command, Signal::TERM).spawn().with_context(|| format!("cannot run {program}"))?;
     loop {
         let ended = child.try_wait().with_context(|| format!("cannot wait for {program}"))?;
         if let Some(status) = ended {

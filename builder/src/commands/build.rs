@@ -6,9 +6,10 @@ use serde_json::json;
 
 use crate::archive::compress::Effort;
 use crate::build::{Builder, Built};
-use crate::error::{Context, Error, Result};
+use crate::error::Result;
 use crate::output::lock::Lock;
 use crate::packages::cache::Cache;
+use crate::process::sibling_program;
 use crate::spec::Spec;
 use crate::ui::interrupt;
 use crate::ui::print::{print, print_json};
@@ -64,8 +65,8 @@ pub fn run(args: Args) -> Result<Exit> {
         operator: &operator,
         cache: &cache,
         effort: if args.release { Effort::Release } else { Effort::Work },
-        agent: beside(args.agent, "vmatic-agent")?,
-        leaf: beside(args.leaf, "vmatic-leaf")?,
+        agent: sibling_program(args.agent, "vmatic-agent")?,
+        leaf: sibling_program(args.leaf, "vmatic-leaf")?,
     };
     stages.done("spec", format!("{}: {}", spec.name, spec.size()));
     let built = builder.build(&spec, &mut stages)?;
@@ -90,22 +91,6 @@ pub fn run(args: Args) -> Result<Exit> {
         print(&format!("{}\n", target.display()))?;
     }
     Ok(Exit::Ok)
-}
-
-/// One of the programs that go into images: named, or beside this one.
-pub fn beside(named: Option<PathBuf>, name: &str) -> Result<PathBuf> {
-    if let Some(path) = named {
-        return Ok(path);
-    }
-    let own = std::env::current_exe().context("cannot find vmatic's own folder")?;
-    let path = own.with_file_name(name);
-    if path.is_file() {
-        return Ok(path);
-    }
-    let option = name.trim_start_matches("vmatic-");
-    Err(Error::new(format!("cannot find {name}"))
-        .because(format!("{} does not exist", path.display()))
-        .help(format!("run `make build`, or name it with --{option} FILE")))
 }
 
 fn size_of(built: &Built, name: &str) -> u64 {

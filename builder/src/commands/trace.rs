@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::closure::Closure;
 use crate::error::{Error, Result};
 use crate::packages::dpkg::Database;
-use crate::rootfs::root::Place;
+use crate::rootfs::root::Rootfs;
 use crate::rootfs::sysroot::Sysroot;
 use crate::ui::escape::escape_control;
 use crate::ui::print::print;
@@ -88,7 +88,7 @@ fn is_library(path: &str) -> bool {
 
 /// The program's path, as the shell would find it.
 fn which(program: &str, root: &Sysroot) -> Result<String> {
-    let place: &dyn Place = root;
+    let place: &dyn Rootfs = root;
     if program.contains('/') {
         let path = std::path::absolute(program);
         return Ok(path.map_or_else(|_| program.to_owned(), |path| path.to_string_lossy().into_owned()));
@@ -100,7 +100,7 @@ fn which(program: &str, root: &Sysroot) -> Result<String> {
 }
 
 fn propose_binary(closure: &mut Closure, path: &str, proposal: &mut Proposal) {
-    let root: &dyn Place = closure.root();
+    let root: &dyn Rootfs = closure.root();
     let Some(found) = root.find_file(path) else { return };
     if !closure.files.contains_key(&found.real) && closure.survey(path).is_ok() {
         proposal.binaries.insert(path.to_owned());
@@ -108,7 +108,7 @@ fn propose_binary(closure: &mut Closure, path: &str, proposal: &mut Proposal) {
 }
 
 fn propose_files(closure: &Closure, root: &Sysroot, opened: &BTreeSet<String>, proposal: &mut Proposal) {
-    let place: &dyn Place = root;
+    let place: &dyn Rootfs = root;
     let here = std::env::current_dir().unwrap_or_default();
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home != Path::new("/"));
     let mut left: BTreeMap<String, String> = BTreeMap::new();

@@ -12,7 +12,7 @@ use crate::elf;
 use crate::error::{Error, PathContext, Result};
 use crate::image::check;
 use crate::image::layer::{self, Layer};
-use crate::image::programs::{self, Extra};
+use crate::image::programs::{self, ExtraProgram};
 use crate::kernel::modules::{Chosen, Package};
 use crate::kernel::{Kernel, firmware};
 use crate::rootfs::sysroot::Sysroot;
@@ -20,7 +20,7 @@ use crate::rootfs::tree::{Entry, FileTree, Why};
 use crate::spec::ImageSpec;
 
 /// A file that vmatic itself puts into an image.
-pub struct Own {
+pub struct GeneratedFile {
     /// Its path.
     pub path: Cow<'static, str>,
     /// Its content.
@@ -48,9 +48,9 @@ pub struct Parts<'a> {
     /// A root with the packages that the spec's root does not have.
     pub packages: Option<PathBuf>,
     /// A program of VMatic's own choice, with what it needs.
-    pub extra: Option<Extra>,
+    pub extra: Option<ExtraProgram>,
     /// vmatic's files: /init, the plan and so on.
-    pub own: Vec<Own>,
+    pub generated: Vec<GeneratedFile>,
 }
 
 /// A finished image.
@@ -89,9 +89,9 @@ fn assemble_inner(spec: &ImageSpec, parts: Parts) -> Result<Assembled> {
     if let Some(extra) = &parts.extra {
         warnings.extend(programs::add_extra(extra, &mut tree)?);
     }
-    for own in parts.own {
-        let why = Why::new("vmatic", own.reason).origin(own.origin);
-        tree.insert(&own.path, Entry::file(own.data, own.mode, why))?;
+    for file in parts.generated {
+        let why = Why::new("vmatic", file.reason).origin(file.origin);
+        tree.insert(&file.path, Entry::file(file.data, file.mode, why))?;
     }
     warnings.extend(firmware::add(&Sysroot::new(&spec.root), &modules, &mut tree)?);
     warnings.extend(check::check(&tree, spec)?);

@@ -15,7 +15,7 @@ use crate::closure::layout::Configured;
 use crate::closure::{Closure, Role};
 use crate::elf;
 use crate::error::{Error, Result};
-use crate::rootfs::root::{PROGRAM_FOLDERS, Place};
+use crate::rootfs::root::{PROGRAM_FOLDERS, Rootfs};
 use crate::rootfs::tree::{Entry, FileTree, Node};
 use crate::spec::ImageSpec;
 
@@ -61,7 +61,7 @@ fn whole(tree: &FileTree) -> Result<()> {
     }
     let mut closure = Closure::with(tree, Configured::of_cache(tree)).finished();
     for (path, role) in programs(tree) {
-        closure.bring(&path, "file of the image", None, role);
+        closure.include(&path, "file of the image", None, role);
     }
     closure.run();
     let tried = "cannot run all that is in the finished image";
@@ -116,7 +116,7 @@ fn foreign_machine(entry: &Entry) -> bool {
 /// Links whose target is not in the tree. What only exists at run time cannot be there.
 fn broken_links(tree: &FileTree) -> Vec<String> {
     const AT_RUN_TIME: [&str; 5] = ["/proc/", "/sys/", "/dev/", "/run/", "/tmp/"];
-    let place: &dyn Place = tree;
+    let place: &dyn Rootfs = tree;
     let links = tree.iter().filter_map(|(path, entry)| match &entry.node {
         Node::Symlink(target) => Some((format!("/{path}"), target)),
         _ => None,

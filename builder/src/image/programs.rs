@@ -14,7 +14,7 @@ use crate::error::{Error, PathContext, Result};
 use crate::image::check;
 use crate::packages::dpkg::Database;
 use crate::rootfs::hardlinks::HardLinks;
-use crate::rootfs::root::Place;
+use crate::rootfs::root::Rootfs;
 use crate::rootfs::sysroot::Sysroot;
 use crate::rootfs::tree::{Entry, FileTree, Why};
 use crate::spec::ImageSpec;
@@ -34,7 +34,7 @@ pub fn add(spec: &ImageSpec, fetched: Option<&Path>, tree: &mut FileTree) -> Res
 }
 
 /// A program that an image gets for VMatic's own sake.
-pub struct Extra {
+pub struct ExtraProgram {
     /// The root that has it.
     pub root: PathBuf,
     /// The program.
@@ -46,13 +46,13 @@ pub struct Extra {
 }
 
 /// Lays such a program into the tree, with the libraries that it needs and nothing more of its package.
-pub fn add_extra(extra: &Extra, tree: &mut FileTree) -> Result<Vec<String>> {
+pub fn add_extra(extra: &ExtraProgram, tree: &mut FileTree) -> Result<Vec<String>> {
     let root = Sysroot::new(&extra.root);
     let before = tree.clone();
-    let mut closure = Closure::new(&root).over(&before).libraries_only();
+    let mut closure = Closure::new(&root).on_top_of(&before).libraries_only();
     closure.add(extra.binary)?;
     for file in extra.files {
-        closure.bring(file, extra.reason, Some(extra.binary), check::role_of(file));
+        closure.include(file, extra.reason, Some(extra.binary), check::role_of(file));
     }
     closure.complete_image(check::programs(tree));
     closure.check().map_err(|error| error.while_trying(format!("cannot bring {}", extra.binary)))?;
@@ -75,7 +75,7 @@ fn from_root(
 ) -> Result<Vec<String>> {
     let root = Sysroot::new(folder);
     let before = tree.clone();
-    let mut closure = Closure::new(&root).over(&before).library_path(&spec.library_path);
+    let mut closure = Closure::new(&root).on_top_of(&before).library_path(&spec.library_path);
     for binary in binaries {
         closure.add(binary)?;
     }
@@ -87,7 +87,7 @@ fn from_root(
             Some(by) => format!("package {package}, which {by} depends on"),
         };
         for path in database.files(&package)? {
-            closure.bring(&path, &reason, None, check::role_of(&path));
+            closure.include(&path, &reason, None, check::role_of(&path));
         }
     }
     closure.complete_image(check::programs(tree));
@@ -136,7 +136,7 @@ fn add_cache(closure: &Closure, tree: &mut FileTree) -> Result<()> {
     if closure.cache.is_empty() {
         return Ok(());
     }
-    let place: &dyn Place = tree;
+    let place: &dyn Rootfs = tree;
     let known = place.find_file(PATH).and_then(|found| place.head(&found.real, usize::MAX).ok());
     let mut cache = known.and_then(|bytes| ldcache::read(&bytes)).unwrap_or_default();
     cache.extend(closure.cache.clone());

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use vmatic_plan::host_image::{GUEST_KIND_FOLDER as FOLDER, GUEST_KINDS as FILE, QEMU as PROGRAM};
 
 use crate::error::{Error, Kind, PathContext, Result};
-use crate::image::assemble::Own;
-use crate::image::programs::Extra;
+use crate::image::assemble::GeneratedFile;
+use crate::image::programs::ExtraProgram;
 use crate::image::qcow2;
 use crate::packages::dpkg::Database;
 use crate::packages::inputs::Inputs;
@@ -36,17 +36,17 @@ const LOADED: [&str; 8] = [
 const FILE_MAX_BYTES: u64 = 3 << 30;
 
 /// The program and what it needs.
-pub fn program(spec: &Spec, inputs: &mut Inputs) -> Result<Extra> {
+pub fn program(spec: &Spec, inputs: &mut Inputs) -> Result<ExtraProgram> {
     let root: PathBuf = if Database::open(&spec.host.root).has(PACKAGE) {
         spec.host.root.clone()
     } else {
         inputs.root_of(&[PACKAGE.to_owned()])?
     };
-    Ok(Extra { root, binary: PROGRAM, files: &LOADED, reason: "QEMU, which runs guests of other kinds" })
+    Ok(ExtraProgram { root, binary: PROGRAM, files: &LOADED, reason: "QEMU, which runs guests of other kinds" })
 }
 
 /// What the kinds' guests boot, and the text that tells the agent of them.
-pub fn files(spec: &Spec, inputs: &mut Inputs) -> Result<Vec<Own>> {
+pub fn files(spec: &Spec, inputs: &mut Inputs) -> Result<Vec<GeneratedFile>> {
     let mut kinds = spec.kinds();
     let mut all = Vec::new();
     for (told, kind) in kinds.kinds.iter_mut().zip(&spec.kinds) {
@@ -59,13 +59,13 @@ pub fn files(spec: &Spec, inputs: &mut Inputs) -> Result<Vec<Own>> {
                 told.disk = Some(format);
             }
             let (path, reason) = (format!("{FOLDER}/{}/{name}", told.name), "what guests of a kind boot");
-            all.push(Own { path: path.into(), data, mode: 0o644, reason, origin });
+            all.push(GeneratedFile { path: path.into(), data, mode: 0o644, reason, origin });
         }
     }
     kinds.check().map_err(|why| Error::new("cannot use the kinds of guests").because(why).of_kind(Kind::Spec))?;
     let text = kinds.encode().into_bytes();
     let reason = "which guests are of which kind";
-    all.push(Own { path: FILE.into(), data: text, mode: 0o644, reason, origin: "the spec".into() });
+    all.push(GeneratedFile { path: FILE.into(), data: text, mode: 0o644, reason, origin: "the spec".into() });
     Ok(all)
 }
 

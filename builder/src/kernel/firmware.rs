@@ -7,7 +7,7 @@ use std::fs;
 
 use crate::error::{PathContext, Result};
 use crate::kernel::modules::Chosen;
-use crate::rootfs::root::Place;
+use crate::rootfs::root::Rootfs;
 use crate::rootfs::sysroot::Sysroot;
 use crate::rootfs::tree::{Entry, FileTree, Why};
 
@@ -26,7 +26,7 @@ pub fn add(root: &Sysroot, modules: &Chosen, tree: &mut FileTree) -> Result<Opti
         if paths.iter().any(|path| tree.real_path(path).is_some()) {
             continue;
         }
-        let place: &dyn Place = root;
+        let place: &dyn Rootfs = root;
         // A root with merged /usr has the first as a link to the second; an unpacked package may have only the second.
         let there = |path: &String| place.find_file(path).or_else(|| place.find_file(&format!("/usr{path}")));
         let Some((path, found)) = paths.iter().find_map(|path| Some((path, there(path)?))) else {

@@ -50,7 +50,7 @@ const TEXT_BYTES_MAX: u64 = 4 << 20;
 const WALK_FILES_MAX: usize = 200_000;
 
 /// A root, on disk or in memory. Paths are absolute and real (no links) where a method says so.
-pub trait Place {
+pub trait Rootfs {
     /// What lies at this real path; None when nothing does.
     fn kind(&self, real: &str) -> Option<Kind>;
     /// Opens the file at this real path. The error is the cause alone.
@@ -61,7 +61,7 @@ pub trait Place {
     fn describe(&self, path: &str) -> String;
 }
 
-impl dyn Place + '_ {
+impl dyn Rootfs + '_ {
     /// Finds what `path` names, following links; None if it does not exist.
     pub fn find(&self, path: &str) -> Option<Found> {
         let mut links = BTreeMap::new();
@@ -169,7 +169,7 @@ impl dyn Place + '_ {
     }
 }
 
-impl Place for FileTree {
+impl Rootfs for FileTree {
     fn kind(&self, real: &str) -> Option<Kind> {
         let Some(entry) = self.get(real) else { return (real == "/").then_some(Kind::Dir) };
         Some(match &entry.node {

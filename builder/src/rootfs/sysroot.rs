@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::elf::Source;
-use crate::rootfs::root::{Kind, Place};
+use crate::rootfs::root::{Kind, Rootfs};
 
 /// A root folder.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Sysroot {
     }
 }
 
-impl Place for Sysroot {
+impl Rootfs for Sysroot {
     fn kind(&self, real: &str) -> Option<Kind> {
         if let Some(known) = self.known.borrow().get(real) {
             return known.clone();
@@ -128,7 +128,7 @@ mod tests {
         symlink("usr/lib", at("lib")).unwrap();
         symlink("/lib/arch/libx.so.1.2", at("usr/lib/arch/libx.so.1")).unwrap();
         let sysroot = Sysroot::new(root.path());
-        let found = (&sysroot as &dyn Place).find_file("/lib/arch/libx.so.1").unwrap();
+        let found = (&sysroot as &dyn Rootfs).find_file("/lib/arch/libx.so.1").unwrap();
         assert_eq!(found.real, "/usr/lib/arch/libx.so.1.2");
         let links: Vec<_> = found.links.iter().map(|(path, target)| (path.as_str(), target.as_str())).collect();
         assert_eq!(links, [("/lib", "usr/lib"), ("/usr/lib/arch/libx.so.1", "/lib/arch/libx.so.1.2")]);
@@ -140,7 +140,7 @@ mod tests {
         symlink("b", root.path().join("a")).unwrap();
         symlink("a", root.path().join("b")).unwrap();
         let sysroot = Sysroot::new(root.path());
-        let place: &dyn Place = &sysroot;
+        let place: &dyn Rootfs = &sysroot;
         assert_eq!(place.find("/a"), None);
         assert_eq!(place.find("/c/d"), None);
         assert!(place.exists("/a") && !place.exists("/c/d"));
@@ -156,7 +156,7 @@ mod tests {
         symlink("usr/lib", at("lib")).unwrap();
         symlink("one", at("usr/lib/two")).unwrap();
         let sysroot = Sysroot::new(root.path());
-        let place: &dyn Place = &sysroot;
+        let place: &dyn Rootfs = &sysroot;
         assert_eq!(place.glob("/lib/*/a.so"), ["/lib/one/a.so", "/lib/two/a.so"]);
         assert_eq!(place.walk("/lib"), ["/usr/lib/one/a.so", "/usr/lib/one/empty", "/usr/lib/two"]);
     }

@@ -124,7 +124,7 @@ impl Cluster {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // A group of its own: Ctrl-C in the terminal is for us, and we end the machines in order.
         command.process_group(0);
-        process::with_us(&mut command, Signal::KILL).spawn().map_err(|e| {
+        process::end_with_us(&mut command, Signal::KILL).spawn().map_err(|e| {
             let error = Error::new(format!("cannot start {QEMU}"));
             if e.kind() == std::io::ErrorKind::NotFound {
                 return error.because("it is not installed").help(QEMU_REMEDY);

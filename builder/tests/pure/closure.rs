@@ -206,7 +206,7 @@ fn scripts_bring_their_interpreters_unless_the_image_has_them() {
     let sysroot = Sysroot::new(lab.folder.path());
     let mut image = FileTree::new();
     image.insert("/bin/sh", Entry::file(&b"\x7fELF"[..], 0o755, Why::default())).unwrap();
-    let mut with_busybox = Closure::new(&sysroot).over(&image);
+    let mut with_busybox = Closure::new(&sysroot).on_top_of(&image);
     with_busybox.survey("shell").unwrap();
     assert_eq!(with_busybox.files.len(), 1);
 }

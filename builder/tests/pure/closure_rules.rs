@@ -266,7 +266,7 @@ fn what_the_image_has_is_not_brought_and_gets_what_it_needs() {
     image.insert("/bin/script", entry(b"#!/usr/bin/lang\n".to_vec())).unwrap();
     image.insert(&lib("liba.so"), entry(fs::read(a).unwrap())).unwrap();
     let sysroot = Sysroot::new(lab.folder.path());
-    let mut closure = Closure::new(&sysroot).over(&image);
+    let mut closure = Closure::new(&sysroot).on_top_of(&image);
     closure.complete_image(vec![("/bin/tool".to_owned(), Role::Program), ("/bin/script".to_owned(), Role::Program)]);
     closure.check().unwrap();
     let files: BTreeSet<String> = closure.files.keys().cloned().collect();
@@ -288,7 +288,7 @@ fn busybox_env_gives_way_to_one_that_knows_how_to_split() {
     for (script, expected) in
         [("/bin/plain", vec!["/usr/bin/lang"]), ("/bin/split", vec!["/usr/bin/env", "/usr/bin/lang"])]
     {
-        let mut closure = Closure::new(&sysroot).over(&image);
+        let mut closure = Closure::new(&sysroot).on_top_of(&image);
         closure.complete_image(vec![(script.to_owned(), Role::Program)]);
         assert_eq!(closure.files.keys().collect::<Vec<_>>(), expected, "{script}");
     }

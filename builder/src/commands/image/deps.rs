@@ -165,7 +165,7 @@ impl<'a> Drawing<'a> {
 
     fn draw(mut self, programs: &[String]) -> String {
         for program in programs {
-            let place: &dyn crate::rootfs::root::Place = self.root;
+            let place: &dyn crate::rootfs::root::Rootfs = self.root;
             let Some(found) = place.find(program) else { continue };
             let via = if found.real == *program { String::new() } else { format!(" -> {}", found.real) };
             let line = format!("{}{}\n", self.paint("1", program), self.paint("2", &via));
