@@ -1,13 +1,13 @@
 //! The node's arguments.
 
-use crate::guest::image;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use vmatic_plan::host_image;
 
 /// How a node differs from what the image says.
 #[derive(Debug, PartialEq)]
 pub struct NodeOptions {
-    /// The sealed plan.
+    /// The encoded plan.
     pub plan: PathBuf,
     /// The operator's public key, 64 hexadecimal digits.
     pub operator: PathBuf,
@@ -28,8 +28,8 @@ impl NodeOptions {
     pub fn parse(mut args: lexopt::Parser) -> Result<Self, lexopt::Error> {
         use lexopt::prelude::*;
         let mut options = NodeOptions {
-            plan: image::PLAN.into(),
-            operator: "/etc/vmatic/operator.pub".into(),
+            plan: host_image::PLAN.into(),
+            operator: host_image::OPERATOR.into(),
             host: None,
             listen: None,
             parents: Vec::new(),

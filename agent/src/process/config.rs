@@ -18,6 +18,10 @@ const CONFIG_BYTES_MAX: u64 = 64 * 1024;
 pub fn seal(config: &impl Serialize) -> Result<OwnedFd, Error> {
     let tried = || "write a configuration down".into();
     let bytes = postcard::to_allocvec(config).context(tried)?;
+    if bytes.len() as u64 > CONFIG_BYTES_MAX {
+        let why = format!("it has {} bytes, more than {CONFIG_BYTES_MAX}", bytes.len());
+        return Err(Error::new(format!("cannot write a configuration down: {why}")));
+    }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut file = File::from(rustix::fs::memfd_create("config", flags).context(tried)?);
     file.write_all(&bytes).and_then(|()| file.rewind()).context(tried)?;
@@ -49,6 +53,9 @@ mod tests {
         let mut again = File::from(sealed.try_clone().unwrap());
         assert!(again.write_all(b"x").is_err() && again.set_len(0).is_err());
         assert_eq!(open::<(String, Vec<u32>, Option<bool>)>(sealed).unwrap(), config);
+        let longest = vec![7u8; CONFIG_BYTES_MAX as usize - 3];
+        assert_eq!(open::<Vec<u8>>(seal(&longest).unwrap()).unwrap(), longest);
+        assert!(seal(&vec![7u8; CONFIG_BYTES_MAX as usize - 2]).is_err(), "one byte more");
         assert!(open::<String>(seal(&[0xffu8; 3]).unwrap()).is_err(), "another type");
     }
 }

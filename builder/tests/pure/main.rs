@@ -23,3 +23,4 @@ mod kinds;
 mod packages;
 mod rooms;
 mod tidy;
+mod words;
