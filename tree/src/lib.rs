@@ -5,11 +5,10 @@
 //! processes: the agent drives this with tokio, the leaf uses its messages
 //! with poll, tests drive it with time of their own making.
 //!
-//! * [`message`]: the words of the protocol, [`frame`]: how they travel.
-//! * [`answer`]: what nodes answered, equal answers folded into node sets.
-//! * [`command`]: what the operator signs; [`replay`]: each command once.
-//! * [`session`]: an operator's terminal on a node.
-//! * [`host`]: a host's state machine.
+//! Rooms, from the lowest: [`id`], [`text`] and the values that answers carry ([`guest`], [`info`], [`traffic`],
+//! [`reply`], [`unreachable`], [`refusal`], folded by [`answer`]), [`session`] (an operator's terminal on a node);
+//! [`wire`], what is said on a link; `auth`, whose commands are obeyed; `host`, a host's state machine. The only state
+//! is `host`'s, which says who owns which part of it.
 #![no_std]
 #![deny(unsafe_code)]
 

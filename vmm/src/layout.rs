@@ -1,4 +1,6 @@
-//! Gives every guest-physical address and interrupt number in one place, so that
+//! The map of a guest's physical addresses and interrupts.
+//!
+//! Every guest-physical address and interrupt number stands in one place, so that
 //! boot, tables and devices cannot disagree. Constants only.
 
 /// PVH start block, or Linux's zero page when there is no PVH entry.

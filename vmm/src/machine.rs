@@ -1,4 +1,6 @@
-//! Takes a guest's configuration, or a frozen guest; gives a machine, and runs it in
+//! The virtual machine, and the loop that runs it.
+//!
+//! Takes a guest's configuration, or a stopped guest's state; gives a machine, and runs it in
 //! the calling thread: the guest runs until it touches a device or a signal says
 //! that a descriptor is ready; then devices work, and the guest goes on.
 

@@ -1,3 +1,5 @@
+//! The guest's memory.
+//!
 //! Takes a size; gives guest memory. Puts files into it by private mapping where
 //! page boundaries allow, so that guests of one kernel share its clean pages, and
 //! the start costs no copy. Files must not be truncated while a guest runs.
@@ -41,7 +43,11 @@ fn check(mib: u32) -> Result<(), Error> {
     if (1..=MEMORY_MIB_MAX).contains(&mib) {
         return Ok(());
     }
-    Err(Error::new(format!("give the guest {mib} MiB of memory"), "that is no sensible size", "use 1 to 1048576 MiB"))
+    Err(Error::new(
+        format!("give the guest {mib} MiB of memory"),
+        "guest memory must be 1 to 1048576 MiB",
+        "use another size",
+    ))
 }
 
 /// Guest memory whose pages are those of a file that has no name, so that others can map them too.

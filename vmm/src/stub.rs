@@ -1,4 +1,6 @@
-//! Gives a guest without an operating system: 1 KiB of 64-bit code in the shape of a
+//! The stub: a guest without an operating system.
+//!
+//! It is 1 KiB of 64-bit code in the shape of a
 //! kernel, which drives the socket device as Linux does, says that it is ready, and
 //! waits, halted, for what its host says. It stands in for Linux where KVM runs bare
 //! code only, and where the cost of the monitor alone is to be measured.

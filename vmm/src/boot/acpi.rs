@@ -1,3 +1,5 @@
+//! The ACPI tables of a guest.
+//!
 //! Takes the windows of the virtio-mmio devices; gives the ACPI tables of a machine
 //! that has one processor, one I/O APIC, a serial port, a power-off register and
 //! those windows. Hardware-reduced: no PIC, no PIT, no power-management timer.

@@ -1,5 +1,10 @@
+//! A reader of ELF kernels.
+//!
 //! Takes an uncompressed vmlinux; gives what has to be put where, and where to
 //! start. Pure: reads through a function, trusts nothing it reads.
+//!
+//! Not rust-vmm's linux-loader, which design.md named: that copies segments into guest memory while it reads them, and
+//! here their pages are mapped, so that guests of one kernel share what they do not change.
 
 use std::io;
 

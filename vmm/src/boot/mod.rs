@@ -1,3 +1,5 @@
+//! The boot protocol: a guest's memory as its kernel finds it.
+//!
 //! Takes kernel, initramfs and command line; puts them and what the kernel must be
 //! told into guest memory, and gives the entry. PVH if the kernel has the note,
 //! else Linux's 64-bit entry. Neither runs any firmware or decompressor.

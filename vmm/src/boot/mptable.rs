@@ -1,4 +1,6 @@
-//! Gives the Intel MP table, for kernels built without ACPI: one processor, the ISA
+//! The MP table of a guest.
+//!
+//! As Intel's specification has it, for kernels built without ACPI: one processor, the ISA
 //! bus, one I/O APIC with interrupt n on pin n. Pure.
 
 use crate::layout;

@@ -1,3 +1,5 @@
+//! The buses of a guest, and the devices on them.
+//!
 //! Takes the guest's accesses to ports and windows; gives them to the device that
 //! lies there, and the guest its interrupts. What a device knows of its driver can
 //! be frozen and restored in another process.

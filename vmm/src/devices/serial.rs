@@ -1,3 +1,5 @@
+//! The serial port, a 16550.
+//!
 //! Takes the guest's accesses to a 16550; gives the bytes it prints to a wire, and the guest
 //! what comes over it. A wire that is full loses bytes and never blocks the guest; what the guest
 //! does not read waits in the wire, and so holds whoever types.

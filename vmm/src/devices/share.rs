@@ -1,3 +1,5 @@
+//! The file that guests share.
+//!
 //! Takes the path of a file that guests share; gives it opened, once for a template and
 //! all of its clones.
 

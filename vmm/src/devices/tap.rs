@@ -1,3 +1,5 @@
+//! Tap and tun interfaces of the host.
+//!
 //! Takes an interface name; gives an opened tap as the guest's network card wants
 //! it: no packet information, a 12-byte virtio header, non-blocking, no offloads. Or
 //! an opened tun, as a host's switch wants it.

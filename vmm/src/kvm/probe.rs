@@ -1,4 +1,6 @@
-//! Takes nothing; tells what KVM here can do without booting a kernel. A stub that
+//! The probe of KVM.
+//!
+//! Tells what KVM here can do without booting a kernel. A stub that
 //! runs proves no Linux (kvm_pvm runs stubs and hangs stock kernels): for that, boot
 //! the guest kernel with a time limit.
 

@@ -1,3 +1,5 @@
+//! The signals that interrupt a running guest.
+//!
 //! Takes file descriptors; makes readiness interrupt `KVM_RUN`. One thread then
 //! does everything: it runs the guest, and when a signal ends the run it serves the
 //! devices. SIGIO (readiness), SIGALRM (time) and SIGTERM (the end) are blocked except

@@ -1,3 +1,5 @@
+//! The saved state of a processor.
+//!
 //! Takes a halted processor; gives everything it holds, and puts it into another one
 //! in the order in which KVM understands it: features first, then registers, the
 //! local APIC before the model-specific registers (its timer's mode decides whether a

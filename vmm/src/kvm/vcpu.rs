@@ -1,3 +1,5 @@
+//! The guest's processor at its start.
+//!
 //! Takes a virtual processor; gives it features, registers and start address. The
 //! guest sees one processor with number 0 and no virtualisation of its own.
 

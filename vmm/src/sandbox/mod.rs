@@ -1,3 +1,5 @@
+//! The sandbox of our own monitor: what a process that runs a guest cannot do.
+//!
 //! Takes a process that is about to run a guest; takes away from it everything that
 //! running the guest does not need. A guest that breaks out of its virtual machine
 //! then holds a process that can use the descriptors it has, and nothing else.
@@ -60,7 +62,9 @@ pub fn filter() -> Result<Filter, Error> {
         ])
         .collect();
     let tried = "compile the filter of system calls";
-    seccomp::program(&calls).map(Filter).ok_or_else(|| Error::new(tried, "it has a jump that is too long", NEXT))
+    seccomp::program(&calls)
+        .map(Filter)
+        .ok_or_else(|| Error::new(tried, "seccomp filter too long: a branch exceeds 255 instructions", NEXT))
 }
 
 /// Makes the process `user`, of the group of the same number and no other, without

@@ -1,7 +1,7 @@
-//! A room for another program that runs a guest: before QEMU starts, its process is moved to where it finds its own
+//! The file system of another program that runs a guest: before QEMU starts, its process is moved to where it finds its own
 //! files, read-only, and nothing else of the host, and becomes a user without rights.
 //!
-//! The sibling of `jail`, which needs no files at all because our own monitor opens them before it is locked in.
+//! Our own monitor's sandbox ([`super`]) needs no files at all because the monitor opens them before it is locked in.
 
 use crate::error::{Context, Error};
 use crate::sandbox;
@@ -66,7 +66,11 @@ pub fn enter(rootfs: &Rootfs) -> Result<(), Error> {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)).context("end with the node", NEXT)?;
         check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)).context("forgo new rights", NEXT)?;
         if libc::getppid() != parent {
-            return Err(Error::new("end with the node", "it has ended already", "nothing is to be done"));
+            return Err(Error::new(
+                "end with the node",
+                "the node exited first (harmless)",
+                "nothing needs to be done",
+            ));
         }
     }
     Ok(())

@@ -1,3 +1,5 @@
+//! The filter of system calls.
+//!
 //! Takes the system calls that are allowed; gives a program for seccomp(2), in classic BPF, that finds each by halving,
 //! and ends the process for all others.
 //!

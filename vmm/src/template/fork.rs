@@ -1,4 +1,6 @@
-//! Takes nothing; gives a second process, a copy of this one, whose parent is this
+//! Siblings: a fork whose new process has the parent of the old one.
+//!
+//! Gives a second process, a copy of this one, whose parent is this
 //! process's parent. So whoever started a template waits for its clones itself, and
 //! clones outlive their template, but not the host's node.
 

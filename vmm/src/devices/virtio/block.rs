@@ -1,3 +1,5 @@
+//! The virtio block device: a disk that guests share.
+//!
 //! Takes the guest's requests to a disk; gives it the bytes of a file that all guests of
 //! a host share. Nobody can write: a file system arrives once on a host, not once a guest.
 

@@ -1,3 +1,5 @@
+//! The virtio transport over MMIO.
+//!
 //! Takes the guest's register accesses to one virtio-mmio window (version 2); gives
 //! a device its queues and the guest its interrupts. All rings are guest memory and
 //! may be hostile: devices take at most one ring's worth of buffers a call.

@@ -1,3 +1,5 @@
+//! The virtio network card.
+//!
 //! Takes frames from the guest and gives them to a tap or a socket, and back. No offloads:
 //! the guest needs buffers of one frame only, which keeps a small guest small.
 

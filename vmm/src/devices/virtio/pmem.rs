@@ -1,3 +1,5 @@
+//! The virtio-pmem device: a file as memory.
+//!
 //! Takes a file; gives it to the guest as memory that it can read and execute in place
 //! (DAX): the file's pages are the host's, once for all guests, and never the guest's.
 

@@ -1,3 +1,5 @@
+//! The virtio entropy source.
+//!
 //! Takes the guest's empty buffers; gives them filled from the host's entropy.
 
 use crate::devices::virtio::mmio::{Device, answer_each};

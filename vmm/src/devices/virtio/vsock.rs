@@ -1,6 +1,11 @@
+//! The virtio socket device.
+//!
 //! Takes the socket device's rings and the control socket; moves bytes between
 //! them as [`Stream`] allows. Nobody waits: what cannot move now moves at the next
 //! notification of the guest or of the socket.
+//!
+//! Not rust-vmm's virtio-vsock, which design.md named: that parses packets, and leaves connections and credit to its
+//! user. Those are most of what is here, and they have to be saved with a template and restored in each clone.
 
 use crate::devices::virtio::mmio::{Device, has_buffers};
 use crate::devices::virtio::vsock_stream::{BUFFER_BYTES, HEADER_BYTES, Header, Stream};

@@ -1,3 +1,5 @@
+//! The one stream of the socket device, and its credit.
+//!
 //! Takes vsock packets of the guest; gives the packets that answer them and the
 //! bytes of one stream, with credit counted both ways. Pure: no rings, no sockets,
 //! so that hostile input is tested here.
