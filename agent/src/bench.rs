@@ -30,7 +30,7 @@ use vmatic_vmm::protocol::{CloneOrder, ZygoteReply};
 use vmatic_vmm::zygote::{SnapshotFiles, Zygote};
 
 /// How long one guest may take to answer.
-const ANSWER: Duration = Duration::from_secs(120);
+const GUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a template may boot, in seconds.
 const BOOT_TIMEOUT_S: u64 = 60;
 /// How many guests' memory is looked at for the mean.
@@ -174,7 +174,7 @@ fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> R
     let switch = switch_kib()?;
     let before = settled();
     let start = Instant::now();
-    let at_a_time = max_concurrent_starts(matches!(starter, Starter::Clone(_)));
+    let starts_max = max_concurrent_starts(matches!(starter, Starter::Clone(_)));
     let mut guests: Vec<Guest> = Vec::new();
     let mut reported = 0;
     for number in 1..=count {
@@ -188,7 +188,7 @@ fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> R
             let set = set.context(|| "see which pages a clone needs".into())?;
             zygote.prefault(&set).context(|| "tell the template's process".into())?;
         }
-        if guests.len() - reported >= at_a_time {
+        if guests.len() - reported >= starts_max {
             await_report(&guests[reported], stub, reported)?;
             reported += 1;
         }
@@ -257,7 +257,7 @@ fn mean(guests: &[Guest]) -> Process {
 /// Control stream, console and cable; the guest's ends beside.
 fn wires() -> Result<((UnixStream, UnixStream, OwnedFd), Ends), Error> {
     let (control, its_control) = UnixStream::pair().context(|| "make a socket pair".into())?;
-    control.set_read_timeout(Some(ANSWER)).context(|| "set up a socket".into())?;
+    control.set_read_timeout(Some(GUEST_TIMEOUT)).context(|| "set up a socket".into())?;
     let (console, log) = UnixStream::pair().context(|| "make a socket pair".into())?;
     let (cable, its_cable) = message_pair().context(|| "make a cable".into())?;
     Ok(((control, console, cable), Ends([its_control.into(), log.into(), its_cable])))
@@ -356,7 +356,7 @@ fn command(guest: &Guest, stub: bool, number: u32) -> Result<(), Error> {
         output_max_bytes: 4096,
     };
     let op = OpId { session: [0; 8], sequence: 1 };
-    let task = Message::Task { op, order: TreeOrder::Run(run), remaining_ms: ANSWER.as_millis() as u32 };
+    let task = Message::Task { op, order: TreeOrder::Run(run), remaining_ms: GUEST_TIMEOUT.as_millis() as u32 };
     (&guest.control).write_all(&encode(&task)?).context(|| format!("ask guest {number}"))?;
     hear(guest, number, |message| matches!(message, Message::Answers { .. }))
 }

@@ -2,15 +2,15 @@
 //!
 //! **Opening.** A signed command with [`Order::Console`] or [`Order::Serial`] names exactly one node and takes the way
 //! of every command: up to the root, then down. Each host on the way keeps it as an operation with a [`Flow`], and so
-//! knows the way for all that follows. The node starts the program and says so ([`Said`] without bytes); when the
+//! knows the way for all that follows. The node starts the program and says so ([`SessionOutput`] without bytes); when the
 //! program ends, its status is the operation's one answer.
 //!
-//! **Downwards** goes a [`Feed`]: input, a window's size, how much the operator has seen, a sign of life. Each is
+//! **Downwards** goes a [`SessionInput`]: input, a window's size, how much the operator has seen, a sign of life. Each is
 //! a command of its own, signed by the operator, in the same session as the one that opened. Its sequence number
 //! is the last one's plus one, at each host on the way: nothing can be forged, repeated, left out or put in
 //! another order without the session's end. The last host hands it to its guest, which trusts its host as ever.
 //!
-//! **Upwards** goes [`Said`]: what the program wrote, and how much input it has taken. Not signed, as answers are not.
+//! **Upwards** goes [`SessionOutput`]: what the program wrote, and how much input it has taken. Not signed, as answers are not.
 //!
 //! **Flow.** Credit from end to end, in bytes since the beginning: the node says at most [`OUTPUT_WINDOW_BYTES`] more
 //! than the operator has seen (`shown`), the console feeds at most [`INPUT_WINDOW_BYTES`] more than the program has
@@ -21,7 +21,7 @@
 //! **Ends.** The program's end; a cancel, which a host sends by itself when the link it had the session from is
 //! gone; a link that dies on the way down, which is an answer ("unreachable"). And the lease: a session's
 //! deadline is [`LEASE_MS`] away at most, and each feed renews it, so that a console that vanished without a word is
-//! forgotten everywhere. A console that hears nothing though it asked ([`Feed::reply`]) gives up, too.
+//! forgotten everywhere. A console that hears nothing though it asked ([`SessionInput::reply`]) gives up, too.
 //!
 //! [`Order::Console`]: crate::wire::message::Order::Console
 //! [`Order::Serial`]: crate::wire::message::Order::Serial
@@ -68,7 +68,7 @@ pub struct Console {
 
 /// What the operator's console says while a session lasts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Feed {
+pub struct SessionInput {
     /// The sequence number of the command that opened the session.
     pub opened: u64,
     /// Input.
@@ -86,7 +86,7 @@ pub struct Feed {
 
 /// What a node says while a session lasts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Said {
+pub struct SessionOutput {
     /// Output.
     #[serde(with = "bytes")]
     pub bytes: Vec<u8>,
@@ -146,7 +146,7 @@ impl Flow {
     }
 
     /// Counts a feed; the reason if it breaks the rules.
-    pub fn feed(&mut self, feed: &Feed) -> Result<(), &'static str> {
+    pub fn feed(&mut self, feed: &SessionInput) -> Result<(), &'static str> {
         if feed.bytes.len() > self.input_room() {
             return Err("protocol error: more input than the session's window");
         }
@@ -160,7 +160,7 @@ impl Flow {
     }
 
     /// Counts what was said; the reason if it breaks the rules.
-    pub fn say(&mut self, said: &Said) -> Result<(), &'static str> {
+    pub fn say(&mut self, said: &SessionOutput) -> Result<(), &'static str> {
         if said.bytes.len() > self.output_room() {
             return Err("protocol error: more output than the session's window");
         }
@@ -203,8 +203,8 @@ mod tests {
     #[test]
     fn windows_hold_at_and_past_their_limits() {
         let mut flow = Flow::default();
-        let said = |bytes| Said { bytes: vec![0; bytes], taken: 0 };
-        let fed = |bytes, shown| Feed { bytes: vec![0; bytes], shown, ..Feed::default() };
+        let said = |bytes| SessionOutput { bytes: vec![0; bytes], taken: 0 };
+        let fed = |bytes, shown| SessionInput { bytes: vec![0; bytes], shown, ..SessionInput::default() };
         assert!(flow.say(&said(PIECE_MAX_BYTES + 1)).is_err());
         for _ in 0..OUTPUT_WINDOW_BYTES / PIECE_MAX_BYTES {
             flow.say(&said(PIECE_MAX_BYTES)).unwrap();
@@ -219,13 +219,13 @@ mod tests {
             flow.feed(&fed(PIECE_MAX_BYTES, 1)).unwrap();
         }
         assert!(flow.feed(&fed(1, 1)).is_err());
-        assert!(flow.say(&Said { bytes: vec![], taken: INPUT_WINDOW_BYTES as u64 + 1 }).is_err());
-        flow.say(&Said { bytes: vec![], taken: 1 }).unwrap();
+        assert!(flow.say(&SessionOutput { bytes: vec![], taken: INPUT_WINDOW_BYTES as u64 + 1 }).is_err());
+        flow.say(&SessionOutput { bytes: vec![], taken: 1 }).unwrap();
         flow.feed(&fed(1, 1)).unwrap();
-        let nothing = Said { bytes: vec![], taken: 1 };
+        let nothing = SessionOutput { bytes: vec![], taken: 1 };
         flow.say(&nothing).unwrap();
         assert!(flow.say(&nothing).is_err(), "once, that it is open");
-        flow.feed(&Feed { shown: 1, reply: true, ..Feed::default() }).unwrap();
+        flow.feed(&SessionInput { shown: 1, reply: true, ..SessionInput::default() }).unwrap();
         flow.say(&nothing).unwrap();
         assert!(flow.say(&nothing).is_err());
     }
@@ -241,9 +241,9 @@ mod tests {
                 let (of, to) = if up { (flow.taken, flow.fed) } else { (flow.shown, flow.said) };
                 let number = if near { of + number % (to - of + 1) } else { number };
                 let _ = if up {
-                    flow.say(&Said { bytes: vec![0; bytes], taken: number })
+                    flow.say(&SessionOutput { bytes: vec![0; bytes], taken: number })
                 } else {
-                    flow.feed(&Feed { bytes: vec![0; bytes], shown: number, ..Feed::default() })
+                    flow.feed(&SessionInput { bytes: vec![0; bytes], shown: number, ..SessionInput::default() })
                 };
                 prop_assert!(flow.unseen() <= OUTPUT_WINDOW_BYTES as u64);
                 prop_assert!(flow.untaken() <= INPUT_WINDOW_BYTES as u64);

@@ -15,7 +15,7 @@ use vmatic_vmm::stub::{self, StubFile, Word};
 use vmatic_vmm::zygote::{self, ReexecCommand, SnapshotFiles, Zygote};
 use vmatic_vmm::{Card, Discovery, GuestConfig, Kvm, Readiness, Software, Wires};
 
-const PATIENCE: Duration = Duration::from_secs(300);
+const CLONE_TIMEOUT: Duration = Duration::from_secs(300);
 const USER: u32 = 70_000;
 
 fn main() {
@@ -72,7 +72,7 @@ fn zygote() {
     rustix::stdio::dup2_stdin(null).unwrap();
     // Not tried here: this program needs a loader, and there is none in an empty room (builder/tests/hosts/reexec.rs).
     let anew = ReexecCommand::new(&[]).unwrap();
-    let limit = if never { Duration::from_secs(3) } else { PATIENCE };
+    let limit = if never { Duration::from_secs(3) } else { CLONE_TIMEOUT };
     // SAFETY: this role starts no thread.
     unsafe { zygote::boot_and_serve(socket, config, said, limit, &files, anew) }.unwrap();
 }
@@ -101,7 +101,7 @@ impl Clone {
         zygote.order(&CloneOrder { tag, user: USER + tag }, &[its.as_fd(), log.as_fd()]).unwrap();
         let Some(ZygoteReply::Started { tag: its_tag, pid }) = zygote.answer().unwrap() else { panic!("not started") };
         assert_eq!(its_tag, tag);
-        control.set_read_timeout(Some(PATIENCE)).unwrap();
+        control.set_read_timeout(Some(CLONE_TIMEOUT)).unwrap();
         Clone { pid: rustix::process::Pid::from_raw(pid).unwrap(), control, console, ended: false }
     }
 
@@ -214,7 +214,7 @@ fn a_dead_node_takes_its_clones_along() {
         clone.ask("up");
         (&writer).write_all(&clone.pid.as_raw_nonzero().get().to_le_bytes()).unwrap();
         loop {
-            std::thread::sleep(PATIENCE);
+            std::thread::sleep(CLONE_TIMEOUT);
         }
     }
     drop(writer);
@@ -230,7 +230,7 @@ fn a_dead_node_takes_its_clones_along() {
     let start = Instant::now();
     let alive = || fs::read_to_string(&folder).is_ok_and(|status| !status.contains("(zombie)"));
     while alive() {
-        assert!(start.elapsed() < PATIENCE, "the clone outlives its node");
+        assert!(start.elapsed() < CLONE_TIMEOUT, "the clone outlives its node");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -12,7 +12,7 @@ use vmatic_sys::processes::{self, GRACE_MS};
 use vmatic_tree::answer::{Group, Outcome, Output};
 use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::message::{GUEST_PORT, Identity, Message, OpId, Order, PeerRole, VERSION};
-use vmatic_tree::session::{Console, Feed, SESSIONS_PER_GUEST_MAX, Said};
+use vmatic_tree::session::{Console, SESSIONS_PER_GUEST_MAX, SessionInput, SessionOutput};
 
 /// How long to wait before the host is called again.
 const RETRY_MS: u32 = 200;
@@ -192,7 +192,7 @@ impl Leaf {
         for at in (0..self.sessions.len()).rev() {
             let op = self.sessions[at].op;
             if let Some(said) = self.sessions[at].turn(now) {
-                self.say(&Message::Said { op, said });
+                self.say(&Message::SessionOutput { op, said });
             }
             if let Some(outcome) = self.sessions[at].outcome(now) {
                 self.dying.push((self.sessions.swap_remove(at).close(), now + GRACE_MS));
@@ -217,16 +217,16 @@ impl Leaf {
             Ok(session) => {
                 self.sessions.push(session);
                 // So that the operator sees that it is open, though it may be silent.
-                self.say(&Message::Said { op, said: Said::default() });
+                self.say(&Message::SessionOutput { op, said: SessionOutput::default() });
             }
             Err(why) => self.answer(op, Outcome::Failed(why), Output::default()),
         }
     }
 
-    fn feed(&mut self, op: OpId, feed: &Feed) {
+    fn feed(&mut self, op: OpId, feed: &SessionInput) {
         let Some(session) = self.sessions.iter_mut().find(|s| s.op == op) else { return };
         match session.feed(feed) {
-            Some(Some(said)) => self.say(&Message::Said { op, said }),
+            Some(Some(said)) => self.say(&Message::SessionOutput { op, said }),
             Some(None) => {}
             None => {
                 self.close_sessions(|s| s.op == op);
@@ -264,7 +264,7 @@ impl Leaf {
         match message {
             Message::Heartbeat => self.say(&Message::Heartbeat),
             Message::Task { op, order, remaining_ms } => self.start(op, order, remaining_ms),
-            Message::Feed { op, feed } => self.feed(op, &feed),
+            Message::SessionInput { op, feed } => self.feed(op, &feed),
             Message::Cancel(op) => {
                 self.tasks.iter_mut().filter(|t| t.op == op).for_each(|t| t.kill(false));
                 self.close_sessions(|s| s.op == op);
@@ -284,7 +284,7 @@ impl Leaf {
             | Order::Usage { .. }
             | Order::Save { .. }
             | Order::Serial(_)
-            | Order::Feed(_) => {
+            | Order::SessionInput(_) => {
                 self.answer(op, Outcome::Failed("that is not for a guest".into()), Output::default());
             }
             Order::Console(console) => self.open_session(op, &console),

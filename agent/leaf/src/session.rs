@@ -13,7 +13,7 @@ use vmatic_sys::input::{Next, Waiting};
 use vmatic_sys::processes::{self, GRACE_MS, Spawned, hang_up};
 use vmatic_tree::answer::Outcome;
 use vmatic_tree::message::OpId;
-use vmatic_tree::session::{Console, Feed, Flow, PIECE_MAX_BYTES, Said, Size};
+use vmatic_tree::session::{Console, Flow, PIECE_MAX_BYTES, SessionInput, SessionOutput, Size};
 
 /// What is run when nothing is named.
 const SHELL: [&str; 2] = ["sh", "-l"];
@@ -82,7 +82,7 @@ impl Session {
     }
 
     /// Takes what the operator says; none if it breaks the rules. The answer may be due at once.
-    pub fn feed(&mut self, feed: &Feed) -> Option<Option<Said>> {
+    pub fn feed(&mut self, feed: &SessionInput) -> Option<Option<SessionOutput>> {
         self.flow.feed(feed).ok()?;
         if let (Some(Size { rows, columns }), Some(terminal)) = (feed.size, &self.output) {
             let _ = calls::set_size(terminal, rows, columns);
@@ -93,14 +93,14 @@ impl Session {
         Some(feed.reply.then(|| self.say(Vec::new())))
     }
 
-    fn say(&mut self, bytes: Vec<u8>) -> Said {
-        let said = Said { bytes, taken: self.flow.taken_with(0) };
+    fn say(&mut self, bytes: Vec<u8>) -> SessionOutput {
+        let said = SessionOutput { bytes, taken: self.flow.taken_with(0) };
         let _ = self.flow.say(&said);
         said
     }
 
     /// Moves what can be moved now; gives what is to be said.
-    pub fn turn(&mut self, now_ms: u64) -> Option<Said> {
+    pub fn turn(&mut self, now_ms: u64) -> Option<SessionOutput> {
         let taken = self.write_some();
         let bytes = self.read_some();
         if let Some((_, since_ms)) = self.ended
@@ -113,7 +113,7 @@ impl Session {
         if bytes.is_empty() && taken == 0 {
             return None;
         }
-        let said = Said { bytes, taken: self.flow.taken_with(taken) };
+        let said = SessionOutput { bytes, taken: self.flow.taken_with(taken) };
         let _ = self.flow.say(&said);
         Some(said)
     }

@@ -22,9 +22,11 @@ impl Open {
         Open { session, theirs: Flow::default(), heard: Vec::new(), shows: true }
     }
 
-    fn feed(&mut self, feed: Feed) {
-        let feed =
-            Feed { shown: self.theirs.shown_with(self.theirs.unseen() as usize * usize::from(self.shows)), ..feed };
+    fn feed(&mut self, feed: SessionInput) {
+        let feed = SessionInput {
+            shown: self.theirs.shown_with(self.theirs.unseen() as usize * usize::from(self.shows)),
+            ..feed
+        };
         self.theirs.feed(&feed).unwrap();
         assert!(self.session.feed(&feed).is_some());
     }
@@ -48,7 +50,7 @@ impl Open {
                 self.theirs.say(&said).unwrap();
                 self.heard.extend(&said.bytes);
                 if self.shows && self.theirs.unseen() > 8192 {
-                    self.feed(Feed::default());
+                    self.feed(SessionInput::default());
                 }
             }
             if let Some(outcome) = self.session.outcome(calls::now_ms()) {
@@ -108,6 +110,6 @@ fn what_a_program_leaves_is_hung_up_and_what_ignores_that_is_ended() {
     assert_eq!(processes::signal_session(session, 0), 0);
 }
 
-fn fed(bytes: &[u8], eof: bool) -> Feed {
-    Feed { bytes: bytes.to_vec(), eof, ..Feed::default() }
+fn fed(bytes: &[u8], eof: bool) -> SessionInput {
+    SessionInput { bytes: bytes.to_vec(), eof, ..SessionInput::default() }
 }

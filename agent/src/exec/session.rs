@@ -1,6 +1,6 @@
 //! A console session on this host: a program on a pseudo-terminal or on pipes, or a guest's serial port.
 //!
-//! Takes what the operator says ([`Feed`]); gives what is said back, as events of the node, and in the end the
+//! Takes what the operator says ([`SessionInput`]); gives what is said back, as events of the node, and in the end the
 //! outcome. The rules are `vmatic_tree::session`'s, and what happens to the program is the leaf's way
 //! (`vmatic_leaf::session`): here tokio waits where the leaf polls.
 
@@ -25,7 +25,7 @@ use vmatic_sys::processes::{self, GRACE_MS, hang_up};
 use vmatic_tree::answer::Outcome;
 use vmatic_tree::host::Event;
 use vmatic_tree::message::{OpId, Serial};
-use vmatic_tree::session::{Console, Feed, Flow, PIECE_MAX_BYTES, Said, Size};
+use vmatic_tree::session::{Console, Flow, PIECE_MAX_BYTES, SessionInput, SessionOutput, Size};
 
 /// How long the last output may still come in, once what the program left has been ended.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ const BROKEN: &str = "the console does not keep to the rules";
 /// The node's end of a session: what comes in, and where things are said.
 pub struct Ends {
     pub op: OpId,
-    pub feeds: mpsc::UnboundedReceiver<Feed>,
+    pub feeds: mpsc::UnboundedReceiver<SessionInput>,
     /// Dropped or used when the operator is gone.
     pub stop: oneshot::Receiver<()>,
     pub events: mpsc::Sender<Event>,
@@ -44,7 +44,7 @@ pub struct Ends {
 impl Ends {
     pub fn new(
         op: OpId,
-        feeds: mpsc::UnboundedReceiver<Feed>,
+        feeds: mpsc::UnboundedReceiver<SessionInput>,
         stop: oneshot::Receiver<()>,
         events: mpsc::Sender<Event>,
     ) -> Self {
@@ -52,7 +52,7 @@ impl Ends {
     }
 
     /// Counts what the operator fed; how the session ends if there is nobody any more, or the rules are broken.
-    fn take(&mut self, feed: Option<Feed>) -> Result<Feed, Outcome> {
+    fn take(&mut self, feed: Option<SessionInput>) -> Result<SessionInput, Outcome> {
         let feed = feed.ok_or(Outcome::Signal(libc::SIGHUP))?;
         match self.flow.feed(&feed) {
             Ok(()) => Ok(feed),
@@ -62,9 +62,9 @@ impl Ends {
 
     /// Says these bytes, and that so many further bytes of input were taken.
     async fn say(&mut self, bytes: Vec<u8>, taken: usize) {
-        let said = Said { bytes, taken: self.flow.taken_with(taken) };
+        let said = SessionOutput { bytes, taken: self.flow.taken_with(taken) };
         let _ = self.flow.say(&said);
-        let _ = self.events.send(Event::Said { op: self.op, said }).await;
+        let _ = self.events.send(Event::SessionOutput { op: self.op, said }).await;
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 /// A session's other end: what was said so far.
 struct Operator {
-    feeds: mpsc::UnboundedSender<Feed>,
+    feeds: mpsc::UnboundedSender<SessionInput>,
     stop: Option<oneshot::Sender<()>>,
     events: mpsc::Receiver<Event>,
     flow: Flow,
@@ -24,14 +24,14 @@ fn open() -> (Ends, Operator) {
 }
 
 impl Operator {
-    fn feed(&mut self, feed: Feed) {
+    fn feed(&mut self, feed: SessionInput) {
         self.flow.feed(&feed).unwrap();
         self.feeds.send(feed).unwrap();
     }
 
     fn types(&mut self, text: &str, eof: bool) {
         let shown = self.flow.shown_with(0);
-        self.feed(Feed { bytes: text.as_bytes().to_vec(), eof, shown, ..Feed::default() });
+        self.feed(SessionInput { bytes: text.as_bytes().to_vec(), eof, shown, ..SessionInput::default() });
     }
 
     /// Hears until `enough`, or for so long.
@@ -39,13 +39,13 @@ impl Operator {
         let until = tokio::time::Instant::now() + limit;
         while !enough(&String::from_utf8_lossy(&self.heard)) {
             let Ok(Some(event)) = tokio::time::timeout_at(until, self.events.recv()).await else { break };
-            let Event::Said { said, .. } = event else { panic!("{event:?}") };
+            let Event::SessionOutput { said, .. } = event else { panic!("{event:?}") };
             self.flow.say(&said).unwrap();
             self.heard.extend(&said.bytes);
             if self.shows {
                 let shown = self.flow.shown_with(said.bytes.len());
-                let _ = self.feeds.send(Feed { shown, ..Feed::default() });
-                self.flow.feed(&Feed { shown, ..Feed::default() }).unwrap();
+                let _ = self.feeds.send(SessionInput { shown, ..SessionInput::default() });
+                self.flow.feed(&SessionInput { shown, ..SessionInput::default() }).unwrap();
             }
         }
         String::from_utf8_lossy(&self.heard).into_owned()
@@ -76,7 +76,7 @@ fn a_program_has_a_terminal_of_the_operators_size_and_its_status_comes_back() {
         let running = tokio::task::spawn_local(program(console(script, true), ends));
         operator.hear(LONG, |text| text.contains("ready")).await;
         let shown = operator.flow.shown_with(0);
-        operator.feed(Feed { size: Some(Size { rows: 10, columns: 20 }), shown, ..Feed::default() });
+        operator.feed(SessionInput { size: Some(Size { rows: 10, columns: 20 }), shown, ..SessionInput::default() });
         let text = operator.hear(LONG, |text| text.contains("10 20")).await;
         assert_eq!(text, "33 77\r\nvt100\r\nready\r\n10 20\r\n");
         assert_eq!(running.await.unwrap(), Outcome::Exit(7));
@@ -127,7 +127,7 @@ fn a_flood_stops_at_its_window_and_ctrl_c_gets_through() {
         operator.types("\x03", false);
         operator.shows = true;
         let shown = operator.flow.shown_with(operator.heard.len());
-        operator.feed(Feed { shown, ..Feed::default() });
+        operator.feed(SessionInput { shown, ..SessionInput::default() });
         // Until nobody says anything any more.
         operator.hear(LONG, |_| false).await;
         assert_eq!(running.await.unwrap(), Outcome::Signal(libc::SIGINT));

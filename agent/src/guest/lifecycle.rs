@@ -187,7 +187,7 @@ pub struct Life {
     /// Lives in a row that nobody wished to end; one that had come up begins a new row.
     failures: u32,
     /// Lives that began, and in which it never came up.
-    in_vain: u32,
+    lives_never_up: u32,
 }
 
 impl Life {
@@ -205,7 +205,7 @@ impl Life {
             has_permit: false,
             wake_permit_until_ms: None,
             failures: 0,
-            in_vain: 0,
+            lives_never_up: 0,
         };
         let mut actions = Vec::new();
         life.begin(&mut actions);
@@ -246,8 +246,8 @@ impl Life {
     }
 
     /// How many lives began in which it never came up.
-    pub fn in_vain(&self) -> u32 {
-        self.in_vain
+    pub fn lives_never_up(&self) -> u32 {
+        self.lives_never_up
     }
 
     /// When [`Event::Tick`] is due, if it is.
@@ -300,7 +300,7 @@ impl Life {
             (Event::Exited { reason, console }, _) if self.has_process() => {
                 let reason = if let Phase::Ending(ours) = &self.phase { ours.clone() } else { reason };
                 // A life that never came up may fail for want of KVM; one that the operator ended tells nothing.
-                self.in_vain += u32::from(!self.was_up && reason != ExitReason::Operator);
+                self.lives_never_up += u32::from(!self.was_up && reason != ExitReason::Operator);
                 let exit = self.exit(reason, console);
                 self.ended(exit, now_ms, to);
             }

@@ -242,7 +242,10 @@ fn a_guest_that_does_not_report_is_ended_and_started_ever_more_slowly() {
         let in_a_row = failure as u32 + 1;
         assert_eq!(actions, [Action::Ended { exit: exit.clone(), unwished: true, in_a_row }]);
         assert_eq!(waiting.state(), GuestState::BackingOff { retry_in_s: retry_s, cause: exit });
-        assert_eq!((waiting.deadline_ms(), waiting.in_vain()), (Some(now_ms + u64::from(retry_s) * 1000), in_a_row));
+        assert_eq!(
+            (waiting.deadline_ms(), waiting.lives_never_up()),
+            (Some(now_ms + u64::from(retry_s) * 1000), in_a_row)
+        );
         now_ms += u64::from(retry_s) * 1000;
         life = waiting.step(Event::Tick, now_ms).0;
         for event in [Event::Prepared(StartMode::Clone, LIMIT_MS), Event::Permitted, Event::Admitted, Event::Launched] {

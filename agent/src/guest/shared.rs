@@ -54,8 +54,8 @@ pub struct Shared {
 impl Shared {
     /// What QEMU is to run as this guest; none if VMatic's own monitor is to run it. Where KVM is there and no guest
     /// came up with it (it may run bare code, and not Linux), the next try is without.
-    pub fn qemu_machine(&self, guest: u32, in_vain: u32) -> Option<qemu::Machine> {
-        let emulate = self.no_kvm || (in_vain >= KVM_TRIES && !self.guests.kvm_ran());
+    pub fn qemu_machine(&self, guest: u32, lives_never_up: u32) -> Option<qemu::Machine> {
+        let emulate = self.no_kvm || (lives_never_up >= KVM_TRIES && !self.guests.kvm_ran());
         let kind = self.qemu.kind(guest, &self.plan, emulate)?;
         Some(qemu::Machine { kind, accel: if emulate { Accel::Tcg } else { Accel::Kvm } })
     }

@@ -15,11 +15,11 @@ use tokio::time::{sleep, timeout};
 use vmatic_plan::{Node, Plan};
 
 /// How long a call may take.
-const CALL: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pauses between calls: at first short, since machines of a rack boot together.
-const PAUSES_MS: [u64; 5] = [100, 300, 1_000, 2_000, 5_000];
+const BACKOFF_MS: [u64; 5] = [100, 300, 1_000, 2_000, 5_000];
 /// After how many failures in a row stand-ins are tried too.
-const PATIENCE: usize = 3;
+const FAILURES_BEFORE_STAND_INS: usize = 3;
 
 /// Whom to call, in which order.
 pub struct Parents {
@@ -58,7 +58,7 @@ impl Parents {
     fn at(&self, n: usize) -> Option<SocketAddr> {
         let usual: Vec<SocketAddr> = self.given.iter().copied().chain(self.planned).collect();
         let all: Vec<SocketAddr> = match n {
-            0..PATIENCE => usual,
+            0..FAILURES_BEFORE_STAND_INS => usual,
             _ => usual.into_iter().chain(self.stand_ins.iter().copied()).collect(),
         };
         all.get(n % all.len().max(1)).copied()
@@ -69,7 +69,7 @@ impl Parents {
 pub async fn keep_joined(parents: Parents, openings: mpsc::Sender<Opening>) {
     let mut failures = 0;
     while let Some(address) = parents.at(failures) {
-        match timeout(CALL, TcpStream::connect(address)).await {
+        match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 let (held, closed) = oneshot::channel();
                 if openings.send(Opening::parent(stream, held)).await.is_err() {
@@ -87,7 +87,7 @@ pub async fn keep_joined(parents: Parents, openings: mpsc::Sender<Opening>) {
             }
             Err(_) => failures += 1,
         }
-        sleep(Duration::from_millis(PAUSES_MS[failures.min(PAUSES_MS.len() - 1)])).await;
+        sleep(Duration::from_millis(BACKOFF_MS[failures.min(BACKOFF_MS.len() - 1)])).await;
     }
 }
 

@@ -41,7 +41,7 @@ use vmatic_tree::host::{Action, Direction, Event, Host};
 use vmatic_tree::id::LinkId;
 use vmatic_tree::message::{OpId, Order};
 use vmatic_tree::reply::Reply;
-use vmatic_tree::session::Feed;
+use vmatic_tree::session::SessionInput;
 
 /// How many events may wait: links stop being read while the node is behind.
 const EVENTS_MAX: usize = 1024;
@@ -61,7 +61,7 @@ struct Driver {
     links: HashMap<LinkId, Open>,
     last_link: LinkId,
     tasks: HashMap<OpId, oneshot::Sender<()>>,
-    sessions: HashMap<OpId, mpsc::UnboundedSender<Feed>>,
+    sessions: HashMap<OpId, mpsc::UnboundedSender<SessionInput>>,
     ports: Ports,
     guests: Rc<Guests>,
     desired: Rc<DesiredStates>,
@@ -228,7 +228,7 @@ impl Driver {
             }
             Action::Close { link } => self.forget(link),
             Action::Start { op, guests, order, remaining_ms } => self.start(op, &guests, order, remaining_ms),
-            Action::Feed { op, feed } => {
+            Action::SessionInput { op, feed } => {
                 // One that has just ended hears nothing more; what it holds is bounded by its window.
                 let _ = self.sessions.get(&op).map(|session| session.send(feed));
             }

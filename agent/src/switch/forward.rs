@@ -8,8 +8,8 @@
 use super::capture::{CapturePoint, Captures};
 use super::counters::{Count, DropReason, PortCounters, pass};
 use super::frame::{self, PACKET_AT};
-use super::policy::{Rules, Verdict};
-use super::shaper::{Fate, Link, Shaper};
+use super::policy::{PolicyDecision, Rules};
+use super::shaper::{Link, ShapeResult, Shaper};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -69,7 +69,7 @@ const FROM: usize = 0;
 const TO: usize = 1;
 
 /// A frame that is under way.
-struct Held {
+struct QueuedFrame {
     due_us: u64,
     /// What was sent first arrives first.
     order: u64,
@@ -78,18 +78,18 @@ struct Held {
     frame: Box<[u8]>,
 }
 
-impl PartialEq for Held {
+impl PartialEq for QueuedFrame {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
-impl Eq for Held {}
-impl PartialOrd for Held {
+impl Eq for QueuedFrame {}
+impl PartialOrd for QueuedFrame {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
-impl Ord for Held {
+impl Ord for QueuedFrame {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.due_us, self.order).cmp(&(other.due_us, other.order))
     }
@@ -101,7 +101,7 @@ pub struct Switch {
     /// By guest; 0 is nobody.
     ports: Vec<Option<Box<Port>>>,
     plugged: u64,
-    held: BinaryHeap<Reverse<Held>>,
+    held: BinaryHeap<Reverse<QueuedFrame>>,
     held_bytes: usize,
     order: u64,
     copies: Bucket,
@@ -193,16 +193,18 @@ impl Switch {
         self.captures.take(CapturePoint::Uplink, frame);
         pass(&mut self.uplink.sent, frame.len().saturating_sub(PACKET_AT));
         match self.rules.uplink_sent(frame) {
-            Verdict::Guest(guest) => self.deliver(now_us, guest, frame, wires),
-            Verdict::Uplink(Some(host)) => {
+            PolicyDecision::Guest(guest) => self.deliver(now_us, guest, frame, wires),
+            PolicyDecision::Uplink(Some(host)) => {
                 let sent =
                     if wires.route_to(host, true) { self.send_up(frame, wires) } else { Err(DropReason::NoRoute) };
                 if let Err(why) = sent {
                     self.uplink.drop(why);
                 }
             }
-            Verdict::Drop(why) => self.uplink.drop(why),
-            Verdict::Everyone | Verdict::Answer(_) | Verdict::Uplink(None) => self.uplink.drop(DropReason::Ignored),
+            PolicyDecision::Drop(why) => self.uplink.drop(why),
+            PolicyDecision::Everyone | PolicyDecision::Answer(_) | PolicyDecision::Uplink(None) => {
+                self.uplink.drop(DropReason::Ignored)
+            }
         }
     }
 
@@ -234,19 +236,19 @@ impl Switch {
             Some(shaper) => shaper.send(now_us, frame.len()),
         };
         match fate {
-            Fate::Now => return true,
-            Fate::Lost => port.counts.drop(DropReason::Lost),
-            Fate::Full => port.counts.drop(DropReason::Full),
-            Fate::At(_) if !room => {
+            ShapeResult::Now => return true,
+            ShapeResult::Lost => port.counts.drop(DropReason::Lost),
+            ShapeResult::Full => port.counts.drop(DropReason::Full),
+            ShapeResult::At(_) if !room => {
                 port.counts.drop(DropReason::Full);
                 if let Some(shaper) = &mut port.shapers[direction] {
                     shaper.done(frame.len());
                 }
             }
-            Fate::At(due_us) => {
+            ShapeResult::At(due_us) => {
                 self.order += 1;
                 self.held_bytes += frame.len();
-                let held = Held { due_us, order: self.order, guest, direction, frame: frame.into() };
+                let held = QueuedFrame { due_us, order: self.order, guest, direction, frame: frame.into() };
                 self.held.push(Reverse(held));
             }
         }
@@ -256,12 +258,12 @@ impl Switch {
     /// What a guest sent, past its own link.
     fn forward(&mut self, now_us: u64, guest: u32, frame: &mut [u8], wires: &mut impl Wires) {
         let blamed = match self.rules.guest_sent(guest, frame) {
-            Verdict::Guest(to) => return self.deliver(now_us, to, frame, wires),
-            Verdict::Answer(answer) => return self.deliver(now_us, guest, &answer, wires),
-            Verdict::Everyone => self.flood(now_us, guest, frame, wires),
-            Verdict::Uplink(Some(host)) if !wires.route_to(host, false) => Err(DropReason::NoRoute),
-            Verdict::Uplink(_) => self.send_up(frame, wires),
-            Verdict::Drop(why) => Err(why),
+            PolicyDecision::Guest(to) => return self.deliver(now_us, to, frame, wires),
+            PolicyDecision::Answer(answer) => return self.deliver(now_us, guest, &answer, wires),
+            PolicyDecision::Everyone => self.flood(now_us, guest, frame, wires),
+            PolicyDecision::Uplink(Some(host)) if !wires.route_to(host, false) => Err(DropReason::NoRoute),
+            PolicyDecision::Uplink(_) => self.send_up(frame, wires),
+            PolicyDecision::Drop(why) => Err(why),
         };
         if let (Err(why), Some(port)) = (blamed, self.port(guest)) {
             port.counts.drop(why);

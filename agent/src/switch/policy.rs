@@ -1,6 +1,6 @@
 //! Where a frame goes: computed by the plan, frame by frame, without a table.
 //!
-//! Takes a frame and the port that it came from; gives a [`Verdict`]. The switch answers
+//! Takes a frame and the port that it came from; gives a [`PolicyDecision`]. The switch answers
 //! ARP, neighbour discovery and DHCP itself, forwards between the guests of its host by
 //! the inverse of the plan, and gives the rest to the host's kernel as packets. A guest
 //! may speak only as itself.
@@ -13,7 +13,7 @@ use vmatic_plan::{Node, Plan};
 
 /// What is to be done with a frame.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PolicyDecision {
     /// To one guest of this host, as it now is.
     Guest(u32),
     /// To all other guests of this host.
@@ -75,10 +75,10 @@ impl Rules {
     }
 
     /// A frame from a guest. What is routed is changed in place.
-    pub fn guest_sent(&self, guest: u32, frame: &mut [u8]) -> Verdict {
-        let Some(ethernet) = frame::ethernet(frame) else { return Verdict::Drop(DropReason::Malformed) };
+    pub fn guest_sent(&self, guest: u32, frame: &mut [u8]) -> PolicyDecision {
+        let Some(ethernet) = frame::ethernet(frame) else { return PolicyDecision::Drop(DropReason::Malformed) };
         if Some(ethernet.from) != self.mac(guest) {
-            return Verdict::Drop(DropReason::Spoofed);
+            return PolicyDecision::Drop(DropReason::Spoofed);
         }
         let special = match ethernet.kind {
             ARP => Some(self.arp(guest, ethernet.from, frame::packet(frame))),
@@ -90,75 +90,75 @@ impl Rules {
             return verdict;
         }
         if ethernet.to.0[0] & 1 == 1 {
-            return Verdict::Everyone;
+            return PolicyDecision::Everyone;
         }
         if ethernet.to == self.router {
             return self.route(frame, ethernet.kind, true);
         }
         match self.plan.node_by_mac(ethernet.to).and_then(|node| self.ours(node)) {
-            Some(to) if to != guest => Verdict::Guest(to),
-            _ => Verdict::Drop(DropReason::NoSuchNode),
+            Some(to) if to != guest => PolicyDecision::Guest(to),
+            _ => PolicyDecision::Drop(DropReason::NoSuchNode),
         }
     }
 
     /// A packet from the host's kernel, behind room for headers, which are written.
-    pub fn uplink_sent(&self, frame: &mut [u8]) -> Verdict {
+    pub fn uplink_sent(&self, frame: &mut [u8]) -> PolicyDecision {
         match frame.get(PACKET_AT).map(|byte| byte >> 4) {
             Some(4) => self.route(frame, IPV4, false),
             Some(6) => self.route(frame, IPV6, false),
-            _ => Verdict::Drop(DropReason::Malformed),
+            _ => PolicyDecision::Drop(DropReason::Malformed),
         }
     }
 
     /// Routes a packet: to a guest of this host with a new Ethernet header, or to the kernel.
     /// One from a guest loses a hop; one from the kernel has lost it there.
-    fn route(&self, frame: &mut [u8], kind: u16, from_guest: bool) -> Verdict {
+    fn route(&self, frame: &mut [u8], kind: u16, from_guest: bool) -> PolicyDecision {
         let packet = frame::packet(frame);
         let (node, hops, group) = match kind {
             IPV4 => match frame::ipv4(packet) {
                 Some(ip) => (self.plan.node_by_ipv4(ip.to), ip.ttl, ip.to.is_multicast() || ip.to.is_broadcast()),
-                None => return Verdict::Drop(DropReason::Malformed),
+                None => return PolicyDecision::Drop(DropReason::Malformed),
             },
             IPV6 => match frame::ipv6(packet) {
                 Some(ip) => (self.plan.node_by_ipv6(ip.to), ip.hop_limit, ip.to.is_multicast()),
-                None => return Verdict::Drop(DropReason::Malformed),
+                None => return PolicyDecision::Drop(DropReason::Malformed),
             },
-            _ => return Verdict::Drop(DropReason::Ignored),
+            _ => return PolicyDecision::Drop(DropReason::Ignored),
         };
         if group {
-            return Verdict::Drop(DropReason::Ignored);
+            return PolicyDecision::Drop(DropReason::Ignored);
         }
         match (node.and_then(|node| self.ours(node)), node) {
             // The kernel says that the packet's time is over.
-            (Some(_), _) if from_guest && hops <= 1 => Verdict::Uplink(None),
+            (Some(_), _) if from_guest && hops <= 1 => PolicyDecision::Uplink(None),
             (Some(guest), _) => {
-                let Some(to) = self.mac(guest) else { return Verdict::Drop(DropReason::NoSuchNode) };
+                let Some(to) = self.mac(guest) else { return PolicyDecision::Drop(DropReason::NoSuchNode) };
                 if from_guest {
                     frame::take_a_hop(frame);
                 }
                 frame::set_ethernet(frame, Ethernet { to, from: self.router, kind });
-                Verdict::Guest(guest)
+                PolicyDecision::Guest(guest)
             }
-            (None, Some(node)) if node.host != self.host && !node.is_host() => Verdict::Uplink(Some(node.host)),
-            (None, _) if from_guest => Verdict::Uplink(None),
+            (None, Some(node)) if node.host != self.host && !node.is_host() => PolicyDecision::Uplink(Some(node.host)),
+            (None, _) if from_guest => PolicyDecision::Uplink(None),
             // The kernel thinks that it is ours, but no guest has that number.
-            (None, _) => Verdict::Drop(DropReason::NoSuchNode),
+            (None, _) => PolicyDecision::Drop(DropReason::NoSuchNode),
         }
     }
 
-    fn arp(&self, guest: u32, mac: Mac, packet: &[u8]) -> Verdict {
-        let Some(asked) = reply::read_arp(packet) else { return Verdict::Drop(DropReason::Malformed) };
+    fn arp(&self, guest: u32, mac: Mac, packet: &[u8]) -> PolicyDecision {
+        let Some(asked) = reply::read_arp(packet) else { return PolicyDecision::Drop(DropReason::Malformed) };
         let own = self.plan.ipv4(Node::guest(self.host, guest));
         if asked.mac != mac || !(asked.from.is_unspecified() || Some(asked.from) == own) {
-            return Verdict::Drop(DropReason::Spoofed);
+            return PolicyDecision::Drop(DropReason::Spoofed);
         }
         if !asked.request || Some(asked.target) == own {
             // Announcements tell nobody what is not computed anyway.
-            return Verdict::Drop(DropReason::Ignored);
+            return PolicyDecision::Drop(DropReason::Ignored);
         }
         match self.owner_of_ipv4(asked.target) {
-            Some(owner) => Verdict::Answer(reply::arp(&asked, owner)),
-            None => Verdict::Drop(DropReason::NoSuchNode),
+            Some(owner) => PolicyDecision::Answer(reply::arp(&asked, owner)),
+            None => PolicyDecision::Drop(DropReason::NoSuchNode),
         }
     }
 
@@ -191,8 +191,8 @@ impl Rules {
     }
 
     /// Answers DHCP, and stops what a guest must not say; nothing for packets that just travel.
-    fn look_at_ipv4(&self, guest: u32, ethernet: &Ethernet, packet: &[u8]) -> Option<Verdict> {
-        let Some(ip) = frame::ipv4(packet) else { return Some(Verdict::Drop(DropReason::Malformed)) };
+    fn look_at_ipv4(&self, guest: u32, ethernet: &Ethernet, packet: &[u8]) -> Option<PolicyDecision> {
+        let Some(ip) = frame::ipv4(packet) else { return Some(PolicyDecision::Drop(DropReason::Malformed)) };
         let payload = packet.get(ip.payload_at..).unwrap_or_default();
         let ports = (ip.protocol == UDP && ip.first).then(|| frame::ports(payload)).flatten();
         let own = Some(ip.from) == self.plan.ipv4(Node::guest(self.host, guest));
@@ -200,18 +200,18 @@ impl Rules {
         match ports {
             Some((DHCP_CLIENT, DHCP_SERVER)) if for_router && (own || ip.from.is_unspecified()) => {
                 let answer = self.lease(guest).and_then(|lease| reply::dhcp(payload, &lease));
-                Some(answer.map_or(Verdict::Drop(DropReason::Ignored), Verdict::Answer))
+                Some(answer.map_or(PolicyDecision::Drop(DropReason::Ignored), PolicyDecision::Answer))
             }
             // Only the switch leases addresses.
-            Some((DHCP_SERVER, _)) => Some(Verdict::Drop(DropReason::Spoofed)),
-            _ if !own => Some(Verdict::Drop(DropReason::Spoofed)),
+            Some((DHCP_SERVER, _)) => Some(PolicyDecision::Drop(DropReason::Spoofed)),
+            _ if !own => Some(PolicyDecision::Drop(DropReason::Spoofed)),
             _ => None,
         }
     }
 
     /// The same for IPv6 and its neighbour discovery.
-    fn look_at_ipv6(&self, guest: u32, ethernet: &Ethernet, packet: &[u8]) -> Option<Verdict> {
-        let Some(ip) = frame::ipv6(packet) else { return Some(Verdict::Drop(DropReason::Malformed)) };
+    fn look_at_ipv6(&self, guest: u32, ethernet: &Ethernet, packet: &[u8]) -> Option<PolicyDecision> {
+        let Some(ip) = frame::ipv6(packet) else { return Some(PolicyDecision::Drop(DropReason::Malformed)) };
         let node = Node::guest(self.host, guest);
         let own = |address| Some(address) == self.plan.ipv6(node) || address == link_local(ethernet.from.0);
         let kind = if ip.next == ICMPV6 { packet.get(40).copied() } else { None };
@@ -219,33 +219,33 @@ impl Rules {
         let allowed = own(ip.from) || (ip.from.is_unspecified() && (reports || kind == Some(icmpv6::SOLICITATION)));
         match kind {
             // Who may be heard is computed, so nobody has to say it; routers are not looked for either.
-            _ if reports && allowed => Some(Verdict::Drop(DropReason::Ignored)),
-            Some(icmpv6::ROUTER_SOLICITATION) => Some(Verdict::Drop(DropReason::Ignored)),
+            _ if reports && allowed => Some(PolicyDecision::Drop(DropReason::Ignored)),
+            Some(icmpv6::ROUTER_SOLICITATION) => Some(PolicyDecision::Drop(DropReason::Ignored)),
             // Only the host is a router.
-            Some(icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT) => Some(Verdict::Drop(DropReason::Spoofed)),
+            Some(icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT) => Some(PolicyDecision::Drop(DropReason::Spoofed)),
             Some(icmpv6::SOLICITATION) if allowed => Some(self.solicited(&ip, ethernet.from, packet, own)),
             Some(icmpv6::ADVERTISEMENT) => {
                 let target: Option<[u8; 16]> = packet.get(48..64).and_then(|bytes| bytes.try_into().ok());
                 let honest = own(ip.from) && target.is_some_and(|target| own(target.into()));
-                Some(Verdict::Drop(if honest { DropReason::Ignored } else { DropReason::Spoofed }))
+                Some(PolicyDecision::Drop(if honest { DropReason::Ignored } else { DropReason::Spoofed }))
             }
-            _ if !own(ip.from) => Some(Verdict::Drop(DropReason::Spoofed)),
+            _ if !own(ip.from) => Some(PolicyDecision::Drop(DropReason::Spoofed)),
             _ => None,
         }
     }
 
-    fn solicited(&self, ip: &frame::Ipv6, mac: Mac, packet: &[u8], own: impl Fn(Ipv6Addr) -> bool) -> Verdict {
-        let Some(target) = reply::read_solicitation(packet) else { return Verdict::Drop(DropReason::Malformed) };
+    fn solicited(&self, ip: &frame::Ipv6, mac: Mac, packet: &[u8], own: impl Fn(Ipv6Addr) -> bool) -> PolicyDecision {
+        let Some(target) = reply::read_solicitation(packet) else { return PolicyDecision::Drop(DropReason::Malformed) };
         if own(target) {
             // It wants to know whether somebody else has its address: nobody has.
-            return Verdict::Drop(DropReason::Ignored);
+            return PolicyDecision::Drop(DropReason::Ignored);
         }
         match self.owner_of_ipv6(target) {
             Some(owner) => {
                 let router = owner == self.router;
-                Verdict::Answer(reply::advertisement(target, owner, router, mac, ip.from))
+                PolicyDecision::Answer(reply::advertisement(target, owner, router, mac, ip.from))
             }
-            None => Verdict::Drop(DropReason::NoSuchNode),
+            None => PolicyDecision::Drop(DropReason::NoSuchNode),
         }
     }
 

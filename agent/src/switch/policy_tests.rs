@@ -68,7 +68,7 @@ fn arp_frame(from_mac: Mac, from: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
     build(header, 28, |packet| asked.emit(&mut ArpPacket::new_unchecked(packet)))
 }
 
-fn verdict(mut frame: Vec<u8>) -> Verdict {
+fn verdict(mut frame: Vec<u8>) -> PolicyDecision {
     rules().guest_sent(1, &mut frame)
 }
 
@@ -76,7 +76,7 @@ fn verdict(mut frame: Vec<u8>) -> Verdict {
 fn arp_is_answered_for_neighbours_with_their_macs_for_the_rest_with_the_routers() {
     let router = mac(0);
     let who = |target| match verdict(arp_frame(mac(1), v4(HOST, 1), target)) {
-        Verdict::Answer(frame) => {
+        PolicyDecision::Answer(frame) => {
             let ethernet = frame::ethernet(&frame).unwrap();
             let said = reply::read_arp(packet(&frame)).unwrap();
             assert_eq!((ethernet.to, ethernet.from, said.from, said.request), (mac(1), said.mac, target, false));
@@ -88,9 +88,9 @@ fn arp_is_answered_for_neighbours_with_their_macs_for_the_rest_with_the_routers(
     for elsewhere in [v4(HOST, 0), v4(8, 5), Ipv4Addr::new(1, 1, 1, 1), plan().host_ipv4(3).unwrap()] {
         assert_eq!(who(elsewhere), Ok(router), "{elsewhere}");
     }
-    assert_eq!(who(v4(HOST, 1)), Err(Verdict::Drop(DropReason::Ignored)), "its own address is free");
+    assert_eq!(who(v4(HOST, 1)), Err(PolicyDecision::Drop(DropReason::Ignored)), "its own address is free");
     for nobody in [Ipv4Addr::new(10, 0, 7, 200), Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST] {
-        assert_eq!(who(nobody), Err(Verdict::Drop(DropReason::NoSuchNode)), "{nobody}");
+        assert_eq!(who(nobody), Err(PolicyDecision::Drop(DropReason::NoSuchNode)), "{nobody}");
     }
 }
 
@@ -98,7 +98,7 @@ fn arp_is_answered_for_neighbours_with_their_macs_for_the_rest_with_the_routers(
 fn neighbours_are_advertised_by_their_addresses_of_either_kind() {
     let asks = |from, target| verdict(ipv6_frame(Mac([0x33; 6]), from, "ff02::1:ff00:6".parse().unwrap(), 135, target));
     let who = |target: Ipv6Addr| match asks(v6(HOST, 1), target) {
-        Verdict::Answer(frame) => Ok(frame::ethernet(&frame).unwrap().from),
+        PolicyDecision::Answer(frame) => Ok(frame::ethernet(&frame).unwrap().from),
         other => Err(other),
     };
     assert_eq!(who(v6(HOST, 5)), Ok(mac(5)));
@@ -107,20 +107,20 @@ fn neighbours_are_advertised_by_their_addresses_of_either_kind() {
     for elsewhere in [v6(HOST, 0), v6(8, 5), "2001:db8::1".parse().unwrap()] {
         assert_eq!(who(elsewhere), Ok(mac(0)));
     }
-    assert_eq!(who(v6(HOST, 1)), Err(Verdict::Drop(DropReason::Ignored)));
-    assert_eq!(who("fe80::1".parse().unwrap()), Err(Verdict::Drop(DropReason::NoSuchNode)));
-    assert!(matches!(asks(Ipv6Addr::UNSPECIFIED, v6(HOST, 5)), Verdict::Answer(_)));
-    assert_eq!(asks(v6(HOST, 2), v6(HOST, 5)), Verdict::Drop(DropReason::Spoofed));
+    assert_eq!(who(v6(HOST, 1)), Err(PolicyDecision::Drop(DropReason::Ignored)));
+    assert_eq!(who("fe80::1".parse().unwrap()), Err(PolicyDecision::Drop(DropReason::NoSuchNode)));
+    assert!(matches!(asks(Ipv6Addr::UNSPECIFIED, v6(HOST, 5)), PolicyDecision::Answer(_)));
+    assert_eq!(asks(v6(HOST, 2), v6(HOST, 5)), PolicyDecision::Drop(DropReason::Spoofed));
 }
 
 #[test]
 fn a_guest_speaks_only_as_itself() {
-    let spoofed = Verdict::Drop(DropReason::Spoofed);
+    let spoofed = PolicyDecision::Drop(DropReason::Spoofed);
     let own = v4(HOST, 1);
     let data = (1000, 2000);
     let mut frame = ipv4_frame(mac(2), own, v4(HOST, 2), 64, data);
     assert_eq!(rules().guest_sent(2, &mut frame), spoofed, "another port's MAC");
-    assert_eq!(rules().guest_sent(1, &mut frame), Verdict::Guest(2));
+    assert_eq!(rules().guest_sent(1, &mut frame), PolicyDecision::Guest(2));
     assert_eq!(verdict(ipv4_frame(mac(2), v4(HOST, 3), v4(HOST, 2), 64, data)), spoofed);
     assert_eq!(verdict(ipv4_frame(mac(0), v4(8, 1), v4(9, 2), 64, data)), spoofed);
     assert_eq!(verdict(ipv4_frame(mac(0), v4(HOST, 0), v4(9, 2), 64, data)), spoofed, "the router's address");
@@ -143,47 +143,50 @@ fn a_guest_speaks_only_as_itself() {
 fn frames_go_to_neighbours_packets_to_the_world() {
     let own = v4(HOST, 1);
     let data = (1000, 2000);
-    assert_eq!(verdict(ipv4_frame(mac(0), own, v4(8, 1), 64, data)), Verdict::Uplink(Some(8)));
-    assert_eq!(verdict(ipv4_frame(mac(0), own, Ipv4Addr::new(1, 1, 1, 1), 64, data)), Verdict::Uplink(None));
-    assert_eq!(verdict(ipv4_frame(mac(0), own, v4(HOST, 0), 64, data)), Verdict::Uplink(None));
-    assert_eq!(verdict(ipv4_frame(Mac([0xff; 6]), own, Ipv4Addr::BROADCAST, 64, data)), Verdict::Everyone);
-    assert_eq!(verdict(ipv4_frame(mac(1), own, own, 64, data)), Verdict::Drop(DropReason::NoSuchNode));
-    assert_eq!(verdict(ipv4_frame(Mac([4; 6]), own, v4(HOST, 2), 64, data)), Verdict::Drop(DropReason::NoSuchNode));
-    assert_eq!(verdict(ipv6_frame(mac(0), v6(HOST, 1), v6(9, 3), 128, v6(9, 3))), Verdict::Uplink(Some(9)));
+    assert_eq!(verdict(ipv4_frame(mac(0), own, v4(8, 1), 64, data)), PolicyDecision::Uplink(Some(8)));
+    assert_eq!(verdict(ipv4_frame(mac(0), own, Ipv4Addr::new(1, 1, 1, 1), 64, data)), PolicyDecision::Uplink(None));
+    assert_eq!(verdict(ipv4_frame(mac(0), own, v4(HOST, 0), 64, data)), PolicyDecision::Uplink(None));
+    assert_eq!(verdict(ipv4_frame(Mac([0xff; 6]), own, Ipv4Addr::BROADCAST, 64, data)), PolicyDecision::Everyone);
+    assert_eq!(verdict(ipv4_frame(mac(1), own, own, 64, data)), PolicyDecision::Drop(DropReason::NoSuchNode));
+    assert_eq!(
+        verdict(ipv4_frame(Mac([4; 6]), own, v4(HOST, 2), 64, data)),
+        PolicyDecision::Drop(DropReason::NoSuchNode)
+    );
+    assert_eq!(verdict(ipv6_frame(mac(0), v6(HOST, 1), v6(9, 3), 128, v6(9, 3))), PolicyDecision::Uplink(Some(9)));
 }
 
 #[test]
 fn a_packet_to_a_neighbour_through_the_router_loses_a_hop() {
     let mut frame = ipv4_frame(mac(0), v4(HOST, 1), v4(HOST, 2), 64, (1, 2));
-    assert_eq!(rules().guest_sent(1, &mut frame), Verdict::Guest(2));
+    assert_eq!(rules().guest_sent(1, &mut frame), PolicyDecision::Guest(2));
     let ethernet = frame::ethernet(&frame).unwrap();
     assert_eq!((ethernet.to, ethernet.from), (mac(2), mac(0)));
     assert_eq!(frame::ipv4(packet(&frame)).unwrap().ttl, 63);
     assert!(Ipv4Packet::new_checked(packet(&frame)).unwrap().verify_checksum());
     let last = verdict(ipv4_frame(mac(0), v4(HOST, 1), v4(HOST, 2), 1, (1, 2)));
-    assert_eq!(last, Verdict::Uplink(None), "the kernel says that its time is over");
+    assert_eq!(last, PolicyDecision::Uplink(None), "the kernel says that its time is over");
     let mut frame = ipv6_frame(mac(0), v6(HOST, 1), v6(HOST, 2), 128, v6(HOST, 2));
-    assert_eq!(rules().guest_sent(1, &mut frame), Verdict::Guest(2));
+    assert_eq!(rules().guest_sent(1, &mut frame), PolicyDecision::Guest(2));
     assert_eq!(frame::ipv6(packet(&frame)).unwrap().hop_limit, 254);
 }
 
 #[test]
 fn what_comes_from_the_kernel_gets_the_guests_mac() {
     let mut frame = ipv4_frame(Mac([0; 6]), v4(8, 1), v4(HOST, 2), 64, (1, 2));
-    assert_eq!(rules().uplink_sent(&mut frame), Verdict::Guest(2));
+    assert_eq!(rules().uplink_sent(&mut frame), PolicyDecision::Guest(2));
     let ethernet = frame::ethernet(&frame).unwrap();
     assert_eq!((ethernet.to, ethernet.from, ethernet.kind), (mac(2), mac(0), IPV4));
     assert_eq!(frame::ipv4(packet(&frame)).unwrap().ttl, 64, "the kernel took its hop");
     let up = |to| rules().uplink_sent(&mut ipv4_frame(Mac([0; 6]), v4(8, 1), to, 64, (1, 2)));
-    assert_eq!(up(v4(9, 1)), Verdict::Uplink(Some(9)), "a route is missing");
-    assert_eq!(up(Ipv4Addr::new(10, 0, 7, 200)), Verdict::Drop(DropReason::NoSuchNode));
-    assert_eq!(up(Ipv4Addr::new(224, 0, 0, 1)), Verdict::Drop(DropReason::Ignored));
+    assert_eq!(up(v4(9, 1)), PolicyDecision::Uplink(Some(9)), "a route is missing");
+    assert_eq!(up(Ipv4Addr::new(10, 0, 7, 200)), PolicyDecision::Drop(DropReason::NoSuchNode));
+    assert_eq!(up(Ipv4Addr::new(224, 0, 0, 1)), PolicyDecision::Drop(DropReason::Ignored));
 }
 
 #[test]
 fn dhcp_is_answered_from_the_plan() {
     let mut asks = ipv4_frame(Mac([0xff; 6]), Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, 64, (68, 67));
-    assert_eq!(rules().guest_sent(1, &mut asks), Verdict::Drop(DropReason::Ignored), "no DHCP message in it");
+    assert_eq!(rules().guest_sent(1, &mut asks), PolicyDecision::Drop(DropReason::Ignored), "no DHCP message in it");
     let lease = rules().lease(1).unwrap();
     assert_eq!((lease.address, lease.router), (v4(HOST, 1), v4(HOST, 0)));
     assert_eq!((lease.netmask, lease.name.as_str()), (Ipv4Addr::new(255, 255, 255, 0), "h7-g1"));
@@ -211,9 +214,9 @@ proptest! {
         let mut copy = bytes.clone();
         for verdict in [rules().guest_sent(1, &mut bytes), rules().uplink_sent(&mut copy)] {
             match verdict {
-                Verdict::Guest(guest) => prop_assert!((1..=9).contains(&guest)),
-                Verdict::Uplink(Some(host)) => prop_assert!(host != HOST && host <= 20),
-                Verdict::Answer(frame) => prop_assert!(frame.len() > HEADER_BYTES + 14),
+                PolicyDecision::Guest(guest) => prop_assert!((1..=9).contains(&guest)),
+                PolicyDecision::Uplink(Some(host)) => prop_assert!(host != HOST && host <= 20),
+                PolicyDecision::Answer(frame) => prop_assert!(frame.len() > HEADER_BYTES + 14),
                 _ => {}
             }
         }

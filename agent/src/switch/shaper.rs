@@ -16,7 +16,7 @@ const PPM: u64 = 1_000_000;
 
 /// What becomes of a frame on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum ShapeResult {
     /// It arrives at once.
     Now,
     /// It arrives then (microseconds).
@@ -42,29 +42,29 @@ impl Shaper {
     }
 
     /// What becomes of a frame of `bytes` that is sent now. What arrives later is to be given back by [`Self::done`].
-    pub fn send(&mut self, now_us: u64, bytes: usize) -> Fate {
+    pub fn send(&mut self, now_us: u64, bytes: usize) -> ShapeResult {
         let Link { rate_bits_s, delay_us, loss_ppm } = self.link;
         if loss_ppm > 0 && self.draw() % PPM < loss_ppm {
-            return Fate::Lost;
+            return ShapeResult::Lost;
         }
         if (rate_bits_s, delay_us) == (0, 0) {
-            return Fate::Now;
+            return ShapeResult::Now;
         }
         if self.held_bytes + bytes > HELD_BYTES_MAX {
-            return Fate::Full;
+            return ShapeResult::Full;
         }
         let mut sent_at = now_us;
         if rate_bits_s > 0 {
             let start = self.free_at_us.max(now_us);
             let waiting = (start - now_us).saturating_mul(rate_bits_s) / (8 * 1_000_000);
             if waiting > QUEUE_BYTES_MAX {
-                return Fate::Full;
+                return ShapeResult::Full;
             }
             sent_at = start + (bytes as u64 * 8 * 1_000_000) / rate_bits_s;
             self.free_at_us = sent_at;
         }
         self.held_bytes += bytes;
-        Fate::At(sent_at + delay_us)
+        ShapeResult::At(sent_at + delay_us)
     }
 
     /// A frame has arrived.
@@ -94,37 +94,37 @@ mod tests {
     fn a_rate_spaces_frames_and_bounds_the_queue() {
         let mut link = shaper("rate=8mbit");
         // A megabyte a second: a thousand bytes take a millisecond.
-        assert_eq!([link.send(0, 1000), link.send(0, 1000)], [Fate::At(1000), Fate::At(2000)]);
-        assert_eq!(link.send(5000, 1000), Fate::At(6000));
-        let queued = (0..200).filter(|_| link.send(5000, 1000) != Fate::Full).count();
+        assert_eq!([link.send(0, 1000), link.send(0, 1000)], [ShapeResult::At(1000), ShapeResult::At(2000)]);
+        assert_eq!(link.send(5000, 1000), ShapeResult::At(6000));
+        let queued = (0..200).filter(|_| link.send(5000, 1000) != ShapeResult::Full).count();
         assert_eq!(queued as u64, QUEUE_BYTES_MAX / 1000);
     }
 
     #[test]
     fn a_delay_keeps_the_order_and_bounds_what_is_under_way() {
         let mut link = shaper("delay=20ms");
-        assert_eq!([link.send(0, 60), link.send(5, 60)], [Fate::At(20_000), Fate::At(20_005)]);
+        assert_eq!([link.send(0, 60), link.send(5, 60)], [ShapeResult::At(20_000), ShapeResult::At(20_005)]);
         let mut sent = 120;
-        while link.send(6, 10_000) != Fate::Full {
+        while link.send(6, 10_000) != ShapeResult::Full {
             sent += 10_000;
         }
         assert!(sent <= HELD_BYTES_MAX && sent > HELD_BYTES_MAX - 10_000);
         link.done(10_000);
-        assert_ne!(link.send(7, 10_000), Fate::Full);
+        assert_ne!(link.send(7, 10_000), ShapeResult::Full);
     }
 
     #[test]
     fn loss_is_as_frequent_as_asked_and_repeats() {
         let draw = |seed| {
             let mut link = Shaper::new("loss=1%".parse().unwrap(), seed);
-            (0..100_000).map(|n| link.send(n, 60) == Fate::Lost).collect::<Vec<_>>()
+            (0..100_000).map(|n| link.send(n, 60) == ShapeResult::Lost).collect::<Vec<_>>()
         };
         let lost = draw(1).iter().filter(|lost| **lost).count();
         assert!((900..1100).contains(&lost), "{lost} of 100000");
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
-        assert_eq!(shaper("loss=100%").send(0, 1), Fate::Lost);
-        assert_eq!(shaper("ideal").send(0, 1), Fate::Now);
+        assert_eq!(shaper("loss=100%").send(0, 1), ShapeResult::Lost);
+        assert_eq!(shaper("ideal").send(0, 1), ShapeResult::Now);
     }
 
     proptest! {

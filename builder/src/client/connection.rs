@@ -14,10 +14,10 @@ use crate::ui::escape::escape_control;
 use crate::ui::interrupt;
 
 /// How long a call to a host may take.
-const CALL: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often to look whether the operator has had enough.
-const LOOK: Duration = Duration::from_millis(100);
+const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Messages over TCP.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Link {
     }
 
     fn try_attach(address: SocketAddr) -> Result<(Link, Welcome)> {
-        let stream = TcpStream::connect_timeout(&address, CALL).map_err(|e| {
+        let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(|e| {
             Error::new("no host answered")
                 .because(e)
                 .help("check that the cluster runs; --connect ADDR names another host")
@@ -60,15 +60,15 @@ impl Link {
                 Err(Error::new("refused").because(escape_control(why.to_string().as_bytes())))
             }
             Some(_) => Err(Error::new("it does not answer as a host of the tree")),
-            None => Err(Error::new(format!("no welcome within {} s", CALL.as_secs()))),
+            None => Err(Error::new(format!("no welcome within {} s", CONNECT_TIMEOUT.as_secs()))),
         }
     }
 
     /// The answer to our hello; the operator need not wait for it.
     fn first_word(&mut self) -> Result<Option<Message>> {
-        let end = Instant::now() + CALL;
+        let end = Instant::now() + CONNECT_TIMEOUT;
         while Instant::now() < end {
-            if let Some(message) = self.receive(end.min(Instant::now() + LOOK))? {
+            if let Some(message) = self.receive(end.min(Instant::now() + INTERRUPT_POLL_INTERVAL))? {
                 return Ok(Some(message));
             }
             if interrupt::asked() {

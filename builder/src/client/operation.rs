@@ -24,7 +24,7 @@ use crate::ui::interrupt;
 /// How much longer than the tree the console waits: the tree's own "unreachable" is better than ours.
 const GRACE: Duration = Duration::from_millis(1500);
 /// How often the console looks whether the operator wants to stop.
-const LOOK: Duration = Duration::from_millis(100);
+const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// An operator at a host of the tree.
 pub struct Console {
@@ -53,7 +53,7 @@ pub struct Answered {
 pub struct Tally {
     /// Did what was asked.
     pub ok: NodeSet,
-    /// Said that it failed.
+    /// SessionOutput that it failed.
     pub failed: NodeSet,
     /// Did not say anything.
     pub unreachable: NodeSet,
@@ -124,7 +124,7 @@ impl Console {
             if now >= end {
                 break Some(Unreachable::TimedOut);
             }
-            match self.link.receive(end.min(now + LOOK)) {
+            match self.link.receive(end.min(now + INTERRUPT_POLL_INTERVAL)) {
                 Ok(Some(Message::Answers { op: of, groups })) if of == op => {
                     for group in groups {
                         let counted = group.nodes.intersection(&waiting);

@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 use vmatic_plan::NodeSet;
 use vmatic_tree::answer::Outcome;
 use vmatic_tree::message::{Message, OpId, Order};
-use vmatic_tree::session::{Feed, Flow, LEASE_MS, OUTPUT_WINDOW_BYTES, Said};
+use vmatic_tree::session::{Flow, LEASE_MS, OUTPUT_WINDOW_BYTES, SessionInput, SessionOutput};
 
 use crate::client::escape::{Escapes, Step};
 use crate::client::operation::{Console, refused};
@@ -24,7 +24,7 @@ use crate::ui::say;
 /// How often the node is asked whether it lives; several times within a lease.
 const ASK: Duration = Duration::from_secs(10);
 /// How long it may take to answer.
-const ANSWER: Duration = Duration::from_secs(30);
+const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much input is read ahead of what the node takes.
 const AHEAD_BYTES: usize = 64 * 1024;
 /// How much is read or shown at a time.
@@ -38,7 +38,7 @@ const HELP: &str = "\r\nAt the start of a line:\r\n ~.  ends the session\r\n ~? 
 pub struct Options {
     /// Where what is shown is recorded, too.
     pub log: Option<File>,
-    /// Said once the session is open.
+    /// SessionOutput once the session is open.
     pub greeting: Option<String>,
     /// The end of standard input is not the session's: it goes on to be watched.
     pub watch: bool,
@@ -162,10 +162,10 @@ impl Session<'_> {
         }
         let size = if signals.resized() { terminal::size() } else { None };
         self.feed(size)?;
-        let silent = self.asked.is_some_and(|at| at.elapsed() > ANSWER);
+        let silent = self.asked.is_some_and(|at| at.elapsed() > SESSION_TIMEOUT);
         if silent && self.ended.is_none() {
             return Err(Error::new(format!("cannot reach {} any more", self.nodes))
-                .because(format!("nothing was heard from it for {} s", ANSWER.as_secs()))
+                .because(format!("nothing was heard from it for {} s", SESSION_TIMEOUT.as_secs()))
                 .help("see how it is with `vmatic nodes`, and open another session"));
         }
         Ok(())
@@ -199,7 +199,7 @@ impl Session<'_> {
 
     fn hear(&mut self, message: Message) -> Result<()> {
         match message {
-            Message::Said { op, said } if op == self.op => self.hear_said(said),
+            Message::SessionOutput { op, said } if op == self.op => self.hear_said(said),
             Message::Answers { op, groups } if op == self.op => {
                 let answer = groups.into_iter().find(|g| !g.nodes.intersection(&self.nodes).is_empty());
                 self.ended = answer.map(|group| End::Node(group.outcome)).or(self.ended.take());
@@ -210,7 +210,7 @@ impl Session<'_> {
         }
     }
 
-    fn hear_said(&mut self, said: Said) -> Result<()> {
+    fn hear_said(&mut self, said: SessionOutput) -> Result<()> {
         (self.open, self.asked) = (true, None);
         self.flow.say(&said).with_context(|| format!("cannot go on with {}", self.nodes))?;
         self.output.extend(said.bytes);
@@ -282,7 +282,7 @@ impl Session<'_> {
             if part == 0 && !eof && !ask && size.is_none() && self.untold < TELL_BYTES {
                 break;
             }
-            let feed = Feed {
+            let feed = SessionInput {
                 opened: self.op.sequence,
                 bytes: self.input.drain(..part).collect(),
                 eof,
@@ -297,7 +297,7 @@ impl Session<'_> {
                 self.asked = Some(self.fed);
             }
             let lease = Duration::from_millis(u64::from(LEASE_MS));
-            self.console.send(&self.nodes, Order::Feed(feed), lease)?;
+            self.console.send(&self.nodes, Order::SessionInput(feed), lease)?;
         }
         Ok(())
     }

@@ -59,7 +59,7 @@ pub struct Args {
 }
 
 /// How often a cluster that is up is looked at.
-const LOOK: Duration = Duration::from_millis(200);
+const CLUSTER_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
@@ -157,7 +157,7 @@ fn keep(cluster: &mut Cluster, site: &Site) -> Result<Exit> {
     ));
     while !interrupt::asked() {
         cluster.check_machines()?;
-        sleep(LOOK);
+        sleep(CLUSTER_POLL_INTERVAL);
     }
     Ok(Exit::Ok)
 }
@@ -188,7 +188,7 @@ fn run_command(cluster: &mut Cluster, args: &Args) -> Result<Exit> {
             process::end(&mut child);
             return Err(e);
         }
-        sleep(LOOK);
+        sleep(CLUSTER_POLL_INTERVAL);
     }
 }
 

@@ -35,9 +35,9 @@ pub const QEMU_REMEDY: &str = "apt-get install qemu-system-x86 ipxe-qemu";
 /// Most machines: each is a QEMU with the spec's RAM.
 pub const HOSTS_MAX: u32 = 16;
 /// How often the tree is asked how far it is.
-const LOOK: Duration = Duration::from_millis(300);
+const TREE_POLL_INTERVAL: Duration = Duration::from_millis(300);
 /// How long the tree may take to say so.
-const ANSWER: Duration = Duration::from_secs(10);
+const TREE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Signals by which a program ends that has a fault: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV.
 const CRASHES: [i32; 6] = [4, 5, 6, 7, 8, 11];
 /// How much of a failed machine's console is shown.
@@ -175,7 +175,7 @@ impl Cluster {
             if Instant::now() >= end {
                 return Err(self.too_late(reached, timeout));
             }
-            sleep(LOOK);
+            sleep(TREE_POLL_INTERVAL);
         }
     }
 
@@ -207,7 +207,7 @@ impl Cluster {
                 Error::new("cannot use the booted image: it was built with another plan").help("build it again")
             );
         }
-        match attached.ask(all, Order::Ping, ANSWER, |_, _| {}) {
+        match attached.ask(all, Order::Ping, TREE_TIMEOUT, |_, _| {}) {
             Ok(answered) => Ok(Some(answered)),
             Err(e) if e.kind() == Kind::Refused => Err(e),
             // The host may be too busy to answer, or may have closed the link: ask anew.

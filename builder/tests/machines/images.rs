@@ -7,7 +7,7 @@ use crate::cluster::{Workplace, vmatic};
 use crate::output::{stderr, stdout};
 
 /// What a merged /usr, hard links and modes look like to the kernel that unpacked them.
-const LOOK: &str = "readlink /lib; cat /usr/lib/marker; stat -c '%h %a' /usr/bin/one; cat /usr/bin/two; \
+const SHOW_TREE: &str = "readlink /lib; cat /usr/lib/marker; stat -c '%h %a' /usr/bin/one; cat /usr/bin/two; \
     cat /usr/bin/three; stat -c '%a %u:%g' /etc/owned; ls /etc/services 2>/dev/null || echo gone";
 
 #[test]
@@ -34,7 +34,7 @@ fn merged_usr_hard_links_owners_and_whiteouts_reach_the_kernel() {
     fs::write(&spec, text).unwrap();
     let out = place.build(&spec);
     let boot = ["boot", spec.to_str().unwrap(), "--out", &out, "--timeout", &place.seconds_left(), "--"];
-    let run = ["run", "1", "--", "sh", "-c", LOOK];
+    let run = ["run", "1", "--", "sh", "-c", SHOW_TREE];
     let output = place.command(vmatic()).args(boot).arg(vmatic()).args(run).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let expected = "usr/lib\nthrough the link\n2 755\n#!/bin/sh\necho original\noverlaid\n640 12:34\ngone\n";

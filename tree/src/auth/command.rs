@@ -81,10 +81,10 @@ impl Command {
                 self.check_session()
             }
             Order::Serial(_) => self.check_session(),
-            Order::Feed(feed) if feed.bytes.len() > PIECE_MAX_BYTES => {
+            Order::SessionInput(feed) if feed.bytes.len() > PIECE_MAX_BYTES => {
                 beyond(format!("at most {PIECE_MAX_BYTES} bytes of input are fed at a time"))
             }
-            Order::Feed(_) => self.check_session(),
+            Order::SessionInput(_) => self.check_session(),
             Order::Link(LinkOrder::Set(link)) if !link.is_valid() => beyond("a link's property is beyond its limit"),
             Order::Capture(capture) => self.check_capture(capture),
             Order::Ping

@@ -3,7 +3,7 @@
 use crate::answer::{Outcome, Output};
 use crate::guest::GuestState;
 use crate::id::{LinkId, OpId};
-use crate::session::{Feed, Said};
+use crate::session::{SessionInput, SessionOutput};
 use crate::wire::message::Message;
 use crate::wire::order::Order;
 use alloc::string::String;
@@ -53,11 +53,11 @@ pub enum Event {
         output: Output,
     },
     /// A console session of this host says something.
-    Said {
+    SessionOutput {
         /// Which session.
         op: OpId,
         /// What.
-        said: Said,
+        said: SessionOutput,
     },
     /// A guest's state, as this host's launcher sees it. `Up` lets a paused guest go on: whether its agent answers,
     /// its link says. A paused guest is silent, and not lost. `Unmanaged` is one that is up and has no agent.
@@ -98,11 +98,11 @@ pub enum Action {
         remaining_ms: u32,
     },
     /// Hand this to the session of this operation.
-    Feed {
+    SessionInput {
         /// Which session.
         op: OpId,
         /// What the operator says.
-        feed: Feed,
+        feed: SessionInput,
     },
     /// End the task of this operation; nobody waits for it.
     Stop {

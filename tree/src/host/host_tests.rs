@@ -3,7 +3,7 @@
 extern crate std;
 use super::*;
 use crate::auth::command::Command;
-use crate::session::Feed;
+use crate::session::SessionInput;
 use crate::wire::order::{GuestAction, Run};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -53,7 +53,7 @@ pub(crate) struct World {
     /// Guests that never answer a task.
     pub mute: NodeSet,
     /// What sessions on hosts and guests were fed, and which were ended.
-    pub fed: Vec<(u32, OpId, Feed)>,
+    pub fed: Vec<(u32, OpId, SessionInput)>,
     pub stopped: Vec<(u32, OpId)>,
 }
 
@@ -136,7 +136,7 @@ impl World {
                 let done = Event::Finished { op, outcome: Outcome::Exit(0), output: Output::default() };
                 self.tasks.push_back((self.now_ms + self.task_ms, host, done));
             }
-            Action::Feed { op, feed } => self.fed.push((host, op, feed)),
+            Action::SessionInput { op, feed } => self.fed.push((host, op, feed)),
             Action::Stop { op } => self.stopped.push((host, op)),
             Action::Note(text) => std::eprintln!("{} {host} {text}", self.now_ms),
         }
@@ -145,7 +145,7 @@ impl World {
     fn guest_hears(&mut self, host: u32, link: LinkId, guest: u32, message: Message) {
         let node = Node::guest(host, guest);
         match &message {
-            Message::Feed { op, feed } => self.fed.push((host, *op, feed.clone())),
+            Message::SessionInput { op, feed } => self.fed.push((host, *op, feed.clone())),
             Message::Cancel(op) => self.stopped.push((host, *op)),
             _ => {}
         }

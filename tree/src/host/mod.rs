@@ -25,7 +25,7 @@ use crate::auth::command::Command;
 use crate::guest::GuestState;
 use crate::id::{LinkId, OpId};
 use crate::refusal::{CommandError, Refusal};
-use crate::session::{Feed, Said};
+use crate::session::{SessionInput, SessionOutput};
 use crate::unreachable::{LinkEnd, Unreachable};
 use crate::wire::message::{Message, PeerRole, Report, VERSION};
 use crate::wire::order::Order;
@@ -78,7 +78,7 @@ impl Host {
             Event::Received { link, message } => self.received(link, message),
             Event::Closed { link } => self.closed(link, LinkEnd::Lost),
             Event::Finished { op, outcome, output } => self.operations.finish(op, &outcome, &output, self.out.now_ms),
-            Event::Said { op, said } => self.session_output(None, op, &said),
+            Event::SessionOutput { op, said } => self.session_output(None, op, &said),
             Event::Guest { guest, state } => self.guest_state(guest, state),
             Event::Tick => {}
         }
@@ -176,7 +176,7 @@ impl Host {
             (Message::Cancel(op), Direction::Parent | Direction::Child, Some(_)) => {
                 self.operations.cancel((op, link), &mut self.peers, &mut self.out);
             }
-            (Message::Said { op, said }, _, Some(_)) => self.session_output(Some(link), op, &said),
+            (Message::SessionOutput { op, said }, _, Some(_)) => self.session_output(Some(link), op, &said),
             (Message::Answers { op, groups }, _, Some(_)) => {
                 // A guest answers for itself, whatever it says.
                 let guest = if let Direction::Guest(guest) = side { Some(self.membership.guest(guest)) } else { None };
@@ -247,7 +247,7 @@ impl Host {
             Ok(command) => command,
             Err(error) => return self.refuse_command(link, error),
         };
-        if let Order::Feed(feed) = &command.order {
+        if let Order::SessionInput(feed) = &command.order {
             return self.session_input(link, &command, feed, &signed, remaining_ms);
         }
         if self.operations.contains((command.op, link)) {
@@ -327,13 +327,20 @@ impl Host {
     }
 
     /// What the operator says in a session.
-    fn session_input(&mut self, link: LinkId, command: &Command, feed: &Feed, signed: &[u8], remaining_ms: u32) {
+    fn session_input(
+        &mut self,
+        link: LinkId,
+        command: &Command,
+        feed: &SessionInput,
+        signed: &[u8],
+        remaining_ms: u32,
+    ) {
         let input = sessions::Input { command, feed, signed, remaining_ms };
         self.sessions().input(link, &input);
     }
 
     /// What a node says in a session; `source` is none if it is this host's own.
-    fn session_output(&mut self, source: Option<LinkId>, op: OpId, said: &Said) {
+    fn session_output(&mut self, source: Option<LinkId>, op: OpId, said: &SessionOutput) {
         self.sessions().output(source, op, said);
     }
 

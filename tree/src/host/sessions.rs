@@ -8,7 +8,7 @@ use super::peers::{Direction, Peers};
 use crate::answer::Group;
 use crate::auth::command::Command;
 use crate::id::{LinkId, OpId};
-use crate::session::{Feed, Said};
+use crate::session::{SessionInput, SessionOutput};
 use crate::wire::message::Message;
 use alloc::format;
 use alloc::vec::Vec;
@@ -26,7 +26,7 @@ pub(super) struct Sessions<'a> {
 /// What the operator says, with the signed command that says it.
 pub(super) struct Input<'a> {
     pub command: &'a Command,
-    pub feed: &'a Feed,
+    pub feed: &'a SessionInput,
     pub signed: &'a [u8],
     /// The lease that whoever passed it on allows.
     pub remaining_ms: u32,
@@ -52,11 +52,11 @@ impl Sessions<'_> {
         operation.deadline_ms = self.out.now_ms + u64::from(remaining_ms);
         let below: Vec<(LinkId, NodeSet)> = operation.outstanding.iter().map(|(id, set)| (*id, set.clone())).collect();
         if !operation.local.is_empty() {
-            self.out.push(Action::Feed { op, feed: feed.clone() });
+            self.out.push(Action::SessionInput { op, feed: feed.clone() });
         }
         for (below, asked) in below {
             let message = match self.peers.side(below) {
-                Some(Direction::Guest(_)) => Message::Feed { op, feed: feed.clone() },
+                Some(Direction::Guest(_)) => Message::SessionInput { op, feed: feed.clone() },
                 _ => Message::Command { signed: signed.into(), asked, remaining_ms: less_slack(remaining_ms) },
             };
             self.peers.send(below, message, self.out);
@@ -64,7 +64,7 @@ impl Sessions<'_> {
     }
 
     /// Passes on what a node says, to whoever opened the session here; `source` is none if it is this host's own.
-    pub fn output(&mut self, source: Option<LinkId>, op: OpId, said: &Said) {
+    pub fn output(&mut self, source: Option<LinkId>, op: OpId, said: &SessionOutput) {
         let (mut up, mut wrong) = (Vec::new(), Vec::new());
         for (key, operation) in self.operations.each_of(op) {
             let its = match source {
@@ -81,7 +81,7 @@ impl Sessions<'_> {
             self.end(key, why);
         }
         for from in up {
-            self.peers.send(from, Message::Said { op, said: said.clone() }, self.out);
+            self.peers.send(from, Message::SessionOutput { op, said: said.clone() }, self.out);
         }
     }
 

@@ -30,23 +30,23 @@ fn open(node: Node) -> (World, LinkId) {
     (world, link)
 }
 
-fn fed(bytes: &[u8], shown: u64) -> Feed {
-    Feed { opened: 1, bytes: bytes.into(), shown, ..Feed::default() }
+fn fed(bytes: &[u8], shown: u64) -> SessionInput {
+    SessionInput { opened: 1, bytes: bytes.into(), shown, ..SessionInput::default() }
 }
 
-fn feed(world: &mut World, link: LinkId, sequence: u64, feed: Feed, key: &SigningKey) {
-    world.command(link, sequence, &NodeSet::one(Node::host(LEAF)), Order::Feed(feed), LEASE_MS, key);
+fn feed(world: &mut World, link: LinkId, sequence: u64, feed: SessionInput, key: &SigningKey) {
+    world.command(link, sequence, &NodeSet::one(Node::host(LEAF)), Order::SessionInput(feed), LEASE_MS, key);
     world.run_to(world.now_ms + 100);
 }
 
 fn says(world: &mut World, bytes: usize, taken: u64) {
-    let said = Said { bytes: vec![b'y'; bytes], taken };
-    world.tell(LEAF, Event::Said { op: op(1), said });
+    let said = SessionOutput { bytes: vec![b'y'; bytes], taken };
+    world.tell(LEAF, Event::SessionOutput { op: op(1), said });
     world.run_to(world.now_ms + 100);
 }
 
 fn heard(world: &World) -> usize {
-    let said = |m: &Message| if let Message::Said { said, .. } = m { said.bytes.len() } else { 0 };
+    let said = |m: &Message| if let Message::SessionOutput { said, .. } = m { said.bytes.len() } else { 0 };
     world.heard.iter().map(said).sum()
 }
 
@@ -90,13 +90,13 @@ fn a_guest_is_fed_by_its_host_and_cannot_say_more_than_it_may() {
         *world.hosts[&LEAF].operations.running_for_tests().values().next().unwrap().outstanding.keys().next().unwrap();
     let other = its - 1;
     for (from, expected) in [(its, PIECE_MAX_BYTES), (other, PIECE_MAX_BYTES)] {
-        let said = Said { bytes: vec![0; PIECE_MAX_BYTES], taken: 0 };
-        world.tell(LEAF, Event::Received { link: from, message: Message::Said { op: op(1), said } });
+        let said = SessionOutput { bytes: vec![0; PIECE_MAX_BYTES], taken: 0 };
+        world.tell(LEAF, Event::Received { link: from, message: Message::SessionOutput { op: op(1), said } });
         world.run_to(world.now_ms + 100);
         assert_eq!(heard(&world), expected, "another guest has no part in it");
     }
-    let said = Said { bytes: vec![0; PIECE_MAX_BYTES + 1], taken: 0 };
-    world.tell(LEAF, Event::Received { link: its, message: Message::Said { op: op(1), said } });
+    let said = SessionOutput { bytes: vec![0; PIECE_MAX_BYTES + 1], taken: 0 };
+    world.tell(LEAF, Event::Received { link: its, message: Message::SessionOutput { op: op(1), said } });
     world.run_to(world.now_ms + 100);
     assert!(failed(&world).contains("more output than the session"));
     assert_eq!((world.stopped.as_slice(), operations(&world)), ([(LEAF, op(1))].as_slice(), 0));

@@ -9,7 +9,7 @@ use crate::bytes;
 use crate::guest::GuestState;
 pub use crate::id::OpId;
 use crate::refusal::Refusal;
-use crate::session::{Feed, Said};
+use crate::session::{SessionInput, SessionOutput};
 // The old paths, until agent and builder use the new ones.
 pub use crate::wire::order::{GuestAction, INPUT_MAX_BYTES, OUTPUT_MAX_BYTES, Order, Run, Serial};
 use alloc::string::String;
@@ -83,7 +83,7 @@ pub enum Message {
     },
     /// The host's answer to one that it does not accept; the link closes.
     Refuse(Refusal),
-    /// Said when there is nothing else to say: silence means death.
+    /// SessionOutput when there is nothing else to say: silence means death.
     Heartbeat,
     /// Upwards, when it changes.
     Report(Report),
@@ -107,18 +107,18 @@ pub enum Message {
         remaining_ms: u32,
     },
     /// Host to guest: what the operator says in an open session, which the host has verified.
-    Feed {
+    SessionInput {
         /// Which session.
         op: OpId,
         /// What.
-        feed: Feed,
+        feed: SessionInput,
     },
     /// Upwards: what a node says in an open session.
-    Said {
+    SessionOutput {
         /// Which session.
         op: OpId,
         /// What.
-        said: Said,
+        said: SessionOutput,
     },
     /// Downwards: nobody waits for this operation any more.
     Cancel(OpId),

@@ -2,7 +2,7 @@
 
 pub use crate::answer::OUTPUT_MAX_BYTES;
 use crate::bytes;
-use crate::session::{Console, Feed};
+use crate::session::{Console, SessionInput};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ pub enum Order {
     /// Open a session with one guest's serial port. Its host does it.
     Serial(Serial),
     /// What the operator says in an open session.
-    Feed(Feed),
+    SessionInput(SessionInput),
 }
 
 /// How a session with a serial port begins and ends.

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often it is looked whether the guest rests.
-const LOOK: Duration = Duration::from_millis(10);
+const REST_POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How many looks in a row must find it at rest: what its boot left to do is then done,
 /// once for all clones.
 const LOOKS: u32 = 30;
@@ -72,7 +72,7 @@ impl Template {
         let (memory, file) = memory::create_shared(mib)?;
         let share = config.software.share.as_ref().map(Opened::new).transpose()?;
         let mut machine = Machine::boot(config, memory, share.as_ref())?;
-        tick_every(LOOK).context("start a timer", "try again")?;
+        tick_every(REST_POLL_INTERVAL).context("start a timer", "try again")?;
         let waited = wait_until_ready(&mut machine, &mut ours, said, limit);
         tick_every(Duration::ZERO).context("end a timer", "try again")?;
         waited?;

@@ -50,7 +50,7 @@ const MORE_MIB: u32 = 16;
 /// What its process must see of the host image. A folder that an image does not have is left out.
 const SEES: [&str; 3] = ["/usr", "/lib", "/lib64"];
 /// How often QEMU is asked whether a guest runs.
-const LOOK: Duration = Duration::from_millis(200);
+const STATUS_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Most threads of one QEMU: its own few, and those that read its disk.
 pub const THREADS: u32 = 80;
 
@@ -287,7 +287,7 @@ async fn is_up(qmp: &Qmp, by_words: bool, heard: oneshot::Receiver<()>) -> bool 
         match status.as_str() {
             "running" => return true,
             "paused" if !qmp.is_held() => drop(qmp.ask("cont", "").await),
-            _ => sleep(LOOK).await,
+            _ => sleep(STATUS_POLL_INTERVAL).await,
         }
     }
     false

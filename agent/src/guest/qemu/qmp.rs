@@ -19,7 +19,7 @@ use tokio::time::timeout;
 /// Longest line that is read; what is beyond it is dropped.
 const LINE_MAX_BYTES: usize = 16 * 1024;
 /// How long QEMU may take to answer: an emulated host's emulated guest starts slowly.
-const ANSWER: Duration = Duration::from_secs(60);
+const QMP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most of an error that is shown.
 const SHOWN_BYTES: usize = 200;
 
@@ -107,7 +107,7 @@ impl Qmp {
                 }
             }
         };
-        let answer = timeout(ANSWER, ours).await.context(tried)?;
+        let answer = timeout(QMP_TIMEOUT, ours).await.context(tried)?;
         let answer = answer.ok_or_else(|| Error::new(format!("cannot {}: it has ended", tried())))?;
         match text_of(&answer, "desc").filter(|_| answer.contains("\"error\"")) {
             Some(why) => Err(Error::new(format!("cannot {}: {}", tried(), shown(why)))),

@@ -28,7 +28,7 @@ const PART_BYTES: u64 = 1 << 20;
 /// How long saving may take.
 const SAVE: Duration = Duration::from_secs(300);
 /// How often QEMU is asked whether it is done.
-const LOOK: Duration = Duration::from_millis(100);
+const SAVE_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A saved state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl Saving {
                 _ if Instant::now() > end => {
                     return Err(Error::new(format!("cannot save a state within {} s", SAVE.as_secs())));
                 }
-                _ => sleep(LOOK).await,
+                _ => sleep(SAVE_POLL_INTERVAL).await,
             }
         }
         let mut bytes = fs::metadata(&memory).context(tried)?.len();
