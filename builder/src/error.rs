@@ -101,8 +101,8 @@ impl Error {
         Error { kind: Kind::Failed, tried: tried.into(), source: None, help: None }
     }
 
-    /// Sets the cause; of several, one after another, each stands behind the one before. Of a cause that is one of ours,
-    /// kind and help are this error's unless it has its own.
+    /// Sets the cause; of several, each stands behind the one before. Of a cause that is one of ours, kind and help are
+    /// this error's unless it has its own.
     pub fn because(mut self, cause: impl Into<Cause>) -> Error {
         let mut cause = cause.into();
         if let Some(inner) = cause.downcast_mut::<Error>() {
