@@ -2,15 +2,16 @@
 //!
 //! **Opening.** A signed command with [`Order::Console`] or [`Order::Serial`] names exactly one node and takes the way
 //! of every command: up to the root, then down. Each host on the way keeps it as an operation with a [`Flow`], and so
-//! knows the way for all that follows. The node starts the program and says so ([`SessionOutput`] without bytes); when the
-//! program ends, its status is the operation's one answer.
+//! knows the way for all that follows. The node starts the program and says so ([`SessionOutput`] without bytes); when
+//! the program ends, its status is the operation's one answer.
 //!
-//! **Downwards** goes a [`SessionInput`]: input, a window's size, how much the operator has seen, a sign of life. Each is
-//! a command of its own, signed by the operator, in the same session as the one that opened. Its sequence number
+//! **Downwards** goes a [`SessionInput`]: input, a window's size, how much the operator has seen, a sign of life. Each
+//! is a command of its own, signed by the operator, in the same session as the one that opened. Its sequence number
 //! is the last one's plus one, at each host on the way: nothing can be forged, repeated, left out or put in
 //! another order without the session's end. The last host hands it to its guest, which trusts its host as ever.
 //!
-//! **Upwards** goes [`SessionOutput`]: what the program wrote, and how much input it has taken. Not signed, as answers are not.
+//! **Upwards** goes [`SessionOutput`]: what the program wrote, and how much input it has taken. Not signed, as answers
+//! are not.
 //!
 //! **Flow.** Credit from end to end, in bytes since the beginning: the node says at most [`OUTPUT_WINDOW_BYTES`] more
 //! than the operator has seen (`shown`), the console feeds at most [`INPUT_WINDOW_BYTES`] more than the program has

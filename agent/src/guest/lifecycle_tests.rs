@@ -147,7 +147,9 @@ fn check(life: &Life, model: &mut Model, wanted: Wanted) {
 
 proptest! {
     #[test]
-    fn whatever_happens_the_driver_holds_what_the_life_says(choices in vec((0u8..8, any::<u8>(), 0u64..30_000), 0..200)) {
+    fn whatever_happens_the_driver_holds_what_the_life_says(
+        choices in vec((0u8..8, any::<u8>(), 0u64..30_000), 0..200),
+    ) {
         let mut restarts = 0;
         let mut now_ms = 0;
         let mut wanted = Wanted::Run;
@@ -172,8 +174,10 @@ proptest! {
                     Some(Event::Tick)
                 }
                 // Of another phase, or late.
-                _ => Some([Event::Permitted, Event::Admitted, Event::Launched, Event::WakePermitted][usize::from(choice % 4)].clone())
-                    .filter(|event| !expects(&life, event)),
+                _ => {
+                    let each = [Event::Permitted, Event::Admitted, Event::Launched, Event::WakePermitted];
+                    Some(each[usize::from(choice % 4)].clone()).filter(|event| !expects(&life, event))
+                }
             };
             let Some(event) = event else { continue };
             let tick = event == Event::Tick;

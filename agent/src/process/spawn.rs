@@ -1,6 +1,7 @@
 //! How this program starts itself as another process.
 //!
-//! Takes a subcommand, its configuration, descriptors by number and a control group; gives a command whose process ends with ours.
+//! Takes a subcommand, its configuration, descriptors by number and a control group; gives a command whose process
+//! ends with ours.
 
 use crate::error::Error;
 use crate::log::say;

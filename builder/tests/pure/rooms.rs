@@ -30,7 +30,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["reply", "unreachable"],
             &["info"],
             &["guest", "traffic"],
-            &["id", "bytes", "text"],
+            &["id", "bytes", "text", "refusal"],
         ],
     ),
     (

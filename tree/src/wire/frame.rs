@@ -100,7 +100,8 @@ mod tests {
     proptest! {
         #[test]
         fn messages_survive_any_cutting(cuts in proptest::collection::vec(1usize..50, 1..30), n in 0usize..200) {
-            let sent = [Message::Heartbeat, sample(n), Message::Refuse(crate::refusal::Refusal::TooManyLinks), sample(0)];
+            let refuse = Message::Refuse(crate::refusal::Refusal::TooManyLinks);
+            let sent = [Message::Heartbeat, sample(n), refuse, sample(0)];
             let stream: Vec<u8> = sent.iter().flat_map(|m| encode(m).unwrap()).collect();
             let (mut reader, mut got, mut at, mut cut) = (FrameReader::new(), Vec::new(), 0, cuts.iter().cycle());
             while at < stream.len() {

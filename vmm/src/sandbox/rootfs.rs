@@ -1,5 +1,5 @@
-//! The file system of another program that runs a guest: before QEMU starts, its process is moved to where it finds its own
-//! files, read-only, and nothing else of the host, and becomes a user without rights.
+//! The file system of another program that runs a guest: before QEMU starts, its process is moved to where it finds
+//! its own files, read-only, and nothing else of the host, and becomes a user without rights.
 //!
 //! Our own monitor's sandbox ([`super`]) needs no files at all because the monitor opens them before it is locked in.
 

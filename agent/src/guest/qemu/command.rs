@@ -1,8 +1,8 @@
 //! QEMU's command line for one guest, as a pure function.
 //!
 //! Takes what the guest is and the numbers of the descriptors that lead to it; gives words. Every path is one of the
-//! room that the process will be in (`vmatic_vmm::sandbox::rootfs`), every wire a descriptor that it inherits: QEMU opens no
-//! socket, starts no program, and needs no right that a process without any would not have.
+//! room that the process will be in (`vmatic_vmm::sandbox::rootfs`), every wire a descriptor that it inherits: QEMU
+//! opens no socket, starts no program, and needs no right that a process without any would not have.
 
 use vmatic_plan::Mac;
 use vmatic_plan::guest_kinds::Disk;
