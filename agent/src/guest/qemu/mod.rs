@@ -22,6 +22,7 @@ use crate::process::user::user;
 use command::{Accel, Board, Fds, Guest};
 pub use qmp::Qmp;
 use sandbox::{BackingDisk, QemuConfig};
+use serde_json::Value;
 use snapshot::Begin;
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -286,7 +287,7 @@ async fn is_up(qmp: &Qmp, by_words: bool, heard: oneshot::Receiver<()>) -> bool 
     while let Ok(status) = qmp.status().await {
         match status.as_str() {
             "running" => return true,
-            "paused" if !qmp.is_held() => drop(qmp.ask("cont", "").await),
+            "paused" if !qmp.is_held() => drop(qmp.ask("cont", Value::Null).await),
             _ => sleep(STATUS_POLL_INTERVAL).await,
         }
     }

@@ -5,6 +5,7 @@
 
 use crate::error::{Context, Error};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use serde_json::{Value, json};
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -26,7 +27,7 @@ const SHOWN_BYTES: usize = 200;
 /// A guest's monitor.
 pub struct Qmp {
     stream: Rc<UnixStream>,
-    answers: Mutex<mpsc::Receiver<String>>,
+    answers: Mutex<mpsc::Receiver<QmpAnswer>>,
     /// Of the last command: an answer bears its command's.
     id: Cell<u64>,
     /// How many hold the guest: the operator, and whoever saves its state.
@@ -45,12 +46,13 @@ impl Qmp {
 
     /// Agrees with QEMU on how to talk; the first thing to do.
     pub async fn greet(&self) -> Result<(), Error> {
-        self.ask("qmp_capabilities", "").await.map(drop)
+        self.ask("qmp_capabilities", Value::Null).await.map(drop)
     }
 
     /// What the guest does, in QEMU's word: `running`, `paused`, `inmigrate` while a state is read.
     pub async fn status(&self) -> Result<String, Error> {
-        Ok(text_of(&self.ask("query-status", "").await?, "status").unwrap_or_default().to_owned())
+        let answer = self.ask("query-status", Value::Null).await?;
+        Ok(answer["status"].as_str().unwrap_or_default().to_owned())
     }
 
     /// Holds the guest's processors, for one more.
@@ -59,7 +61,7 @@ impl Qmp {
         if self.holders.get() > 1 {
             return Ok(());
         }
-        let held = self.ask("stop", "").await;
+        let held = self.ask("stop", Value::Null).await;
         if held.is_err() {
             self.holders.set(self.holders.get().saturating_sub(1));
         }
@@ -69,7 +71,7 @@ impl Qmp {
     /// One who held it does so no more; the last lets it go on.
     pub async fn release(&self) -> Result<(), Error> {
         self.holders.set(self.holders.get().saturating_sub(1));
-        if self.is_held() { Ok(()) } else { self.ask("cont", "").await.map(drop) }
+        if self.is_held() { Ok(()) } else { self.ask("cont", Value::Null).await.map(drop) }
     }
 
     /// Whether anybody holds it.
@@ -77,24 +79,27 @@ impl Qmp {
         self.holders.get() > 0
     }
 
-    /// Sends a command with its arguments as JSON (none if empty); gives the line of the answer.
-    pub async fn ask(&self, command: &str, arguments: &str) -> Result<String, Error> {
+    /// Sends a command with its arguments (none if null); gives what it returns.
+    pub async fn ask(&self, command: &str, arguments: Value) -> Result<Value, Error> {
         self.send(command, arguments, None).await
     }
 
     /// Hands QEMU a descriptor that later commands call `name`.
     pub async fn give(&self, name: &str, fd: &OwnedFd) -> Result<(), Error> {
-        self.send("getfd", &format!("{{\"fdname\":\"{name}\"}}"), Some(fd)).await.map(drop)
+        self.send("getfd", json!({ "fdname": name }), Some(fd)).await.map(drop)
     }
 
-    async fn send(&self, command: &str, arguments: &str, fd: Option<&OwnedFd>) -> Result<String, Error> {
+    async fn send(&self, command: &str, arguments: Value, fd: Option<&OwnedFd>) -> Result<Value, Error> {
         let mut answers = self.answers.lock().await;
         // Whoever asked before may have given up waiting: its answer is still to come.
         self.id.set(self.id.get() + 1);
         let id = self.id.get();
-        let tried = || format!("have QEMU {command}");
-        let arguments = if arguments.is_empty() { String::new() } else { format!(",\"arguments\":{arguments}") };
-        let line = format!("{{\"execute\":\"{command}\"{arguments},\"id\":{id}}}\n");
+        let tried = || format!("carry out the QMP command `{command}`");
+        let mut request = json!({ "execute": command, "id": id });
+        if !arguments.is_null() {
+            request["arguments"] = arguments;
+        }
+        let line = format!("{request}\n");
         let sent = self.stream.async_io(Interest::WRITABLE, || send_with(&self.stream, line.as_bytes(), fd)).await;
         if sent.context(tried)? != line.len() {
             return Err(Error::new(format!("cannot {}: it does not listen", tried())));
@@ -102,26 +107,34 @@ impl Qmp {
         let ours = async {
             loop {
                 match answers.recv().await {
-                    Some(line) if !answers_to(&line, id) => {}
-                    line => return line,
+                    Some(answer) if answer.id != id => {}
+                    answer => return answer,
                 }
             }
         };
         let answer = timeout(QMP_TIMEOUT, ours).await.context(tried)?;
         let answer = answer.ok_or_else(|| Error::new(format!("cannot {}: it has ended", tried())))?;
-        match text_of(&answer, "desc").filter(|_| answer.contains("\"error\"")) {
-            Some(why) => Err(Error::new(format!("cannot {}: {}", tried(), shown(why)))),
-            None => Ok(answer),
-        }
+        answer.result.map_err(|why| Error::new(format!("cannot {}: {}", tried(), shown(&why))))
     }
 }
 
-/// Whether a line is the answer to the command with this number, which QEMU writes before an error and behind what is
-/// returned.
-fn answers_to(line: &str, id: u64) -> bool {
-    let first = line.strip_prefix("{\"id\": ").and_then(|rest| rest.split_once(','));
-    let number = first.or_else(|| line.rsplit_once("\"id\": ").map(|(_, rest)| (rest, "")));
-    number.is_some_and(|(number, _)| number.trim_end_matches('}').trim().parse() == Ok(id))
+/// What came back for a command: what it returns, or QEMU's words for why not.
+#[derive(Debug, PartialEq)]
+struct QmpAnswer {
+    /// The command's number.
+    id: u64,
+    result: Result<Value, String>,
+}
+
+/// A line of QEMU's, if it is an answer: its greeting and events are none.
+fn answer(line: &str) -> Option<QmpAnswer> {
+    let mut value: Value = serde_json::from_str(line).ok()?;
+    let id = value["id"].as_u64()?;
+    let result = match value.get("error") {
+        Some(error) => Err(error["desc"].as_str().unwrap_or("QEMU does not say why").to_owned()),
+        None => Ok(value.get_mut("return")?.take()),
+    };
+    Some(QmpAnswer { id, result })
 }
 
 /// The longest beginning of a text that is shown.
@@ -144,16 +157,16 @@ fn send_with(stream: &UnixStream, line: &[u8], fd: Option<&OwnedFd>) -> io::Resu
 }
 
 /// Reads all that QEMU says, so that it never waits; passes on what is an answer.
-async fn read(stream: Rc<UnixStream>, answers: mpsc::Sender<String>) {
+async fn read(stream: Rc<UnixStream>, answers: mpsc::Sender<QmpAnswer>) {
     let mut lines = Lines::default();
     let mut buffer = [0; 4096];
     loop {
         let got = stream.async_io(Interest::READABLE, || stream.try_read(&mut buffer)).await;
         let Ok(bytes @ 1..) = got else { return };
         for line in lines.push(&buffer[..bytes]) {
-            if ["{\"return\"", "{\"error\"", "{\"id\""].iter().any(|start| line.starts_with(start)) {
+            if let Some(answer) = answer(&line) {
                 // One command at a time has one answer: what is more than that nobody waits for.
-                let _ = answers.try_send(line);
+                let _ = answers.try_send(answer);
             }
         }
     }
@@ -180,18 +193,6 @@ impl Lines {
     }
 }
 
-/// The text behind a key, as QEMU writes its JSON; escapes are left as they are.
-pub fn text_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
-    let rest = line.split_once(&format!("\"{key}\": \""))?.1;
-    let mut escaped = false;
-    let end = rest.char_indices().find(|(_, c)| {
-        let ends = *c == '"' && !escaped;
-        escaped = *c == '\\' && !escaped;
-        ends
-    })?;
-    Some(&rest[..end.0])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,16 +202,18 @@ mod tests {
 
     #[test]
     fn reads_what_qemu_writes() {
-        let status = r#"{"return": {"status": "running", "singlestep": false, "running": true}}"#;
-        assert_eq!(text_of(status, "status"), Some("running"));
-        let error = r#"{"error": {"class": "GenericError", "desc": "no \"x\" here"}}"#;
-        assert_eq!(text_of(error, "desc"), Some(r#"no \"x\" here"#));
-        assert_eq!(text_of(r#"{"return": "#, "status"), None);
-        assert_eq!(shown(&"ä".repeat(150)).len(), SHOWN_BYTES);
-        assert!(answers_to(r#"{"return": {"id": 4}, "id": 7}"#, 7) && answers_to(r#"{"id": 7, "error": {"x": 1}}"#, 7));
-        for other in [r#"{"return": {}, "id": 71}"#, r#"{"return": {}}"#, r#"{"id": "7", "error": {}}"#, "{", ""] {
-            assert!(!answers_to(other, 7), "{other}");
+        let running = answer(r#"{"return": {"status": "running", "running": true}, "id": 7}"#).unwrap();
+        assert_eq!((running.id, running.result.unwrap()["status"].as_str()), (7, Some("running")));
+        let error = r#"{"id": 8, "error": {"class": "GenericError", "desc": "no \"x\" here"}}"#;
+        assert_eq!(answer(error), Some(QmpAnswer { id: 8, result: Err(r#"no "x" here"#.into()) }));
+        // The text of another value is no field: a name may hold anything.
+        let nested = answer(r#"{"return": {"name": "\"error\": {\"desc\": \"x\"}, \"id\": 3"}, "id": 9}"#).unwrap();
+        assert!(nested.id == 9 && nested.result.is_ok());
+        for other in [r#"{"QMP": {}}"#, r#"{"event": "STOP"}"#, r#"{"return": {}}"#, r#"{"id": "7", "return": 1}"#, "{"]
+        {
+            assert_eq!(answer(other), None, "{other}");
         }
+        assert_eq!(shown(&"ä".repeat(150)).len(), SHOWN_BYTES);
     }
 
     #[test]
@@ -228,16 +231,17 @@ mod tests {
                     "{\"return\": {}, \"id\": 1}\n{\"id\": 2, \"error\": {\"desc\": \"it is off\"}}\n",
                 ] {
                     let bytes = theirs.read(&mut heard).await.unwrap();
-                    assert!(heard[..bytes].starts_with(b"{\"execute\":\""), "{:?}", &heard[..bytes]);
+                    let request: Value = serde_json::from_slice(&heard[..bytes]).unwrap();
+                    assert!(request["execute"].is_string() && request.get("arguments").is_none(), "{request}");
                     theirs.write_all(b"{\"event\": \"STOP\"}\n").await.unwrap();
                     theirs.write_all(answer.as_bytes()).await.unwrap();
                 }
             });
             qmp.greet().await.unwrap();
-            let error = qmp.ask("cont", "").await.unwrap_err().to_string();
-            assert!(error.contains("cannot have QEMU cont: it is off"), "{error}");
+            let error = qmp.ask("cont", Value::Null).await.unwrap_err().to_string();
+            assert!(error.contains("cannot carry out the QMP command `cont`: it is off"), "{error}");
             machine.await.unwrap();
-            assert!(qmp.ask("cont", "").await.unwrap_err().to_string().contains("cont"));
+            assert!(qmp.ask("cont", Value::Null).await.unwrap_err().to_string().contains("cont"));
         });
     }
 
@@ -249,7 +253,7 @@ mod tests {
             let seen: Vec<String> = parts.iter().flat_map(|part| lines.push(part)).collect();
             prop_assert_eq!(seen.len(), whole);
             for line in &seen {
-                let _ = text_of(line, "desc");
+                let _ = answer(line);
             }
         }
     }

@@ -6,9 +6,10 @@
 //! guest, its name, keys and addresses included: `ARCHITECTURE.md` says what follows.
 
 use super::command::{self, Accel};
-use super::qmp::{Qmp, text_of};
+use super::qmp::Qmp;
 use crate::error::{Context, Error};
 use crate::log::say;
+use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -25,8 +26,10 @@ use vmatic_plan::guest_kinds::Kind;
 const FOLDER: &str = "/run/vmatic/saved";
 /// How much of a disk is copied at a time.
 const PART_BYTES: u64 = 1 << 20;
+/// As fast as memory goes: a state is written to memory.
+const MIGRATION_BYTES_S: u64 = 8 << 30;
 /// How long saving may take.
-const SAVE: Duration = Duration::from_secs(300);
+const SAVE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How often QEMU is asked whether it is done.
 const SAVE_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -109,10 +112,8 @@ fn folder(kind: &Kind) -> PathBuf {
 impl Drop for Saving {
     fn drop(&mut self) {
         if matches!(*self.slot.borrow(), Slot::Making) {
-            say(&format!(
-                "guests {:?} boot each: the first was not ready, so no state of it was saved",
-                self.kind.name
-            ));
+            let name = &self.kind.name;
+            say(&format!("kind {name:?}: no snapshot used (its first guest was not ready); every guest boots"));
             self.slot.send_replace(Slot::None);
         }
     }
@@ -131,14 +132,14 @@ impl Saving {
         match tried {
             Ok((state, bytes)) => {
                 say(&format!(
-                    "guests {name:?}: saved the first's state in {} ms, {} MiB; the others start from it",
+                    "kind {name:?}: snapshot of the first guest saved in {} ms, {} MiB; the others start from it",
                     start.elapsed().as_millis(),
                     bytes >> 20
                 ));
                 self.slot.send_replace(Slot::Ready(Rc::new(state)));
             }
             Err(e) => {
-                say(&format!("guests {name:?} boot each: {e}"));
+                say(&format!("kind {name:?}: no snapshot used ({e}); every guest boots"));
                 self.slot.send_replace(Slot::None);
                 let _ = fs::remove_dir_all(folder(&self.kind));
             }
@@ -146,7 +147,7 @@ impl Saving {
         if held.is_ok()
             && let Err(e) = qmp.release().await
         {
-            say(&format!("guests {name:?}: the first stays held: {e}"));
+            say(&format!("kind {name:?}: its first guest stays paused: {e}"));
         }
     }
 
@@ -157,20 +158,19 @@ impl Saving {
         let memory = folder.join("memory");
         let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&memory).context(tried)?;
         qmp.give("state", &file.into()).await?;
-        // As fast as memory goes: it is written to memory.
-        qmp.ask("migrate-set-parameters", "{\"max-bandwidth\":8589934592}").await?;
-        qmp.ask("migrate", "{\"uri\":\"fd:state\"}").await?;
-        let end = Instant::now() + SAVE;
+        qmp.ask("migrate-set-parameters", json!({ "max-bandwidth": MIGRATION_BYTES_S })).await?;
+        qmp.ask("migrate", json!({ "uri": "fd:state" })).await?;
+        let end = Instant::now() + SAVE_TIMEOUT;
         loop {
-            let answer = qmp.ask("query-migrate", "").await?;
-            match text_of(&answer, "status") {
+            let answer = qmp.ask("query-migrate", Value::Null).await?;
+            match answer["status"].as_str() {
                 Some("completed") => break,
                 Some("failed" | "cancelled") => {
-                    let why = text_of(&answer, "error-desc").unwrap_or("QEMU does not say why");
+                    let why = answer["error-desc"].as_str().unwrap_or("QEMU does not say why");
                     return Err(Error::new(format!("cannot save a state: {why}")));
                 }
                 _ if Instant::now() > end => {
-                    return Err(Error::new(format!("cannot save a state within {} s", SAVE.as_secs())));
+                    return Err(Error::new(format!("cannot save a state within {} s", SAVE_TIMEOUT.as_secs())));
                 }
                 _ => sleep(SAVE_POLL_INTERVAL).await,
             }
