@@ -173,7 +173,11 @@ pub fn run(options: &AskOptions) -> Result<(), Error> {
         Request::Ports(guests) => Response::Ports(client.ports(guests)?),
         _ => client.ask(&request)?,
     };
-    std::io::stdout().write_all(protocol::words(&response).as_bytes()).context(|| "write the answer".into())
+    let text = match (&request, &response) {
+        (Request::SetLink(_, link), Response::Done) => format!("{link}\n"),
+        _ => protocol::words(&response),
+    };
+    std::io::stdout().write_all(text.as_bytes()).context(|| "write the answer".into())
 }
 
 /// Fetches a capture by hand for a time, or until it has so many bytes.

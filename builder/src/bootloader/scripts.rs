@@ -23,9 +23,9 @@ fn ipxe(words: &str) -> String {
     format!(
         "#!ipxe
 # vmatic boot names the machines that it starts under emulation {TCG_PRODUCT}: their own guests get
-# stuck unless the host never sleeps.
+# stuck unless the host never sleeps, and a timer that comes late is no reason to panic.
 set vmatic_tcg:string
-iseq ${{product}} {TCG_PRODUCT} && set vmatic_tcg:string idle=poll ||
+iseq ${{product}} {TCG_PRODUCT} && set vmatic_tcg:string idle=poll no_timer_check ||
 kernel vmlinuz initrd=initramfs {words} \
 ip=${{netX/ip}}::${{netX/gateway}}:${{netX/netmask}} BOOTIF=01-${{netX/mac:hexhyp}} ${{vmatic_tcg}} || goto failed
 initrd initramfs || goto failed

@@ -119,7 +119,7 @@ fn guests_reach_each_other(place: &Workplace) {
 fn the_switch_is_shaped_watched_and_killed(place: &Workplace) {
     let ping = |count: &str| place.vmatic(&["run", "1/1", "ping", "-c", count, "-W", "10", "10.0.1.3"]);
     let set = place.vmatic(&["link", "set", "1/2", "delay=300ms"]);
-    assert_eq!(stdout(&set), "1: delay=300000us\n", "{}", stderr(&set));
+    assert_eq!(stdout(&set), "1/2: delay=300000us\n", "{}", stderr(&set));
     let output = ping("1");
     let text = stdout(&output);
     let took = text.split("time=").nth(1).and_then(|t| t.split('.').next()).and_then(|t| t.parse::<u32>().ok());

@@ -29,8 +29,8 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["answer", "session"],
             &["reply", "unreachable"],
             &["info"],
-            &["guest", "traffic"],
-            &["id", "bytes", "text", "refusal"],
+            &["guest", "traffic", "refusal"],
+            &["id", "bytes", "text"],
         ],
     ),
     (
