@@ -53,7 +53,7 @@ impl Workspace {
             // `guest` is not `guest-of-mine`: what follows is a hash and nothing more.
             let hash = name.strip_prefix(&prefix).filter(|hash| hash.len() == 16 && !hash.contains('-'));
             if hash.is_some() && name != own {
-                fs::remove_dir_all(entry.path()).at("remove the build of another recipe,", &entry.path())?;
+                fs::remove_dir_all(entry.path()).at("remove the build of another recipe,", entry.path())?;
             }
         }
         let path = kernels.join(own);

@@ -329,15 +329,21 @@ fn links_are_set_and_captures_read_while_it_runs() {
     let mut stream = vec![0; 24];
     pipe.read_exact(&mut stream).unwrap();
     a.echo(8, a.address(), b.address());
-    b.echo(0, b.address(), a.address());
     assert_eq!(b.await_echo(8), a.address());
-    for _ in 0..2 {
+    b.echo(0, b.address(), a.address());
+    assert_eq!(a.await_echo(0), b.address());
+    // One behind them, to see that nothing came between.
+    a.echo_number(7, 8, a.address(), b.address());
+    let mut records = Vec::new();
+    for _ in 0..3 {
         let mut head = [0; 16];
         pipe.read_exact(&mut head).unwrap();
         let mut frame = vec![0; u32::from_le_bytes(head[8..12].try_into().unwrap()) as usize];
         pipe.read_exact(&mut frame).unwrap();
+        records.push(frame.clone());
         stream.extend(head.into_iter().chain(frame));
     }
+    assert!(records[2][..6] == b.mac() && records[2] != records[0], "the third is the one behind");
     capture.kill().unwrap();
     capture.wait().unwrap();
     let word = |at: usize| u32::from_le_bytes(stream[at..at + 4].try_into().unwrap());
