@@ -52,11 +52,11 @@ impl Ends {
     }
 
     /// Counts what the operator fed; how the session ends if there is nobody any more, or the rules are broken.
-    fn take(&mut self, feed: Option<SessionInput>) -> Result<SessionInput, Outcome> {
+    fn take(&mut self, feed: Option<SessionInput>) -> Result<SessionInput, Box<Outcome>> {
         let feed = feed.ok_or(Outcome::Signal(libc::SIGHUP))?;
         match self.flow.feed(&feed) {
             Ok(()) => Ok(feed),
-            Err(_) => Err(Outcome::Failed(BROKEN.into())),
+            Err(_) => Err(Outcome::Failed(BROKEN.into()).into()),
         }
     }
 
@@ -118,7 +118,7 @@ async fn serve(program: &mut Program, ends: &mut Ends) -> Outcome {
             feed = ends.feeds.recv() => {
                 let feed = match ends.take(feed) {
                     Ok(feed) => feed,
-                    Err(outcome) => return outcome,
+                    Err(outcome) => return *outcome,
                 };
                 if let (Some(size), Some(terminal), true) = (feed.size, &program.output, program.terminal) {
                     let _ = set_size(terminal.get_ref().as_fd(), size);
@@ -246,7 +246,7 @@ pub async fn serial(port: Port, serial: Serial, mut ends: Ends) -> Outcome {
             feed = ends.feeds.recv() => {
                 let feed = match ends.take(feed) {
                     Ok(feed) => feed,
-                    Err(outcome) => return outcome,
+                    Err(outcome) => return *outcome,
                 };
                 waiting.extend_from_slice(&feed.bytes);
                 if feed.reply {

@@ -37,7 +37,7 @@ pub enum Source {
     /// Nothing: it boots, for this lack of a template.
     Cold(StartMode),
     /// QEMU, at power-on or from its kind's snapshot.
-    Qemu(qemu::Machine, Begin),
+    Qemu(Box<qemu::Machine>, Box<Begin>),
 }
 
 /// How it is known that a guest is up.
@@ -93,7 +93,7 @@ impl Source {
 pub async fn prepare(shared: &Shared, machine: Option<qemu::Machine>) -> Source {
     if let Some(machine) = machine {
         let begin = shared.snapshots.begin(&machine.kind, machine.accel).await;
-        return Source::Qemu(machine, begin);
+        return Source::Qemu(Box::new(machine), Box::new(begin));
     }
     let mut template = shared.template.clone();
     let state = match template.wait_for(|state| !matches!(state, Template::Booting)).await {
@@ -113,7 +113,7 @@ pub async fn launch(shared: &Shared, guest: u32, source: Source) -> Result<Launc
     let (mut ours, theirs) = channels::make(cable)?;
     let node = Node::guest(shared.host, guest);
     match source {
-        Source::Qemu(machine, begin) => launch_in_qemu(shared, node, machine, begin, ours, theirs).await,
+        Source::Qemu(machine, begin) => launch_in_qemu(shared, node, *machine, *begin, ours, theirs).await,
         Source::Clone(zygote) => {
             let clone = zygote.start(guest, &theirs).await?;
             drop(theirs);

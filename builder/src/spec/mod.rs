@@ -1,6 +1,6 @@
 //! The spec: what the operator wrote, checked, with every default filled in.
 //!
-//! Takes a TOML file (and those it includes); gives a [`Spec`] and its [`Plan`], or all its mistakes
+//! Takes a TOML file (and those it includes); gives a [`Spec`] and its [`Plan`](vmatic_plan::Plan), or all its mistakes
 //! at once. Paths in a spec are relative to the folder of the file that has them.
 //!
 //! No state: a text becomes a table with places (`table`), that a draft in which everything may be missing (`parse`,

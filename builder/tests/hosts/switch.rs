@@ -195,8 +195,7 @@ fn sniff(rack: &Rack) -> OwnedFd {
         rustix::thread::move_into_link_name_space(file.as_fd(), Some(network)).unwrap();
         rustix::net::socket(AddressFamily::PACKET, SocketType::RAW, Some(eth::ALL)).unwrap()
     });
-    let socket = thread.join().unwrap();
-    socket
+    thread.join().unwrap()
 }
 
 fn ask(rack: &Rack, host: u32, words: &[&str]) -> Output {

@@ -178,7 +178,7 @@ mod tests {
     fn a_host_reports_no_more_states_than_its_parent_believes() {
         let mut status = Status::default();
         for guest in 1..=100 {
-            let mode = StartMode::Cold { no_template: ShortText::new(&format!("reason {guest}")) };
+            let mode = StartMode::Cold { no_template: ShortText::new(format!("reason {guest}")) };
             status.set(guest, GuestState::Starting(mode), false);
         }
         let report = status.report(1, &Peers::default());
