@@ -93,7 +93,7 @@ fn outcomes_are_told_apart(place: &Workplace) {
     );
     let output = place.vmatic(&["run", "./.!1/4", "no-such-program"]);
     assert!(stderr(&output).contains("failed 1/1-3: no such program or directory"), "{}", stderr(&output));
-    let output = place.vmatic(&["run", "-t", "2", "1/1", "sleep", "60"]);
+    let output = place.vmatic(&["run", "-t", "15", "1/1", "sleep", "600"]);
     assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
     assert_run(
         place,
