@@ -264,15 +264,17 @@ impl Driver {
         if matches!(order, Order::Console(_) | Order::Serial(_)) {
             return self.open_session(op, guests, order, stopped);
         }
-        let info = info::info(&self.kvm, &self.guests, self.plan.guests_per_host, self.booted_mib);
+        // Counts all guests: only for who asks.
+        let info = matches!(order, Order::Info)
+            .then(|| info::info(&self.kvm, &self.guests, self.plan.guests_per_host, self.booted_mib));
         let all = guests.len() == u64::from(self.plan.guests_per_host);
         let guests = guests.clone();
         tokio::spawn(async move {
             let deadline = Duration::from_millis(u64::from(remaining_ms));
-            let (outcome, output) = match order {
-                Order::Run(run) => command::run(run, deadline, stopped).await,
-                Order::Info => (Outcome::Done(Reply::Info(info)), Output::default()),
-                order if host_order::is_one(&order) => {
+            let (outcome, output) = match (order, info) {
+                (Order::Run(run), _) => command::run(run, deadline, stopped).await,
+                (_, Some(info)) => (Outcome::Done(Reply::Info(info)), Output::default()),
+                (order, None) if host_order::is_one(&order) => {
                     host_order::carry_out(HostOrder { order, guests, all }, deadline, stopped).await
                 }
                 _ => (Outcome::Exit(0), Output::default()),
