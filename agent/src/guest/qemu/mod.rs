@@ -227,7 +227,7 @@ impl Machine {
         let (asking, by_words) = (qmp.clone(), !self.kind.ready.is_empty() && from.is_none());
         let process = child.id();
         tokio::task::spawn_local(async move {
-            if asking.greet().await.is_ok() && is_up(&asking, by_words, heard).await {
+            if asking.greet().await && is_up(&asking, by_words, heard).await {
                 if let Some(saving) = saving {
                     saving.save(&asking, process).await;
                 }
@@ -284,14 +284,16 @@ async fn is_up(qmp: &Qmp, by_words: bool, heard: oneshot::Receiver<()>) -> bool 
         return heard.await.is_ok();
     }
     // A state takes a moment to be read; then it is held, as it was when it was saved. Ends when QEMU does.
-    while let Ok(status) = qmp.status().await {
-        match status.as_str() {
-            "running" => return true,
-            "paused" if !qmp.is_held() => drop(qmp.ask("cont", Value::Null).await),
-            _ => sleep(STATUS_POLL_INTERVAL).await,
+    loop {
+        match qmp.status().await.as_deref() {
+            Ok("running") => return true,
+            // Whether it went on is asked next; one that does not answer in time is busy, and is asked again.
+            Ok("paused") if !qmp.is_held() => drop(qmp.ask("cont", Value::Null).await),
+            Err(_) if qmp.has_ended() => return false,
+            Ok(_) | Err(_) => {}
         }
+        sleep(STATUS_POLL_INTERVAL).await;
     }
-    false
 }
 
 impl Qemu {

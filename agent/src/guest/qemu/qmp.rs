@@ -15,12 +15,15 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc};
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
 /// Longest line that is read; what is beyond it is dropped.
 const LINE_MAX_BYTES: usize = 16 * 1024;
 /// How long QEMU may take to answer: an emulated host's emulated guest starts slowly.
 const QMP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Until it is asked again after it did not answer.
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// Most of an error that is shown.
 const SHOWN_BYTES: usize = 200;
 
@@ -28,6 +31,8 @@ const SHOWN_BYTES: usize = 200;
 pub struct Qmp {
     stream: Rc<UnixStream>,
     answers: Mutex<mpsc::Receiver<QmpAnswer>>,
+    /// Reads them; finished when QEMU has closed its end.
+    reader: JoinHandle<()>,
     /// Of the last command: an answer bears its command's.
     id: Cell<u64>,
     /// How many hold the guest: the operator, and whoever saves its state.
@@ -39,14 +44,29 @@ impl Qmp {
     pub fn new(stream: UnixStream) -> Rc<Qmp> {
         let stream = Rc::new(stream);
         let (to, answers) = mpsc::channel(4);
-        tokio::task::spawn_local(read(stream.clone(), to));
+        let reader = tokio::task::spawn_local(read(stream.clone(), to));
         let (id, holders) = (Cell::new(0), Cell::new(0));
-        Rc::new(Qmp { stream, answers: Mutex::new(answers), id, holders })
+        Rc::new(Qmp { stream, answers: Mutex::new(answers), reader, id, holders })
     }
 
-    /// Agrees with QEMU on how to talk; the first thing to do.
-    pub async fn greet(&self) -> Result<(), Error> {
-        self.ask("qmp_capabilities", Value::Null).await.map(drop)
+    /// Agrees with QEMU on how to talk; the first thing to do. Takes as long as QEMU does: on a busy machine that is
+    /// longer than any command may take. False when QEMU has ended.
+    pub async fn greet(&self) -> bool {
+        loop {
+            // A greeting that was given up and is answered later makes the next one an error, and commands none.
+            if self.ask("qmp_capabilities", Value::Null).await.is_ok() || self.status().await.is_ok() {
+                return true;
+            }
+            if self.has_ended() {
+                return false;
+            }
+            sleep(RETRY_INTERVAL).await;
+        }
+    }
+
+    /// Whether QEMU has closed its end: it will answer nothing any more.
+    pub fn has_ended(&self) -> bool {
+        self.reader.is_finished()
     }
 
     /// What the guest does, in QEMU's word: `running`, `paused`, `inmigrate` while a state is read.
@@ -237,11 +257,42 @@ mod tests {
                     theirs.write_all(answer.as_bytes()).await.unwrap();
                 }
             });
-            qmp.greet().await.unwrap();
+            assert!(qmp.greet().await);
             let error = qmp.ask("cont", Value::Null).await.unwrap_err().to_string();
             assert!(error.contains("cannot carry out the QMP command `cont`: it is off"), "{error}");
             machine.await.unwrap();
             assert!(qmp.ask("cont", Value::Null).await.unwrap_err().to_string().contains("cont"));
+        });
+    }
+
+    #[test]
+    fn a_qemu_that_is_busy_for_longer_than_a_command_may_take_is_greeted_all_the_same() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let qmp = Qmp::new(ours);
+            let machine = tokio::task::spawn_local(async move {
+                let mut heard = [0; 256];
+                let mut next = async || {
+                    let bytes = theirs.read(&mut heard).await.unwrap();
+                    serde_json::from_slice::<Value>(&heard[..bytes]).unwrap()
+                };
+                // Neither the first greeting nor what follows it is answered in time.
+                assert_eq!(next().await["execute"], "qmp_capabilities");
+                assert_eq!(next().await["execute"], "query-status");
+                assert_eq!(next().await["execute"], "qmp_capabilities");
+                // The first, late; to the second greeting the answer is an error then.
+                let late = "{\"return\": {}, \"id\": 1}\n{\"id\": 3, \"error\": {\"desc\": \"done already\"}}\n";
+                theirs.write_all(late.as_bytes()).await.unwrap();
+                let bytes = theirs.read(&mut heard).await.unwrap();
+                assert!(String::from_utf8_lossy(&heard[..bytes]).contains("query-status"));
+                theirs.write_all(b"{\"return\": {\"status\": \"running\"}, \"id\": 4}\n").await.unwrap();
+                theirs
+            });
+            assert!(qmp.greet().await);
+            assert!(!qmp.has_ended());
+            drop(machine.await.unwrap());
+            assert!(!qmp.greet().await, "it has ended");
         });
     }
 

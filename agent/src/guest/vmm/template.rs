@@ -52,9 +52,10 @@ pub enum Template {
     None(Arc<str>),
 }
 
-/// The zygote end of a zygote's socket. One order at a time: it forks one at a time.
+/// The node's end of a zygote's socket. One order at a time: it forks one at a time.
 pub struct ZygoteClient {
-    socket: Mutex<AsyncFd<OwnedFd>>,
+    /// None when the zygote has ended: its clones hold this value for as long as they live.
+    socket: Mutex<Option<AsyncFd<OwnedFd>>>,
     /// Permits to wake up at a time: one at first.
     pub permits: Arc<Semaphore>,
     /// There are as many permits as there can be.
@@ -70,7 +71,8 @@ pub struct ZygoteClient {
 impl ZygoteClient {
     fn new(socket: AsyncFd<OwnedFd>, restored: bool) -> Self {
         let [opened, proven, doubted] = [(); 3].map(|()| AtomicBool::new(false));
-        Self { socket: Mutex::new(socket), permits: Arc::new(Semaphore::new(1)), opened, restored, proven, doubted }
+        let socket = Mutex::new(Some(socket));
+        Self { socket, permits: Arc::new(Semaphore::new(1)), opened, restored, proven, doubted }
     }
 
     /// A clone has reported: the template works. The first one shows which pages all of them need.
@@ -81,8 +83,10 @@ impl ZygoteClient {
         if let Some(clone) = clone {
             match working_set::working_set(clone.as_raw_nonzero().get()) {
                 Ok(set) => {
-                    // Fails only if the process has ended, which is noticed elsewhere; clones are slower without.
-                    let _ = vmatic_vmm::protocol::send_prefault(self.socket.lock().await.get_ref(), &set);
+                    if let Some(socket) = &*self.socket.lock().await {
+                        // Fails only if the process has ended, which is noticed elsewhere; clones are slower without.
+                        let _ = vmatic_vmm::protocol::send_prefault(socket.get_ref(), &set);
+                    }
                 }
                 Err(e) => say(&format!("template: working set unknown ({e}): clones start without prefault")),
             }
@@ -102,20 +106,28 @@ impl ZygoteClient {
     pub async fn doubt(&self) {
         if self.restored && !self.proven.load(Ordering::Relaxed) {
             self.doubted.store(true, Ordering::Relaxed);
-            // Its process then ends by itself; if this fails, it has.
-            let _ = rustix::net::shutdown(self.socket.lock().await.get_ref(), rustix::net::Shutdown::Both);
+            if let Some(socket) = &*self.socket.lock().await {
+                // Its process then ends by itself; if this fails, it has.
+                let _ = rustix::net::shutdown(socket.get_ref(), rustix::net::Shutdown::Both);
+            }
         }
+    }
+
+    /// The zygote has ended.
+    async fn close(&self) {
+        *self.socket.lock().await = None;
     }
 
     /// Starts a clone for `guest`.
     pub async fn start(&self, guest: u32, ends: &GuestEnds) -> Result<CloneProcess, Error> {
         let order = CloneOrder { tag: guest, user: user(guest) };
         let socket = self.socket.lock().await;
+        let socket = socket.as_ref().ok_or_else(ended)?;
         let asked = socket
             .async_io(tokio::io::Interest::WRITABLE, |s| vmatic_vmm::protocol::send_order(s, &order, &ends.all()));
         asked.await.context(|| "ask the template's process for a clone".into())?;
         loop {
-            let answer = timeout(REPLY_TIMEOUT, next(&socket)).await;
+            let answer = timeout(REPLY_TIMEOUT, next(socket)).await;
             match answer.context(|| format!("get a clone within {} s", REPLY_TIMEOUT.as_secs()))?? {
                 ZygoteReply::Started { tag, pid } if tag == guest => return CloneProcess::adopt(pid),
                 ZygoteReply::Failed { tag, why } if tag == guest => return Err(Error::new(why)),
@@ -131,7 +143,11 @@ impl ZygoteClient {
 async fn next(socket: &AsyncFd<OwnedFd>) -> Result<ZygoteReply, Error> {
     let received = socket.async_io(tokio::io::Interest::READABLE, |s| vmatic_vmm::protocol::receive_reply(s)).await;
     let answer = received.context(|| "hear the template's process".into())?;
-    answer.ok_or_else(|| Error::new("the template's process has ended"))
+    answer.ok_or_else(ended)
+}
+
+fn ended() -> Error {
+    Error::new("the template's process has ended")
 }
 
 /// Makes a template, and another when it is gone; never returns.
@@ -199,11 +215,14 @@ async fn run_once(
             say(&format!("template: {how} in {boot_ms} ms; cloning guests"));
             let client = Arc::new(ZygoteClient::new(socket, restored));
             state.send_replace(Template::Ready(client.clone()));
+            let opened = client.clone();
             tokio::task::spawn_local(async move {
                 sleep(FIRST_CLONE_TIMEOUT).await;
-                client.open();
+                opened.open();
             });
-            let status = process.wait().await.context(|| "wait for the template's process".into())?;
+            let status = process.wait().await.context(|| "wait for the template's process".into());
+            client.close().await;
+            let status = status?;
             Ok(format!("its process ended ({status}); guests that run go on"))
         }
         Err(why) => {
@@ -236,4 +255,26 @@ pub fn cold_start(state: &Template) -> StartMode {
         Template::Booting | Template::Ready(_) => ShortText::default(),
     };
     StartMode::Cold { no_template }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_of_a_zygote_that_ended_keep_no_descriptor_of_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (ours, theirs) = fd::message_pair().unwrap();
+            let client = ZygoteClient::new(fd::watch(ours).unwrap(), false);
+            client.close().await;
+            // Nobody has the other end any more.
+            let mut byte = [0];
+            let heard = rustix::net::recv(&theirs, &mut byte, rustix::net::RecvFlags::DONTWAIT).unwrap();
+            assert_eq!(heard.1, 0);
+            let (_, ends) = channels::make(fd::message_pair().unwrap().0).unwrap();
+            let error = client.start(1, &ends).await.err().map(|e| e.to_string());
+            assert_eq!(error.as_deref(), Some("the template's process has ended"));
+        });
+    }
 }
