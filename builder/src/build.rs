@@ -10,7 +10,7 @@ use ed25519_dalek::SigningKey;
 use vmatic_plan::{Plan, host_image};
 
 use crate::archive::compress::Effort;
-use crate::bootloader::loader::Parts;
+use crate::bootloader::loader::UkiParts;
 use crate::bootloader::scripts;
 use crate::error::{Context, Error, PathContext, Result};
 use crate::image::assemble::{self, Assembled, GeneratedFile};
@@ -19,7 +19,7 @@ use crate::image::member::Packer;
 use crate::image::programs::{self, ExtraProgram};
 use crate::image::qemu;
 use crate::kernel::Kernel;
-use crate::kernel::choice::{self, Chosen};
+use crate::kernel::choice::{self, ChosenKernel};
 use crate::manifest::{self, ImageRecord, Manifest, OutputRecord};
 use crate::output::{Output, sbom};
 use crate::packages::cache::Cache;
@@ -57,7 +57,7 @@ pub struct Built {
 }
 
 /// One image's tree and archive.
-struct Packed {
+struct PackedImage {
     record: ImageRecord,
     bytes: Vec<u8>,
     cached: usize,
@@ -82,14 +82,20 @@ impl Builder<'_> {
 
     /// The plan that goes into the images: the spec's, with the RAM that the guests' kernel needs where the spec does
     /// not say. That is no part of the cluster's identity.
-    fn plan(&self, spec: &Spec, guest_kernel: &Chosen) -> Result<Plan> {
+    fn plan(&self, spec: &Spec, guest_kernel: &ChosenKernel) -> Result<Plan> {
         let guest_memory_mib = spec.guest.memory_mib.unwrap_or(guest_kernel.guest_memory_mib());
         let plan = Plan { guest_memory_mib, ..spec.plan(&self.operator.verifying_key()) };
         plan.check().context("cannot use the plan")?;
         Ok(plan)
     }
 
-    fn guest(&self, spec: &Spec, kernel: &Chosen, inputs: &mut Inputs, stages: &mut Stages) -> Result<Packed> {
+    fn guest(
+        &self,
+        spec: &Spec,
+        kernel: &ChosenKernel,
+        inputs: &mut Inputs,
+        stages: &mut Stages,
+    ) -> Result<PackedImage> {
         let leaf = read_program(&self.leaf, "vmatic-leaf")?;
         let items = vec![generated("/init", leaf, 0o755, "the guest's process 1", "vmatic-leaf")];
         let guest = self.image("guest", &for_qemu(spec, kernel), kernel, items, None, inputs)?;
@@ -102,11 +108,11 @@ impl Builder<'_> {
         &self,
         spec: &Spec,
         plan: &Plan,
-        kernel: &Chosen,
+        kernel: &ChosenKernel,
         for_guests: [GeneratedFile; 3],
         inputs: &mut Inputs,
         stages: &mut Stages,
-    ) -> Result<Packed> {
+    ) -> Result<PackedImage> {
         let mut items = self.host_files(plan)?;
         items.extend(for_guests);
         let extra = add_qemu(spec, &mut items, inputs, stages)?;
@@ -138,7 +144,7 @@ impl Builder<'_> {
     ) -> Result<Vec<(String, Vec<u8>)>> {
         let vmlinuz = kernel.read_image()?;
         let cmdline = scripts::words(&spec.host.cmdline);
-        let parts = Parts {
+        let parts = UkiParts {
             name: &spec.name,
             cmdline: &cmdline,
             release: &kernel.release,
@@ -168,11 +174,11 @@ impl Builder<'_> {
         &self,
         which: &'static str,
         spec: &ImageSpec,
-        kernel: &Chosen,
+        kernel: &ChosenKernel,
         generated: Vec<GeneratedFile>,
         extra: Option<ExtraProgram>,
         inputs: &mut Inputs,
-    ) -> Result<Packed> {
+    ) -> Result<PackedImage> {
         let base = match &spec.base {
             None => Layer::embedded_base()?,
             Some(folder) => Layer::base(folder)?,
@@ -183,11 +189,11 @@ impl Builder<'_> {
         };
         let packages = self.packages(spec, inputs)?;
         let (kernel_origin, kernel) = (&kernel.origin, &kernel.kernel);
-        let parts = assemble::Parts { which, base, busybox, kernel, kernel_origin, packages, extra, generated };
+        let parts = assemble::ImageParts { which, base, busybox, kernel, kernel_origin, packages, extra, generated };
         self.pack(which, spec, kernel, assemble::assemble(spec, parts)?)
     }
 
-    fn pack(&self, which: &str, spec: &ImageSpec, kernel: &Kernel, assembled: Assembled) -> Result<Packed> {
+    fn pack(&self, which: &str, spec: &ImageSpec, kernel: &Kernel, assembled: Assembled) -> Result<PackedImage> {
         let tree: FileTree = assembled.tree;
         assembled.warnings.iter().for_each(|text| say::warn(format!("{which} image: {text}")));
         let digests = manifest::digests(&tree);
@@ -208,7 +214,7 @@ impl Builder<'_> {
             members: packed.members,
             warnings: assembled.warnings,
         };
-        Ok(Packed { record, bytes: packed.bytes, cached: packed.cached })
+        Ok(PackedImage { record, bytes: packed.bytes, cached: packed.cached })
     }
 
     /// A root with the packages that the spec's root does not have.
@@ -252,7 +258,7 @@ impl Built {
 }
 
 /// What the host image holds for its guests.
-fn guest_files(kernel: &Chosen, vmlinux: Vec<u8>, image: Vec<u8>) -> [GeneratedFile; 3] {
+fn guest_files(kernel: &ChosenKernel, vmlinux: Vec<u8>, image: Vec<u8>) -> [GeneratedFile; 3] {
     let devices = kernel.kernel.device_discovery().word().as_bytes().to_vec();
     [
         generated(host_image::GUEST_KERNEL, vmlinux, 0o644, "the guests' kernel", &kernel.origin),
@@ -268,7 +274,7 @@ fn guest_files(kernel: &Chosen, vmlinux: Vec<u8>, image: Vec<u8>) -> [GeneratedF
 }
 
 /// The guest image's spec. In QEMU a leaf calls over a port of virtio's console: Debian's kernel has that as a module.
-fn for_qemu(spec: &Spec, kernel: &Chosen) -> ImageSpec {
+fn for_qemu(spec: &Spec, kernel: &ChosenKernel) -> ImageSpec {
     let mut guest = spec.guest.clone();
     let port = "virtio_console".to_owned();
     if spec.wants_qemu() && !kernel.own && !guest.modules.contains(&port) {
@@ -278,7 +284,7 @@ fn for_qemu(spec: &Spec, kernel: &Chosen) -> ImageSpec {
 }
 
 /// The kernels of both images, each of which must be able to unpack its image.
-fn kernels(spec: &Spec, inputs: &mut Inputs, stages: &mut Stages) -> Result<(Chosen, Chosen)> {
+fn kernels(spec: &Spec, inputs: &mut Inputs, stages: &mut Stages) -> Result<(ChosenKernel, ChosenKernel)> {
     let guest = kernel_of(&spec.guest, inputs)?;
     let host = kernel_of(&spec.host, inputs)?;
     stages.done("inputs", inputs.records.iter().map(|input| input.file.as_str()).collect::<Vec<_>>().join(", "));
@@ -293,7 +299,7 @@ fn kernels(spec: &Spec, inputs: &mut Inputs, stages: &mut Stages) -> Result<(Cho
     Ok((guest, host))
 }
 
-fn kernel_of(spec: &ImageSpec, inputs: &mut Inputs) -> Result<Chosen> {
+fn kernel_of(spec: &ImageSpec, inputs: &mut Inputs) -> Result<ChosenKernel> {
     let chosen = choice::choose(&spec.kernels, inputs)?;
     spec.compression.check_kernel(&chosen.kernel.config, &chosen.kernel.release)?;
     Ok(chosen)
@@ -352,7 +358,7 @@ fn read_program(path: &Path, name: &str) -> Result<Vec<u8>> {
     Ok(program)
 }
 
-fn summary(packed: &Packed, compression: Compression) -> String {
+fn summary(packed: &PackedImage, compression: Compression) -> String {
     let record = &packed.record;
     let files = record.files.len();
     if compression == Compression::None {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::digest::{hex, sha256};
-use crate::rootfs::tree::{FileTree, Node};
+use crate::rootfs::tree::{Content, FileTree};
 
 /// The version of this format.
 pub const VERSION: u32 = 1;
@@ -134,8 +134,8 @@ pub type Digests<'a> = HashMap<&'a str, [u8; 32]>;
 
 /// Hashes the files of a tree.
 pub fn digests(tree: &FileTree) -> Digests<'_> {
-    let files = tree.iter().filter_map(|(path, entry)| match &entry.node {
-        Node::File { data, .. } => Some((path, &data[..])),
+    let files = tree.iter().filter_map(|(path, entry)| match &entry.content {
+        Content::File { data, .. } => Some((path, &data[..])),
         _ => None,
     });
     let mut files: Vec<(&str, &[u8])> = files.collect();
@@ -167,12 +167,12 @@ pub fn files_of(tree: &FileTree, digests: &Digests) -> Vec<FileRecord> {
             uid: entry.uid,
             gid: entry.gid,
             size: entry.size(),
-            sha256: match &entry.node {
-                Node::File { .. } => digests.get(path).map(|digest| hex(digest)),
+            sha256: match &entry.content {
+                Content::File { .. } => digests.get(path).map(|digest| hex(digest)),
                 _ => None,
             },
-            target: match &entry.node {
-                Node::Symlink(target) => Some(target.clone()),
+            target: match &entry.content {
+                Content::Symlink(target) => Some(target.clone()),
                 _ => None,
             },
             layer: entry.why.layer.clone(),

@@ -17,9 +17,9 @@ pub const ZSTD_LEVEL_RELEASE: i32 = 19;
 /// lies within reach of it; the kernel allocates this much to unpack and refuses more than 128 MiB.
 pub const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// One row of the table.
-pub struct Row {
-    /// Which.
+/// A compression method.
+pub struct Compressor {
+    /// Its name in a spec.
     pub compression: Compression,
     /// What the packed bytes begin with.
     pub magic: &'static [u8],
@@ -38,42 +38,47 @@ pub enum Effort {
 }
 
 /// Every method.
-pub const TABLE: &[Row] = &[
-    Row {
+pub const TABLE: &[Compressor] = &[
+    Compressor {
         compression: Compression::Zstd,
         magic: &[0x28, 0xb5, 0x2f, 0xfd],
         kernel_option: Some("CONFIG_RD_ZSTD"),
         pack: zstd_frame,
     },
-    Row {
+    Compressor {
         compression: Compression::Gzip,
         magic: &[0x1f, 0x8b],
         kernel_option: Some("CONFIG_RD_GZIP"),
         pack: gzip_member,
     },
-    Row {
+    Compressor {
         compression: Compression::Xz,
         magic: &[0xfd, 0x37, 0x7a, 0x58, 0x5a, 0],
         kernel_option: Some("CONFIG_RD_XZ"),
         pack: xz_stream,
     },
-    Row { compression: Compression::None, magic: b"070701", kernel_option: None, pack: |data, _| Ok(data.to_vec()) },
+    Compressor {
+        compression: Compression::None,
+        magic: b"070701",
+        kernel_option: None,
+        pack: |data, _| Ok(data.to_vec()),
+    },
 ];
 
 impl Compression {
-    /// Its row.
-    pub fn row(self) -> &'static Row {
+    /// What carries it out.
+    pub fn compressor(self) -> &'static Compressor {
         TABLE.iter().find(|row| row.compression == self).unwrap_or(&TABLE[0])
     }
 
     /// Packs a whole archive.
     pub fn pack(self, data: &[u8], effort: Effort) -> Result<Vec<u8>> {
-        (self.row().pack)(data, effort).at("compress", "the archive")
+        (self.compressor().pack)(data, effort).at("compress", "the archive")
     }
 
     /// Checks that a kernel with this config can unpack the method.
     pub fn check_kernel(self, config: &str, kernel: &str) -> Result<()> {
-        let Some(option) = self.row().kernel_option else { return Ok(()) };
+        let Some(option) = self.compressor().kernel_option else { return Ok(()) };
         let wanted = format!("{option}=y");
         if config.lines().any(|line| line == wanted) {
             return Ok(());

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::archive::read::{Image, Record};
-use crate::rootfs::tree::{Entry, FileTree, Node, Why};
+use crate::rootfs::tree::{Content, Entry, FileTree, Why};
 
 const TYPE: u32 = 0o170000;
 const DIRECTORY: u32 = 0o040000;
@@ -25,8 +25,8 @@ pub fn tree(image: &Image) -> (FileTree, Vec<String>) {
             left_out.push(format!("{}: neither file, folder, link nor device", record.path));
             continue;
         };
-        let over_link = tree.get(&record.path).is_some_and(|old| matches!(old.node, Node::Symlink(_)));
-        if over_link && entry.node == Node::Dir {
+        let over_link = tree.get(&record.path).is_some_and(|old| matches!(old.content, Content::Symlink(_)));
+        if over_link && entry.content == Content::Dir {
             let _ = tree.whiteout(&record.path);
         }
         if let Err(error) = tree.insert(&record.path, entry) {

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use cpio::newc::{Builder, ModeFileType, trailer};
 
 use crate::error::{Error, PathContext, Result};
-use crate::rootfs::tree::{Entry, FileTree, Node};
+use crate::rootfs::tree::{Content, Entry, FileTree};
 
 /// Largest file a newc record can hold.
 pub const FILE_BYTES_MAX: u64 = u32::MAX as u64;
@@ -54,12 +54,12 @@ pub fn write_entries(entries: &[(&str, &Entry)], mtime: u32, out: impl Write) ->
     for (path, entry) in entries.iter().copied() {
         records += 1;
         let own = u32::try_from(records).map_err(|_| Error::new("cannot number more than 4294967295 files"))?;
-        let (inode, names, first) = match &entry.node {
-            Node::File { group: Some(group), .. } => {
+        let (inode, names, first) = match &entry.content {
+            Content::File { group: Some(group), .. } => {
                 let first = !inodes.contains_key(group);
                 (*inodes.entry(*group).or_insert(own), links[group], first)
             }
-            Node::Dir => (own, 2, true),
+            Content::Dir => (own, 2, true),
             _ => (own, 1, true),
         };
         write_record(path, entry, Record { inode, names, first, mtime }, &mut out)?;
@@ -78,13 +78,13 @@ struct Record {
 }
 
 fn write_record(path: &str, entry: &Entry, record: Record, out: &mut Counted<impl Write>) -> Result<()> {
-    let (kind, data): (ModeFileType, &[u8]) = match &entry.node {
-        Node::Dir => (ModeFileType::Directory, &[]),
-        Node::Symlink(target) => (ModeFileType::Symlink, target.as_bytes()),
-        Node::Device { block: true, .. } => (ModeFileType::Block, &[]),
-        Node::Device { block: false, .. } => (ModeFileType::Char, &[]),
-        Node::File { data, .. } if record.first => (ModeFileType::Regular, data),
-        Node::File { .. } => (ModeFileType::Regular, &[]),
+    let (kind, data): (ModeFileType, &[u8]) = match &entry.content {
+        Content::Dir => (ModeFileType::Directory, &[]),
+        Content::Symlink(target) => (ModeFileType::Symlink, target.as_bytes()),
+        Content::Device { block: true, .. } => (ModeFileType::Block, &[]),
+        Content::Device { block: false, .. } => (ModeFileType::Char, &[]),
+        Content::File { data, .. } if record.first => (ModeFileType::Regular, data),
+        Content::File { .. } => (ModeFileType::Regular, &[]),
     };
     let size = checked_size(path, data.len() as u64)?;
     let mut builder = Builder::new(path)
@@ -95,7 +95,7 @@ fn write_record(path: &str, entry: &Entry, record: Record, out: &mut Counted<imp
         .uid(entry.uid)
         .gid(entry.gid)
         .mtime(record.mtime);
-    if let Node::Device { major, minor, .. } = entry.node {
+    if let Content::Device { major, minor, .. } = entry.content {
         builder = builder.rdev_major(major).rdev_minor(minor);
     }
     let expected = out.bytes + record_bytes(path, u64::from(size));
@@ -125,7 +125,7 @@ fn record_bytes(path: &str, size: u64) -> u64 {
 fn count_links(entries: &[(&str, &Entry)]) -> HashMap<u32, u32> {
     let mut links = HashMap::new();
     for (_, entry) in entries {
-        if let Node::File { group: Some(group), .. } = entry.node {
+        if let Content::File { group: Some(group), .. } = entry.content {
             *links.entry(group).or_insert(0) += 1;
         }
     }

@@ -14,8 +14,8 @@ use crate::bootloader::uki;
 use crate::error::{Error, PathContext, Result};
 use crate::spec::values::LoaderName;
 
-/// One row of the table.
-pub struct Row {
+/// A boot loader's files.
+pub struct LoaderFiles {
     /// The loader.
     pub loader: LoaderName,
     /// The packages, each with its files: in the package, in the output folder.
@@ -25,33 +25,33 @@ pub struct Row {
 const STUB: &str = "usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 
 /// Every loader.
-pub const TABLE: &[Row] = &[
-    Row {
+pub const TABLE: &[LoaderFiles] = &[
+    LoaderFiles {
         loader: LoaderName::Ipxe,
         packages: &[(
             "ipxe",
             &[("usr/lib/ipxe/undionly.kpxe", "undionly.kpxe"), ("usr/lib/ipxe/snponly.efi", "snponly.efi")],
         )],
     },
-    Row {
+    LoaderFiles {
         loader: LoaderName::Pxelinux,
         packages: &[
             ("pxelinux", &[("usr/lib/PXELINUX/pxelinux.0", "pxelinux.0")]),
             ("syslinux-common", &[("usr/lib/syslinux/modules/bios/ldlinux.c32", "ldlinux.c32")]),
         ],
     },
-    Row {
+    LoaderFiles {
         loader: LoaderName::Grub,
         packages: &[(
             "grub-efi-amd64-signed",
             &[("usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed", "grubnetx64.efi")],
         )],
     },
-    Row { loader: LoaderName::Uki, packages: &[("systemd-boot-efi", &[(STUB, "vmatic.efi")])] },
+    LoaderFiles { loader: LoaderName::Uki, packages: &[("systemd-boot-efi", &[(STUB, "vmatic.efi")])] },
 ];
 
 /// What a unified kernel image holds.
-pub struct Parts<'a> {
+pub struct UkiParts<'a> {
     /// The cluster's name.
     pub name: &'a str,
     /// The kernel's command line.
@@ -67,16 +67,16 @@ pub struct Parts<'a> {
 impl LoaderName {
     /// The packages that it comes from.
     pub fn packages(self) -> impl Iterator<Item = &'static str> {
-        self.row().packages.iter().map(|(package, _)| *package)
+        self.entry().packages.iter().map(|(package, _)| *package)
     }
 
     /// Its files of one package, unpacked in `folder`.
-    pub fn files(self, package: &str, folder: &Path, parts: &Parts) -> Result<Vec<(String, Vec<u8>)>> {
-        let files = self.row().packages.iter().filter(|(name, _)| *name == package).flat_map(|(_, files)| *files);
+    pub fn files(self, package: &str, folder: &Path, parts: &UkiParts) -> Result<Vec<(String, Vec<u8>)>> {
+        let files = self.entry().packages.iter().filter(|(name, _)| *name == package).flat_map(|(_, files)| *files);
         files.map(|(from, to)| Ok(((*to).to_owned(), self.file(&folder.join(from), parts)?))).collect()
     }
 
-    fn file(self, path: &Path, parts: &Parts) -> Result<Vec<u8>> {
+    fn file(self, path: &Path, parts: &UkiParts) -> Result<Vec<u8>> {
         let data = std::fs::read(path).at("read the boot loader", path)?;
         if self != LoaderName::Uki {
             return Ok(data);
@@ -97,7 +97,7 @@ impl LoaderName {
         })
     }
 
-    fn row(self) -> &'static Row {
+    fn entry(self) -> &'static LoaderFiles {
         TABLE.iter().find(|row| row.loader == self).unwrap_or(&TABLE[0])
     }
 }

@@ -21,7 +21,7 @@ const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Messages over TCP.
 #[derive(Debug)]
-pub struct Link {
+pub struct Connection {
     stream: TcpStream,
     reader: FrameReader,
     address: SocketAddr,
@@ -36,20 +36,20 @@ pub struct Welcome {
     pub plan: Plan,
 }
 
-impl Link {
+impl Connection {
     /// Attaches to the host at `address`.
-    pub fn attach(address: SocketAddr) -> Result<(Link, Welcome)> {
-        Link::try_attach(address).map_err(|e| e.while_trying(format!("cannot attach to the tree at {address}")))
+    pub fn attach(address: SocketAddr) -> Result<(Connection, Welcome)> {
+        Connection::try_attach(address).map_err(|e| e.while_trying(format!("cannot attach to the tree at {address}")))
     }
 
-    fn try_attach(address: SocketAddr) -> Result<(Link, Welcome)> {
+    fn try_attach(address: SocketAddr) -> Result<(Connection, Welcome)> {
         let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(|e| {
             Error::new("no host answered")
                 .because(e)
                 .help("check that the cluster runs; --connect ADDR names another host")
         })?;
         let _ = stream.set_nodelay(true);
-        let mut link = Link { stream, reader: FrameReader::new(), address };
+        let mut link = Connection { stream, reader: FrameReader::new(), address };
         link.send(&Message::Hello { version: VERSION, who: PeerRole::Console, boot: [0; 16] })?;
         match link.first_word()? {
             Some(Message::Welcome { host, plan }) => {
@@ -131,7 +131,7 @@ impl Link {
     }
 }
 
-impl AsFd for Link {
+impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }

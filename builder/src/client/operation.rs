@@ -16,20 +16,20 @@ use vmatic_tree::message::{Message, OpId, Order};
 use vmatic_tree::refusal::{CommandError, Refusal};
 use vmatic_tree::unreachable::{LinkEnd, Peer, Unreachable};
 
-use crate::client::connection::Link;
+use crate::client::connection::Connection;
 use crate::error::{Context, Error, Exit, Kind, Result};
 use crate::ui::escape::escape_control;
 use crate::ui::interrupt;
 
 /// How much longer than the tree the console waits: the tree's own "unreachable" is better than ours.
-const GRACE: Duration = Duration::from_millis(1500);
+const ANSWER_GRACE: Duration = Duration::from_millis(1500);
 /// How often the console looks whether the operator wants to stop.
 const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// An operator at a host of the tree.
 pub struct Console {
     /// The connection to that host.
-    pub link: Link,
+    pub link: Connection,
     key: SigningKey,
     session: [u8; 8],
     sequence: u64,
@@ -64,7 +64,7 @@ pub struct Tally {
 impl Console {
     /// Attaches with the operator's key.
     pub fn attach(address: SocketAddr, key: SigningKey) -> Result<Console> {
-        let (link, welcome) = Link::attach(address)?;
+        let (link, welcome) = Connection::attach(address)?;
         // Whoever answers says what the numbers mean: it must be what our key was built into.
         if cluster_id(&welcome.plan, &key.verifying_key()) != welcome.plan.cluster {
             return Err(Error::new(format!("cannot command the cluster {} at {address}", welcome.plan.name))
@@ -112,7 +112,7 @@ impl Console {
         let op = self.send(nodes, order, deadline)?;
         let mut answers = Answers::default();
         let mut waiting = nodes.clone();
-        let end = start + deadline + GRACE;
+        let end = start + deadline + ANSWER_GRACE;
         let missing = loop {
             if waiting.is_empty() {
                 break None;

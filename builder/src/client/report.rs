@@ -45,7 +45,7 @@ pub fn info_numbers(info: &NodeInfo) -> [(&'static str, u64); 13] {
         ("guests_lost", stats.lost),
         ("guests_failed", stats.failed),
         ("templates_booted", stats.templates_booted),
-        ("templates_thawed", stats.templates_restored),
+        ("templates_restored", stats.templates_restored),
     ]
 }
 

@@ -22,7 +22,7 @@ use crate::error::{Context, Error, Result};
 use crate::ui::say;
 
 /// How often the node is asked whether it lives; several times within a lease.
-const ASK: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long it may take to answer.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much input is read ahead of what the node takes.
@@ -212,7 +212,7 @@ impl Session<'_> {
 
     fn hear_said(&mut self, said: SessionOutput) -> Result<()> {
         (self.open, self.asked) = (true, None);
-        self.flow.say(&said).with_context(|| format!("cannot go on with {}", self.nodes))?;
+        self.flow.say(&said).with_context(|| format!("cannot continue the session with {}", self.nodes))?;
         self.output.extend(said.bytes);
         Ok(())
     }
@@ -278,7 +278,7 @@ impl Session<'_> {
         while self.open && self.ended.is_none() {
             let part = self.input.len().min(self.flow.input_room());
             let eof = self.eof && !self.eof_told && !self.options.watch && part == self.input.len();
-            let ask = self.asked.is_none() && self.fed.elapsed() >= ASK;
+            let ask = self.asked.is_none() && self.fed.elapsed() >= KEEPALIVE_INTERVAL;
             if part == 0 && !eof && !ask && size.is_none() && self.untold < TELL_BYTES {
                 break;
             }

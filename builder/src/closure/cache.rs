@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::layout::{self, Configured};
-use crate::elf::ldcache::Cache;
-use crate::elf::{self, Machine, Needs};
-use crate::rootfs::root::{Found, Kind, Rootfs};
+use crate::elf::ldcache::LdCache;
+use crate::elf::{self, ElfMachine, Needs};
+use crate::rootfs::root::{EntryKind, Found, Rootfs};
 
 /// In which of the two places a file lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,7 +27,7 @@ pub struct Tables<'a> {
     /// Folders that count as LD_LIBRARY_PATH.
     pub library_path: Vec<String>,
     configured: Configured,
-    image_cache: Cache,
+    image_cache: LdCache,
     found: HashMap<String, Option<(Side, Found)>>,
     needs: HashMap<(Side, String), Result<Rc<Needs>, String>>,
     levels: HashMap<String, Vec<String>>,
@@ -43,7 +43,7 @@ impl<'a> Tables<'a> {
             image: None,
             library_path: Vec::new(),
             configured,
-            image_cache: Cache::new(),
+            image_cache: LdCache::new(),
             found: HashMap::new(),
             needs: HashMap::new(),
             levels: HashMap::new(),
@@ -91,13 +91,13 @@ impl<'a> Tables<'a> {
     /// Equal for two names of one file.
     pub fn id(&self, side: Side, real: &str) -> Option<(u64, u64)> {
         match self.place(side).kind(real) {
-            Some(Kind::File { id, .. }) => Some(id),
+            Some(EntryKind::File { id, .. }) => Some(id),
             _ => None,
         }
     }
 
     /// The loader that a machine's glibc has in this root, for files that name none.
-    pub fn usual_loader(&mut self, machine: Machine) -> Option<(Side, Found)> {
+    pub fn usual_loader(&mut self, machine: ElfMachine) -> Option<(Side, Found)> {
         let path = match (machine.machine, machine.class) {
             (62, 2) => "/lib64/ld-linux-x86-64.so.2",
             (62, _) => "/libx32/ld-linux-x32.so.2",

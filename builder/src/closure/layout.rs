@@ -4,8 +4,8 @@
 //! The loader was compiled with these names. Its own place tells them: Debian's lies in
 //! lib/TRIPLET, Fedora's in lib64, Arch's in lib.
 
-use crate::elf::Machine;
-use crate::elf::ldcache::{self, Cache};
+use crate::elf::ElfMachine;
+use crate::elf::ldcache::{self, LdCache};
 use crate::rootfs::root::Rootfs;
 
 /// A loader's names.
@@ -22,7 +22,7 @@ pub struct Layout {
 impl Layout {
     /// The layout of a loader at this real path, with what `compiled_in` found in it; None for a program without
     /// one.
-    pub fn of(loader: Option<&str>, compiled_in: &[String], machine: Machine) -> Layout {
+    pub fn of(loader: Option<&str>, compiled_in: &[String], machine: ElfMachine) -> Layout {
         let folder = match compiled_in.first() {
             Some(first) => Some(first.as_str()),
             None => loader.and_then(|path| path.rsplit_once('/')).map(|(folder, _)| folder),
@@ -76,7 +76,7 @@ pub fn compiled_in(loader: &[u8]) -> Vec<String> {
     Vec::new()
 }
 
-fn platforms(machine: Machine) -> &'static [&'static str] {
+fn platforms(machine: ElfMachine) -> &'static [&'static str] {
     match machine.machine {
         62 => &["x86_64", "haswell", "xeon_phi"],
         3 => &["i686", "i586", "i486", "i386"],
@@ -89,7 +89,7 @@ fn platforms(machine: Machine) -> &'static [&'static str] {
 }
 
 /// Debian's name for a machine's library folder.
-pub fn triplet(machine: Machine) -> Option<&'static str> {
+pub fn triplet(machine: ElfMachine) -> Option<&'static str> {
     match (machine.machine, machine.class) {
         (62, 2) => Some("x86_64-linux-gnu"),
         (62, 1) => Some("x86_64-linux-gnux32"),
@@ -109,7 +109,7 @@ pub struct Configured {
     /// The folders of ld.so.conf, its includes followed, in order.
     pub folders: Vec<String>,
     /// What ld.so.cache says, where it is read instead of ld.so.conf.
-    pub cache: Cache,
+    pub cache: LdCache,
 }
 
 impl Configured {
@@ -117,7 +117,7 @@ impl Configured {
     pub fn of_conf(place: &dyn Rootfs) -> Configured {
         let mut folders = Vec::new();
         read_conf(place, "/etc/ld.so.conf", 0, &mut folders);
-        Configured { folders, cache: Cache::new() }
+        Configured { folders, cache: LdCache::new() }
     }
 
     /// What ld.so.cache says, which is all that a loader reads: for a finished image.
@@ -157,7 +157,7 @@ mod tests {
     use crate::rootfs::sysroot::Sysroot;
     use std::fs;
 
-    const X86_64: Machine = Machine { class: 2, data: 1, machine: 62 };
+    const X86_64: ElfMachine = ElfMachine { class: 2, data: 1, machine: 62 };
 
     #[test]
     fn the_loaders_place_tells_the_distribution() {

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use super::cache::{Side, Tables};
 use super::layout::Layout;
 use crate::elf::dlopen_note::Priority;
-use crate::elf::{Machine, Needs, ldcache};
+use crate::elf::{ElfMachine, Needs, ldcache};
 use crate::rootfs::root::Found;
 
 /// A file that was found.
@@ -78,7 +78,7 @@ pub struct Loading {
     /// Libraries that would be opened if they were there: who asks, name, what for.
     pub suggested: Vec<(usize, String, String)>,
     /// Libraries found through ld.so.conf: name and flags, and path.
-    pub configured: ldcache::Cache,
+    pub configured: ldcache::LdCache,
     /// What the operator should know.
     pub notes: Vec<String>,
 }
@@ -86,7 +86,7 @@ pub struct Loading {
 /// A loading under way.
 struct Loader<'t, 'a> {
     tables: &'t mut Tables<'a>,
-    machine: Machine,
+    machine: ElfMachine,
     layout: Layout,
     musl: Option<String>,
     /// Names and sonames that are loaded: index of their object.

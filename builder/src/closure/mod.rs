@@ -15,10 +15,10 @@ pub mod plugins;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::elf::ldcache::Cache;
+use crate::elf::ldcache::LdCache;
 use crate::elf::{self, script};
 use crate::error::{Error, Result};
-use crate::rootfs::root::{Found, Kind, Rootfs};
+use crate::rootfs::root::{EntryKind, Found, Rootfs};
 pub use cache::{Side, Tables};
 use layout::Configured;
 use load::{Edge, Hit, Loading, Missing};
@@ -34,7 +34,7 @@ pub struct Need {
 
 /// How much a file that is brought must work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
+pub enum BinaryKind {
     /// A program or script: what it needs must be there.
     Program,
     /// A library of a package: what it needs must be there, or in the hands of whoever loads it.
@@ -49,7 +49,7 @@ struct Task {
     found: Found,
     reason: String,
     needed_by: Option<String>,
-    role: Role,
+    kind: BinaryKind,
     /// How many scripts deep an interpreter is.
     depth: usize,
 }
@@ -70,7 +70,7 @@ pub struct Closure<'a> {
     /// Empty folders of the root that a program wants.
     pub folders: BTreeMap<String, Need>,
     /// What /etc/ld.so.cache must say: libraries that ld.so.conf leads to.
-    pub cache: Cache,
+    pub cache: LdCache,
     /// By real path: its needs and how each was met.
     pub edges: BTreeMap<String, Vec<Edge>>,
     /// What nothing meets.
@@ -84,7 +84,7 @@ pub struct Closure<'a> {
     seen: BTreeSet<(Side, String)>,
     tasks: VecDeque<Task>,
     waiting: Vec<Waiting>,
-    rows_done: BTreeSet<String>,
+    rules_done: BTreeSet<String>,
     finished: bool,
     libraries_only: bool,
 }
@@ -102,7 +102,7 @@ impl<'a> Closure<'a> {
             files: BTreeMap::new(),
             links: BTreeMap::new(),
             folders: BTreeMap::new(),
-            cache: Cache::new(),
+            cache: LdCache::new(),
             edges: BTreeMap::new(),
             missing: Vec::new(),
             left_out: BTreeMap::new(),
@@ -111,7 +111,7 @@ impl<'a> Closure<'a> {
             seen: BTreeSet::new(),
             tasks: VecDeque::new(),
             waiting: Vec::new(),
-            rows_done: BTreeSet::new(),
+            rules_done: BTreeSet::new(),
             finished: false,
             libraries_only: false,
         }
@@ -166,24 +166,24 @@ impl<'a> Closure<'a> {
             })?
         };
         let path = found.asked.clone();
-        self.push(Side::Root, found, "binary named in the spec", None, Role::Program);
+        self.push(Side::Root, found, "binary named in the spec", None, BinaryKind::Program);
         self.run();
         Ok(path)
     }
 
     /// Adds a path of the root and, of a folder, all below it. Links are taken with what they lead to.
-    pub fn include(&mut self, path: &str, reason: &str, needed_by: Option<&str>, role: Role) {
+    pub fn include(&mut self, path: &str, reason: &str, needed_by: Option<&str>, kind: BinaryKind) {
         let root = self.tables.root;
         let Some(found) = root.find(path) else {
             // A link that leads nowhere is kept as it is: what it means may come later.
-            if let Some(Kind::Link(target)) = root.kind(path) {
+            if let Some(EntryKind::Link(target)) = root.kind(path) {
                 self.links.insert(path.to_owned(), target);
             }
             return;
         };
         match root.kind(&found.real) {
-            Some(Kind::File { .. }) => self.push(Side::Root, found, reason, needed_by, role),
-            Some(Kind::Dir) => {
+            Some(EntryKind::File { .. }) => self.push(Side::Root, found, reason, needed_by, kind),
+            Some(EntryKind::Dir) => {
                 self.links.extend(found.links.clone());
                 let need = || Need { reason: reason.to_owned(), needed_by: needed_by.map(str::to_owned) };
                 self.folders.entry(found.real.clone()).or_insert_with(need);
@@ -193,10 +193,10 @@ impl<'a> Closure<'a> {
     }
 
     /// Looks into programs and libraries that the image has already: what they need comes too.
-    pub fn complete_image(&mut self, programs: Vec<(String, Role)>) {
-        for (path, role) in programs {
+    pub fn complete_image(&mut self, programs: Vec<(String, BinaryKind)>) {
+        for (path, kind) in programs {
             let Some(found) = self.tables.image.and_then(|image| image.find_file(&path)) else { continue };
-            self.push(Side::Image, found, "file of the image", None, role);
+            self.push(Side::Image, found, "file of the image", None, kind);
         }
         self.run();
     }
@@ -221,13 +221,13 @@ impl<'a> Closure<'a> {
         self.tables.describe(path)
     }
 
-    fn push(&mut self, side: Side, found: Found, reason: &str, needed_by: Option<&str>, role: Role) {
-        self.push_deep(side, found, reason, needed_by, role, 0);
+    fn push(&mut self, side: Side, found: Found, reason: &str, needed_by: Option<&str>, kind: BinaryKind) {
+        self.push_deep(side, found, reason, needed_by, kind, 0);
     }
 
-    fn push_deep(&mut self, side: Side, found: Found, reason: &str, by: Option<&str>, role: Role, depth: usize) {
+    fn push_deep(&mut self, side: Side, found: Found, reason: &str, by: Option<&str>, kind: BinaryKind, depth: usize) {
         let (reason, needed_by) = (reason.to_owned(), by.map(str::to_owned));
-        self.tasks.push_back(Task { side, found, reason, needed_by, role, depth });
+        self.tasks.push_back(Task { side, found, reason, needed_by, kind, depth });
     }
 
     /// Works off the tasks, then what waited for them, until nothing new comes.
@@ -249,7 +249,7 @@ impl<'a> Closure<'a> {
             }
         }
         for Waiting { task, missing } in std::mem::take(&mut self.waiting) {
-            if task.role == Role::Library || task.side == Side::Image {
+            if task.kind == BinaryKind::Library || task.side == Side::Image {
                 self.missing.extend(missing);
             } else {
                 let names: Vec<_> = missing.iter().map(|missing| missing.name.as_str()).collect();
@@ -266,7 +266,7 @@ impl<'a> Closure<'a> {
         }
         let runs = self.tables.place(task.side).runs(&task.found.real);
         // Among what comes along, data is neither executable nor named as a library: it is not even opened.
-        if task.role == Role::Plugin && !runs && !task.found.real.contains(".so") {
+        if task.kind == BinaryKind::Plugin && !runs && !task.found.real.contains(".so") {
             return self.note(&task);
         }
         let head = match self.tables.place(task.side).head(&task.found.real, script::LINE_BYTES_MAX) {
@@ -306,29 +306,29 @@ impl<'a> Closure<'a> {
             let need = Need { reason: reason.to_owned(), needed_by: needed_by.map(str::to_owned) };
             self.files.insert(real.to_owned(), need);
             if real.contains(".so") || self.tables.root.runs(real) {
-                self.apply_rows(real);
+                self.apply_rules(real);
             }
         }
     }
 
     fn look_into_elf(&mut self, task: Task) {
         // What is loaded by a program already is known to find what it needs.
-        if task.role > Role::Program && self.files.contains_key(&task.found.real) {
+        if task.kind > BinaryKind::Program && self.files.contains_key(&task.found.real) {
             return self.note(&task);
         }
         let hit = Hit { side: task.side, found: task.found.clone(), how: task.reason.clone() };
         let loading = match load::load(&mut self.tables, hit, &task.reason) {
             Ok(loading) => loading,
             // Among data there are ELF files for other tools; only what is to run must be whole.
-            Err(_) if task.role == Role::Plugin => return self.note(&task),
+            Err(_) if task.kind == BinaryKind::Plugin => return self.note(&task),
             Err(cause) => return self.unreadable(&task, cause),
         };
         let missing: Vec<Missing> =
             loading.missing.iter().filter(|missing| !self.has_name(&missing.name)).cloned().collect();
-        let missing = if task.role == Role::Program { loading.missing.clone() } else { missing };
+        let missing = if task.kind == BinaryKind::Program { loading.missing.clone() } else { missing };
         if missing.is_empty() {
             self.commit(&task, loading);
-        } else if task.role == Role::Program {
+        } else if task.kind == BinaryKind::Program {
             self.missing.extend(missing);
             self.commit(&task, loading);
         } else {
@@ -388,14 +388,14 @@ impl<'a> Closure<'a> {
         let foreign = |(_, (side, found)): &(String, (Side, Found))| {
             !self.finished && *side == Side::Root && !self.files.contains_key(&found.real) && !is_shell(&line.path)
         };
-        if task.role == Role::Plugin && missing.is_empty() {
+        if task.kind == BinaryKind::Plugin && missing.is_empty() {
             missing.extend(
                 wanted.iter().filter(|want| foreign(want)).map(|(name, _)| missing_interpreter(&task, name, deep)),
             );
         }
         if !missing.is_empty() {
-            match task.role {
-                Role::Program => self.missing.extend(missing),
+            match task.kind {
+                BinaryKind::Program => self.missing.extend(missing),
                 // A module is read by others, whatever its first line says.
                 _ if is_module(&script) => return self.note(&task),
                 _ => return self.waiting.push(Waiting { task, missing }),
@@ -406,7 +406,7 @@ impl<'a> Closure<'a> {
             let how = "interpreter of a script".to_owned();
             let edge = Edge { name, to: Some(found.real.clone()), how: how.clone() };
             self.edges.entry(script.clone()).or_default().push(edge);
-            self.push_deep(side, found, &how, Some(&script), Role::Program, task.depth + 1);
+            self.push_deep(side, found, &how, Some(&script), BinaryKind::Program, task.depth + 1);
         }
     }
 

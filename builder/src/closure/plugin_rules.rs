@@ -3,47 +3,47 @@
 use std::collections::BTreeMap;
 
 use super::cache::Side;
-use super::plugins::{NEVER, ROWS, Row};
-use super::{Closure, Role};
-use crate::rootfs::root::{Found, Kind, captures};
+use super::plugins::{NEVER, PLUGIN_RULES, PluginRule};
+use super::{BinaryKind, Closure};
+use crate::rootfs::root::{EntryKind, Found, captures};
 
 impl Closure<'_> {
     /// Applies the rows whose trigger is this real path.
-    pub(super) fn apply_rows(&mut self, real: &str) {
+    pub(super) fn apply_rules(&mut self, real: &str) {
         if self.libraries_only {
             return;
         }
-        for (at, row) in ROWS.iter().enumerate() {
-            let Some(found) = row.trigger.iter().find_map(|trigger| captures(short(trigger), short(real))) else {
+        for (at, rule) in PLUGIN_RULES.iter().enumerate() {
+            let Some(found) = rule.trigger.iter().find_map(|trigger| captures(short(trigger), short(real))) else {
                 continue;
             };
-            let key = format!("{at} {}", paths(row.brings, real, &found).concat());
-            if self.rows_done.insert(key) {
-                self.apply_row(row, real, &found);
+            let key = format!("{at} {}", paths(rule.brings, real, &found).concat());
+            if self.rules_done.insert(key) {
+                self.apply_rule(rule, real, &found);
             }
         }
     }
 
-    fn apply_row(&mut self, row: &Row, real: &str, found: &[String]) {
-        for path in paths(row.brings, real, found) {
+    fn apply_rule(&mut self, rule: &PluginRule, real: &str, found: &[String]) {
+        for path in paths(rule.brings, real, found) {
             for path in self.here(&path) {
-                self.include_tree(&path, row.reason, Some(real), Role::Plugin, row.exclude);
+                self.include_tree(&path, rule.reason, Some(real), BinaryKind::Plugin, rule.exclude);
             }
         }
-        for path in paths(row.suggests, real, found) {
+        for path in paths(rule.suggests, real, found) {
             for path in self.here(&path) {
-                self.suggested.insert(path, format!("{} ({real})", row.reason));
+                self.suggested.insert(path, format!("{} ({real})", rule.reason));
             }
         }
     }
 
     /// Brings a path and, of a folder, all below it.
-    pub fn include_tree(&mut self, path: &str, reason: &str, by: Option<&str>, role: Role, exclude: &[&str]) {
+    pub fn include_tree(&mut self, path: &str, reason: &str, by: Option<&str>, kind: BinaryKind, exclude: &[&str]) {
         let root = self.tables.root;
         let plain = path.trim_end_matches('/');
-        let Some(found) = root.find(plain) else { return self.include(plain, reason, by, role) };
-        if !matches!(root.kind(&found.real), Some(Kind::Dir)) {
-            return self.include(plain, reason, by, role);
+        let Some(found) = root.find(plain) else { return self.include(plain, reason, by, kind) };
+        if !matches!(root.kind(&found.real), Some(EntryKind::Dir)) {
+            return self.include(plain, reason, by, kind);
         }
         // The links that lead to the folder count as well.
         self.links.extend(found.links);
@@ -54,11 +54,11 @@ impl Closure<'_> {
                 continue;
             }
             match root.kind(&path) {
-                Some(Kind::File { .. }) => {
+                Some(EntryKind::File { .. }) => {
                     let found = Found { asked: path.clone(), real: path, links: BTreeMap::new() };
-                    self.push(Side::Root, found, reason, by, role);
+                    self.push(Side::Root, found, reason, by, kind);
                 }
-                _ => self.include(&path, reason, by, role),
+                _ => self.include(&path, reason, by, kind),
             }
         }
     }
@@ -92,10 +92,10 @@ impl Closure<'_> {
                 }
                 continue;
             };
-            if !self.rows_done.insert(path.clone()) {
+            if !self.rules_done.insert(path.clone()) {
                 continue;
             }
-            self.include(&path, "a service of PAM", Some(&pam), Role::Plugin);
+            self.include(&path, "a service of PAM", Some(&pam), BinaryKind::Plugin);
             for line in text.lines() {
                 let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
                 match words[..] {
@@ -124,7 +124,7 @@ impl Closure<'_> {
             self.notes.insert(format!("{service} names {module}, which is not there: PAM will refuse its users"));
         }
         for path in found {
-            self.include(&path, "a module of PAM", Some(service), Role::Plugin);
+            self.include(&path, "a module of PAM", Some(service), BinaryKind::Plugin);
         }
     }
 }
@@ -134,7 +134,7 @@ fn short(path: &str) -> &str {
     path.strip_prefix("/usr").filter(|rest| rest.starts_with('/')).unwrap_or(path)
 }
 
-/// The paths of a row. $1 and $2 are captures, $L the last number of the trigger's name: 11 of python3.11.
+/// The paths of a rule. $1 and $2 are captures, $L the last number of the trigger's name: 11 of python3.11.
 fn paths(patterns: &[&str], real: &str, found: &[String]) -> Vec<String> {
     let name = real.rsplit('/').next().unwrap_or_default();
     let digits = name.split(".so").next().unwrap_or(name);
@@ -155,11 +155,11 @@ mod tests {
 
     #[test]
     fn rows_name_absolute_paths_and_give_reasons() {
-        for row in ROWS {
-            let all = row.trigger.iter().chain(row.brings).chain(row.suggests);
-            assert!(all.clone().all(|path| path.starts_with('/')), "{}", row.reason);
-            assert!(!row.trigger.is_empty() && !row.reason.is_empty());
-            assert!(all.clone().all(|path| path.matches('*').count() <= 3), "{}", row.reason);
+        for rule in PLUGIN_RULES {
+            let all = rule.trigger.iter().chain(rule.brings).chain(rule.suggests);
+            assert!(all.clone().all(|path| path.starts_with('/')), "{}", rule.reason);
+            assert!(!rule.trigger.is_empty() && !rule.reason.is_empty());
+            assert!(all.clone().all(|path| path.matches('*').count() <= 3), "{}", rule.reason);
         }
     }
 

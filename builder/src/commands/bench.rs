@@ -17,11 +17,11 @@ use crate::ui::say;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
-    act: Act,
+    action: Action,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum Act {
+enum Action {
     /// Guests: how many start a second, and what each takes of the host's memory
     ///
     /// Without a spec, stubs on this machine: what the monitor alone costs. With one, its first host is booted
@@ -58,7 +58,7 @@ struct Guests {
 
 /// A row of the table, as the agent prints it.
 #[derive(Debug, PartialEq, Deserialize, Serialize)]
-struct Row {
+struct Measurement {
     kind: String,
     guest: String,
     state: String,
@@ -73,7 +73,7 @@ struct Row {
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    let Act::Guests(guests) = args.act;
+    let Action::Guests(guests) = args.action;
     let text = match &guests.spec {
         None => here(&guests)?,
         Some(_) => on_a_host(&guests)?,
@@ -137,12 +137,12 @@ fn output(command: &mut Command, name: &str) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("cannot read what {name} printed"))
 }
 
-fn rows(text: &str) -> Result<Vec<Row>> {
+fn rows(text: &str) -> Result<Vec<Measurement>> {
     let parse = |line: &str| serde_json::from_str(line).with_context(|| format!("cannot read the row {line:?}"));
     text.lines().filter(|line| !line.trim().is_empty()).map(parse).collect()
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[Measurement]) -> String {
     let mut text = format!(
         "{:<6} {:<6} {:<16} {:>6} {:>8} {:>9} = {:>6} {:>8} {:>7} {:>7}\n",
         "KIND", "GUEST", "STATE", "GUESTS", "PER_S", "KIB_EACH", "RAM", "MONITOR", "KERNEL", "SWITCH"
@@ -166,14 +166,14 @@ fn table(rows: &[Row]) -> String {
 }
 
 /// How the best run of clones compares with each other kind of guest that was measured beside it.
-fn ratios(rows: &[Row]) -> String {
+fn ratios(rows: &[Measurement]) -> String {
     let idle = |kind: &str| {
         let of_kind = rows.iter().filter(|row| row.kind == kind && row.state == "idle");
         of_kind.max_by(|one, other| one.per_s.total_cmp(&other.per_s))
     };
     let Some(clone) = idle("clone") else { return String::new() };
     let beside = ["cold", "qemu"].into_iter().filter_map(idle).filter(|other| other.guest == clone.guest);
-    let line = |other: &Row| {
+    let line = |other: &Measurement| {
         let (faster, smaller) = (clone.per_s / other.per_s, other.kib_each as f64 / clone.kib_each.max(1) as f64);
         format!("clones beside {}: {faster:.1} times as fast, {smaller:.1} times as small\n", other.kind)
     };

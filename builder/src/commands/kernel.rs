@@ -17,11 +17,11 @@ use crate::ui::{interrupt, say};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
-    act: Act,
+    action: Action,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum Act {
+enum Action {
     /// Fetch a distribution's kernel package into the cache, and unpack it there
     ///
     /// apt checks it against the distribution's signed lists. Nothing is installed.
@@ -61,10 +61,10 @@ enum Act {
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
     interrupt::watch();
-    match args.act {
-        Act::Fetch { package, refresh, json } => fetch(&package, refresh, json),
-        Act::Build { recipes, jobs, json } => build(&recipes, jobs, json),
-        Act::List { json } => list(json),
+    match args.action {
+        Action::Fetch { package, refresh, json } => fetch(&package, refresh, json),
+        Action::Build { recipes, jobs, json } => build(&recipes, jobs, json),
+        Action::List { json } => list(json),
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::elf::Machine;
+use crate::elf::ElfMachine;
 
 const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 const HEADER_BYTES: usize = 48;
@@ -16,10 +16,10 @@ const ENTRY_BYTES: usize = 24;
 const ENTRIES_MAX: usize = 1 << 20;
 
 /// The path of a library by its name and its machine's flags.
-pub type Cache = BTreeMap<(String, u32), String>;
+pub type LdCache = BTreeMap<(String, u32), String>;
 
 /// The flags by which a loader knows the libraries that are for it.
-pub fn flags(machine: Machine) -> u32 {
+pub fn flags(machine: ElfMachine) -> u32 {
     const GLIBC: u32 = 3;
     let abi = match (machine.machine, machine.class) {
         (62, 2) => 0x0300,
@@ -62,7 +62,7 @@ fn compare(one: &str, two: &str) -> std::cmp::Ordering {
 }
 
 /// The cache file, little endian or big as its libraries are.
-pub fn write(cache: &Cache, little: bool) -> Vec<u8> {
+pub fn write(cache: &LdCache, little: bool) -> Vec<u8> {
     let word = |value: u32| if little { value.to_le_bytes() } else { value.to_be_bytes() };
     let mut entries: Vec<_> = cache.iter().collect();
     entries.sort_by(|((one, first), _), ((two, second), _)| compare(two, one).then(second.cmp(first)));
@@ -93,7 +93,7 @@ pub fn write(cache: &Cache, little: bool) -> Vec<u8> {
 }
 
 /// Reads a cache file; None when it is none, or damaged.
-pub fn read(bytes: &[u8]) -> Option<Cache> {
+pub fn read(bytes: &[u8]) -> Option<LdCache> {
     // A file with the format of libc5's time in front has the new one behind it.
     let start = bytes.windows(MAGIC.len()).take(1 << 20).position(|window| window == MAGIC)?;
     let bytes = &bytes[start..];
@@ -111,7 +111,7 @@ pub fn read(bytes: &[u8]) -> Option<Cache> {
     if count > ENTRIES_MAX {
         return None;
     }
-    let mut cache = Cache::new();
+    let mut cache = LdCache::new();
     for at in (0..count).map(|n| HEADER_BYTES + n * ENTRY_BYTES) {
         let (flags, name, path) = (word(at)?, text(word(at + 4)?)?, text(word(at + 8)?)?);
         // An entry with hwcaps is for newer processors only, in addition to the plain one.
@@ -143,13 +143,13 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(names in proptest::collection::btree_map("[a-c0-9.]{1,8}", "/[a-z]{1,9}", 0..9), little: bool) {
-            let cache: Cache = names.into_iter().map(|(name, path)| ((name, 0x303), path)).collect();
+            let cache: LdCache = names.into_iter().map(|(name, path)| ((name, 0x303), path)).collect();
             prop_assert_eq!(read(&write(&cache, little)), Some(cache));
         }
 
         #[test]
         fn damage_never_panics(at in 0usize..200, byte: u8, cut in 0usize..200) {
-            let cache: Cache = [(("liba.so.1".to_owned(), 3), "/opt/liba.so.1".to_owned())].into();
+            let cache: LdCache = [(("liba.so.1".to_owned(), 3), "/opt/liba.so.1".to_owned())].into();
             let mut bytes = write(&cache, true);
             let at = at % bytes.len();
             bytes[at] = byte;

@@ -37,7 +37,7 @@ pub const STRING_BYTES_MAX: usize = 65_536;
 
 /// Class, byte order and machine: a library serves a program only if they are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Machine {
+pub struct ElfMachine {
     /// 1 is 32 bits, 2 is 64.
     pub class: u8,
     /// 1 is little endian, 2 is big.
@@ -50,7 +50,7 @@ pub struct Machine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// For which machine it is.
-    pub machine: Machine,
+    pub machine: ElfMachine,
     /// PT_INTERP.
     pub interpreter: Option<String>,
     /// DT_SONAME.
@@ -73,7 +73,7 @@ pub struct Needs {
 
 impl Needs {
     /// A file that needs nothing.
-    pub fn none(machine: Machine) -> Needs {
+    pub fn none(machine: ElfMachine) -> Needs {
         Needs {
             machine,
             interpreter: None,
@@ -143,7 +143,7 @@ impl<S: Source + ?Sized> Source for &S {
 pub fn needs(source: &(impl Source + ?Sized)) -> Result<Needs, String> {
     let (header, ctx) = header(source)?;
     let programs = program_headers(source, &header, ctx)?;
-    let machine = Machine { class: header.e_ident[4], data: header.e_ident[5], machine: header.e_machine };
+    let machine = ElfMachine { class: header.e_ident[4], data: header.e_ident[5], machine: header.e_machine };
     let mut needs = Needs::none(machine);
     needs.loadable = header.e_type == ET_DYN && [ELFOSABI_NONE, ELFOSABI_GNU].contains(&header.e_ident[EI_OSABI]);
     for program in &programs {

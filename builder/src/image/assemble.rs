@@ -13,7 +13,7 @@ use crate::error::{Error, PathContext, Result};
 use crate::image::check;
 use crate::image::layer::{self, Layer};
 use crate::image::programs::{self, ExtraProgram};
-use crate::kernel::modules::{Chosen, Package};
+use crate::kernel::modules::{ChosenModules, ModuleTree};
 use crate::kernel::{Kernel, firmware};
 use crate::rootfs::sysroot::Sysroot;
 use crate::rootfs::tree::{Entry, FileTree, Why};
@@ -34,7 +34,7 @@ pub struct GeneratedFile {
 }
 
 /// What an image is made of besides its spec.
-pub struct Parts<'a> {
+pub struct ImageParts<'a> {
     /// "host" or "guest".
     pub which: &'static str,
     /// The first layer.
@@ -58,18 +58,18 @@ pub struct Assembled {
     /// All files.
     pub tree: FileTree,
     /// The modules.
-    pub modules: Chosen,
+    pub modules: ChosenModules,
     /// What the operator should know.
     pub warnings: Vec<String>,
 }
 
 /// Assembles an image.
-pub fn assemble(spec: &ImageSpec, parts: Parts) -> Result<Assembled> {
+pub fn assemble(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
     let which = parts.which;
     assemble_inner(spec, parts).map_err(|error| error.while_trying(format!("cannot make the {which} image")))
 }
 
-fn assemble_inner(spec: &ImageSpec, parts: Parts) -> Result<Assembled> {
+fn assemble_inner(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
     let mut tree = FileTree::new();
     let applets = parts.base.applets.clone();
     parts.base.lay(&mut tree)?;
@@ -99,8 +99,8 @@ fn assemble_inner(spec: &ImageSpec, parts: Parts) -> Result<Assembled> {
 }
 
 /// The modules with modules.dep, and the list in load order.
-fn add_modules(spec: &ImageSpec, kernel: &Kernel, origin: &str, tree: &mut FileTree) -> Result<Chosen> {
-    let chosen = Package::open(&kernel.modules)?.choose(&spec.modules)?;
+fn add_modules(spec: &ImageSpec, kernel: &Kernel, origin: &str, tree: &mut FileTree) -> Result<ChosenModules> {
+    let chosen = ModuleTree::open(&kernel.modules)?.choose(&spec.modules)?;
     let folder = format!("/lib/modules/{}", kernel.release);
     let mut list = String::new();
     for name in &chosen.order {

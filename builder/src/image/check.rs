@@ -12,11 +12,11 @@ use walkdir::WalkDir;
 
 use crate::archive::FILE_BYTES_MAX;
 use crate::closure::layout::Configured;
-use crate::closure::{Closure, Role};
+use crate::closure::{BinaryKind, Closure};
 use crate::elf;
 use crate::error::{Error, Result};
 use crate::rootfs::root::{PROGRAM_FOLDERS, Rootfs};
-use crate::rootfs::tree::{Entry, FileTree, Node};
+use crate::rootfs::tree::{Content, Entry, FileTree};
 use crate::spec::ImageSpec;
 
 /// Most lines of one kind of warning.
@@ -34,7 +34,8 @@ pub fn check(tree: &FileTree, spec: &ImageSpec) -> Result<Vec<String>> {
             warnings.push(format!("{what}: {shown}{rest} ({remedy})"));
         }
     };
-    let special = tree.iter().filter(|(_, entry)| matches!(entry.node, Node::File { .. }) && entry.mode & 0o6000 != 0);
+    let special =
+        tree.iter().filter(|(_, entry)| matches!(entry.content, Content::File { .. }) && entry.mode & 0o6000 != 0);
     let special = special.map(|(path, entry)| format!("/{path} ({:04o})", entry.mode)).collect();
     add("setuid or setgid", "remove the bit with [modes] of a layer.toml if nobody but root logs in", special);
     add("links that lead nowhere", "bring what they name, or remove them with a whiteout", broken_links(tree));
@@ -60,8 +61,8 @@ fn whole(tree: &FileTree) -> Result<()> {
             .help("leave it out, and push it to the machines or mount it there"));
     }
     let mut closure = Closure::with(tree, Configured::of_cache(tree)).finished();
-    for (path, role) in programs(tree) {
-        closure.include(&path, "file of the image", None, role);
+    for (path, kind) in programs(tree) {
+        closure.include(&path, "file of the image", None, kind);
     }
     closure.run();
     let tried = "cannot run all that is in the finished image";
@@ -76,26 +77,26 @@ fn whole(tree: &FileTree) -> Result<()> {
 
 /// The files of a tree that may run or be loaded, and how much they must work. What is not executable is data,
 /// and what is for another machine is somebody else's.
-pub fn programs(tree: &FileTree) -> Vec<(String, Role)> {
+pub fn programs(tree: &FileTree) -> Vec<(String, BinaryKind)> {
     let wanted = tree.iter().filter(|(path, entry)| {
-        matches!(entry.node, Node::File { .. }) && (runs(entry) || is_library(path)) && !foreign_machine(entry)
+        matches!(entry.content, Content::File { .. }) && (runs(entry) || is_library(path)) && !foreign_machine(entry)
     });
-    wanted.map(|(path, _)| (format!("/{path}"), role_of(&format!("/{path}")))).collect()
+    wanted.map(|(path, _)| (format!("/{path}"), kind_of(&format!("/{path}")))).collect()
 }
 
 /// A program in a folder for programs must work, and a library where the loader finds it; anything else comes
 /// only if it can work.
-pub fn role_of(path: &str) -> Role {
+pub fn kind_of(path: &str) -> BinaryKind {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut parts = folder.trim_start_matches("/usr").trim_start_matches('/').split('/');
     let first = parts.next().unwrap_or_default();
     let triplet = parts.next().is_none_or(|part| part.contains("-linux-")) && parts.next().is_none();
     if is_library(path) && first.starts_with("lib") && triplet {
-        Role::Library
+        BinaryKind::Library
     } else if !is_library(path) && (PROGRAM_FOLDERS.contains(&folder) || folder.is_empty()) {
-        Role::Program
+        BinaryKind::Program
     } else {
-        Role::Plugin
+        BinaryKind::Plugin
     }
 }
 
@@ -109,7 +110,7 @@ fn runs(entry: &Entry) -> bool {
 
 fn foreign_machine(entry: &Entry) -> bool {
     const X86: [u16; 2] = [62, 3];
-    let Node::File { data, .. } = &entry.node else { return false };
+    let Content::File { data, .. } = &entry.content else { return false };
     elf::is_elf(data) && elf::needs(&**data).is_ok_and(|needs| !X86.contains(&needs.machine.machine))
 }
 
@@ -117,8 +118,8 @@ fn foreign_machine(entry: &Entry) -> bool {
 fn broken_links(tree: &FileTree) -> Vec<String> {
     const AT_RUN_TIME: [&str; 5] = ["/proc/", "/sys/", "/dev/", "/run/", "/tmp/"];
     let place: &dyn Rootfs = tree;
-    let links = tree.iter().filter_map(|(path, entry)| match &entry.node {
-        Node::Symlink(target) => Some((format!("/{path}"), target)),
+    let links = tree.iter().filter_map(|(path, entry)| match &entry.content {
+        Content::Symlink(target) => Some((format!("/{path}"), target)),
         _ => None,
     });
     let broken = links.filter(|(path, target)| {
@@ -172,15 +173,15 @@ mod tests {
 
     #[test]
     fn what_must_work_is_known_by_its_place() {
-        for (path, role) in [
-            ("/usr/bin/x", Role::Program),
-            ("/init", Role::Program),
-            ("/lib/x86_64-linux-gnu/libx.so.1", Role::Library),
-            ("/usr/lib64/libx.so", Role::Library),
-            ("/usr/lib/x86_64-linux-gnu/tc/q_atm.so", Role::Plugin),
-            ("/usr/libexec/x", Role::Plugin),
+        for (path, kind) in [
+            ("/usr/bin/x", BinaryKind::Program),
+            ("/init", BinaryKind::Program),
+            ("/lib/x86_64-linux-gnu/libx.so.1", BinaryKind::Library),
+            ("/usr/lib64/libx.so", BinaryKind::Library),
+            ("/usr/lib/x86_64-linux-gnu/tc/q_atm.so", BinaryKind::Plugin),
+            ("/usr/libexec/x", BinaryKind::Plugin),
         ] {
-            assert_eq!(role_of(path), role, "{path}");
+            assert_eq!(kind_of(path), kind, "{path}");
         }
     }
 

@@ -15,7 +15,7 @@ use walkdir::WalkDir;
 
 use crate::error::{Error, Kind, PathContext, Result};
 use crate::fs::octal;
-use crate::rootfs::tree::{Entry, FileTree, Node, Why};
+use crate::rootfs::tree::{Content, Entry, FileTree, Why};
 
 /// The file of a layer that is not laid over the image but says how.
 pub const MANIFEST: &str = "layer.toml";
@@ -29,7 +29,7 @@ const BASE: &[(&str, bool, &[u8])] = include!(concat!(env!("OUT_DIR"), "/base.rs
 /// What layer.toml says.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Manifest {
+pub struct LayerManifest {
     /// The source of BusyBox, for a base.
     pub busybox: Option<String>,
     directories: BTreeMap<String, String>,
@@ -50,7 +50,7 @@ pub struct Layer {
     /// How the layer is named in reasons, e.g. "base" or "overlay ../overlays/host".
     pub name: String,
     /// What its layer.toml says.
-    pub manifest: Manifest,
+    pub manifest: LayerManifest,
     /// The list of BusyBox applets, for a base.
     pub applets: String,
     place: String,
@@ -99,7 +99,7 @@ impl Layer {
     fn empty(name: &str, place: &str) -> Layer {
         Layer {
             name: name.to_owned(),
-            manifest: Manifest::default(),
+            manifest: LayerManifest::default(),
             applets: String::new(),
             place: place.to_owned(),
             items: BTreeMap::new(),
@@ -183,7 +183,7 @@ impl Layer {
     }
 }
 
-fn set_modes_and_owners(name: &str, manifest: &Manifest, tree: &mut FileTree) -> Result<()> {
+fn set_modes_and_owners(name: &str, manifest: &LayerManifest, tree: &mut FileTree) -> Result<()> {
     let mut change = |path: &str, value: &str, set: &dyn Fn(Entry) -> Option<Entry>| {
         let entry = tree.get(path).cloned().ok_or_else(|| {
             Error::new(format!("cannot set {path} to {value:?} ({name})")).because("the image has no such path")
@@ -203,7 +203,7 @@ fn set_modes_and_owners(name: &str, manifest: &Manifest, tree: &mut FileTree) ->
     Ok(())
 }
 
-fn parse_manifest(text: &str, path: &Path) -> Result<Manifest> {
+fn parse_manifest(text: &str, path: &Path) -> Result<LayerManifest> {
     toml::from_str(text)
         .map_err(|cause| Error::new(format!("cannot read {}", path.display())).because(cause).of_kind(Kind::Spec))
 }
@@ -252,7 +252,7 @@ pub fn add_busybox(tree: &mut FileTree, program: Vec<u8>, applets: &str, origin:
         } else {
             "/bin/busybox"
         };
-        if tree.get(path).is_none_or(|entry| !matches!(entry.node, Node::File { .. })) {
+        if tree.get(path).is_none_or(|entry| !matches!(entry.content, Content::File { .. })) {
             tree.insert(path, Entry::symlink(target, why))?;
         }
     }
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(layer.manifest.busybox.as_deref(), Some("debian:busybox-static"));
         assert!(layer.applets.contains("bin/sh"));
         layer.lay(&mut tree).unwrap();
-        assert_eq!(tree.get("/dev/console").unwrap().node, Node::Device { block: false, major: 5, minor: 1 });
+        assert_eq!(tree.get("/dev/console").unwrap().content, Content::Device { block: false, major: 5, minor: 1 });
         assert_eq!(tree.get("/tmp").unwrap().mode, 0o1777);
         assert_eq!(tree.get("/etc/shadow").unwrap().mode, 0o600);
         assert_eq!(tree.real_path("/lib").as_deref(), Some("usr/lib"));
@@ -338,8 +338,8 @@ mod tests {
         let mut tree = FileTree::new();
         let program = b"\x7fELF\0ls\0cat\0".to_vec();
         add_busybox(&mut tree, program.clone(), "bin/ls\nusr/bin/cat\n", "b").unwrap();
-        assert_eq!(tree.get("bin/ls").unwrap().node, Node::Symlink("busybox".to_owned()));
-        assert_eq!(tree.get("usr/bin/cat").unwrap().node, Node::Symlink("/bin/busybox".to_owned()));
+        assert_eq!(tree.get("bin/ls").unwrap().content, Content::Symlink("busybox".to_owned()));
+        assert_eq!(tree.get("usr/bin/cat").unwrap().content, Content::Symlink("/bin/busybox".to_owned()));
         let error = add_busybox(&mut tree, program, "bin/ls\nbin/dog\n", "b").unwrap_err().to_string();
         assert!(error.contains("does not have bin/dog"), "{error}");
     }

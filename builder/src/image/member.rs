@@ -19,7 +19,7 @@ use crate::archive::compress::Effort;
 use crate::digest::hex;
 use crate::error::{Error, PathContext, Result};
 use crate::manifest::{Digests, MemberRecord};
-use crate::rootfs::tree::{Entry, FileTree, Node};
+use crate::rootfs::tree::{Content, Entry, FileTree};
 use crate::spec::values::Compression;
 
 /// A member is cut when its content is longer than this, so that processors share the work.
@@ -137,11 +137,11 @@ impl Packer {
         hash.update(head);
         for (path, entry) in &part.entries {
             hash.update(format!("{path}\0{:o} {} {} ", entry.mode, entry.uid, entry.gid));
-            match &entry.node {
-                Node::Dir => hash.update("d"),
-                Node::Symlink(target) => hash.update(format!("l{}\0{target}", target.len())),
-                Node::Device { block, major, minor } => hash.update(format!("n{block} {major} {minor}")),
-                Node::File { data, group } => {
+            match &entry.content {
+                Content::Dir => hash.update("d"),
+                Content::Symlink(target) => hash.update(format!("l{}\0{target}", target.len())),
+                Content::Device { block, major, minor } => hash.update(format!("n{block} {major} {minor}")),
+                Content::File { data, group } => {
                     hash.update(format!("f{group:?} {} ", data.len()));
                     match digests.get(path) {
                         Some(digest) => hash.update(digest),
@@ -161,16 +161,16 @@ fn split(tree: &FileTree) -> Vec<Part<'_>> {
     let mut parts: BTreeMap<u8, Vec<(&str, &Entry)>> = BTreeMap::new();
     for (path, entry) in tree.iter() {
         let own = rank(path, entry);
-        let rank = match entry.node {
+        let rank = match entry.content {
             // Names of one inode stay together, with the first of them.
-            Node::File { group: Some(group), .. } => *groups.entry(group).or_insert(own),
+            Content::File { group: Some(group), .. } => *groups.entry(group).or_insert(own),
             _ => own,
         };
         parts.entry(rank).or_default().push((path, entry));
     }
     let mut all = Vec::new();
     for (rank, entries) in parts {
-        let linked = entries.iter().any(|(_, entry)| matches!(entry.node, Node::File { group: Some(_), .. }));
+        let linked = entries.iter().any(|(_, entry)| matches!(entry.content, Content::File { group: Some(_), .. }));
         let pieces = if linked { vec![entries] } else { cut(entries) };
         all.extend(pieces.into_iter().map(|entries| Part { name: RANKS[usize::from(rank)].to_owned(), entries }));
     }
@@ -182,8 +182,8 @@ const RANKS: [&str; 7] = ["folders", "kernel", "packages", "modules", "base, gue
 
 fn rank(path: &str, entry: &Entry) -> u8 {
     let layer = entry.why.layer.as_str();
-    match entry.node {
-        Node::Dir => 0,
+    match entry.content {
+        Content::Dir => 0,
         _ if path == GUEST_IMAGE => 4,
         _ if path.starts_with("boot/") => 1,
         _ => match layer {

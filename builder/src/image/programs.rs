@@ -52,7 +52,7 @@ pub fn add_extra(extra: &ExtraProgram, tree: &mut FileTree) -> Result<Vec<String
     let mut closure = Closure::new(&root).on_top_of(&before).libraries_only();
     closure.add(extra.binary)?;
     for file in extra.files {
-        closure.include(file, extra.reason, Some(extra.binary), check::role_of(file));
+        closure.include(file, extra.reason, Some(extra.binary), check::kind_of(file));
     }
     closure.complete_image(check::programs(tree));
     closure.check().map_err(|error| error.while_trying(format!("cannot bring {}", extra.binary)))?;
@@ -87,7 +87,7 @@ fn from_root(
             Some(by) => format!("package {package}, which {by} depends on"),
         };
         for path in database.files(&package)? {
-            closure.include(&path, &reason, None, check::role_of(&path));
+            closure.include(&path, &reason, None, check::kind_of(&path));
         }
     }
     closure.complete_image(check::programs(tree));

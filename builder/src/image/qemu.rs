@@ -16,7 +16,7 @@ use crate::image::qcow2;
 use crate::packages::dpkg::Database;
 use crate::packages::inputs::Inputs;
 use crate::spec::Spec;
-use crate::spec::kinds::{KindSpec, Source};
+use crate::spec::kinds::{FileSource, KindSpec};
 
 /// Debian's package.
 const PACKAGE: &str = "qemu-system-x86";
@@ -69,13 +69,13 @@ pub fn files(spec: &Spec, inputs: &mut Inputs) -> Result<Vec<GeneratedFile>> {
     Ok(all)
 }
 
-fn place(source: &Source, inputs: &mut Inputs) -> Result<(PathBuf, String)> {
+fn place(source: &FileSource, inputs: &mut Inputs) -> Result<(PathBuf, String)> {
     match source {
-        Source::File(path) => {
+        FileSource::File(path) => {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Ok((path.clone(), name))
         }
-        Source::Package { name, path } => {
+        FileSource::Package { name, path } => {
             let fetched = inputs.package(name)?;
             Ok((fetched.folder.join(path), fetched.origin))
         }

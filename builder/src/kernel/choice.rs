@@ -19,7 +19,7 @@ use crate::spec::values::KernelChoice;
 const GUEST_MEMORY_SMALL_MIB: u32 = 24;
 
 /// A kernel, and where it came from.
-pub struct Chosen {
+pub struct ChosenKernel {
     /// The kernel.
     pub kernel: Kernel,
     /// The package, folder or build that it came from.
@@ -30,7 +30,7 @@ pub struct Chosen {
     pub not_built: Vec<String>,
 }
 
-impl Chosen {
+impl ChosenKernel {
     /// RAM of a guest that runs it, in MiB, if the spec does not say. Debian's kernel needs 72.
     pub fn guest_memory_mib(&self) -> u32 {
         if self.own { GUEST_MEMORY_SMALL_MIB } else { GUEST_MEMORY_MIB }
@@ -38,14 +38,14 @@ impl Chosen {
 }
 
 /// Chooses: the first that needs no building. Where every choice needs that, it is an error.
-pub fn choose(choices: &[KernelChoice], inputs: &mut Inputs) -> Result<Chosen> {
+pub fn choose(choices: &[KernelChoice], inputs: &mut Inputs) -> Result<ChosenKernel> {
     let mut not_built = Vec::new();
     for choice in choices {
         let recipe = match choice {
             KernelChoice::Input(input) => {
                 let fetched = inputs.fetch(input)?;
                 let kernel = Kernel::open(&fetched.folder)?;
-                return Ok(Chosen { kernel, origin: fetched.origin, own: false, not_built });
+                return Ok(ChosenKernel { kernel, origin: fetched.origin, own: false, not_built });
             }
             KernelChoice::Built(name) => Recipe::find(name, Path::new(""))?,
             KernelChoice::BuiltFrom(file) => Recipe::read(file)?,
@@ -57,7 +57,7 @@ pub fn choose(choices: &[KernelChoice], inputs: &mut Inputs) -> Result<Chosen> {
         let origin = format!("linux-{}", note.release);
         let asked = format!("built:{}", recipe.name);
         inputs.note(InputRecord { asked, file: origin.clone(), sha256: Some(note.image_sha256) });
-        return Ok(Chosen { kernel: Kernel::open(&folder)?, origin, own: true, not_built });
+        return Ok(ChosenKernel { kernel: Kernel::open(&folder)?, origin, own: true, not_built });
     }
     let name = not_built.pop().unwrap_or_default();
     Err(Error::new(format!("cannot use the kernel built:{name}"))

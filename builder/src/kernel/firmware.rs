@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::error::{PathContext, Result};
-use crate::kernel::modules::Chosen;
+use crate::kernel::modules::ChosenModules;
 use crate::rootfs::root::Rootfs;
 use crate::rootfs::sysroot::Sysroot;
 use crate::rootfs::tree::{Entry, FileTree, Why};
@@ -17,7 +17,7 @@ const ENDS: [&str; 3] = ["", ".zst", ".xz"];
 const NAMES_MAX: usize = 5;
 
 /// Adds what the root has of the modules' firmware; gives a warning for what it has not.
-pub fn add(root: &Sysroot, modules: &Chosen, tree: &mut FileTree) -> Result<Option<String>> {
+pub fn add(root: &Sysroot, modules: &ChosenModules, tree: &mut FileTree) -> Result<Option<String>> {
     let mut missing = BTreeSet::new();
     for (module, name) in
         modules.modules.values().flat_map(|module| module.firmware.iter().map(move |name| (module, name)))

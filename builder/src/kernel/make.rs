@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::recipe::{Note, Recipe, SOURCE};
+use super::recipe::{BuildNote, Recipe, SOURCE};
 use super::workspace::{Spent, Workspace};
 use crate::digest::sha256;
 use crate::error::{Context, Error, PathContext, Result};
 use crate::fs::{free_bytes, write_file};
 use crate::packages::cache::Cache;
-use crate::packages::deb::Unpacked;
+use crate::packages::deb::UnpackedPackage;
 use crate::process;
 use crate::ui::interrupt;
 use crate::ui::say::{self, Ticker};
@@ -53,7 +53,7 @@ const LEFT_OUT: [&str; 5] = [
 const COMPLAINT_LINES: usize = 6;
 
 /// Builds the kernel, or gives the one that was built already.
-pub fn build(recipe: &Recipe, cache: &Cache, jobs: usize) -> Result<Note> {
+pub fn build(recipe: &Recipe, cache: &Cache, jobs: usize) -> Result<BuildNote> {
     if let Some((note, _)) = recipe.built(cache) {
         return Ok(note);
     }
@@ -61,7 +61,7 @@ pub fn build(recipe: &Recipe, cache: &Cache, jobs: usize) -> Result<Note> {
         .map_err(|error| error.while_trying(format!("cannot build the kernel {:?}", recipe.name)))
 }
 
-fn build_anew(recipe: &Recipe, cache: &Cache, jobs: usize) -> Result<Note> {
+fn build_anew(recipe: &Recipe, cache: &Cache, jobs: usize) -> Result<BuildNote> {
     check_programs()?;
     let kernels = cache.kernels();
     fs::create_dir_all(&kernels).at("create", &kernels)?;
@@ -128,7 +128,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn build(&self, recipe: &Recipe, cache: &Cache, package: &Unpacked) -> Result<Note> {
+    fn build(&self, recipe: &Recipe, cache: &Cache, package: &UnpackedPackage) -> Result<BuildNote> {
         let (name, kernels) = (&recipe.name, cache.kernels());
         if self.space.has_source_of(&package.sha256)? {
             say::line(format!("kernel {name}: goes on where it was cut short, after {} s", self.space.spent().seconds));
@@ -226,7 +226,7 @@ impl Work<'_> {
     }
 
     /// Makes a folder that looks like an unpacked kernel package.
-    fn collect(&self, recipe: &Recipe, config: &str, package: &Unpacked) -> Result<Note> {
+    fn collect(&self, recipe: &Recipe, config: &str, package: &UnpackedPackage) -> Result<BuildNote> {
         let built = self.space.objects();
         let release = built.join("include/config/kernel.release");
         let release = fs::read_to_string(&release).at("read", &release)?.trim().to_owned();
@@ -247,7 +247,7 @@ impl Work<'_> {
         }
         let image_sha256 = sha256(&image);
         let Spent { objects, seconds } = self.space.spent();
-        Ok(Note {
+        Ok(BuildNote {
             name: recipe.name.clone(),
             folder: format!("{}-{}", recipe.name, &image_sha256[..16]),
             recipe: recipe.hash(),
@@ -326,7 +326,7 @@ fn compiler(config: &str) -> String {
 }
 
 /// Puts the finished folder and its note into the cache.
-fn place(note: &Note, result: &Path, kernels: &Path) -> Result<()> {
+fn place(note: &BuildNote, result: &Path, kernels: &Path) -> Result<()> {
     let folder = kernels.join(&note.folder);
     match fs::rename(result, &folder) {
         // Its name is the image's hash: what is there is the same.

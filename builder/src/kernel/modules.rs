@@ -36,7 +36,7 @@ pub struct Module {
 
 /// The chosen modules of one kernel.
 #[derive(Clone, Debug, Default)]
-pub struct Chosen {
+pub struct ChosenModules {
     /// Module names (with `_`), in load order: dependencies first.
     pub order: Vec<String>,
     /// By name.
@@ -46,15 +46,15 @@ pub struct Chosen {
 }
 
 /// All modules of a package.
-pub struct Package {
+pub struct ModuleTree {
     folder: PathBuf,
     files: BTreeMap<String, PathBuf>,
     builtin: BTreeSet<String>,
 }
 
-impl Package {
+impl ModuleTree {
     /// Lists the modules under a lib/modules/RELEASE folder.
-    pub fn open(folder: &Path) -> Result<Package> {
+    pub fn open(folder: &Path) -> Result<ModuleTree> {
         let mut files = BTreeMap::new();
         for entry in WalkDir::new(folder.join("kernel")).sort_by_file_name() {
             let entry = entry.at("list the modules in", folder)?;
@@ -65,13 +65,13 @@ impl Package {
         let list = folder.join("modules.builtin");
         let builtin = fs::read_to_string(&list).at("read", &list)?;
         let builtin = builtin.lines().filter_map(|line| module_name(line.rsplit('/').next()?)).collect();
-        Ok(Package { folder: folder.to_owned(), files, builtin })
+        Ok(ModuleTree { folder: folder.to_owned(), files, builtin })
     }
 
     /// Chooses modules, with all they depend on: by name, by `alias:MODALIAS`, by `class:NAME`, or by
     /// `folder:drivers/net/ethernet`.
-    pub fn choose(&self, words: &[String]) -> Result<Chosen> {
-        let mut chosen = Chosen::default();
+    pub fn choose(&self, words: &[String]) -> Result<ChosenModules> {
+        let mut chosen = ChosenModules::default();
         for name in self.names(words)? {
             if self.builtin.contains(&name) {
                 chosen.builtin.push(name);
@@ -146,7 +146,7 @@ impl Package {
         Ok(found)
     }
 
-    fn visit(&self, name: &str, asker: Option<&str>, chosen: &mut Chosen, path: &mut Vec<String>) -> Result<()> {
+    fn visit(&self, name: &str, asker: Option<&str>, chosen: &mut ChosenModules, path: &mut Vec<String>) -> Result<()> {
         if chosen.modules.contains_key(name) || self.builtin.contains(name) || path.iter().any(|above| above == name) {
             return Ok(());
         }
@@ -189,7 +189,7 @@ impl Package {
     }
 }
 
-impl Chosen {
+impl ChosenModules {
     /// The text of modules.dep: each module with all it needs, the one to load first last.
     pub fn modules_dep(&self) -> String {
         let mut lines: Vec<String> = self
@@ -321,7 +321,7 @@ mod tests {
             firmware: Vec::new(),
             needed_by: None,
         };
-        let chosen = Chosen {
+        let chosen = ChosenModules {
             order: ["c", "b", "a"].map(str::to_owned).to_vec(),
             modules: BTreeMap::from([
                 ("a".to_owned(), module("kernel/a.ko", &["b"])),

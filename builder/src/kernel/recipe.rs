@@ -33,7 +33,7 @@ pub struct Recipe {
 
 /// What the cache knows of a kernel that was built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
+pub struct BuildNote {
     /// The recipe's name.
     pub name: String,
     /// [`Recipe::hash`].
@@ -143,7 +143,7 @@ impl Recipe {
     }
 
     /// The kernel that was built from this recipe, if the cache has it.
-    pub fn built(&self, cache: &Cache) -> Option<(Note, PathBuf)> {
+    pub fn built(&self, cache: &Cache) -> Option<(BuildNote, PathBuf)> {
         let kernels = cache.kernels();
         let note = self.last_note(&kernels)?;
         let folder = kernels.join(&note.folder);
@@ -155,7 +155,7 @@ impl Recipe {
         self.last_note(kernels).map(|note| note.objects)
     }
 
-    fn last_note(&self, kernels: &Path) -> Option<Note> {
+    fn last_note(&self, kernels: &Path) -> Option<BuildNote> {
         let text = fs::read_to_string(kernels.join(format!("{}.json", self.name))).ok()?;
         serde_json::from_str(&text).ok()
     }

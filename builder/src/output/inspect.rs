@@ -10,7 +10,7 @@ use crate::archive::{read, tree};
 use crate::error::{Error, PathContext, Result};
 use crate::image::member::GUEST_IMAGE;
 use crate::manifest::{self, FileRecord, Manifest, MemberRecord};
-use crate::rootfs::tree::{FileTree, Node};
+use crate::rootfs::tree::{Content, FileTree};
 use crate::ui::escape::escape_control;
 use crate::ui::say;
 
@@ -52,8 +52,8 @@ impl ImageArgs {
         if !self.guest {
             return Ok(tree);
         }
-        match tree.get(GUEST_IMAGE).map(|entry| &entry.node) {
-            Some(Node::File { data, .. }) => Ok(tree_of(&read(data.to_vec())?, &path)),
+        match tree.get(GUEST_IMAGE).map(|entry| &entry.content) {
+            Some(Content::File { data, .. }) => Ok(tree_of(&read(data.to_vec())?, &path)),
             _ => Err(Error::new(format!("cannot find a guest image in {}", path.display()))
                 .because(format!("it has no {GUEST_IMAGE}"))),
         }

@@ -20,7 +20,7 @@ use crate::spec::values::is_package_name;
 
 /// An unpacked package.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Unpacked {
+pub struct UnpackedPackage {
     /// The package that was asked for.
     pub asked: String,
     /// The package that holds the files: another one when a metapackage was asked for.
@@ -35,12 +35,12 @@ pub struct Unpacked {
 
 impl Cache {
     /// The folder of an unpacked package.
-    pub fn folder_of(&self, package: &Unpacked) -> PathBuf {
+    pub fn folder_of(&self, package: &UnpackedPackage) -> PathBuf {
         self.folder().join("deb").join(&package.folder)
     }
 
     /// Gives a package, fetched and unpacked if the cache does not have it.
-    pub fn package(&self, name: &str) -> Result<Unpacked> {
+    pub fn package(&self, name: &str) -> Result<UnpackedPackage> {
         let tried = || Error::new(format!("cannot get the package {name}"));
         if !is_package_name(name) {
             return Err(tried()
@@ -52,7 +52,7 @@ impl Cache {
         let note = packages.join(format!("{name}.json"));
         if !self.refreshes()
             && let Ok(text) = fs::read_to_string(&note)
-            && let Ok(known) = serde_json::from_str::<Unpacked>(&text)
+            && let Ok(known) = serde_json::from_str::<UnpackedPackage>(&text)
             && self.folder_of(&known).is_dir()
         {
             return Ok(known);
@@ -65,7 +65,7 @@ impl Cache {
         Ok(known)
     }
 
-    fn fetch(&self, name: &str, packages: &Path) -> Result<Unpacked> {
+    fn fetch(&self, name: &str, packages: &Path) -> Result<UnpackedPackage> {
         let shell = Shell::new().context("cannot start a program")?;
         let package = real_package(&shell, name)?;
         let scratch =
@@ -90,7 +90,7 @@ impl Cache {
             Err(_) if place.is_dir() => {}
             result => result.at("rename the unpacked package to", &place)?,
         }
-        Ok(Unpacked { asked: name.to_owned(), package, file, sha256, folder })
+        Ok(UnpackedPackage { asked: name.to_owned(), package, file, sha256, folder })
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
     fn what_the_cache_has_is_used_without_asking() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path(), false);
-        let known = Unpacked {
+        let known = UnpackedPackage {
             asked: "no-such-package".to_owned(),
             package: "no-such-package".to_owned(),
             file: "x.deb".to_owned(),

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{PathContext, Result};
-use crate::rootfs::tree::{Entry, FileTree, Node, Why};
+use crate::rootfs::tree::{Content, Entry, FileTree, Why};
 
 /// Device and inode.
 type Inode = (u64, u64);
@@ -42,8 +42,8 @@ impl HardLinks {
 
 /// A group that no entry of the tree has.
 fn first_free(tree: &FileTree) -> u32 {
-    let groups = tree.iter().filter_map(|(_, entry)| match entry.node {
-        Node::File { group, .. } => group,
+    let groups = tree.iter().filter_map(|(_, entry)| match entry.content {
+        Content::File { group, .. } => group,
         _ => None,
     });
     groups.max().map_or(1, |group| group.wrapping_add(1))
@@ -65,8 +65,8 @@ mod tests {
         let mut tree = FileTree::new();
         tree.insert("old", Entry::file(*b"old", 0o644, Why::default()).linked(7)).unwrap();
         let mut links = HardLinks::default();
-        let mut group = |name: &str| match links.entry(&at(name), 0o755, Why::default(), &tree).unwrap().node {
-            Node::File { group, .. } => group,
+        let mut group = |name: &str| match links.entry(&at(name), 0o755, Why::default(), &tree).unwrap().content {
+            Content::File { group, .. } => group,
             _ => None,
         };
         assert_eq!(["a", "b", "c", "d", "x"].map(&mut group), [Some(8), Some(8), Some(9), Some(9), None]);

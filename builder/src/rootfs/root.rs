@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use crate::elf::Source;
 use crate::rootfs::links;
-use crate::rootfs::tree::{FileTree, Node};
+use crate::rootfs::tree::{Content, FileTree};
 
 /// What lies at a path whose parents are no links.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// A folder.
     Dir,
     /// A regular file.
@@ -52,7 +52,7 @@ const WALK_FILES_MAX: usize = 200_000;
 /// A root, on disk or in memory. Paths are absolute and real (no links) where a method says so.
 pub trait Rootfs {
     /// What lies at this real path; None when nothing does.
-    fn kind(&self, real: &str) -> Option<Kind>;
+    fn kind(&self, real: &str) -> Option<EntryKind>;
     /// Opens the file at this real path. The error is the cause alone.
     fn open(&self, real: &str) -> Result<Box<dyn Source + '_>, String>;
     /// The names in the folder at this real path, sorted.
@@ -69,7 +69,7 @@ impl dyn Rootfs + '_ {
             let here = format!("/{real}");
             match self.kind(&here) {
                 None => Err(()),
-                Some(Kind::Link(target)) => {
+                Some(EntryKind::Link(target)) => {
                     links.insert(here, target.clone());
                     Ok(Some(target))
                 }
@@ -82,7 +82,7 @@ impl dyn Rootfs + '_ {
 
     /// Finds a regular file.
     pub fn find_file(&self, path: &str) -> Option<Found> {
-        self.find(path).filter(|found| matches!(self.kind(&found.real), Some(Kind::File { .. })))
+        self.find(path).filter(|found| matches!(self.kind(&found.real), Some(EntryKind::File { .. })))
     }
 
     /// Finds a program by name in [`PROGRAM_FOLDERS`].
@@ -95,7 +95,7 @@ impl dyn Rootfs + '_ {
 
     /// Whether the file at this real path may be executed.
     pub fn runs(&self, real: &str) -> bool {
-        matches!(self.kind(real), Some(Kind::File { runs: true, .. }))
+        matches!(self.kind(real), Some(EntryKind::File { runs: true, .. }))
     }
 
     /// The first bytes of the file at this real path, at most `max`.
@@ -158,7 +158,7 @@ impl dyn Rootfs + '_ {
             for name in names {
                 let path = format!("{}/{name}", here.trim_end_matches('/'));
                 match self.kind(&path) {
-                    Some(Kind::Dir) => todo.push(path),
+                    Some(EntryKind::Dir) => todo.push(path),
                     Some(_) => out.push(path),
                     None => {}
                 }
@@ -170,22 +170,22 @@ impl dyn Rootfs + '_ {
 }
 
 impl Rootfs for FileTree {
-    fn kind(&self, real: &str) -> Option<Kind> {
-        let Some(entry) = self.get(real) else { return (real == "/").then_some(Kind::Dir) };
-        Some(match &entry.node {
-            Node::Dir => Kind::Dir,
-            Node::Symlink(target) => Kind::Link(target.clone()),
-            Node::Device { .. } => Kind::Other,
-            Node::File { data, group } => {
+    fn kind(&self, real: &str) -> Option<EntryKind> {
+        let Some(entry) = self.get(real) else { return (real == "/").then_some(EntryKind::Dir) };
+        Some(match &entry.content {
+            Content::Dir => EntryKind::Dir,
+            Content::Symlink(target) => EntryKind::Link(target.clone()),
+            Content::Device { .. } => EntryKind::Other,
+            Content::File { data, group } => {
                 let id = group.map_or((0, Arc::as_ptr(data) as *const u8 as u64), |group| (1, u64::from(group)));
-                Kind::File { id, runs: entry.mode & 0o111 != 0 }
+                EntryKind::File { id, runs: entry.mode & 0o111 != 0 }
             }
         })
     }
 
     fn open(&self, real: &str) -> Result<Box<dyn Source + '_>, String> {
-        match self.get(real).map(|entry| &entry.node) {
-            Some(Node::File { data, .. }) => Ok(Box::new(&**data)),
+        match self.get(real).map(|entry| &entry.content) {
+            Some(Content::File { data, .. }) => Ok(Box::new(&**data)),
             _ => Err("it is no file of the image".to_owned()),
         }
     }

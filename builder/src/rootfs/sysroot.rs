@@ -11,13 +11,13 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::elf::Source;
-use crate::rootfs::root::{Kind, Rootfs};
+use crate::rootfs::root::{EntryKind, Rootfs};
 
 /// A root folder.
 #[derive(Debug)]
 pub struct Sysroot {
     folder: PathBuf,
-    known: RefCell<HashMap<String, Option<Kind>>>,
+    known: RefCell<HashMap<String, Option<EntryKind>>>,
 }
 
 impl Sysroot {
@@ -36,24 +36,24 @@ impl Sysroot {
         self.folder.join(real.trim_start_matches('/'))
     }
 
-    fn look(&self, real: &str) -> Option<Kind> {
+    fn look(&self, real: &str) -> Option<EntryKind> {
         let disk = self.on_disk(real);
         let metadata = fs::symlink_metadata(&disk).ok()?;
         let kind = metadata.file_type();
         Some(if kind.is_symlink() {
-            Kind::Link(fs::read_link(&disk).ok()?.to_str()?.to_owned())
+            EntryKind::Link(fs::read_link(&disk).ok()?.to_str()?.to_owned())
         } else if kind.is_dir() {
-            Kind::Dir
+            EntryKind::Dir
         } else if kind.is_file() {
-            Kind::File { id: (metadata.dev(), metadata.ino()), runs: metadata.mode() & 0o111 != 0 }
+            EntryKind::File { id: (metadata.dev(), metadata.ino()), runs: metadata.mode() & 0o111 != 0 }
         } else {
-            Kind::Other
+            EntryKind::Other
         })
     }
 }
 
 impl Rootfs for Sysroot {
-    fn kind(&self, real: &str) -> Option<Kind> {
+    fn kind(&self, real: &str) -> Option<EntryKind> {
         if let Some(known) = self.known.borrow().get(real) {
             return known.clone();
         }

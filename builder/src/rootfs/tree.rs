@@ -16,7 +16,7 @@ use crate::rootfs::links::{self, LINKS_FOLLOWED_MAX};
 
 /// What a path is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Node {
+pub enum Content {
     /// A directory.
     Dir,
     /// A regular file. Files with the same link group are names of one inode.
@@ -75,7 +75,7 @@ impl Why {
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// What it is.
-    pub node: Node,
+    pub content: Content,
     /// Permission bits, with setuid, setgid and sticky.
     pub mode: u32,
     /// Owner.
@@ -89,28 +89,28 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn new(node: Node, mode: u32, why: Why) -> Entry {
-        Entry { node, mode, uid: 0, gid: 0, why, overrode: Vec::new() }
+    fn new(content: Content, mode: u32, why: Why) -> Entry {
+        Entry { content, mode, uid: 0, gid: 0, why, overrode: Vec::new() }
     }
 
     /// A directory.
     pub fn dir(mode: u32, why: Why) -> Entry {
-        Entry::new(Node::Dir, mode, why)
+        Entry::new(Content::Dir, mode, why)
     }
 
     /// A regular file.
     pub fn file(data: impl Into<Arc<[u8]>>, mode: u32, why: Why) -> Entry {
-        Entry::new(Node::File { data: data.into(), group: None }, mode, why)
+        Entry::new(Content::File { data: data.into(), group: None }, mode, why)
     }
 
     /// A symbolic link.
     pub fn symlink(target: impl Into<String>, why: Why) -> Entry {
-        Entry::new(Node::Symlink(target.into()), 0o777, why)
+        Entry::new(Content::Symlink(target.into()), 0o777, why)
     }
 
     /// A device.
     pub fn device(block: bool, major: u32, minor: u32, mode: u32, why: Why) -> Entry {
-        Entry::new(Node::Device { block, major, minor }, mode, why)
+        Entry::new(Content::Device { block, major, minor }, mode, why)
     }
 
     /// Sets owner and group.
@@ -122,7 +122,7 @@ impl Entry {
 
     /// Makes a regular file a name of the inode `group`.
     pub fn linked(mut self, link_group: u32) -> Entry {
-        if let Node::File { group, .. } = &mut self.node {
+        if let Content::File { group, .. } = &mut self.content {
             *group = Some(link_group);
         }
         self
@@ -130,20 +130,20 @@ impl Entry {
 
     /// Bytes of content.
     pub fn size(&self) -> u64 {
-        match &self.node {
-            Node::File { data, .. } => data.len() as u64,
-            Node::Symlink(target) => target.len() as u64,
-            Node::Dir | Node::Device { .. } => 0,
+        match &self.content {
+            Content::File { data, .. } => data.len() as u64,
+            Content::Symlink(target) => target.len() as u64,
+            Content::Dir | Content::Device { .. } => 0,
         }
     }
 
     /// "file", "directory", "link" or "device".
     pub fn kind(&self) -> &'static str {
-        match self.node {
-            Node::Dir => "directory",
-            Node::File { .. } => "file",
-            Node::Symlink(_) => "link",
-            Node::Device { .. } => "device",
+        match self.content {
+            Content::Dir => "directory",
+            Content::File { .. } => "file",
+            Content::Symlink(_) => "link",
+            Content::Device { .. } => "device",
         }
     }
 }
@@ -200,7 +200,7 @@ impl FileTree {
     pub fn insert(&mut self, path: &str, mut entry: Entry) -> Result<()> {
         let clean = clean_path(path).map_err(|why| bad_path(path, why))?;
         if clean.is_empty() {
-            return if entry.node == Node::Dir {
+            return if entry.content == Content::Dir {
                 Ok(())
             } else {
                 Err(bad_path(path, "only a directory can be the root"))
@@ -210,18 +210,18 @@ impl FileTree {
         let real = self.resolve_parent(&clean).map_err(|why| bad_path(path, &why))?;
         self.make_parents(&real, &entry.why)?;
         if let Some(old) = self.entries.get(&real) {
-            match (&old.node, &entry.node) {
-                (Node::Dir, Node::Dir) => {}
+            match (&old.content, &entry.content) {
+                (Content::Dir, Content::Dir) => {}
                 // A directory over a link to a directory goes through the link (merged /usr).
-                (Node::Symlink(_), Node::Dir) => {
+                (Content::Symlink(_), Content::Dir) => {
                     let target = self.follow(&real).map_err(|why| bad_path(path, &why))?;
-                    let kept = self.entries.get(&target).is_none_or(|entry| entry.node == Node::Dir);
+                    let kept = self.entries.get(&target).is_none_or(|entry| entry.content == Content::Dir);
                     if kept {
                         return if target.is_empty() { Ok(()) } else { self.insert(&target, entry) };
                     }
                     return Err(clash(&real, old, &entry));
                 }
-                (Node::Dir, _) | (_, Node::Dir) => return Err(clash(&real, old, &entry)),
+                (Content::Dir, _) | (_, Content::Dir) => return Err(clash(&real, old, &entry)),
                 _ => {}
             }
             entry.overrode = old.overrode.clone();
@@ -265,7 +265,7 @@ impl FileTree {
                     let why = Why::new(why.layer.clone(), "a parent directory").needed_by(format!("/{real}"));
                     self.entries.insert(parent.to_owned(), Entry::dir(0o755, why));
                 }
-                Some(entry) if entry.node == Node::Dir => {}
+                Some(entry) if entry.content == Content::Dir => {}
                 Some(entry) => {
                     return Err(Error::new(format!("cannot put /{real} into the image"))
                         .because(format!("/{parent} is a {}, from {}", entry.kind(), entry.why.layer))
@@ -290,7 +290,7 @@ impl FileTree {
     /// Follows every link of `path`. What does not exist is kept by name.
     fn follow(&self, path: &str) -> std::result::Result<String, String> {
         let read_link = |real: &str| match self.entries.get(real) {
-            Some(Entry { node: Node::Symlink(target), .. }) => Ok::<_, Infallible>(Some(target.clone())),
+            Some(Entry { content: Content::Symlink(target), .. }) => Ok::<_, Infallible>(Some(target.clone())),
             _ => Ok(None),
         };
         links::follow(path, read_link).map_err(|_| format!("more than {LINKS_FOLLOWED_MAX} links to follow in /{path}"))
@@ -298,7 +298,7 @@ impl FileTree {
 }
 
 fn check_entry(path: &str, entry: &Entry) -> Result<()> {
-    if let Node::Symlink(target) = &entry.node
+    if let Content::Symlink(target) = &entry.content
         && (target.is_empty() || target.len() > PATH_BYTES_MAX || target.contains('\0'))
     {
         return Err(bad_path(path, "a link's target must have 1 to 4095 bytes and no NUL"));

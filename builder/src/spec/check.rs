@@ -8,7 +8,7 @@ use ed25519_dalek::SigningKey;
 use vmatic_plan::{HostNames, Ipv4Net, defaults};
 
 use super::data::{PlanSpec, Spec};
-use super::diagnose::{Problems, Source};
+use super::diagnose::{Problems, SpecText};
 use super::draft::Draft;
 use super::table::Located;
 
@@ -38,7 +38,7 @@ impl Names {
 
 /// The plan's part of a draft. Where a mistake stands, it is noted and the default stands in, so
 /// that the rest can be checked.
-pub fn plan(draft: &Draft, source: &Source, problems: &mut Problems) -> Option<PlanSpec> {
+pub fn plan(draft: &Draft, source: &SpecText, problems: &mut Problems) -> Option<PlanSpec> {
     if !draft.has_name {
         problems.add(0..0, "the spec has no name", "begin with a line like name = \"laptop\"");
     }
@@ -69,7 +69,7 @@ pub fn plan(draft: &Draft, source: &Source, problems: &mut Problems) -> Option<P
 }
 
 /// The hosts of a pattern or of a count.
-fn hosts(text: &Located<String>, source: &Source, problems: &mut Problems) -> Option<HostNames> {
+fn hosts(text: &Located<String>, source: &SpecText, problems: &mut Problems) -> Option<HostNames> {
     let count = text.value.bytes().all(|byte| byte.is_ascii_digit()) && !text.value.is_empty();
     let parsed =
         if count { HostNames::count(text.value.parse().unwrap_or(u32::MAX)) } else { HostNames::parse(&text.value) };

@@ -7,7 +7,7 @@ use crate::error::{Error, Kind};
 
 /// A spec file and its text.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct SpecText {
     /// The path, as it was given.
     pub path: PathBuf,
     /// The text.
@@ -48,7 +48,7 @@ impl Problems {
     }
 
     /// All mistakes as text, in the order of the file.
-    pub fn render(&self, source: &Source) -> String {
+    pub fn render(&self, source: &SpecText) -> String {
         let mut list: Vec<&Problem> = self.list.iter().collect();
         list.sort_by_key(|problem| (problem.span.start, problem.span.end));
         list.dedup();
@@ -57,14 +57,14 @@ impl Problems {
 }
 
 /// All mistakes of several files as one error with the exit code of a wrong spec.
-pub fn error(spec: &Path, files: &[(Source, Problems)]) -> Error {
+pub fn error(spec: &Path, files: &[(SpecText, Problems)]) -> Error {
     let count: usize = files.iter().map(|(_, problems)| problems.len()).sum();
     let text: String = files.iter().map(|(source, problems)| problems.render(source)).collect();
     let mistakes = if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") };
     Error::new(format!("{} has {mistakes}\n{}", spec.display(), text.trim_end())).of_kind(Kind::Spec)
 }
 
-fn render(source: &Source, problem: &Problem) -> String {
+fn render(source: &SpecText, problem: &Problem) -> String {
     let at = problem.span.start.min(source.text.len());
     let before = source.text.get(..at).unwrap_or(&source.text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_caret_stands_below_the_mistake() {
-        let source = Source { path: "a.toml".into(), text: "x = 1\n\tküche = 2 # c\n".to_owned() };
+        let source = SpecText { path: "a.toml".into(), text: "x = 1\n\tküche = 2 # c\n".to_owned() };
         let mut problems = Problems::default();
         problems.add(16..17, "wrong number", "write 3");
         problems.add(7..13, "unknown key", "remove it");

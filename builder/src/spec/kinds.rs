@@ -27,12 +27,12 @@ pub struct KindSpec {
     /// What the agent is told.
     pub kind: Kind,
     /// Its files, by the name that each has in the kind's folder.
-    pub files: Vec<(&'static str, Source)>,
+    pub files: Vec<(&'static str, FileSource)>,
 }
 
 /// Where a file comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum FileSource {
     /// A file of the building machine.
     File(PathBuf),
     /// A file of a Debian package, which is fetched and not installed.
@@ -61,13 +61,13 @@ impl Backend {
         [("own", Backend::Own), ("own-or-qemu", Backend::OwnOrQemu), ("qemu", Backend::Qemu)];
 }
 
-impl Source {
+impl FileSource {
     /// Reads `debian:PACKAGE/PATH`, or a path.
-    pub fn parse(text: &str, folder: &Path) -> Option<Source> {
-        let Some(inside) = text.strip_prefix("debian:") else { return Some(Source::File(folder.join(text))) };
+    pub fn parse(text: &str, folder: &Path) -> Option<FileSource> {
+        let Some(inside) = text.strip_prefix("debian:") else { return Some(FileSource::File(folder.join(text))) };
         let (name, path) = inside.split_once('/')?;
         let good = is_package_name(name) && clean_path(path).is_ok();
-        good.then(|| Source::Package { name: name.to_owned(), path: path.to_owned() })
+        good.then(|| FileSource::Package { name: name.to_owned(), path: path.to_owned() })
     }
 }
 
@@ -140,12 +140,12 @@ fn read_file(
     text: Located<String>,
     folder: &Path,
     problems: &RefCell<Problems>,
-) -> Option<(&'static str, Source)> {
+) -> Option<(&'static str, FileSource)> {
     let wrong = |message: String, remedy: &str| problems.borrow_mut().add(text.span.clone(), message, remedy);
-    let source = Source::parse(&text.value, folder);
+    let source = FileSource::parse(&text.value, folder);
     match &source {
         None => wrong(format!("invalid file of a package: {:?}", text.value), "write \"debian:PACKAGE/PATH\""),
-        Some(Source::File(path)) if !path.is_file() => {
+        Some(FileSource::File(path)) if !path.is_file() => {
             let message = format!("the file {} does not exist", path.display());
             wrong(message, "correct the path: it is relative to this file");
         }

@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use super::check;
 use super::data::{FileSpec, HOST_MEMORY_MIB, ImageSpec, Spec};
-use super::diagnose::{self, Problems, Source};
+use super::diagnose::{self, Problems, SpecText};
 use super::draft::{Draft, DraftImage};
 use super::kinds;
 use super::table::{Located, Table};
@@ -75,7 +75,7 @@ fn load(path: &Path) -> Result<Spec> {
     }
 }
 
-fn read_file(path: &Path, depth: usize, draft: &mut Draft, files: &mut Vec<(Source, Problems)>) -> Result<()> {
+fn read_file(path: &Path, depth: usize, draft: &mut Draft, files: &mut Vec<(SpecText, Problems)>) -> Result<()> {
     if depth > INCLUDE_DEPTH_MAX {
         return Err(Error::new(format!("cannot read the spec {}", path.display()))
             .because(format!("specs include each other more than {INCLUDE_DEPTH_MAX} deep"))
@@ -85,7 +85,7 @@ fn read_file(path: &Path, depth: usize, draft: &mut Draft, files: &mut Vec<(Sour
     let text = fs::read_to_string(path).at("read the spec", path).map_err(|error| {
         error.help("name an existing file, or write one with `vmatic new FILE`").of_kind(Kind::Spec)
     })?;
-    let source = Source { path: path.to_owned(), text };
+    let source = SpecText { path: path.to_owned(), text };
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let problems = RefCell::new(Problems::default());
     let (table, errors) = DeTable::parse_recoverable(&source.text);
@@ -323,7 +323,7 @@ fn read_copy(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) 
 }
 
 /// Fills in the defaults and checks what needs the whole.
-fn finish(path: &Path, draft: Draft, source: &Source, problems: &mut Problems) -> Option<Spec> {
+fn finish(path: &Path, draft: Draft, source: &SpecText, problems: &mut Problems) -> Option<Spec> {
     let names = check::Names::of(&draft);
     let plan = check::plan(&draft, source, problems);
     let kinds = draft.kinds.unwrap_or_default();

@@ -69,7 +69,7 @@ impl Progress {
     pub fn guests(&mut self, up: u64, all: u64, held: u64) {
         if self.guests != Some((up, all, held)) && all > 0 {
             self.guests = Some((up, all, held));
-            let held = if held > 0 { format!(", {held} held or stopped") } else { String::new() };
+            let held = if held > 0 { format!(", {held} paused or stopped") } else { String::new() };
             self.line(&format!("guests: {up} of {all} up{held}"));
         }
     }

@@ -1,4 +1,4 @@
-//! Talk on standard error: stages with their times, warnings, errors. Colour only on a terminal and
+//! Messages on standard error: stages with their times, warnings, errors. Colour only on a terminal and
 //! without NO_COLOR. Results never pass here; they go to standard output.
 
 use std::io::{IsTerminal, Write};
@@ -15,7 +15,7 @@ fn painted(code: &str, text: &str) -> String {
     if colour() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// One line of talk. A closed standard error is not worth failing for.
+/// One message line. A closed standard error is not worth failing for.
 pub fn line(text: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
 }

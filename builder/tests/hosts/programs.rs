@@ -12,7 +12,7 @@ use crate::output::{stderr, stdout, succeed};
 use vmatic::image::layer::{Layer, add_busybox};
 use vmatic::image::{check, programs};
 use vmatic::packages::cache::Cache;
-use vmatic::rootfs::tree::{FileTree, Node};
+use vmatic::rootfs::tree::{Content, FileTree};
 use vmatic::spec::Spec;
 
 /// A program: the Debian packages that have it, what the spec says, the command, what it must print.
@@ -248,15 +248,15 @@ fn unpack(tree: &FileTree, folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     for (path, entry) in tree.iter() {
         let at = folder.join(path);
-        match &entry.node {
-            Node::Dir => fs::create_dir_all(&at).unwrap(),
-            Node::Symlink(target) => symlink(target, &at).unwrap(),
-            Node::File { data, .. } => fs::write(&at, data).unwrap(),
-            Node::Device { major, minor, .. } => {
+        match &entry.content {
+            Content::Dir => fs::create_dir_all(&at).unwrap(),
+            Content::Symlink(target) => symlink(target, &at).unwrap(),
+            Content::File { data, .. } => fs::write(&at, data).unwrap(),
+            Content::Device { major, minor, .. } => {
                 succeed(Command::new("mknod").arg(&at).args(["c", &major.to_string(), &minor.to_string()]));
             }
         }
-        if !matches!(entry.node, Node::Symlink(_)) {
+        if !matches!(entry.content, Content::Symlink(_)) {
             fs::set_permissions(&at, fs::Permissions::from_mode(entry.mode)).unwrap();
         }
     }

@@ -112,7 +112,7 @@ fn guests_read_a_shared_file_as_disk_or_memory_and_cannot_write_it() {
 
 #[test]
 #[ignore = "level three: make test-machines"]
-fn a_saved_template_is_thawed_after_a_reboot_and_a_wrong_one_is_said() {
+fn a_saved_template_is_restored_after_a_reboot_and_a_wrong_one_is_said() {
     let place = Workplace::new();
     let spec = |more: &str| {
         format!(
@@ -121,12 +121,12 @@ fn a_saved_template_is_thawed_after_a_reboot_and_a_wrong_one_is_said() {
     };
     // A file of the host's own, that the next node of the same host finds; and one that the operator takes along.
     let script = r#"mark first; everyone; about; mark save; vmatic guests save 1 -o saved 2>&1
-        mark second; host "kill -9 \$(ps | grep 'exe node' | grep -v grep | sed 's/^ *\([0-9]*\).*/\1/')"; until_is 1 value templates_thawed; everyone; about
+        mark second; host "kill -9 \$(ps | grep 'exe node' | grep -v grep | sed 's/^ *\([0-9]*\).*/\1/')"; until_is 1 value templates_restored; everyone; about
         mark names; ask ./. -- uname -n"#;
     let played = place.play(&spec(""), script);
-    assert_eq!((played.count("first", "templates_booted"), played.count("first", "templates_thawed")), (1, 0));
+    assert_eq!((played.count("first", "templates_booted"), played.count("first", "templates_restored")), (1, 0));
     assert!(played.part("save").contains("saved saved"), "{}", played.part("save"));
-    assert_eq!((played.count("second", "templates_booted"), played.count("second", "templates_thawed")), (0, 1));
+    assert_eq!((played.count("second", "templates_booted"), played.count("second", "templates_restored")), (0, 1));
     assert!(played.part("second").starts_with("all"), "{}", played.part("second"));
     for guest in 1..=3 {
         assert!(played.part("names").contains(&format!("1/{guest}: h1-g{guest}")), "{}", played.part("names"));
@@ -135,12 +135,12 @@ fn a_saved_template_is_thawed_after_a_reboot_and_a_wrong_one_is_said() {
     let in_image = "files = [{ from = \"saved\", to = \"/boot/guest/template\" }]\n";
     let script = "mark about; everyone; about; mark ids; ask ./. -- cat /proc/sys/kernel/random/boot_id";
     let played = place.play(&spec(in_image), script);
-    assert_eq!((played.count("about", "templates_booted"), played.count("about", "templates_thawed")), (0, 1));
+    assert_eq!((played.count("about", "templates_booted"), played.count("about", "templates_restored")), (0, 1));
     assert!(played.part("about").starts_with("all"), "{}", played.part("about"));
     let ids: BTreeSet<&str> = played.part("ids").lines().filter(|line| line.starts_with("1/")).collect();
     assert_eq!(ids.len(), 3, "{}", played.part("ids"));
     let played = place.play(&spec(&format!("{in_image}[guest]\nmemory_mib = 112\n")), "mark about; everyone; about");
-    assert_eq!((played.count("about", "templates_booted"), played.count("about", "templates_thawed")), (1, 0));
+    assert_eq!((played.count("about", "templates_booted"), played.count("about", "templates_restored")), (1, 0));
     assert!(played.console.contains("guests have another size"), "{}", played.console);
     assert!(played.part("about").starts_with("all"), "{}", played.part("about"));
     place.assert_nothing_left();

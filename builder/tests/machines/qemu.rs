@@ -15,7 +15,7 @@ use std::process::Command;
 use crate::cluster::Workplace;
 use crate::cluster::script::Played;
 use crate::output::succeed;
-use vmatic::kernel::modules::Package;
+use vmatic::kernel::modules::ModuleTree;
 use vmatic::packages::cache::Cache;
 
 /// Runs a script on a spec's cluster, of which nothing is left afterwards.
@@ -155,7 +155,7 @@ fn debian(place: &Workplace) -> PathBuf {
     let vmlinuz = boot.map(|e| e.path()).find(|p| p.display().to_string().contains("/vmlinuz-")).unwrap();
     fs::copy(vmlinuz, place.path("vmlinuz")).unwrap();
     let modules = fs::read_dir(kernel.join("lib/modules")).unwrap().flatten().next().unwrap().path();
-    let chosen = Package::open(&modules).unwrap().choose(&["virtio_pci", "virtio_blk"].map(str::to_owned)).unwrap();
+    let chosen = ModuleTree::open(&modules).unwrap().choose(&["virtio_pci", "virtio_blk"].map(str::to_owned)).unwrap();
     let initrd = place.path("initrd");
     program(&initrd.join("init"), INITRD_INIT);
     for folder in ["bin", "dev", "root"] {

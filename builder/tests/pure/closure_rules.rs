@@ -6,13 +6,13 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use crate::fixture::{Fixture, LIB, LOADER, merged_root as root, run};
-use vmatic::closure::{Closure, Role};
+use vmatic::closure::{BinaryKind, Closure};
 use vmatic::elf::ldcache;
 use vmatic::rootfs::sysroot::Sysroot;
 use vmatic::rootfs::tree::{Entry, FileTree, Why};
 
 /// What a closure of these programs says, each missing need as its error.
-struct Said {
+struct Surveyed {
     files: BTreeSet<String>,
     missing: Vec<String>,
     notes: String,
@@ -20,14 +20,14 @@ struct Said {
     suggested: Vec<String>,
 }
 
-fn survey_with(lab: &Fixture, programs: &[&str], library_path: &[&str]) -> Said {
+fn survey_with(lab: &Fixture, programs: &[&str], library_path: &[&str]) -> Surveyed {
     let sysroot = Sysroot::new(lab.folder.path());
     let folders: Vec<String> = library_path.iter().map(|folder| (*folder).to_owned()).collect();
     let mut closure = Closure::new(&sysroot).library_path(&folders);
     for program in programs {
         closure.survey(program).unwrap();
     }
-    Said {
+    Surveyed {
         files: closure.files.keys().cloned().collect(),
         missing: closure.missing.iter().map(|missing| missing.error().to_string()).collect(),
         notes: closure.notes.iter().cloned().collect(),
@@ -36,7 +36,7 @@ fn survey_with(lab: &Fixture, programs: &[&str], library_path: &[&str]) -> Said 
     }
 }
 
-fn survey(lab: &Fixture, program: &str) -> Said {
+fn survey(lab: &Fixture, program: &str) -> Surveyed {
     survey_with(lab, &[program], &[])
 }
 
@@ -267,7 +267,10 @@ fn what_the_image_has_is_not_brought_and_gets_what_it_needs() {
     image.insert(&lib("liba.so"), entry(fs::read(a).unwrap())).unwrap();
     let sysroot = Sysroot::new(lab.folder.path());
     let mut closure = Closure::new(&sysroot).on_top_of(&image);
-    closure.complete_image(vec![("/bin/tool".to_owned(), Role::Program), ("/bin/script".to_owned(), Role::Program)]);
+    closure.complete_image(vec![
+        ("/bin/tool".to_owned(), BinaryKind::Program),
+        ("/bin/script".to_owned(), BinaryKind::Program),
+    ]);
     closure.check().unwrap();
     let files: BTreeSet<String> = closure.files.keys().cloned().collect();
     assert_eq!(files, set(&[LOADER, "/usr/bin/lang"]), "liba.so is there already");
@@ -289,7 +292,7 @@ fn busybox_env_gives_way_to_one_that_knows_how_to_split() {
         [("/bin/plain", vec!["/usr/bin/lang"]), ("/bin/split", vec!["/usr/bin/env", "/usr/bin/lang"])]
     {
         let mut closure = Closure::new(&sysroot).on_top_of(&image);
-        closure.complete_image(vec![(script.to_owned(), Role::Program)]);
+        closure.complete_image(vec![(script.to_owned(), BinaryKind::Program)]);
         assert_eq!(closure.files.keys().collect::<Vec<_>>(), expected, "{script}");
     }
 }

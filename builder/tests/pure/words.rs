@@ -42,6 +42,19 @@ const REPLACED: &[(&str, &str)] = &[
     ("call_again_and_again", "reconnect_loop"),
     ("GUEST_ENDED", "GuestExit"),
     ("Describe", "Info"),
+    ("Row", "the noun of what a row holds"),
+    ("Act", "Action"),
+    ("Place", "Rootfs, ClusterArgs"),
+    ("Role", "BinaryKind, PeerRole"),
+    ("Said", "SessionOutput, ZygoteReply"),
+    ("Feed", "SessionInput"),
+    ("Extra", "ExtraProgram"),
+    ("Talk", "Operation"),
+    ("Pace", "Admission"),
+    ("Cable", "SwitchPort"),
+    ("Saved", "Snapshot"),
+    ("Reach", "Ping"),
+    ("GRACE", "a name with the subject in front"),
 ];
 
 /// Folders that a path in a document begins with, if it is one of the repository.

@@ -26,11 +26,11 @@ use crate::{Exit, key};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
+enum Action {
     /// Run guests that were stopped or paused
     ///
     /// After a boot guests run; with the host's boot word vmatic.guests=paused or vmatic.guests=stopped they wait for
@@ -117,17 +117,17 @@ const TEMPLATE_BYTES_MAX: usize = 4 << 30;
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
     interrupt::watch();
-    match args.what {
-        What::Start(start) => {
+    match args.action {
+        Action::Start(start) => {
             act(if start.paused { GuestAction::StartPaused } else { GuestAction::Start }, start.guests)
         }
-        What::Stop(guests) => act(GuestAction::Stop, guests),
-        What::Pause(guests) => act(GuestAction::Pause, guests),
-        What::Resume(guests) => act(GuestAction::Resume, guests),
-        What::Restart(guests) => act(GuestAction::Restart, guests),
-        What::Stats(hosts) => sums(hosts, Order::Info),
-        What::Usage(hosts) => sums(hosts, Order::Usage { each: false }),
-        What::Save(args) => save(&args),
+        Action::Stop(guests) => act(GuestAction::Stop, guests),
+        Action::Pause(guests) => act(GuestAction::Pause, guests),
+        Action::Resume(guests) => act(GuestAction::Resume, guests),
+        Action::Restart(guests) => act(GuestAction::Restart, guests),
+        Action::Stats(hosts) => sums(hosts, Order::Info),
+        Action::Usage(hosts) => sums(hosts, Order::Usage { each: false }),
+        Action::Save(args) => save(&args),
     }
 }
 

@@ -18,11 +18,11 @@ use crate::{Exit, key};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
-    act: Act,
+    action: Action,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum Act {
+enum Action {
     /// Set them: rate=10mbit delay=20ms loss=1%, or ideal
     ///
     /// Each direction of a link is shaped alike and on its own. What is not named is not limited: setting a
@@ -70,9 +70,9 @@ struct How {
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    let (nodes, how, cluster, order) = match args.act {
-        Act::Set(set) => (set.nodes, set.how, set.cluster, LinkOrder::Set(properties(&set.properties)?)),
-        Act::Show(show) => (show.nodes, show.how, show.cluster, LinkOrder::Show),
+    let (nodes, how, cluster, order) = match args.action {
+        Action::Set(set) => (set.nodes, set.how, set.cluster, LinkOrder::Set(properties(&set.properties)?)),
+        Action::Show(show) => (show.nodes, show.how, show.cluster, LinkOrder::Show),
     };
     let mut console = Console::attach(cluster.address()?, key::load()?)?;
     let guests = guests_of(&console, &nodes)?;

@@ -3,7 +3,7 @@
 use crate::Exit;
 use crate::error::{Error, Result};
 use crate::output::inspect::ImageArgs;
-use crate::rootfs::tree::Node;
+use crate::rootfs::tree::Content;
 use crate::ui::print::print_bytes;
 use crate::ui::suggest;
 
@@ -28,8 +28,8 @@ pub fn run(args: Args) -> Result<Exit> {
         };
         tried().because("the image has no such file").help(remedy)
     })?;
-    match tree.get(&real).map(|entry| &entry.node) {
-        Some(Node::File { data, .. }) => print_bytes(data).map(|()| Exit::Ok),
+    match tree.get(&real).map(|entry| &entry.content) {
+        Some(Content::File { data, .. }) => print_bytes(data).map(|()| Exit::Ok),
         _ => Err(tried().because(format!("/{real} is not a file"))),
     }
 }

@@ -9,7 +9,7 @@ use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use crate::Exit;
 use crate::error::{Error, PathContext, Result};
 use crate::output::inspect::ImageArgs;
-use crate::rootfs::tree::{Entry, FileTree, Node};
+use crate::rootfs::tree::{Content, Entry, FileTree};
 use crate::ui::print::print;
 use crate::ui::{interrupt, say};
 
@@ -57,10 +57,10 @@ fn write(tree: &FileTree, folder: &Path) -> Result<usize> {
             return Err(Error::new("interrupted").because("nothing was kept"));
         }
         let target = folder.join(path);
-        match &entry.node {
-            Node::Dir => fs::DirBuilder::new().mode(0o700).create(&target).at("create", &target)?,
-            Node::Symlink(to) => symlink(to, &target).at("create the link", &target)?,
-            Node::File { data, group } => match group.and_then(|group| linked.get(&group)) {
+        match &entry.content {
+            Content::Dir => fs::DirBuilder::new().mode(0o700).create(&target).at("create", &target)?,
+            Content::Symlink(to) => symlink(to, &target).at("create the link", &target)?,
+            Content::File { data, group } => match group.and_then(|group| linked.get(&group)) {
                 Some(first) => fs::hard_link::<&PathBuf, _>(first, &target).at("create the hard link", &target)?,
                 None => {
                     let mut file = fs::OpenOptions::new();
@@ -69,11 +69,11 @@ fn write(tree: &FileTree, folder: &Path) -> Result<usize> {
                     group.map(|group| linked.insert(group, target.clone()));
                 }
             },
-            Node::Device { .. } if !root => {
+            Content::Device { .. } if !root => {
                 left_out += 1;
                 continue;
             }
-            Node::Device { block, major, minor } => {
+            Content::Device { block, major, minor } => {
                 let kind = if *block { FileType::BlockDevice } else { FileType::CharacterDevice };
                 mknodat(CWD, &target, kind, Mode::from_raw_mode(0o600), makedev(*major, *minor))
                     .at("create", &target)?;
@@ -91,7 +91,7 @@ fn write(tree: &FileTree, folder: &Path) -> Result<usize> {
 /// Modes come last, children before their folders: a folder may forbid writing.
 fn set_modes(tree: &FileTree, folder: &Path) -> Result<()> {
     let entries: Vec<(&str, &Entry)> = tree.iter().collect();
-    for (path, entry) in entries.into_iter().rev().filter(|(_, entry)| !matches!(entry.node, Node::Symlink(_))) {
+    for (path, entry) in entries.into_iter().rev().filter(|(_, entry)| !matches!(entry.content, Content::Symlink(_))) {
         let target = folder.join(path);
         // A device that was left out has no mode.
         if target.exists() {
