@@ -73,8 +73,7 @@ fn zygote() {
     // Not tried here: this program needs a loader, and there is none in an empty room (builder/tests/hosts/reexec.rs).
     let anew = ReexecCommand::new(&[]).unwrap();
     let limit = if never { Duration::from_secs(3) } else { CLONE_TIMEOUT };
-    // SAFETY: this role starts no thread.
-    unsafe { zygote::boot_and_serve(socket, config, said, limit, &files, anew) }.unwrap();
+    zygote::boot_and_serve(socket, config, said, limit, &files, anew).unwrap();
 }
 
 fn start() -> Zygote {

@@ -9,7 +9,7 @@ use crate::init::setup;
 use crate::log::say;
 use crate::process::spawn::THIS_PROGRAM;
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::{Pid, Signal, WaitOptions};
 use rustix::system::RebootCommand;
 use std::process::Command;
 use std::time::Duration;
@@ -37,7 +37,8 @@ pub fn supervise() -> Result<(), Error> {
 }
 
 /// As BusyBox's halt, poweroff and reboot tell init: SIGUSR1, SIGUSR2, SIGTERM.
-const SIGNALS: [libc::c_int; 3] = [libc::SIGUSR1, libc::SIGUSR2, libc::SIGTERM];
+const SIGNALS: [i32; 3] = [Signal::USR1.as_raw(), Signal::USR2.as_raw(), REBOOT];
+const REBOOT: i32 = Signal::TERM.as_raw();
 
 /// Waits for children, whosever they are, until the node itself has ended.
 fn reap_until(node: Option<Pid>) {
@@ -45,7 +46,7 @@ fn reap_until(node: Option<Pid>) {
         let ended = rustix::process::wait(WaitOptions::empty());
         match signals::noted() {
             None => {}
-            Some(libc::SIGTERM) => stop_machine(RebootCommand::Restart),
+            Some(REBOOT) => stop_machine(RebootCommand::Restart),
             Some(_) => stop_machine(RebootCommand::PowerOff),
         }
         match ended {

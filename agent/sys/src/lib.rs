@@ -3,6 +3,10 @@
 //! No state but the last signal that came (`signals`). No std, but for what the feature `std` adds for the host's
 //! agent. Beside `vmm/` this is the only place of unsafe code.
 //!
+//! The calls are the C library's, not rustix's: the guest's agent is linked with it anyway and counts kilobytes, and
+//! half of what is here rustix does not have (ioctls of cards and routes, packet sockets, what is done between fork
+//! and exec). What only the host's agent needs and rustix has stands there.
+//!
 //! * [`calls`]: system calls. [`netdev`]: network cards and routes, by ioctl. `packet`: sockets for whole frames.
 //! * [`mounts`], [`modules`]: what a machine needs first. [`heap`]: the C library's allocator.
 //! * [`processes`]: started, told to end, waited for. [`input`]: what waits to be typed into one.

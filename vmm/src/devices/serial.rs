@@ -4,6 +4,7 @@
 //! what comes over it. A wire that is full loses bytes and never blocks the guest; what the guest
 //! does not read waits in the wire, and so holds whoever types.
 
+use rustix::net::RecvFlags;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -36,12 +37,12 @@ impl Wire {
 
     fn emit(&mut self) {
         let mut poll = libc::pollfd { fd: self.to.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-        // SAFETY: one pollfd of our own; the write reads `line.len()` bytes of `line`.
-        // Asking first avoids O_NONBLOCK, which others sharing the file would feel.
-        unsafe {
-            if libc::poll(&mut poll, 1, 0) == 1 && poll.revents == libc::POLLOUT {
-                libc::write(poll.fd, self.line.as_ptr().cast(), self.line.len());
-            }
+        // Asking first avoids O_NONBLOCK, which others sharing the file would feel. Not rustix's poll: it is ppoll(2),
+        // and a guest's process that called it would be ended by its filter.
+        // SAFETY: one pollfd of our own.
+        if unsafe { libc::poll(&mut poll, 1, 0) } == 1 && poll.revents == libc::POLLOUT {
+            // What cannot be written is dropped.
+            let _ = rustix::io::write(&self.to, &self.line);
         }
         self.line.clear();
     }
@@ -140,13 +141,12 @@ impl<T: Trigger> Serial<T> {
             return;
         }
         let mut bytes = [0; PORT_BYTES];
-        let wire = self.port.writer().to.as_raw_fd();
-        // SAFETY: the kernel writes at most `room` bytes to an array that has as many. MSG_DONTWAIT: whatever the
-        // descriptor was set to, the guest does not wait.
-        let got = unsafe { libc::recv(wire, bytes.as_mut_ptr().cast(), room, libc::MSG_DONTWAIT) };
+        // DONTWAIT: whatever the descriptor was set to, the guest does not wait.
+        let got = rustix::net::recv(&self.port.writer().to, &mut bytes[..room], RecvFlags::DONTWAIT);
+        let got = got.map_or(0, |(got, _)| got);
         // More may be waiting only if all the room was taken; else a signal tells of what comes.
-        self.waits = got == room as isize;
-        if let Some(bytes) = usize::try_from(got).ok().and_then(|got| bytes.get(..got)) {
+        self.waits = got == room;
+        if let Some(bytes) = bytes.get(..got) {
             // Fails only if the interrupt line does, which a guest survives by polling; in loop mode nothing is heard.
             let _ = self.port.enqueue_raw_bytes(bytes);
         }

@@ -4,9 +4,10 @@
 //! it: no packet information, a 12-byte virtio header, non-blocking, no offloads. Or
 //! an opened tun, as a host's switch wants it.
 
+use rustix::fs::{Mode, OFlags};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Bytes of virtio-net header before every frame.
 pub(crate) const HEADER_BYTES: usize = 12;
@@ -43,13 +44,8 @@ fn open(name: &str, flags: libc::c_int) -> io::Result<OwnedFd> {
     if name.is_empty() || name.len() >= libc::IFNAMSIZ {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "an interface name has 1 to 15 bytes"));
     }
-    // SAFETY: a constant path; the result is checked before it is used.
-    let fd = unsafe { libc::open(c"/dev/net/tun".as_ptr(), libc::O_RDWR | libc::O_NONBLOCK | libc::O_CLOEXEC) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor was just opened and nobody else has it.
-    let opened = unsafe { OwnedFd::from_raw_fd(fd) };
+    let how = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::open("/dev/net/tun", how, Mode::empty())?;
     // SAFETY: all zeros is a valid ifreq.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(name_c.as_bytes()) {

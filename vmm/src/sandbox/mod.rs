@@ -9,10 +9,15 @@ mod seccomp;
 
 use crate::error::{Context, Error};
 use crate::sandbox::seccomp::{ArgFilter, Call};
+use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{self, UnshareFlags};
 use seccompiler::BpfProgram;
 use std::io;
 
 const NEXT: &str = "use a kernel with CONFIG_SECCOMP_FILTER";
+/// Where a new root is made: nobody looks for files there any more, and the host's own is hidden by it.
+const NEW_ROOT: &str = "/proc";
 const KVM_RUN: u32 = 0xae80;
 const KVM_IRQ_LINE: u32 = 0x4008_ae61;
 const KVM_GET_REGS: u32 = 0x8090_ae81;
@@ -73,21 +78,21 @@ pub(crate) fn become_user(user: u32) -> io::Result<()> {
     if user == 0 {
         return Ok(());
     }
-    let call = |number, arguments: [u32; 3]| {
-        let [first, second, third] = arguments.map(libc::c_ulong::from);
-        // SAFETY: the calls take numbers, or a list of no groups. By number, since the C
-        // library's would look for other threads to change with this one.
-        match unsafe { libc::syscall(number, first, second, third) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    };
-    call(libc::SYS_setgroups, [0; 3])?;
-    call(libc::SYS_setresgid, [user; 3])?;
-    call(libc::SYS_setresuid, [user; 3])
+    // The kernel's calls, which change this thread: the C library's would look for others to change with it, and there
+    // are none.
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(user));
+    thread::set_thread_groups(&[])?;
+    thread::set_thread_res_gid(group, group, group)?;
+    Ok(thread::set_thread_res_uid(user, user, user)?)
 }
 
-/// Moves this process, and all that is forked from it, into a room without files, without
+/// Leaves the host's namespaces of these kinds for new ones.
+fn unshare(namespaces: UnshareFlags) -> io::Result<()> {
+    // SAFETY: the table of descriptors is not among what namespaces hold.
+    Ok(unsafe { thread::unshare_unsafe(namespaces.difference(UnshareFlags::FILES)) }?)
+}
+
+/// Moves this process, and all that is forked from it, into namespaces without files, without
 /// networks and without others' names and queues: what a guest that broke out could still
 /// reach by a path or an address is then nothing. Needs root; says what the kernel lacks.
 pub(crate) fn isolate() -> Vec<String> {
@@ -99,16 +104,14 @@ pub(crate) fn isolate() -> Vec<String> {
             false
         }
     };
-    for (what, space) in [
-        ("a network of its own", libc::CLONE_NEWNET),
-        ("queues of its own", libc::CLONE_NEWIPC),
-        ("names of its own", libc::CLONE_NEWUTS),
+    for (what, namespace) in [
+        ("a network of its own", UnshareFlags::NEWNET),
+        ("queues of its own", UnshareFlags::NEWIPC),
+        ("names of its own", UnshareFlags::NEWUTS),
     ] {
-        // SAFETY: no memory is involved.
-        done(what, check(unsafe { libc::unshare(space) }));
+        done(what, unshare(namespace));
     }
-    // SAFETY: no memory is involved.
-    if done("mounts of its own", check(unsafe { libc::unshare(libc::CLONE_NEWNS) })) {
+    if done("mounts of its own", unshare(UnshareFlags::NEWNS)) {
         done("an empty root", empty_root());
     }
     missing
@@ -116,22 +119,16 @@ pub(crate) fn isolate() -> Vec<String> {
 
 /// The mounts must be this process's own.
 fn empty_root() -> io::Result<()> {
-    let room = c"/proc";
-    let nothing = std::ptr::null();
-    // SAFETY: all strings are constants; nothing is written through the pointers.
-    unsafe {
-        let ours = libc::MS_REC | libc::MS_PRIVATE;
-        check(libc::mount(nothing, c"/".as_ptr(), nothing, ours, std::ptr::null()))?;
-        let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-        let size = c"size=4k,nr_inodes=2,mode=555";
-        check(libc::mount(c"room".as_ptr(), room.as_ptr(), c"tmpfs".as_ptr(), flags, size.as_ptr().cast()))?;
-        check(libc::chroot(room.as_ptr()))?;
-        check(libc::chdir(c"/".as_ptr()))
-    }
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?;
+    rustix::mount::mount("empty", NEW_ROOT, "tmpfs", flags, c"size=4k,nr_inodes=2,mode=555")?;
+    enter_root()
 }
 
-fn check(result: libc::c_int) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+/// Has what is mounted at [`NEW_ROOT`] be this process's root.
+fn enter_root() -> io::Result<()> {
+    rustix::process::chroot(NEW_ROOT)?;
+    Ok(rustix::process::chdir("/")?)
 }
 
 /// From now on a system call that is not in the filter ends this process.

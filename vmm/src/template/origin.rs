@@ -114,14 +114,10 @@ impl Template {
 
     /// Starts a clone in a process of its own, which has this process's parent and dies
     /// with it; gives its number. `first` runs there before anything else. The process
-    /// becomes `user` (0: stays what it is) and can do what `filter` lets it.
-    ///
-    /// # Safety
-    /// This process must have one thread only.
-    pub unsafe fn spawn(&self, wires: Wires, user: u32, filter: &Filter, first: impl FnOnce()) -> io::Result<Pid> {
+    /// becomes `user` (0: stays what it is) and can do what `filter` lets it. Refused in a process of several threads.
+    pub fn spawn(&self, wires: Wires, user: u32, filter: &Filter, first: impl FnOnce()) -> io::Result<Pid> {
         let parent = fork::parent();
-        // SAFETY: the caller promises that there is one thread; the new process ends by `leave`.
-        match unsafe { fork::fork_sibling() }? {
+        match fork::fork_sibling()? {
             Side::Old(pid) => Ok(pid),
             Side::New => {
                 first();

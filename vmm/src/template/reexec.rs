@@ -110,21 +110,13 @@ fn write(handover: &HandoverState<&machine::MachineState>) -> io::Result<File> {
     Ok(file)
 }
 
-/// What the life before left in the file.
-///
-/// # Safety
-/// The file is one that [`begin`] wrote in this process's life before, and none of the descriptors it names was
-/// touched since.
-pub(crate) unsafe fn resume(file: File) -> Result<(Template, OwnedFd, ReexecCommand), Error> {
+/// What the life before left in the file that [`begin`] wrote.
+pub(crate) fn resume(file: File) -> Result<(Template, OwnedFd, ReexecCommand), Error> {
     let tried = "read what the template's process left to itself";
     let mut bytes = Vec::new();
     file.take(HANDOVER_BYTES_MAX).read_to_end(&mut bytes).context(tried, NEXT)?;
     let handover: HandoverState<machine::MachineState> = postcard::from_bytes(&bytes).context(tried, NEXT)?;
-    let own = |fd: RawFd| {
-        // SAFETY: it is open (the next call finds out), and by the caller's promise nobody else's.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd.max(0)) };
-        rustix::io::fcntl_setfd(&fd, FdFlags::CLOEXEC).map(|()| fd).context(tried, NEXT)
-    };
+    let own = |fd: RawFd| take_inherited(fd).context(tried, NEXT);
     let share = handover.share.map(|(as_memory, fd)| {
         let file = Arc::new(File::from(own(fd)?));
         Ok(if as_memory { Opened::Memory(file) } else { Opened::Disk(file) })
@@ -140,4 +132,50 @@ pub(crate) unsafe fn resume(file: File) -> Result<(Template, OwnedFd, ReexecComm
         working_set: handover.working_set,
     };
     Ok((template, own(handover.socket)?, ReexecCommand { program: own(handover.program)?, words: handover.words }))
+}
+
+/// Takes over a descriptor that came through exec. Refused is what is not open, the three standard ones, and what this
+/// life opened itself, which closes on exec as all of ours do; so nothing is taken twice.
+fn take_inherited(fd: RawFd) -> io::Result<OwnedFd> {
+    let refused = || io::Error::other(format!("descriptor {fd} was not left open"));
+    if fd <= 2 {
+        return Err(refused());
+    }
+    // SAFETY: it is borrowed to be asked, and an answer says that it is open.
+    let flags = rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) })?;
+    if flags.contains(FdFlags::CLOEXEC) {
+        return Err(refused());
+    }
+    // SAFETY: it is open, was not opened by this program, and is taken once: it is marked now.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    rustix::io::fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
+    Ok(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_came_through_exec_is_taken_and_once() {
+        let own = File::open("/dev/null").unwrap();
+        for wrong in [-1, 0, 2, 1 << 20, own.as_raw_fd()] {
+            assert!(take_inherited(wrong).is_err(), "{wrong}");
+        }
+        // As exec leaves it: open, and not marked to be closed.
+        let left = rustix::io::dup(&own).unwrap().into_raw_fd();
+        let taken = take_inherited(left).unwrap();
+        assert_eq!(taken.as_raw_fd(), left);
+        assert!(take_inherited(left).is_err(), "it is somebody's now");
+    }
+
+    #[test]
+    fn a_handover_of_noise_or_of_no_descriptors_is_refused() {
+        for bytes in [&b""[..], &[0xff; 64]] {
+            let mut file = File::from(rustix::fs::memfd_create(c"handover", MemfdFlags::CLOEXEC).unwrap());
+            file.write_all(bytes).unwrap();
+            file.rewind().unwrap();
+            assert!(resume(file).is_err());
+        }
+    }
 }

@@ -103,9 +103,10 @@ impl SnapshotFiles {
 /// Boots a template ([`Template::boot`]) or thaws a saved one, says whether there is one, and serves orders. After
 /// [`CLONES_PER_PROCESS_MAX`] clones the process starts `again`, see [`resume_and_serve`].
 ///
-/// # Safety
-/// This process must have one thread only.
-pub unsafe fn boot_and_serve(
+/// # Errors
+/// This process must have one thread only; that, and whatever makes the process useless, is an error. That there is no
+/// template is an answer.
+pub fn boot_and_serve(
     socket: OwnedFd,
     config: GuestConfig,
     said: impl Fn(&[u8]) -> Readiness,
@@ -113,6 +114,7 @@ pub unsafe fn boot_and_serve(
     files: &SnapshotFiles,
     again: ReexecCommand,
 ) -> Result<(), Error> {
+    fork::one_thread().context("fork clones", NEXT)?;
     let start = Instant::now();
     let tried = "say whether there is a template";
     match files.template(config, said, limit) {
@@ -124,8 +126,7 @@ pub unsafe fn boot_and_serve(
             }
             let boot_ms = start.elapsed().as_millis() as u64;
             send_reply(&socket, &ZygoteReply::Ready { boot_ms, restored }).context(tried, NEXT)?;
-            // SAFETY: the caller promises that there is one thread.
-            unsafe { serve(&mut template, socket, again) }
+            serve(&mut template, socket, again)
         }
         Err(error) => {
             let why = error.to_string().chars().take(WHY_CHARS_MAX).collect();
@@ -134,23 +135,19 @@ pub unsafe fn boot_and_serve(
     }
 }
 
-/// Goes on where the process was before it started [`ReexecCommand`].
+/// Goes on where the process was before it started [`ReexecCommand`]; `state` is the descriptor that its arguments name.
 ///
-/// # Safety
-/// This process must have one thread only, and `state` is the descriptor that its arguments name.
-pub unsafe fn resume_and_serve(state: OwnedFd) -> Result<(), Error> {
+/// # Errors
+/// As [`boot_and_serve`]'s; and the descriptors that `state` names must have been left open by the process's life
+/// before, and be nobody's yet.
+pub fn resume_and_serve(state: OwnedFd) -> Result<(), Error> {
     fork::rename("template");
-    // SAFETY: the caller promises that it is the one.
-    let (mut template, socket, again) = unsafe { reexec::resume(state.into()) }?;
-    // SAFETY: the caller promises that there is one thread.
-    unsafe { serve(&mut template, socket, again) }
+    let (mut template, socket, again) = reexec::resume(state.into())?;
+    serve(&mut template, socket, again)
 }
 
 /// Serves orders until the other end is closed.
-///
-/// # Safety
-/// This process must have one thread only.
-unsafe fn serve(template: &mut Template, socket: OwnedFd, again: ReexecCommand) -> Result<(), Error> {
+fn serve(template: &mut Template, socket: OwnedFd, again: ReexecCommand) -> Result<(), Error> {
     let filter = sandbox::filter()?;
     let mut socket = Some(socket);
     let mut born = 0;
@@ -176,8 +173,7 @@ unsafe fn serve(template: &mut Template, socket: OwnedFd, again: ReexecCommand) 
         };
         let first = || start_clone(order.tag, &mut socket);
         let answer = match wires(fds) {
-            // SAFETY: the caller promises that there is one thread.
-            Some(wires) => match unsafe { template.spawn(wires, order.user, &filter, first) } {
+            Some(wires) => match template.spawn(wires, order.user, &filter, first) {
                 Ok(pid) => {
                     born += 1;
                     ZygoteReply::Started { tag: order.tag, pid }

@@ -212,16 +212,13 @@ pub fn template(config: TemplateConfig) -> Result<(), Error> {
     let guest = config.machine.with(TEMPLATE_MAC, wires, stub.as_ref());
     let limit = Duration::from_secs(config.boot_timeout_s);
     let reexec = ReexecCommand::new(&REEXEC).context(|| "open this program".into())?;
-    // SAFETY: this process starts no thread.
-    let served = unsafe { zygote::boot_and_serve(socket, guest, said, limit, &config.files, reexec) };
-    served.context(|| "hold a template".into())
+    zygote::boot_and_serve(socket, guest, said, limit, &config.files, reexec).context(|| "hold a template".into())
 }
 
 /// Goes on as a template where this process was before it started itself anew.
 pub fn template_goes_on(handover: RawFd) -> Result<(), Error> {
     let handover = fd::inherit(handover)?;
-    // SAFETY: this process starts no thread, and its arguments are those of `REEXEC`.
-    unsafe { zygote::resume_and_serve(handover) }.context(|| "hold a template".into())
+    zygote::resume_and_serve(handover).context(|| "hold a template".into())
 }
 
 /// Standard input as a descriptor that is closed when it is dropped; in its place is nothing to read.

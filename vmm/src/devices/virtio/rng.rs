@@ -4,6 +4,7 @@
 
 use crate::devices::virtio::mmio::{Device, answer_each};
 use crate::memory::Memory;
+use rustix::rand::GetRandomFlags;
 use std::io::Write;
 use virtio_queue::Queue;
 
@@ -43,9 +44,7 @@ impl Device for Rng {
 fn fill(buffer: &mut [u8]) -> usize {
     // The system call, not libc::getrandom: std refers to that symbol weakly, and fat
     // LTO of a static musl program then makes every call of it a jump to address 0.
-    // SAFETY: the kernel writes at most the buffer's length into it.
-    let got = unsafe { libc::syscall(libc::SYS_getrandom, buffer.as_mut_ptr(), buffer.len(), libc::GRND_NONBLOCK) };
-    usize::try_from(got).unwrap_or(0)
+    rustix::rand::getrandom(buffer, GetRandomFlags::NONBLOCK).unwrap_or(0)
 }
 
 #[cfg(test)]

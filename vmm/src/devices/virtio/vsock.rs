@@ -10,9 +10,11 @@
 use crate::devices::virtio::mmio::{Device, has_buffers};
 use crate::devices::virtio::vsock_stream::{BUFFER_BYTES, HEADER_BYTES, Header, Stream};
 use crate::memory::Memory;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
 use serde::{Deserialize, Serialize};
-use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 
 /// Bytes of one packet to the guest; Linux offers buffers of 4 KiB.
@@ -95,18 +97,9 @@ impl Vsock {
             if bytes.is_empty() {
                 return;
             }
-            // SAFETY: the kernel reads `len` bytes of `bytes`.
-            let sent = unsafe {
-                libc::send(
-                    control.as_raw_fd(),
-                    bytes.as_ptr().cast(),
-                    bytes.len(),
-                    libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-                )
-            };
-            match usize::try_from(sent) {
+            match rustix::net::send(control, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(count) => self.stream.taken(count),
-                Err(_) if again() => return,
+                Err(error) if again(error) => return,
                 Err(_) => self.hang_up(),
             }
         }
@@ -121,14 +114,10 @@ impl Vsock {
     fn fetch(&mut self, room: usize) -> Option<usize> {
         let control = self.control.as_ref()?;
         self.payload.resize(room.min(PACKET_BYTES_MAX), 0);
-        // SAFETY: the kernel writes at most `len` bytes into `payload`.
-        let got = unsafe {
-            libc::recv(control.as_raw_fd(), self.payload.as_mut_ptr().cast(), self.payload.len(), libc::MSG_DONTWAIT)
-        };
-        match usize::try_from(got) {
-            Ok(0) => self.hang_up(),
-            Ok(count) => return Some(count),
-            Err(_) if again() => {}
+        match rustix::net::recv(control, &mut self.payload[..], RecvFlags::DONTWAIT) {
+            Ok((0, _)) => self.hang_up(),
+            Ok((count, _)) => return Some(count),
+            Err(error) if again(error) => {}
             Err(_) => self.hang_up(),
         }
         None
@@ -175,8 +164,8 @@ impl Vsock {
     }
 }
 
-fn again() -> bool {
-    matches!(io::Error::last_os_error().kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+fn again(error: Errno) -> bool {
+    matches!(error, Errno::AGAIN | Errno::INTR)
 }
 
 impl Device for Vsock {
