@@ -371,7 +371,9 @@ fn summary(packed: &PackedImage, compression: Compression) -> String {
 
 fn interrupted() -> Result<()> {
     if interrupt::asked() {
-        return Err(Error::new("interrupted").because("nothing was changed: an earlier output is as it was"));
+        return Err(Error::new("cannot finish the build")
+            .because("interrupted")
+            .help("run it again: an earlier output is as it was"));
     }
     Ok(())
 }

@@ -43,7 +43,8 @@ enum Call {
 /// Runs a command and watches it. Its standard output goes to standard error.
 #[cfg(target_arch = "x86_64")]
 pub fn run(command: &[String]) -> Result<Traced> {
-    let (program, arguments) = command.split_first().ok_or_else(|| Error::new("cannot trace: no command given"))?;
+    let (program, arguments) =
+        command.split_first().ok_or_else(|| Error::new("cannot trace").because("no command was given"))?;
     let tried = |cause: &dyn std::fmt::Display| {
         Error::new(format!("cannot trace {program}"))
             .because(cause.to_string())
@@ -61,7 +62,9 @@ pub fn run(command: &[String]) -> Result<Traced> {
 /// As above; other processors pass the arguments of system calls in other registers.
 #[cfg(not(target_arch = "x86_64"))]
 pub fn run(command: &[String]) -> Result<Traced> {
-    Err(Error::new(format!("cannot trace {}", command.join(" "))).because("this is built for x86-64 only"))
+    Err(Error::new(format!("cannot trace {}", command.join(" ")))
+        .because("this is built for x86-64 only")
+        .help("run it on such a machine; `vmatic deps` works here"))
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -57,7 +57,11 @@ fn resolve(text: &str) -> Result<SocketAddr> {
             .because(e)
             .help("write --connect ADDR or --connect ADDR:PORT")
     })?;
-    found.next().ok_or_else(|| Error::new(format!("cannot find the host {text}")).because("it has no address"))
+    found.next().ok_or_else(|| {
+        Error::new(format!("cannot find the host {text}"))
+            .because("it has no address")
+            .help("write --connect ADDR or --connect ADDR:PORT")
+    })
 }
 
 /// The folder of the notes.

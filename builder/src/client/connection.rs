@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use vmatic_plan::Plan;
 use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::message::{Message, PeerRole, VERSION};
+use vmatic_tree::refusal::Refusal;
 
 use crate::error::{Context, Error, Result};
 use crate::ui::escape::escape_control;
@@ -39,12 +40,10 @@ pub struct Welcome {
 impl Connection {
     /// Attaches to the host at `address`.
     pub fn attach(address: SocketAddr) -> Result<(Connection, Welcome)> {
-        Connection::try_attach(address).map_err(|e| e.while_trying(format!("cannot attach to the tree at {address}")))
-    }
-
-    fn try_attach(address: SocketAddr) -> Result<(Connection, Welcome)> {
+        let tried = || Error::new(format!("cannot attach to the tree at {address}"));
         let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(|e| {
-            Error::new("no host answered")
+            tried()
+                .because("no host answered")
                 .because(e)
                 .help("check that the cluster runs; --connect ADDR names another host")
         })?;
@@ -53,14 +52,25 @@ impl Connection {
         link.send(&Message::Hello { version: VERSION, who: PeerRole::Console, boot: [0; 16] })?;
         match link.first_word()? {
             Some(Message::Welcome { host, plan }) => {
-                let plan = Plan::decode(&plan).context("its plan is not understood")?;
+                let plan = Plan::decode(&plan).map_err(|why| {
+                    let unread = tried().because("its plan cannot be read").because(why);
+                    unread.help("use the vmatic that built its image")
+                })?;
                 Ok((link, Welcome { host, plan }))
             }
             Some(Message::Refuse(why)) => {
-                Err(Error::new("refused").because(escape_control(why.to_string().as_bytes())))
+                let refused = tried().because("it refuses").because(escape_control(why.to_string().as_bytes()));
+                Err(refused.help(match why {
+                    Refusal::Version { .. } => "use the vmatic that built its image",
+                    _ => "name another host with --connect ADDR",
+                }))
             }
-            Some(_) => Err(Error::new("it does not answer as a host of the tree")),
-            None => Err(Error::new(format!("no welcome within {} s", CONNECT_TIMEOUT.as_secs()))),
+            Some(_) => Err(tried()
+                .because("what answers there is no host of the tree")
+                .help("check the address and the port; --connect ADDR names another host")),
+            None => Err(tried()
+                .because(format!("no welcome within {} s", CONNECT_TIMEOUT.as_secs()))
+                .help("try again: the host may still boot; --connect ADDR names another host")),
         }
     }
 
@@ -72,7 +82,7 @@ impl Connection {
                 return Ok(Some(message));
             }
             if interrupt::asked() {
-                return Err(Error::new("interrupted"));
+                return Err(Error::new(format!("cannot attach to the tree at {}", self.address)).because("interrupted"));
             }
         }
         Ok(None)
@@ -127,7 +137,9 @@ impl Connection {
     }
 
     fn lost(&self, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        Error::new(format!("lost the link to {}", self.address)).because(why)
+        Error::new(format!("cannot keep the link to {}", self.address))
+            .because(why)
+            .help("check that the host is up; --connect ADDR names another host")
     }
 }
 

@@ -53,9 +53,9 @@ pub struct Answered {
 pub struct Tally {
     /// Did what was asked.
     pub ok: NodeSet,
-    /// SessionOutput that it failed.
+    /// Answered that it failed.
     pub failed: NodeSet,
-    /// Did not say anything.
+    /// Did not answer.
     pub unreachable: NodeSet,
     /// Of the failed: were ended at the deadline.
     pub timed_out: NodeSet,
@@ -85,6 +85,7 @@ impl Console {
         parse_nodes(expression, &self.plan).map_err(|e| {
             let caret = " ".repeat(expression[..e.at.min(expression.len())].chars().count());
             Error::new(format!("cannot read the node path\n  {expression}\n  {caret}^ {}", e.message))
+                .help("write HOSTS or HOSTS/GUESTS, such as 17, 17/3 or 1-1000/.: see `vmatic run --help`")
                 .of_kind(Kind::Usage)
         })
     }
@@ -151,12 +152,17 @@ impl Console {
 
 /// The cluster's word against a command.
 pub fn refused(why: &Refusal) -> Error {
-    let kind = match why {
-        Refusal::Command(CommandError::WrongKey | CommandError::WrongCluster) => Kind::WrongKey,
-        _ => Kind::Refused,
+    let (kind, help) = match why {
+        Refusal::Command(CommandError::WrongKey | CommandError::WrongCluster) => {
+            (Kind::WrongKey, "name the key that its image was built with: VMATIC_KEY=FILE")
+        }
+        Refusal::Command(CommandError::BeyondLimit(_)) => (Kind::Refused, "give it fewer or shorter arguments"),
+        Refusal::TooManyLinks => (Kind::Refused, "name another host with --connect ADDR"),
+        _ => (Kind::Refused, "use the vmatic that built its image"),
     };
     Error::new("cannot command the cluster: it refuses")
         .because(escape_control(why.to_string().as_bytes()))
+        .help(help)
         .of_kind(kind)
 }
 

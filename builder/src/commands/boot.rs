@@ -165,7 +165,7 @@ fn keep(cluster: &mut Cluster, site: &Site) -> Result<Exit> {
 /// Runs the operator's command beside the cluster; an interrupt ends the command too.
 fn run_command(cluster: &mut Cluster, args: &Args) -> Result<Exit> {
     let (program, arguments) =
-        args.command.split_first().ok_or_else(|| Error::new("cannot run a command: none was given"))?;
+        args.command.split_first().ok_or_else(|| Error::new("cannot run a command").because("none was given"))?;
     let mut command = Command::new(program);
     command.args(arguments).env("VMATIC_CONNECT", cluster.address.to_string());
     let mut child =
@@ -180,7 +180,7 @@ fn run_command(cluster: &mut Cluster, args: &Args) -> Result<Exit> {
             };
         }
         let trouble = if interrupt::asked() {
-            Err(Error::new(format!("interrupted while {program} ran")))
+            Err(Error::new(format!("cannot wait for {program}")).because("interrupted"))
         } else {
             cluster.check_machines()
         };

@@ -96,7 +96,9 @@ fn which(program: &str, root: &Sysroot) -> Result<String> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let paths = std::env::split_paths(&folders).map(|folder| folder.join(program).to_string_lossy().into_owned());
     let mut paths = paths.filter(|path| place.find_file(path).is_some());
-    paths.next().ok_or_else(|| Error::new(format!("cannot find {program}")).because("no folder of PATH has it"))
+    paths.next().ok_or_else(|| {
+        Error::new(format!("cannot find {program}")).because("no folder of PATH has it").help("name it by its path")
+    })
 }
 
 fn propose_binary(closure: &mut Closure, path: &str, proposal: &mut Proposal) {

@@ -127,9 +127,9 @@ fn add_modules(spec: &ImageSpec, kernel: &Kernel, origin: &str, tree: &mut FileT
 /// A program that runs before there is any library must be static, and for this machine.
 pub fn check_static(program: &[u8], name: &str) -> Result<()> {
     let tried = || Error::new(format!("cannot use {name} as process 1 of an image"));
-    let needs = elf::needs(program).map_err(|cause| tried().because(cause))?;
+    let needs = elf::needs(program).map_err(|cause| tried().because(cause).help("build it with `make build`"))?;
     if needs.machine.machine != 62 || needs.machine.class != 2 {
-        return Err(tried().because("it is not for x86-64"));
+        return Err(tried().because("it is not for x86-64").help("build it with `make build`"));
     }
     if needs.interpreter.is_some() || !needs.libraries.is_empty() {
         return Err(tried().because("it is not static: it needs a loader").help("build it with `make build`"));

@@ -122,6 +122,7 @@ impl Layer {
             let inside = inside.to_str().ok_or_else(|| {
                 Error::new(format!("cannot read the layer {}", folder.display()))
                     .because(format!("the name {inside:?} is not UTF-8"))
+                    .help("rename it")
             })?;
             let kind = entry.file_type();
             let item = if inside == MANIFEST {
@@ -186,7 +187,9 @@ impl Layer {
 fn set_modes_and_owners(name: &str, manifest: &LayerManifest, tree: &mut FileTree) -> Result<()> {
     let mut change = |path: &str, value: &str, set: &dyn Fn(Entry) -> Option<Entry>| {
         let entry = tree.get(path).cloned().ok_or_else(|| {
-            Error::new(format!("cannot set {path} to {value:?} ({name})")).because("the image has no such path")
+            Error::new(format!("cannot set {path} to {value:?}"))
+                .because("the image has no such path")
+                .help(format!("correct it in the {MANIFEST} of {name}"))
         })?;
         let changed = set(entry).ok_or_else(|| bad_value(name, path, value))?;
         tree.insert(path, changed)
@@ -204,13 +207,18 @@ fn set_modes_and_owners(name: &str, manifest: &LayerManifest, tree: &mut FileTre
 }
 
 fn parse_manifest(text: &str, path: &Path) -> Result<LayerManifest> {
-    toml::from_str(text)
-        .map_err(|cause| Error::new(format!("cannot read {}", path.display())).because(cause).of_kind(Kind::Spec))
+    toml::from_str(text).map_err(|cause| {
+        Error::new(format!("cannot read {}", path.display()))
+            .because(cause)
+            .help("it may have applets, modes, owners and devices")
+            .of_kind(Kind::Spec)
+    })
 }
 
 fn bad_value(layer: &str, path: &str, value: &str) -> Error {
     Error::new(format!("cannot use {value:?} for {path} in the {MANIFEST} of {layer}"))
-        .because("a mode is octal like \"0755\", a device like \"c 5 1 0600\", an owner like \"0:0\"")
+        .because("it is no such value")
+        .help("write a mode like \"0755\", a device like \"c 5 1 0600\", an owner like \"0:0\"")
         .of_kind(Kind::Spec)
 }
 

@@ -62,7 +62,12 @@ pub fn files(spec: &Spec, inputs: &mut Inputs) -> Result<Vec<GeneratedFile>> {
             all.push(GeneratedFile { path: path.into(), data, mode: 0o644, reason, origin });
         }
     }
-    kinds.check().map_err(|why| Error::new("cannot use the kinds of guests").because(why).of_kind(Kind::Spec))?;
+    kinds.check().map_err(|why| {
+        Error::new("cannot use the kinds of guests")
+            .because(why)
+            .help("correct [[guest.kinds]] in the spec")
+            .of_kind(Kind::Spec)
+    })?;
     let text = kinds.encode().into_bytes();
     let reason = "which guests are of which kind";
     all.push(GeneratedFile { path: FILE.into(), data: text, mode: 0o644, reason, origin: "the spec".into() });

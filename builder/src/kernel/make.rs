@@ -285,7 +285,9 @@ impl Work<'_> {
         let _ = fs::File::open(&log).and_then(|file| file.take(1 << 20).read_to_string(&mut text));
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = lines[lines.len().saturating_sub(COMPLAINT_LINES)..].join("\n    ");
-        Err(Error::new(format!("cannot {what}: {program} failed ({status})")).because(format!("it said\n    {last}")))
+        Err(Error::new(format!("cannot {what}"))
+            .because(format!("{program} failed ({status})"))
+            .because(format!("it said\n    {last}")))
     }
 }
 
@@ -315,9 +317,9 @@ fn follow(child: &mut Child, line: &mut impl FnMut(&str)) -> Result<()> {
 }
 
 fn interrupted() -> Error {
-    Error::new("interrupted")
-        .because("what was compiled is kept")
-        .help("run the same command again: it goes on from there")
+    Error::new("cannot finish the kernel")
+        .because("interrupted")
+        .help("run the same command again: it goes on from what was compiled")
 }
 
 fn compiler(config: &str) -> String {

@@ -55,7 +55,8 @@ impl ImageArgs {
         match tree.get(GUEST_IMAGE).map(|entry| &entry.content) {
             Some(Content::File { data, .. }) => Ok(tree_of(&read(data.to_vec())?, &path)),
             _ => Err(Error::new(format!("cannot find a guest image in {}", path.display()))
-                .because(format!("it has no {GUEST_IMAGE}"))),
+                .because(format!("it has no {GUEST_IMAGE}"))
+                .help("name the image of a spec with guests")),
         }
     }
 
@@ -107,7 +108,10 @@ fn from_manifest(folder: &Path, path: &Path, which: &str) -> Result<View> {
     let manifest: Manifest = serde_json::from_str(&text)
         .map_err(|cause| Error::new(format!("cannot read {}", path.display())).because(cause).help("build it again"))?;
     let image = manifest.images.into_iter().find(|image| image.which == which);
-    let image = image.ok_or_else(|| Error::new(format!("cannot find a {which} image in {}", path.display())))?;
+    let image = image.ok_or_else(|| {
+        let tried = Error::new(format!("cannot find a {which} image in {}", path.display()));
+        tried.because("the manifest has none").help("name the output folder of a spec that has one")
+    })?;
     Ok(View {
         name: format!("{} ({which})", folder.display()),
         packed_bytes: image.packed_bytes,

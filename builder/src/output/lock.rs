@@ -74,7 +74,8 @@ impl Lock {
     pub fn check(&self, spec: &Path) -> Result<()> {
         let path = Lock::path(spec);
         let tried = || {
-            Error::new(format!("cannot build with --locked: the inputs are not those of {}", path.display()))
+            Error::new("cannot build with --locked")
+                .because(format!("the inputs are not those of {}", path.display()))
                 .of_kind(Kind::Spec)
         };
         let text = fs::read_to_string(&path)

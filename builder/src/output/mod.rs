@@ -41,11 +41,15 @@ impl Output {
                 .because(format!("it exists and vmatic did not write it (it has no {MARK})"))
                 .help("name another folder with --out DIR, or remove it yourself"));
         }
-        let name = target.file_name().ok_or_else(|| tried().because("it has no name"))?.to_string_lossy().into_owned();
+        let name = target
+            .file_name()
+            .ok_or_else(|| tried().because("it has no name").help("name a folder with --out DIR"))?
+            .to_string_lossy()
+            .into_owned();
         let parent = match target.parent() {
             Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
             Some(parent) => parent,
-            None => return Err(tried().because("it has no parent folder")),
+            None => return Err(tried().because("it has no parent folder").help("name a folder with --out DIR")),
         };
         fs::create_dir_all(parent).at("create", parent)?;
         remove_abandoned(parent, &name);

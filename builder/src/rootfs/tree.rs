@@ -319,7 +319,7 @@ fn clash(path: &str, old: &Entry, new: &Entry) -> Error {
 }
 
 fn bad_path(path: &str, why: &str) -> Error {
-    Error::new(format!("cannot put {path:?} into the image")).because(why)
+    Error::new(format!("cannot put {path:?} into the image")).because(why).help("correct the path")
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ pub fn error(spec: &Path, files: &[(SpecText, Problems)]) -> Error {
     let count: usize = files.iter().map(|(_, problems)| problems.len()).sum();
     let text: String = files.iter().map(|(source, problems)| problems.render(source)).collect();
     let mistakes = if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") };
-    Error::new(format!("{} has {mistakes}\n{}", spec.display(), text.trim_end())).of_kind(Kind::Spec)
+    Error::new(format!("cannot use {}: it has {mistakes}\n{}", spec.display(), text.trim_end())).of_kind(Kind::Spec)
 }
 
 fn render(source: &SpecText, problem: &Problem) -> String {

@@ -129,7 +129,7 @@ impl Cluster {
             if e.kind() == std::io::ErrorKind::NotFound {
                 return error.because("it is not installed").help(QEMU_REMEDY);
             }
-            error.because(e)
+            error.because(e).help("`vmatic doctor` says what this machine can run")
         })
     }
 
@@ -157,7 +157,7 @@ impl Cluster {
         let mut console = None;
         loop {
             if interrupt::asked() {
-                return Err(Error::new("interrupted while the cluster booted"));
+                return Err(Error::new("cannot boot the cluster").because("interrupted"));
             }
             self.relaunch_crashed()?;
             self.check_machines()?;
@@ -248,7 +248,7 @@ impl Cluster {
         for Running { machine, name, qemu, .. } in &mut self.machines {
             if let Ok(Some(status)) = qemu.try_wait() {
                 let said = last_lines(&folder.join(format!("{}.qemu", machine.host)), 3);
-                let mut error = Error::new(format!("cannot keep the cluster: the machine of {name} ended"));
+                let mut error = Error::new("cannot keep the cluster").because(format!("the machine of {name} ended"));
                 error =
                     if said.is_empty() { error.because(status.to_string()) } else { error.because(said.join("; ")) };
                 return Err(with_console(error, name, &machine.serial));

@@ -126,6 +126,7 @@ impl Machine {
             let text = text.ok_or_else(|| {
                 Error::new(format!("cannot give QEMU the path {}", path.display()))
                     .because("it has a quote, a line end or characters that are not UTF-8")
+                    .help("move the folder to a path without them")
             })?;
             // QEMU's options are separated by commas; a comma inside is doubled.
             Ok(text.replace(',', ",,"))

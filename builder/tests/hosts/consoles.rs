@@ -94,7 +94,9 @@ fn statuses_pipes_and_refusals_are_as_with_ssh() {
     assert_eq!(status(&["--serial", "4"]).0, Some(2));
     let (code, _, talk) = status(&["4/1"]);
     assert!(
-        code == Some(255) && talk.contains("4/1 is over") && talk.contains("console --serial --no-follow 4/1"),
+        code == Some(255)
+            && talk.contains("cannot keep the session with 4/1")
+            && talk.contains("console --serial --no-follow 4/1"),
         "{talk}"
     );
     let output = rack.vmatic(3, "other-key", &["console", "4", "true"]);
@@ -181,7 +183,7 @@ fn a_host_that_dies_is_said_in_a_line_and_the_terminal_is_restored() {
         rack.kill(dies);
         assert_eq!(desk.end(), Some(255), "host {dies}");
         let screen = desk.screen();
-        assert!(screen.contains("the session with 4 is over") && screen.contains("link"), "host {dies}: {screen}");
+        assert!(screen.contains("cannot keep the session with 4") && screen.contains("link"), "host {dies}: {screen}");
         wait_until(&rack, "the program is gone", || processes(&mark) == 0);
     }
 }

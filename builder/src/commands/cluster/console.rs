@@ -69,7 +69,7 @@ fn open(args: Args) -> Result<Exit> {
     let quiet = args.no_follow || !io::stderr().is_terminal();
     let greeting = (!quiet).then(|| format!("{node} ({name}): {what}~. ends, ~? helps"));
     let ended = run_session(&mut console, nodes, order, Options { log, greeting, watch: args.serial });
-    match ended.map_err(|e| e.while_trying(format!("the session with {node} is over")))? {
+    match ended.map_err(|e| e.while_trying(format!("cannot keep the session with {node}")))? {
         End::Node(Outcome::Exit(status)) => Ok(Exit::Status(status as u8)),
         End::Node(Outcome::Signal(signal)) => Ok(Exit::Status(128 | signal as u8)),
         End::Node(outcome) => Err(lost(node, &outcome, args.serial)),
@@ -90,18 +90,23 @@ fn program(argv: Vec<String>) -> session::Console {
 
 /// The one node that is meant.
 fn one(args: &Args, nodes: &NodeSet) -> Result<Node> {
-    let usage = |text: String| Err(Error::new(text).of_kind(Kind::Usage));
+    let wrong = |why: String, help: String| {
+        let tried = Error::new(format!("cannot open a session with {}", args.node));
+        Err(tried.because(why).help(help).of_kind(Kind::Usage))
+    };
     let Some(node) = nodes.iter().next().filter(|_| nodes.len() == 1) else {
-        return usage(format!("{} names {} nodes, a console session is with one", args.node, nodes.len()));
+        let help = "name one node, such as 17 or 17/3; `vmatic run` is for many";
+        return wrong(format!("it names {} nodes", nodes.len()), help.to_owned());
     };
     if args.serial && node.guest == 0 {
-        return usage(format!("{node} is a host: only guests have a serial port here (name one: {node}/1)"));
+        let why = "it is a host, and only guests have a serial port here".to_owned();
+        return wrong(why, format!("name one of its guests, such as {node}/1"));
     }
     Ok(node)
 }
 
 fn lost(node: Node, outcome: &Outcome, serial: bool) -> Error {
-    let error = Error::new(format!("the session with {node} is over"));
+    let error = Error::new(format!("cannot keep the session with {node}"));
     let error = match outcome {
         // The node's deadline is the session's lease.
         Outcome::TimedOut => {

@@ -58,7 +58,10 @@ pub fn run(args: Args) -> Result<Exit> {
     let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.nodes)?;
     if nodes.is_empty() {
-        return Err(Error::new(format!("cannot run on {}: it names no node", args.nodes)).of_kind(Kind::Usage));
+        return Err(Error::new(format!("cannot run on {}", args.nodes))
+            .because("it names no node")
+            .help("`vmatic nodes` shows those that there are")
+            .of_kind(Kind::Usage));
     }
     interrupt::watch();
     let output_max_bytes = OUTPUT_MAX_BYTES;
@@ -85,7 +88,9 @@ fn read_input() -> Result<Vec<u8>> {
     let limit = INPUT_MAX_BYTES as u64 + 1;
     std::io::stdin().lock().take(limit).read_to_end(&mut bytes).context("cannot read standard input")?;
     if bytes.len() > INPUT_MAX_BYTES {
-        return Err(Error::new(format!("cannot send more than {INPUT_MAX_BYTES} bytes of standard input")));
+        return Err(Error::new("cannot send standard input")
+            .because(format!("it is longer than {INPUT_MAX_BYTES} bytes"))
+            .help("put the file into the image ([host] files), or feed one node through `vmatic console`"));
     }
     if bytes.is_empty() {
         say::warn("standard input was empty");

@@ -54,7 +54,9 @@ fn write(tree: &FileTree, folder: &Path) -> Result<usize> {
     let mut linked = std::collections::HashMap::new();
     for (path, entry) in tree.iter() {
         if interrupt::asked() {
-            return Err(Error::new("interrupted").because("nothing was kept"));
+            return Err(Error::new(format!("cannot unpack to {}", folder.display()))
+                .because("interrupted")
+                .help("run it again: nothing of it was kept"));
         }
         let target = folder.join(path);
         match &entry.content {
