@@ -26,8 +26,8 @@ use vmatic_plan::{HostNames, Node, Plan};
 use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::message::{Message, OpId, Order as TreeOrder, Run};
 use vmatic_vmm::Discovery;
-use vmatic_vmm::protocol::{CloneOrder, ZygoteReply};
-use vmatic_vmm::zygote::{SnapshotFiles, Zygote};
+use vmatic_vmm::template::protocol::{CloneOrder, ZygoteReply};
+use vmatic_vmm::template::zygote::{SnapshotFiles, Zygote};
 
 /// How long one guest may take to answer.
 const GUEST_TIMEOUT: Duration = Duration::from_secs(120);

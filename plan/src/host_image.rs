@@ -32,6 +32,9 @@ pub const QEMU: &str = "/usr/bin/qemu-system-x86_64";
 /// The agent: process 1 of a host.
 pub const AGENT: &str = "/init";
 
+/// How each line begins that the guest's agent says on its guest's console; hosts look for it there.
+pub const GUEST_AGENT_LOG: &str = "guest agent: ";
+
 /// Most bytes of a guest's disk (qcow2 images say how long theirs is): 16 TiB.
 pub const DISK_MAX_BYTES: u64 = 16 << 40;
 

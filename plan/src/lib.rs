@@ -13,6 +13,7 @@
 extern crate alloc;
 
 mod address;
+pub mod boot_words;
 mod codec;
 pub mod defaults;
 pub mod guest_kinds;

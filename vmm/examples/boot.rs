@@ -7,7 +7,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use vmatic_vmm::{Card, Discovery, Exit, GUEST_CMDLINE, GuestConfig, Share, Software, Wires, open_tap, run};
+use vmatic_vmm::{Card, Discovery, Exit, GUEST_CMDLINE, GuestChannels, GuestConfig, Share, Software, open_tap, run};
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -36,7 +36,7 @@ fn boot(mut args: impl Iterator<Item = String>) -> Result<Exit, AnyError> {
         memory_mib: 128,
         cid: 3,
         mac: vmatic_plan::Mac([2, 0, 0, 0, 0, 3]),
-        wires: Wires {
+        channels: GuestChannels {
             control: Some(near.into()),
             serial: std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned()?,
             card: Card::Absent,
@@ -51,7 +51,7 @@ fn boot(mut args: impl Iterator<Item = String>) -> Result<Exit, AnyError> {
             "--cmdline" => config.software.cmdline = format!("{GUEST_CMDLINE} {}", value()?),
             "--bare-cmdline" => config.software.cmdline = value()?,
             "--cid" => config.cid = value()?.parse()?,
-            "--tap" => config.wires.card = Card::Plugged(open_tap(&value()?)?),
+            "--tap" => config.channels.card = Card::Plugged(open_tap(&value()?)?),
             "--disk" => config.software.share = Some(Share::Disk(value()?.into())),
             "--pmem" => config.software.share = Some(Share::Memory(value()?.into())),
             "--echo" => echo = true,

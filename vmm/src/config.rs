@@ -11,7 +11,7 @@ pub const CONTROL_PORT: u32 = vmatic_plan::defaults::PORT as u32;
 /// Words for the guest's command line that make a stock kernel start fast and end
 /// by itself. Callers append their own.
 ///
-/// - `console=ttyS0`: the log goes to [`Wires::serial`].
+/// - `console=ttyS0`: the log goes to [`GuestChannels::serial`].
 /// - `quiet loglevel=4`: warnings only; every byte costs two exits.
 /// - `panic=-1 reboot=t`: a panic or reboot is a triple fault at once, which ends
 ///   the guest.
@@ -89,7 +89,7 @@ impl Card {
 
 /// What connects a guest to its host.
 #[derive(Debug)]
-pub struct Wires {
+pub struct GuestChannels {
     /// A connected stream socket: the bytes of the guest's stream to [`CONTROL_PORT`].
     pub control: Option<OwnedFd>,
     /// Where the guest's ttyS0 leads: a connected stream socket is read as well as written, anything else only
@@ -111,7 +111,7 @@ pub struct GuestConfig {
     /// The network card's address.
     pub mac: Mac,
     /// Its connections.
-    pub wires: Wires,
+    pub channels: GuestChannels,
 }
 
 /// How a guest ended.

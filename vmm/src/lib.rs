@@ -22,7 +22,7 @@ pub mod stub;
 pub mod template;
 
 pub use config::{
-    CONTROL_PORT, Card, Discovery, Exit, GUEST_CMDLINE, GuestConfig, Share, Software, TEMPLATE_CMDLINE, Wires,
+    CONTROL_PORT, Card, Discovery, Exit, GUEST_CMDLINE, GuestChannels, GuestConfig, Share, Software, TEMPLATE_CMDLINE,
 };
 pub use devices::tap::{open_tap, open_tun};
 pub use error::Error;
@@ -30,8 +30,6 @@ pub use kvm::probe::{Kvm, probe};
 pub use memory::TEMPLATE_MAPPING;
 pub use template::fork::Pid;
 pub use template::snapshot::MAGIC as TEMPLATE_MAGIC;
-pub use template::{Readiness, Template};
-pub use template::{protocol, zygote};
 
 use error::Context;
 use template::fork;

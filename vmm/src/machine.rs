@@ -5,7 +5,7 @@
 //! that a descriptor is ready; then devices work, and the guest goes on.
 
 use crate::boot;
-use crate::config::{Exit, GuestConfig, Wires};
+use crate::config::{Exit, GuestChannels, GuestConfig};
 use crate::devices::serial::leads_both_ways;
 use crate::devices::share::Opened;
 use crate::devices::virtio::pmem::Mapped;
@@ -156,10 +156,10 @@ fn add_shared(vm: &VmFd, memory: &Memory, shared: &Mapped) -> Result<(), Error> 
     unsafe { vm.set_user_memory_region(region) }.context("give the guest shared memory", NEXT_KVM)
 }
 
-fn watch(wires: &Wires) -> Result<(), Error> {
+fn watch(channels: &GuestChannels) -> Result<(), Error> {
     // A log is not watched: it may be shared with others, who would feel that it does not block.
-    let serial = leads_both_ways(&wires.serial).then(|| wires.serial.as_raw_fd());
-    let fds = [wires.card.cable(), wires.control.as_ref().map(AsRawFd::as_raw_fd), serial];
+    let serial = leads_both_ways(&channels.serial).then(|| channels.serial.as_raw_fd());
+    let fds = [channels.card.cable(), channels.control.as_ref().map(AsRawFd::as_raw_fd), serial];
     for fd in fds.into_iter().flatten() {
         signal::watch(fd).context("ask for readiness signals", "hand over a tap or a socket")?;
     }
@@ -186,9 +186,9 @@ impl Machine {
         let mapped = share.map(Opened::map).transpose()?.flatten();
         let (vm, cpu) = build(&kvm, &memory, mapped.as_ref())?;
         let signals = block_signals(cpu.as_raw_fd())?;
-        watch(&config.wires)?;
+        watch(&config.channels)?;
         let shared = share.map(|share| (share, (shared_start(&memory), mapped.as_ref().map_or(0, |m| m.bytes))));
-        let devices = Devices::new(&vm, config.cid, config.mac, config.wires, shared)?;
+        let devices = Devices::new(&vm, config.cid, config.mac, config.channels, shared)?;
         let entry = boot::load(&memory, &config.software, &devices.windows())?;
         vcpu::prepare(&kvm, &cpu, &entry)?;
         Ok(Self { cpu, devices, vm, memory, _shared: mapped, signals })
@@ -199,15 +199,15 @@ impl Machine {
         kvm: &Kvm,
         state: &MachineState,
         memory: Memory,
-        wires: Wires,
+        channels: GuestChannels,
         share: Option<&Opened>,
     ) -> Result<Self, Error> {
         let mapped = share.map(Opened::map).transpose()?.flatten();
         let (vm, cpu) = state.restore(kvm, &memory, mapped.as_ref())?;
         let signals = block_signals(cpu.as_raw_fd())?;
-        watch(&wires)?;
+        watch(&channels)?;
         let shared = share.map(|share| (share, (shared_start(&memory), mapped.as_ref().map_or(0, |m| m.bytes))));
-        let mut devices = Devices::restore(&vm, &state.devices, wires, shared)?;
+        let mut devices = Devices::restore(&vm, &state.devices, channels, shared)?;
         // What arrived before the descriptors were watched sends no signal.
         devices.work(&memory);
         Ok(Self { cpu, devices, vm, memory, _shared: mapped, signals })

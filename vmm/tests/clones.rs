@@ -10,10 +10,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use vmatic_vmm::protocol::{CloneOrder, ZygoteReply};
 use vmatic_vmm::stub::{self, StubFile, Word};
-use vmatic_vmm::zygote::{self, ReexecCommand, SnapshotFiles, Zygote};
-use vmatic_vmm::{Card, Discovery, GuestConfig, Kvm, Readiness, Software, Wires};
+use vmatic_vmm::template::Readiness;
+use vmatic_vmm::template::protocol::{CloneOrder, ZygoteReply};
+use vmatic_vmm::template::zygote::{self, ReexecCommand, SnapshotFiles, Zygote};
+use vmatic_vmm::{Card, Discovery, GuestChannels, GuestConfig, Kvm, Software};
 
 const CLONE_TIMEOUT: Duration = Duration::from_secs(300);
 const USER: u32 = 70_000;
@@ -63,7 +64,7 @@ fn zygote() {
         memory_mib: stub::MEMORY_MIB_MIN,
         cid: 3,
         mac: vmatic_plan::Mac([2, 0, 0, 0, 0, 1]),
-        wires: Wires { control: None, serial: log.into(), card: Card::Unplugged },
+        channels: GuestChannels { control: None, serial: log.into(), card: Card::Unplugged },
     };
     let said = |said: &[u8]| if said == stub::READY && !never { Readiness::Ready } else { Readiness::Waiting };
     let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
@@ -174,7 +175,7 @@ fn a_clone_has_no_privileges() {
         assert_eq!(field("Gid:"), format!("{me}\t{me}\t{me}\t{me}"));
         assert_eq!((field("CapEff:"), field("Groups:")), ("0000000000000000".into(), String::new()));
     }
-    // Wires, machine and processor: nothing else that the zygote does not have.
+    // Channels, machine and processor: nothing else that the zygote does not have.
     let open = |pid: u32| -> Vec<String> {
         let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
         fds.map(|fd| fs::read_link(fd.unwrap().path()).unwrap().display().to_string()).collect()

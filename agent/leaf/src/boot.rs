@@ -1,7 +1,7 @@
 //! From the kernel's jump to /init to a machine with a name and addresses.
 //!
 //! Nothing here is fatal: a guest whose network failed still reports to its
-//! host, which is where the operator sees why.
+//! host, which is where the operator sees why. So what is said here is not said as the agent's own last words are.
 
 use crate::identity::Identity;
 use alloc::format;
@@ -25,11 +25,11 @@ const QUIET_CARD: [(&CStr, &[u8]); 4] = [
     (c"/proc/sys/net/ipv6/conf/eth0/router_solicitations", b"0"),
 ];
 /// How long the card may take to appear.
-const CARD_PATIENCE_MS: u32 = 2_000;
+const CARD_TIMEOUT_MS: u32 = 2_000;
 
 /// Mounts what every program expects.
 pub fn mount_all() {
-    mounts::mount_all(|target, e| complain("mount", &target.to_string_lossy(), Err(e)));
+    mounts::mount_all(|target, e| log_failure("mount", &target.to_string_lossy(), Err(e)));
 }
 
 /// The kernel's command line.
@@ -40,62 +40,62 @@ pub fn cmdline() -> String {
 
 /// Loads the modules that the image lists.
 pub fn load_modules() {
-    modules::load_listed(vmatic_plan::host_image::MODULES, |path, e| complain("load", path, Err(e)));
+    modules::load_listed(vmatic_plan::host_image::MODULES, |path, e| log_failure("load", path, Err(e)));
 }
 
 /// Applies name and addresses.
 pub fn apply(identity: &Identity) {
     if let Some(name) = identity.name {
-        complain("set the host name", name, calls::set_hostname(name));
+        log_failure("set the host name", name, calls::set_hostname(name));
     }
-    complain("set up", "lo", netdev::up("lo"));
-    if identity.ipv4.is_none() && identity.ipv6.is_none() || !netdev::wait_for(CARD, CARD_PATIENCE_MS) {
+    log_failure("set up", "lo", netdev::up("lo"));
+    if identity.ipv4.is_none() && identity.ipv6.is_none() || !netdev::wait_for(CARD, CARD_TIMEOUT_MS) {
         return;
     }
-    complain("set up", CARD, netdev::up(CARD));
+    log_failure("set up", CARD, netdev::up(CARD));
     if let Some((address, netmask, router)) = identity.ipv4 {
-        complain("set the address of", CARD, netdev::set_ipv4(CARD, address, netmask, router));
+        log_failure("set the address of", CARD, netdev::set_ipv4(CARD, address, netmask, router));
     }
     if let Some((address, prefix, router)) = identity.ipv6 {
-        complain("set the IPv6 address of", CARD, netdev::set_ipv6(CARD, address, prefix, router));
+        log_failure("set the IPv6 address of", CARD, netdev::set_ipv6(CARD, address, prefix, router));
     }
 }
 
 /// Does what takes long or is the same for all clones: links up, without addresses.
 pub fn prepare_template() {
-    complain("set up", "lo", netdev::up("lo"));
-    if !netdev::wait_for(CARD, CARD_PATIENCE_MS) {
-        return calls::say("boot: no eth0: clones of this template have no network\n");
+    log_failure("set up", "lo", netdev::up("lo"));
+    if !netdev::wait_for(CARD, CARD_TIMEOUT_MS) {
+        return calls::print("boot: no eth0: clones of this template have no network\n");
     }
     for (path, value) in QUIET_CARD {
         // A kernel without IPv6 has none of these, and needs none.
         let _ = calls::write_file(path, value);
     }
-    complain("set up", CARD, netdev::up(CARD));
+    log_failure("set up", CARD, netdev::up(CARD));
 }
 
-/// Gives a clone its identity: by system calls alone, since each page that is written costs
+/// Applies a clone's identity: by system calls alone, since each page that is written costs
 /// every clone. Entropy comes first, so that nothing is drawn from the template's generator.
 pub fn apply_identity(identity: &message::Identity) {
-    complain("take", "entropy", calls::add_entropy(&identity.entropy));
-    complain("set", "the clock", calls::set_clock(identity.unix_ns));
-    complain("set the host name", &identity.name, calls::set_hostname(&identity.name));
-    complain("set the MAC of", CARD, netdev::set_mac(CARD, identity.mac.0));
+    log_failure("take", "entropy", calls::add_entropy(&identity.entropy));
+    log_failure("set", "the clock", calls::set_clock(identity.unix_ns));
+    log_failure("set the host name", &identity.name, calls::set_hostname(&identity.name));
+    log_failure("set the MAC of", CARD, netdev::set_mac(CARD, identity.mac.0));
     if let Some((address, netmask, router)) = identity.ipv4 {
-        complain("set the address of", CARD, netdev::set_ipv4(CARD, address, netmask, router));
+        log_failure("set the address of", CARD, netdev::set_ipv4(CARD, address, netmask, router));
     }
     if let Some((address, prefix, router)) = identity.ipv6 {
-        complain(
+        log_failure(
             "set the IPv6 link address of",
             CARD,
             netdev::set_ipv6(CARD, netdev::link_local(identity.mac.0), 64, None),
         );
-        complain("set the IPv6 address of", CARD, netdev::set_ipv6(CARD, address, prefix, router));
+        log_failure("set the IPv6 address of", CARD, netdev::set_ipv6(CARD, address, prefix, router));
     }
 }
 
-fn complain(verb: &str, object: &str, result: calls::Result<()>) {
+fn log_failure(verb: &str, object: &str, result: calls::Result<()>) {
     if let Err(Errno(n)) = result {
-        calls::say(&format!("boot: cannot {verb} {object}: errno {n}\n"));
+        calls::print(&format!("boot: cannot {verb} {object}: errno {n}\n"));
     }
 }

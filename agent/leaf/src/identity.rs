@@ -1,16 +1,12 @@
 //! Who the guest is: what its host put on the boot command line.
 //!
-//! `vmatic.node=17/3 vmatic.name=h17-g3 ip=10.0.17.4::10.0.17.1:255.255.255.0
-//! vmatic.ip6=fd..../64,fd....`. The `ip=` form is the kernel's own
-//! (Documentation/admin-guide/nfs/nfsroot.rst); what is absent or not
-//! understood stays unset, and the guest comes up as far as it can. A template has
-//! `vmatic.template` instead; its clones are told who they are.
+//! Takes the command line, whose words are [`vmatic_plan::boot_words::guest`]'s; gives an identity. What is absent or
+//! not understood stays unset, and the guest comes up as far as it can. A template has a word of its own instead; its
+//! clones are told who they are.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use vmatic_plan::Node;
-
-/// The word on a template's command line.
-pub const TEMPLATE: &str = "vmatic.template";
+use vmatic_plan::boot_words::guest::{IP, IP6, NAME, NODE, TEMPLATE};
 
 /// What a guest knows about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,10 +30,10 @@ impl<'a> Identity<'a> {
         for word in cmdline.split_ascii_whitespace() {
             identity.template |= word == TEMPLATE;
             match word.split_once('=') {
-                Some(("vmatic.node", value)) => identity.node = node(value),
-                Some(("vmatic.name", value)) if is_name(value) => identity.name = Some(value),
-                Some(("ip", value)) => identity.ipv4 = ipv4(value),
-                Some(("vmatic.ip6", value)) => identity.ipv6 = ipv6(value),
+                Some((NODE, value)) => identity.node = node(value),
+                Some((NAME, value)) if is_name(value) => identity.name = Some(value),
+                Some((IP, value)) => identity.ipv4 = ipv4(value),
+                Some((IP6, value)) => identity.ipv6 = ipv6(value),
                 _ => {}
             }
         }

@@ -1,12 +1,14 @@
 //! Process 1 of a guest. Takes the kernel's command line; gives a guest that
-//! obeys its host. See the library for the parts.
+//! does what its host asks. See the library for the parts.
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
 use vmatic_leaf::identity::Identity;
+use vmatic_leaf::log::log;
 use vmatic_leaf::{boot, serve};
+use vmatic_plan::boot_words::guest;
 use vmatic_sys::calls;
 use vmatic_sys::heap::Malloc;
 
@@ -15,7 +17,7 @@ static ALLOCATOR: Malloc = Malloc;
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {
-    calls::say(&alloc::format!("leaf: {info}\n"));
+    log(&alloc::format!("{info}"));
     // The host sees the guest end, and starts it again.
     calls::restart()
 }
@@ -51,9 +53,9 @@ pub extern "C" fn main() -> core::ffi::c_int {
     }
     boot::apply(&identity);
     match identity.node {
-        Some(node) => serve::forever(node),
+        Some(node) => serve::run(node),
         None => {
-            calls::say("leaf: no vmatic.node= on the command line: this guest has no number\n");
+            log(&alloc::format!("no {}= on the command line: this guest has no number", guest::NODE));
             calls::restart()
         }
     }

@@ -1,6 +1,7 @@
 //! The loop: the host's orders in, the guest's answers out.
 
 use crate::boot;
+use crate::log::log;
 use crate::session::Session;
 use crate::task::Task;
 use alloc::format;
@@ -19,7 +20,8 @@ const RETRY_MS: u32 = 200;
 /// Most tasks at a time: each holds some descriptors.
 const TASKS_MAX: usize = 64;
 
-struct Leaf {
+/// The guest's agent: what the host asked for and is not done yet, and what is on its way to the host.
+struct GuestAgent {
     node: Node,
     boot: [u8; 16],
     tasks: Vec<Task>,
@@ -29,10 +31,10 @@ struct Leaf {
     outgoing: Vec<u8>,
 }
 
-/// Serves the host for ever; calls it again when the link breaks.
-pub fn forever(node: Node) -> ! {
+/// Serves the host until the guest ends; calls it again when the link breaks.
+pub fn run(node: Node) -> ! {
     let children = children();
-    Leaf::new(node).reconnect_loop(&children)
+    GuestAgent::new(node).reconnect_loop(&children)
 }
 
 /// In a template: says that it waits, and is frozen while it does. Each clone goes on
@@ -46,9 +48,9 @@ pub fn template() -> ! {
         {
             boot::apply_identity(&identity);
             // Only now, since a template's random bytes would be every clone's.
-            let mut leaf = Leaf::new(identity.node);
-            leaf.serve(&link, &children, reader);
-            leaf.reconnect_loop(&children)
+            let mut agent = GuestAgent::new(identity.node);
+            agent.serve(&link, &children, reader);
+            agent.reconnect_loop(&children)
         }
         calls::sleep_ms(RETRY_MS);
     }
@@ -81,15 +83,15 @@ fn children() -> Fd {
     match processes::child_signal() {
         Ok(fd) => fd,
         Err(Errno(n)) => {
-            calls::say(&format!("leaf: cannot watch children: errno {n}\n"));
+            log(&format!("cannot watch children: errno {n}"));
             calls::restart()
         }
     }
 }
 
-impl Leaf {
+impl GuestAgent {
     fn new(node: Node) -> Self {
-        Leaf {
+        GuestAgent {
             node,
             boot: calls::random16(),
             tasks: Vec::new(),
@@ -100,13 +102,13 @@ impl Leaf {
     }
 
     fn reconnect_loop(&mut self, children: &Fd) -> ! {
-        let mut said = false;
+        let mut logged = false;
         loop {
             match calls::connect_host(GUEST_PORT) {
                 Ok(link) => self.serve(&link, children, FrameReader::new()),
-                Err(Errno(n)) if !said => {
-                    calls::say(&format!("leaf: cannot reach the host yet: errno {n}\n"));
-                    said = true;
+                Err(Errno(n)) if !logged => {
+                    log(&format!("cannot reach the host yet: errno {n}"));
+                    logged = true;
                 }
                 Err(_) => {}
             }
@@ -119,8 +121,8 @@ impl Leaf {
             return;
         }
         self.outgoing.clear();
-        self.say(&Message::Hello { version: VERSION, who: PeerRole::Guest(self.node.guest), boot: self.boot });
-        while self.turn(link, children, &mut reader).is_some() {}
+        self.send(&Message::Hello { version: VERSION, who: PeerRole::Guest(self.node.guest), boot: self.boot });
+        while self.poll_once(link, children, &mut reader).is_some() {}
         for task in &mut self.tasks {
             task.kill(false);
         }
@@ -137,7 +139,7 @@ impl Leaf {
     }
 
     /// Waits for something to happen and deals with it; none when the link is gone.
-    fn turn(&mut self, link: &Fd, children: &Fd, reader: &mut FrameReader) -> Option<()> {
+    fn poll_once(&mut self, link: &Fd, children: &Fd, reader: &mut FrameReader) -> Option<()> {
         let mut fds = Vec::with_capacity(2 + 2 * (self.tasks.len() + self.sessions.len()));
         let entry = |fd: c_int, events| libc::pollfd { fd, events, revents: 0 };
         let writing = if self.outgoing.is_empty() { 0 } else { libc::POLLOUT };
@@ -146,12 +148,12 @@ impl Leaf {
         let streams = self.tasks.iter().flat_map(|t| &t.streams);
         fds.extend(streams.filter_map(|s| s.raw()).map(|fd| entry(fd, libc::POLLIN)));
         fds.extend(self.sessions.iter().flat_map(Session::polled).map(|(fd, events)| entry(fd, events)));
-        calls::poll(&mut fds, self.patience_ms());
+        calls::poll(&mut fds, self.poll_timeout_ms());
         for task in &mut self.tasks {
             task.drain();
         }
         self.end_tasks(children);
-        self.turn_sessions();
+        self.move_sessions();
         if fds[0].revents & libc::POLLOUT != 0 || !self.outgoing.is_empty() {
             self.write_some(link)?;
         }
@@ -161,8 +163,8 @@ impl Leaf {
         Some(())
     }
 
-    /// Time to the next deadline; -1 for ever.
-    fn patience_ms(&self) -> c_int {
+    /// Milliseconds to the next deadline, for poll(2); -1 if there is none.
+    fn poll_timeout_ms(&self) -> c_int {
         let tasks = self.tasks.iter().map(|t| t.deadline_ms).chain(self.dying.iter().map(|d| d.1));
         let next = tasks.chain(self.sessions.iter().map(Session::wake_ms)).min().unwrap_or(u64::MAX);
         if next == u64::MAX { -1 } else { next.saturating_sub(calls::now_ms()).min(60_000) as c_int }
@@ -187,12 +189,12 @@ impl Leaf {
     }
 
     /// Moves what the sessions say, and ends those that are over.
-    fn turn_sessions(&mut self) {
+    fn move_sessions(&mut self) {
         let now = calls::now_ms();
         for at in (0..self.sessions.len()).rev() {
             let op = self.sessions[at].op;
-            if let Some(said) = self.sessions[at].turn(now) {
-                self.say(&Message::SessionOutput { op, said });
+            if let Some(said) = self.sessions[at].advance(now) {
+                self.send(&Message::SessionOutput { op, said });
             }
             if let Some(outcome) = self.sessions[at].outcome(now) {
                 self.dying.push((self.sessions.swap_remove(at).close(), now + GRACE_MS));
@@ -217,7 +219,7 @@ impl Leaf {
             Ok(session) => {
                 self.sessions.push(session);
                 // So that the operator sees that it is open, though it may be silent.
-                self.say(&Message::SessionOutput { op, said: SessionOutput::default() });
+                self.send(&Message::SessionOutput { op, said: SessionOutput::default() });
             }
             Err(why) => self.answer(op, Outcome::Failed(why), Output::default()),
         }
@@ -226,11 +228,11 @@ impl Leaf {
     fn feed(&mut self, op: OpId, feed: &SessionInput) {
         let Some(session) = self.sessions.iter_mut().find(|s| s.op == op) else { return };
         match session.feed(feed) {
-            Some(Some(said)) => self.say(&Message::SessionOutput { op, said }),
+            Some(Some(said)) => self.send(&Message::SessionOutput { op, said }),
             Some(None) => {}
             None => {
                 self.close_sessions(|s| s.op == op);
-                self.answer(op, Outcome::Failed("the console does not keep to the rules".into()), Output::default());
+                self.answer(op, Outcome::Failed("session protocol error".into()), Output::default());
             }
         }
     }
@@ -255,21 +257,21 @@ impl Leaf {
             Err(_) => return None,
         }
         while let Some(message) = reader.next_message().ok()? {
-            self.obey(message);
+            self.apply(message);
         }
         Some(())
     }
 
-    fn obey(&mut self, message: Message) {
+    fn apply(&mut self, message: Message) {
         match message {
-            Message::Heartbeat => self.say(&Message::Heartbeat),
+            Message::Heartbeat => self.send(&Message::Heartbeat),
             Message::Task { op, order, remaining_ms } => self.start(op, order, remaining_ms),
             Message::SessionInput { op, feed } => self.feed(op, &feed),
             Message::Cancel(op) => {
                 self.tasks.iter_mut().filter(|t| t.op == op).for_each(|t| t.kill(false));
                 self.close_sessions(|s| s.op == op);
             }
-            Message::Refuse(why) => calls::say(&format!("leaf: the host refuses: {why}\n")),
+            Message::Refuse(why) => log(&format!("the host refuses: {why}")),
             _ => {}
         }
     }
@@ -302,13 +304,13 @@ impl Leaf {
 
     fn answer(&mut self, op: OpId, outcome: Outcome, output: Output) {
         let groups = alloc::vec![Group::one(self.node, outcome, output)];
-        self.say(&Message::Answers { op, groups });
+        self.send(&Message::Answers { op, groups });
     }
 
-    fn say(&mut self, message: &Message) {
+    fn send(&mut self, message: &Message) {
         match frame::encode(message) {
             Ok(bytes) => self.outgoing.extend_from_slice(&bytes),
-            Err(e) => calls::say(&format!("leaf: {e}\n")),
+            Err(e) => log(&format!("{e}")),
         }
     }
 }

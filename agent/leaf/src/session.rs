@@ -90,17 +90,18 @@ impl Session {
         if self.input.is_some() {
             self.waiting.add(&feed.bytes, feed.eof);
         }
-        Some(feed.reply.then(|| self.say(Vec::new())))
+        Some(feed.reply.then(|| self.output_with(Vec::new())))
     }
 
-    fn say(&mut self, bytes: Vec<u8>) -> SessionOutput {
+    /// These bytes of output, and how much input was taken.
+    fn output_with(&mut self, bytes: Vec<u8>) -> SessionOutput {
         let said = SessionOutput { bytes, taken: self.flow.taken_with(0) };
         let _ = self.flow.say(&said);
         said
     }
 
     /// Moves what can be moved now; gives what is to be said.
-    pub fn turn(&mut self, now_ms: u64) -> Option<SessionOutput> {
+    pub fn advance(&mut self, now_ms: u64) -> Option<SessionOutput> {
         let taken = self.write_some();
         let bytes = self.read_some();
         if let Some((_, since_ms)) = self.ended

@@ -1,4 +1,4 @@
-//! Sessions on this very machine, waited for as the leaf waits.
+//! Sessions on this very machine, waited for as the guest's agent waits.
 
 use super::*;
 use std::string::String as Text;
@@ -46,7 +46,7 @@ impl Open {
             if let Some(status) = processes::reap_one(self.session.program.pid) {
                 self.session.program_ended(status, calls::now_ms());
             }
-            if let Some(said) = self.session.turn(calls::now_ms()) {
+            if let Some(said) = self.session.advance(calls::now_ms()) {
                 self.theirs.say(&said).unwrap();
                 self.heard.extend(&said.bytes);
                 if self.shows && self.theirs.unseen() > 8192 {

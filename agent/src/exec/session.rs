@@ -29,7 +29,7 @@ use vmatic_tree::session::{Console, Flow, PIECE_MAX_BYTES, SessionInput, Session
 
 /// How long the last output may still come in, once what the program left has been ended.
 const DRAIN: Duration = Duration::from_secs(1);
-const BROKEN: &str = "the console does not keep to the rules";
+const BROKEN: &str = "session protocol error";
 
 /// The node's end of a session: what comes in, and where things are said.
 pub struct Ends {

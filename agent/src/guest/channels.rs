@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
+use vmatic_plan::host_image::GUEST_AGENT_LOG;
 
 /// How much of a template's console is kept, to show when it fails.
 const CONSOLE_KEPT_BYTES: usize = 4096;
@@ -36,7 +37,7 @@ pub struct HostEnds {
     pub serial: UnixStream,
 }
 
-/// Makes the wires of one guest, whose card leads to `cable`.
+/// Makes the channels of one guest, whose card leads to `cable`.
 pub fn make(cable: OwnedFd) -> Result<(HostEnds, GuestEnds), Error> {
     let (control_end, control) = pair()?;
     let (serial_end, serial) = pair()?;
@@ -78,8 +79,8 @@ pub fn show(who: &str, console: &[u8], when: &str) {
     }
 }
 
-/// Words by which a kernel, or the leaf, says why a guest goes down.
-const VERDICTS: [&str; 3] = ["Kernel panic", "leaf: ", "Out of memory"];
+/// Words by which a kernel, or the guest's agent, says why a guest goes down.
+const VERDICTS: [&str; 3] = ["Kernel panic", GUEST_AGENT_LOG, "Out of memory"];
 /// Most characters of such a line.
 const VERDICT_CHARS_MAX: usize = 120;
 

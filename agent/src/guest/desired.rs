@@ -6,7 +6,7 @@
 use crate::log::say;
 use crate::machine::cmdline;
 use tokio::sync::watch;
-use vmatic_plan::RangeSet;
+use vmatic_plan::{RangeSet, boot_words};
 use vmatic_tree::message::GuestAction;
 
 /// What the operator wants of a guest.
@@ -36,14 +36,14 @@ pub struct DesiredStates {
 
 /// What the boot command line says becomes of guests until the operator says something else; to run, if it is silent.
 pub fn first(cmdline: &str) -> Wanted {
-    match cmdline::word(cmdline, cmdline::GUESTS) {
+    match cmdline::word(cmdline, boot_words::host::GUESTS) {
         None | Some("run") => Wanted::Run,
         Some("paused") => Wanted::Pause,
         Some("stopped") => Wanted::Stop,
         Some(other) => {
             say(&format!(
                 "{}={other:?} on the boot command line must be one of run, paused, stopped: guests run",
-                cmdline::GUESTS
+                boot_words::host::GUESTS
             ));
             Wanted::Run
         }

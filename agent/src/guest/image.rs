@@ -1,11 +1,12 @@
 //! What the guests of this host run: kernel, image, and who they are.
 //!
 //! Takes the plan and what the builder put into the host image; gives a cold guest's
-//! command line, a template's, and the message that makes a clone somebody.
+//! command line, a template's, and the message that gives a clone its identity.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+use vmatic_plan::boot_words::guest;
 use vmatic_plan::host_image::{Discovery, GUEST_DEVICES, GUEST_SHARE};
 use vmatic_plan::{Node, Plan};
 use vmatic_sys::calls;
@@ -13,10 +14,7 @@ use vmatic_tree::message::Identity;
 use vmatic_vmm::Share;
 
 pub use vmatic_plan::host_image::{GUEST_INITRAMFS as INITRAMFS, GUEST_KERNEL as KERNEL, PLAN};
-/// The word that makes the guests' shared file their `/dev/pmem0` instead.
-const DAX: &str = "vmatic.dax";
-/// The word that makes every guest boot cold.
-const COLD: &str = "vmatic.cold";
+
 /// The vsock context id of every guest (0 to 2 are taken, vsock(7)): only its own monitor ever sees it.
 pub const CID: u32 = 3;
 
@@ -38,14 +36,18 @@ pub fn memory_mib() -> Option<u32> {
 
 /// How guests see the file that they share; none if there is none.
 pub fn share(plan: &Plan) -> Option<Share> {
-    let dax = plan.guest_cmdline.split_ascii_whitespace().any(|word| word == DAX);
+    let dax = has_word(plan, guest::DAX);
     let share = if dax { Share::Memory } else { Share::Disk };
     Path::new(GUEST_SHARE).is_file().then(|| share(GUEST_SHARE.into()))
 }
 
 /// Whether the operator wants every guest to boot cold: a word on the guests' command line.
 pub fn cold(plan: &Plan) -> bool {
-    plan.guest_cmdline.split_ascii_whitespace().any(|word| word == COLD)
+    has_word(plan, guest::COLD)
+}
+
+fn has_word(plan: &Plan, wanted: &str) -> bool {
+    plan.guest_cmdline.split_ascii_whitespace().any(|word| word == wanted)
 }
 
 /// A cold guest's command line: its kernel's words, then who it is.
@@ -53,17 +55,17 @@ pub fn cmdline(plan: &Plan, node: Node) -> String {
     with_own_words(format!("{} {}", vmatic_vmm::GUEST_CMDLINE, identity_words(plan, node)), plan)
 }
 
-/// The words of a command line by which a leaf knows who it is.
+/// The words of a command line by which a guest's agent knows who it is.
 pub fn identity_words(plan: &Plan, node: Node) -> String {
-    let mut line = format!("vmatic.node={node}");
+    let mut line = format!("{}={node}", guest::NODE);
     let name = plan.node_name(node).unwrap_or_default();
-    line += &format!(" vmatic.name={name}");
+    line += &format!(" {}={name}", guest::NAME);
     if let Some((address, netmask, Some(router))) = ipv4(plan, node) {
-        line += &format!(" ip={address}::{router}:{netmask}:{name}:eth0:off");
+        line += &format!(" {}={address}::{router}:{netmask}:{name}:eth0:off", guest::IP);
     }
     let router = Node::host(node.host);
     if let (Some(address), Some(router)) = (plan.ipv6(node), plan.ipv6(router)) {
-        line += &format!(" vmatic.ip6={address}/128,{router}");
+        line += &format!(" {}={address}/128,{router}", guest::IP6);
     }
     line
 }
@@ -75,7 +77,7 @@ pub fn template_cmdline(plan: &Plan) -> String {
 
 /// The same without the operator's words.
 pub fn template_words() -> String {
-    format!("{} {} {}", vmatic_vmm::GUEST_CMDLINE, vmatic_vmm::TEMPLATE_CMDLINE, "vmatic.template")
+    format!("{} {} {}", vmatic_vmm::GUEST_CMDLINE, vmatic_vmm::TEMPLATE_CMDLINE, guest::TEMPLATE)
 }
 
 fn with_own_words(mut line: String, plan: &Plan) -> String {

@@ -27,7 +27,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use vmatic_plan::Plan;
 use vmatic_tree::guest::{GuestState, NoGuests};
 use vmatic_tree::text::ShortText;
-use vmatic_vmm::zygote::SnapshotFiles;
+use vmatic_vmm::template::zygote::SnapshotFiles;
 
 /// Starts guests and keeps them running.
 pub struct Launcher {

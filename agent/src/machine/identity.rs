@@ -5,14 +5,14 @@
 //! has. Addresses and MACs are turned into numbers by the plan.
 
 use crate::error::Error;
-use crate::machine::cmdline::{self, boot_mac, word};
+use crate::machine::cmdline::{boot_mac, word};
 use std::fs;
 use std::net::Ipv4Addr;
-use vmatic_plan::{Mac, Node, Plan};
+use vmatic_plan::{Mac, Node, Plan, boot_words};
 
 /// Finds the host's number.
 pub fn host_number(plan: &Plan, cmdline: &str, address: Option<Ipv4Addr>) -> Result<u32, Error> {
-    let asked = word(cmdline, cmdline::HOST);
+    let asked = word(cmdline, boot_words::host::HOST);
     if let Some(text) = asked {
         let number = text.parse().ok().filter(|n| plan.has(Node::host(*n)));
         return number.ok_or_else(|| {

@@ -6,16 +6,17 @@
 
 use crate::error::{Context, Error, os_error};
 use crate::log::say;
-use crate::machine::cmdline::{self, boot_mac, word};
+use crate::machine::cmdline::{boot_mac, word};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use vmatic_plan::Mac;
+use vmatic_plan::boot_words::host;
 use vmatic_sys::netdev;
 
 /// How long the card may take to appear after its driver was loaded.
-const CARD_PATIENCE: Duration = Duration::from_secs(10);
+const CARD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the base layer's udhcpc script leaves what it was given.
 const LEASE: &str = "/run/vmatic-lease";
 /// BusyBox's DHCP client; process 1 has no PATH.
@@ -26,7 +27,7 @@ pub fn bring_up(cmdline: &str) -> Result<Ipv4Addr, Error> {
     let _ = netdev::up("lo");
     let card = find_card(cmdline)?;
     netdev::up(&card).map_err(|e| Error::new(format!("cannot set up {card}: {}", os_error(e))))?;
-    let text = match word(cmdline, cmdline::IP).filter(|ip| ip.contains(':') && !ip.starts_with(':')) {
+    let text = match word(cmdline, host::IP).filter(|ip| ip.contains(':') && !ip.starts_with(':')) {
         Some(ip) => ip.to_string(),
         None => ask_for_lease(&card)?,
     };
@@ -50,15 +51,13 @@ fn find_card(cmdline: &str) -> Result<String, Error> {
     loop {
         let cards = cards();
         let found = match booted {
-            Some(mac) => {
-                cards.iter().find(|c| c.1 == mac).or(cards.first().filter(|_| start.elapsed() > CARD_PATIENCE))
-            }
+            Some(mac) => cards.iter().find(|c| c.1 == mac).or(cards.first().filter(|_| start.elapsed() > CARD_TIMEOUT)),
             None => cards.first(),
         };
         if let Some((name, _)) = found {
             return Ok(name.clone());
         }
-        if start.elapsed() > CARD_PATIENCE {
+        if start.elapsed() > CARD_TIMEOUT {
             return Err(Error::new("no network card was found: add its driver to the spec's host.modules"));
         }
         std::thread::sleep(Duration::from_millis(20));

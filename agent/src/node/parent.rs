@@ -5,14 +5,14 @@
 //! that the plan lets stand in are tried. The root joins nobody.
 
 use crate::log::say;
-use crate::machine::cmdline::{self, word};
+use crate::machine::cmdline::word;
 use crate::opening::Opening;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
-use vmatic_plan::{Node, Plan};
+use vmatic_plan::{Node, Plan, boot_words};
 
 /// How long a call may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -32,7 +32,7 @@ impl Parents {
     /// What the arguments, the command line and the plan say.
     pub fn new(plan: &Plan, host: u32, arguments: &[SocketAddr], cmdline: &str) -> Parents {
         let mut given = arguments.to_vec();
-        for text in word(cmdline, cmdline::JOIN).unwrap_or_default().split(',').filter(|t| !t.is_empty()) {
+        for text in word(cmdline, boot_words::host::JOIN).unwrap_or_default().split(',').filter(|t| !t.is_empty()) {
             let plain = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, plan.port));
             match text.parse().ok().or_else(plain) {
                 Some(address) => given.push(address),

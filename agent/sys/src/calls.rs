@@ -134,7 +134,7 @@ pub fn add_entropy(bytes: &[u8; 32]) -> Result<()> {
 }
 
 /// Writes a text on the console.
-pub fn say(text: &str) {
+pub fn print(text: &str) {
     // SAFETY: the pointer and the length are those of a live slice; descriptor 2 may be closed, which is harmless.
     unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
 }

@@ -223,9 +223,9 @@ pub fn ipv4_of(name: &str) -> Result<Ipv4Addr> {
 }
 
 /// Waits for an interface to appear: its driver may still be probing.
-pub fn wait_for(name: &str, patience_ms: u32) -> bool {
+pub fn wait_for(name: &str, timeout_ms: u32) -> bool {
     let Ok(socket) = socket(libc::AF_INET) else { return false };
-    for _ in 0..=patience_ms / 10 {
+    for _ in 0..=timeout_ms / 10 {
         let mut r = request(name);
         // SAFETY: the ioctl takes a live ifreq.
         if unsafe { libc::ioctl(socket.raw(), libc::SIOCGIFINDEX as _, &raw mut r) } == 0 {

@@ -10,9 +10,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions};
-use vmatic_vmm::protocol::{CloneOrder, ZygoteReply};
 use vmatic_vmm::stub::MEMORY_MIB_MIN;
-use vmatic_vmm::zygote::{CLONES_PER_PROCESS_MAX, Zygote};
+use vmatic_vmm::template::protocol::{CloneOrder, ZygoteReply};
+use vmatic_vmm::template::zygote::{CLONES_PER_PROCESS_MAX, Zygote};
 
 /// A clone of a stub, which says back what it hears.
 struct Clone {

@@ -9,7 +9,7 @@ pub(crate) mod share;
 pub(crate) mod tap;
 pub(crate) mod virtio;
 
-use crate::config::{CONTROL_PORT, Card, Wires};
+use crate::config::{CONTROL_PORT, Card, GuestChannels};
 use crate::devices::serial::Serial;
 use crate::devices::share::Opened;
 use crate::devices::virtio::block::Block;
@@ -128,17 +128,17 @@ const SHARE: u32 = 3;
 
 impl Devices {
     /// Devices that no driver has touched.
-    pub fn new(vm: &Rc<VmFd>, cid: u32, mac: Mac, wires: Wires, shared: Shared) -> Result<Self, Error> {
-        let net = match wires.card {
+    pub fn new(vm: &Rc<VmFd>, cid: u32, mac: Mac, channels: GuestChannels, shared: Shared) -> Result<Self, Error> {
+        let net = match channels.card {
             Card::Absent => None,
             Card::Unplugged => Some(Net::new(None, mac)),
             Card::Plugged(cable) => Some(Net::new(Some(cable), mac)),
         };
-        let vsock = Vsock::new(cid, CONTROL_PORT, wires.control);
+        let vsock = Vsock::new(cid, CONTROL_PORT, channels.control);
         let (disk, pmem) = share(shared)?;
         let window = layout::window(SHARE);
         Ok(Self {
-            serial: Serial::new(Line::new(vm, layout::SERIAL_IRQ), wires.serial),
+            serial: Serial::new(Line::new(vm, layout::SERIAL_IRQ), channels.serial),
             rng: Slot::new(vm, layout::window(RNG), Transport::new(Rng)),
             vsock: Slot::new(vm, layout::window(VSOCK), Transport::new(vsock)),
             net: net.map(|net| Slot::new(vm, layout::window(NET), Transport::new(net))),
@@ -147,15 +147,20 @@ impl Devices {
         })
     }
 
-    /// The devices as they were frozen, with other wires.
-    pub fn restore(vm: &Rc<VmFd>, state: &DevicesState, wires: Wires, shared: Shared) -> Result<Self, Error> {
+    /// The devices as they were frozen, with other channels.
+    pub fn restore(
+        vm: &Rc<VmFd>,
+        state: &DevicesState,
+        channels: GuestChannels,
+        shared: Shared,
+    ) -> Result<Self, Error> {
         let bad = "the template is damaged: make a new one";
-        let cable = match wires.card {
+        let cable = match channels.card {
             Card::Plugged(cable) => Some(cable),
             Card::Absent | Card::Unplugged => None,
         };
         let (vsock_rings, vsock) = &state.vsock;
-        let vsock = Vsock::restore(vsock, wires.control);
+        let vsock = Vsock::restore(vsock, channels.control);
         let net = match &state.net {
             Some((rings, mac)) => {
                 let transport =
@@ -179,7 +184,7 @@ impl Devices {
         let rng = Transport::restore(&state.rng, Rng).context("restore the entropy source", bad)?;
         let vsock = Transport::restore(vsock_rings, vsock).context("restore the socket device", bad)?;
         Ok(Self {
-            serial: Serial::restore(&state.serial, line, wires.serial).context("restore the serial port", bad)?,
+            serial: Serial::restore(&state.serial, line, channels.serial).context("restore the serial port", bad)?,
             rng: Slot::new(vm, layout::window(RNG), rng),
             vsock: Slot::new(vm, layout::window(VSOCK), vsock),
             net,

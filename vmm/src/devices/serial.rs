@@ -1,8 +1,8 @@
 //! The serial port, a 16550.
 //!
-//! Takes the guest's accesses to a 16550; gives the bytes it prints to a wire, and the guest
-//! what comes over it. A wire that is full loses bytes and never blocks the guest; what the guest
-//! does not read waits in the wire, and so holds whoever types.
+//! Takes the guest's accesses to a 16550; gives the bytes it prints to a channel, and the guest
+//! what comes over it. A channel that is full loses bytes and never blocks the guest; what the guest
+//! does not read waits in the channel, and so holds whoever types.
 
 use rustix::net::RecvFlags;
 use serde::{Deserialize, Serialize};
@@ -21,15 +21,15 @@ const DATA: u8 = 0;
 /// Reading this register (interrupt identification) is how a driver ends a burst.
 const INTERRUPT_IDENTIFICATION: u8 = 2;
 
-/// The wire, behind a line's worth of buffer.
-struct Wire {
+/// The channel, behind a line's worth of buffer.
+struct Channel {
     to: OwnedFd,
     line: Vec<u8>,
     /// Whether it leads both ways. A log (a pipe, a file) is never read.
     both_ways: bool,
 }
 
-impl Wire {
+impl Channel {
     fn new(to: OwnedFd) -> Self {
         let both_ways = leads_both_ways(&to);
         Self { to, line: Vec::new(), both_ways }
@@ -53,7 +53,7 @@ pub(crate) fn leads_both_ways(fd: &OwnedFd) -> bool {
     rustix::fs::fstat(fd).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_socket())
 }
 
-impl io::Write for Wire {
+impl io::Write for Channel {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.line.extend_from_slice(bytes);
         if self.line.len() >= LINE_BYTES_MAX || bytes.ends_with(b"\n") {
@@ -75,15 +75,15 @@ pub(crate) struct PortState([u8; 9]);
 
 /// The serial port.
 pub(crate) struct Serial<T: Trigger> {
-    port: Uart<T, NoEvents, Wire>,
-    /// Whether more came over the wire than the port had room for.
+    port: Uart<T, NoEvents, Channel>,
+    /// Whether more came over the channel than the port had room for.
     waits: bool,
 }
 
 impl<T: Trigger> Serial<T> {
     /// A port that interrupts through `line` and prints to `to`.
     pub fn new(line: T, to: OwnedFd) -> Self {
-        Self { port: Uart::new(line, Wire::new(to)), waits: false }
+        Self { port: Uart::new(line, Channel::new(to)), waits: false }
     }
 
     /// The port as it was frozen, with another line and log.
@@ -101,7 +101,7 @@ impl<T: Trigger> Serial<T> {
             scratch,
             in_buffer: Vec::new(),
         };
-        let port = Uart::from_state(&state, line, NoEvents, Wire::new(to));
+        let port = Uart::from_state(&state, line, NoEvents, Channel::new(to));
         port.map(|port| Self { port, waits: false }).map_err(|_| io::Error::other("its interrupt cannot be raised"))
     }
 
@@ -133,7 +133,7 @@ impl<T: Trigger> Serial<T> {
         value
     }
 
-    /// Gives the guest what came over the wire, as far as its port has room.
+    /// Gives the guest what came over the channel, as far as its port has room.
     pub fn receive(&mut self) {
         let room = self.port.fifo_capacity().min(PORT_BYTES);
         self.waits = self.port.writer().both_ways;

@@ -3,7 +3,7 @@
 //! Takes a guest's configuration, or a snapshot of a template. Its clones are processes of their own, forked from this
 //! one: their memory is the template's until they write to it.
 
-use crate::config::{Exit, GuestConfig, Software, Wires};
+use crate::config::{Exit, GuestChannels, GuestConfig, Software};
 use crate::devices::share::Opened;
 use crate::error::{Context, Error};
 use crate::kvm::signal::{tick_after, tick_every};
@@ -67,7 +67,7 @@ impl Template {
     pub fn boot(mut config: GuestConfig, said: impl Fn(&[u8]) -> Readiness, limit: Duration) -> Result<Self, Error> {
         let (mut ours, control) = UnixStream::pair().context("make a socket pair", "raise the limit of open files")?;
         ours.set_nonblocking(true).context("set up a socket", "try again")?;
-        config.wires.control = Some(control.into());
+        config.channels.control = Some(control.into());
         let mib = config.memory_mib;
         let (memory, file) = memory::create_shared(mib)?;
         let share = config.software.share.as_ref().map(Opened::new).transpose()?;
@@ -115,13 +115,13 @@ impl Template {
     /// Starts a clone in a process of its own, which has this process's parent and dies
     /// with it; gives its number. `first` runs there before anything else. The process
     /// becomes `user` (0: stays what it is) and can do what `filter` lets it. Refused in a process of several threads.
-    pub fn spawn(&self, wires: Wires, user: u32, filter: &Filter, first: impl FnOnce()) -> io::Result<Pid> {
+    pub fn spawn(&self, channels: GuestChannels, user: u32, filter: &Filter, first: impl FnOnce()) -> io::Result<Pid> {
         let parent = fork::parent();
         match fork::fork_sibling()? {
             Side::Old(pid) => Ok(pid),
             Side::New => {
                 first();
-                let Err(failed) = self.live(wires, user, filter, parent);
+                let Err(failed) = self.live(channels, user, filter, parent);
                 eprintln!("clone: {failed}");
                 fork::leave(FAILED)
             }
@@ -129,13 +129,13 @@ impl Template {
     }
 
     /// The life of a clone, in its own process, which ends with it.
-    fn live(&self, wires: Wires, user: u32, filter: &Filter, parent: Pid) -> Result<Infallible, Error> {
+    fn live(&self, channels: GuestChannels, user: u32, filter: &Filter, parent: Pid) -> Result<Infallible, Error> {
         sandbox::become_user(user).context(format!("become user {user}"), "start the node as root")?;
         // Becoming another user forgets whom to die with, so this comes second.
         fork::die_with(parent).context("die with the node", "start it again")?;
         let memory = memory::map_private(self.memory_mib, &self.memory)?;
         memory::copy_pages(&memory, &self.working_set.written);
-        let mut machine = Machine::restore(&self.kvm, &self.state, memory, wires, self.share.as_ref())?;
+        let mut machine = Machine::restore(&self.kvm, &self.state, memory, channels, self.share.as_ref())?;
         machine.map_pages(&self.working_set.touched);
         tick_after(TIDY).context("start a timer", "try again")?;
         sandbox::lock(filter)?;

@@ -3,7 +3,7 @@
 //!
 //! One message is one request or one reply (SOCK_SEQPACKET), in postcard; descriptors go beside it.
 
-use crate::config::{Card, Wires};
+use crate::config::{Card, GuestChannels};
 use crate::template::fork::Pid;
 use rustix::cmsg_space;
 use rustix::net::{
@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Most bytes of a message.
 const MESSAGE_BYTES_MAX: usize = 8192;
 /// Most descriptors that come with one: control socket, log, cable.
-const WIRES_MAX: usize = 3;
+const CHANNELS_MAX: usize = 3;
 /// Most runs of pages in each list of a message.
 pub const RUNS_MAX: usize = 384;
 /// What a template's process is asked for. With it go the descriptors of a control
@@ -87,10 +87,10 @@ pub fn sockets() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
 }
 
-/// Sends an order with a clone's wires. [`io::ErrorKind::WouldBlock`] on a non-blocking
+/// Sends an order with a clone's channels. [`io::ErrorKind::WouldBlock`] on a non-blocking
 /// socket whose buffer is full.
-pub fn send_order(socket: impl AsFd, order: &CloneOrder, wires: &[BorrowedFd]) -> io::Result<()> {
-    send(socket, &ZygoteRequest::Start(*order), wires)
+pub fn send_order(socket: impl AsFd, order: &CloneOrder, channels: &[BorrowedFd]) -> io::Result<()> {
+    send(socket, &ZygoteRequest::Start(*order), channels)
 }
 
 /// Says which pages each clone needs. There is no answer.
@@ -113,7 +113,7 @@ pub fn send_reply(socket: impl AsFd, answer: &ZygoteReply) -> io::Result<()> {
 pub(crate) fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedFd]) -> io::Result<()> {
     let mut buffer = [0; MESSAGE_BYTES_MAX];
     let bytes = postcard::to_slice(message, &mut buffer).map_err(io::Error::other)?;
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(WIRES_MAX))];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(CHANNELS_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(io::Error::other("too many descriptors for one message"));
@@ -124,7 +124,7 @@ pub(crate) fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedF
 
 pub(crate) fn receive<T: for<'a> Deserialize<'a>>(socket: impl AsFd) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
     let mut buffer = [0; MESSAGE_BYTES_MAX];
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(WIRES_MAX))];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(CHANNELS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut part = [IoSliceMut::new(&mut buffer)];
     let got = rustix::net::recvmsg(socket, &mut part, &mut control, RecvFlags::CMSG_CLOEXEC)?;
@@ -142,11 +142,11 @@ pub(crate) fn receive<T: for<'a> Deserialize<'a>>(socket: impl AsFd) -> io::Resu
 }
 
 /// What came with an order, as a clone's connections; none if something is missing.
-pub(crate) fn wires(fds: Vec<OwnedFd>) -> Option<Wires> {
+pub(crate) fn channels(fds: Vec<OwnedFd>) -> Option<GuestChannels> {
     let mut fds = fds.into_iter();
     let (control, serial) = (fds.next()?, fds.next()?);
     let card = fds.next().map_or(Card::Unplugged, Card::Plugged);
-    Some(Wires { control: Some(control), serial, card })
+    Some(GuestChannels { control: Some(control), serial, card })
 }
 
 #[cfg(test)]
@@ -156,7 +156,7 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     #[test]
-    fn an_order_arrives_with_its_wires_and_an_end_is_told_apart() {
+    fn an_order_arrives_with_its_channels_and_an_end_is_told_apart() {
         let (asking, serving) = sockets().unwrap();
         let (reader, writer) = io::pipe().unwrap();
         let order = CloneOrder { tag: 7, user: 8 };
@@ -164,8 +164,8 @@ mod tests {
         let (got, fds) = receive::<ZygoteRequest>(&serving).unwrap().unwrap();
         assert_eq!((got, fds.len()), (ZygoteRequest::Start(order), 2));
         assert!(fds.iter().all(|fd| ![reader.as_raw_fd(), writer.as_raw_fd()].contains(&fd.as_raw_fd())));
-        assert!(wires(fds).is_some());
-        assert!(wires(vec![reader.into()]).is_none(), "a control socket alone is no set of wires");
+        assert!(channels(fds).is_some());
+        assert!(channels(vec![reader.into()]).is_none(), "a control socket alone is no set of channels");
         send_reply(&serving, &ZygoteReply::Started { tag: 7, pid: 99 }).unwrap();
         // As many runs as there can be, with the largest numbers, fit a message.
         let many =

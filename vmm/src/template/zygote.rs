@@ -8,7 +8,9 @@ use crate::error::{Context, Error};
 use crate::sandbox;
 use crate::template::fork;
 use crate::template::origin::{Readiness, Template};
-use crate::template::protocol::{self, CloneOrder, WorkingSet, ZygoteReply, ZygoteRequest, receive, send_reply, wires};
+use crate::template::protocol::{
+    self, CloneOrder, WorkingSet, ZygoteReply, ZygoteRequest, channels, receive, send_reply,
+};
 use crate::template::reexec;
 pub use crate::template::reexec::ReexecCommand;
 use std::io;
@@ -38,8 +40,8 @@ impl Zygote {
     }
 
     /// Asks for a clone.
-    pub fn order(&self, order: &CloneOrder, wires: &[BorrowedFd]) -> io::Result<()> {
-        protocol::send_order(&self.socket, order, wires)
+    pub fn order(&self, order: &CloneOrder, channels: &[BorrowedFd]) -> io::Result<()> {
+        protocol::send_order(&self.socket, order, channels)
     }
 
     /// Says which pages each clone needs, see [`protocol::send_prefault`].
@@ -135,7 +137,8 @@ pub fn boot_and_serve(
     }
 }
 
-/// Goes on where the process was before it started [`ReexecCommand`]; `state` is the descriptor that its arguments name.
+/// Goes on where the process was before it started [`ReexecCommand`]; `state` is the descriptor that its arguments
+/// name.
 ///
 /// # Errors
 /// As [`boot_and_serve`]'s; and the descriptors that `state` names must have been left open by the process's life
@@ -172,8 +175,8 @@ fn serve(template: &mut Template, socket: OwnedFd, again: ReexecCommand) -> Resu
             None => return Ok(()),
         };
         let first = || start_clone(order.tag, &mut socket);
-        let answer = match wires(fds) {
-            Some(wires) => match template.spawn(wires, order.user, &filter, first) {
+        let answer = match channels(fds) {
+            Some(channels) => match template.spawn(channels, order.user, &filter, first) {
                 Ok(pid) => {
                     born += 1;
                     ZygoteReply::Started { tag: order.tag, pid }

@@ -20,8 +20,9 @@ use vmatic_plan::{Mac, Node, Plan};
 use vmatic_tree::frame::FrameReader;
 use vmatic_tree::message::{Message, VERSION};
 use vmatic_vmm::stub::{self, StubFile};
-use vmatic_vmm::zygote::{ReexecCommand, SnapshotFiles};
-use vmatic_vmm::{Card, Discovery, Exit, GuestConfig, Readiness, Share, Software, Wires, zygote};
+use vmatic_vmm::template::Readiness;
+use vmatic_vmm::template::zygote::{self, ReexecCommand, SnapshotFiles};
+use vmatic_vmm::{Card, Discovery, Exit, GuestChannels, GuestConfig, Share, Software};
 
 // The guest's agent calls the port that the monitor relays.
 const _: () = assert!(vmatic_vmm::CONTROL_PORT == vmatic_tree::message::GUEST_PORT);
@@ -106,7 +107,7 @@ impl MachineConfig {
         MachineConfig { kernel, initramfs, cmdline, memory_mib, devices, share: None, stub_pages: Some(pages) }
     }
 
-    fn with(self, mac: Mac, wires: Wires, stub: Option<&StubFile>) -> GuestConfig {
+    fn with(self, mac: Mac, channels: GuestChannels, stub: Option<&StubFile>) -> GuestConfig {
         let software = Software {
             kernel: stub.map_or(self.kernel, StubFile::path),
             initramfs: if stub.is_some() { "/dev/null".into() } else { self.initramfs },
@@ -114,7 +115,7 @@ impl MachineConfig {
             discovery: self.devices,
             share: self.share,
         };
-        GuestConfig { software, memory_mib: self.memory_mib, cid: image::CID, mac, wires }
+        GuestConfig { software, memory_mib: self.memory_mib, cid: image::CID, mac, channels }
     }
 
     /// The stub that is to run instead of a kernel.
@@ -186,13 +187,13 @@ pub fn start_cold(
 /// Runs a guest that boots cold until it ends.
 pub fn run(config: ColdConfig) -> Result<(), Error> {
     spawn::end_before_others();
-    let wires = Wires {
+    let channels = GuestChannels {
         control: Some(fd::inherit(config.control_fd)?),
         serial: fd::inherit(config.serial_fd)?,
         card: Card::Plugged(fd::inherit(config.cable_fd)?),
     };
     let stub = config.machine.stub_file()?;
-    let guest = config.machine.with(config.mac, wires, stub.as_ref());
+    let guest = config.machine.with(config.mac, channels, stub.as_ref());
     match vmatic_vmm::run(guest, config.user).context(|| "run the guest".into())? {
         Exit::Shutdown | Exit::Killed => Ok(()),
     }
@@ -205,11 +206,11 @@ pub fn template(config: TemplateConfig) -> Result<(), Error> {
         Some(fd) => fd::inherit(fd)?,
         None => io::stderr().as_fd().try_clone_to_owned().context(|| "duplicate the console".into())?,
     };
-    let wires = Wires { control: None, serial, card: Card::Unplugged };
+    let channels = GuestChannels { control: None, serial, card: Card::Unplugged };
     let socket = take_standard_input().context(|| "take standard input".into())?;
     let stub = config.machine.stub_file()?;
     let said = if stub.is_some() { stub_said } else { said };
-    let guest = config.machine.with(TEMPLATE_MAC, wires, stub.as_ref());
+    let guest = config.machine.with(TEMPLATE_MAC, channels, stub.as_ref());
     let limit = Duration::from_secs(config.boot_timeout_s);
     let reexec = ReexecCommand::new(&REEXEC).context(|| "open this program".into())?;
     zygote::boot_and_serve(socket, guest, said, limit, &config.files, reexec).context(|| "hold a template".into())

@@ -13,8 +13,9 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use vmatic_plan::Plan;
-use vmatic_vmm::zygote::SnapshotFiles;
+use vmatic_plan::{Plan, boot_words};
+use vmatic_vmm::template::protocol::{self, ZygoteReply};
+use vmatic_vmm::template::zygote::SnapshotFiles;
 
 /// A template that came with the host's image.
 const IN_IMAGE: &str = vmatic_plan::host_image::GUEST_SNAPSHOT;
@@ -27,7 +28,7 @@ const PIECE_BYTES: u64 = 256 * 1024;
 
 /// Where this host's template may be: its own file goes before the image's, and is made where none fits.
 pub fn files(cmdline: &str) -> SnapshotFiles {
-    let save = cmdline::word(cmdline, cmdline::TEMPLATE).map(PathBuf::from);
+    let save = cmdline::word(cmdline, boot_words::host::TEMPLATE).map(PathBuf::from);
     let all = save.iter().cloned().chain([IN_IMAGE.into()]);
     SnapshotFiles { restore: all.filter(|path: &PathBuf| path.is_file()).collect(), save }
 }
@@ -84,12 +85,12 @@ fn make(path: &Path) -> Result<(), Error> {
     // Its socket is at its end at once: it boots, saves, and goes.
     let (ours, theirs) = message_pair().context(|| "make a socket pair".into())?;
     let mut process = command.stdin(Stdio::from(theirs)).spawn().context(|| "start a template".into())?;
-    let answer = vmatic_vmm::protocol::receive_reply(&ours).context(|| "hear the template's process".into())?;
+    let answer = protocol::receive_reply(&ours).context(|| "hear the template's process".into())?;
     drop(ours);
     let _ = process.wait();
     match answer {
-        Some(vmatic_vmm::protocol::ZygoteReply::Ready { .. }) if path.is_file() => Ok(()),
-        Some(vmatic_vmm::protocol::ZygoteReply::NoTemplate { why }) => Err(Error::new(why)),
+        Some(ZygoteReply::Ready { .. }) if path.is_file() => Ok(()),
+        Some(ZygoteReply::NoTemplate { why }) => Err(Error::new(why)),
         other => Err(Error::new(format!("no template was saved ({other:?})"))),
     }
 }
@@ -102,7 +103,7 @@ mod tests {
     fn the_hosts_own_file_goes_before_the_images() {
         let folder = tempfile::tempdir().unwrap();
         let own = folder.path().join("kept");
-        let line = format!("quiet {}={} x", cmdline::TEMPLATE, own.display());
+        let line = format!("quiet {}={} x", boot_words::host::TEMPLATE, own.display());
         assert_eq!(files(&line), SnapshotFiles { restore: Vec::new(), save: Some(own.clone()) }, "there is none yet");
         fs::write(&own, "x").unwrap();
         let found = files(&line);

@@ -2,7 +2,7 @@
 //!
 //! Takes nothing but the plan; keeps a process that holds a frozen guest, and starts
 //! it again when it dies, ever more slowly. Its clones do not die with it: they are
-//! this process's children, see `vmatic_vmm::zygote`.
+//! this process's children, see `vmatic_vmm::template::zygote`.
 
 use crate::error::{Context, Error};
 use crate::guest::admission;
@@ -29,8 +29,8 @@ use tokio::time::{sleep, timeout};
 use vmatic_plan::Plan;
 use vmatic_tree::guest::StartMode;
 use vmatic_tree::text::ShortText;
-use vmatic_vmm::protocol::{CloneOrder, ZygoteReply};
-use vmatic_vmm::zygote::SnapshotFiles;
+use vmatic_vmm::template::protocol::{self, CloneOrder, ZygoteReply};
+use vmatic_vmm::template::zygote::SnapshotFiles;
 
 /// Waits before a template is made again.
 const BACKOFF_S: [u64; 4] = [1, 10, 60, 300];
@@ -85,7 +85,7 @@ impl ZygoteClient {
                 Ok(set) => {
                     if let Some(socket) = &*self.socket.lock().await {
                         // Fails only if the process has ended, which is noticed elsewhere; clones are slower without.
-                        let _ = vmatic_vmm::protocol::send_prefault(socket.get_ref(), &set);
+                        let _ = protocol::send_prefault(socket.get_ref(), &set);
                     }
                 }
                 Err(e) => say(&format!("template: working set unknown ({e}): clones start without prefault")),
@@ -123,8 +123,7 @@ impl ZygoteClient {
         let order = CloneOrder { tag: guest, user: user(guest) };
         let socket = self.socket.lock().await;
         let socket = socket.as_ref().ok_or_else(ended)?;
-        let asked = socket
-            .async_io(tokio::io::Interest::WRITABLE, |s| vmatic_vmm::protocol::send_order(s, &order, &ends.all()));
+        let asked = socket.async_io(tokio::io::Interest::WRITABLE, |s| protocol::send_order(s, &order, &ends.all()));
         asked.await.context(|| "ask the template's process for a clone".into())?;
         loop {
             let answer = timeout(REPLY_TIMEOUT, next(socket)).await;
@@ -141,7 +140,7 @@ impl ZygoteClient {
 }
 
 async fn next(socket: &AsyncFd<OwnedFd>) -> Result<ZygoteReply, Error> {
-    let received = socket.async_io(tokio::io::Interest::READABLE, |s| vmatic_vmm::protocol::receive_reply(s)).await;
+    let received = socket.async_io(tokio::io::Interest::READABLE, |s| protocol::receive_reply(s)).await;
     let answer = received.context(|| "hear the template's process".into())?;
     answer.ok_or_else(ended)
 }

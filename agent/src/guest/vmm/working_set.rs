@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use vmatic_vmm::TEMPLATE_MAPPING as TEMPLATE;
-use vmatic_vmm::protocol::{RUNS_MAX, WorkingSet};
+use vmatic_vmm::template::protocol::{RUNS_MAX, WorkingSet};
 
 const PAGE: u64 = 4096;
 /// The page is there.

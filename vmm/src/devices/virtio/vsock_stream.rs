@@ -42,7 +42,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// From the wire.
+    /// From its bytes in a packet.
     pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Self {
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
@@ -60,7 +60,7 @@ impl Header {
         }
     }
 
-    /// To the wire.
+    /// To its bytes in a packet.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[0..8].copy_from_slice(&self.src_cid.to_le_bytes());
