@@ -287,6 +287,11 @@ async fn is_up(qmp: &Qmp, by_words: bool, heard: oneshot::Receiver<()>) -> bool 
     loop {
         match qmp.status().await.as_deref() {
             Ok("running") => return true,
+            // KVM gave it up, and it never goes on: it ends, with what QEMU said of that.
+            Ok("internal-error") => {
+                let _ = qmp.ask("quit", Value::Null).await;
+                return false;
+            }
             // Whether it went on is asked next; one that does not answer in time is busy, and is asked again.
             Ok("paused") if !qmp.is_held() => drop(qmp.ask("cont", Value::Null).await),
             Err(_) if qmp.has_ended() => return false,
