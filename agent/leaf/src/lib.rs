@@ -6,7 +6,9 @@
 //!
 //! * [`identity`]: who the guest is, read off the command line. [`boot`]: mounts, modules, network.
 //! * [`task`]: one process that the host wants run. [`session`]: one with an operator's terminal.
-//! * [`serve`]: the loop, which owns the guest's tasks and sessions. [`log`](mod@log): its console. System calls are `vmatic-sys`'.
+//! * [`serve`]: the loop, which owns the guest's tasks and sessions. [`log`](mod@log): what it says on the console.
+//!
+//! System calls are `vmatic-sys`'.
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;

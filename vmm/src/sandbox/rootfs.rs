@@ -31,8 +31,8 @@ pub struct Rootfs {
     pub kvm: bool,
 }
 
-/// Makes this root and moves this process into it for good. It has no network but the descriptors that it holds, ends when its
-/// parent does, and can gain no rights by starting programs.
+/// Makes this root and moves this process into it for good. It has no network but the descriptors that it holds, ends
+/// when its parent does, and can gain no rights by starting programs.
 pub fn enter(rootfs: &Rootfs) -> Result<(), Error> {
     let namespaces = UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
     sandbox::unshare(namespaces).context("leave the host's files and networks", NEXT)?;
