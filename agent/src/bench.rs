@@ -22,7 +22,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use vmatic_plan::{HostNames, Node, Plan};
+use vmatic_plan::{GuestId, HostId, HostNames, Node, Plan};
 use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::message::{Message, OpId, Order as TreeOrder, Run};
 use vmatic_vmm::Discovery;
@@ -179,7 +179,7 @@ fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> R
     let mut reported = 0;
     for number in 1..=count {
         let (ours, ends) = wires()?;
-        guests.push(launch(options, plan, starter, number, ours, &ends)?);
+        guests.push(launch(options, plan, starter, GuestId(number), ours, &ends)?);
         if let (Starter::Clone(zygote), 1) = (starter, number) {
             // As the node does: the first shows which pages all need.
             await_report(&guests[0], stub, 0)?;
@@ -215,7 +215,7 @@ fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> R
     };
     row("idle", &guests);
     for (guest, number) in guests.iter().zip(1..) {
-        command(guest, stub, number)?;
+        command(guest, stub, GuestId(number))?;
     }
     row("after a command", &guests);
     Ok(())
@@ -267,7 +267,7 @@ fn launch(
     options: &BenchOptions,
     plan: &Plan,
     starter: &Starter,
-    number: u32,
+    number: GuestId,
     (control, console, cable): (UnixStream, UnixStream, OwnedFd),
     Ends(ends): &Ends,
 ) -> Result<Guest, Error> {
@@ -275,7 +275,7 @@ fn launch(
     let fds = ends.each_ref().map(AsRawFd::as_raw_fd);
     let process = match starter {
         Starter::Clone(zygote) => {
-            let order = CloneOrder { tag: number, user: user(number) };
+            let order = CloneOrder { tag: number.0, user: user(number) };
             let ends = [ends[0].as_fd(), ends[1].as_fd(), ends[2].as_fd()];
             zygote.order(&order, &ends).context(|| "ask for a clone".into())?;
             match zygote.answer().context(|| "get a clone".into())? {
@@ -284,7 +284,7 @@ fn launch(
             }
         }
         Starter::Cold => {
-            let node = Node::guest(1, number);
+            let node = Node::guest(HostId(1), number);
             let mac = plan.mac(node).unwrap_or_default();
             let machine = machine(options, image::cmdline(plan, node));
             let mut command = ColdConfig::new(machine, mac, number, fds).command(None)?;
@@ -295,7 +295,7 @@ fn launch(
             wires.push(ours.into());
             let [control, serial, cable] = fds;
             let fds = Fds { serial, cable, monitor: monitor.as_raw_fd(), control: Some(control) };
-            let config = qemu::Machine::config_to_measure(plan, Node::guest(1, number), &fds)?;
+            let config = qemu::Machine::config_to_measure(plan, Node::guest(HostId(1), number), &fds)?;
             let mut command = config.command("bench", &[control, serial, cable, fds.monitor], None)?;
             command.spawn().context(|| format!("start QEMU {number}"))?.id() as vmatic_vmm::Pid
         }
@@ -305,7 +305,7 @@ fn launch(
     if matches!(starter, Starter::Clone(_)) {
         let told = match options.stub_pages {
             Some(_) => word(number),
-            None => encode(&Message::Become(image::identity(plan, Node::guest(1, number))))?,
+            None => encode(&Message::Become(image::identity(plan, Node::guest(HostId(1), number))))?,
         };
         (&guest.control).write_all(&told).context(|| "tell a clone who it is".into())?;
     }
@@ -313,7 +313,7 @@ fn launch(
 }
 
 /// What a stub says back.
-fn word(number: u32) -> Vec<u8> {
+fn word(number: GuestId) -> Vec<u8> {
     format!("guest {number}\n").into_bytes()
 }
 
@@ -323,7 +323,7 @@ fn encode(message: &Message) -> Result<Vec<u8>, Error> {
 
 /// Waits until the guest has said that it is there.
 fn await_report(guest: &Guest, stub: bool, at: usize) -> Result<(), Error> {
-    let number = at as u32 + 1;
+    let number = GuestId(at as u32 + 1);
     if !stub {
         return hear(guest, number, |message| matches!(message, Message::Hello { .. }));
     }
@@ -341,7 +341,7 @@ fn await_report(guest: &Guest, stub: bool, at: usize) -> Result<(), Error> {
 }
 
 /// Has the guest do something small, and waits until it is done.
-fn command(guest: &Guest, stub: bool, number: u32) -> Result<(), Error> {
+fn command(guest: &Guest, stub: bool, number: GuestId) -> Result<(), Error> {
     if stub {
         let want = word(number);
         (&guest.control).write_all(&want).context(|| format!("ask guest {number}"))?;
@@ -362,7 +362,7 @@ fn command(guest: &Guest, stub: bool, number: u32) -> Result<(), Error> {
 }
 
 /// Reads messages until one is the `wanted`.
-fn hear(guest: &Guest, number: u32, wanted: impl Fn(&Message) -> bool) -> Result<(), Error> {
+fn hear(guest: &Guest, number: GuestId, wanted: impl Fn(&Message) -> bool) -> Result<(), Error> {
     let mut reader = FrameReader::new();
     let mut buffer = [0; 4096];
     loop {

@@ -2,6 +2,7 @@
 
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
+use vmatic_plan::GuestId;
 use vmatic_tree::host::Direction;
 
 /// A stream that somebody opened, on its way to become a link.
@@ -29,7 +30,7 @@ impl Opening {
     }
 
     /// To a guest's monitor.
-    pub fn guest(guest: u32, stream: UnixStream) -> Self {
+    pub fn guest(guest: GuestId, stream: UnixStream) -> Self {
         Opening { side: Direction::Guest(guest), stream: Stream::Unix(stream), closed: None }
     }
 

@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use vmatic_plan::{HostNames, Node, Plan};
+use vmatic_plan::{GuestId, HostId, HostNames, Node, Plan};
 
 /// How long each measurement lasts.
 const TIME: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ fn measure(agent: &str, name: &str) {
     drop(command);
     let cables = [1, 2].map(|guest| {
         let (cable, end) = pair().unwrap();
-        plug(&session, guest, &end);
+        plug(&session, GuestId(guest), &end);
         cable
     });
     for side in ["va", "vb"] {
@@ -88,7 +88,7 @@ fn ip(arguments: &str) {
     assert!(status.success(), "ip {arguments}");
 }
 
-fn plug(session: &OwnedFd, guest: u32, end: &OwnedFd) {
+fn plug(session: &OwnedFd, guest: GuestId, end: &OwnedFd) {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let (request, fds) = (format!("plug {guest}"), [end.as_fd()]);
@@ -124,7 +124,7 @@ fn frame_back(plan: &Plan, bytes: usize, header: usize) -> Vec<u8> {
 
 /// An IPv4 packet from one guest to the other.
 fn between(plan: &Plan, from: u32, to: u32, bytes: usize, header: usize) -> Vec<u8> {
-    let (from, to) = (Node::guest(1, from), Node::guest(1, to));
+    let (from, to) = (Node::guest(HostId(1), GuestId(from)), Node::guest(HostId(1), GuestId(to)));
     let mut frame = vec![0; header];
     frame.extend(plan.mac(to).unwrap().0);
     frame.extend(plan.mac(from).unwrap().0);

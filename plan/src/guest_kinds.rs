@@ -3,6 +3,7 @@
 //! Takes what the spec says; gives the text that crosses from builder to agent as a file of the host image, and
 //! reads it there. No law depends on it: numbers, names and addresses are those of the plan, whatever runs there.
 
+use crate::ids::GuestId;
 use crate::path::parse_numbers;
 use crate::range::RangeSet;
 use alloc::format;
@@ -95,8 +96,8 @@ pub struct Kinds {
 
 impl Kinds {
     /// A guest's kind, if it is no ordinary guest.
-    pub fn of(&self, guest: u32) -> Option<&Kind> {
-        self.kinds.iter().find(|kind| kind.guests.contains(guest))
+    pub fn of(&self, guest: GuestId) -> Option<&Kind> {
+        self.kinds.iter().find(|kind| kind.guests.contains(guest.0))
     }
 
     /// The text; [`Kinds::decode`] reads it.
@@ -267,8 +268,8 @@ mod tests {
         let ours = Kind { kernel: false, leaf: true, ..sample("ours", RangeSet::span(9, 9)) };
         let kinds = Kinds { all_in_qemu: true, kinds: [memtest, debian, ours].into() };
         assert_eq!(Kinds::decode(&kinds.encode()), Ok(kinds.clone()));
-        assert_eq!(kinds.of(7).map(|kind| kind.name.as_str()), Some("debian"));
-        assert_eq!(kinds.of(4), None);
+        assert_eq!(kinds.of(GuestId(7)).map(|kind| kind.name.as_str()), Some("debian"));
+        assert_eq!(kinds.of(GuestId(4)), None);
         assert!(kinds.kinds[2].is_guest_image() && !kinds.kinds[1].is_guest_image());
     }
 

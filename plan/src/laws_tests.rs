@@ -1,6 +1,6 @@
 //! The laws of the plan, as properties, up to ten million nodes.
 
-use crate::{HostNames, Mac, Node, Plan};
+use crate::{GuestId, HostId, HostNames, Mac, Node, Plan};
 use core::net::Ipv4Addr;
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ fn plan(hosts: u32, guests: u32, fanout: u32) -> Plan {
 
 fn any_plan_and_nodes() -> impl Strategy<Value = (Plan, Node, Node)> {
     (1u32..16_000, 0u32..1000, 2u32..65).prop_flat_map(|(h, g, k)| {
-        let node = move || (1..=h, 0..=g).prop_map(|(host, guest)| Node { host, guest });
+        let node = move || (1..=h, 0..=g).prop_map(|(host, guest)| Node::guest(HostId(host), GuestId(guest)));
         (Just(plan(h, g, k)), node(), node())
     })
 }
@@ -70,19 +70,19 @@ proptest! {
         let children = plan.child_hosts(host);
         prop_assert!(children.len() <= u64::from(plan.fanout));
         for child in children.iter() {
-            prop_assert_eq!(plan.parent(Node::host(child)), Some(Node::host(host)));
+            prop_assert_eq!(plan.parent(Node::host(HostId(child))), Some(Node::host(host)));
         }
         match plan.parent(Node::host(host)) {
             Some(parent) => {
                 prop_assert!(parent.host < host);
-                prop_assert!(plan.child_hosts(parent.host).contains(host));
+                prop_assert!(plan.child_hosts(parent.host).contains(host.0));
                 prop_assert_eq!(plan.level(host), plan.level(parent.host) + 1);
-                prop_assert!(!plan.stand_ins(host).contains(host));
+                prop_assert!(!plan.stand_ins(host).contains(host.0));
                 prop_assert!(!plan.stand_ins(host).is_empty());
             }
-            None => prop_assert_eq!(host, 1),
+            None => prop_assert_eq!(host, HostId(1)),
         }
-        prop_assert!(plan.level_hosts(plan.level(host)).contains(host));
+        prop_assert!(plan.level_hosts(plan.level(host)).contains(host.0));
     }
 
     #[test]
@@ -115,7 +115,7 @@ fn ten_million_nodes_have_ten_million_addresses() {
 fn the_last_node_of_the_largest_plan_still_fits() {
     let mut plan = plan(16_383, 1021, 16);
     assert_eq!(plan.check(), Ok(()));
-    let last = Node::guest(16_383, 1021);
+    let last = Node::guest(HostId(16_383), GuestId(1021));
     assert_eq!(plan.ipv4(last), Some(Ipv4Addr::new(10, 255, 255, 254)));
     plan.guests_per_host = 1022;
     assert_eq!(plan.check().unwrap_err().field, "guest_network");
@@ -124,10 +124,10 @@ fn the_last_node_of_the_largest_plan_still_fits() {
 #[test]
 fn what_a_person_reads() {
     let plan = plan(20, 4, 16);
-    let node = Node::guest(17, 3);
+    let node = Node::guest(HostId(17), GuestId(3));
     assert_eq!(plan.node_name(node).unwrap(), "h17-g3");
     assert_eq!(plan.ipv4(node), Some(Ipv4Addr::new(10, 0, 17, 4)));
-    assert_eq!(plan.host_ipv4(17), Some(Ipv4Addr::new(172, 16, 0, 17)));
+    assert_eq!(plan.host_ipv4(HostId(17)), Some(Ipv4Addr::new(172, 16, 0, 17)));
     assert_eq!(plan.mac(node), Some(Mac([2, 0, 0, 17, 0, 3])));
 }
 

@@ -18,6 +18,7 @@ mod codec;
 pub mod defaults;
 pub mod guest_kinds;
 pub mod host_image;
+mod ids;
 pub mod link;
 mod mac;
 mod names;
@@ -30,6 +31,7 @@ mod range;
 // The old path, until agent and builder use the new one.
 pub use codec::unhex;
 pub use guest_kinds as kinds;
+pub use ids::{GuestId, HostId};
 pub use link::LinkProperties;
 pub use mac::{Mac, MacError};
 pub use names::{HostNames, NameError};

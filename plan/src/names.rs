@@ -8,6 +8,7 @@
 //! fills a whole digit field (`n1[0-5]` is refused), so whether two terms can
 //! make the same name is decided field by field, without making the names.
 
+use crate::ids::{GuestId, HostId};
 use crate::range::RangeSet;
 use crate::{HOSTS_MAX, Node};
 use alloc::format;
@@ -221,9 +222,9 @@ impl HostNames {
         self.terms.is_empty()
     }
 
-    /// The name of host `number`, counted from 1.
-    pub fn name(&self, number: u32) -> Option<String> {
-        let mut index = u64::from(number.checked_sub(1)?);
+    /// The name of a host.
+    pub fn name(&self, host: HostId) -> Option<String> {
+        let mut index = u64::from(host.0.checked_sub(1)?);
         for term in &self.terms {
             if index < term.len() {
                 return Some(term.nth(index));
@@ -234,11 +235,11 @@ impl HostNames {
     }
 
     /// The number of the host with this name.
-    pub fn number(&self, name: &str) -> Option<u32> {
+    pub fn number(&self, name: &str) -> Option<HostId> {
         let mut before = 0;
         for term in &self.terms {
             if let Some(at) = term.index(name) {
-                return Some((before + at) as u32 + 1);
+                return Some(HostId((before + at) as u32 + 1));
             }
             before += term.len();
         }
@@ -250,9 +251,9 @@ impl HostNames {
         let asked = HostNames::parse(pattern)?;
         let mut ranges: Vec<(u32, u32)> = Vec::new();
         for i in 1..=asked.len() {
-            let name = asked.name(i).unwrap_or_default();
+            let name = asked.name(HostId(i)).unwrap_or_default();
             match self.number(&name) {
-                Some(n) => match ranges.last_mut() {
+                Some(HostId(n)) => match ranges.last_mut() {
                     Some(last) if last.1 + 1 == n => last.1 = n,
                     _ => ranges.push((n, n)),
                 },
@@ -454,7 +455,7 @@ fn parse_range(at: usize, first: &str, last: &str) -> Result<Range, NameError> {
 }
 
 /// The name of a guest: its host's, `-g`, its number.
-pub(crate) fn guest_name(host: &str, guest: u32) -> String {
+pub(crate) fn guest_name(host: &str, guest: GuestId) -> String {
     format!("{host}-g{guest}")
 }
 

@@ -1,15 +1,16 @@
 use super::*;
+use crate::HostId;
 use proptest::prelude::*;
 
 #[test]
 fn the_sources_pattern_ranks() {
     let names = HostNames::parse("dn[4-11,16-19]").unwrap();
     assert_eq!(names.len(), 12);
-    assert_eq!(names.name(1).unwrap(), "dn4");
-    assert_eq!(names.name(8).unwrap(), "dn11");
-    assert_eq!(names.name(9).unwrap(), "dn16");
-    assert_eq!(names.name(13), None);
-    assert_eq!(names.number("dn19"), Some(12));
+    assert_eq!(names.name(HostId(1)).unwrap(), "dn4");
+    assert_eq!(names.name(HostId(8)).unwrap(), "dn11");
+    assert_eq!(names.name(HostId(9)).unwrap(), "dn16");
+    assert_eq!(names.name(HostId(13)), None);
+    assert_eq!(names.number("dn19"), Some(HostId(12)));
     assert_eq!(names.number("dn12"), None);
     assert_eq!(names.number("dn04"), None);
     assert_eq!(names.fold(&RangeSet::from_ranges(alloc::vec![(1, 3), (8, 9)])), "dn[4-6,11,16]");
@@ -20,11 +21,11 @@ fn the_sources_pattern_ranks() {
 fn padding_and_several_brackets_hold() {
     let names = HostNames::parse("n[001-100],r[1-4]n[1-8],login").unwrap();
     assert_eq!(names.len(), 133);
-    assert_eq!(names.number("n007"), Some(7));
+    assert_eq!(names.number("n007"), Some(HostId(7)));
     assert_eq!(names.number("n7"), None);
-    assert_eq!(names.name(101).unwrap(), "r1n1");
-    assert_eq!(names.name(132).unwrap(), "r4n8");
-    assert_eq!(names.number("login"), Some(133));
+    assert_eq!(names.name(HostId(101)).unwrap(), "r1n1");
+    assert_eq!(names.name(HostId(132)).unwrap(), "r4n8");
+    assert_eq!(names.number("login"), Some(HostId(133)));
     assert_eq!(names.fold(&RangeSet::span(99, 110)), "n[099-100],r1n[1-8],r2n[1-2]");
 }
 
@@ -68,10 +69,10 @@ proptest! {
     fn every_number_has_one_name_and_back(pattern in any_pattern()) {
         if let Ok(names) = HostNames::parse(&pattern) {
             for n in 1..=names.len() {
-                let name = names.name(n).unwrap();
-                prop_assert_eq!(names.number(&name), Some(n), "{} of {}", name, pattern);
+                let name = names.name(HostId(n)).unwrap();
+                prop_assert_eq!(names.number(&name), Some(HostId(n)), "{} of {}", name, pattern);
             }
-            prop_assert_eq!(names.name(names.len() + 1), None);
+            prop_assert_eq!(names.name(HostId(names.len() + 1)), None);
         }
     }
 

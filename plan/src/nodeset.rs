@@ -5,6 +5,7 @@
 //! members, so "every guest of hosts 1 to 1000" is one run, not a million
 //! entries, and what is printed is always folded.
 
+use crate::ids::{GuestId, HostId};
 use crate::range::RangeSet;
 use alloc::vec::Vec;
 use core::fmt;
@@ -14,25 +15,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Node {
     /// The host's number, from 1.
-    pub host: u32,
-    /// The guest's number, from 1; 0 is the host itself.
-    pub guest: u32,
+    pub host: HostId,
+    /// The guest's number, from 1; [`GuestId::NONE`], 0, is the host itself.
+    pub guest: GuestId,
 }
 
 impl Node {
     /// Host `host` itself.
-    pub const fn host(host: u32) -> Self {
-        Node { host, guest: 0 }
+    pub const fn host(host: HostId) -> Self {
+        Node { host, guest: GuestId::NONE }
     }
 
     /// Guest `guest` of host `host`.
-    pub const fn guest(host: u32, guest: u32) -> Self {
+    pub const fn guest(host: HostId, guest: GuestId) -> Self {
         Node { host, guest }
     }
 
     /// Whether this is a host.
     pub const fn is_host(&self) -> bool {
-        self.guest == 0
+        self.guest.0 == 0
     }
 }
 
@@ -40,7 +41,7 @@ impl fmt::Display for Node {
     /// `17` or `17/3`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.guest {
-            0 => write!(f, "{}", self.host),
+            GuestId::NONE => write!(f, "{}", self.host),
             guest => write!(f, "{}/{guest}", self.host),
         }
     }
@@ -69,7 +70,7 @@ impl NodeSet {
 
     /// One node.
     pub fn one(node: Node) -> Self {
-        NodeSet::product(&RangeSet::span(node.host, node.host), &RangeSet::span(node.guest, node.guest))
+        NodeSet::product(&RangeSet::one(node.host.0), &RangeSet::one(node.guest.0))
     }
 
     /// Every pair of a host and a member (0 for the host itself).
@@ -98,13 +99,13 @@ impl NodeSet {
 
     /// Whether `node` is in it.
     pub fn contains(&self, node: Node) -> bool {
-        self.members(node.host).is_some_and(|m| m.contains(node.guest))
+        self.members(node.host).is_some_and(|m| m.contains(node.guest.0))
     }
 
     /// The members asked of one host, if any.
-    pub fn members(&self, host: u32) -> Option<&RangeSet> {
-        let at = self.runs.partition_point(|r| r.last < host);
-        self.runs.get(at).filter(|r| r.first <= host).map(|r| &r.members)
+    pub fn members(&self, host: HostId) -> Option<&RangeSet> {
+        let at = self.runs.partition_point(|r| r.last < host.0);
+        self.runs.get(at).filter(|r| r.first <= host.0).map(|r| &r.members)
     }
 
     /// The hosts that have any member in the set.
@@ -115,7 +116,8 @@ impl NodeSet {
     /// Every node, by host, then guest.
     pub fn iter(&self) -> impl Iterator<Item = Node> + '_ {
         self.runs.iter().flat_map(|r| {
-            (r.first..=r.last).flat_map(move |host| r.members.iter().map(move |guest| Node { host, guest }))
+            let hosts = (r.first..=r.last).map(HostId);
+            hosts.flat_map(move |host| r.members.iter().map(move |guest| Node { host, guest: GuestId(guest) }))
         })
     }
 
@@ -174,7 +176,8 @@ impl NodeSet {
         let mut runs = Vec::new();
         for pair in edges.windows(2) {
             let (first, last) = (pair[0] as u32, (pair[1] - 1) as u32);
-            let members = op(self.members(first).unwrap_or(&none), other.members(first).unwrap_or(&none));
+            let host = HostId(first);
+            let members = op(self.members(host).unwrap_or(&none), other.members(host).unwrap_or(&none));
             push(&mut runs, Run { first, last, members });
         }
         NodeSet { runs }
@@ -250,7 +253,7 @@ mod tests {
     fn build(nodes: &[(u32, u32)]) -> NodeSet {
         let mut set = NodeSet::new();
         for &(host, guest) in nodes {
-            set.insert(Node { host, guest });
+            set.insert(Node::guest(HostId(host), GuestId(guest)));
         }
         set
     }

@@ -161,7 +161,7 @@ pub fn parse_numbers(at: usize, text: &str) -> Result<RangeSet, PathError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{HostNames, Node};
+    use crate::{GuestId, HostId, HostNames, Node};
     use alloc::string::ToString;
     use proptest::prelude::*;
 
@@ -219,7 +219,7 @@ mod tests {
         fn what_is_printed_reads_back(nodes in proptest::collection::vec((1u32..13, 0u32..10), 1..40)) {
             let mut set = NodeSet::new();
             for (host, guest) in nodes {
-                set.insert(Node { host, guest });
+                set.insert(Node::guest(HostId(host), GuestId(guest)));
             }
             prop_assert_eq!(&parse_nodes(&set.to_string(), &plan()).unwrap(), &set);
             prop_assert_eq!(parse_nodes(&plan().fold_names(&set), &plan()).unwrap(), set);

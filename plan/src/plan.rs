@@ -122,7 +122,7 @@ impl Plan {
 
     /// Whether the plan has this node.
     pub fn has(&self, node: Node) -> bool {
-        (1..=self.host_count()).contains(&node.host) && node.guest <= self.guests_per_host
+        (1..=self.host_count()).contains(&node.host.0) && node.guest.0 <= self.guests_per_host
     }
 
     /// All hosts' numbers.

@@ -30,6 +30,11 @@ impl RangeSet {
         set
     }
 
+    /// The one number `n`.
+    pub fn one(n: u32) -> Self {
+        RangeSet::span(n, n)
+    }
+
     /// The union of ranges given in any order, overlapping or not.
     pub fn from_ranges(mut ranges: Vec<(u32, u32)>) -> Self {
         ranges.retain(|(a, b)| a <= b);

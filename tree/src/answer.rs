@@ -140,15 +140,16 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vmatic_plan::{GuestId, HostId};
 
     #[test]
     fn equal_answers_are_one_group() {
         let mut answers = Answers::default();
         for guest in 1..=1000 {
             let output = Output { stdout: b"same\n".to_vec(), ..Output::default() };
-            answers.add(Group::one(Node::guest(1, guest), Outcome::Exit(0), output));
+            answers.add(Group::one(Node::guest(HostId(1), GuestId(guest)), Outcome::Exit(0), output));
         }
-        answers.add(Group::one(Node::host(1), Outcome::Exit(1), Output::default()));
+        answers.add(Group::one(Node::host(HostId(1)), Outcome::Exit(1), Output::default()));
         let groups = answers.take();
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0].nodes.len(), 1000);

@@ -8,6 +8,7 @@ use crate::text::ShortText;
 use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
+use vmatic_plan::GuestId;
 
 /// What a guest is doing, as its host says it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -143,7 +144,7 @@ pub struct GuestStats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GuestUsage {
     /// Its number on this host.
-    pub guest: u32,
+    pub guest: GuestId,
     /// Pages of its RAM that are its own, in KiB.
     pub ram_kib: u64,
     /// What its monitor takes beside, in KiB.

@@ -3,6 +3,7 @@
 use crate::guest::{GuestExit, GuestStats};
 use crate::text::ShortText;
 use serde::{Deserialize, Serialize};
+use vmatic_plan::GuestId;
 
 /// What KVM turned out to do on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,7 +54,7 @@ pub struct NodeInfo {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LostGuest {
     /// Its number on its host.
-    pub guest: u32,
+    pub guest: GuestId,
     /// How it ended.
     pub exit: GuestExit,
 }

@@ -3,6 +3,7 @@
 use crate::text::ShortText;
 use core::fmt;
 use serde::{Deserialize, Serialize};
+use vmatic_plan::HostId;
 
 /// Why a host turns somebody away.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,7 +11,7 @@ pub enum Refusal {
     /// The other end speaks another version of the protocol.
     Version {
         /// The host that refuses.
-        host: u32,
+        host: HostId,
         /// The version that it speaks.
         version: u16,
     },
@@ -23,14 +24,14 @@ pub enum Refusal {
     /// By the plan, this host cannot join below that one.
     CannotJoin {
         /// The host that wants to join.
-        host: u32,
+        host: HostId,
         /// The host that refuses.
-        below: u32,
+        below: HostId,
     },
     /// A machine with this number has joined, and lives.
     NumberTaken {
         /// The number.
-        host: u32,
+        host: HostId,
     },
     /// The command is not one to obey.
     Command(CommandError),

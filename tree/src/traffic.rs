@@ -3,7 +3,7 @@
 use crate::bytes;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use vmatic_plan::LinkProperties;
+use vmatic_plan::{GuestId, LinkProperties};
 
 /// Most links in one answer: a host of more is asked in parts.
 pub const PORTS_MAX: usize = 1024;
@@ -81,7 +81,7 @@ pub struct PortCounters {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PortStatus {
     /// The guest's number on its host.
-    pub guest: u32,
+    pub guest: GuestId,
     /// How it is shaped.
     pub link: LinkProperties,
     /// What passed.

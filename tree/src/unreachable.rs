@@ -3,6 +3,7 @@
 use crate::guest::GuestState;
 use core::fmt;
 use serde::{Deserialize, Serialize};
+use vmatic_plan::{GuestId, HostId};
 
 /// Why no answer came from a node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -27,11 +28,11 @@ pub enum Unreachable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Peer {
     /// The parent, and which host that is once it has said so.
-    Parent(Option<u32>),
+    Parent(Option<HostId>),
     /// This child host.
-    Host(u32),
+    Host(HostId),
     /// This guest of the host that says it.
-    Guest(u32),
+    Guest(GuestId),
     /// An operator's console.
     Console,
     /// The tree, as a console sees it.

@@ -5,8 +5,8 @@
 //! clones are told who they are.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
-use vmatic_plan::Node;
 use vmatic_plan::boot_words::guest::{IP, IP6, NAME, NODE, TEMPLATE};
+use vmatic_plan::{GuestId, HostId, Node};
 
 /// What a guest knows about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,8 +47,8 @@ fn is_name(text: &str) -> bool {
 
 fn node(text: &str) -> Option<Node> {
     let (host, guest) = text.split_once('/')?;
-    let (host, guest) = (host.parse().ok()?, guest.parse().ok()?);
-    (host > 0 && guest > 0).then_some(Node { host, guest })
+    let (host, guest): (HostId, GuestId) = (host.parse().ok()?, guest.parse().ok()?);
+    (host.0 > 0 && guest.0 > 0).then_some(Node { host, guest })
 }
 
 /// `client:server:gateway:netmask:...`
@@ -76,7 +76,7 @@ mod tests {
     fn reads_what_a_host_writes() {
         let line = "console=ttyS0 vmatic.node=17/3 vmatic.name=h17-g3 ip=10.0.17.4::10.0.17.1:255.255.255.0:h17-g3:eth0:off vmatic.ip6=fd00::4/64,fd00::1 quiet\n";
         let identity = Identity::parse(line);
-        assert_eq!(identity.node, Some(Node::guest(17, 3)));
+        assert_eq!(identity.node, Some(Node::guest(HostId(17), GuestId(3))));
         assert_eq!(identity.name, Some("h17-g3"));
         let (a, m, g) = identity.ipv4.unwrap();
         assert_eq!((a, m), (Ipv4Addr::new(10, 0, 17, 4), Ipv4Addr::new(255, 255, 255, 0)));

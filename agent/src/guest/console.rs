@@ -12,6 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::watch;
+use vmatic_plan::GuestId;
 
 /// How much of what a guest said is kept.
 pub const KEPT_BYTES: usize = 64 * 1024;
@@ -142,11 +143,11 @@ impl Port {
 
 /// The ports of all guests of this host; each is made when it is first asked for.
 #[derive(Clone, Default)]
-pub struct Ports(Rc<RefCell<BTreeMap<u32, Port>>>);
+pub struct Ports(Rc<RefCell<BTreeMap<GuestId, Port>>>);
 
 impl Ports {
     /// A guest's.
-    pub fn of(&self, guest: u32) -> Port {
+    pub fn of(&self, guest: GuestId) -> Port {
         self.0.borrow_mut().entry(guest).or_insert_with(Port::new).clone()
     }
 }
@@ -188,7 +189,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async {
-            let port = Ports::default().of(3);
+            let port = Ports::default().of(GuestId(3));
             assert_eq!(port.write(b"lost").await, 4);
             for life in [b"one", b"two"] {
                 let (ours, mut its) = UnixStream::pair().unwrap();

@@ -6,7 +6,7 @@
 use crate::log::say;
 use crate::machine::cmdline;
 use tokio::sync::watch;
-use vmatic_plan::{RangeSet, boot_words};
+use vmatic_plan::{GuestId, RangeSet, boot_words};
 use vmatic_tree::message::GuestAction;
 
 /// What the operator wants of a guest.
@@ -59,16 +59,16 @@ impl DesiredStates {
 
     /// Takes an order for some guests.
     pub fn apply(&self, act: GuestAction, guests: &RangeSet) {
-        for guest in guests.iter() {
-            if let Some(each) = self.each.get(guest as usize) {
+        for guest in guests.iter().map(GuestId) {
+            if let Some(each) = self.each.get(guest.0 as usize) {
                 each.send_modify(|desired| *desired = after(act, *desired));
             }
         }
     }
 
     /// What is wanted of a guest, to be waited for; none if the plan has no such guest.
-    pub fn of(&self, guest: u32) -> Option<watch::Receiver<Desired>> {
-        self.each.get(guest as usize).map(watch::Sender::subscribe)
+    pub fn of(&self, guest: GuestId) -> Option<watch::Receiver<Desired>> {
+        self.each.get(guest.0 as usize).map(watch::Sender::subscribe)
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn orders_change_what_is_wanted_of_those_they_name() {
         let states = DesiredStates::new(3, first("quiet vmatic.guests=run"));
-        let of = |guest| states.of(guest).map(|desired| *desired.borrow());
+        let of = |guest| states.of(GuestId(guest)).map(|desired| *desired.borrow());
         let two = RangeSet::span(2, 2);
         for (act, wanted, restarts) in [
             (GuestAction::Pause, Wanted::Pause, 0),

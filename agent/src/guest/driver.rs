@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep, sleep_until};
+use vmatic_plan::GuestId;
 use vmatic_tree::guest::{ExitReason, GuestExit, GuestState, StartMode};
 use vmatic_tree::text::ShortText;
 
@@ -44,7 +45,7 @@ type Waiting = Pin<Box<dyn Future<Output = Came>>>;
 /// A guest's task, and what it holds for the guest.
 struct Driver {
     shared: Rc<Shared>,
-    guest: u32,
+    guest: GuestId,
     life: Life,
     start: Instant,
     desired: watch::Receiver<Desired>,
@@ -58,7 +59,7 @@ struct Driver {
 }
 
 /// Drives a guest of the plan for ever; needs a `LocalSet`.
-pub async fn drive(shared: Rc<Shared>, guest: u32) {
+pub async fn drive(shared: Rc<Shared>, guest: GuestId) {
     let Some(mut desired) = shared.desired.of(guest) else { return };
     let (life, actions) = Life::new(*desired.borrow_and_update());
     let mut driver = Driver {

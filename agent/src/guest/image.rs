@@ -112,7 +112,7 @@ pub fn identity(plan: &Plan, node: Node) -> Identity {
 mod tests {
     use super::*;
     use vmatic_leaf::identity::Identity as Words;
-    use vmatic_plan::HostNames;
+    use vmatic_plan::{GuestId, HostId, HostNames};
 
     fn plan() -> Plan {
         Plan { cluster: [3; 16], guest_cmdline: "extra".into(), ..Plan::new("t", HostNames::count(20).unwrap()) }
@@ -120,14 +120,14 @@ mod tests {
 
     #[test]
     fn a_guest_reads_who_it_is_from_what_its_host_writes() {
-        let (plan, node) = (plan(), Node::guest(17, 3));
+        let (plan, node) = (plan(), Node::guest(HostId(17), GuestId(3)));
         let line = cmdline(&plan, node);
         let words = Words::parse(&line);
         assert_eq!(words.node, Some(node));
         assert_eq!(words.name, Some("h17-g3"));
         let (address, netmask, router) = words.ipv4.unwrap();
         assert_eq!(Some(address), plan.ipv4(node));
-        assert_eq!(router, plan.ipv4(Node::host(17)));
+        assert_eq!(router, plan.ipv4(Node::host(HostId(17))));
         assert_eq!(netmask, Ipv4Addr::new(255, 255, 255, 0));
         assert_eq!(words.ipv6.unwrap().0, plan.ipv6(node).unwrap());
         assert!(line.ends_with(" extra"));
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_clone_becomes_what_a_cold_guest_is() {
-        let (plan, node) = (plan(), Node::guest(17, 3));
+        let (plan, node) = (plan(), Node::guest(HostId(17), GuestId(3)));
         let line = cmdline(&plan, node);
         let (words, told) = (Words::parse(&line), identity(&plan, node));
         assert_eq!((words.node, words.name), (Some(told.node), Some(told.name.as_str())));

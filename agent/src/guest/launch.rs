@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use vmatic_plan::Node;
+use vmatic_plan::{GuestId, Node};
 use vmatic_tree::frame;
 use vmatic_tree::guest::StartMode;
 use vmatic_tree::message::Message;
@@ -108,7 +108,7 @@ pub async fn prepare(shared: &Shared, machine: Option<qemu::Machine>) -> Source 
 }
 
 /// Starts a guest.
-pub async fn launch(shared: &Shared, guest: u32, source: Source) -> Result<Launched, Error> {
+pub async fn launch(shared: &Shared, guest: GuestId, source: Source) -> Result<Launched, Error> {
     let cable = shared.switch.plug(guest).await?;
     let (mut ours, theirs) = channels::make(cable)?;
     let node = Node::guest(shared.host, guest);
@@ -136,7 +136,7 @@ pub async fn launch(shared: &Shared, guest: u32, source: Source) -> Result<Launc
 /// A guest in VMatic's own monitor: its agent's link is handed to the tree.
 async fn managed(
     shared: &Shared,
-    guest: u32,
+    guest: GuestId,
     process: GuestProcess,
     ours: channels::HostEnds,
     zygote: Option<Arc<ZygoteClient>>,
@@ -176,7 +176,7 @@ async fn launch_in_qemu(
     Ok(Launched { process: GuestProcess::Qemu(qemu), report, console, zygote: None, kvm, restored })
 }
 
-fn heard(shared: &Shared, guest: u32) -> Result<watch::Receiver<bool>, Error> {
+fn heard(shared: &Shared, guest: GuestId) -> Result<watch::Receiver<bool>, Error> {
     shared.guests.heard(guest).ok_or_else(|| Error::new(format!("the plan has no guest {guest}")))
 }
 
@@ -187,7 +187,7 @@ fn start_cold(shared: &Shared, node: Node, ends: &GuestEnds) -> Result<tokio::pr
 
 impl Launched {
     /// It never came up: what it started from may be to blame.
-    pub async fn doubt(self, shared: &Shared, guest: u32) {
+    pub async fn doubt(self, shared: &Shared, guest: GuestId) {
         if let Some(zygote) = &self.zygote {
             zygote.doubt().await;
         }

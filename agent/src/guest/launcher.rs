@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, watch};
-use vmatic_plan::Plan;
+use vmatic_plan::{GuestId, HostId, Plan};
 use vmatic_tree::guest::{GuestState, NoGuests};
 use vmatic_tree::text::ShortText;
 use vmatic_vmm::template::zygote::SnapshotFiles;
@@ -36,7 +36,7 @@ pub struct Launcher {
     /// Where the plan was read.
     pub plan_file: PathBuf,
     /// This host's number.
-    pub host: u32,
+    pub host: HostId,
     /// Where links of guests' agents go.
     pub openings: mpsc::Sender<Opening>,
     /// What is known of the guests.
@@ -94,7 +94,7 @@ impl Launcher {
             no_kvm: self.no_kvm.is_some(),
             qemu: self.qemu,
         });
-        for guest in 1..=guests {
+        for guest in (1..=guests).map(GuestId) {
             tokio::task::spawn_local(drive(shared.clone(), guest));
         }
     }
@@ -115,7 +115,7 @@ impl Launcher {
     async fn none(&self, why: NoGuests) {
         let state = GuestState::Disabled(why);
         say(&format!("no guests: {state}"));
-        for guest in 1..=self.plan.guests_per_host {
+        for guest in (1..=self.plan.guests_per_host).map(GuestId) {
             self.guests.set(guest, state.clone()).await;
         }
     }

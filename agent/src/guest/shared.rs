@@ -12,7 +12,7 @@ use std::fs;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, watch};
-use vmatic_plan::Plan;
+use vmatic_plan::{GuestId, HostId, Plan};
 
 /// After so many lives in which it never came up a guest is tried without KVM.
 const KVM_TRIES: u32 = 2;
@@ -22,7 +22,7 @@ pub struct Shared {
     /// The plan.
     pub plan: Plan,
     /// This host's number.
-    pub host: u32,
+    pub host: HostId,
     /// Where links of guests' agents go.
     pub openings: mpsc::Sender<Opening>,
     /// What is known of the guests.
@@ -54,7 +54,7 @@ pub struct Shared {
 impl Shared {
     /// What QEMU is to run as this guest; none if VMatic's own monitor is to run it. Where KVM is there and no guest
     /// came up with it (it may run bare code, and not Linux), the next try is without.
-    pub fn qemu_machine(&self, guest: u32, lives_never_up: u32) -> Option<qemu::Machine> {
+    pub fn qemu_machine(&self, guest: GuestId, lives_never_up: u32) -> Option<qemu::Machine> {
         let emulate = self.no_kvm || (lives_never_up >= KVM_TRIES && !self.guests.kvm_ran());
         let kind = self.qemu.kind(guest, &self.plan, emulate)?;
         Some(qemu::Machine { kind, accel: if emulate { Accel::Tcg } else { Accel::Kvm } })

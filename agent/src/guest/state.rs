@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use tokio::sync::{mpsc, watch};
-use vmatic_plan::RangeSet;
+use vmatic_plan::{GuestId, RangeSet};
 use vmatic_tree::guest::{GuestExit, GuestState, GuestStats};
 use vmatic_tree::host::Event;
 use vmatic_tree::info::LostGuest;
@@ -44,8 +44,8 @@ impl Guests {
     }
 
     /// A guest is doing this now; the tree is told if that is new.
-    pub async fn set(&self, guest: u32, state: GuestState) {
-        let Some(slot) = self.each.get(guest as usize) else { return };
+    pub async fn set(&self, guest: GuestId, state: GuestState) {
+        let Some(slot) = self.each.get(guest.0 as usize) else { return };
         if *slot.state.borrow() != state {
             slot.state.replace(state.clone());
             // Fails only when the node ends.
@@ -64,24 +64,24 @@ impl Guests {
         if *before == *heard {
             return;
         }
-        let flag = |guest: u32| self.each.get(guest as usize).map(|slot| &slot.heard);
-        for guest in heard.difference(&before).iter() {
+        let flag = |guest: GuestId| self.each.get(guest.0 as usize).map(|slot| &slot.heard);
+        for guest in heard.difference(&before).iter().map(GuestId) {
             flag(guest).map(|flag| flag.send_replace(true));
         }
-        for guest in before.difference(heard).iter() {
+        for guest in before.difference(heard).iter().map(GuestId) {
             flag(guest).map(|flag| flag.send_replace(false));
         }
         *before = heard.clone();
     }
 
     /// Whether a guest's agent is heard, to be waited for.
-    pub fn heard(&self, guest: u32) -> Option<watch::Receiver<bool>> {
-        self.each.get(guest as usize).map(|slot| slot.heard.subscribe())
+    pub fn heard(&self, guest: GuestId) -> Option<watch::Receiver<bool>> {
+        self.each.get(guest.0 as usize).map(|slot| slot.heard.subscribe())
     }
 
     /// A guest's process has ended: what was heard of it says nothing of the next.
-    pub fn forget(&self, guest: u32) {
-        if let Some(slot) = self.each.get(guest as usize) {
+    pub fn forget(&self, guest: GuestId) {
+        if let Some(slot) = self.each.get(guest.0 as usize) {
             slot.heard.send_replace(false);
         }
     }
@@ -102,7 +102,7 @@ impl Guests {
     }
 
     /// Counts a guest whose life ended though nobody wished it.
-    pub fn lost(&self, guest: u32, exit: GuestExit) {
+    pub fn lost(&self, guest: GuestId, exit: GuestExit) {
         self.count(|stats| *(if exit.was_up { &mut stats.lost } else { &mut stats.failed }) += 1);
         self.last_lost.replace(Some(LostGuest { guest, exit }));
     }
@@ -125,16 +125,16 @@ mod tests {
             let (events, mut told) = mpsc::channel(8);
             let guests = Guests::new(2, events);
             for _ in 0..2 {
-                guests.set(2, GuestState::Up).await;
-                guests.set(3, GuestState::Up).await;
+                guests.set(GuestId(2), GuestState::Up).await;
+                guests.set(GuestId(3), GuestState::Up).await;
             }
-            assert!(matches!(told.try_recv(), Ok(Event::Guest { guest: 2, state: GuestState::Up })));
+            assert!(matches!(told.try_recv(), Ok(Event::Guest { guest: GuestId(2), state: GuestState::Up })));
             assert!(told.try_recv().is_err(), "nothing new, and no guest 3");
             assert_eq!(guests.up(), 1);
-            let heard = guests.heard(1).unwrap();
+            let heard = guests.heard(GuestId(1)).unwrap();
             guests.hear(&RangeSet::span(1, 2));
             assert!(*heard.borrow());
-            guests.forget(1);
+            guests.forget(GuestId(1));
             guests.hear(&RangeSet::span(1, 2));
             assert!(!*heard.borrow(), "what the tree said of the last process is not said again");
             guests.hear(&RangeSet::new());
@@ -147,9 +147,9 @@ mod tests {
     fn each_end_is_counted_by_whether_it_had_come_up() {
         let guests = Guests::new(2, mpsc::channel(1).0);
         for was_up in [true, false, false] {
-            guests.lost(2, GuestExit { reason: ExitReason::Shutdown, was_up, console: None });
+            guests.lost(GuestId(2), GuestExit { reason: ExitReason::Shutdown, was_up, console: None });
         }
         let (stats, last) = guests.stats();
-        assert_eq!((stats.lost, stats.failed, last.map(|last| last.guest)), (1, 2, Some(2)));
+        assert_eq!((stats.lost, stats.failed, last.map(|last| last.guest)), (1, 2, Some(GuestId(2))));
     }
 }

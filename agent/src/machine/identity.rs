@@ -8,13 +8,13 @@ use crate::error::Error;
 use crate::machine::cmdline::{boot_mac, word};
 use std::fs;
 use std::net::Ipv4Addr;
-use vmatic_plan::{Mac, Node, Plan, boot_words};
+use vmatic_plan::{HostId, Mac, Node, Plan, boot_words};
 
 /// Finds the host's number.
-pub fn host_number(plan: &Plan, cmdline: &str, address: Option<Ipv4Addr>) -> Result<u32, Error> {
+pub fn host_number(plan: &Plan, cmdline: &str, address: Option<Ipv4Addr>) -> Result<HostId, Error> {
     let asked = word(cmdline, boot_words::host::HOST);
     if let Some(text) = asked {
-        let number = text.parse().ok().filter(|n| plan.has(Node::host(*n)));
+        let number = text.parse().ok().filter(|n: &HostId| plan.has(Node::host(*n)));
         return number.ok_or_else(|| {
             let hosts = plan.host_count();
             Error::new(format!("vmatic.host={text} on the command line is none of the plan's hosts 1-{hosts}"))
@@ -52,10 +52,10 @@ mod tests {
     fn the_command_line_comes_first_then_the_address_then_the_mac() {
         let line = "quiet BOOTIF=01-02-00-00-05-00-00 vmatic.host=7";
         let address = Some(Ipv4Addr::new(172, 20, 0, 6));
-        assert_eq!(host_number(&plan(), line, address).unwrap(), 7);
+        assert_eq!(host_number(&plan(), line, address).unwrap(), HostId(7));
         let line = "quiet BOOTIF=01-02-00-00-05-00-00";
-        assert_eq!(host_number(&plan(), line, address).unwrap(), 6);
-        assert_eq!(host_number(&plan(), line, Some(Ipv4Addr::new(192, 168, 1, 1))).unwrap(), 5);
+        assert_eq!(host_number(&plan(), line, address).unwrap(), HostId(6));
+        assert_eq!(host_number(&plan(), line, Some(Ipv4Addr::new(192, 168, 1, 1))).unwrap(), HostId(5));
     }
 
     #[test]

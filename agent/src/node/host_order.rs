@@ -18,7 +18,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use vmatic_plan::RangeSet;
+use vmatic_plan::{GuestId, RangeSet};
 use vmatic_tree::answer::{OUTPUT_MAX_BYTES, Outcome, Output};
 use vmatic_tree::reply::Reply;
 use vmatic_tree::traffic::Piece;
@@ -85,7 +85,7 @@ fn reply(HostOrder { order, guests, all }: &HostOrder) -> Result<Reply, Error> {
         }
         Order::Link(LinkOrder::Show) => client()?.ports(guests).map(Reply::Ports),
         Order::Capture(CaptureOrder { id, gather_ms, bytes_max }) => {
-            let point = guests.iter().next().map_or(CapturePoint::Uplink, CapturePoint::Guest);
+            let point = guests.iter().next().map_or(CapturePoint::Uplink, |guest| CapturePoint::Guest(GuestId(guest)));
             let time = Duration::from_millis(u64::from(*gather_ms));
             let bytes_max = (*bytes_max).min(OUTPUT_MAX_BYTES) as usize;
             let mut all = Piece::default();

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use vmatic_plan::host_image;
+use vmatic_plan::{HostId, host_image};
 
 /// How a node differs from what the image says.
 #[derive(Debug, PartialEq)]
@@ -12,7 +12,7 @@ pub struct NodeOptions {
     /// The operator's public key, 64 hexadecimal digits.
     pub operator: PathBuf,
     /// The host's number, where it cannot be found out.
-    pub host: Option<u32>,
+    pub host: Option<HostId>,
     /// Where to listen; the plan's port on every address if unset.
     pub listen: Option<SocketAddr>,
     /// Whom to join, before those that the plan computes.

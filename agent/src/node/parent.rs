@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
-use vmatic_plan::{Node, Plan, boot_words};
+use vmatic_plan::{HostId, Node, Plan, boot_words};
 
 /// How long a call may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,7 +30,7 @@ pub struct Parents {
 
 impl Parents {
     /// What the arguments, the command line and the plan say.
-    pub fn new(plan: &Plan, host: u32, arguments: &[SocketAddr], cmdline: &str) -> Parents {
+    pub fn new(plan: &Plan, host: HostId, arguments: &[SocketAddr], cmdline: &str) -> Parents {
         let mut given = arguments.to_vec();
         for text in word(cmdline, boot_words::host::JOIN).unwrap_or_default().split(',').filter(|t| !t.is_empty()) {
             let plain = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, plan.port));
@@ -44,8 +44,8 @@ impl Parents {
         // A few spread over the level suffice; they must not all call the same one.
         let level = plan.stand_ins(host);
         let step = (level.len() / 4).max(1) as usize;
-        let start = host as usize % step;
-        let stand_ins = level.iter().skip(start).step_by(step).take(4).filter_map(address).collect();
+        let start = host.0 as usize % step;
+        let stand_ins = level.iter().skip(start).step_by(step).take(4).map(HostId).filter_map(address).collect();
         Parents { given, planned, stand_ins }
     }
 
@@ -102,12 +102,12 @@ mod tests {
 
     #[test]
     fn the_root_calls_nobody() {
-        assert!(!Parents::new(&plan(), 1, &[], "").any());
+        assert!(!Parents::new(&plan(), HostId(1), &[], "").any());
     }
 
     #[test]
     fn the_parent_first_then_stand_ins() {
-        let parents = Parents::new(&plan(), 100, &[], "vmatic.join=172.20.9.9,172.20.9.8:1,nonsense");
+        let parents = Parents::new(&plan(), HostId(100), &[], "vmatic.join=172.20.9.9,172.20.9.8:1,nonsense");
         assert_eq!(parents.at(0), Some("172.20.9.9:7117".parse().unwrap()));
         assert_eq!(parents.at(1), Some("172.20.9.8:1".parse().unwrap()));
         assert_eq!(parents.at(2), Some("172.20.0.7:7117".parse().unwrap()));

@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
-use vmatic_plan::{Plan, RangeSet, unhex};
+use vmatic_plan::{GuestId, HostId, Plan, RangeSet, unhex};
 use vmatic_tree::answer::{Outcome, Output};
 use vmatic_tree::host::{Action, Direction, Event, Host};
 use vmatic_tree::id::LinkId;
@@ -132,7 +132,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
 }
 
 /// Sets up the machine's card and name; gives the host's number and name.
-fn settle(options: &NodeOptions, plan: &Plan, cmdline: &str) -> Result<(u32, String), Error> {
+fn settle(options: &NodeOptions, plan: &Plan, cmdline: &str) -> Result<(HostId, String), Error> {
     let address = if options.guests { network::bring_up(cmdline).map_err(|e| say(&e.to_string())).ok() } else { None };
     let number = match options.host {
         Some(number) => number,
@@ -288,7 +288,7 @@ impl Driver {
         self.sessions.insert(op, feed);
         let events = self.events.clone();
         let ends = Ends::new(op, feeds, stop, events.clone());
-        let port = guests.iter().next().map(|guest| self.ports.of(guest));
+        let port = guests.iter().next().map(|guest| self.ports.of(GuestId(guest)));
         tokio::task::spawn_local(async move {
             let outcome = match (order, port) {
                 (Order::Console(console), None) => session::program(console, ends).await,

@@ -3,6 +3,7 @@
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
+use vmatic_plan::{GUESTS_MAX, GuestId};
 
 /// User and group of the first guest's process.
 const GUEST_FIRST: u32 = 1_000_000;
@@ -10,13 +11,14 @@ const GUEST_FIRST: u32 = 1_000_000;
 pub const SWITCH: u32 = 999_999;
 
 /// User and group of a guest's process.
-pub fn user(guest: u32) -> u32 {
-    GUEST_FIRST + guest
+pub fn user(guest: GuestId) -> u32 {
+    GUEST_FIRST + guest.0
 }
 
 /// Whose process a user's is, if it is a guest's.
-pub fn guest_of(user: u32) -> Option<u32> {
-    user.checked_sub(GUEST_FIRST).filter(|guest| (1..=vmatic_plan::GUESTS_MAX).contains(guest))
+pub fn guest_of(user: u32) -> Option<GuestId> {
+    let guest = user.checked_sub(GUEST_FIRST).filter(|guest| (1..=GUESTS_MAX).contains(guest))?;
+    Some(GuestId(guest))
 }
 
 /// Becomes a user and gives up everything but these rights; nothing if this process is not root's.
@@ -40,9 +42,9 @@ mod tests {
 
     #[test]
     fn a_guest_is_known_by_its_user_and_nobody_else_is() {
-        assert_eq!(guest_of(user(1)), Some(1));
-        assert_eq!(guest_of(user(vmatic_plan::GUESTS_MAX)), Some(vmatic_plan::GUESTS_MAX));
-        for other in [0, SWITCH, user(0), user(vmatic_plan::GUESTS_MAX + 1)] {
+        assert_eq!(guest_of(user(GuestId(1))), Some(GuestId(1)));
+        assert_eq!(guest_of(user(GuestId(GUESTS_MAX))), Some(GuestId(GUESTS_MAX)));
+        for other in [0, SWITCH, user(GuestId(0)), user(GuestId(GUESTS_MAX + 1))] {
             assert_eq!(guest_of(other), None, "{other}");
         }
     }

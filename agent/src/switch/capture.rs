@@ -8,6 +8,7 @@
 use super::frame::{FRAME_BYTES_MAX, HEADER_BYTES, PACKET_AT};
 use serde::{Deserialize, Serialize};
 use std::time::{SystemTime, UNIX_EPOCH};
+use vmatic_plan::GuestId;
 use vmatic_tree::traffic::Piece;
 
 /// Most captures at a time.
@@ -29,7 +30,7 @@ const MAGIC: u32 = 0xa1b2_c3d4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CapturePoint {
     /// A guest's port, both directions.
-    Guest(u32),
+    Guest(GuestId),
     /// What leaves the host's guests for the kernel, and comes from it.
     Uplink,
 }
@@ -139,12 +140,12 @@ mod tests {
     #[test]
     fn pieces_put_together_are_a_file_of_what_passed_the_spot() {
         let mut captures = Captures::default();
-        let spot = CapturePoint::Guest(3);
+        let spot = CapturePoint::Guest(GuestId(3));
         let mut stream = captures.next(1, spot, 0).unwrap().bytes;
         assert_eq!(stream[20], ETHERNET as u8);
         for n in 0..100u8 {
             captures.take(spot, &[n; HEADER_BYTES + 1500]);
-            captures.take(CapturePoint::Guest(4), &[n; 100]);
+            captures.take(CapturePoint::Guest(GuestId(4)), &[n; 100]);
         }
         loop {
             let piece = captures.next(1, spot, 1).unwrap();
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn what_nobody_fetches_is_bounded_counted_and_forgotten() {
         let mut captures = Captures::default();
-        let spot = CapturePoint::Guest(3);
+        let spot = CapturePoint::Guest(GuestId(3));
         captures.next(1, spot, 0).unwrap();
         for _ in 0..1000 {
             captures.take(spot, &[0; HEADER_BYTES + 1500]);

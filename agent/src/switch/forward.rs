@@ -12,6 +12,7 @@ use super::policy::{PolicyDecision, Rules};
 use super::shaper::{Link, ShapeResult, Shaper};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use vmatic_plan::{GuestId, HostId};
 
 /// Most bytes under way on all links together.
 const HELD_BYTES_MAX: usize = 64 << 20;
@@ -25,12 +26,12 @@ const COPIES_PER_S: u64 = 100_000;
 /// Who carries frames away. Each says whether it took the frame.
 pub trait Wires {
     /// To a guest, a whole frame behind its virtio header.
-    fn to_guest(&mut self, guest: u32, frame: &[u8]) -> bool;
+    fn to_guest(&mut self, guest: GuestId, frame: &[u8]) -> bool;
     /// To the host's kernel, a packet.
     fn to_uplink(&mut self, packet: &[u8]) -> bool;
     /// Sees to it that the kernel has a route to another host's guests; `missing` if the kernel
     /// has just shown that it has none.
-    fn route_to(&mut self, host: u32, missing: bool) -> bool;
+    fn route_to(&mut self, host: HostId, missing: bool) -> bool;
 }
 
 /// So many at once, and so many a second.
@@ -73,7 +74,7 @@ struct QueuedFrame {
     due_us: u64,
     /// What was sent first arrives first.
     order: u64,
-    guest: u32,
+    guest: GuestId,
     direction: usize,
     frame: Box<[u8]>,
 }
@@ -132,7 +133,7 @@ impl Switch {
     }
 
     /// A guest is plugged in, perhaps anew: counters and link of its port stay as they are.
-    pub fn plug(&mut self, guest: u32) {
+    pub fn plug(&mut self, guest: GuestId) {
         self.port_or_new(guest);
         self.plugged += 1;
     }
@@ -142,8 +143,8 @@ impl Switch {
         self.plugged = self.plugged.saturating_sub(1);
     }
 
-    fn port_or_new(&mut self, guest: u32) -> &mut Port {
-        let at = guest as usize;
+    fn port_or_new(&mut self, guest: GuestId) -> &mut Port {
+        let at = guest.0 as usize;
         if self.ports.len() <= at {
             self.ports.resize_with(at + 1, || None);
         }
@@ -153,15 +154,15 @@ impl Switch {
         })
     }
 
-    fn port(&mut self, guest: u32) -> Option<&mut Port> {
-        self.ports.get_mut(guest as usize)?.as_deref_mut()
+    fn port(&mut self, guest: GuestId) -> Option<&mut Port> {
+        self.ports.get_mut(guest.0 as usize)?.as_deref_mut()
     }
 
     /// Gives a guest's cable new properties; what is under way arrives as before.
-    pub fn set_link(&mut self, guest: u32, link: Link) {
+    pub fn set_link(&mut self, guest: GuestId, link: Link) {
         let cluster = self.rules.plan().cluster;
         let seed = cluster.iter().fold(0u64, |seed, byte| seed.rotate_left(8) ^ u64::from(*byte));
-        let seed = seed ^ (u64::from(self.rules.host()) << 32) ^ (u64::from(guest) << 8);
+        let seed = seed ^ (u64::from(self.rules.host().0) << 32) ^ (u64::from(guest.0) << 8);
         let shaper = |direction| (link != Link::default()).then(|| Box::new(Shaper::new(link, seed ^ direction)));
         let port = self.port_or_new(guest);
         port.link = link;
@@ -169,8 +170,8 @@ impl Switch {
     }
 
     /// A port's link and counters, if it was ever used.
-    pub fn describe(&self, guest: u32) -> Option<(Link, PortCounters)> {
-        self.ports.get(guest as usize)?.as_deref().map(|port| (port.link, port.counts.clone()))
+    pub fn describe(&self, guest: GuestId) -> Option<(Link, PortCounters)> {
+        self.ports.get(guest.0 as usize)?.as_deref().map(|port| (port.link, port.counts.clone()))
     }
 
     /// When [`Self::release`] is due.
@@ -179,7 +180,7 @@ impl Switch {
     }
 
     /// A frame from a guest.
-    pub fn guest_sent(&mut self, now_us: u64, guest: u32, frame: &mut [u8], wires: &mut impl Wires) {
+    pub fn guest_sent(&mut self, now_us: u64, guest: GuestId, frame: &mut [u8], wires: &mut impl Wires) {
         self.captures.take(CapturePoint::Guest(guest), frame);
         let Some(port) = self.port(guest) else { return };
         pass(&mut port.counts.sent, frame.len().saturating_sub(frame::HEADER_BYTES));
@@ -228,7 +229,7 @@ impl Switch {
     }
 
     /// Whether a frame passes one direction of a link at once; else it is under way, or gone.
-    fn passes(&mut self, now_us: u64, guest: u32, direction: usize, frame: &[u8]) -> bool {
+    fn passes(&mut self, now_us: u64, guest: GuestId, direction: usize, frame: &[u8]) -> bool {
         let room = self.held_bytes + frame.len() <= HELD_BYTES_MAX;
         let Some(port) = self.port(guest) else { return false };
         let fate = match &mut port.shapers[direction] {
@@ -256,7 +257,7 @@ impl Switch {
     }
 
     /// What a guest sent, past its own link.
-    fn forward(&mut self, now_us: u64, guest: u32, frame: &mut [u8], wires: &mut impl Wires) {
+    fn forward(&mut self, now_us: u64, guest: GuestId, frame: &mut [u8], wires: &mut impl Wires) {
         let blamed = match self.rules.guest_sent(guest, frame) {
             PolicyDecision::Guest(to) => return self.deliver(now_us, to, frame, wires),
             PolicyDecision::Answer(answer) => return self.deliver(now_us, guest, &answer, wires),
@@ -280,7 +281,7 @@ impl Switch {
         Ok(())
     }
 
-    fn flood(&mut self, now_us: u64, guest: u32, frame: &[u8], wires: &mut impl Wires) -> Result<(), DropReason> {
+    fn flood(&mut self, now_us: u64, guest: GuestId, frame: &[u8], wires: &mut impl Wires) -> Result<(), DropReason> {
         let copies = self.plugged;
         let Some(port) = self.port(guest) else { return Err(DropReason::NoSuchNode) };
         if !port.flood.take(now_us, 1, FLOOD_BURST, FLOOD_PER_S)
@@ -288,20 +289,20 @@ impl Switch {
         {
             return Err(DropReason::Flood);
         }
-        for to in (1..self.ports.len() as u32).filter(|to| *to != guest) {
+        for to in (1..self.ports.len() as u32).map(GuestId).filter(|to| *to != guest) {
             self.deliver(now_us, to, frame, wires);
         }
         Ok(())
     }
 
     /// To a guest, through its link.
-    fn deliver(&mut self, now_us: u64, guest: u32, frame: &[u8], wires: &mut impl Wires) {
+    fn deliver(&mut self, now_us: u64, guest: GuestId, frame: &[u8], wires: &mut impl Wires) {
         if self.passes(now_us, guest, TO, frame) {
             self.hand_over(guest, frame, wires);
         }
     }
 
-    fn hand_over(&mut self, guest: u32, frame: &[u8], wires: &mut impl Wires) {
+    fn hand_over(&mut self, guest: GuestId, frame: &[u8], wires: &mut impl Wires) {
         let taken = wires.to_guest(guest, frame);
         let Some(port) = self.port(guest) else { return };
         if !taken {

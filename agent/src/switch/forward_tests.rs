@@ -1,7 +1,7 @@
 use super::*;
 use crate::switch::frame::{Ethernet, IPV4, build};
 use proptest::prelude::*;
-use vmatic_plan::{HostNames, Node, Plan};
+use vmatic_plan::{GuestId, HostId, HostNames, Node, Plan};
 use vmatic_tree::traffic::Frames;
 
 /// Keeps what it is given; a guest takes `room` frames.
@@ -14,10 +14,10 @@ struct Kept {
 }
 
 impl Wires for Kept {
-    fn to_guest(&mut self, guest: u32, frame: &[u8]) -> bool {
+    fn to_guest(&mut self, guest: GuestId, frame: &[u8]) -> bool {
         let taken = self.room.is_none_or(|room| self.to_guests.len() < room);
         if taken {
-            self.to_guests.push((guest, frame.len()));
+            self.to_guests.push((guest.0, frame.len()));
         }
         taken
     }
@@ -27,9 +27,9 @@ impl Wires for Kept {
         true
     }
 
-    fn route_to(&mut self, host: u32, _missing: bool) -> bool {
-        self.routes.push(host);
-        host != 3
+    fn route_to(&mut self, host: HostId, _missing: bool) -> bool {
+        self.routes.push(host.0);
+        host.0 != 3
     }
 }
 
@@ -37,9 +37,13 @@ fn plan() -> Plan {
     Plan { guests_per_host: 9, ..Plan::new("t", HostNames::count(3).unwrap()) }
 }
 
+fn node(host: u32, guest: u32) -> Node {
+    Node::guest(HostId(host), GuestId(guest))
+}
+
 fn switch(guests: u32) -> Switch {
-    let mut switch = Switch::new(Rules::new(plan(), 1).unwrap());
-    (1..=guests).for_each(|guest| switch.plug(guest));
+    let mut switch = Switch::new(Rules::new(plan(), HostId(1)).unwrap());
+    (1..=guests).map(GuestId).for_each(|guest| switch.plug(guest));
     switch
 }
 
@@ -57,11 +61,11 @@ fn frame(from: Node, to: Node, to_mac: Option<vmatic_plan::Mac>, bytes: usize) -
 }
 
 fn to_neighbour(bytes: usize) -> Vec<u8> {
-    frame(Node::guest(1, 1), Node::guest(1, 2), None, bytes)
+    frame(node(1, 1), node(1, 2), None, bytes)
 }
 
 fn counts(switch: &Switch, guest: u32) -> PortCounters {
-    switch.describe(guest).unwrap().1
+    switch.describe(GuestId(guest)).unwrap().1
 }
 
 /// One frame of 100 bytes behind its Ethernet header.
@@ -70,19 +74,19 @@ const FRAME: Frames = Frames { count: 1, bytes: 114 };
 #[test]
 fn a_frame_reaches_its_neighbour_and_both_ports_count_it() {
     let (mut switch, mut kept) = (switch(3), Kept::default());
-    switch.guest_sent(0, 1, &mut to_neighbour(100), &mut kept);
+    switch.guest_sent(0, GuestId(1), &mut to_neighbour(100), &mut kept);
     assert_eq!(kept.to_guests, [(2, PACKET_AT + 100)]);
     assert_eq!((counts(&switch, 1).sent, counts(&switch, 2).received), (FRAME, FRAME));
-    switch.guest_sent(0, 1, &mut frame(Node::guest(1, 2), Node::guest(1, 3), None, 100), &mut kept);
+    switch.guest_sent(0, GuestId(1), &mut frame(node(1, 2), node(1, 3), None, 100), &mut kept);
     assert_eq!(counts(&switch, 1).dropped[DropReason::Spoofed as usize], 1);
 }
 
 #[test]
 fn packets_for_other_hosts_go_up_once_there_is_a_route() {
     let (mut switch, mut kept) = (switch(1), Kept::default());
-    let router = plan().mac(Node::host(1));
+    let router = plan().mac(Node::host(HostId(1)));
     for host in [2, 3] {
-        switch.guest_sent(0, 1, &mut frame(Node::guest(1, 1), Node::guest(host, 2), router, 50), &mut kept);
+        switch.guest_sent(0, GuestId(1), &mut frame(node(1, 1), node(host, 2), router, 50), &mut kept);
     }
     assert_eq!((kept.routes, kept.up), (vec![2, 3], vec![50]));
     assert_eq!(counts(&switch, 1).dropped[DropReason::NoRoute as usize], 1);
@@ -92,24 +96,24 @@ fn packets_for_other_hosts_go_up_once_there_is_a_route() {
 #[test]
 fn a_guest_that_floods_everyone_is_cut_off_alone() {
     let (mut switch, mut kept) = (switch(3), Kept::default());
-    let shout = |guest| frame(Node::guest(1, guest), Node::guest(1, 2), Some(vmatic_plan::Mac::BROADCAST), 50);
+    let shout = |guest| frame(node(1, guest), node(1, 2), Some(vmatic_plan::Mac::BROADCAST), 50);
     for _ in 0..FLOOD_BURST + 10 {
-        switch.guest_sent(0, 1, &mut shout(1), &mut kept);
+        switch.guest_sent(0, GuestId(1), &mut shout(1), &mut kept);
     }
     assert_eq!(kept.to_guests.len() as u64, FLOOD_BURST * 2);
     assert_eq!(counts(&switch, 1).dropped[DropReason::Flood as usize], 10);
-    switch.guest_sent(0, 3, &mut shout(3), &mut kept);
+    switch.guest_sent(0, GuestId(3), &mut shout(3), &mut kept);
     assert_eq!(counts(&switch, 3).dropped[DropReason::Flood as usize], 0, "others may still speak");
-    switch.guest_sent(1_000_000, 1, &mut shout(1), &mut kept);
+    switch.guest_sent(1_000_000, GuestId(1), &mut shout(1), &mut kept);
     assert_eq!(counts(&switch, 1).dropped[DropReason::Flood as usize], 10, "a second later it may again");
 }
 
 #[test]
 fn a_slow_link_delivers_late_in_order_and_drops_what_does_not_fit() {
     let (mut switch, mut kept) = (switch(2), Kept::default());
-    switch.set_link(2, "delay=10ms".parse().unwrap());
+    switch.set_link(GuestId(2), "delay=10ms".parse().unwrap());
     for bytes in [100, 200] {
-        switch.guest_sent(0, 1, &mut to_neighbour(bytes), &mut kept);
+        switch.guest_sent(0, GuestId(1), &mut to_neighbour(bytes), &mut kept);
     }
     assert_eq!((kept.to_guests.len(), switch.due_us()), (0, Some(10_000)));
     switch.release(9_999, &mut kept);
@@ -117,9 +121,9 @@ fn a_slow_link_delivers_late_in_order_and_drops_what_does_not_fit() {
     switch.release(10_000, &mut kept);
     assert_eq!(kept.to_guests, [(2, PACKET_AT + 100), (2, PACKET_AT + 200)]);
     assert_eq!((switch.due_us(), switch.held_bytes), (None, 0));
-    switch.set_link(1, "rate=1mbit".parse().unwrap());
+    switch.set_link(GuestId(1), "rate=1mbit".parse().unwrap());
     for _ in 0..100 {
-        switch.guest_sent(0, 1, &mut to_neighbour(1400), &mut kept);
+        switch.guest_sent(0, GuestId(1), &mut to_neighbour(1400), &mut kept);
     }
     let full = counts(&switch, 1).dropped[DropReason::Full as usize];
     assert!(full > 40, "{full}");
@@ -131,7 +135,7 @@ fn a_slow_link_delivers_late_in_order_and_drops_what_does_not_fit() {
 fn a_guest_that_does_not_read_loses_its_own_frames() {
     let (mut switch, mut kept) = (switch(2), Kept { room: Some(1), ..Kept::default() });
     for _ in 0..3 {
-        switch.guest_sent(0, 1, &mut to_neighbour(100), &mut kept);
+        switch.guest_sent(0, GuestId(1), &mut to_neighbour(100), &mut kept);
     }
     assert_eq!(counts(&switch, 2).dropped[DropReason::Full as usize], 2);
     assert_eq!(counts(&switch, 2).received.count, 1);
@@ -140,13 +144,13 @@ fn a_guest_that_does_not_read_loses_its_own_frames() {
 #[test]
 fn a_capture_sees_a_port_and_the_uplink() {
     let (mut switch, mut kept) = (switch(2), Kept::default());
-    for spot in [CapturePoint::Guest(2), CapturePoint::Uplink] {
+    for spot in [CapturePoint::Guest(GuestId(2)), CapturePoint::Uplink] {
         switch.captures.next(1, spot, 0).unwrap();
     }
-    switch.guest_sent(0, 1, &mut to_neighbour(100), &mut kept);
-    let router = plan().mac(Node::host(1));
-    switch.guest_sent(0, 1, &mut frame(Node::guest(1, 1), Node::guest(2, 2), router, 50), &mut kept);
-    assert_eq!(switch.captures.next(1, CapturePoint::Guest(2), 0).unwrap().bytes.len(), 16 + 114);
+    switch.guest_sent(0, GuestId(1), &mut to_neighbour(100), &mut kept);
+    let router = plan().mac(Node::host(HostId(1)));
+    switch.guest_sent(0, GuestId(1), &mut frame(node(1, 1), node(2, 2), router, 50), &mut kept);
+    assert_eq!(switch.captures.next(1, CapturePoint::Guest(GuestId(2)), 0).unwrap().bytes.len(), 16 + 114);
     assert_eq!(switch.captures.next(1, CapturePoint::Uplink, 0).unwrap().bytes.len(), 16 + 50);
 }
 
@@ -157,12 +161,12 @@ proptest! {
         link in "(rate=[1-9]kbit )?(delay=[1-9]ms )?(loss=[1-9]0%)?",
     ) {
         let (mut switch, mut kept) = (switch(3), Kept::default());
-        switch.set_link(1, link.parse().unwrap());
+        switch.set_link(GuestId(1), link.parse().unwrap());
         for (now, (guest, mut bytes, sound)) in frames.iter().cloned().enumerate() {
             if sound {
-                bytes = frame(Node::guest(1, guest), Node::guest(1, guest % 3 + 1), None, 20 + bytes.len());
+                bytes = frame(node(1, guest), node(1, guest % 3 + 1), None, 20 + bytes.len());
             }
-            switch.guest_sent(now as u64 * 1000, guest, &mut bytes, &mut kept);
+            switch.guest_sent(now as u64 * 1000, GuestId(guest), &mut bytes, &mut kept);
             switch.uplink_sent(now as u64 * 1000, &mut bytes, &mut kept);
         }
         switch.release(u64::MAX, &mut kept);

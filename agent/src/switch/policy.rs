@@ -9,17 +9,17 @@ use super::counters::DropReason;
 use super::frame::{self, ARP, ETHERNET_BYTES, Ethernet, ICMPV6, IPV4, IPV6, Mac, PACKET_AT, UDP};
 use super::reply::{self, Lease};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use vmatic_plan::{Node, Plan};
+use vmatic_plan::{GuestId, HostId, Node, Plan};
 
 /// What is to be done with a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PolicyDecision {
     /// To one guest of this host, as it now is.
-    Guest(u32),
+    Guest(GuestId),
     /// To all other guests of this host.
     Everyone,
     /// Its packet goes to the host's kernel; on to this host, if another host's guest is meant.
-    Uplink(Option<u32>),
+    Uplink(Option<HostId>),
     /// This frame goes back to where it came from.
     Answer(Vec<u8>),
     /// Nowhere.
@@ -29,7 +29,7 @@ pub enum PolicyDecision {
 /// The plan, as one host's switch applies it.
 pub struct Rules {
     plan: Plan,
-    host: u32,
+    host: HostId,
     router: Mac,
 }
 
@@ -50,7 +50,7 @@ const HOP_BY_HOP: u8 = 0;
 
 impl Rules {
     /// Those of `host`; none if the plan has no such host.
-    pub fn new(plan: Plan, host: u32) -> Option<Rules> {
+    pub fn new(plan: Plan, host: HostId) -> Option<Rules> {
         let router = plan.mac(Node::host(host))?;
         Some(Rules { plan, host, router })
     }
@@ -61,21 +61,21 @@ impl Rules {
     }
 
     /// The host.
-    pub fn host(&self) -> u32 {
+    pub fn host(&self) -> HostId {
         self.host
     }
 
-    fn mac(&self, guest: u32) -> Option<Mac> {
+    fn mac(&self, guest: GuestId) -> Option<Mac> {
         self.plan.mac(Node::guest(self.host, guest))
     }
 
     /// The guest of this host that a node is.
-    fn ours(&self, node: Node) -> Option<u32> {
+    fn ours(&self, node: Node) -> Option<GuestId> {
         (node.host == self.host && !node.is_host()).then_some(node.guest)
     }
 
     /// A frame from a guest. What is routed is changed in place.
-    pub fn guest_sent(&self, guest: u32, frame: &mut [u8]) -> PolicyDecision {
+    pub fn guest_sent(&self, guest: GuestId, frame: &mut [u8]) -> PolicyDecision {
         let Some(ethernet) = frame::ethernet(frame) else { return PolicyDecision::Drop(DropReason::Malformed) };
         if Some(ethernet.from) != self.mac(guest) {
             return PolicyDecision::Drop(DropReason::Spoofed);
@@ -146,7 +146,7 @@ impl Rules {
         }
     }
 
-    fn arp(&self, guest: u32, mac: Mac, packet: &[u8]) -> PolicyDecision {
+    fn arp(&self, guest: GuestId, mac: Mac, packet: &[u8]) -> PolicyDecision {
         let Some(asked) = reply::read_arp(packet) else { return PolicyDecision::Drop(DropReason::Malformed) };
         let own = self.plan.ipv4(Node::guest(self.host, guest));
         if asked.mac != mac || !(asked.from.is_unspecified() || Some(asked.from) == own) {
@@ -177,7 +177,7 @@ impl Rules {
         (!same_block || node.is_some()).then_some(self.router)
     }
 
-    fn lease(&self, guest: u32) -> Option<Lease> {
+    fn lease(&self, guest: GuestId) -> Option<Lease> {
         let node = Node::guest(self.host, guest);
         let (_, prefix) = self.plan.host_block(self.host)?;
         Some(Lease {
@@ -191,7 +191,7 @@ impl Rules {
     }
 
     /// Answers DHCP, and stops what a guest must not say; nothing for packets that just travel.
-    fn look_at_ipv4(&self, guest: u32, ethernet: &Ethernet, packet: &[u8]) -> Option<PolicyDecision> {
+    fn look_at_ipv4(&self, guest: GuestId, ethernet: &Ethernet, packet: &[u8]) -> Option<PolicyDecision> {
         let Some(ip) = frame::ipv4(packet) else { return Some(PolicyDecision::Drop(DropReason::Malformed)) };
         let payload = packet.get(ip.payload_at..).unwrap_or_default();
         let ports = (ip.protocol == UDP && ip.first).then(|| frame::ports(payload)).flatten();
@@ -210,7 +210,7 @@ impl Rules {
     }
 
     /// The same for IPv6 and its neighbour discovery.
-    fn look_at_ipv6(&self, guest: u32, ethernet: &Ethernet, packet: &[u8]) -> Option<PolicyDecision> {
+    fn look_at_ipv6(&self, guest: GuestId, ethernet: &Ethernet, packet: &[u8]) -> Option<PolicyDecision> {
         let Some(ip) = frame::ipv6(packet) else { return Some(PolicyDecision::Drop(DropReason::Malformed)) };
         let node = Node::guest(self.host, guest);
         let own = |address| Some(address) == self.plan.ipv6(node) || address == link_local(ethernet.from.0);

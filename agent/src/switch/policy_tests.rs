@@ -2,7 +2,7 @@ use super::*;
 use crate::switch::frame::{HEADER_BYTES, build, packet};
 use proptest::prelude::*;
 use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress, Icmpv6Packet, Ipv4Packet};
-use vmatic_plan::HostNames;
+use vmatic_plan::{GuestId, HostId, HostNames};
 
 const HOST: u32 = 7;
 
@@ -11,19 +11,23 @@ fn plan() -> Plan {
 }
 
 fn rules() -> Rules {
-    Rules::new(plan(), HOST).unwrap()
+    Rules::new(plan(), HostId(HOST)).unwrap()
+}
+
+fn node(host: u32, guest: u32) -> Node {
+    Node::guest(HostId(host), GuestId(guest))
 }
 
 fn mac(guest: u32) -> Mac {
-    plan().mac(Node::guest(HOST, guest)).unwrap()
+    plan().mac(node(HOST, guest)).unwrap()
 }
 
 fn v4(host: u32, guest: u32) -> Ipv4Addr {
-    plan().ipv4(Node { host, guest }).unwrap()
+    plan().ipv4(node(host, guest)).unwrap()
 }
 
 fn v6(host: u32, guest: u32) -> Ipv6Addr {
-    plan().ipv6(Node { host, guest }).unwrap()
+    plan().ipv6(node(host, guest)).unwrap()
 }
 
 /// An IPv4 packet with a hop limit and eight bytes of UDP, from guest 1.
@@ -69,7 +73,7 @@ fn arp_frame(from_mac: Mac, from: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
 }
 
 fn verdict(mut frame: Vec<u8>) -> PolicyDecision {
-    rules().guest_sent(1, &mut frame)
+    rules().guest_sent(GuestId(1), &mut frame)
 }
 
 #[test]
@@ -85,7 +89,7 @@ fn arp_is_answered_for_neighbours_with_their_macs_for_the_rest_with_the_routers(
         other => Err(other),
     };
     assert_eq!(who(v4(HOST, 5)), Ok(mac(5)));
-    for elsewhere in [v4(HOST, 0), v4(8, 5), Ipv4Addr::new(1, 1, 1, 1), plan().host_ipv4(3).unwrap()] {
+    for elsewhere in [v4(HOST, 0), v4(8, 5), Ipv4Addr::new(1, 1, 1, 1), plan().host_ipv4(HostId(3)).unwrap()] {
         assert_eq!(who(elsewhere), Ok(router), "{elsewhere}");
     }
     assert_eq!(who(v4(HOST, 1)), Err(PolicyDecision::Drop(DropReason::Ignored)), "its own address is free");
@@ -119,8 +123,8 @@ fn a_guest_speaks_only_as_itself() {
     let own = v4(HOST, 1);
     let data = (1000, 2000);
     let mut frame = ipv4_frame(mac(2), own, v4(HOST, 2), 64, data);
-    assert_eq!(rules().guest_sent(2, &mut frame), spoofed, "another port's MAC");
-    assert_eq!(rules().guest_sent(1, &mut frame), PolicyDecision::Guest(2));
+    assert_eq!(rules().guest_sent(GuestId(2), &mut frame), spoofed, "another port's MAC");
+    assert_eq!(rules().guest_sent(GuestId(1), &mut frame), PolicyDecision::Guest(GuestId(2)));
     assert_eq!(verdict(ipv4_frame(mac(2), v4(HOST, 3), v4(HOST, 2), 64, data)), spoofed);
     assert_eq!(verdict(ipv4_frame(mac(0), v4(8, 1), v4(9, 2), 64, data)), spoofed);
     assert_eq!(verdict(ipv4_frame(mac(0), v4(HOST, 0), v4(9, 2), 64, data)), spoofed, "the router's address");
@@ -143,7 +147,7 @@ fn a_guest_speaks_only_as_itself() {
 fn frames_go_to_neighbours_packets_to_the_world() {
     let own = v4(HOST, 1);
     let data = (1000, 2000);
-    assert_eq!(verdict(ipv4_frame(mac(0), own, v4(8, 1), 64, data)), PolicyDecision::Uplink(Some(8)));
+    assert_eq!(verdict(ipv4_frame(mac(0), own, v4(8, 1), 64, data)), PolicyDecision::Uplink(Some(HostId(8))));
     assert_eq!(verdict(ipv4_frame(mac(0), own, Ipv4Addr::new(1, 1, 1, 1), 64, data)), PolicyDecision::Uplink(None));
     assert_eq!(verdict(ipv4_frame(mac(0), own, v4(HOST, 0), 64, data)), PolicyDecision::Uplink(None));
     assert_eq!(verdict(ipv4_frame(Mac([0xff; 6]), own, Ipv4Addr::BROADCAST, 64, data)), PolicyDecision::Everyone);
@@ -152,13 +156,16 @@ fn frames_go_to_neighbours_packets_to_the_world() {
         verdict(ipv4_frame(Mac([4; 6]), own, v4(HOST, 2), 64, data)),
         PolicyDecision::Drop(DropReason::NoSuchNode)
     );
-    assert_eq!(verdict(ipv6_frame(mac(0), v6(HOST, 1), v6(9, 3), 128, v6(9, 3))), PolicyDecision::Uplink(Some(9)));
+    assert_eq!(
+        verdict(ipv6_frame(mac(0), v6(HOST, 1), v6(9, 3), 128, v6(9, 3))),
+        PolicyDecision::Uplink(Some(HostId(9)))
+    );
 }
 
 #[test]
 fn a_packet_to_a_neighbour_through_the_router_loses_a_hop() {
     let mut frame = ipv4_frame(mac(0), v4(HOST, 1), v4(HOST, 2), 64, (1, 2));
-    assert_eq!(rules().guest_sent(1, &mut frame), PolicyDecision::Guest(2));
+    assert_eq!(rules().guest_sent(GuestId(1), &mut frame), PolicyDecision::Guest(GuestId(2)));
     let ethernet = frame::ethernet(&frame).unwrap();
     assert_eq!((ethernet.to, ethernet.from), (mac(2), mac(0)));
     assert_eq!(frame::ipv4(packet(&frame)).unwrap().ttl, 63);
@@ -166,19 +173,19 @@ fn a_packet_to_a_neighbour_through_the_router_loses_a_hop() {
     let last = verdict(ipv4_frame(mac(0), v4(HOST, 1), v4(HOST, 2), 1, (1, 2)));
     assert_eq!(last, PolicyDecision::Uplink(None), "the kernel says that its time is over");
     let mut frame = ipv6_frame(mac(0), v6(HOST, 1), v6(HOST, 2), 128, v6(HOST, 2));
-    assert_eq!(rules().guest_sent(1, &mut frame), PolicyDecision::Guest(2));
+    assert_eq!(rules().guest_sent(GuestId(1), &mut frame), PolicyDecision::Guest(GuestId(2)));
     assert_eq!(frame::ipv6(packet(&frame)).unwrap().hop_limit, 254);
 }
 
 #[test]
 fn what_comes_from_the_kernel_gets_the_guests_mac() {
     let mut frame = ipv4_frame(Mac([0; 6]), v4(8, 1), v4(HOST, 2), 64, (1, 2));
-    assert_eq!(rules().uplink_sent(&mut frame), PolicyDecision::Guest(2));
+    assert_eq!(rules().uplink_sent(&mut frame), PolicyDecision::Guest(GuestId(2)));
     let ethernet = frame::ethernet(&frame).unwrap();
     assert_eq!((ethernet.to, ethernet.from, ethernet.kind), (mac(2), mac(0), IPV4));
     assert_eq!(frame::ipv4(packet(&frame)).unwrap().ttl, 64, "the kernel took its hop");
     let up = |to| rules().uplink_sent(&mut ipv4_frame(Mac([0; 6]), v4(8, 1), to, 64, (1, 2)));
-    assert_eq!(up(v4(9, 1)), PolicyDecision::Uplink(Some(9)), "a route is missing");
+    assert_eq!(up(v4(9, 1)), PolicyDecision::Uplink(Some(HostId(9))), "a route is missing");
     assert_eq!(up(Ipv4Addr::new(10, 0, 7, 200)), PolicyDecision::Drop(DropReason::NoSuchNode));
     assert_eq!(up(Ipv4Addr::new(224, 0, 0, 1)), PolicyDecision::Drop(DropReason::Ignored));
 }
@@ -186,8 +193,12 @@ fn what_comes_from_the_kernel_gets_the_guests_mac() {
 #[test]
 fn dhcp_is_answered_from_the_plan() {
     let mut asks = ipv4_frame(Mac([0xff; 6]), Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, 64, (68, 67));
-    assert_eq!(rules().guest_sent(1, &mut asks), PolicyDecision::Drop(DropReason::Ignored), "no DHCP message in it");
-    let lease = rules().lease(1).unwrap();
+    assert_eq!(
+        rules().guest_sent(GuestId(1), &mut asks),
+        PolicyDecision::Drop(DropReason::Ignored),
+        "no DHCP message in it"
+    );
+    let lease = rules().lease(GuestId(1)).unwrap();
     assert_eq!((lease.address, lease.router), (v4(HOST, 1), v4(HOST, 0)));
     assert_eq!((lease.netmask, lease.name.as_str()), (Ipv4Addr::new(255, 255, 255, 0), "h7-g1"));
 }
@@ -212,10 +223,10 @@ proptest! {
             }
         }
         let mut copy = bytes.clone();
-        for verdict in [rules().guest_sent(1, &mut bytes), rules().uplink_sent(&mut copy)] {
+        for verdict in [rules().guest_sent(GuestId(1), &mut bytes), rules().uplink_sent(&mut copy)] {
             match verdict {
-                PolicyDecision::Guest(guest) => prop_assert!((1..=9).contains(&guest)),
-                PolicyDecision::Uplink(Some(host)) => prop_assert!(host != HOST && host <= 20),
+                PolicyDecision::Guest(guest) => prop_assert!((1..=9).contains(&guest.0)),
+                PolicyDecision::Uplink(Some(host)) => prop_assert!(host.0 != HOST && host.0 <= 20),
                 PolicyDecision::Answer(frame) => prop_assert!(frame.len() > HEADER_BYTES + 14),
                 _ => {}
             }

@@ -10,7 +10,7 @@ use super::policy::Rules;
 use super::shaper::Link;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
-use vmatic_plan::{RangeSet, parse_nodes};
+use vmatic_plan::{GuestId, HostId, RangeSet, parse_nodes};
 use vmatic_tree::traffic::{Piece, PortStatus, Ports};
 
 /// Most bytes of a request: sets of guests are longest.
@@ -24,7 +24,7 @@ pub const PORTS_PER_ANSWER: usize = 400;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// Plug this guest in; the switch's end of its cable comes with it.
-    Plug(u32),
+    Plug(GuestId),
     /// Set the properties of guests' cables.
     SetLink(RangeSet, Link),
     /// Links and counters, of at most [`PORTS_PER_ANSWER`] guests.
@@ -57,7 +57,7 @@ pub fn read(bytes: &[u8], rules: &Rules) -> Result<Request, String> {
     let all = RangeSet::span(1, rules.plan().guests_per_host);
     let ours = |guests: &RangeSet| guests.difference(&all).is_empty();
     let good = match &request {
-        Request::Plug(guest) | Request::Capture(_, CapturePoint::Guest(guest)) => all.contains(*guest),
+        Request::Plug(guest) | Request::Capture(_, CapturePoint::Guest(guest)) => all.contains(guest.0),
         Request::SetLink(guests, link) => ours(guests) && link.is_valid(),
         Request::Ports(guests) => ours(guests),
         Request::Uplink | Request::Capture(_, CapturePoint::Uplink) => true,
@@ -105,7 +105,7 @@ fn some_guests(text: &str, guests: u32) -> Result<RangeSet, String> {
     let plan = plan.map_err(|e| e.message)?;
     let whole: Vec<String> = text.split(',').map(|part| format!("1/{part}")).collect();
     let nodes = parse_nodes(&whole.join(","), &plan).map_err(|e| format!("guests {text:?}: {}", e.message))?;
-    let which = nodes.members(1).map(|guests| guests.difference(&RangeSet::span(0, 0)));
+    let which = nodes.members(HostId(1)).map(|guests| guests.difference(&RangeSet::span(0, 0)));
     which.filter(|which| !which.is_empty()).ok_or_else(|| format!("{text:?} names no guest"))
 }
 
@@ -114,12 +114,13 @@ pub fn answer(request: Request, switch: &mut Switch, now_us: u64) -> Answer {
     match request {
         Request::Plug(_) => Err("a cable comes with its plug".into()),
         Request::SetLink(guests, link) => {
-            guests.iter().for_each(|guest| switch.set_link(guest, link));
+            guests.iter().map(GuestId).for_each(|guest| switch.set_link(guest, link));
             Ok(Response::Done)
         }
         Request::Ports(guests) => {
             let status = |guest| switch.describe(guest).map(|(link, counters)| PortStatus { guest, link, counters });
-            let mut ports: Vec<PortStatus> = guests.iter().filter_map(status).take(PORTS_PER_ANSWER + 1).collect();
+            let mut ports: Vec<PortStatus> =
+                guests.iter().map(GuestId).filter_map(status).take(PORTS_PER_ANSWER + 1).collect();
             let truncated = ports.len() > PORTS_PER_ANSWER;
             ports.truncate(PORTS_PER_ANSWER);
             Ok(Response::Ports(Ports { ports, truncated }))
@@ -156,10 +157,10 @@ pub fn words(response: &Response) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use vmatic_plan::{HostNames, LinkProperties, Plan};
+    use vmatic_plan::{GuestId, HostNames, LinkProperties, Plan};
 
     fn rules() -> Rules {
-        Rules::new(Plan { guests_per_host: 9, ..Plan::new("t", HostNames::count(3).unwrap()) }, 2).unwrap()
+        Rules::new(Plan { guests_per_host: 9, ..Plan::new("t", HostNames::count(3).unwrap()) }, HostId(2)).unwrap()
     }
 
     fn asked(request: &Request) -> Result<Request, String> {
@@ -168,15 +169,15 @@ mod tests {
 
     #[test]
     fn requests_arrive_as_they_were_sent_and_name_guests_of_the_plan() {
-        let capture = |guest| Request::Capture(5, CapturePoint::Guest(guest));
+        let capture = |guest| Request::Capture(5, CapturePoint::Guest(GuestId(guest)));
         let link = |guests| Request::SetLink(guests, LinkProperties { loss_ppm: 7, ..Default::default() });
-        for good in [Request::Plug(9), link(RangeSet::span(1, 9)), Request::Uplink, capture(1)] {
+        for good in [Request::Plug(GuestId(9)), link(RangeSet::span(1, 9)), Request::Uplink, capture(1)] {
             assert_eq!(asked(&good), Ok(good));
         }
         let lossy = LinkProperties { loss_ppm: u64::MAX, ..Default::default() };
         for bad in [
-            Request::Plug(10),
-            Request::Plug(0),
+            Request::Plug(GuestId(10)),
+            Request::Plug(GuestId(0)),
             capture(10),
             link(RangeSet::span(9, 10)),
             Request::Ports(RangeSet::span(0, 1)),
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn answers_tell_what_was_set_and_what_passed() {
         let mut switch = Switch::new(rules());
-        switch.plug(3);
+        switch.plug(GuestId(3));
         let mut say = |text: &str| words(&answer(read_words(text, 9).unwrap(), &mut switch, 0).unwrap());
         assert_eq!(say("link 3 delay=20ms"), "");
         let zero = "sent=0 sent_bytes=0 received=0 received_bytes=0";
@@ -220,7 +221,7 @@ mod tests {
         let frames = vmatic_tree::traffic::Frames { count: u64::MAX, bytes: u64::MAX };
         let counters = PortCounters { sent: frames, received: frames, dropped: [u64::MAX; 8] };
         let link = LinkProperties { rate_bits_s: u64::MAX, delay_us: u64::MAX, loss_ppm: u64::MAX };
-        let port = PortStatus { guest: u32::MAX, link, counters };
+        let port = PortStatus { guest: GuestId(u32::MAX), link, counters };
         let ports = Ports { ports: vec![port; PORTS_PER_ANSWER], truncated: true };
         let answer: Answer = Ok(Response::Ports(ports));
         assert!(postcard::to_allocvec(&answer).unwrap().len() <= ANSWER_BYTES_MAX);

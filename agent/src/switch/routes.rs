@@ -13,7 +13,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
-use vmatic_plan::{Node, Plan};
+use vmatic_plan::{HostId, Node, Plan};
 use vmatic_sys::netdev;
 
 /// The tun's name.
@@ -35,13 +35,13 @@ pub struct Routes {
     plan: Plan,
     /// The card that has the host's address.
     card: Option<String>,
-    known: BTreeMap<u32, Route>,
+    known: BTreeMap<HostId, Route>,
     clock: u64,
 }
 
 impl Routes {
     /// Makes the tun and leads this host's guests, and all others', to it.
-    pub fn open(plan: &Plan, host: u32) -> Result<(OwnedFd, Routes), Error> {
+    pub fn open(plan: &Plan, host: HostId) -> Result<(OwnedFd, Routes), Error> {
         let tun = vmatic_vmm::open_tun(TUN);
         let tun = tun.context(|| format!("make the tun {TUN} (/dev/net/tun; the kernel needs CONFIG_TUN)"))?;
         let cannot = |what: &'static str| move |e| Error::new(format!("cannot {what} of {TUN}: {}", os_error(e)));
@@ -79,7 +79,7 @@ impl Routes {
     }
 
     /// Sees to it that there is a route to `host`'s guests; `missing` if the kernel had none.
-    pub fn ensure(&mut self, host: u32, missing: bool) -> bool {
+    pub fn ensure(&mut self, host: HostId, missing: bool) -> bool {
         self.clock += 1;
         match self.known.get_mut(&host) {
             Some(Route { used, failed_until: None }) if !missing => {
@@ -99,7 +99,7 @@ impl Routes {
         made.is_ok()
     }
 
-    fn make(&self, host: u32) -> Result<(), Error> {
+    fn make(&self, host: HostId) -> Result<(), Error> {
         let ends = (self.plan.host_block(host), self.plan.host_ipv4(host));
         let (Some((block, prefix)), Some(router)) = ends else {
             return Err(Error::new("the plan has no such host"));
@@ -134,14 +134,14 @@ impl Routes {
 }
 
 /// The card that has the address which the plan gives the host.
-fn find_card(plan: &Plan, host: u32) -> Option<String> {
+fn find_card(plan: &Plan, host: HostId) -> Option<String> {
     let own = plan.host_ipv4(host)?;
     let cards = fs::read_dir("/sys/class/net").ok()?.flatten();
     let mut names = cards.map(|card| card.file_name().to_string_lossy().into_owned());
     names.find(|name| netdev::ipv4_of(name).is_ok_and(|address| address == own))
 }
 
-fn set_up_ipv6(plan: &Plan, host: u32, card: Option<&str>) -> Result<(), vmatic_sys::calls::Errno> {
+fn set_up_ipv6(plan: &Plan, host: HostId, card: Option<&str>) -> Result<(), vmatic_sys::calls::Errno> {
     if let (Some(router), Some((block, prefix))) = (plan.ipv6(Node::host(host)), plan.host_block_ipv6(host)) {
         netdev::set_ipv6(TUN, router, 128, None)?;
         netdev::route_ipv6(block, prefix.into(), None, TUN)?;

@@ -29,7 +29,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use vmatic_plan::{Plan, host_image};
+use vmatic_plan::{GuestId, HostId, Plan, host_image};
 
 /// Frames taken from one guest before it is the next one's turn.
 const GUEST_BATCH: usize = 32;
@@ -54,7 +54,7 @@ pub struct SwitchConfig {
     /// The sealed plan.
     pub plan: PathBuf,
     /// The host's number.
-    pub host: u32,
+    pub host: HostId,
     /// Where it can be asked.
     pub socket: PathBuf,
 }
@@ -63,7 +63,7 @@ impl SwitchConfig {
     /// Reads the arguments of a switch that is started by hand.
     pub fn parse(mut args: lexopt::Parser) -> Result<SwitchConfig, lexopt::Error> {
         use lexopt::prelude::*;
-        let mut options = SwitchConfig { plan: host_image::PLAN.into(), host: 0, socket: super::SOCKET.into() };
+        let mut options = SwitchConfig { plan: host_image::PLAN.into(), host: HostId(0), socket: super::SOCKET.into() };
         while let Some(arg) = args.next()? {
             match arg {
                 Long("plan") => options.plan = args.value()?.into(),
@@ -83,8 +83,8 @@ struct Io {
 }
 
 impl Wires for Io {
-    fn to_guest(&mut self, guest: u32, frame: &[u8]) -> bool {
-        let cable = self.cables.get(guest as usize).and_then(Option::as_ref);
+    fn to_guest(&mut self, guest: GuestId, frame: &[u8]) -> bool {
+        let cable = self.cables.get(guest.0 as usize).and_then(Option::as_ref);
         cable.is_some_and(|cable| rustix::net::send(cable, frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).is_ok())
     }
 
@@ -92,7 +92,7 @@ impl Wires for Io {
         self.uplink.as_ref().is_some_and(|(tun, _)| rustix::io::write(tun, packet).is_ok())
     }
 
-    fn route_to(&mut self, host: u32, missing: bool) -> bool {
+    fn route_to(&mut self, host: HostId, missing: bool) -> bool {
         self.uplink.as_mut().is_some_and(|(_, routes)| routes.ensure(host, missing))
     }
 }
@@ -195,7 +195,7 @@ impl Server {
             for event in ready {
                 let (kind, number) = (event.data.u64() & !u64::from(u32::MAX), event.data.u64() as u32);
                 match kind {
-                    GUEST => self.read_guest(number),
+                    GUEST => self.read_guest(GuestId(number)),
                     TUN => self.read_tun(),
                     LISTENER => self.accept(),
                     _ if !self.hear(u64::from(number)) && u64::from(number) == NODE => return Ok(()),
@@ -206,10 +206,10 @@ impl Server {
         }
     }
 
-    fn read_guest(&mut self, guest: u32) {
+    fn read_guest(&mut self, guest: GuestId) {
         let now_us = self.now_us();
         for _ in 0..GUEST_BATCH {
-            let Some(cable) = self.io.cables.get(guest as usize).and_then(Option::as_ref) else { return };
+            let Some(cable) = self.io.cables.get(guest.0 as usize).and_then(Option::as_ref) else { return };
             match rustix::net::recv(cable, &mut self.buffer[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
                 Ok((0, _)) => return self.unplug(guest),
                 // What is longer than a frame may be counts as malformed: its Ethernet header is cut off.
@@ -234,20 +234,20 @@ impl Server {
         }
     }
 
-    fn unplug(&mut self, guest: u32) {
-        if let Some(cable) = self.io.cables.get_mut(guest as usize).and_then(Option::take) {
+    fn unplug(&mut self, guest: GuestId) {
+        if let Some(cable) = self.io.cables.get_mut(guest.0 as usize).and_then(Option::take) {
             // The node has it too, so closing it here would not end the watch.
             let _ = epoll::delete(&self.epoll, &cable);
             self.switch.unplug();
         }
     }
 
-    fn plug(&mut self, guest: u32, cable: OwnedFd) -> Answer {
+    fn plug(&mut self, guest: GuestId, cable: OwnedFd) -> Answer {
         self.unplug(guest);
         let room = rustix::net::sockopt::set_socket_send_buffer_size(&cable, CABLE_BYTES);
         room.map_err(|e| format!("cannot set up the cable of guest {guest}: {e}"))?;
-        self.watch(&cable, GUEST | u64::from(guest)).map_err(|e| e.to_string())?;
-        let at = guest as usize;
+        self.watch(&cable, GUEST | u64::from(guest.0)).map_err(|e| e.to_string())?;
+        let at = guest.0 as usize;
         if self.io.cables.len() <= at {
             self.io.cables.resize_with(at + 1, || None);
         }

@@ -11,7 +11,7 @@ use crate::log::say;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::Path;
-use vmatic_plan::RangeSet;
+use vmatic_plan::{GuestId, RangeSet};
 
 /// Links as the host's image has them.
 const IN_IMAGE: &str = vmatic_plan::host_image::LINKS;
@@ -40,7 +40,7 @@ fn apply_lines(text: &str, switch: &mut Switch) -> Vec<(usize, String)> {
     let lines = (1..).zip(lines).filter(|(_, line)| !line.is_empty());
     let set = |line: &str, switch: &mut Switch| {
         let (guests, link) = protocol::read_link(line, switch.rules().plan().guests_per_host)?;
-        guests.iter().for_each(|guest| switch.set_link(guest, link));
+        guests.iter().map(GuestId).for_each(|guest| switch.set_link(guest, link));
         Ok::<(), String>(())
     };
     lines.filter_map(|(number, line)| set(line, switch).err().map(|why| (number, why))).collect()
@@ -89,17 +89,17 @@ mod tests {
     use super::super::policy::Rules;
     use super::*;
     use proptest::prelude::*;
-    use vmatic_plan::{HostNames, Plan};
+    use vmatic_plan::{HostId, HostNames, Plan};
 
     fn switch() -> Switch {
         let plan = Plan { guests_per_host: 9, ..Plan::new("t", HostNames::count(3).unwrap()) };
-        let mut switch = Switch::new(Rules::new(plan, 2).unwrap());
-        (1..=3).for_each(|guest| switch.plug(guest));
+        let mut switch = Switch::new(Rules::new(plan, HostId(2)).unwrap());
+        (1..=3).map(GuestId).for_each(|guest| switch.plug(guest));
         switch
     }
 
     fn links(switch: &Switch) -> Vec<String> {
-        (1..=3).map(|guest| switch.describe(guest).unwrap().0.to_string()).collect()
+        (1..=3).map(|guest| switch.describe(GuestId(guest)).unwrap().0.to_string()).collect()
     }
 
     #[test]

@@ -25,6 +25,7 @@ use tokio::time::sleep;
 
 use super::protocol::{ANSWER_BYTES_MAX, Answer, Request};
 use super::server::{CABLE_BYTES, SwitchConfig};
+use vmatic_plan::{GuestId, HostId};
 
 /// Waits before the switch is started again.
 const BACKOFF_S: [u64; 4] = [0, 1, 5, 20];
@@ -34,14 +35,14 @@ const STABLE_AFTER: Duration = Duration::from_secs(60);
 /// The switch of this host, as its node sees it.
 pub struct SwitchSupervisor {
     plan: PathBuf,
-    host: u32,
-    ends: RefCell<BTreeMap<u32, Rc<OwnedFd>>>,
+    host: HostId,
+    ends: RefCell<BTreeMap<GuestId, Rc<OwnedFd>>>,
     session: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
 }
 
 impl SwitchSupervisor {
     /// Starts the switch, and again whenever it ends. Needs a `LocalSet`.
-    pub fn start(plan: PathBuf, host: u32) -> Rc<SwitchSupervisor> {
+    pub fn start(plan: PathBuf, host: HostId) -> Rc<SwitchSupervisor> {
         let (ends, session) = (RefCell::default(), RefCell::new(None));
         let supervisor = Rc::new(SwitchSupervisor { plan, host, ends, session });
         tokio::task::spawn_local(supervisor.clone().supervise());
@@ -49,7 +50,7 @@ impl SwitchSupervisor {
     }
 
     /// A new cable for a guest: its end. An earlier one leads nowhere from now on.
-    pub async fn plug(&self, guest: u32) -> Result<OwnedFd, Error> {
+    pub async fn plug(&self, guest: GuestId) -> Result<OwnedFd, Error> {
         let (ours, theirs) = message_pair().context(|| "make a cable".into())?;
         let tried = || format!("set up the cable of guest {guest}");
         rustix::io::ioctl_fionbio(&theirs, true).context(tried)?;
@@ -65,7 +66,7 @@ impl SwitchSupervisor {
     }
 
     /// The guest is gone.
-    pub fn unplug(&self, guest: u32) {
+    pub fn unplug(&self, guest: GuestId) {
         self.ends.borrow_mut().remove(&guest);
     }
 
@@ -99,7 +100,7 @@ impl SwitchSupervisor {
         // The command still has the other end, which would keep the session open for ever.
         drop(command);
         let session = Rc::new(fd::watch(ours)?);
-        let known: Vec<(u32, Rc<OwnedFd>)> =
+        let known: Vec<(GuestId, Rc<OwnedFd>)> =
             self.ends.borrow().iter().map(|(guest, end)| (*guest, end.clone())).collect();
         self.session.replace(Some(session.clone()));
         let live = async {
@@ -121,12 +122,12 @@ impl SwitchSupervisor {
     }
 }
 
-fn say_unplugged(guest: u32, e: &io::Error) {
+fn say_unplugged(guest: GuestId, e: &io::Error) {
     say(&format!("switch: cannot plug guest {guest} in: {e}"));
 }
 
 /// Hands the switch its end of a cable.
-async fn plug_in(session: &AsyncFd<OwnedFd>, guest: u32, end: &OwnedFd) -> io::Result<()> {
+async fn plug_in(session: &AsyncFd<OwnedFd>, guest: GuestId, end: &OwnedFd) -> io::Result<()> {
     let request = postcard::to_allocvec(&Request::Plug(guest)).map_err(io::Error::other)?;
     let send = |socket: &OwnedFd| {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use vmatic_plan::Plan;
+use vmatic_plan::{HostId, Plan};
 use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::message::{Message, PeerRole, VERSION};
 use vmatic_tree::refusal::Refusal;
@@ -32,7 +32,7 @@ pub struct Connection {
 #[derive(Debug)]
 pub struct Welcome {
     /// The host's number.
-    pub host: u32,
+    pub host: HostId,
     /// The cluster's plan, as the host has it.
     pub plan: Plan,
 }

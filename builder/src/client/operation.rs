@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::SigningKey;
-use vmatic_plan::{NodeSet, Plan, parse_nodes};
+use vmatic_plan::{HostId, NodeSet, Plan, parse_nodes};
 use vmatic_tree::answer::{Answers, Group, Outcome};
 use vmatic_tree::auth::cluster_id::cluster_id;
 use vmatic_tree::command::Command;
@@ -36,7 +36,7 @@ pub struct Console {
     /// The cluster's plan.
     pub plan: Plan,
     /// The number of the host that the console is attached to.
-    pub host: u32,
+    pub host: HostId,
 }
 
 /// How an operation went.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use ed25519_dalek::SigningKey;
 use rustix::process::Signal;
 use tempfile::TempDir;
-use vmatic_plan::{Node, NodeSet, Plan};
+use vmatic_plan::{HostId, Node, NodeSet, Plan};
 use vmatic_tree::answer::{Group, Outcome};
 use vmatic_tree::message::Order;
 use vmatic_tree::unreachable::Unreachable;
@@ -190,7 +190,7 @@ impl Cluster {
 
     /// Asks the tree, once there is one, which nodes it reaches.
     fn look(&self, console: &mut Option<Console>, key: &SigningKey, all: &NodeSet) -> Result<Option<Answered>> {
-        if self.progress.stage(1) < Some(Stage::Agent) {
+        if self.progress.stage(HostId(1)) < Some(Stage::Agent) {
             return Ok(None);
         }
         if console.is_none() {
@@ -298,8 +298,8 @@ fn checked_count(site: &Site) -> Result<u32> {
 /// What is to be started: one machine a host, with its serial output in `folder`.
 fn machines(site: &Site, ports: &[u16], folder: &Path) -> Result<Vec<Machine>> {
     let relay = std::env::current_exe().context("cannot find the vmatic program")?;
-    let hosts: Vec<(u32, u16)> = (1..).zip(ports.iter().copied()).collect();
-    let machine = |&(host, port): &(u32, u16)| Machine {
+    let hosts: Vec<(HostId, u16)> = (1..).map(HostId).zip(ports.iter().copied()).collect();
+    let machine = |&(host, port): &(HostId, u16)| Machine {
         host,
         memory_mib: site.memory_mib,
         cpus: site.cpus,

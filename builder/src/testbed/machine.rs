@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use vmatic_plan::{Node, Plan};
+use vmatic_plan::{HostId, Node, Plan};
 
 use crate::bootloader::scripts::TCG_PRODUCT;
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ use crate::testbed::accel::Accel;
 #[derive(Clone, Debug)]
 pub struct Machine {
     /// The host's number.
-    pub host: u32,
+    pub host: HostId,
     /// RAM.
     pub memory_mib: u32,
     /// Processors.
@@ -36,7 +36,7 @@ pub struct Machine {
     /// The port of this machine's loopback that leads to the host's own.
     pub port: u16,
     /// The other hosts' numbers and their ports on this machine's loopback.
-    pub others: Vec<(u32, u16)>,
+    pub others: Vec<(HostId, u16)>,
     /// The vmatic program, which relays calls between hosts.
     pub relay: PathBuf,
 }
@@ -156,7 +156,7 @@ mod tests {
     fn arguments(folder: &str) -> Result<String> {
         let plan = Plan::new("t", HostNames::count(2).expect("a pattern"));
         let machine = Machine {
-            host: 2,
+            host: HostId(2),
             memory_mib: 512,
             cpus: 1,
             accel: Accel::Tcg,
@@ -164,7 +164,7 @@ mod tests {
             first: First::Ipxe,
             serial: "/run/x/2.log".into(),
             port: 40002,
-            others: vec![(1, 40001)],
+            others: vec![(HostId(1), 40001)],
             relay: "/opt/vmatic".into(),
         };
         let args = machine.arguments(&plan)?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::ui::say;
+use vmatic_plan::HostId;
 
 /// How far a host has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +22,7 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Progress {
     start: Instant,
-    stages: BTreeMap<u32, Stage>,
+    stages: BTreeMap<HostId, Stage>,
     guests: Option<(u64, u64, u64)>,
     /// When every host had joined.
     pub joined: Option<Duration>,
@@ -47,7 +48,7 @@ impl Progress {
     }
 
     /// A host has come this far; said once, and never backwards.
-    pub fn host(&mut self, host: u32, name: &str, stage: Stage) {
+    pub fn host(&mut self, host: HostId, name: &str, stage: Stage) {
         if self.stages.get(&host).is_some_and(|before| *before >= stage) {
             return;
         }
@@ -60,7 +61,7 @@ impl Progress {
     }
 
     /// A host's QEMU crashed; the host begins again.
-    pub fn crashed(&mut self, host: u32, name: &str, signal: i32) {
+    pub fn crashed(&mut self, host: HostId, name: &str, signal: i32) {
         self.stages.insert(host, Stage::Started);
         self.line(&format!("{name}: QEMU itself crashed (signal {signal}); the machine is started once more"));
     }
@@ -75,7 +76,7 @@ impl Progress {
     }
 
     /// How far a host has come.
-    pub fn stage(&self, host: u32) -> Option<Stage> {
+    pub fn stage(&self, host: HostId) -> Option<Stage> {
         self.stages.get(&host).copied()
     }
 }

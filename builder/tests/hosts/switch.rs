@@ -16,7 +16,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
-use vmatic_plan::{Mac, Node, Plan};
+use vmatic_plan::{GuestId, HostId, Mac, Node, Plan};
 
 /// Bytes before the packet of a frame: virtio-net's header and Ethernet's.
 const HEADERS: usize = 12 + 14;
@@ -49,9 +49,9 @@ impl Switch {
     }
 
     /// Plugs in a cable; the switch's end stays ours, too, as with the node.
-    fn plug(&self, guest: u32, end: &OwnedFd) {
+    fn plug(&self, guest: GuestId, end: &OwnedFd) {
         // Of the protocol of the agent's switch (agent/src/switch/protocol.rs): a request to plug this guest in.
-        let request = [0, u8::try_from(guest).unwrap()];
+        let request = [0, u8::try_from(guest.0).unwrap()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let fds = [end.as_fd()];
@@ -216,8 +216,9 @@ fn counted(rack: &Rack, want: &[&str]) {
 fn lab() -> (Rack, [Switch; 2], [Guest; 4]) {
     let rack = Rack::new(2, 2);
     let switches = [1, 2].map(|host| Switch::start(&rack, host));
-    let guests = [(1, 1), (1, 2), (2, 1), (2, 2)]
-        .map(|(host, guest)| Guest::new(&rack, &switches[host as usize - 1], Node::guest(host, guest)));
+    let guests = [(1, 1), (1, 2), (2, 1), (2, 2)].map(|(host, guest)| {
+        Guest::new(&rack, &switches[host as usize - 1], Node::guest(HostId(host), GuestId(guest)))
+    });
     (rack, switches, guests)
 }
 
@@ -247,7 +248,7 @@ fn guests_of_two_hosts_reach_each_other_and_no_guests_mac_is_on_the_wire() {
     // A neighbour is reached without the wire, and the host itself answers.
     b.echo(8, b.address(), a.address());
     assert_eq!(a.await_echo(8), b.address());
-    let router = rack.plan.ipv4(Node::host(1)).unwrap();
+    let router = rack.plan.ipv4(Node::host(HostId(1))).unwrap();
     b.echo(8, b.address(), router);
     assert_eq!(b.await_echo(0), router);
     let routes = Command::new("ip").args(["-n", &rack.namespace(1), "route"]).output().unwrap();

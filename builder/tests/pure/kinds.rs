@@ -3,7 +3,7 @@
 use crate::fixture::Fixture;
 use vmatic::spec::Spec;
 use vmatic::spec::kinds::{Backend, FileSource};
-use vmatic_plan::RangeSet;
+use vmatic_plan::{GuestId, RangeSet};
 
 const HEAD: &str = "name = \"k\"\n[plan]\nhosts = 2\nguests = 8\n";
 
@@ -25,12 +25,12 @@ fn kinds_name_guests_of_every_host_and_the_rest_stay_as_they_are() {
     .unwrap();
     let kinds = spec.kinds();
     assert_eq!(kinds.check(), Ok(()));
-    assert_eq!(kinds.of(6).unwrap().memory_mib, 128);
-    assert!(kinds.of(6).unwrap().saved && kinds.of(6).unwrap().disk.is_some());
-    assert_eq!(kinds.of(2).unwrap().guests, RangeSet::span(2, 2));
-    assert!(kinds.of(1).is_none(), "an ordinary guest");
+    assert_eq!(kinds.of(GuestId(6)).unwrap().memory_mib, 128);
+    assert!(kinds.of(GuestId(6)).unwrap().saved && kinds.of(GuestId(6)).unwrap().disk.is_some());
+    assert_eq!(kinds.of(GuestId(2)).unwrap().guests, RangeSet::span(2, 2));
+    assert!(kinds.of(GuestId(1)).is_none(), "an ordinary guest");
     // Nothing to boot but the guest image: VMatic's leaf runs in it.
-    assert!(kinds.of(3).unwrap().is_guest_image() && kinds.of(3).unwrap().leaf);
+    assert!(kinds.of(GuestId(3)).unwrap().is_guest_image() && kinds.of(GuestId(3)).unwrap().leaf);
     assert_eq!(spec.kinds[0].files, [("disk", FileSource::File(lab.at("debian.img")))]);
     let package = FileSource::Package { name: "memtest86+".into(), path: "boot/memtest86+x64.bin".into() };
     assert_eq!(spec.kinds[1].files, [("kernel", package)]);

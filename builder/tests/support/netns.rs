@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use vmatic_plan::{HostNames, Node, Plan};
+use vmatic_plan::{HostId, HostNames, Node, Plan};
 use vmatic_tree::auth::cluster_id::cluster_id;
 
 use crate::folder::Folder;
@@ -85,8 +85,8 @@ impl Rack {
         ip(&format!("-n {switch} link set br0 up"));
         for host in 1..=self.plan.host_count() {
             let ns = self.namespace(host);
-            let mac = self.plan.mac(Node::host(host)).unwrap();
-            let address = self.plan.host_ipv4(host).unwrap();
+            let mac = self.plan.mac(Node::host(HostId(host))).unwrap();
+            let address = self.plan.host_ipv4(HostId(host)).unwrap();
             ip(&format!("netns add {ns}"));
             ip(&format!("-n {ns} link set lo up"));
             ip(&format!("-n {switch} link add p{host} type veth peer name eth0 netns {ns}"));
@@ -124,7 +124,7 @@ impl Rack {
     pub fn command(&self, at: u32, key: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.wire_namespace(), env!("CARGO_BIN_EXE_vmatic")]);
-        command.args(arguments).env("VMATIC_CONNECT", self.plan.host_ipv4(at).unwrap().to_string());
+        command.args(arguments).env("VMATIC_CONNECT", self.plan.host_ipv4(HostId(at)).unwrap().to_string());
         command.env("VMATIC_KEY", self.folder.path().join(key));
         command
     }

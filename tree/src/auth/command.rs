@@ -147,11 +147,11 @@ pub(crate) mod tests {
     use super::*;
     use alloc::vec;
     use proptest::prelude::*;
-    use vmatic_plan::Node;
+    use vmatic_plan::{HostId, Node};
 
     pub(crate) fn command(sequence: u64, order: Order) -> Command {
         let op = OpId { session: [9; 8], sequence };
-        Command { cluster: [7; 16], op, nodes: NodeSet::one(Node::host(1)), deadline_ms: 1000, order }
+        Command { cluster: [7; 16], op, nodes: NodeSet::one(Node::host(HostId(1))), deadline_ms: 1000, order }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::wire::message::Message;
 use crate::wire::order::Order;
 use alloc::string::String;
 use alloc::vec::Vec;
-use vmatic_plan::RangeSet;
+use vmatic_plan::{GuestId, RangeSet};
 
 /// In which direction of the tree a link leads, as far as the driver knows before anything is said on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Direction {
     /// To whoever connected to us.
     Child,
     /// To the agent of our own guest, over its monitor's control channel.
-    Guest(u32),
+    Guest(GuestId),
 }
 
 /// What a host is told.
@@ -63,7 +63,7 @@ pub enum Event {
     /// its link says. A paused guest is silent, and not lost. `Unmanaged` is one that is up and has no agent.
     Guest {
         /// The guest's number on this host.
-        guest: u32,
+        guest: GuestId,
         /// What it is doing.
         state: GuestState,
     },

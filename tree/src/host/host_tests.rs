@@ -10,11 +10,11 @@ use alloc::string::String;
 use alloc::vec;
 use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
-use vmatic_plan::{HostNames, Node};
+use vmatic_plan::{GuestId, HostId, HostNames, Node};
 
 const GUESTS: u32 = 3;
 /// Stands for the console among the owners of link ends.
-pub(crate) const CONSOLE: u32 = 0;
+pub(crate) const CONSOLE: HostId = HostId(0);
 
 fn plan(hosts: u32, fanout: u32) -> Plan {
     Plan { cluster: [7; 16], guests_per_host: GUESTS, fanout, ..Plan::new("t", HostNames::count(hosts).unwrap()) }
@@ -27,7 +27,7 @@ pub(crate) fn key() -> SigningKey {
 /// PeerRole holds the other end of a link, and how long a message takes.
 #[derive(Clone, Copy)]
 struct End {
-    owner: u32,
+    owner: HostId,
     link: LinkId,
     delay_ms: u64,
 }
@@ -41,11 +41,11 @@ pub(crate) enum Travelling {
 pub(crate) struct World {
     pub plan: Plan,
     pub now_ms: u64,
-    pub hosts: BTreeMap<u32, Host>,
-    ends: BTreeMap<(u32, LinkId), End>,
-    guests: BTreeMap<(u32, LinkId), u32>,
-    queue: BTreeMap<(u64, u64), (u32, LinkId, Travelling)>,
-    tasks: VecDeque<(u64, u32, Event)>,
+    pub hosts: BTreeMap<HostId, Host>,
+    ends: BTreeMap<(HostId, LinkId), End>,
+    guests: BTreeMap<(HostId, LinkId), GuestId>,
+    queue: BTreeMap<(u64, u64), (HostId, LinkId, Travelling)>,
+    tasks: VecDeque<(u64, HostId, Event)>,
     pub heard: Vec<Message>,
     last_link: LinkId,
     order: u64,
@@ -53,14 +53,14 @@ pub(crate) struct World {
     /// Guests that never answer a task.
     pub mute: NodeSet,
     /// What sessions on hosts and guests were fed, and which were ended.
-    pub fed: Vec<(u32, OpId, SessionInput)>,
-    pub stopped: Vec<(u32, OpId)>,
+    pub fed: Vec<(HostId, OpId, SessionInput)>,
+    pub stopped: Vec<(HostId, OpId)>,
 }
 
 impl World {
     pub fn new(hosts: u32, fanout: u32) -> World {
         let plan = plan(hosts, fanout);
-        let host = |n| (n, Host::new(plan.clone(), n, key().verifying_key(), [n as u8; 16]));
+        let host = |n| (HostId(n), Host::new(plan.clone(), HostId(n), key().verifying_key(), [n as u8; 16]));
         let mut world = World {
             hosts: (1..=hosts).map(host).collect(),
             plan,
@@ -77,8 +77,8 @@ impl World {
             fed: Vec::new(),
             stopped: Vec::new(),
         };
-        for n in 1..=hosts {
-            for guest in 1..=GUESTS {
+        for n in (1..=hosts).map(HostId) {
+            for guest in (1..=GUESTS).map(GuestId) {
                 let link = world.next_link();
                 world.guests.insert((n, link), guest);
                 world.tell(n, Event::Opened { link, side: Direction::Guest(guest) });
@@ -98,9 +98,9 @@ impl World {
         self.last_link
     }
 
-    fn connect(&mut self, from: u32, to: u32, side: Direction) -> LinkId {
+    fn connect(&mut self, from: HostId, to: HostId, side: Direction) -> LinkId {
         let (a, b) = (self.next_link(), self.next_link());
-        let delay_ms = 1 + u64::from(from % 7);
+        let delay_ms = 1 + u64::from(from.0 % 7);
         self.ends.insert((from, a), End { owner: to, link: b, delay_ms });
         self.ends.insert((to, b), End { owner: from, link: a, delay_ms });
         self.tell(to, Event::Opened { link: b, side: Direction::Child });
@@ -110,21 +110,21 @@ impl World {
         a
     }
 
-    pub fn post(&mut self, from: u32, link: LinkId, what: Travelling) {
+    pub fn post(&mut self, from: HostId, link: LinkId, what: Travelling) {
         if let Some(end) = self.ends.get(&(from, link)) {
             self.order += 1;
             self.queue.insert((self.now_ms + end.delay_ms, self.order), (end.owner, end.link, what));
         }
     }
 
-    pub fn tell(&mut self, host: u32, event: Event) {
+    pub fn tell(&mut self, host: HostId, event: Event) {
         let Some(h) = self.hosts.get_mut(&host) else { return };
         for action in h.handle(self.now_ms, event) {
             self.act(host, action);
         }
     }
 
-    fn act(&mut self, host: u32, action: Action) {
+    fn act(&mut self, host: HostId, action: Action) {
         match action {
             Action::Send { link, message } => match self.guests.get(&(host, link)).copied() {
                 Some(guest) => self.guest_hears(host, link, guest, message),
@@ -142,7 +142,7 @@ impl World {
         }
     }
 
-    fn guest_hears(&mut self, host: u32, link: LinkId, guest: u32, message: Message) {
+    fn guest_hears(&mut self, host: HostId, link: LinkId, guest: GuestId, message: Message) {
         let node = Node::guest(host, guest);
         match &message {
             Message::SessionInput { op, feed } => self.fed.push((host, *op, feed.clone())),
@@ -154,13 +154,13 @@ impl World {
         {
             let output = Output { stdout: b"echo".to_vec(), ..Output::default() };
             // A guest that lies about who it is answers for itself all the same.
-            let groups = vec![Group::one(Node::guest(1, 1), Outcome::Exit(0), output)];
+            let groups = vec![Group::one(Node::guest(HostId(1), GuestId(1)), Outcome::Exit(0), output)];
             let answer = Event::Received { link, message: Message::Answers { op, groups } };
             self.tasks.push_back((self.now_ms + self.task_ms, host, answer));
         }
     }
 
-    pub fn kill(&mut self, host: u32) {
+    pub fn kill(&mut self, host: HostId) {
         self.hosts.remove(&host);
         let links: Vec<LinkId> = self.ends.keys().filter(|k| k.0 == host).map(|k| k.1).collect();
         for link in links {
@@ -193,7 +193,7 @@ impl World {
         }
     }
 
-    pub fn attach(&mut self, host: u32) -> LinkId {
+    pub fn attach(&mut self, host: HostId) -> LinkId {
         let link = self.connect(CONSOLE, host, Direction::Parent);
         let hello = Message::Hello { version: VERSION, who: PeerRole::Console, boot: [0; 16] };
         self.post(CONSOLE, link, Travelling::Message(hello));
@@ -249,7 +249,7 @@ fn every_node_of_a_deep_tree_answers_from_wherever_one_attaches() {
     let mut world = World::new(40, 3);
     let all = world.plan.all_nodes();
     for (sequence, host) in [(1, 1), (2, 2), (3, 40)] {
-        let link = world.attach(host);
+        let link = world.attach(HostId(host));
         world.command(link, sequence, &all, run(), 5_000, &key());
         world.run_to(world.now_ms + 1_000);
         let groups = world.answers(sequence);
@@ -261,7 +261,7 @@ fn every_node_of_a_deep_tree_answers_from_wherever_one_attaches() {
 fn equal_answers_reach_the_console_folded() {
     let mut world = World::new(30, 16);
     let guests = NodeSet::product(&world.plan.all_hosts(), &RangeSet::span(1, GUESTS));
-    let link = world.attach(1);
+    let link = world.attach(HostId(1));
     world.command(link, 1, &guests, run(), 5_000, &key());
     world.run_to(2_500);
     assert_eq!(nodes_where(&world.answers(1), Outcome::is_ok), guests);
@@ -272,7 +272,7 @@ fn equal_answers_reach_the_console_folded() {
 #[test]
 fn a_wrong_key_is_told_so_and_nobody_obeys() {
     let mut world = World::new(3, 2);
-    let link = world.attach(1);
+    let link = world.attach(HostId(1));
     let all = world.plan.all_nodes();
     world.command(link, 1, &all, run(), 5_000, &SigningKey::from_bytes(&[2; 32]));
     world.run_to(2_000);
@@ -290,7 +290,7 @@ fn a_command_is_obeyed_once() {
     let all = world.plan.all_nodes();
     for attempt in 0..2 {
         world.heard.clear();
-        let link = world.attach(1);
+        let link = world.attach(HostId(1));
         world.command(link, 1, &all, run(), 5_000, &key());
         world.run_to(world.now_ms + 2_000);
         let ok = nodes_where(&world.answers(1), Outcome::is_ok);
@@ -303,9 +303,9 @@ fn a_command_is_obeyed_once() {
 #[test]
 fn a_guest_that_does_not_answer_costs_only_itself() {
     let mut world = World::new(4, 2);
-    world.mute = NodeSet::one(Node::guest(3, 2));
+    world.mute = NodeSet::one(Node::guest(HostId(3), GuestId(2)));
     let all = world.plan.all_nodes();
-    let link = world.attach(1);
+    let link = world.attach(HostId(1));
     world.command(link, 1, &all, run(), 2_000, &key());
     world.run_to(4_000);
     let groups = world.answers(1);
@@ -317,17 +317,20 @@ fn a_guest_that_does_not_answer_costs_only_itself() {
 #[test]
 fn reach_says_who_is_missing_and_why() {
     let mut world = World::new(4, 2);
-    world.tell(2, Event::Guest { guest: 1, state: GuestState::WaitingForPressure });
-    world.kill(4);
-    let guest_link = *world.guests.iter().find(|((h, _), g)| *h == 2 && **g == 1).unwrap().0;
-    world.tell(2, Event::Closed { link: guest_link.1 });
+    world.tell(HostId(2), Event::Guest { guest: GuestId(1), state: GuestState::WaitingForPressure });
+    world.kill(HostId(4));
+    let guest_link = *world.guests.iter().find(|((h, _), g)| *h == HostId(2) && **g == GuestId(1)).unwrap().0;
+    world.tell(HostId(2), Event::Closed { link: guest_link.1 });
     world.run_to(3_000);
-    let link = world.attach(1);
+    let link = world.attach(HostId(1));
     world.command(link, 1, &world.plan.all_nodes(), Order::Ping, 2_000, &key());
     world.run_to(4_000);
     let groups = world.answers(1);
     let why = |why: Unreachable| nodes_where(&groups, |o| *o == Outcome::Unreachable(why.clone()));
-    assert_eq!(why(Unreachable::Guest(GuestState::WaitingForPressure)), NodeSet::one(Node::guest(2, 1)));
+    assert_eq!(
+        why(Unreachable::Guest(GuestState::WaitingForPressure)),
+        NodeSet::one(Node::guest(HostId(2), GuestId(1)))
+    );
     assert_eq!(why(Unreachable::NotJoined).hosts(), RangeSet::span(4, 4));
     assert_eq!(nodes_where(&groups, Outcome::is_ok).len(), 3 * 4 - 1);
 }
@@ -335,10 +338,10 @@ fn reach_says_who_is_missing_and_why() {
 #[test]
 fn a_second_machine_with_a_living_hosts_number_is_refused() {
     let mut world = World::new(2, 2);
-    let link = world.attach(1);
+    let link = world.attach(HostId(1));
     world.run_to(1_100);
-    let twin = Message::Hello { version: VERSION, who: PeerRole::Host(2), boot: [9; 16] };
-    let other = world.connect(CONSOLE, 1, Direction::Parent);
+    let twin = Message::Hello { version: VERSION, who: PeerRole::Host(HostId(2)), boot: [9; 16] };
+    let other = world.connect(CONSOLE, HostId(1), Direction::Parent);
     world.post(CONSOLE, other, Travelling::Message(twin));
     world.run_to(1_200);
     assert!(world.heard.iter().any(|m| matches!(m, Message::Refuse(Refusal::NumberTaken { .. }))));
@@ -351,7 +354,7 @@ fn a_second_machine_with_a_living_hosts_number_is_refused() {
 fn a_console_that_leaves_frees_everybody() {
     let mut world = World::new(4, 2);
     world.task_ms = 100_000;
-    let link = world.attach(4);
+    let link = world.attach(HostId(4));
     world.command(link, 1, &world.plan.all_nodes(), run(), 60_000, &key());
     world.run_to(1_500);
     assert!(world.hosts.values().all(|h| !h.operations.running_for_tests().is_empty()));
@@ -373,14 +376,14 @@ proptest! {
         let mut world = World::new(24, fanout);
         world.task_ms = task_ms;
         let all = world.plan.all_nodes();
-        let link = world.attach(1);
+        let link = world.attach(HostId(1));
         world.command(link, 1, &all, run(), 2_000, &key());
         let mut deaths = deaths;
         deaths.sort_by_key(|d| d.1);
         let start = world.now_ms;
         for (host, at) in deaths {
             world.run_to(start + at);
-            world.kill(host);
+            world.kill(HostId(host));
         }
         world.run_to(start + 2_500);
         let groups = world.answers(1);
@@ -393,7 +396,7 @@ fn hosts_answer_for_what_is_done_to_their_guests_even_when_those_hang() {
     let mut world = World::new(12, 3);
     let asked = NodeSet::product(&RangeSet::span(2, 9), &RangeSet::span(1, 1));
     world.mute = asked.clone();
-    let link = world.attach(5);
+    let link = world.attach(HostId(5));
     world.command(link, 1, &asked, Order::Guests(GuestAction::Restart), 5_000, &key());
     world.run_to(world.now_ms + 1_000);
     assert_eq!(nodes_where(&world.answers(1), Outcome::is_ok), asked);
@@ -402,9 +405,9 @@ fn hosts_answer_for_what_is_done_to_their_guests_even_when_those_hang() {
 #[test]
 fn a_guest_that_is_held_is_not_lost_and_does_not_hold_up_answers() {
     let mut world = World::new(3, 2);
-    let (held, link) = (NodeSet::one(Node::guest(2, 1)), world.attach(1));
+    let (held, link) = (NodeSet::one(Node::guest(HostId(2), GuestId(1))), world.attach(HostId(1)));
     world.mute = held.clone();
-    world.tell(2, Event::Guest { guest: 1, state: GuestState::Paused });
+    world.tell(HostId(2), Event::Guest { guest: GuestId(1), state: GuestState::Paused });
     world.run_to(world.now_ms + 1_000);
     let all = NodeSet::product(&world.plan.all_hosts(), &RangeSet::span(1, GUESTS));
     world.command(link, 1, &all, run(), 30_000, &key());
@@ -414,10 +417,13 @@ fn a_guest_that_is_held_is_not_lost_and_does_not_hold_up_answers() {
     assert_eq!(nodes_where(&groups, Outcome::is_ok), all.difference(&held));
     // This world's guests say nothing by themselves: after the longest silence, only the held one is still linked.
     world.run_to(world.now_ms + 2 * GUEST_SILENCE_MS);
-    let linked: Vec<Direction> = world.hosts[&2].peers.links_for_tests().values().map(|l| l.side).collect();
-    assert!(linked.contains(&Direction::Guest(1)) && !linked.contains(&Direction::Guest(2)), "{linked:?}");
+    let linked: Vec<Direction> = world.hosts[&HostId(2)].peers.links_for_tests().values().map(|l| l.side).collect();
+    assert!(
+        linked.contains(&Direction::Guest(GuestId(1))) && !linked.contains(&Direction::Guest(GuestId(2))),
+        "{linked:?}"
+    );
     world.mute = NodeSet::new();
-    world.tell(2, Event::Guest { guest: 1, state: GuestState::Up });
+    world.tell(HostId(2), Event::Guest { guest: GuestId(1), state: GuestState::Up });
     world.run_to(world.now_ms + 1_000);
     world.command(link, 2, &held, run(), 5_000, &key());
     world.run_to(world.now_ms + 1_000);
@@ -428,24 +434,24 @@ fn a_guest_that_is_held_is_not_lost_and_does_not_hold_up_answers() {
 fn a_guest_without_a_leaf_is_up_and_takes_no_commands() {
     let mut world = World::new(2, 2);
     world.run_to(3_000);
-    world.tell(2, Event::Guest { guest: 1, state: GuestState::Queued });
-    let link = world.hosts[&2]
+    world.tell(HostId(2), Event::Guest { guest: GuestId(1), state: GuestState::Queued });
+    let link = world.hosts[&HostId(2)]
         .peers
         .links_for_tests()
         .iter()
-        .find(|(_, l)| l.side == Direction::Guest(1))
+        .find(|(_, l)| l.side == Direction::Guest(GuestId(1)))
         .map(|(id, _)| *id)
         .unwrap();
-    world.tell(2, Event::Closed { link });
-    let guest = NodeSet::one(Node::guest(2, 1));
+    world.tell(HostId(2), Event::Closed { link });
+    let guest = NodeSet::one(Node::guest(HostId(2), GuestId(1)));
     let down = |state: GuestState| (state.clone(), false, Unreachable::Guest(state));
     let up = (GuestState::Unmanaged, true, Unreachable::Unmanaged);
     let states = [up.clone(), down(GuestState::Paused), up, down(GuestState::WaitingForPressure)];
     for (sequence, (state, reached, why)) in (1..).zip(states) {
-        world.tell(2, Event::Guest { guest: 1, state });
+        world.tell(HostId(2), Event::Guest { guest: GuestId(1), state });
         world.run_to(world.now_ms + 1_000);
-        assert_eq!(world.hosts[&2].guests_up().contains(1), reached);
-        let console = world.attach(1);
+        assert_eq!(world.hosts[&HostId(2)].guests_up().contains(1), reached);
+        let console = world.attach(HostId(1));
         world.command(console, sequence, &guest, run(), 2_000, &key());
         world.run_to(world.now_ms + 3_000);
         let groups = world.answers(sequence);

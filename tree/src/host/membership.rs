@@ -5,13 +5,13 @@ use crate::id::LinkId;
 use crate::refusal::Refusal;
 use crate::wire::message::{Message, PeerRole, VERSION};
 use crate::wire::order::Order;
-use vmatic_plan::{Node, NodeSet, Plan, RangeSet};
+use vmatic_plan::{GuestId, HostId, Node, NodeSet, Plan, RangeSet};
 
 /// A host's place in the cluster; it does not change while the host lives.
 pub(super) struct Membership {
     pub plan: Plan,
     /// The host's own number.
-    pub number: u32,
+    pub number: HostId,
     /// Drawn at random at each boot.
     pub boot: [u8; 16],
 }
@@ -23,13 +23,13 @@ impl Membership {
     }
 
     /// One of this host's guests.
-    pub fn guest(&self, guest: u32) -> Node {
+    pub fn guest(&self, guest: GuestId) -> Node {
         Node::guest(self.number, guest)
     }
 
     /// This host and its guests, by the plan.
-    pub fn subtree_of(&self, host: u32) -> NodeSet {
-        NodeSet::product(&RangeSet::span(host, host), &self.members())
+    pub fn subtree_of(&self, host: HostId) -> NodeSet {
+        NodeSet::product(&RangeSet::one(host.0), &self.members())
     }
 
     fn members(&self) -> RangeSet {
@@ -39,7 +39,7 @@ impl Membership {
     fn own_guests(&self) -> NodeSet {
         match self.plan.guests_per_host {
             0 => NodeSet::new(),
-            last => NodeSet::product(&RangeSet::span(self.number, self.number), &RangeSet::span(1, last)),
+            last => NodeSet::product(&RangeSet::one(self.number.0), &RangeSet::span(1, last)),
         }
     }
 
@@ -55,7 +55,7 @@ impl Membership {
 
     /// What a child may report: nodes of the plan, none of ours, none of a host that is linked itself.
     pub fn may_report(&self, linked: RangeSet) -> NodeSet {
-        let others = linked.union(&RangeSet::span(self.number, self.number));
+        let others = linked.union(&RangeSet::one(self.number.0));
         self.plan.all_nodes().difference(&NodeSet::product(&others, &self.members()))
     }
 
@@ -63,7 +63,7 @@ impl Membership {
     /// the same machine had before, or that of a dead one.
     pub fn admit(
         &self,
-        host: u32,
+        host: HostId,
         boot: [u8; 16],
         old: Option<(LinkId, &Link)>,
         now_ms: u64,

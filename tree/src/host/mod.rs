@@ -40,7 +40,7 @@ use peers::Peers;
 pub use peers::{Direction, GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LINKS_BELOW_MAX};
 use sessions::Sessions;
 use status::Status;
-use vmatic_plan::{NodeSet, Plan, RangeSet};
+use vmatic_plan::{GuestId, HostId, NodeSet, Plan, RangeSet};
 
 /// Longest time between two looks at the links.
 const TICK_MS: u64 = 500;
@@ -58,7 +58,7 @@ pub struct Host {
 
 impl Host {
     /// Host `number` of `plan`, which obeys `operator`; `boot` is drawn at random at each boot.
-    pub fn new(plan: Plan, number: u32, operator: VerifyingKey, boot: [u8; 16]) -> Self {
+    pub fn new(plan: Plan, number: HostId, operator: VerifyingKey, boot: [u8; 16]) -> Self {
         Host {
             operator,
             membership: Membership { plan, number, boot },
@@ -127,7 +127,7 @@ impl Host {
         self.closed(link, how);
     }
 
-    fn guest_state(&mut self, guest: u32, state: GuestState) {
+    fn guest_state(&mut self, guest: GuestId, state: GuestState) {
         let linked = match state {
             GuestState::Up => self.peers.pause_guest(guest, false, self.out.now_ms),
             GuestState::Paused => self.peers.pause_guest(guest, true, self.out.now_ms),

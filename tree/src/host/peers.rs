@@ -7,7 +7,7 @@ use crate::unreachable::{LinkEnd, Peer};
 use crate::wire::message::{Message, PeerRole, Report};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use vmatic_plan::{Node, NodeSet, RangeSet};
+use vmatic_plan::{GuestId, HostId, Node, NodeSet, RangeSet};
 
 /// How often something is said on a link to a host.
 pub const HOST_HEARTBEAT_MS: u64 = 1_000;
@@ -59,7 +59,7 @@ impl Link {
     }
 
     /// The nodes that commands reach over this link, of `host`'s subtree.
-    fn reach(&self, host: u32) -> NodeSet {
+    fn reach(&self, host: HostId) -> NodeSet {
         match (self.side, self.who) {
             (Direction::Child, Some(PeerRole::Host(_))) => self.report.up.clone(),
             (Direction::Guest(_), Some(PeerRole::Guest(guest))) => NodeSet::one(Node::guest(host, guest)),
@@ -167,7 +167,7 @@ impl Peers {
     }
 
     /// The child link of this host.
-    pub fn child(&self, host: u32) -> Option<(LinkId, &Link)> {
+    pub fn child(&self, host: HostId) -> Option<(LinkId, &Link)> {
         let its = |link: &Link| link.side == Direction::Child && link.who == Some(PeerRole::Host(host));
         self.links.iter().find(|(_, link)| its(link)).map(|(id, link)| (*id, link))
     }
@@ -191,7 +191,7 @@ impl Peers {
         let mut hosts = RangeSet::new();
         for (_, other) in self.children().filter(|(id, _)| **id != link) {
             if let Some(PeerRole::Host(host)) = other.who {
-                hosts.insert(host);
+                hosts.insert(host.0);
             }
         }
         hosts
@@ -205,7 +205,7 @@ impl Peers {
     }
 
     /// Takes a host as a child: what another child reported of it and of its guests, `its`, holds no more.
-    pub fn adopt(&mut self, link: LinkId, host: u32, its: &NodeSet) {
+    pub fn adopt(&mut self, link: LinkId, host: HostId, its: &NodeSet) {
         for (id, other) in &mut self.links {
             if *id == link {
                 other.report.up = NodeSet::one(Node::host(host));
@@ -216,12 +216,12 @@ impl Peers {
     }
 
     /// Whether a guest's link waits for it to go on.
-    pub fn guest_is_paused(&self, guest: u32) -> bool {
+    pub fn guest_is_paused(&self, guest: GuestId) -> bool {
         self.links.values().any(|link| link.side == Direction::Guest(guest) && link.paused)
     }
 
     /// A guest is paused, or goes on: whether it is up by a link of its own.
-    pub fn pause_guest(&mut self, guest: u32, paused: bool, now_ms: u64) -> bool {
+    pub fn pause_guest(&mut self, guest: GuestId, paused: bool, now_ms: u64) -> bool {
         let mut up = false;
         for link in self.links.values_mut().filter(|link| link.side == Direction::Guest(guest)) {
             (link.paused, link.heard_ms) = (paused, now_ms);
@@ -231,12 +231,12 @@ impl Peers {
     }
 
     /// Whether a guest's agent has said hello on some link.
-    pub fn has_guest(&self, guest: u32) -> bool {
+    pub fn has_guest(&self, guest: GuestId) -> bool {
         self.links.values().any(|link| link.side == Direction::Guest(guest) && link.who.is_some())
     }
 
     /// What commands reach of `host`'s subtree, link by link. A paused guest is not asked: it cannot answer.
-    pub fn reach(&self, host: u32) -> Vec<(LinkId, Direction, NodeSet)> {
+    pub fn reach(&self, host: HostId) -> Vec<(LinkId, Direction, NodeSet)> {
         let awake = self.links.iter().filter(|(_, link)| !link.paused);
         awake.map(|(id, link)| (*id, link.side, link.reach(host))).collect()
     }

@@ -12,12 +12,12 @@ use crate::session::{SessionInput, SessionOutput};
 use crate::wire::message::Message;
 use alloc::format;
 use alloc::vec::Vec;
-use vmatic_plan::NodeSet;
+use vmatic_plan::{HostId, NodeSet};
 
 /// What sessions need of their host while one event is handled.
 pub(super) struct Sessions<'a> {
     /// The host's number.
-    pub number: u32,
+    pub number: HostId,
     pub operations: &'a mut Operations,
     pub peers: &'a mut Peers,
     pub out: &'a mut Outbox,

@@ -9,9 +9,9 @@ use crate::wire::message::Order;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use ed25519_dalek::SigningKey;
-use vmatic_plan::{Node, RangeSet};
+use vmatic_plan::{GuestId, HostId, Node, RangeSet};
 
-const LEAF: u32 = 13;
+const LEAF: HostId = HostId(13);
 
 fn op(sequence: u64) -> OpId {
     OpId { session: [5; 8], sequence }
@@ -19,10 +19,10 @@ fn op(sequence: u64) -> OpId {
 
 /// A tree of 13 hosts three deep, and a session with `node` that is open, asked for at host 5.
 fn open(node: Node) -> (World, LinkId) {
-    let mut world = World::new(LEAF, 3);
+    let mut world = World::new(LEAF.0, 3);
     // Its guest does not answer by itself.
     world.mute = NodeSet::one(node);
-    let link = world.attach(5);
+    let link = world.attach(HostId(5));
     world.run_to(world.now_ms + 50);
     let console = Order::Console(Console { argv: vec![], env: vec![], terminal: None });
     world.command(link, 1, &NodeSet::one(node), console, LEASE_MS, &key());
@@ -83,7 +83,7 @@ fn input_and_output_pass_the_whole_tree_and_the_end_is_an_answer() {
 
 #[test]
 fn a_guest_is_fed_by_its_host_and_cannot_say_more_than_it_may() {
-    let (mut world, link) = open(Node::guest(LEAF, 2));
+    let (mut world, link) = open(Node::guest(LEAF, GuestId(2)));
     feed(&mut world, link, 2, fed(b"x", 0), &key());
     assert_eq!(world.fed.len(), 1);
     let its =
@@ -126,7 +126,7 @@ fn nothing_forged_repeated_or_left_out_reaches_the_program() {
 #[test]
 fn a_feed_from_another_link_is_no_feed() {
     let (mut world, _) = open(Node::host(LEAF));
-    let other = world.attach(5);
+    let other = world.attach(HostId(5));
     world.run_to(world.now_ms + 50);
     feed(&mut world, other, 2, fed(b"x", 0), &key());
     assert_eq!((world.fed.as_slice(), end(&world)), ([].as_slice(), None));
@@ -181,18 +181,18 @@ fn a_console_that_goes_ends_its_session_and_a_relay_that_dies_is_said() {
 #[test]
 fn sessions_are_limited_and_a_serial_port_is_its_hosts() {
     let mut world = World::new(1, 3);
-    let link = world.attach(1);
+    let link = world.attach(HostId(1));
     world.run_to(world.now_ms + 50);
     let console = || Order::Console(Console { argv: vec![], env: vec![], terminal: None });
     for sequence in 1..=SESSIONS_MAX as u64 + 1 {
-        world.command(link, sequence, &NodeSet::one(Node::host(1)), console(), LEASE_MS, &key());
+        world.command(link, sequence, &NodeSet::one(Node::host(HostId(1))), console(), LEASE_MS, &key());
     }
     world.run_to(world.now_ms + 100);
     assert_eq!(world.answers(SESSIONS_MAX as u64).len(), 0);
     let refused = world.answers(SESSIONS_MAX as u64 + 1);
     assert!(matches!(&refused[0].outcome, Outcome::Failed(why) if why.contains("too many console sessions")));
 
-    let mut host = World::new(1, 3).hosts.remove(&1).unwrap();
+    let mut host = World::new(1, 3).hosts.remove(&HostId(1)).unwrap();
     host.handle(5_000, Event::Opened { link: 99, side: Direction::Child });
     let hello = Message::Hello {
         version: crate::wire::message::VERSION,
@@ -201,7 +201,7 @@ fn sessions_are_limited_and_a_serial_port_is_its_hosts() {
     };
     host.handle(5_000, Event::Received { link: 99, message: hello });
     let order = Order::Serial(crate::wire::message::Serial { follow: true });
-    let asked = NodeSet::one(Node::guest(1, 2));
+    let asked = NodeSet::one(Node::guest(HostId(1), GuestId(2)));
     let command = Command { cluster: [7; 16], op: op(1), nodes: asked.clone(), deadline_ms: LEASE_MS, order };
     let signed = command.sign(&key()).unwrap();
     let actions =

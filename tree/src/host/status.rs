@@ -8,7 +8,7 @@ use crate::unreachable::Unreachable;
 use crate::wire::message::Report;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use vmatic_plan::{Node, NodeSet, RangeSet};
+use vmatic_plan::{GuestId, HostId, Node, NodeSet, RangeSet};
 
 /// How long changes are gathered before they are reported upwards.
 const REPORT_MS: u64 = 200;
@@ -19,7 +19,7 @@ const STATES_MAX: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Status {
     /// Why those guests are down that the launcher has told of.
-    down: BTreeMap<u32, GuestState>,
+    down: BTreeMap<GuestId, GuestState>,
     /// Guests whose agent has said hello: kept, since counting thousands of links at each event is slow.
     up: RangeSet,
     /// Those of them that have no agent: they take no commands.
@@ -35,39 +35,39 @@ impl Status {
     }
 
     /// A guest's agent has said hello.
-    pub fn linked(&mut self, guest: u32) {
+    pub fn linked(&mut self, guest: GuestId) {
         self.down.remove(&guest);
-        self.up.insert(guest);
+        self.up.insert(guest.0);
     }
 
     /// The last link to a guest's agent is gone.
-    pub fn unlinked(&mut self, guest: u32) {
-        self.up = self.up.difference(&RangeSet::span(guest, guest));
+    pub fn unlinked(&mut self, guest: GuestId) {
+        self.up = self.up.difference(&RangeSet::one(guest.0));
     }
 
     /// The launcher says what a guest is doing; `linked` is whether it is up by a link of its own.
-    pub fn set(&mut self, guest: u32, state: GuestState, linked: bool) {
-        let one = RangeSet::span(guest, guest);
+    pub fn set(&mut self, guest: GuestId, state: GuestState, linked: bool) {
+        let one = RangeSet::one(guest.0);
         match state {
             GuestState::Up => {
                 self.down.remove(&guest);
                 if linked {
-                    self.up.insert(guest);
+                    self.up.insert(guest.0);
                 }
             }
             GuestState::Unmanaged => {
                 self.down.remove(&guest);
-                self.up.insert(guest);
-                self.unmanaged.insert(guest);
+                self.up.insert(guest.0);
+                self.unmanaged.insert(guest.0);
             }
             state => {
                 // What has an agent is up until its link says otherwise, or it is paused.
-                if self.unmanaged.contains(guest) || state == GuestState::Paused {
+                if self.unmanaged.contains(guest.0) || state == GuestState::Paused {
                     self.unmanaged = self.unmanaged.difference(&one);
                     self.up = self.up.difference(&one);
                 }
                 if linked {
-                    self.up.insert(guest);
+                    self.up.insert(guest.0);
                 }
                 self.down.insert(guest, state);
             }
@@ -105,11 +105,11 @@ impl Status {
     }
 
     /// What is up and down in the subtree of `host`, which is this one.
-    pub fn report(&self, host: u32, peers: &Peers) -> Report {
+    pub fn report(&self, host: HostId, peers: &Peers) -> Report {
         let mut up = NodeSet::one(Node::host(host));
         let mut down: BTreeMap<GuestState, NodeSet> = BTreeMap::new();
-        up = up.union(&NodeSet::product(&RangeSet::span(host, host), &self.up));
-        for (&guest, state) in self.down.iter().filter(|(guest, _)| !self.up.contains(**guest)) {
+        up = up.union(&NodeSet::product(&RangeSet::one(host.0), &self.up));
+        for (&guest, state) in self.down.iter().filter(|(guest, _)| !self.up.contains(guest.0)) {
             let known = down.len() < STATES_MAX || down.contains_key(state);
             down.entry(if known { state.clone() } else { GuestState::Other })
                 .or_default()
@@ -135,7 +135,7 @@ impl Status {
             groups.push(Group::unreachable(part, Unreachable::Guest(state)));
         }
         let host = membership.number;
-        let unmanaged = NodeSet::product(&RangeSet::span(host, host), &self.unmanaged);
+        let unmanaged = NodeSet::product(&RangeSet::one(host.0), &self.unmanaged);
         groups.push(Group::unreachable(nodes.intersection(&unmanaged), Unreachable::Unmanaged));
         nodes = nodes.difference(&unmanaged);
         let own = membership.subtree_of(host);
@@ -167,10 +167,10 @@ mod tests {
     #[test]
     fn a_guest_that_was_heard_and_goes_on_is_up() {
         let mut status = Status::default();
-        status.linked(3);
-        status.set(3, GuestState::Paused, false);
+        status.linked(GuestId(3));
+        status.set(GuestId(3), GuestState::Paused, false);
         assert!(!status.up().contains(3));
-        status.set(3, GuestState::Starting(StartMode::Clone), true);
+        status.set(GuestId(3), GuestState::Starting(StartMode::Clone), true);
         assert!(status.up().contains(3));
     }
 
@@ -179,9 +179,9 @@ mod tests {
         let mut status = Status::default();
         for guest in 1..=100 {
             let mode = StartMode::Cold { no_template: ShortText::new(format!("reason {guest}")) };
-            status.set(guest, GuestState::Starting(mode), false);
+            status.set(GuestId(guest), GuestState::Starting(mode), false);
         }
-        let report = status.report(1, &Peers::default());
+        let report = status.report(HostId(1), &Peers::default());
         assert_eq!(report.down.len(), STATES_MAX + 1);
         let may = report.down.iter().fold(NodeSet::default(), |all, (_, nodes)| all.union(nodes));
         assert_eq!(may.len(), 100);

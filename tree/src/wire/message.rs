@@ -16,7 +16,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
-use vmatic_plan::{Mac, Node, NodeSet};
+use vmatic_plan::{GuestId, HostId, Mac, Node, NodeSet};
 
 /// The protocol's version; nodes of different versions refuse each other.
 pub const VERSION: u16 = 5;
@@ -27,9 +27,9 @@ pub const GUEST_PORT: u32 = vmatic_plan::defaults::PORT as u32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerRole {
     /// A host that joins below.
-    Host(u32),
+    Host(HostId),
     /// The agent of one of the host's own guests.
-    Guest(u32),
+    Guest(GuestId),
     /// An operator's console.
     Console,
 }
@@ -77,7 +77,7 @@ pub enum Message {
     /// The host's answer to a hello that it accepts.
     Welcome {
         /// Its own number.
-        host: u32,
+        host: HostId,
         /// The plan's text, so that a console needs no file.
         plan: String,
     },
@@ -136,4 +136,24 @@ pub enum Message {
     },
     /// Host to clone, before anything else.
     Become(Identity),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        // What a number's type is called is not seen on the wire: the protocol stays as it was.
+        #[test]
+        fn numbers_of_hosts_and_guests_travel_as_plain_numbers(host: u32, guest: u32) {
+            let bytes = |message: &Message| postcard::to_allocvec(message).unwrap();
+            let hello = Message::Hello { version: 1, who: PeerRole::Guest(GuestId(guest)), boot: [7; 16] };
+            prop_assert_eq!(bytes(&hello), postcard::to_allocvec(&(0u8, 1u16, 1u8, guest, [7u8; 16])).unwrap());
+            let welcome = Message::Welcome { host: HostId(host), plan: "p".into() };
+            prop_assert_eq!(bytes(&welcome), postcard::to_allocvec(&(1u8, host, "p")).unwrap());
+            let node = Node::guest(HostId(host), GuestId(guest));
+            prop_assert_eq!(postcard::to_allocvec(&node).unwrap(), postcard::to_allocvec(&(host, guest)).unwrap());
+        }
+    }
 }

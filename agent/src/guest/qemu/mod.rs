@@ -38,7 +38,7 @@ use tokio::time::sleep;
 use vmatic_plan::guest_kinds::{Disk, Kind, Kinds};
 pub use vmatic_plan::host_image::QEMU as PROGRAM;
 use vmatic_plan::host_image::{GUEST_KIND_FOLDER as FOLDER, GUEST_KINDS as FILE};
-use vmatic_plan::{Node, Plan};
+use vmatic_plan::{GuestId, Node, Plan};
 use vmatic_tree::guest::{ExitReason, StartMode};
 use vmatic_tree::text::ShortText;
 use vmatic_vmm::sandbox::rootfs::Rootfs;
@@ -102,11 +102,11 @@ impl Layer {
 
     /// Whether some guests of the plan are of no kind.
     pub fn any_ordinary(&self, plan: &Plan) -> bool {
-        (1..=plan.guests_per_host).any(|guest| self.kinds.of(guest).is_none())
+        (1..=plan.guests_per_host).any(|guest| self.kinds.of(GuestId(guest)).is_none())
     }
 
     /// The kind of a guest that QEMU runs; `fallback` says that VMatic's own monitor cannot run the guest image.
-    pub fn kind(&self, guest: u32, plan: &Plan, fallback: bool) -> Option<Kind> {
+    pub fn kind(&self, guest: GuestId, plan: &Plan, fallback: bool) -> Option<Kind> {
         let named = self.kinds.of(guest).cloned();
         named.or_else(|| (self.there && (self.kinds.all_in_qemu || fallback)).then(|| guest_image(plan)))
     }

@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
-use vmatic_plan::{Mac, Node, Plan};
+use vmatic_plan::{GuestId, Mac, Node, Plan};
 use vmatic_tree::frame::FrameReader;
 use vmatic_tree::message::{Message, VERSION};
 use vmatic_vmm::stub::{self, StubFile};
@@ -159,7 +159,7 @@ impl TemplateConfig {
 
 impl ColdConfig {
     /// A guest with these ends of its channels.
-    pub fn new(machine: MachineConfig, mac: Mac, guest: u32, [control, serial, cable]: [RawFd; 3]) -> Self {
+    pub fn new(machine: MachineConfig, mac: Mac, guest: GuestId, [control, serial, cable]: [RawFd; 3]) -> Self {
         ColdConfig { machine, mac, user: user(guest), control_fd: control, serial_fd: serial, cable_fd: cable }
     }
 

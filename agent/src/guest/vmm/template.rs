@@ -26,7 +26,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::{sleep, timeout};
-use vmatic_plan::Plan;
+use vmatic_plan::{GuestId, Plan};
 use vmatic_tree::guest::StartMode;
 use vmatic_tree::text::ShortText;
 use vmatic_vmm::template::protocol::{self, CloneOrder, ZygoteReply};
@@ -119,8 +119,8 @@ impl ZygoteClient {
     }
 
     /// Starts a clone for `guest`.
-    pub async fn start(&self, guest: u32, ends: &GuestEnds) -> Result<CloneProcess, Error> {
-        let order = CloneOrder { tag: guest, user: user(guest) };
+    pub async fn start(&self, guest: GuestId, ends: &GuestEnds) -> Result<CloneProcess, Error> {
+        let order = CloneOrder { tag: guest.0, user: user(guest) };
         let socket = self.socket.lock().await;
         let socket = socket.as_ref().ok_or_else(ended)?;
         let asked = socket.async_io(tokio::io::Interest::WRITABLE, |s| protocol::send_order(s, &order, &ends.all()));
@@ -128,8 +128,8 @@ impl ZygoteClient {
         loop {
             let answer = timeout(REPLY_TIMEOUT, next(socket)).await;
             match answer.context(|| format!("get a clone within {} s", REPLY_TIMEOUT.as_secs()))?? {
-                ZygoteReply::Started { tag, pid } if tag == guest => return CloneProcess::adopt(pid),
-                ZygoteReply::Failed { tag, why } if tag == guest => return Err(Error::new(why)),
+                ZygoteReply::Started { tag, pid } if tag == guest.0 => return CloneProcess::adopt(pid),
+                ZygoteReply::Failed { tag, why } if tag == guest.0 => return Err(Error::new(why)),
                 // Of an order that was given up: a clone that nobody waits for ends here.
                 ZygoteReply::Started { pid, .. } => drop(CloneProcess::adopt(pid)),
                 ZygoteReply::Failed { .. } => {}
@@ -272,7 +272,7 @@ mod tests {
             let heard = rustix::net::recv(&theirs, &mut byte, rustix::net::RecvFlags::DONTWAIT).unwrap();
             assert_eq!(heard.1, 0);
             let (_, ends) = channels::make(fd::message_pair().unwrap().0).unwrap();
-            let error = client.start(1, &ends).await.err().map(|e| e.to_string());
+            let error = client.start(GuestId(1), &ends).await.err().map(|e| e.to_string());
             assert_eq!(error.as_deref(), Some("the template's process has ended"));
         });
     }

@@ -137,7 +137,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vmatic_plan::Node;
+    use vmatic_plan::{HostId, Node};
     use vmatic_tree::answer::{Group, Output};
     use vmatic_tree::traffic::Piece;
 
@@ -146,7 +146,7 @@ mod tests {
         let mut stream = Stream { out: Box::new(Vec::new()), bytes: 0, dropped: 0 };
         for (bytes, dropped) in [("abc", 0), ("de", 3)] {
             let reply = Reply::Piece(Piece { bytes: bytes.into(), dropped });
-            let group = Group::one(Node::host(1), Outcome::Done(reply), Output::default());
+            let group = Group::one(Node::host(HostId(1)), Outcome::Done(reply), Output::default());
             assert!(stream.take(&Answered { groups: vec![group], took: Duration::ZERO }).unwrap());
         }
         assert_eq!((stream.bytes, stream.dropped), (5, 3));

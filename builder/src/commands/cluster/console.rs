@@ -98,7 +98,7 @@ fn one(args: &Args, nodes: &NodeSet) -> Result<Node> {
         let help = "name one node, such as 17 or 17/3; `vmatic run` is for many";
         return wrong(format!("it names {} nodes", nodes.len()), help.to_owned());
     };
-    if args.serial && node.guest == 0 {
+    if args.serial && node.is_host() {
         let why = "it is a host, and only guests have a serial port here".to_owned();
         return wrong(why, format!("name one of its guests, such as {node}/1"));
     }
@@ -115,7 +115,7 @@ fn lost(node: Node, outcome: &Outcome, serial: bool) -> Error {
         other => error.because(escape_control(report::outcome_text(other).as_bytes())),
     };
     match outcome {
-        Outcome::Unreachable(_) if node.guest > 0 && !serial => {
+        Outcome::Unreachable(_) if !node.is_host() && !serial => {
             error.help(format!("see what it last said: vmatic console --serial --no-follow {node}"))
         }
         Outcome::Unreachable(_) => error.help(format!("see how it is: vmatic nodes {node}")),

@@ -225,7 +225,7 @@ fn add_up(answered: &Answered) -> BTreeMap<String, u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vmatic_plan::{Node, NodeSet, RangeSet};
+    use vmatic_plan::{HostId, Node, NodeSet, RangeSet};
     use vmatic_tree::answer::{Group, Output};
     use vmatic_tree::guest::{GuestStats, Usage};
     use vmatic_tree::info::{KvmSupport, NodeInfo};
@@ -239,7 +239,7 @@ mod tests {
             output: Output::default(),
         };
         let sums = |groups: Vec<Group>| add_up(&Answered { groups, took: Duration::ZERO });
-        let dead = Group::unreachable(NodeSet::one(Node::host(9)), Unreachable::NotJoined);
+        let dead = Group::unreachable(NodeSet::one(Node::host(HostId(9))), Unreachable::NotJoined);
         let info = |guests_up: u32, lost: u64| {
             Reply::Info(NodeInfo {
                 kernel: "6".into(),
