@@ -3,6 +3,7 @@
 //! Takes what the spec says; gives the text that crosses from builder to agent as a file of the host image, and
 //! reads it there. No law depends on it: numbers, names and addresses are those of the plan, whatever runs there.
 
+use crate::host_image::DISK_MAX_BYTES;
 use crate::ids::GuestId;
 use crate::path::parse_numbers;
 use crate::range::RangeSet;
@@ -12,7 +13,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 /// The first line; the number grows with the format.
-const HEADER: &str = "vmatic-kinds 1";
+const HEADER: &str = "vmatic-kinds 2";
 /// Most bytes of the text.
 const TEXT_MAX_BYTES: usize = 256 * 1024;
 /// Most kinds.
@@ -28,20 +29,39 @@ pub const CPUS_MAX: u32 = 255;
 
 /// How a disk image is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Disk {
+pub enum DiskFormat {
     /// The disk's bytes.
     Raw,
     /// QEMU's format, version 2 or 3, without a backing file.
     Qcow2,
 }
 
-impl Disk {
+impl DiskFormat {
     /// The word for it, which is QEMU's too.
     pub fn word(self) -> &'static str {
         match self {
-            Disk::Raw => "raw",
-            Disk::Qcow2 => "qcow2",
+            DiskFormat::Raw => "raw",
+            DiskFormat::Qcow2 => "qcow2",
         }
+    }
+}
+
+/// A disk image, as the builder found it: the agent need not read its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// How its file is written.
+    pub format: DiskFormat,
+    /// Bytes of the disk that it is of, from 1 to [`DISK_MAX_BYTES`]; 0 until the builder has read its file.
+    pub virtual_bytes: u64,
+}
+
+impl Disk {
+    /// Reads `FORMAT BYTES`.
+    fn parse(text: &str) -> Option<Disk> {
+        let (word, bytes) = text.split_once(' ')?;
+        let format = [DiskFormat::Raw, DiskFormat::Qcow2].into_iter().find(|format| format.word() == word)?;
+        let virtual_bytes = bytes.parse().ok().filter(|bytes| (1..=DISK_MAX_BYTES).contains(bytes))?;
+        Some(Disk { format, virtual_bytes })
     }
 }
 
@@ -62,16 +82,16 @@ pub struct Kind {
     pub kernel: bool,
     /// Whether there is an initramfs, in the folder as `initrd`.
     pub initrd: bool,
-    /// What kind of file `disk` in the folder is, if there is one.
+    /// What `disk` in the folder is, if there is one.
     pub disk: Option<Disk>,
     /// Whether there is an image of a CD, in the folder as `cdrom`.
     pub cdrom: bool,
     /// Whether disk and card are those that every PC system knows (IDE, e1000), rather than virtio.
-    pub common: bool,
+    pub legacy_devices: bool,
     /// Whether VMatic's leaf runs in it: it then joins the tree.
     pub leaf: bool,
     /// Whether guests start from a state that was saved once, when the first was ready.
-    pub saved: bool,
+    pub snapshot: bool,
     /// The kernel's command line.
     pub cmdline: String,
     /// What it says on its serial port when it is up; empty if it is up as soon as it runs.
@@ -114,7 +134,7 @@ impl Kinds {
                 let _ = writeln!(text, "{key} {value}");
             }
             if let Some(disk) = kind.disk {
-                let _ = writeln!(text, "disk {}", disk.word());
+                let _ = writeln!(text, "disk {} {}", disk.format.word(), disk.virtual_bytes);
             }
             for (key, set) in kind.flags() {
                 if set {
@@ -188,9 +208,9 @@ impl Kind {
             ("kernel", self.kernel),
             ("initrd", self.initrd),
             ("cdrom", self.cdrom),
-            ("common", self.common),
+            ("legacy_devices", self.legacy_devices),
             ("leaf", self.leaf),
-            ("saved", self.saved),
+            ("snapshot", self.snapshot),
         ]
     }
 
@@ -201,16 +221,13 @@ impl Kind {
             "memory_mib" => self.memory_mib = number()?,
             "cpus" => self.cpus = number()?,
             "overlay_mib" => self.overlay_mib = number()?,
-            "disk" => {
-                let disk = [Disk::Raw, Disk::Qcow2].into_iter().find(|disk| disk.word() == value);
-                self.disk = Some(disk.ok_or_else(|| format!("{value:?} is no kind of disk"))?);
-            }
+            "disk" => self.disk = Some(Disk::parse(value).ok_or_else(|| format!("{value:?} is no disk"))?),
             "kernel" => self.kernel = true,
             "initrd" => self.initrd = true,
             "cdrom" => self.cdrom = true,
-            "common" => self.common = true,
+            "legacy_devices" => self.legacy_devices = true,
             "leaf" => self.leaf = true,
-            "saved" => self.saved = true,
+            "snapshot" => self.snapshot = true,
             "cmdline" => self.cmdline = value.to_string(),
             "ready" => self.ready = value.to_string(),
             _ => return Err(format!("{key:?} is unknown: build the image anew")),
@@ -235,9 +252,9 @@ impl Kind {
             "a command line needs a kernel: a disk has its own"
         } else if !one_line(&self.cmdline) || !one_line(&self.ready) {
             "cmdline and ready are one line each, of at most 1024 bytes"
-        } else if self.saved && self.ready.is_empty() {
+        } else if self.snapshot && self.ready.is_empty() {
             "a state is saved when the first guest is ready: say by which words on its serial port"
-        } else if self.saved && self.leaf {
+        } else if self.snapshot && self.leaf {
             "a guest with VMatic's leaf knows who it is: it cannot start from another's state"
         } else {
             return Ok(());
@@ -260,11 +277,11 @@ mod tests {
         let memtest = Kind {
             cmdline: "console=ttyS0,115200".into(),
             ready: "Memtest86+".into(),
-            saved: true,
+            snapshot: true,
             ..sample("memtest", RangeSet::span(2, 3))
         };
-        let debian =
-            Kind { disk: Some(Disk::Qcow2), kernel: false, cdrom: true, ..sample("debian", RangeSet::span(5, 8)) };
+        let disk = Some(Disk { format: DiskFormat::Qcow2, virtual_bytes: DISK_MAX_BYTES });
+        let debian = Kind { disk, kernel: false, cdrom: true, ..sample("debian", RangeSet::span(5, 8)) };
         let ours = Kind { kernel: false, leaf: true, ..sample("ours", RangeSet::span(9, 9)) };
         let kinds = Kinds { all_in_qemu: true, kinds: [memtest, debian, ours].into() };
         assert_eq!(Kinds::decode(&kinds.encode()), Ok(kinds.clone()));
@@ -277,15 +294,18 @@ mod tests {
     fn mistakes_are_refused() {
         for (wrong, why) in [
             ("", "first line"),
-            ("vmatic-kinds 2\n", "first line"),
-            ("vmatic-kinds 1\nguests 1\n", "no place"),
-            ("vmatic-kinds 1\nkind a\nguests 1\n", "beyond"),
-            ("vmatic-kinds 1\nkind a/../b\nguests 1\nmemory_mib 9\ncpus 1\n", "a name is"),
-            ("vmatic-kinds 1\nkind a\nguests 0-3\nmemory_mib 9\ncpus 1\n", "begin at 1"),
-            ("vmatic-kinds 1\nkind a\nguests 1\nmemory_mib 9\ncpus 1\nsaved\n", "by which words"),
-            ("vmatic-kinds 1\nkind a\nguests 1\nmemory_mib 9\ncpus 1\ninitrd\n", "needs a kernel"),
-            ("vmatic-kinds 1\nkind a\ndisk vmdk\n", "line 3: \"vmdk\" is no kind of disk"),
-            ("vmatic-kinds 1\nkind a\nfloppy\n", "unknown"),
+            ("vmatic-kinds 1\n", "first line"),
+            ("vmatic-kinds 2\nguests 1\n", "no place"),
+            ("vmatic-kinds 2\nkind a\nguests 1\n", "beyond"),
+            ("vmatic-kinds 2\nkind a/../b\nguests 1\nmemory_mib 9\ncpus 1\n", "a name is"),
+            ("vmatic-kinds 2\nkind a\nguests 0-3\nmemory_mib 9\ncpus 1\n", "begin at 1"),
+            ("vmatic-kinds 2\nkind a\nguests 1\nmemory_mib 9\ncpus 1\nsnapshot\n", "by which words"),
+            ("vmatic-kinds 2\nkind a\nguests 1\nmemory_mib 9\ncpus 1\ninitrd\n", "needs a kernel"),
+            ("vmatic-kinds 2\nkind a\ndisk vmdk 512\n", "line 3: \"vmdk 512\" is no disk"),
+            ("vmatic-kinds 2\nkind a\ndisk raw\n", "\"raw\" is no disk"),
+            ("vmatic-kinds 2\nkind a\ndisk raw 0\n", "\"raw 0\" is no disk"),
+            ("vmatic-kinds 2\nkind a\ndisk raw 17592186044417\n", "is no disk"),
+            ("vmatic-kinds 2\nkind a\nfloppy\n", "unknown"),
         ] {
             let error = Kinds::decode(wrong).unwrap_err();
             assert!(error.contains(why), "{wrong:?}: {error}");

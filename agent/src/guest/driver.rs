@@ -199,7 +199,7 @@ impl Driver {
     fn prepare(&mut self) {
         let (shared, guest) = (self.shared.clone(), self.guest);
         let machine = shared.qemu_machine(guest, self.life.lives_never_up());
-        if let Some(machine) = machine.as_ref().filter(|machine| machine.kind.saved) {
+        if let Some(machine) = machine.as_ref().filter(|machine| machine.kind.snapshot) {
             self.queue
                 .push_back(Event::Waits(GuestState::WaitingForSnapshot { kind: ShortText::new(&machine.kind.name) }));
         }

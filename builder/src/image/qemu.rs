@@ -55,8 +55,9 @@ pub fn files(spec: &Spec, inputs: &mut Inputs) -> Result<Vec<GeneratedFile>> {
             let data = read(kind, name, &path)?;
             if *name == "disk" {
                 let head = &data[..data.len().min(qcow2::HEAD_BYTES)];
-                let format = qcow2::format(head).map_err(|why| cannot(kind, name, &path).because(why))?;
-                told.disk = Some(format);
+                let disk = qcow2::disk(head, data.len() as u64)
+                    .map_err(|unfit| cannot(kind, name, &path).because(unfit.cause).help(unfit.help))?;
+                told.disk = Some(disk);
             }
             let (path, reason) = (format!("{FOLDER}/{}/{name}", told.name), "what guests of a kind boot");
             all.push(GeneratedFile { path: path.into(), data, mode: 0o644, reason, origin });

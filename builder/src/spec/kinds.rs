@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use vmatic_plan::RangeSet;
-use vmatic_plan::guest_kinds::{CPUS_MAX, Disk, KINDS_MAX, Kind, MEMORY_MAX_MIB};
+use vmatic_plan::guest_kinds::{CPUS_MAX, Disk, DiskFormat, KINDS_MAX, Kind, MEMORY_MAX_MIB};
 
 use super::diagnose::Problems;
 use super::table::{Located, Table};
@@ -98,9 +98,9 @@ fn read_one(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) -
         memory_mib: number("memory_mib", MEMORY_MAX_MIB, MEMORY_MIB),
         cpus: number("cpus", CPUS_MAX, 1),
         overlay_mib: number("overlay_mib", MEMORY_MAX_MIB, OVERLAY_MIB),
-        common: table.flag("legacy_devices"),
+        legacy_devices: table.flag("legacy_devices"),
         leaf: table.flag("leaf"),
-        saved: table.flag("snapshot"),
+        snapshot: table.flag("snapshot"),
         cmdline: table.string("cmdline", "console=ttyS0").map_or_else(String::new, |text| text.value),
         ready: table.string("ready", "login:").map_or_else(String::new, |text| text.value),
         ..Kind::default()
@@ -113,8 +113,8 @@ fn read_one(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) -
     }
     let has = |name| files.iter().any(|(file, _)| *file == name);
     (kind.kernel, kind.initrd, kind.cdrom) = (has("kernel"), has("initrd"), has("cdrom"));
-    // Whether it is qcow2 the file itself says, when it is read.
-    kind.disk = has("disk").then_some(Disk::Raw);
+    // Its format and size the file itself says, when it is read.
+    kind.disk = has("disk").then_some(Disk { format: DiskFormat::Raw, virtual_bytes: 0 });
     table.finish();
     let (Some(name), Some(guests)) = (name, guests) else {
         wrong(item.span, "a kind of guests needs a name, and which guests it is".to_owned(), EXAMPLE);

@@ -26,7 +26,7 @@ fn kinds_name_guests_of_every_host_and_the_rest_stay_as_they_are() {
     let kinds = spec.kinds();
     assert_eq!(kinds.check(), Ok(()));
     assert_eq!(kinds.of(GuestId(6)).unwrap().memory_mib, 128);
-    assert!(kinds.of(GuestId(6)).unwrap().saved && kinds.of(GuestId(6)).unwrap().disk.is_some());
+    assert!(kinds.of(GuestId(6)).unwrap().snapshot && kinds.of(GuestId(6)).unwrap().disk.is_some());
     assert_eq!(kinds.of(GuestId(2)).unwrap().guests, RangeSet::span(2, 2));
     assert!(kinds.of(GuestId(1)).is_none(), "an ordinary guest");
     // Nothing to boot but the guest image: VMatic's leaf runs in it.

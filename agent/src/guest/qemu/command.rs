@@ -5,7 +5,6 @@
 //! opens no socket, starts no program, and needs no right that a process without any would not have.
 
 use vmatic_plan::Mac;
-use vmatic_plan::guest_kinds::Disk;
 use vmatic_vmm::Discovery;
 
 /// Where the kernel, the initramfs, the disk that all share, and the CD lie in the room.
@@ -41,8 +40,8 @@ pub enum Accel {
 pub enum Board {
     /// Virtio and nothing else, for the guest image; its kernel finds devices as it does in VMatic's monitor.
     MicroVm(Discovery),
-    /// A PC of 1996, which every system knows; disk and card are virtio's unless `common`.
-    Pc { common: bool },
+    /// A PC of 1996, which every system knows; disk and card are virtio's unless `legacy_devices`.
+    Pc { legacy_devices: bool },
 }
 
 /// One guest.
@@ -57,7 +56,7 @@ pub struct Guest {
     /// The kernel's command line, if there is a kernel.
     pub kernel: Option<String>,
     pub initrd: bool,
-    pub disk: Option<Disk>,
+    pub disk: bool,
     pub cdrom: bool,
     /// Begins as a saved state says, which comes over this descriptor, rather than at power-on.
     pub state_fd: Option<i32>,
@@ -121,8 +120,8 @@ pub fn arguments(guest: &Guest, fds: &Fds) -> Vec<String> {
     // Without its ROM: a guest does not boot from the network.
     let card = match guest.board {
         Board::MicroVm(_) => format!("virtio-net-device,netdev=cable,mac={mac}"),
-        Board::Pc { common: false } => format!("virtio-net-pci,netdev=cable,mac={mac},romfile="),
-        Board::Pc { common: true } => format!("e1000,netdev=cable,mac={mac},romfile="),
+        Board::Pc { legacy_devices: false } => format!("virtio-net-pci,netdev=cable,mac={mac},romfile="),
+        Board::Pc { legacy_devices: true } => format!("e1000,netdev=cable,mac={mac},romfile="),
     };
     add(&["-device", &card]);
     add(&["-device", &format!("virtio-rng-{bus}")]);
@@ -140,10 +139,11 @@ fn add_boot(guest: &Guest, bus: &str, add: &mut impl FnMut(&[&str])) {
     if guest.initrd {
         add(&["-initrd", INITRD]);
     }
-    if guest.disk.is_some() {
+    if guest.disk {
         // Nothing outlives the guest, so nothing is flushed; what is beyond the limit is an error that it sees.
         add(&["-drive", &format!("if=none,id=disk,format=qcow2,cache=unsafe,file={OVERLAY}")]);
-        let disk = if guest.board == (Board::Pc { common: true }) { "ide-hd" } else { &format!("virtio-blk-{bus}") };
+        let disk =
+            if guest.board == (Board::Pc { legacy_devices: true }) { "ide-hd" } else { &format!("virtio-blk-{bus}") };
         add(&["-device", &format!("{disk},drive=disk,werror=report,rerror=report,bootindex=1")]);
     }
     if guest.cdrom {
@@ -161,14 +161,14 @@ mod tests {
     fn guest() -> Guest {
         Guest {
             name: "debian".into(),
-            board: Board::Pc { common: false },
+            board: Board::Pc { legacy_devices: false },
             accel: Accel::Kvm,
             memory_mib: 256,
             cpus: 2,
             mac: Mac([2, 0, 0, 17, 0, 3]),
             kernel: None,
             initrd: false,
-            disk: Some(Disk::Raw),
+            disk: true,
             cdrom: false,
             state_fd: None,
         }
@@ -190,7 +190,7 @@ mod tests {
         for part in ["-kernel", "-incoming", "virtserialport", "-no-reboot", "cdrom", "file=/disk"] {
             assert!(!line.contains(part), "{part} in {line}");
         }
-        let common = Guest { board: Board::Pc { common: true }, ..guest() };
+        let common = Guest { board: Board::Pc { legacy_devices: true }, ..guest() };
         let line = arguments(&common, &FDS).join(" ");
         assert!(line.contains("ide-hd,drive=disk") && line.contains("e1000,netdev=cable"), "{line}");
     }
@@ -199,7 +199,7 @@ mod tests {
     fn the_guest_image_runs_on_the_least_machine_and_calls_over_a_port() {
         let board = Board::MicroVm(Discovery::CommandLine);
         let kernel = Some("vmatic.node=1/3 a b".to_owned());
-        let guest = Guest { board, accel: Accel::Tcg, kernel, initrd: true, disk: None, ..guest() };
+        let guest = Guest { board, accel: Accel::Tcg, kernel, initrd: true, disk: false, ..guest() };
         let args = arguments(&guest, &Fds { control: Some(13), ..FDS });
         assert!(args.contains(&"vmatic.node=1/3 a b".to_owned()), "the command line is one word: {args:?}");
         let line = args.join(" ");

@@ -35,7 +35,7 @@ use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use vmatic_plan::guest_kinds::{Disk, Kind, Kinds};
+use vmatic_plan::guest_kinds::{Disk, DiskFormat, Kind, Kinds};
 pub use vmatic_plan::host_image::QEMU as PROGRAM;
 use vmatic_plan::host_image::{GUEST_KIND_FOLDER as FOLDER, GUEST_KINDS as FILE};
 use vmatic_plan::{GuestId, Node, Plan};
@@ -159,7 +159,8 @@ impl Machine {
         let mac = plan.mac(node).ok_or_else(|| Error::new(format!("the plan has no guest {node}")))?;
         let kind = &self.kind;
         let image = kind.is_guest_image();
-        let board = if image { Board::MicroVm(image::discovery()) } else { Board::Pc { common: kind.common } };
+        let board =
+            if image { Board::MicroVm(image::discovery()) } else { Board::Pc { legacy_devices: kind.legacy_devices } };
         let cmdline = match (image, kind.leaf) {
             (true, _) => Some(format!("{} {}", image::cmdline(plan, node), kind.cmdline)),
             (false, true) => Some(format!("{} {}", image::identity_words(plan, node), kind.cmdline)),
@@ -174,7 +175,7 @@ impl Machine {
             mac,
             kernel: cmdline.filter(|_| image || kind.kernel).map(|words| words.trim().to_owned()),
             initrd: image || kind.initrd,
-            disk: kind.disk,
+            disk: kind.disk.is_some(),
             cdrom: kind.cdrom,
             state_fd,
         })
@@ -253,25 +254,16 @@ impl Machine {
 
     /// Where its process lives.
     fn sandbox(&self, node: Node, from: Option<&snapshot::State>) -> Result<(Rootfs, Option<BackingDisk>), Error> {
-        let disk = match self.kind.disk {
-            None => None,
-            Some(format) => {
-                let path = Path::new(FOLDER).join(&self.kind.name).join("disk");
-                let tried = || format!("read {}", path.display());
-                let mut file = fs::File::open(&path).context(tried)?;
-                let bytes = file.metadata().context(tried)?.len();
-                Some((disk::virtual_bytes(&mut file, bytes, format).context(tried)?, format))
-            }
-        };
-        let mut disk: Option<(u64, Disk, &str)> = disk.map(|(bytes, format)| (bytes, format, command::DISK));
+        let backing =
+            |disk: Disk| BackingDisk { bytes: disk.virtual_bytes, format: disk.format, path: command::DISK.into() };
+        let mut disk = self.kind.disk.map(backing);
         let there = SEES.into_iter().filter(|path| fs::symlink_metadata(path).is_ok());
         let mut binds: Vec<(PathBuf, PathBuf)> = there.map(|path| (path.into(), path.into())).collect();
         binds.extend(self.files());
-        if let (Some((_, format, below)), Some(written)) = (&mut disk, from.and_then(|state| state.disk.as_ref())) {
+        if let (Some(disk), Some(written)) = (&mut disk, from.and_then(|state| state.disk.as_ref())) {
             binds.push((written.clone(), command::WRITTEN.into()));
-            (*format, *below) = (Disk::Qcow2, command::WRITTEN);
+            (disk.format, disk.path) = (DiskFormat::Qcow2, command::WRITTEN.into());
         }
-        let disk = disk.map(|(bytes, format, below)| BackingDisk { bytes, format, path: below.into() });
         let sandbox =
             Rootfs { user: user(node.guest), binds, scratch_mib: self.kind.overlay_mib, kvm: self.accel == Accel::Kvm };
         Ok((sandbox, disk))

@@ -11,7 +11,7 @@ use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use vmatic_plan::guest_kinds::Disk;
+use vmatic_plan::guest_kinds::DiskFormat;
 use vmatic_plan::host_image;
 use vmatic_vmm::sandbox::rootfs::Rootfs;
 
@@ -35,7 +35,7 @@ pub struct BackingDisk {
     /// Bytes of the disk.
     pub bytes: u64,
     /// Of its file.
-    pub format: Disk,
+    pub format: DiskFormat,
     /// Its file, in the sandbox.
     pub path: String,
 }

@@ -78,7 +78,7 @@ pub struct Saving {
 impl Store {
     /// How a guest of this kind begins; waits while another is being saved.
     pub async fn begin(&self, kind: &Kind, accel: Accel) -> Begin {
-        if !kind.saved {
+        if !kind.snapshot {
             return Begin::Cold;
         }
         let known = self.slots.borrow().get(&kind.name).cloned();
@@ -218,8 +218,8 @@ mod tests {
         runtime.block_on(copy(from, to, bytes_max))
     }
 
-    fn kind(saved: bool) -> Kind {
-        Kind { name: "unit-test".into(), saved, ..Kind::default() }
+    fn kind(snapshot: bool) -> Kind {
+        Kind { name: "unit-test".into(), snapshot, ..Kind::default() }
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
         runtime.block_on(async {
             let store = Store::default();
             assert!(matches!(store.begin(&kind(false), Accel::Kvm).await, Begin::Cold));
-            let Begin::Save(first) = store.begin(&kind(true), Accel::Kvm).await else { panic!("nobody is saved") };
+            let Begin::Save(first) = store.begin(&kind(true), Accel::Kvm).await else { panic!("nobody is snapshot") };
             let waits = tokio::time::timeout(Duration::from_millis(20), store.begin(&kind(true), Accel::Kvm)).await;
             assert!(waits.is_err(), "the second does not wait");
             let state = Rc::new(State { memory: "/m".into(), disk: None, accel: Accel::Kvm });
