@@ -17,6 +17,7 @@ use crate::machine::memory::{self, Kernel, Process};
 use crate::process::fd::message_pair;
 use crate::process::user::user;
 use rustix::process::{Pid, Signal, WaitOptions};
+use serde::Serialize;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -42,8 +43,8 @@ const CABLES: u32 = 500;
 /// How long guests idle before that.
 const IDLE: Duration = Duration::from_secs(3);
 /// How often, at most how many times, and until it gives back how little at a time the kernel's memory is looked at.
-const SETTLE_LOOK: Duration = Duration::from_millis(300);
-const SETTLE_LOOKS_MAX: u32 = 30;
+const SETTLE_POLL_INTERVAL: Duration = Duration::from_millis(300);
+const SETTLE_POLLS_MAX: u32 = 30;
 const SETTLED_KIB: u64 = 512;
 /// The command that each runs for the second look.
 const COMMAND: &str = "hostname";
@@ -95,12 +96,37 @@ impl BenchOptions {
     }
 }
 
+/// One measurement, a line of JSON. Memory is the mean of a guest, in KiB.
+#[derive(Serialize)]
+struct Row {
+    /// How they were started: `cold`, `clone` or `qemu`.
+    kind: &'static str,
+    /// What they are: `linux` or `stub`.
+    guest: &'static str,
+    /// What they did before: `idle`, or `after a command`.
+    state: &'static str,
+    /// How many ran at once.
+    guests: u32,
+    /// How many a second came up.
+    per_s: f64,
+    /// All of the following.
+    kib_each: u64,
+    /// Of the guest's RAM, what it has for itself.
+    ram_kib: u64,
+    /// The rest of its process.
+    monitor_kib: u64,
+    /// What the kernel holds for its process and machine.
+    kernel_kib: u64,
+    /// What the kernel holds for its cable.
+    switch_kib: u64,
+}
+
 /// A guest under test.
 struct Guest {
     process: Pid,
     control: UnixStream,
     // Open as long as the guest, since a console without a reader is another case.
-    _wires: Vec<OwnedFd>,
+    _host_ends: Vec<OwnedFd>,
 }
 
 impl Drop for Guest {
@@ -111,7 +137,7 @@ impl Drop for Guest {
     }
 }
 
-/// The guest's ends of its wires.
+/// The guest's ends of its channels.
 struct Ends([OwnedFd; 3]);
 
 /// How a guest is started.
@@ -169,16 +195,15 @@ pub fn run(options: &BenchOptions) -> Result<(), Error> {
 
 /// Starts `count` guests, and prints what they cost idle, and after a command.
 fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> Result<(), Error> {
-    let kind = starter.kind();
     let stub = options.stub_pages.is_some();
-    let switch = switch_kib()?;
+    let switch_kib = switch_kib()?;
     let before = settled();
     let start = Instant::now();
     let starts_max = max_concurrent_starts(matches!(starter, Starter::Clone(_)));
     let mut guests: Vec<Guest> = Vec::new();
     let mut reported = 0;
     for number in 1..=count {
-        let (ours, ends) = wires()?;
+        let (ours, ends) = channels()?;
         guests.push(launch(options, plan, starter, GuestId(number), ours, &ends)?);
         if let (Starter::Clone(zygote), 1) = (starter, number) {
             // As the node does: the first shows which pages all need.
@@ -198,34 +223,38 @@ fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> R
     }
     let per_s = f64::from(count) / start.elapsed().as_secs_f64();
     std::thread::sleep(IDLE);
-    let row = |state: &str, guests: &[Guest]| {
+    let print_row = |state: &'static str, guests: &[Guest]| {
         let kernel = settled();
-        let process = mean(guests);
+        let Process { ram_kib, monitor_kib } = mean(guests);
         // A cable's part is the switch's, not the machine's.
-        let kernel = (kernel.since(&before) / u64::from(count.max(1))).saturating_sub(switch);
-        let what = if stub { "stub" } else { "linux" };
-        println!(
-            "{{\"kind\": \"{kind}\", \"guest\": \"{what}\", \"state\": \"{state}\", \"guests\": {count}, \
-             \"per_s\": {per_s:.1}, \"kib_each\": {}, \"ram_kib\": {}, \"monitor_kib\": {}, \"kernel_kib\": {kernel}, \
-             \"switch_kib\": {switch}}}",
-            process.ram_kib + process.monitor_kib + kernel + switch,
-            process.ram_kib,
-            process.monitor_kib,
-        );
+        let kernel_kib = (kernel.since(&before) / u64::from(count.max(1))).saturating_sub(switch_kib);
+        let row = Row {
+            kind: starter.kind(),
+            guest: if stub { "stub" } else { "linux" },
+            state,
+            guests: count,
+            per_s: (per_s * 10.0).round() / 10.0,
+            kib_each: ram_kib + monitor_kib + kernel_kib + switch_kib,
+            ram_kib,
+            monitor_kib,
+            kernel_kib,
+            switch_kib,
+        };
+        println!("{}", serde_json::to_string(&row).context(|| "write a row".into())?);
+        Ok(())
     };
-    row("idle", &guests);
+    print_row("idle", &guests)?;
     for (guest, number) in guests.iter().zip(1..) {
         command(guest, stub, GuestId(number))?;
     }
-    row("after a command", &guests);
-    Ok(())
+    print_row("after a command", &guests)
 }
 
 /// What the kernel holds once it has given back what nobody uses any more, which it does later.
 fn settled() -> Kernel {
     let mut last = Kernel::read();
-    for _ in 0..SETTLE_LOOKS_MAX {
-        std::thread::sleep(SETTLE_LOOK);
+    for _ in 0..SETTLE_POLLS_MAX {
+        std::thread::sleep(SETTLE_POLL_INTERVAL);
         let now = Kernel::read();
         if last.since(&now) < SETTLED_KIB {
             return now;
@@ -255,7 +284,7 @@ fn mean(guests: &[Guest]) -> Process {
 }
 
 /// Control stream, console and cable; the guest's ends beside.
-fn wires() -> Result<((UnixStream, UnixStream, OwnedFd), Ends), Error> {
+fn channels() -> Result<((UnixStream, UnixStream, OwnedFd), Ends), Error> {
     let (control, its_control) = UnixStream::pair().context(|| "make a socket pair".into())?;
     control.set_read_timeout(Some(GUEST_TIMEOUT)).context(|| "set up a socket".into())?;
     let (console, log) = UnixStream::pair().context(|| "make a socket pair".into())?;
@@ -271,7 +300,7 @@ fn launch(
     (control, console, cable): (UnixStream, UnixStream, OwnedFd),
     Ends(ends): &Ends,
 ) -> Result<Guest, Error> {
-    let mut wires = vec![console.into(), cable];
+    let mut host_ends = vec![console.into(), cable];
     let fds = ends.each_ref().map(AsRawFd::as_raw_fd);
     let process = match starter {
         Starter::Clone(zygote) => {
@@ -292,7 +321,7 @@ fn launch(
         }
         Starter::Qemu => {
             let (ours, monitor) = UnixStream::pair().context(|| "make a socket pair".into())?;
-            wires.push(ours.into());
+            host_ends.push(ours.into());
             let [control, serial, cable] = fds;
             let fds = Fds { serial, cable, monitor: monitor.as_raw_fd(), control: Some(control) };
             let config = qemu::Machine::config_to_measure(plan, Node::guest(HostId(1), number), &fds)?;
@@ -301,7 +330,7 @@ fn launch(
         }
     };
     let process = Pid::from_raw(process).ok_or_else(|| Error::new("a guest's process has no number"))?;
-    let guest = Guest { process, control, _wires: wires };
+    let guest = Guest { process, control, _host_ends: host_ends };
     if matches!(starter, Starter::Clone(_)) {
         let told = match options.stub_pages {
             Some(_) => word(number),
@@ -325,7 +354,7 @@ fn encode(message: &Message) -> Result<Vec<u8>, Error> {
 fn await_report(guest: &Guest, stub: bool, at: usize) -> Result<(), Error> {
     let number = GuestId(at as u32 + 1);
     if !stub {
-        return hear(guest, number, |message| matches!(message, Message::Hello { .. }));
+        return receive_until(guest, number, |message| matches!(message, Message::Hello { .. }));
     }
     // A clone answers what it was told; a cold stub has been told nothing, and says that it waits.
     let want = word(number);
@@ -358,11 +387,11 @@ fn command(guest: &Guest, stub: bool, number: GuestId) -> Result<(), Error> {
     let op = OpId { session: [0; 8], sequence: 1 };
     let task = Message::Task { op, order: TreeOrder::Run(run), remaining_ms: GUEST_TIMEOUT.as_millis() as u32 };
     (&guest.control).write_all(&encode(&task)?).context(|| format!("ask guest {number}"))?;
-    hear(guest, number, |message| matches!(message, Message::Answers { .. }))
+    receive_until(guest, number, |message| matches!(message, Message::Answers { .. }))
 }
 
 /// Reads messages until one is the `wanted`.
-fn hear(guest: &Guest, number: GuestId, wanted: impl Fn(&Message) -> bool) -> Result<(), Error> {
+fn receive_until(guest: &Guest, number: GuestId, wanted: impl Fn(&Message) -> bool) -> Result<(), Error> {
     let mut reader = FrameReader::new();
     let mut buffer = [0; 4096];
     loop {

@@ -6,9 +6,7 @@
 use crate::bench::BenchOptions;
 use crate::error::{Context, Error};
 use crate::guest::qemu::sandbox::{self, QemuConfig};
-use crate::guest::usage;
 use crate::guest::vmm::process::{self, ColdConfig, TemplateConfig};
-use crate::guest::vmm::snapshot;
 use crate::node::host_order::{self, HostOrder};
 use crate::node::options::NodeOptions;
 use crate::process::config;
@@ -23,8 +21,6 @@ const USAGE: &str = "usage: vmatic-agent node [--plan FILE] [--operator FILE] [-
        vmatic-agent switch --host N [--plan FILE] [--socket PATH]
        vmatic-agent ask [--socket PATH] REQUEST...
        vmatic-agent capture [--socket PATH] [--id N] [--seconds S] [--bytes N] GUEST|uplink
-       vmatic-agent usage [--each]
-       vmatic-agent save-template [--from BYTE]
        vmatic-agent bench [--stub PAGES] [--memory-mib N] [--cold N,N...] [--clones N,N...] [--qemu N,N...]
 As process 1 of a host it takes no arguments and reads the image's /etc/vmatic.";
 
@@ -53,16 +49,6 @@ pub enum Subcommand {
     Capture(CaptureOptions),
     /// What guests take, to be measured here.
     Bench(BenchOptions),
-    /// What the guests that run here take.
-    Usage {
-        /// Each on a line of its own, too.
-        each: bool,
-    },
-    /// A piece of a template's snapshot, for the operator to keep.
-    SaveTemplate {
-        /// The first byte of the piece.
-        from: u64,
-    },
 }
 
 /// Reads the process's arguments.
@@ -84,8 +70,6 @@ pub fn parse() -> Result<Subcommand, Error> {
         "ask" => AskOptions::parse(args).context(tried).map(Subcommand::Ask),
         "capture" => CaptureOptions::parse(args).context(tried).map(Subcommand::Capture),
         "bench" => BenchOptions::parse(args).context(tried).map(Subcommand::Bench),
-        "usage" => usage::parse(args).context(tried).map(|each| Subcommand::Usage { each }),
-        "save-template" => snapshot::parse(args).context(tried).map(|from| Subcommand::SaveTemplate { from }),
         _ => Err(Error::new(USAGE)),
     }
 }

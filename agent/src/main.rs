@@ -9,8 +9,7 @@
 //! * `switch`: what leads from each guest to the others and to the world;
 //! * `order`: what the operator wants of the host for its guests: links, captures, usage, snapshots;
 //! * `ask` and `capture`: the switch, asked by hand;
-//! * `bench` and `usage`: what guests take, measured here, and now;
-//! * `save-template`: a template's snapshot, for the operator to keep.
+//! * `bench`: what guests take, measured here.
 
 mod bench;
 mod cli;
@@ -26,7 +25,7 @@ mod process;
 mod switch;
 
 use cli::Subcommand;
-use guest::vmm::{process as monitor, snapshot};
+use guest::vmm::process as monitor;
 use log::say;
 use std::process::ExitCode;
 
@@ -43,8 +42,6 @@ fn main() -> ExitCode {
         Subcommand::Ask(options) => switch::client::run(&options),
         Subcommand::Capture(options) => switch::client::capture(&options),
         Subcommand::Bench(options) => bench::run(&options),
-        Subcommand::Usage { each } => guest::usage::run(each),
-        Subcommand::SaveTemplate { from } => snapshot::run(from),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -78,8 +78,8 @@ fn memtest_runs_beside_guests_of_ours_and_is_commanded_as_they_are() {
     let idle = |kind: &str| {
         let row = text("bench").lines().find(|l| l.contains(&format!("\"{kind}\"")) && l.contains("\"idle\""));
         let row = row.unwrap_or_else(|| panic!("no {kind} in {}", text("bench")));
-        let kib = row.split_once("\"kib_each\": ").unwrap().1;
-        kib.split(',').next().unwrap().parse::<u64>().unwrap()
+        let kib = row.split_once("\"kib_each\":").unwrap().1;
+        kib.split(',').next().unwrap().trim().parse::<u64>().unwrap()
     };
     assert!(idle("qemu") > 5 * idle("clone"), "{}", text("bench"));
 }

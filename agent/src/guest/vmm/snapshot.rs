@@ -9,7 +9,7 @@ use crate::guest::image;
 use crate::machine::cmdline;
 use crate::process::fd::message_pair;
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -31,19 +31,6 @@ pub fn files(cmdline: &str) -> SnapshotFiles {
     let save = cmdline::word(cmdline, boot_words::host::TEMPLATE).map(PathBuf::from);
     let all = save.iter().cloned().chain([IN_IMAGE.into()]);
     SnapshotFiles { restore: all.filter(|path: &PathBuf| path.is_file()).collect(), save }
-}
-
-/// Reads the arguments: the first byte of the piece.
-pub fn parse(mut args: lexopt::Parser) -> Result<u64, lexopt::Error> {
-    use lexopt::prelude::*;
-    let mut from = 0;
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("from") => from = args.value()?.parse()?,
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(from)
 }
 
 /// Takes away what a save that was broken off left.
@@ -71,11 +58,6 @@ pub fn piece(from: u64) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Prints a piece, for who asks by hand.
-pub fn run(from: u64) -> Result<(), Error> {
-    std::io::stdout().write_all(&piece(from)?).context(|| "print a piece".into())
-}
-
 fn make(path: &Path) -> Result<(), Error> {
     let text = fs::read_to_string(image::PLAN).context(|| format!("read {}", image::PLAN))?;
     let plan = Plan::decode(&text).context(|| format!("understand {}", image::PLAN))?;
@@ -84,7 +66,10 @@ fn make(path: &Path) -> Result<(), Error> {
     let mut command = TemplateConfig::of_plan(&plan, files, BOOT_TIMEOUT).command(None)?;
     // Its socket is at its end at once: it boots, saves, and goes.
     let (ours, theirs) = message_pair().context(|| "make a socket pair".into())?;
-    let mut process = command.stdin(Stdio::from(theirs)).spawn().context(|| "start a template".into())?;
+    let process = command.stdin(Stdio::from(theirs)).spawn();
+    // It holds the other end, whose closing tells that the process has ended without a word.
+    drop(command);
+    let mut process = process.context(|| "start a template".into())?;
     let answer = protocol::receive_reply(&ours).context(|| "hear the template's process".into())?;
     drop(ours);
     let _ = process.wait();
