@@ -98,7 +98,7 @@ impl BenchOptions {
 
 /// One measurement, a line of JSON. Memory is the mean of a guest, in KiB.
 #[derive(Serialize)]
-struct Row {
+struct Measurement {
     /// How they were started: `cold`, `clone` or `qemu`.
     kind: &'static str,
     /// What they are: `linux` or `stub`.
@@ -228,7 +228,7 @@ fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> R
         let Process { ram_kib, monitor_kib } = mean(guests);
         // A cable's part is the switch's, not the machine's.
         let kernel_kib = (kernel.since(&before) / u64::from(count.max(1))).saturating_sub(switch_kib);
-        let row = Row {
+        let row = Measurement {
             kind: starter.kind(),
             guest: if stub { "stub" } else { "linux" },
             state,
