@@ -166,7 +166,7 @@ pub fn run(options: &BenchOptions) -> Result<(), Error> {
         guest_memory_mib: options.memory_mib,
         ..Plan::new("bench", hosts)
     });
-    let plan = plan.map_err(|e| Error::new(format!("cannot make a plan: {}", e.message)))?;
+    let plan = plan.context("make a plan")?;
     for &count in &options.cold {
         rows(options, &plan, &Starter::Cold, count)?;
     }
@@ -182,11 +182,11 @@ pub fn run(options: &BenchOptions) -> Result<(), Error> {
     let machine = machine(options, image::template_words());
     let template =
         TemplateConfig { machine, serial_fd: None, boot_timeout_s: BOOT_TIMEOUT_S, files: SnapshotFiles::default() };
-    let zygote = Zygote::start(template.command(None)?).context(|| "start a template's process".into())?;
-    match zygote.answer().context(|| "hear the template's process".into())? {
+    let zygote = Zygote::start(template.command(None)?).context("start a template's process")?;
+    match zygote.answer().context("hear the template's process")? {
         Some(ZygoteReply::Ready { .. }) => {}
-        Some(ZygoteReply::NoTemplate { why }) => return Err(Error::new(why)),
-        other => return Err(Error::new(format!("the template's process answered {other:?}"))),
+        Some(ZygoteReply::NoTemplate { why }) => return Err(Error::new("make a template").because(why)),
+        other => return Err(Error::new("make a template").because(format!("its process answered {other:?}"))),
     }
     say(&format!("bench: template frozen after {} ms", start.elapsed().as_millis()));
     let starter = Starter::Clone(zygote);
@@ -210,8 +210,8 @@ fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> R
             await_report(&guests[0], stub, 0)?;
             reported = 1;
             let set = working_set::working_set(guests[0].process.as_raw_nonzero().get());
-            let set = set.context(|| "see which pages a clone needs".into())?;
-            zygote.prefault(&set).context(|| "tell the template's process".into())?;
+            let set = set.context("see which pages a clone needs")?;
+            zygote.prefault(&set).context("tell the template's process")?;
         }
         if guests.len() - reported >= starts_max {
             await_report(&guests[reported], stub, reported)?;
@@ -240,7 +240,7 @@ fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> R
             kernel_kib,
             switch_kib,
         };
-        println!("{}", serde_json::to_string(&row).context(|| "write a row".into())?);
+        println!("{}", serde_json::to_string(&row).context("write a row")?);
         Ok(())
     };
     print_row("idle", &guests)?;
@@ -267,8 +267,7 @@ fn settled() -> Kernel {
 /// What the kernel holds for one cable, the mean of many.
 fn switch_kib() -> Result<u64, Error> {
     let before = Kernel::read();
-    let cables: Vec<_> =
-        (0..CABLES).map(|_| message_pair()).collect::<Result<_, _>>().context(|| "make cables".into())?;
+    let cables: Vec<_> = (0..CABLES).map(|_| message_pair()).collect::<Result<_, _>>().context("make cables")?;
     let kib = Kernel::read().since(&before);
     drop(cables);
     Ok(kib.div_ceil(u64::from(CABLES)))
@@ -285,10 +284,10 @@ fn mean(guests: &[Guest]) -> Process {
 
 /// Control stream, console and cable; the guest's ends beside.
 fn channels() -> Result<((UnixStream, UnixStream, OwnedFd), Ends), Error> {
-    let (control, its_control) = UnixStream::pair().context(|| "make a socket pair".into())?;
-    control.set_read_timeout(Some(GUEST_TIMEOUT)).context(|| "set up a socket".into())?;
-    let (console, log) = UnixStream::pair().context(|| "make a socket pair".into())?;
-    let (cable, its_cable) = message_pair().context(|| "make a cable".into())?;
+    let (control, its_control) = UnixStream::pair().context("make a socket pair")?;
+    control.set_read_timeout(Some(GUEST_TIMEOUT)).context("set up a socket")?;
+    let (console, log) = UnixStream::pair().context("make a socket pair")?;
+    let (cable, its_cable) = message_pair().context("make a cable")?;
     Ok(((control, console, cable), Ends([its_control.into(), log.into(), its_cable])))
 }
 
@@ -306,10 +305,10 @@ fn launch(
         Starter::Clone(zygote) => {
             let order = CloneOrder { tag: number.0, user: user(number) };
             let ends = [ends[0].as_fd(), ends[1].as_fd(), ends[2].as_fd()];
-            zygote.order(&order, &ends).context(|| "ask for a clone".into())?;
-            match zygote.answer().context(|| "get a clone".into())? {
+            zygote.order(&order, &ends).context("ask for a clone")?;
+            match zygote.answer().context("get a clone")? {
                 Some(ZygoteReply::Started { pid, .. }) => pid,
-                other => return Err(Error::new(format!("cannot get clone {number}: {other:?}"))),
+                other => return Err(Error::new(format!("get clone {number}")).because(format!("{other:?}"))),
             }
         }
         Starter::Cold => {
@@ -317,26 +316,27 @@ fn launch(
             let mac = plan.mac(node).unwrap_or_default();
             let machine = machine(options, image::cmdline(plan, node));
             let mut command = ColdConfig::new(machine, mac, number, fds).command(None)?;
-            command.spawn().context(|| format!("start guest {number}"))?.id() as vmatic_vmm::Pid
+            command.spawn().with_context(|| format!("start guest {number}"))?.id() as vmatic_vmm::Pid
         }
         Starter::Qemu => {
-            let (ours, monitor) = UnixStream::pair().context(|| "make a socket pair".into())?;
+            let (ours, monitor) = UnixStream::pair().context("make a socket pair")?;
             host_ends.push(ours.into());
             let [control, serial, cable] = fds;
             let fds = Fds { serial, cable, monitor: monitor.as_raw_fd(), control: Some(control) };
             let config = qemu::Machine::config_to_measure(plan, Node::guest(HostId(1), number), &fds)?;
             let mut command = config.command("bench", &[control, serial, cable, fds.monitor], None)?;
-            command.spawn().context(|| format!("start QEMU {number}"))?.id() as vmatic_vmm::Pid
+            command.spawn().with_context(|| format!("start QEMU {number}"))?.id() as vmatic_vmm::Pid
         }
     };
-    let process = Pid::from_raw(process).ok_or_else(|| Error::new("a guest's process has no number"))?;
+    let process =
+        Pid::from_raw(process).ok_or_else(|| Error::new("start a guest").because("its process has no number"))?;
     let guest = Guest { process, control, _host_ends: host_ends };
     if matches!(starter, Starter::Clone(_)) {
         let told = match options.stub_pages {
             Some(_) => word(number),
             None => encode(&Message::Become(image::identity(plan, Node::guest(HostId(1), number))))?,
         };
-        (&guest.control).write_all(&told).context(|| "tell a clone who it is".into())?;
+        (&guest.control).write_all(&told).context("tell a clone who it is")?;
     }
     Ok(guest)
 }
@@ -347,7 +347,7 @@ fn word(number: GuestId) -> Vec<u8> {
 }
 
 fn encode(message: &Message) -> Result<Vec<u8>, Error> {
-    frame::encode(message).context(|| "encode a message".into())
+    frame::encode(message).context("encode a message")
 }
 
 /// Waits until the guest has said that it is there.
@@ -359,23 +359,24 @@ fn await_report(guest: &Guest, stub: bool, at: usize) -> Result<(), Error> {
     // A clone answers what it was told; a cold stub has been told nothing, and says that it waits.
     let want = word(number);
     let mut got = vec![0; vmatic_vmm::stub::READY.len()];
-    (&guest.control).read_exact(&mut got).context(|| format!("hear guest {number}"))?;
+    (&guest.control).read_exact(&mut got).with_context(|| format!("hear guest {number}"))?;
     if got == vmatic_vmm::stub::READY {
         return Ok(());
     }
     got.resize(want.len(), 0);
     let rest = &mut got[vmatic_vmm::stub::READY.len()..];
-    (&guest.control).read_exact(rest).context(|| format!("hear guest {number}"))?;
-    if got == want { Ok(()) } else { Err(Error::new(format!("guest {number} said something else than it heard"))) }
+    (&guest.control).read_exact(rest).with_context(|| format!("hear guest {number}"))?;
+    let wrong = || Error::new(format!("hear guest {number}")).because("it said something else than it heard");
+    if got == want { Ok(()) } else { Err(wrong()) }
 }
 
 /// Has the guest do something small, and waits until it is done.
 fn command(guest: &Guest, stub: bool, number: GuestId) -> Result<(), Error> {
     if stub {
         let want = word(number);
-        (&guest.control).write_all(&want).context(|| format!("ask guest {number}"))?;
+        (&guest.control).write_all(&want).with_context(|| format!("ask guest {number}"))?;
         let mut got = vec![0; want.len()];
-        return (&guest.control).read_exact(&mut got).context(|| format!("hear guest {number}"));
+        return (&guest.control).read_exact(&mut got).with_context(|| format!("hear guest {number}"));
     }
     let run = Run {
         argv: vec![COMMAND.into()],
@@ -386,7 +387,7 @@ fn command(guest: &Guest, stub: bool, number: GuestId) -> Result<(), Error> {
     };
     let op = OpId { session: [0; 8], sequence: 1 };
     let task = Message::Task { op, order: TreeOrder::Run(run), remaining_ms: GUEST_TIMEOUT.as_millis() as u32 };
-    (&guest.control).write_all(&encode(&task)?).context(|| format!("ask guest {number}"))?;
+    (&guest.control).write_all(&encode(&task)?).with_context(|| format!("ask guest {number}"))?;
     receive_until(guest, number, |message| matches!(message, Message::Answers { .. }))
 }
 
@@ -397,10 +398,10 @@ fn receive_until(guest: &Guest, number: GuestId, wanted: impl Fn(&Message) -> bo
     loop {
         match (&guest.control).read(&mut buffer) {
             Ok(count @ 1..) => reader.push(&buffer[..count]),
-            Ok(_) => return Err(Error::new(format!("guest {number} ended before it answered"))),
-            Err(e) => return Err(e).context(|| format!("hear guest {number}")),
+            Ok(_) => return Err("it ended before it answered").with_context(|| format!("hear guest {number}")),
+            Err(e) => return Err(e).with_context(|| format!("hear guest {number}")),
         }
-        while let Some(message) = reader.next_message().context(|| format!("understand guest {number}"))? {
+        while let Some(message) = reader.next_message().with_context(|| format!("understand guest {number}"))? {
             if wanted(&message) {
                 return Ok(());
             }

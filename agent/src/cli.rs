@@ -4,12 +4,12 @@
 //! configuration. By hand, `vmatic-agent node` joins a tree from any Linux machine.
 
 use crate::bench::BenchOptions;
-use crate::error::{Context, Error};
+use crate::error::{Error, Kind};
 use crate::guest::qemu::sandbox::{self, QemuConfig};
 use crate::guest::vmm::process::{self, ColdConfig, TemplateConfig};
 use crate::node::host_order::{self, HostOrder};
 use crate::node::options::NodeOptions;
-use crate::process::config;
+use crate::process::{config, fd};
 use crate::switch::client::{AskOptions, CaptureOptions};
 use crate::switch::server::SwitchConfig;
 use lexopt::prelude::*;
@@ -58,26 +58,35 @@ pub fn parse() -> Result<Subcommand, Error> {
         return Ok(Subcommand::Init);
     }
     let mut args = lexopt::Parser::from_env();
-    let tried = || "read the arguments".to_string();
-    let Some(Value(name)) = args.next().context(tried)? else { return Err(Error::new(USAGE)) };
+    let Some(Value(name)) = args.next().map_err(wrong)? else { return Err(unknown()) };
     match name.to_str().unwrap_or_default() {
-        "node" => NodeOptions::parse(args).context(tried).map(Subcommand::Node),
+        "node" => NodeOptions::parse(args).map_err(wrong).map(Subcommand::Node),
         process::GUEST => configured(args).map(Subcommand::Guest),
         process::TEMPLATE => template(args),
         sandbox::QEMU => configured(args).map(Subcommand::Qemu),
         "switch" => switch(args),
         host_order::ORDER => configured(args).map(Subcommand::Order),
-        "ask" => AskOptions::parse(args).context(tried).map(Subcommand::Ask),
-        "capture" => CaptureOptions::parse(args).context(tried).map(Subcommand::Capture),
-        "bench" => BenchOptions::parse(args).context(tried).map(Subcommand::Bench),
-        _ => Err(Error::new(USAGE)),
+        "ask" => AskOptions::parse(args).map_err(wrong).map(Subcommand::Ask),
+        "capture" => CaptureOptions::parse(args).map_err(wrong).map(Subcommand::Capture),
+        "bench" => BenchOptions::parse(args).map_err(wrong).map(Subcommand::Bench),
+        _ => Err(unknown()),
     }
+}
+
+/// What is wrong with the arguments.
+fn wrong(e: lexopt::Error) -> Error {
+    Error::new("read the arguments").because(e).of_kind(Kind::Usage)
+}
+
+/// The arguments name no process.
+fn unknown() -> Error {
+    Error::new("tell which process this is to be").help(USAGE).of_kind(Kind::Usage)
 }
 
 /// `TITLE --config-fd N`, as [`crate::process::spawn::configured`] writes it.
 fn configured<T: DeserializeOwned>(args: lexopt::Parser) -> Result<T, Error> {
-    let internal = || Error::new("internal command: started by `vmatic-agent node` only");
-    config::read(config_fd(args).context(|| "read the arguments".into())?.ok_or_else(internal)?)
+    let internal = || Error::new("find the configuration").help(fd::INTERNAL).of_kind(Kind::Usage);
+    config::read(config_fd(args).map_err(wrong)?.ok_or_else(internal)?)
 }
 
 fn config_fd(mut args: lexopt::Parser) -> Result<Option<RawFd>, lexopt::Error> {
@@ -94,23 +103,21 @@ fn config_fd(mut args: lexopt::Parser) -> Result<Option<RawFd>, lexopt::Error> {
 
 /// A template: as the node starts it, anew by itself, or with a stub by hand.
 fn template(mut args: lexopt::Parser) -> Result<Subcommand, Error> {
-    let tried = || "read the arguments".to_string();
     let mut peek = args.clone();
-    match peek.next().context(tried)? {
+    match peek.next().map_err(wrong)? {
         Some(Long("will-fd")) => {
-            let number = peek.value().and_then(|number| number.parse()).context(tried)?;
+            let number = peek.value().and_then(|number| number.parse()).map_err(wrong)?;
             Ok(Subcommand::TemplateGoesOn(number))
         }
-        Some(Long("stub")) => TemplateConfig::parse_stub(&mut args).context(tried).map(Subcommand::Template),
+        Some(Long("stub")) => TemplateConfig::parse_stub(&mut args).map_err(wrong).map(Subcommand::Template),
         _ => configured(args).map(Subcommand::Template),
     }
 }
 
 /// The switch: as the node starts it, or by hand.
 fn switch(args: lexopt::Parser) -> Result<Subcommand, Error> {
-    let tried = || "read the arguments".to_string();
-    match args.clone().next().context(tried)? {
-        Some(Long(_)) => SwitchConfig::parse(args).context(tried).map(Subcommand::Switch),
+    match args.clone().next().map_err(wrong)? {
+        Some(Long(_)) => SwitchConfig::parse(args).map_err(wrong).map(Subcommand::Switch),
         _ => configured(args).map(Subcommand::Switch),
     }
 }

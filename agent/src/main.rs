@@ -25,6 +25,7 @@ mod process;
 mod switch;
 
 use cli::Subcommand;
+use error::Kind;
 use guest::vmm::process as monitor;
 use log::say;
 use std::process::ExitCode;
@@ -47,7 +48,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             say(&e.to_string());
-            ExitCode::FAILURE
+            ExitCode::from(match e.kind() {
+                Kind::Failed => 1,
+                Kind::Usage => 2,
+            })
         }
     }
 }

@@ -46,15 +46,15 @@ pub fn make(cable: OwnedFd) -> Result<(HostEnds, GuestEnds), Error> {
 
 /// A stream both ways: our end, and the guest's.
 fn pair() -> Result<(UnixStream, OwnedFd), Error> {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().context(|| "make a socket pair".into())?;
-    ours.set_nonblocking(true).context(|| "set up a socket".into())?;
-    Ok((UnixStream::from_std(ours).context(|| "set up a socket".into())?, theirs.into()))
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().context("make a socket pair")?;
+    ours.set_nonblocking(true).context("set up a socket")?;
+    Ok((UnixStream::from_std(ours).context("set up a socket")?, theirs.into()))
 }
 
 /// A pipe for a template's console: the end to read, and the guest's.
 pub fn console() -> Result<(pipe::Receiver, OwnedFd), Error> {
-    let (ours, theirs) = pipe::pipe().context(|| "make a pipe".into()).map(|(to, from)| (from, to))?;
-    let theirs = theirs.into_blocking_fd().context(|| "set up a pipe".into())?;
+    let (ours, theirs) = pipe::pipe().context("make a pipe").map(|(to, from)| (from, to))?;
+    let theirs = theirs.into_blocking_fd().context("set up a pipe")?;
     Ok((ours, theirs))
 }
 

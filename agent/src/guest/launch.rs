@@ -11,7 +11,7 @@ use super::qemu::{self, command::Accel};
 use super::shared::Shared;
 use super::vmm::template::{self, Template, ZygoteClient};
 use super::{image, vmm};
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, no_guest};
 use crate::log::say;
 use crate::opening::Opening;
 use std::os::fd::AsRawFd;
@@ -120,8 +120,8 @@ pub async fn launch(shared: &Shared, guest: GuestId, source: Source) -> Result<L
             shared.guests.count(|stats| stats.cloned += 1);
             // It runs already, so that the time it is told is the time.
             let told = frame::encode(&Message::Become(image::identity(&shared.plan, node)));
-            let told = told.context(|| "encode an identity".into())?;
-            ours.control.write_all(&told).await.context(|| "tell the clone who it is".into())?;
+            let told = told.context("encode an identity")?;
+            ours.control.write_all(&told).await.context("tell the clone who it is")?;
             managed(shared, guest, GuestProcess::Clone(clone), ours, Some(zygote)).await
         }
         Source::Cold(_) => {
@@ -177,7 +177,7 @@ async fn launch_in_qemu(
 }
 
 fn heard(shared: &Shared, guest: GuestId) -> Result<watch::Receiver<bool>, Error> {
-    shared.guests.heard(guest).ok_or_else(|| Error::new(format!("the plan has no guest {guest}")))
+    shared.guests.heard(guest).ok_or_else(|| no_guest())
 }
 
 fn start_cold(shared: &Shared, node: Node, ends: &GuestEnds) -> Result<tokio::process::Child, Error> {

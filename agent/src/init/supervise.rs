@@ -27,7 +27,7 @@ pub fn supervise() -> Result<(), Error> {
     signals::note_from_now_on(&SIGNALS);
     loop {
         let child = Command::new(THIS_PROGRAM).arg("node").spawn();
-        match child.context(|| "start the node".into()) {
+        match child.context("start the node") {
             Ok(child) => reap_until(Pid::from_raw(child.id() as i32)),
             Err(e) => say(&e.to_string()),
         }

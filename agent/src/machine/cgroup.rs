@@ -32,7 +32,7 @@ pub fn open(guests: u32) -> Option<File> {
 /// The processes in the group.
 pub fn processes() -> Result<Vec<i32>, Error> {
     let path = format!("{GUESTS}/cgroup.procs");
-    let text = fs::read_to_string(&path).context(|| format!("read {path}"))?;
+    let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
     Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }
 
@@ -49,9 +49,9 @@ fn crowded(current: &str, max: &str) -> Option<String> {
 }
 
 fn make(guests: u32) -> Result<File, Error> {
-    let write = |path: &str, text: &str| fs::write(path, text).context(|| format!("write {text} to {path}"));
+    let write = |path: &str, text: &str| fs::write(path, text).with_context(|| format!("write {text} to {path}"));
     if !Path::new(GUESTS).is_dir() {
-        fs::create_dir(GUESTS).context(|| format!("make {GUESTS}"))?;
+        fs::create_dir(GUESTS).with_context(|| format!("make {GUESTS}"))?;
     }
     // A controller that the kernel lacks limits nothing; the others still do.
     for controller in ["+memory", "+pids"] {
@@ -72,7 +72,7 @@ fn make(guests: u32) -> Result<File, Error> {
         }
     }
     let path = format!("{GUESTS}/cgroup.procs");
-    OpenOptions::new().write(true).open(&path).context(|| format!("open {path}"))
+    OpenOptions::new().write(true).open(&path).with_context(|| format!("open {path}"))
 }
 
 #[cfg(test)]

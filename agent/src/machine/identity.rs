@@ -17,18 +17,17 @@ pub fn host_number(plan: &Plan, cmdline: &str, address: Option<Ipv4Addr>) -> Res
         let number = text.parse().ok().filter(|n: &HostId| plan.has(Node::host(*n)));
         return number.ok_or_else(|| {
             let hosts = plan.host_count();
-            Error::new(format!("vmatic.host={text} on the command line is none of the plan's hosts 1-{hosts}"))
+            let tried = format!("be host {text}, as {} on the command line has it", boot_words::host::HOST);
+            Error::new(tried).because(format!("it must be a host of the plan, 1 to {hosts}"))
         });
     }
     let by_address = address.filter(|a| plan.host_network.contains(*a)).and_then(|a| plan.node_by_ipv4(a));
     let macs = boot_mac(cmdline).into_iter().chain(machine_macs());
     let by_mac = || macs.filter_map(|mac| plan.node_by_mac(mac)).find(Node::is_host);
     by_address.or_else(by_mac).map(|node| node.host).ok_or_else(|| {
-        Error::new(format!(
-            "cannot tell which host this is: neither its address nor its MAC is in the plan (hosts have {}); \
-             put vmatic.host=N on the boot command line",
-            plan.host_network
-        ))
+        let why = format!("neither its address nor its MAC is in the plan (hosts have {})", plan.host_network);
+        let error = Error::new("tell which host this is").because(why);
+        error.help("put vmatic.host=N on the boot command line")
     })
 }
 

@@ -26,7 +26,7 @@ const UDHCPC: &str = "/sbin/udhcpc";
 pub fn bring_up(cmdline: &str) -> Result<Ipv4Addr, Error> {
     let _ = netdev::up("lo");
     let card = find_card(cmdline)?;
-    netdev::up(&card).map_err(|e| Error::new(format!("cannot set up {card}: {}", os_error(e))))?;
+    netdev::up(&card).map_err(os_error).with_context(|| format!("set up {card}"))?;
     let text = match word(cmdline, host::IP).filter(|ip| ip.contains(':') && !ip.starts_with(':')) {
         Some(ip) => ip.to_string(),
         None => ask_for_lease(&card)?,
@@ -36,10 +36,12 @@ pub fn bring_up(cmdline: &str) -> Result<Ipv4Addr, Error> {
     let router = fields.nth(1).and_then(|f| f.parse().ok());
     let netmask = fields.next().and_then(|f| f.parse().ok());
     let (Some(address), Some(netmask)) = (address, netmask) else {
-        return Err(Error::new(format!("ip={text} on the command line is not ADDRESS::ROUTER:NETMASK")));
+        let tried = format!("use ip={text} of the command line");
+        return Err(Error::new(tried).because("it is not ADDRESS::ROUTER:NETMASK"));
     };
     netdev::set_ipv4(&card, address, netmask, router)
-        .map_err(|e| Error::new(format!("cannot give {card} the address {address}: {}", os_error(e))))?;
+        .map_err(os_error)
+        .with_context(|| format!("give {card} the address {address}"))?;
     say(&format!("{card} has {address}"));
     Ok(address)
 }
@@ -58,7 +60,8 @@ fn find_card(cmdline: &str) -> Result<String, Error> {
             return Ok(name.clone());
         }
         if start.elapsed() > CARD_TIMEOUT {
-            return Err(Error::new("no network card was found: add its driver to the spec's host.modules"));
+            let error = Error::new("find a network card").because("there is none");
+            return Err(error.help("add its driver to the spec's host.modules"));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -84,9 +87,10 @@ fn ask_for_lease(card: &str) -> Result<String, Error> {
     let status = Command::new(UDHCPC)
         .args(["-n", "-q", "-t", "10", "-T", "2", "-i", card, "-s", "/etc/vmatic/udhcpc"])
         .status()
-        .context(|| format!("run {UDHCPC}"))?;
+        .with_context(|| format!("run {UDHCPC}"))?;
     if !status.success() {
-        return Err(Error::new(format!("no DHCP lease on {card} (udhcpc: {status})")));
+        let why = format!("no DHCP lease on {card} (udhcpc: {status})");
+        return Err(Error::new("get an address").because(why));
     }
-    fs::read_to_string(LEASE).context(|| format!("read {LEASE}"))
+    fs::read_to_string(LEASE).with_context(|| format!("read {LEASE}"))
 }

@@ -70,8 +70,8 @@ pub async fn carry_out(order: HostOrder, deadline: Duration, stop: oneshot::Rece
 
 /// The process: carries the order out and prints the reply.
 pub fn run(order: &HostOrder) -> Result<(), Error> {
-    let reply = postcard::to_allocvec(&reply(order)?).context(|| "encode the reply".into())?;
-    std::io::stdout().write_all(&reply).context(|| "write the reply".into())
+    let reply = postcard::to_allocvec(&reply(order)?).context("encode the reply")?;
+    std::io::stdout().write_all(&reply).context("write the reply")
 }
 
 fn reply(HostOrder { order, guests, all }: &HostOrder) -> Result<Reply, Error> {
@@ -98,6 +98,6 @@ fn reply(HostOrder { order, guests, all }: &HostOrder) -> Result<Reply, Error> {
         }
         Order::Usage { each } => usage::measure(*each).map(Reply::Usage),
         Order::Save { from } => Ok(Reply::Piece(Piece { bytes: snapshot::piece(*from)?, dropped: 0 })),
-        other => Err(Error::new(format!("cannot carry out {other:?} in a process of its own"))),
+        other => Err(Error::new(format!("carry out {other:?} in a process of its own"))),
     }
 }

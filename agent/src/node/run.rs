@@ -4,7 +4,7 @@
 //! decisions are the state machine's (`vmatic_tree::host`); here its actions
 //! are carried out, each by a small task that reports back as an event.
 
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, no_host};
 use crate::exec::command;
 use crate::exec::session::{self, Ends};
 use crate::guest::console::Ports;
@@ -73,7 +73,7 @@ struct Driver {
 pub fn run(options: NodeOptions) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime.context(|| "start the event loop".into())?, serve(options))
+    local.block_on(&runtime.context("start the event loop")?, serve(options))
 }
 
 async fn serve(options: NodeOptions) -> Result<(), Error> {
@@ -82,7 +82,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     let cmdline = options.cmdline.clone().unwrap_or_else(cmdline::kernel);
     let (number, name) = settle(&options, &plan, &cmdline)?;
     let listen = options.listen.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), plan.port));
-    let listener = TcpListener::bind(listen).await.context(|| format!("listen on {listen}"))?;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
     say(&format!("host {number} ({name}) of {} listens on {listen}", plan.name));
 
     let (openings, mut opened) = mpsc::channel(EVENTS_MAX);
@@ -138,7 +138,7 @@ fn settle(options: &NodeOptions, plan: &Plan, cmdline: &str) -> Result<(HostId, 
         Some(number) => number,
         None => identity::host_number(plan, cmdline, address)?,
     };
-    let name = plan.hosts.name(number).ok_or_else(|| Error::new(format!("the plan has no host {number}")))?;
+    let name = plan.hosts.name(number).ok_or_else(|| no_host(number))?;
     if options.guests {
         let _ = vmatic_sys::calls::set_hostname(&name);
     }
@@ -146,12 +146,14 @@ fn settle(options: &NodeOptions, plan: &Plan, cmdline: &str) -> Result<(HostId, 
 }
 
 fn read_image(options: &NodeOptions) -> Result<(Plan, VerifyingKey), Error> {
-    let read = |path: &std::path::Path| fs::read_to_string(path).context(|| format!("read {}", path.display()));
-    let plan = Plan::decode(&read(&options.plan)?).context(|| format!("use the plan {}", options.plan.display()))?;
+    let read = |path: &std::path::Path| fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
+    let plan =
+        Plan::decode(&read(&options.plan)?).with_context(|| format!("use the plan {}", options.plan.display()))?;
     let text = read(&options.operator)?;
     let operator = unhex(text.trim()).and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok());
     let operator = operator.ok_or_else(|| {
-        Error::new(format!("{} is not an Ed25519 public key in 64 hexadecimal digits", options.operator.display()))
+        let tried = format!("use the operator's key {}", options.operator.display());
+        Error::new(tried).because("it is not an Ed25519 public key in 64 hexadecimal digits")
     })?;
     Ok((plan, operator))
 }

@@ -16,11 +16,11 @@ const CONFIG_BYTES_MAX: u64 = 64 * 1024;
 
 /// Writes a configuration down.
 pub fn seal(config: &impl Serialize) -> Result<OwnedFd, Error> {
-    let tried = || "write a configuration down".into();
+    let tried = "write a configuration down";
     let bytes = postcard::to_allocvec(config).context(tried)?;
     if bytes.len() as u64 > CONFIG_BYTES_MAX {
         let why = format!("it has {} bytes, more than {CONFIG_BYTES_MAX}", bytes.len());
-        return Err(Error::new(format!("cannot write a configuration down: {why}")));
+        return Err(Error::new(tried).because(why));
     }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut file = File::from(rustix::fs::memfd_create("config", flags).context(tried)?);
@@ -36,7 +36,7 @@ pub fn read<T: DeserializeOwned>(number: RawFd) -> Result<T, Error> {
 }
 
 fn open<T: DeserializeOwned>(fd: OwnedFd) -> Result<T, Error> {
-    let tried = || "read the configuration".into();
+    let tried = "read the configuration";
     let mut bytes = Vec::new();
     File::from(fd).take(CONFIG_BYTES_MAX).read_to_end(&mut bytes).context(tried)?;
     postcard::from_bytes(&bytes).context(tried)

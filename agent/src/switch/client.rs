@@ -89,23 +89,19 @@ pub struct SwitchClient {
 impl SwitchClient {
     /// Of the switch that can be asked there.
     pub fn open(path: &Path) -> Result<SwitchClient, Error> {
-        let tried = || format!("ask the switch at {} (it runs while the host has guests)", path.display());
-        let flags = SocketFlags::CLOEXEC;
-        let socket =
-            rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).context(tried)?;
-        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(ANSWER_TIMEOUT)).context(tried)?;
-        rustix::net::connect(&socket, &SocketAddrUnix::new(path).context(tried)?).context(tried)?;
+        let socket = connect(path).with_context(|| format!("ask the switch at {}", path.display()));
+        let socket = socket.map_err(|e| e.help("the switch runs while its host has guests"))?;
         Ok(SwitchClient { socket, answer: vec![0; ANSWER_BYTES_MAX] })
     }
 
     /// Asks one thing.
     pub fn ask(&mut self, request: &Request) -> Result<Response, Error> {
-        let tried = || "ask the switch".to_string();
+        let tried = "ask the switch";
         let bytes = postcard::to_allocvec(request).context(tried)?;
         rustix::net::send(&self.socket, &bytes, SendFlags::NOSIGNAL).context(tried)?;
         let bytes = rustix::io::read(&self.socket, &mut self.answer[..]).context(tried)?;
         let answer: Answer = postcard::from_bytes(&self.answer[..bytes]).context(tried)?;
-        answer.map_err(|why| Error::new(format!("the switch refuses: {why}")))
+        answer.map_err(|why| Error::new(tried).because(format!("it refuses: {why}")))
     }
 
     /// Links and counters of these guests, of at most [`PORTS_MAX`].
@@ -161,13 +157,23 @@ impl SwitchClient {
     }
 }
 
-fn unexpected() -> Error {
-    Error::new("cannot ask the switch: it answered something else than it was asked")
+fn connect(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(ANSWER_TIMEOUT))?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
 }
+
+fn unexpected() -> Error {
+    Error::new("ask the switch").because("it answered something else than it was asked")
+}
+
+/// What is tried with what somebody typed.
+const READ_WORDS: &str = "understand the request";
 
 /// Asks one thing by hand.
 pub fn run(options: &AskOptions) -> Result<(), Error> {
-    let request = protocol::read_words(&options.words.join(" "), GUESTS_MAX).map_err(Error::new)?;
+    let request = protocol::read_words(&options.words.join(" "), GUESTS_MAX).context(READ_WORDS)?;
     let mut client = SwitchClient::open(&options.socket)?;
     let response = match &request {
         Request::Ports(guests) => Response::Ports(client.ports(guests)?),
@@ -177,18 +183,18 @@ pub fn run(options: &AskOptions) -> Result<(), Error> {
         (Request::SetLink(_, link), Response::Done) => format!("{link}\n"),
         _ => protocol::words(&response),
     };
-    std::io::stdout().write_all(text.as_bytes()).context(|| "write the answer".into())
+    std::io::stdout().write_all(text.as_bytes()).context("write the answer")
 }
 
 /// Fetches a capture by hand for a time, or until it has so many bytes.
 pub fn capture(options: &CaptureOptions) -> Result<(), Error> {
-    let point = protocol::read_point(&options.spot).map_err(Error::new)?;
+    let point = protocol::read_point(&options.spot).context(READ_WORDS)?;
     let mut client = SwitchClient::open(&options.socket)?;
     let id = options.id.unwrap_or_else(|| u64::from(std::process::id()));
     let (mut out, mut dropped) = (std::io::stdout().lock(), 0);
     client.capture(id, point, (options.seconds, options.bytes_max), |piece| {
         dropped = piece.dropped.max(dropped);
-        out.write_all(&piece.bytes).and_then(|()| out.flush()).context(|| "write the capture".into())
+        out.write_all(&piece.bytes).and_then(|()| out.flush()).context("write the capture")
     })?;
     if dropped > 0 {
         eprintln!("{dropped} frames did not fit since the capture began");

@@ -6,7 +6,7 @@
 //! first packet for another host's block has its route made, which the plan computes. The
 //! least used goes when there are many. Hosts must share one network with each other.
 
-use crate::error::{Context, Error, os_error};
+use crate::error::{Context, Error, no_host, os_error};
 use crate::log::say;
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,12 +43,12 @@ impl Routes {
     /// Makes the tun and leads this host's guests, and all others', to it.
     pub fn open(plan: &Plan, host: HostId) -> Result<(OwnedFd, Routes), Error> {
         let tun = vmatic_vmm::open_tun(TUN);
-        let tun = tun.context(|| format!("make the tun {TUN} (/dev/net/tun; the kernel needs CONFIG_TUN)"))?;
-        let cannot = |what: &'static str| move |e| Error::new(format!("cannot {what} of {TUN}: {}", os_error(e)));
-        netdev::up(TUN).map_err(cannot("set up the link"))?;
+        let tun = tun.with_context(|| format!("make the tun {TUN} at /dev/net/tun"));
+        let tun = tun.map_err(|e| e.help("the kernel needs CONFIG_TUN"))?;
+        netdev::up(TUN).map_err(os_error).with_context(|| format!("set up the link of {TUN}"))?;
         let ends = (plan.ipv4(Node::host(host)), plan.host_block(host));
         let (Some(router), Some((block, prefix))) = ends else {
-            return Err(Error::new(format!("the plan has no host {host}")));
+            return Err(no_host(host));
         };
         // What the host itself sends first to another host's guest comes back to it by the tun.
         for (setting, value) in [("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")]
@@ -63,10 +63,16 @@ impl Routes {
         }
         let alone = Ipv4Addr::BROADCAST;
         let mask = |prefix: u8| Ipv4Addr::from(u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0));
-        netdev::set_ipv4(TUN, router, alone, None).map_err(cannot("set the address"))?;
-        netdev::route_ipv4(block, mask(prefix), None, TUN).map_err(cannot("set the route"))?;
+        netdev::set_ipv4(TUN, router, alone, None)
+            .map_err(os_error)
+            .with_context(|| format!("set the address of {TUN}"))?;
+        netdev::route_ipv4(block, mask(prefix), None, TUN)
+            .map_err(os_error)
+            .with_context(|| format!("set the route of {TUN}"))?;
         let all = plan.guest_network;
-        netdev::route_ipv4(Ipv4Addr::from(all.base()), all.netmask(), None, TUN).map_err(cannot("set the route"))?;
+        netdev::route_ipv4(Ipv4Addr::from(all.base()), all.netmask(), None, TUN)
+            .map_err(os_error)
+            .with_context(|| format!("set the route of {TUN}"))?;
         let card = find_card(plan, host);
         if let Err(e) = set_up_ipv6(plan, host, card.as_deref()) {
             say(&format!("switch: guests have no IPv6 beyond their host: {}", os_error(e)));
@@ -102,11 +108,12 @@ impl Routes {
     fn make(&self, host: HostId) -> Result<(), Error> {
         let ends = (self.plan.host_block(host), self.plan.host_ipv4(host));
         let (Some((block, prefix)), Some(router)) = ends else {
-            return Err(Error::new("the plan has no such host"));
+            return Err(no_host(host));
         };
         let mask = Ipv4Addr::from(u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0));
         netdev::route_ipv4(block, mask, Some(router), "")
-            .map_err(|e| Error::new(format!("{block}/{prefix} through {router}: {}", os_error(e))))?;
+            .map_err(os_error)
+            .with_context(|| format!("route {block}/{prefix} through {router}"))?;
         let v6 = (self.plan.host_block_ipv6(host), self.plan.host_ipv6(host), &self.card);
         if let (Some((block, prefix)), Some(router), Some(card)) = v6 {
             // Without IPv6 the guests still have IPv4; that it is missing was said at the start.

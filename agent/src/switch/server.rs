@@ -10,7 +10,7 @@ use super::policy::Rules;
 use super::protocol::{self, Answer, REQUEST_BYTES_MAX, Request, Response};
 use super::routes::Routes;
 use super::settings;
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, no_host};
 use crate::log::say;
 use crate::machine::limits::raise_limits;
 use crate::process::user;
@@ -114,15 +114,15 @@ const NODE: u64 = 0;
 /// Serves until standard input is closed.
 pub fn run(options: &SwitchConfig) -> Result<(), Error> {
     let path = &options.plan;
-    let text = fs::read_to_string(path).context(|| format!("read {}", path.display()))?;
-    let plan = Plan::decode(&text).context(|| format!("use the plan {}", path.display()))?;
+    let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let plan = Plan::decode(&text).with_context(|| format!("use the plan {}", path.display()))?;
     let host = options.host;
     raise_limits();
     let uplink = Routes::open(&plan, host);
     let uplink =
         uplink.map_err(|e| say(&format!("switch: no uplink ({e}): guests reach only guests of this host"))).ok();
-    let rules = Rules::new(plan, host).ok_or_else(|| Error::new(format!("the plan has no host {host}")))?;
-    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).context(|| "make an epoll".into())?;
+    let rules = Rules::new(plan, host).ok_or_else(|| no_host(host))?;
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).context("make an epoll")?;
     let listener = listen(&options.socket).map_err(|e| say(&format!("switch: control socket failed: {e}"))).ok();
     let mut server = Server {
         switch: Switch::new(rules),
@@ -141,12 +141,12 @@ pub fn run(options: &SwitchConfig) -> Result<(), Error> {
     if let Some(listener) = &server.listener {
         server.watch(listener, LISTENER)?;
     }
-    let stdin = std::io::stdin().as_fd().try_clone_to_owned().context(|| "take standard input".into())?;
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned().context("take standard input")?;
     server.watch(&stdin, SESSION | NODE)?;
     server.sessions.insert(NODE, stdin);
     // What guests send is read from here on; only routes are still to be changed.
     let user = user::SWITCH;
-    user::drop_privileges(user, CapabilitySet::NET_ADMIN).context(|| format!("become user {user}"))?;
+    user::drop_privileges(user, CapabilitySet::NET_ADMIN).with_context(|| format!("become user {user}"))?;
     server.serve()
 }
 
@@ -154,19 +154,20 @@ pub fn run(options: &SwitchConfig) -> Result<(), Error> {
 fn listen(path: &Path) -> Result<OwnedFd, Error> {
     let tried = || format!("listen at {}", path.display());
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).context(tried)?;
+        fs::create_dir_all(folder).with_context(tried)?;
     }
     // A predecessor's: whoever may write here may replace us.
     let _ = fs::remove_file(path);
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).context(tried)?;
-    let address = SocketAddrUnix::new(path).context(tried)?;
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).with_context(tried)?;
+    let address = SocketAddrUnix::new(path).with_context(tried)?;
     // Nobody may ask between bind and chmod: the socket takes its mode from the mask.
     let mask = rustix::process::umask(0o177.into());
     let bound = rustix::net::bind(&socket, &address);
     rustix::process::umask(mask);
-    bound.context(tried)?;
-    rustix::net::listen(&socket, 16).context(tried)?;
+    bound.with_context(tried)?;
+    rustix::net::listen(&socket, 16).with_context(tried)?;
     Ok(socket)
 }
 
@@ -177,7 +178,7 @@ impl Server {
 
     fn watch(&self, fd: impl AsFd, token: u64) -> Result<(), Error> {
         let data = epoll::EventData::new_u64(token);
-        epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN).context(|| "watch a descriptor".into())
+        epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN).context("watch a descriptor")
     }
 
     fn serve(&mut self) -> Result<(), Error> {
@@ -190,7 +191,7 @@ impl Server {
             let ready = match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
                 Ok((ready, _)) => ready,
                 Err(Errno::INTR) => continue,
-                Err(e) => return Err(e).context(|| "wait for frames".into()),
+                Err(e) => return Err(e).context("wait for frames"),
             };
             for event in ready {
                 let (kind, number) = (event.data.u64() & !u64::from(u32::MAX), event.data.u64() as u32);

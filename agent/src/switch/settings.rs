@@ -54,17 +54,18 @@ pub fn remember(guests: &RangeSet, all: bool, link: Link) -> Result<(), Error> {
 
 fn remember_in(path: &Path, guests: &str, properties: &str) -> Result<(), Error> {
     let tried = || format!("keep the link in {}: it is lost when the switch starts anew", path.display());
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path).context(tried)?;
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(false).open(path).with_context(tried)?;
     // Two operators may set links at a time.
-    file.lock().context(tried)?;
+    file.lock().with_context(tried)?;
     let mut text = String::new();
-    (&file).take(BYTES_MAX).read_to_string(&mut text).context(tried)?;
+    (&file).take(BYTES_MAX).read_to_string(&mut text).with_context(tried)?;
     let text = with(&text, guests, properties);
     if text.len() as u64 > BYTES_MAX {
-        return Err(Error::new("too many different sets of guests have links of their own")).context(tried);
+        return Err("too many different sets of guests have links of their own").with_context(tried);
     }
-    file.rewind().and_then(|()| file.write_all(text.as_bytes())).context(tried)?;
-    file.set_len(text.len() as u64).context(tried)
+    file.rewind().and_then(|()| file.write_all(text.as_bytes())).with_context(tried)?;
+    file.set_len(text.len() as u64).with_context(tried)
 }
 
 /// The lines with one more; an older one for the same guests goes.
@@ -77,9 +78,9 @@ fn read(path: &Path) -> Result<String, Error> {
     let tried = || format!("read {}", path.display());
     let mut text = String::new();
     match File::open(path) {
-        Ok(file) => file.take(BYTES_MAX).read_to_string(&mut text).context(tried)?,
+        Ok(file) => file.take(BYTES_MAX).read_to_string(&mut text).with_context(tried)?,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
-        Err(e) => return Err(e).context(tried),
+        Err(e) => return Err(e).with_context(tried),
     };
     Ok(text)
 }

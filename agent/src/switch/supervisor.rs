@@ -51,8 +51,8 @@ impl SwitchSupervisor {
 
     /// A new cable for a guest: its end. An earlier one leads nowhere from now on.
     pub async fn plug(&self, guest: GuestId) -> Result<OwnedFd, Error> {
-        let (ours, theirs) = message_pair().context(|| "make a cable".into())?;
-        let tried = || format!("set up the cable of guest {guest}");
+        let (ours, theirs) = message_pair().context("make a cable")?;
+        let tried = "set up a cable";
         rustix::io::ioctl_fionbio(&theirs, true).context(tried)?;
         rustix::net::sockopt::set_socket_send_buffer_size(&theirs, CABLE_BYTES).context(tried)?;
         let ours = Rc::new(ours);
@@ -90,13 +90,13 @@ impl SwitchSupervisor {
     }
 
     async fn run_once(&self) -> Result<ExitStatus, Error> {
-        let (ours, theirs) = message_pair().context(|| "make a socket pair".into())?;
-        rustix::io::ioctl_fionbio(&ours, true).context(|| "set up a socket".into())?;
+        let (ours, theirs) = message_pair().context("make a socket pair")?;
+        rustix::io::ioctl_fionbio(&ours, true).context("set up a socket")?;
         let config = SwitchConfig { plan: self.plan.clone(), host: self.host, socket: super::SOCKET.into() };
         let title = format!("host {}", self.host);
         let mut command = spawn::watched(spawn::configured("switch", &title, &config, &[], None)?);
         command.stdin(Stdio::from(theirs));
-        let mut process = command.spawn().context(|| "start the switch".into())?;
+        let mut process = command.spawn().context("start the switch")?;
         // The command still has the other end, which would keep the session open for ever.
         drop(command);
         let session = Rc::new(fd::watch(ours)?);
@@ -112,11 +112,11 @@ impl SwitchSupervisor {
             tokio::join!(replug, hear(&session));
         };
         tokio::select! {
-            status = process.wait() => status.context(|| "wait for the switch".into()),
+            status = process.wait() => status.context("wait for the switch"),
             () = live => {
                 // It hears no more: then it is ended, and its successor takes over.
                 let _ = process.start_kill();
-                process.wait().await.context(|| "wait for the switch".into())
+                process.wait().await.context("wait for the switch")
             }
         }
     }

@@ -353,7 +353,11 @@ fn links_are_set_and_captures_read_while_it_runs() {
     let second = 24 + 16 + first;
     assert_eq!(stream[second + 16 + 6..][..6], b.mac(), "what the guest sends");
     let wrong = ask(&rack, 1, &["ask", "link", "3", "delay=1ms"]);
-    assert!(!wrong.status.success() && stderr(&wrong).contains("the switch refuses"), "{}", stderr(&wrong));
+    assert!(
+        !wrong.status.success() && stderr(&wrong).contains("cannot ask the switch: it refuses"),
+        "{}",
+        stderr(&wrong)
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub mod sandbox;
 mod serial;
 pub mod snapshot;
 
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, no_guest};
 use crate::guest::channels::{self, GuestEnds};
 use crate::guest::image;
 use crate::log::say;
@@ -156,7 +156,7 @@ impl Machine {
 
     /// What QEMU is told of it.
     fn guest(&self, plan: &Plan, node: Node, state_fd: Option<RawFd>) -> Result<Guest, Error> {
-        let mac = plan.mac(node).ok_or_else(|| Error::new(format!("the plan has no guest {node}")))?;
+        let mac = plan.mac(node).ok_or_else(|| no_guest())?;
         let kind = &self.kind;
         let image = kind.is_guest_image();
         let board =
@@ -196,11 +196,11 @@ impl Machine {
             Begin::From(state) => (None, Some(state)),
         };
         let memory = from.as_ref().map(|state| fs::File::open(&state.memory)).transpose();
-        let memory = memory.context(|| "open a saved state".into())?;
+        let memory = memory.context("open a saved state")?;
         let what = self.guest(plan, node, memory.as_ref().map(AsRawFd::as_raw_fd))?;
         let (serial, serial_end) = pair()?;
         let (monitor, monitor_end) = pair()?;
-        let (cable, cable_end) = message_pair().context(|| "make a cable".into())?;
+        let (cable, cable_end) = message_pair().context("make a cable")?;
         let fds = Fds {
             serial: serial_end.as_raw_fd(),
             cable: cable_end.as_raw_fd(),
@@ -213,13 +213,13 @@ impl Machine {
         let mut command = spawn::watched(config.command(&what.name, &inherited, group)?);
         let (words, stderr) = channels::console()?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-        let child = command.spawn().context(|| format!("start QEMU for guest {}", node.guest))?;
+        let child = command.spawn().context("start QEMU")?;
         // The command still has the other end of what QEMU says.
         drop(command);
         let qmp = Qmp::new(monitor);
         let (told, ready) = oneshot::channel();
-        let wire = ends.serial.try_clone().context(|| "duplicate a console".into())?;
-        let to_switch = ends.cable.try_clone().context(|| "duplicate a cable".into())?;
+        let wire = ends.serial.try_clone().context("duplicate a console")?;
+        let to_switch = ends.cable.try_clone().context("duplicate a cable")?;
         tokio::task::spawn_local(async move { port::relay(cable, to_switch).await });
         let (said, heard) = oneshot::channel();
         let needle = self.kind.ready.clone();
@@ -312,7 +312,7 @@ impl Qemu {
 
 /// The node's end of a stream, and the other, which its process inherits.
 fn pair() -> Result<(UnixStream, OwnedFd), Error> {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().context(|| "make a socket pair".into())?;
-    ours.set_nonblocking(true).context(|| "set up a socket".into())?;
-    Ok((UnixStream::from_std(ours).context(|| "set up a socket".into())?, theirs.into()))
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().context("make a socket pair")?;
+    ours.set_nonblocking(true).context("set up a socket")?;
+    Ok((UnixStream::from_std(ours).context("set up a socket")?, theirs.into()))
 }

@@ -121,8 +121,8 @@ impl Qmp {
         }
         let line = format!("{request}\n");
         let sent = self.stream.async_io(Interest::WRITABLE, || send_with(&self.stream, line.as_bytes(), fd)).await;
-        if sent.context(tried)? != line.len() {
-            return Err(Error::new(format!("cannot {}: it does not listen", tried())));
+        if sent.with_context(tried)? != line.len() {
+            return Err("it does not listen").with_context(tried);
         }
         let ours = async {
             loop {
@@ -132,9 +132,9 @@ impl Qmp {
                 }
             }
         };
-        let answer = timeout(QMP_TIMEOUT, ours).await.context(tried)?;
-        let answer = answer.ok_or_else(|| Error::new(format!("cannot {}: it has ended", tried())))?;
-        answer.result.map_err(|why| Error::new(format!("cannot {}: {}", tried(), shown(&why))))
+        let answer = timeout(QMP_TIMEOUT, ours).await.with_context(tried)?;
+        let answer = answer.ok_or("it has ended").with_context(tried)?;
+        answer.result.map_err(|why| shown(&why).to_string()).with_context(tried)
     }
 }
 

@@ -50,12 +50,12 @@ impl QemuConfig {
 /// Becomes QEMU in its sandbox.
 pub fn run(config: &QemuConfig) -> Result<(), Error> {
     spawn::end_before_others();
-    vmatic_vmm::sandbox::rootfs::enter(&config.sandbox).context(|| "make a sandbox for QEMU".into())?;
+    vmatic_vmm::sandbox::rootfs::enter(&config.sandbox).context("make a sandbox for QEMU")?;
     if let Some(disk) = &config.disk {
         let empty = disk::empty(disk.bytes, &disk.path, disk.format);
-        std::fs::write(command::OVERLAY, empty).context(|| format!("write {}", command::OVERLAY))?;
+        std::fs::write(command::OVERLAY, empty).with_context(|| format!("write {}", command::OVERLAY))?;
     }
     let program = Path::new(host_image::QEMU);
     let error = Command::new(program).args(&config.arguments).env_clear().env("TMPDIR", "/own").exec();
-    Err(Error::new(format!("cannot start {}: {error}", program.display())))
+    Err(error).with_context(|| format!("start {}", program.display()))
 }

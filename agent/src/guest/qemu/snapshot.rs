@@ -9,6 +9,7 @@ use super::command::{self, Accel};
 use super::qmp::Qmp;
 use crate::error::{Context, Error};
 use crate::log::say;
+use rustix::fs::OFlags;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -125,11 +126,12 @@ impl Saving {
         let start = Instant::now();
         let name = &self.kind.name;
         let held = qmp.hold().await;
-        let tried = match &held {
+        let is_held = held.is_ok();
+        let saved = match held {
             Ok(()) => self.try_save(qmp, process).await,
-            Err(e) => Err(Error::new(e.to_string())),
+            Err(e) => Err(e),
         };
-        match tried {
+        match saved {
             Ok((state, bytes)) => {
                 say(&format!(
                     "kind {name:?}: snapshot of the first guest saved in {} ms, {} MiB; the others start from it",
@@ -144,9 +146,7 @@ impl Saving {
                 let _ = fs::remove_dir_all(folder(&self.kind));
             }
         }
-        if held.is_ok()
-            && let Err(e) = qmp.release().await
-        {
+        if is_held && let Err(e) = qmp.release().await {
             say(&format!("kind {name:?}: its first guest stays paused: {e}"));
         }
     }
@@ -154,9 +154,10 @@ impl Saving {
     async fn try_save(&self, qmp: &Qmp, process: Option<u32>) -> Result<(State, u64), Error> {
         let folder = folder(&self.kind);
         let tried = || format!("save a state in {}", folder.display());
-        fs::create_dir_all(&folder).context(tried)?;
+        fs::create_dir_all(&folder).with_context(tried)?;
         let memory = folder.join("memory");
-        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&memory).context(tried)?;
+        let file =
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(&memory).with_context(tried)?;
         qmp.give("state", &file.into()).await?;
         qmp.ask("migrate-set-parameters", json!({ "max-bandwidth": MIGRATION_BYTES_S })).await?;
         qmp.ask("migrate", json!({ "uri": "fd:state" })).await?;
@@ -167,20 +168,20 @@ impl Saving {
                 Some("completed") => break,
                 Some("failed" | "cancelled") => {
                     let why = answer["error-desc"].as_str().unwrap_or("QEMU does not say why");
-                    return Err(Error::new(format!("cannot save a state: {why}")));
+                    return Err(Error::new("save a state").because(why.to_owned()));
                 }
                 _ if Instant::now() > end => {
-                    return Err(Error::new(format!("cannot save a state within {} s", SAVE_TIMEOUT.as_secs())));
+                    return Err(Error::new(format!("save a state within {} s", SAVE_TIMEOUT.as_secs())));
                 }
                 _ => sleep(SAVE_POLL_INTERVAL).await,
             }
         }
-        let mut bytes = fs::metadata(&memory).context(tried)?.len();
+        let mut bytes = fs::metadata(&memory).with_context(tried)?.len();
         let disk = match (self.kind.disk, process) {
             (Some(_), Some(process)) => {
                 let disk = folder.join("disk");
                 let from = PathBuf::from(format!("/proc/{process}/root{}", command::OVERLAY));
-                bytes += copy(&from, &disk, u64::from(self.kind.overlay_mib) << 20).await.context(tried)?;
+                bytes += copy(&from, &disk, u64::from(self.kind.overlay_mib) << 20).await.with_context(tried)?;
                 Some(disk)
             }
             _ => None,
@@ -192,7 +193,8 @@ impl Saving {
 /// Copies a file of a guest's own folder. It is the guest's: it may be no link, and no longer than it may write.
 async fn copy(from: &Path, to: &Path, bytes_max: u64) -> io::Result<u64> {
     // Nor a pipe to wait at.
-    let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(from)?;
+    let file =
+        File::options().read(true).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32).open(from)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other(format!("{} is no file", from.display())));
     }

@@ -9,6 +9,9 @@ use tokio::io::unix::AsyncFd;
 use vmatic_tree::guest::ExitReason;
 use vmatic_tree::text::ShortText;
 
+/// What is tried with a process that is there; without its number, so that equal failures of many guests fold.
+const WATCH: &str = "watch a clone's process";
+
 /// A clone's process.
 pub struct CloneProcess {
     /// Becomes readable when it ends.
@@ -20,9 +23,8 @@ pub struct CloneProcess {
 impl CloneProcess {
     /// A child of ours that another process started.
     pub fn adopt(pid: vmatic_vmm::Pid) -> Result<Self, Error> {
-        let pid = Pid::from_raw(pid).ok_or_else(|| Error::new(format!("{pid} is no process")))?;
-        let handle = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK);
-        let handle = handle.context(|| format!("watch process {pid:?}"))?;
+        let pid = Pid::from_raw(pid).ok_or("it has no number").context(WATCH)?;
+        let handle = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).context(WATCH)?;
         Ok(Self { handle: fd::watch(handle)?, pid, reaped: false })
     }
 

@@ -4,7 +4,7 @@
 //! Each takes its configuration as one value, which names the descriptors that it inherits; gives a running
 //! guest. Each ends with its guest or with the node.
 
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, no_guest};
 use crate::guest::channels::GuestEnds;
 use crate::guest::image;
 use crate::process::user::user;
@@ -120,7 +120,7 @@ impl MachineConfig {
 
     /// The stub that is to run instead of a kernel.
     fn stub_file(&self) -> Result<Option<StubFile>, Error> {
-        self.stub_pages.map(StubFile::new).transpose().context(|| "make a stub".into())
+        self.stub_pages.map(StubFile::new).transpose().context("make a stub")
     }
 }
 
@@ -177,11 +177,11 @@ pub fn start_cold(
     ends: &GuestEnds,
     cgroup: Option<RawFd>,
 ) -> Result<tokio::process::Child, Error> {
-    let mac = plan.mac(node).ok_or_else(|| Error::new(format!("the plan has no guest {node}")))?;
+    let mac = plan.mac(node).ok_or_else(|| no_guest())?;
     let machine = MachineConfig::of_plan(plan, image::cmdline(plan, node));
     let config = ColdConfig::new(machine, mac, node.guest, ends.all().map(|fd| fd.as_raw_fd()));
     let command = spawn::watched(config.command(cgroup)?).spawn();
-    command.context(|| format!("start the monitor of guest {}", node.guest))
+    command.context("start the guest's monitor")
 }
 
 /// Runs a guest that boots cold until it ends.
@@ -194,7 +194,7 @@ pub fn run(config: ColdConfig) -> Result<(), Error> {
     };
     let stub = config.machine.stub_file()?;
     let guest = config.machine.with(config.mac, channels, stub.as_ref());
-    match vmatic_vmm::run(guest, config.user).context(|| "run the guest".into())? {
+    match vmatic_vmm::run(guest, config.user).context("run the guest")? {
         Exit::Shutdown | Exit::Killed => Ok(()),
     }
 }
@@ -204,22 +204,22 @@ pub fn template(config: TemplateConfig) -> Result<(), Error> {
     spawn::end_before_others();
     let serial = match config.serial_fd {
         Some(fd) => fd::inherit(fd)?,
-        None => io::stderr().as_fd().try_clone_to_owned().context(|| "duplicate the console".into())?,
+        None => io::stderr().as_fd().try_clone_to_owned().context("duplicate the console")?,
     };
     let channels = GuestChannels { control: None, serial, card: Card::Unplugged };
-    let socket = take_standard_input().context(|| "take standard input".into())?;
+    let socket = take_standard_input().context("take standard input")?;
     let stub = config.machine.stub_file()?;
     let said = if stub.is_some() { stub_said } else { said };
     let guest = config.machine.with(TEMPLATE_MAC, channels, stub.as_ref());
     let limit = Duration::from_secs(config.boot_timeout_s);
-    let reexec = ReexecCommand::new(&REEXEC).context(|| "open this program".into())?;
-    zygote::boot_and_serve(socket, guest, said, limit, &config.files, reexec).context(|| "hold a template".into())
+    let reexec = ReexecCommand::new(&REEXEC).context("open this program")?;
+    zygote::boot_and_serve(socket, guest, said, limit, &config.files, reexec).context("hold a template")
 }
 
 /// Goes on as a template where this process was before it started itself anew.
 pub fn template_goes_on(handover: RawFd) -> Result<(), Error> {
     let handover = fd::inherit(handover)?;
-    zygote::resume_and_serve(handover).context(|| "hold a template".into())
+    zygote::resume_and_serve(handover).context("hold a template")
 }
 
 /// Standard input as a descriptor that is closed when it is dropped; in its place is nothing to read.

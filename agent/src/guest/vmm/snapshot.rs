@@ -48,10 +48,10 @@ pub fn piece(from: u64) -> Result<Vec<u8>, Error> {
         make(path)?;
     }
     let tried = || format!("read {FETCHED}");
-    let mut file = File::open(path).context(tried)?;
-    file.seek(SeekFrom::Start(from)).context(tried)?;
+    let mut file = File::open(path).with_context(tried)?;
+    file.seek(SeekFrom::Start(from)).with_context(tried)?;
     let mut bytes = Vec::new();
-    file.take(PIECE_BYTES).read_to_end(&mut bytes).context(tried)?;
+    file.take(PIECE_BYTES).read_to_end(&mut bytes).with_context(tried)?;
     if bytes.is_empty() {
         forget();
     }
@@ -59,24 +59,24 @@ pub fn piece(from: u64) -> Result<Vec<u8>, Error> {
 }
 
 fn make(path: &Path) -> Result<(), Error> {
-    let text = fs::read_to_string(image::PLAN).context(|| format!("read {}", image::PLAN))?;
-    let plan = Plan::decode(&text).context(|| format!("understand {}", image::PLAN))?;
+    let text = fs::read_to_string(image::PLAN).with_context(|| format!("read {}", image::PLAN))?;
+    let plan = Plan::decode(&text).with_context(|| format!("understand {}", image::PLAN))?;
     forget();
     let files = SnapshotFiles { restore: Vec::new(), save: Some(path.into()) };
     let mut command = TemplateConfig::of_plan(&plan, files, BOOT_TIMEOUT).command(None)?;
     // Its socket is at its end at once: it boots, saves, and goes.
-    let (ours, theirs) = message_pair().context(|| "make a socket pair".into())?;
+    let (ours, theirs) = message_pair().context("make a socket pair")?;
     let process = command.stdin(Stdio::from(theirs)).spawn();
     // It holds the other end, whose closing tells that the process has ended without a word.
     drop(command);
-    let mut process = process.context(|| "start a template".into())?;
-    let answer = protocol::receive_reply(&ours).context(|| "hear the template's process".into())?;
+    let mut process = process.context("start a template")?;
+    let answer = protocol::receive_reply(&ours).context("hear the template's process")?;
     drop(ours);
     let _ = process.wait();
     match answer {
         Some(ZygoteReply::Ready { .. }) if path.is_file() => Ok(()),
-        Some(ZygoteReply::NoTemplate { why }) => Err(Error::new(why)),
-        other => Err(Error::new(format!("no template was saved ({other:?})"))),
+        Some(ZygoteReply::NoTemplate { why }) => Err(Error::new("save a template").because(why)),
+        other => Err(Error::new("save a template").because(format!("its process answered {other:?}"))),
     }
 }
 

@@ -34,6 +34,8 @@ use vmatic_vmm::template::zygote::SnapshotFiles;
 
 /// Waits before a template is made again.
 const BACKOFF_S: [u64; 4] = [1, 10, 60, 300];
+/// What is tried with a template's process.
+const CLONE: &str = "get a clone";
 /// How long a zygote may take to answer.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How much longer than its guest's boot the making of a template may take.
@@ -124,16 +126,16 @@ impl ZygoteClient {
         let socket = self.socket.lock().await;
         let socket = socket.as_ref().ok_or_else(ended)?;
         let asked = socket.async_io(tokio::io::Interest::WRITABLE, |s| protocol::send_order(s, &order, &ends.all()));
-        asked.await.context(|| "ask the template's process for a clone".into())?;
+        asked.await.context(CLONE)?;
         loop {
             let answer = timeout(REPLY_TIMEOUT, next(socket)).await;
-            match answer.context(|| format!("get a clone within {} s", REPLY_TIMEOUT.as_secs()))?? {
+            match answer.with_context(|| format!("get a clone within {} s", REPLY_TIMEOUT.as_secs()))?? {
                 ZygoteReply::Started { tag, pid } if tag == guest.0 => return CloneProcess::adopt(pid),
-                ZygoteReply::Failed { tag, why } if tag == guest.0 => return Err(Error::new(why)),
+                ZygoteReply::Failed { tag, why } if tag == guest.0 => return Err(Error::new(CLONE).because(why)),
                 // Of an order that was given up: a clone that nobody waits for ends here.
                 ZygoteReply::Started { pid, .. } => drop(CloneProcess::adopt(pid)),
                 ZygoteReply::Failed { .. } => {}
-                other => return Err(Error::new(format!("the template's process answered {other:?}"))),
+                other => return Err(Error::new(CLONE).because(format!("the template's process answered {other:?}"))),
             }
         }
     }
@@ -141,12 +143,12 @@ impl ZygoteClient {
 
 async fn next(socket: &AsyncFd<OwnedFd>) -> Result<ZygoteReply, Error> {
     let received = socket.async_io(tokio::io::Interest::READABLE, |s| protocol::receive_reply(s)).await;
-    let answer = received.context(|| "hear the template's process".into())?;
+    let answer = received.context("hear the template's process")?;
     answer.ok_or_else(ended)
 }
 
 fn ended() -> Error {
-    Error::new("the template's process has ended")
+    Error::new(CLONE).because("the template's process has ended")
 }
 
 /// Makes a template, and another when it is gone; never returns.
@@ -191,12 +193,12 @@ async fn run_once(
     state: &watch::Sender<Template>,
     guests: &Guests,
 ) -> Result<String, Error> {
-    let (ours, theirs) = fd::message_pair().context(|| "make a socket pair".into())?;
+    let (ours, theirs) = fd::message_pair().context("make a socket pair")?;
     let (console, serial) = channels::console()?;
     let mut process = start(plan, files, group, limit, theirs, &serial)?;
     drop(serial);
     let console = tokio::spawn(channels::last_words(console));
-    rustix::io::ioctl_fionbio(&ours, true).context(|| "set up a socket".into())?;
+    rustix::io::ioctl_fionbio(&ours, true).context("set up a socket")?;
     let socket = fd::watch(ours)?;
     let ready = match timeout(limit + BOOT_TIMEOUT_EXTRA, next(&socket)).await {
         Ok(Ok(ZygoteReply::Ready { boot_ms, restored })) => Ok((boot_ms, restored)),
@@ -219,7 +221,7 @@ async fn run_once(
                 sleep(FIRST_CLONE_TIMEOUT).await;
                 opened.open();
             });
-            let status = process.wait().await.context(|| "wait for the template's process".into());
+            let status = process.wait().await.context("wait for the template's process");
             client.close().await;
             let status = status?;
             Ok(format!("its process ended ({status}); guests that run go on"))
@@ -244,7 +246,7 @@ fn start(
         TemplateConfig { serial_fd: Some(serial.as_raw_fd()), ..TemplateConfig::of_plan(plan, files.clone(), limit) };
     let mut command = spawn::watched(config.command(group)?);
     command.stdin(Stdio::from(socket));
-    command.spawn().context(|| "start the template's process".into())
+    command.spawn().context("start the template's process")
 }
 
 /// How a guest starts that boots by itself.
@@ -273,7 +275,7 @@ mod tests {
             assert_eq!(heard.1, 0);
             let (_, ends) = channels::make(fd::message_pair().unwrap().0).unwrap();
             let error = client.start(GuestId(1), &ends).await.err().map(|e| e.to_string());
-            assert_eq!(error.as_deref(), Some("the template's process has ended"));
+            assert_eq!(error.as_deref(), Some("cannot get a clone: the template's process has ended"));
         });
     }
 }
