@@ -1,6 +1,6 @@
 //! VMatic's builder and console as a library: spec -> plan -> file tree -> archive -> boot files.
 //!
-//! Each stage uses only stages before it; only the ends (`debpkg`, `output`, `key`, the verbs) touch
+//! Each stage uses only stages before it; only the ends (`packages`, `output`, `key`, the verbs) touch
 //! disk, network or clock. The `vmatic` binary is a thin shell around [`cli::main`].
 
 #![deny(unsafe_code)]
@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod elf;
 pub mod error;
 pub mod fs;
+pub mod glob;
 pub mod image;
 pub mod kernel;
 pub mod key;

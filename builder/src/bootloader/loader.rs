@@ -12,14 +12,14 @@ use std::path::Path;
 
 use crate::bootloader::uki;
 use crate::error::{Error, PathContext, Result};
-use crate::spec::values::LoaderName;
+use crate::spec::values::{LoaderName, PackageName};
 
 /// A boot loader's files.
 pub struct LoaderFiles {
     /// The loader.
     pub loader: LoaderName,
     /// The packages, each with its files: in the package, in the output folder.
-    packages: &'static [(&'static str, &'static [(&'static str, &'static str)])],
+    packages: &'static [(PackageName, &'static [(&'static str, &'static str)])],
 }
 
 const STUB: &str = "usr/lib/systemd/boot/efi/linuxx64.efi.stub";
@@ -29,25 +29,28 @@ pub const TABLE: &[LoaderFiles] = &[
     LoaderFiles {
         loader: LoaderName::Ipxe,
         packages: &[(
-            "ipxe",
+            PackageName::known("ipxe"),
             &[("usr/lib/ipxe/undionly.kpxe", "undionly.kpxe"), ("usr/lib/ipxe/snponly.efi", "snponly.efi")],
         )],
     },
     LoaderFiles {
         loader: LoaderName::Pxelinux,
         packages: &[
-            ("pxelinux", &[("usr/lib/PXELINUX/pxelinux.0", "pxelinux.0")]),
-            ("syslinux-common", &[("usr/lib/syslinux/modules/bios/ldlinux.c32", "ldlinux.c32")]),
+            (PackageName::known("pxelinux"), &[("usr/lib/PXELINUX/pxelinux.0", "pxelinux.0")]),
+            (PackageName::known("syslinux-common"), &[("usr/lib/syslinux/modules/bios/ldlinux.c32", "ldlinux.c32")]),
         ],
     },
     LoaderFiles {
         loader: LoaderName::Grub,
         packages: &[(
-            "grub-efi-amd64-signed",
+            PackageName::known("grub-efi-amd64-signed"),
             &[("usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed", "grubnetx64.efi")],
         )],
     },
-    LoaderFiles { loader: LoaderName::Uki, packages: &[("systemd-boot-efi", &[(STUB, "vmatic.efi")])] },
+    LoaderFiles {
+        loader: LoaderName::Uki,
+        packages: &[(PackageName::known("systemd-boot-efi"), &[(STUB, "vmatic.efi")])],
+    },
 ];
 
 /// What a unified kernel image holds.
@@ -66,13 +69,13 @@ pub struct UkiParts<'a> {
 
 impl LoaderName {
     /// The packages that it comes from.
-    pub fn packages(self) -> impl Iterator<Item = &'static str> {
-        self.entry().packages.iter().map(|(package, _)| *package)
+    pub fn packages(self) -> impl Iterator<Item = &'static PackageName> {
+        self.entry().packages.iter().map(|(package, _)| package)
     }
 
     /// Its files of one package, unpacked in `folder`.
-    pub fn files(self, package: &str, folder: &Path, parts: &UkiParts) -> Result<Vec<(String, Vec<u8>)>> {
-        let files = self.entry().packages.iter().filter(|(name, _)| *name == package).flat_map(|(_, files)| *files);
+    pub fn files(self, package: &PackageName, folder: &Path, parts: &UkiParts) -> Result<Vec<(String, Vec<u8>)>> {
+        let files = self.entry().packages.iter().filter(|(name, _)| name == package).flat_map(|(_, files)| *files);
         files.map(|(from, to)| Ok(((*to).to_owned(), self.file(&folder.join(from), parts)?))).collect()
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::cache::Side;
 use super::plugins::{NEVER, PLUGIN_RULES, PluginRule};
 use super::{BinaryKind, Closure};
-use crate::rootfs::root::{EntryKind, Found, captures};
+use crate::glob::path_captures;
+use crate::rootfs::root::{EntryKind, Found};
 
 impl Closure<'_> {
     /// Applies the rows whose trigger is this real path.
@@ -14,7 +15,7 @@ impl Closure<'_> {
             return;
         }
         for (at, rule) in PLUGIN_RULES.iter().enumerate() {
-            let Some(found) = rule.trigger.iter().find_map(|trigger| captures(short(trigger), short(real))) else {
+            let Some(found) = rule.trigger.iter().find_map(|trigger| path_captures(short(trigger), short(real))) else {
                 continue;
             };
             let key = format!("{at} {}", paths(rule.brings, real, &found).concat());

@@ -9,6 +9,7 @@ use crate::error::{PathContext, Result};
 use crate::kernel::recipe::Recipe;
 use crate::kernel::{Kernel, make};
 use crate::packages::cache::Cache;
+use crate::spec::values::PackageName;
 use crate::ui::print::{print, print_json};
 use crate::ui::size::mb;
 use crate::ui::{interrupt, say};
@@ -28,7 +29,7 @@ enum Action {
     Fetch {
         /// The package
         #[arg(default_value = "linux-image-cloud-amd64")]
-        package: String,
+        package: PackageName,
         /// Ask for a newer one even where the cache has one
         #[arg(long)]
         refresh: bool,
@@ -68,7 +69,7 @@ pub fn run(args: Args) -> Result<Exit> {
     }
 }
 
-fn fetch(name: &str, refresh: bool, json: bool) -> Result<Exit> {
+fn fetch(name: &PackageName, refresh: bool, json: bool) -> Result<Exit> {
     let cache = Cache::open(refresh)?;
     let package = cache.package(name)?;
     let folder = cache.folder_of(&package);

@@ -18,6 +18,7 @@ use crate::rootfs::root::Rootfs;
 use crate::rootfs::sysroot::Sysroot;
 use crate::rootfs::tree::{Entry, FileTree, Why};
 use crate::spec::ImageSpec;
+use crate::spec::values::PackageName;
 
 /// The layer of what is brought from the root.
 pub const LAYER: &str = "binaries";
@@ -61,9 +62,9 @@ pub fn add_extra(extra: &ExtraProgram, tree: &mut FileTree) -> Result<Vec<String
 }
 
 /// The packages of a spec that its root does not have.
-pub fn packages_to_fetch(spec: &ImageSpec) -> Vec<String> {
+pub fn packages_to_fetch(spec: &ImageSpec) -> Vec<PackageName> {
     let database = Database::open(&spec.root);
-    spec.packages.iter().filter(|name| !database.has(name)).cloned().collect()
+    spec.packages.iter().filter(|name| !database.has(name.as_str())).cloned().collect()
 }
 
 fn from_root(
@@ -80,7 +81,8 @@ fn from_root(
         closure.add(binary)?;
     }
     let database = Database::open(folder);
-    let packages: Vec<String> = spec.packages.iter().filter(|name| wanted(&database, name)).cloned().collect();
+    let packages: Vec<PackageName> =
+        spec.packages.iter().filter(|name| wanted(&database, name.as_str())).cloned().collect();
     for (package, asked_by) in database.chosen(&packages, spec.package_depth)? {
         let reason = match asked_by {
             None => format!("package {package}"),

@@ -17,9 +17,10 @@ use crate::packages::dpkg::Database;
 use crate::packages::inputs::Inputs;
 use crate::spec::Spec;
 use crate::spec::kinds::{FileSource, KindSpec};
+use crate::spec::values::PackageName;
 
 /// Debian's package.
-const PACKAGE: &str = "qemu-system-x86";
+const PACKAGE: PackageName = PackageName::known("qemu-system-x86");
 /// What it loads into itself to emulate, and into machines without a screen: firmware, loaders of kernels, and a part
 /// of its interrupt controller.
 const LOADED: [&str; 8] = [
@@ -37,10 +38,10 @@ const FILE_MAX_BYTES: u64 = 3 << 30;
 
 /// The program and what it needs.
 pub fn program(spec: &Spec, inputs: &mut Inputs) -> Result<ExtraProgram> {
-    let root: PathBuf = if Database::open(&spec.host.root).has(PACKAGE) {
+    let root: PathBuf = if Database::open(&spec.host.root).has(PACKAGE.as_str()) {
         spec.host.root.clone()
     } else {
-        inputs.root_of(&[PACKAGE.to_owned()])?
+        inputs.root_of(&[PACKAGE])?
     };
     Ok(ExtraProgram { root, binary: PROGRAM, files: &LOADED, reason: "QEMU, which runs guests of other kinds" })
 }

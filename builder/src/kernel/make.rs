@@ -65,7 +65,7 @@ fn build_anew(recipe: &Recipe, cache: &Cache, jobs: usize) -> Result<BuildNote> 
     check_programs()?;
     let kernels = cache.kernels();
     fs::create_dir_all(&kernels).at("create", &kernels)?;
-    let package = cache.package(SOURCE)?;
+    let package = cache.package(&SOURCE)?;
     let space = Workspace::open(recipe, &kernels)?;
     // Another process may have finished it while this one came here.
     let note = match recipe.built(cache) {

@@ -13,10 +13,11 @@ use sha2::{Digest, Sha256};
 use crate::digest::hex;
 use crate::error::{Error, PathContext, Result};
 use crate::packages::cache::Cache;
+use crate::spec::values::PackageName;
 use crate::ui::suggest;
 
 /// The package that holds the kernel's source, with Debian's patches.
-pub const SOURCE: &str = "linux-source-6.12";
+pub const SOURCE: PackageName = PackageName::known("linux-source-6.12");
 
 const EMBEDDED: &[(&str, bool, &[u8])] = include!(concat!(env!("OUT_DIR"), "/kernel_configs.rs"));
 
@@ -114,7 +115,7 @@ impl Recipe {
 
     /// sha256 of all that the recipe says. Comments of the fragment do not count.
     pub fn hash(&self) -> String {
-        let mut hash = Sha256::new().chain_update(b"vmatic kernel v1\0").chain_update(SOURCE);
+        let mut hash = Sha256::new().chain_update(b"vmatic kernel v1\0").chain_update(SOURCE.as_str());
         for line in self.options() {
             hash = hash.chain_update(b"\0").chain_update(line);
         }

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use xshell::{Shell, cmd};
+use xshell::Shell;
 
 use crate::digest::hex;
 use crate::error::{Context, Error, PathContext, Result};
 use crate::fs::write_file;
 use crate::packages::cache::Cache;
-use crate::spec::values::is_package_name;
+use crate::packages::{apt, dpkg};
+use crate::spec::values::PackageName;
 
 /// An unpacked package.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -40,13 +41,8 @@ impl Cache {
     }
 
     /// Gives a package, fetched and unpacked if the cache does not have it.
-    pub fn package(&self, name: &str) -> Result<UnpackedPackage> {
+    pub fn package(&self, name: &PackageName) -> Result<UnpackedPackage> {
         let tried = || Error::new(format!("cannot get the package {name}"));
-        if !is_package_name(name) {
-            return Err(tried()
-                .because("a package's name has lower case letters, digits, +, - and .")
-                .help("write debian:NAME, e.g. debian:busybox-static"));
-        }
         let packages = self.folder().join("deb");
         fs::create_dir_all(&packages).at("create", &packages)?;
         let note = packages.join(format!("{name}.json"));
@@ -65,7 +61,7 @@ impl Cache {
         Ok(known)
     }
 
-    fn fetch(&self, name: &str, packages: &Path) -> Result<UnpackedPackage> {
+    fn fetch(&self, name: &PackageName, packages: &Path) -> Result<UnpackedPackage> {
         let shell = Shell::new().context("cannot start a program")?;
         let package = real_package(&shell, name)?;
         let scratch =
@@ -77,81 +73,57 @@ impl Cache {
         let sha256 = hex(&Sha256::digest(fs::read(&deb).at("read", &deb)?));
         let folder = format!("{}-{}", file.trim_end_matches(".deb").replace("%3a", ":"), &sha256[..16]);
         let unpacked = scratch.path().join("unpacked");
-        let output = cmd!(shell, "dpkg-deb -x {deb} {unpacked}").quiet().ignore_status().output();
-        let output = output.map_err(|cause| no_program("dpkg-deb", "dpkg", &cause))?;
-        if !output.status.success() {
-            return Err(Error::new(format!("cannot unpack {file}"))
-                .because(last_line(&output.stderr))
-                .help("free some space if the disk is full, else try again"));
-        }
+        apt::dpkg_deb(&shell, "-x", &deb, Some(&unpacked))?;
         let place = packages.join(&folder);
         match fs::rename(&unpacked, &place) {
             // Another build was faster: the same content is there.
             Err(_) if place.is_dir() => {}
             result => result.at("rename the unpacked package to", &place)?,
         }
-        Ok(UnpackedPackage { asked: name.to_owned(), package, file, sha256, folder })
+        let (asked, package) = (name.to_string(), package.to_string());
+        Ok(UnpackedPackage { asked, package, file, sha256, folder })
     }
 }
 
 /// The package with the files: linux-image-cloud-amd64 only depends on the newest kernel's package.
-fn real_package(shell: &Shell, name: &str) -> Result<String> {
+fn real_package(shell: &Shell, name: &PackageName) -> Result<PackageName> {
     // linux-image-6.1.0-56-amd64 holds a kernel; linux-image-amd64 depends on the newest.
-    let newest = name.strip_prefix("linux-image-").is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
-    if !newest {
-        return Ok(name.to_owned());
+    let kernel =
+        |name: &str| name.strip_prefix("linux-image-").map(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    if kernel(name.as_str()) != Some(false) {
+        return Ok(name.clone());
     }
-    let output = cmd!(shell, "apt-cache depends --important {name}").quiet().ignore_status().output();
-    let output = output.map_err(|cause| no_program("apt-cache", "apt", &cause))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let kernel = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("Depends: "))
-        .find(|name| name.starts_with("linux-image-"));
-    Ok(kernel.unwrap_or(name).to_owned())
+    let control = apt::control(shell, name)?.unwrap_or_default();
+    let depends = dpkg::alternatives(apt::field(&control, "Depends").unwrap_or_default());
+    let newest = depends.iter().flatten().find(|name| kernel(name).is_some());
+    Ok(newest.and_then(|name| PackageName::parse(name)).unwrap_or_else(|| name.clone()))
 }
 
-fn download(shell: &Shell, package: &str) -> Result<()> {
-    let as_root: &[&str] = if rustix::process::geteuid().is_root() { &["-o", "APT::Sandbox::User=root"] } else { &[] };
-    let output = cmd!(shell, "apt-get {as_root...} -q download {package}").quiet().ignore_status().output();
-    let output = output.map_err(|cause| no_program("apt-get", "apt", &cause))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let remedy = if said.contains("Unable to locate") || said.contains("Can't select") || said.contains("No candidate")
-    {
-        "run `apt-get update` (as root), and check the name with `apt-cache policy NAME`"
-    } else {
-        "check the network and /etc/apt/sources.list; `apt-get update` (as root) shows what fails"
-    };
-    Err(Error::new(format!("apt-get download {package} failed")).because(last_line(said.as_bytes())).help(remedy))
+fn download(shell: &Shell, package: &PackageName) -> Result<()> {
+    let names = std::slice::from_ref(package);
+    let output = apt::get(shell, &["download"], names)?;
+    if output.status.success() { Ok(()) } else { Err(apt::not_fetched(shell, names, &output)) }
 }
 
-fn the_deb(folder: &Path, package: &str) -> Result<PathBuf> {
+fn the_deb(folder: &Path, package: &PackageName) -> Result<PathBuf> {
     let files = fs::read_dir(folder).at("list", folder)?;
     files
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|end| end == "deb"))
-        .ok_or_else(|| Error::new(format!("cannot find the file of {package}")).because("apt-get download left none"))
-}
-
-/// The error for a program of Debian's that is not there.
-pub fn no_program(program: &str, package: &str, cause: &xshell::Error) -> Error {
-    Error::new(format!("cannot run {program}"))
-        .because(cause.to_string())
-        .help(format!("packages need Debian's own tools: install {package}, or use dir:FOLDER in the spec"))
-}
-
-/// The last line of what a program said.
-pub fn last_line(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
-    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message").trim().to_owned()
+        .ok_or_else(|| {
+            Error::new(format!("cannot find the file of {package}"))
+                .because("apt-get download left none")
+                .help("try again")
+        })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn name(text: &str) -> PackageName {
+        PackageName::parse(text).unwrap()
+    }
 
     #[test]
     fn what_the_cache_has_is_used_without_asking() {
@@ -166,13 +138,13 @@ mod tests {
         };
         fs::create_dir_all(cache.folder_of(&known)).unwrap();
         fs::write(folder.path().join("deb/no-such-package.json"), serde_json::to_string(&known).unwrap()).unwrap();
-        assert_eq!(cache.package("no-such-package").unwrap(), known);
+        assert_eq!(cache.package(&name("no-such-package")).unwrap(), known);
     }
 
     #[test]
     fn a_package_that_does_not_exist_is_an_error_with_a_remedy() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Cache::at(folder.path(), false).package("no-such-package-at-all").unwrap_err().to_string();
+        let error = Cache::at(folder.path(), false).package(&name("no-such-package-at-all")).unwrap_err().to_string();
         assert!(error.contains("no-such-package-at-all") && error.contains("help: "), "{error}");
         let left: Vec<_> = fs::read_dir(folder.path().join("deb")).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");

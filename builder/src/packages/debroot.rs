@@ -3,7 +3,7 @@
 //! Takes package names; gives a folder in the cache that looks like a system with these packages, its dpkg
 //! database included, so that the closure reads it as it reads an installed one. apt chooses the packages as
 //! for an empty system and checks them against its signed lists; maintainer scripts are never run, and this
-//! machine's own packages are not touched. As `debpkg`, what the cache has is used without asking anyone.
+//! machine's own packages are not touched. As in `deb`, what the cache has is used without asking anyone.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use xshell::{Shell, cmd};
+use xshell::Shell;
 
 use crate::digest::hex;
 use crate::error::{Context, Error, PathContext, Result};
 use crate::fs::write_file;
+use crate::packages::apt;
 use crate::packages::cache::Cache;
-use crate::packages::deb::{last_line, no_program};
-use crate::spec::values::is_package_name;
+use crate::spec::values::PackageName;
 
 /// A root in the cache.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -40,14 +40,12 @@ impl Cache {
     }
 
     /// Gives a root with these packages and all they depend on.
-    pub fn root_of(&self, names: &[String]) -> Result<DebRoot> {
-        let tried = || Error::new(format!("cannot get the packages {}", names.join(", ")));
-        if let Some(bad) = names.iter().find(|name| !is_package_name(name)) {
-            return Err(tried().because(format!("{bad:?} is no package's name")));
-        }
+    pub fn root_of(&self, names: &[PackageName]) -> Result<DebRoot> {
+        let list = |between: &str| names.iter().map(PackageName::as_str).collect::<Vec<_>>().join(between);
+        let tried = || Error::new(format!("cannot get the packages {}", list(", ")));
         let roots = self.folder().join("root");
         fs::create_dir_all(&roots).at("create", &roots)?;
-        let key = hex(&Sha256::digest(names.join(" ").as_bytes()));
+        let key = hex(&Sha256::digest(list(" ").as_bytes()));
         let note = roots.join(format!("{}.json", &key[..16]));
         if !self.refreshes()
             && let Ok(text) = fs::read_to_string(&note)
@@ -57,14 +55,14 @@ impl Cache {
             return Ok(known);
         }
         let known = fetch(names, &roots)
-            .map_err(|error| error.while_trying(format!("cannot get the packages {}", names.join(", "))))?;
+            .map_err(|error| error.while_trying(format!("cannot get the packages {}", list(", "))))?;
         let text = serde_json::to_string_pretty(&known).map_err(|cause| tried().because(cause))?;
         write_file(&note, text.as_bytes(), 0o600)?;
         Ok(known)
     }
 }
 
-fn fetch(names: &[String], roots: &Path) -> Result<DebRoot> {
+fn fetch(names: &[PackageName], roots: &Path) -> Result<DebRoot> {
     let shell = Shell::new().context("cannot start a program")?;
     let scratch = tempfile::Builder::new().prefix(".fetch-").tempdir_in(roots).at("create a folder in", roots)?;
     let files = download(&shell, names, scratch.path())?;
@@ -80,10 +78,9 @@ fn fetch(names: &[String], roots: &Path) -> Result<DebRoot> {
     for file in &files {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         packages.push((name, hex(&Sha256::digest(fs::read(file).at("read", file)?))));
-        let control = run(&shell, "-f", file, None)?;
-        let field = |name: &str| control.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        let package = field("Package").unwrap_or_default().to_owned();
-        let paths = run(&shell, "-X", file, Some(&root))?;
+        let control = apt::dpkg_deb(&shell, "-f", file, None)?;
+        let package = apt::field(&control, "Package").unwrap_or_default().to_owned();
+        let paths = apt::dpkg_deb(&shell, "-X", file, Some(&root))?;
         let list: String =
             paths.lines().map(|line| format!("{}\n", line.trim_start_matches('.').trim_end_matches('/'))).collect();
         let place = info.join(format!("{package}.list"));
@@ -104,12 +101,11 @@ fn fetch(names: &[String], roots: &Path) -> Result<DebRoot> {
 }
 
 /// The package files, as apt chooses them for a system that has nothing.
-fn download(shell: &Shell, names: &[String], scratch: &Path) -> Result<Vec<PathBuf>> {
+fn download(shell: &Shell, names: &[PackageName], scratch: &Path) -> Result<Vec<PathBuf>> {
     let archives = scratch.join("archives");
     fs::create_dir_all(archives.join("partial")).at("create", &archives)?;
     let status = scratch.join("status");
     fs::write(&status, "").at("write", &status)?;
-    let user: &[&str] = if rustix::process::geteuid().is_root() { &["-o", "APT::Sandbox::User=root"] } else { &[] };
     let places = [
         format!("Dir::State::status={}", status.display()),
         format!("Dir::Cache::archives={}", archives.display()),
@@ -117,17 +113,10 @@ fn download(shell: &Shell, names: &[String], scratch: &Path) -> Result<Vec<PathB
         "Binary::apt-get::APT::Keep-Downloaded-Packages=1".to_owned(),
     ];
     let places: Vec<&str> = places.iter().flat_map(|place| ["-o", place]).collect();
-    let output =
-        cmd!(shell, "apt-get {user...} {places...} -q -y --no-install-recommends --download-only install {names...}")
-            .env("LC_ALL", "C")
-            .quiet()
-            .ignore_status()
-            .output()
-            .map_err(|cause| no_program("apt-get", "apt", &cause))?;
+    let words = [&places[..], &["-y", "--no-install-recommends", "--download-only", "install"]].concat();
+    let output = apt::get(shell, &words, names)?;
     if !output.status.success() {
-        return Err(Error::new("apt-get could not fetch them")
-            .because(last_line(&output.stderr))
-            .help("run `apt-get update` (as root), and check the names with `apt-cache policy NAME`"));
+        return Err(apt::not_fetched(shell, names, &output));
     }
     let entries = fs::read_dir(&archives).at("list", &archives)?;
     let mut files: Vec<PathBuf> = entries
@@ -136,16 +125,4 @@ fn download(shell: &Shell, names: &[String], scratch: &Path) -> Result<Vec<PathB
         .collect();
     files.sort();
     Ok(files)
-}
-
-/// dpkg-deb on one package file.
-fn run(shell: &Shell, verb: &str, file: &Path, folder: Option<&Path>) -> Result<String> {
-    let output = cmd!(shell, "dpkg-deb {verb} {file} {folder...}").quiet().ignore_status().output();
-    let output = output.map_err(|cause| no_program("dpkg-deb", "dpkg", &cause))?;
-    if !output.status.success() {
-        return Err(Error::new(format!("cannot unpack {}", file.display()))
-            .because(last_line(&output.stderr))
-            .help("free some space if the disk is full, else try again"));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::spec::values::Depth;
+use crate::spec::values::{Depth, PackageName};
 use crate::ui::suggest;
 
 /// An installed package.
@@ -141,15 +141,15 @@ impl Database {
     /// The packages whose files go into an image for `names`: these, and what they depend on, without what
     /// the image's base does and without libraries, which the ELF closure finds one by one. Each with who
     /// asked for it.
-    pub fn chosen(&self, names: &[String], depth: Depth) -> Result<Vec<(String, Option<String>)>> {
+    pub fn chosen(&self, names: &[PackageName], depth: Depth) -> Result<Vec<(String, Option<String>)>> {
         let mut chosen: Vec<(String, Option<String>, usize)> = Vec::new();
         for name in names {
-            if !self.has(name) {
-                return Err(self.absent(name));
+            if !self.has(name.as_str()) {
+                return Err(self.absent(name.as_str()));
             }
-            chosen.push((name.clone(), None, 0));
+            chosen.push((name.to_string(), None, 0));
         }
-        let mut passed: Vec<String> = names.to_vec();
+        let mut passed: Vec<String> = names.iter().map(PackageName::to_string).collect();
         let mut at = 0;
         let mut order = chosen.clone();
         while let Some((name, _, steps)) = order.get(at).cloned() {
@@ -229,7 +229,7 @@ impl Database {
 }
 
 /// "a (>= 1) | b:any, c" as [[a, b], [c]].
-fn alternatives(text: &str) -> Vec<Vec<String>> {
+pub(super) fn alternatives(text: &str) -> Vec<Vec<String>> {
     let name = |part: &str| {
         let name = part.trim().split([' ', '(', '[', '<', ':']).next().unwrap_or_default();
         (!name.is_empty()).then(|| name.to_owned())
@@ -266,7 +266,7 @@ Package: gone\nStatus: deinstall ok config-files\n";
         let root = root();
         let database = Database::open(root.path());
         let names = |depth| -> Vec<String> {
-            let chosen = database.chosen(&["tool".to_owned()], depth).unwrap();
+            let chosen = database.chosen(&[PackageName::known("tool")], depth).unwrap();
             chosen.into_iter().map(|(name, _)| name).collect()
         };
         assert_eq!(names(Depth::All), ["tool", "helper-two", "tool-data"]);
@@ -278,7 +278,8 @@ Package: gone\nStatus: deinstall ok config-files\n";
     #[test]
     fn what_is_not_installed_is_an_error_with_a_guess() {
         let root = root();
-        let error = Database::open(root.path()).chosen(&["tooll".to_owned()], Depth::All).unwrap_err().to_string();
+        let error =
+            Database::open(root.path()).chosen(&[PackageName::known("tooll")], Depth::All).unwrap_err().to_string();
         assert!(error.contains("did you mean \"tool\"?"), "{error}");
         assert!(!Database::open(root.path()).has("gone"));
     }
@@ -288,8 +289,8 @@ Package: gone\nStatus: deinstall ok config-files\n";
         fn any_status_is_read(text in "[A-Za-z:,|() \n-]{0,200}") {
             let mut database = Database::open(Path::new("/nowhere"));
             database.read_stanza(&text);
-            database.read_stanza(&format!("Package: x\nStatus: a installed\nDepends: {text}"));
-            let _ = database.chosen(&["x".to_owned()], Depth::All);
+            database.read_stanza(&format!("Package: xx\nStatus: a installed\nDepends: {text}"));
+            let _ = database.chosen(&[PackageName::known("xx")], Depth::All);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::manifest::InputRecord;
 use crate::packages::cache::Cache;
-use crate::spec::values::Input;
+use crate::spec::values::{Input, PackageName};
 
 /// The inputs of a build so far.
 pub struct Inputs<'a> {
@@ -45,7 +45,7 @@ impl<'a> Inputs<'a> {
     }
 
     /// A Debian package.
-    pub fn package(&mut self, name: &str) -> Result<Fetched> {
+    pub fn package(&mut self, name: &PackageName) -> Result<Fetched> {
         let package = self.cache.package(name)?;
         let folder = self.cache.folder_of(&package);
         let file = package.file.clone();
@@ -54,10 +54,11 @@ impl<'a> Inputs<'a> {
     }
 
     /// A root with packages and all that they depend on.
-    pub fn root_of(&mut self, names: &[String]) -> Result<PathBuf> {
+    pub fn root_of(&mut self, names: &[PackageName]) -> Result<PathBuf> {
         let root = self.cache.root_of(names)?;
+        let asked = names.iter().map(PackageName::as_str).collect::<Vec<_>>().join(", ");
         for (file, sum) in &root.packages {
-            let asked = format!("packages {}", names.join(", "));
+            let asked = format!("packages {asked}");
             self.note(InputRecord { asked, file: file.clone(), sha256: Some(sum.clone()) });
         }
         Ok(self.cache.root_folder(&root))

@@ -1,12 +1,14 @@
 //! Software that goes into images: Debian's packages, their roots and their files' owners.
 //!
-//! * [`cache`]: where it lies on this machine. [`inputs`]: what one build took.
+//! * [`apt`]: Debian's own tools, which all of it goes through. [`cache`]: where it lies on this machine. [`inputs`]:
+//!   what one build took.
 //! * [`deb`]: single packages, fetched and unpacked into the cache. [`debroot`]: packages with all that they depend
 //!   on, as one root. [`dpkg`]: the database of a root: which package a file belongs to.
 //!
 //! State: the cache's folder on disk, of which each part appears whole or not at all; and the list of a build's
 //! inputs, owned by the build.
 
+pub mod apt;
 pub mod cache;
 pub mod deb;
 pub mod debroot;

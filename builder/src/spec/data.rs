@@ -10,7 +10,7 @@ use vmatic_plan::{HostNames, Ipv4Net, Plan, defaults};
 use vmatic_tree::auth::cluster_id::cluster_id;
 
 use super::kinds::{Backend, KindSpec};
-use super::values::{Compression, Depth, KernelChoice, LoaderName};
+use super::values::{Compression, Depth, KernelChoice, LoaderName, PackageName};
 use crate::ui::size::count;
 
 /// RAM of the machine that stands in for a host, in MiB, if the spec does not say.
@@ -76,7 +76,7 @@ pub struct ImageSpec {
     /// Folders of the root that count as LD_LIBRARY_PATH.
     pub library_path: Vec<String>,
     /// Debian packages whose files go in.
-    pub packages: Vec<String>,
+    pub packages: Vec<PackageName>,
     /// How far the packages' dependencies are followed.
     pub package_depth: Depth,
     /// Kernel modules by name.

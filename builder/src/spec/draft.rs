@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::data::FileSpec;
 use super::kinds::{Backend, KindSpec};
 use super::table::Located;
-use super::values::{Compression, Depth, KernelChoice, LoaderName};
+use super::values::{Compression, Depth, KernelChoice, LoaderName, PackageName};
 
 /// The spec as written: everything may be missing. Later files win over what they include.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ pub struct DraftImage {
     pub(super) root: Option<PathBuf>,
     pub(super) binaries: Option<Vec<String>>,
     pub(super) library_path: Option<Vec<String>>,
-    pub(super) packages: Option<Vec<String>>,
+    pub(super) packages: Option<Vec<PackageName>>,
     pub(super) package_depth: Option<Depth>,
     pub(super) modules: Option<Vec<String>>,
     pub(super) files: Option<Vec<FileSpec>>,

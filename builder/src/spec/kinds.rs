@@ -11,7 +11,7 @@ use vmatic_plan::guest_kinds::{CPUS_MAX, Disk, DiskFormat, KINDS_MAX, Kind, MEMO
 
 use super::diagnose::Problems;
 use super::table::{Located, Table};
-use super::values::is_package_name;
+use super::values::PackageName;
 use crate::fs::clean_path;
 
 /// RAM of a guest of a kind, if the spec does not say.
@@ -38,7 +38,7 @@ pub enum FileSource {
     /// A file of a Debian package, which is fetched and not installed.
     Package {
         /// The package.
-        name: String,
+        name: PackageName,
         /// The path in it, relative.
         path: String,
     },
@@ -66,8 +66,8 @@ impl FileSource {
     pub fn parse(text: &str, folder: &Path) -> Option<FileSource> {
         let Some(inside) = text.strip_prefix("debian:") else { return Some(FileSource::File(folder.join(text))) };
         let (name, path) = inside.split_once('/')?;
-        let good = is_package_name(name) && clean_path(path).is_ok();
-        good.then(|| FileSource::Package { name: name.to_owned(), path: path.to_owned() })
+        let name = PackageName::parse(name).filter(|_| clean_path(path).is_ok())?;
+        Some(FileSource::Package { name, path: path.to_owned() })
     }
 }
 

@@ -12,7 +12,7 @@ use super::diagnose::{self, Problems, SpecText};
 use super::draft::{Draft, DraftImage};
 use super::kinds;
 use super::table::{Located, Table};
-use super::values::{Compression, Depth, Input, KernelChoice, LoaderName, RECIPES, is_package_name};
+use super::values::{Compression, Depth, Input, KernelChoice, LoaderName, PackageName, RECIPES};
 use crate::error::{Error, Kind, PathContext, Result};
 use crate::fs::{clean_path, octal};
 use crate::ui::suggest;
@@ -31,7 +31,7 @@ struct Defaults {
     compression: Compression,
 }
 
-const KERNEL: &str = "linux-image-cloud-amd64";
+const KERNEL: PackageName = PackageName::known("linux-image-cloud-amd64");
 
 const HOST: Defaults = Defaults {
     recipe: "host",
@@ -256,11 +256,17 @@ fn read_loader(text: Located<String>, problems: &RefCell<Problems>) -> Option<Lo
 fn read_packages(table: &Table, image: &mut DraftImage, problems: &RefCell<Problems>) {
     let wrong = |span, message: String, remedy: &str| problems.borrow_mut().add(span, message, remedy);
     if let Some(list) = table.strings("packages", "git") {
-        for item in list.iter().filter(|item| !is_package_name(&item.value)) {
-            let message = format!("invalid package name {:?}", item.value);
-            wrong(item.span.clone(), message, "write the name of a Debian package, such as \"git\"");
+        let mut packages = Vec::new();
+        for item in list {
+            match PackageName::parse(&item.value) {
+                Some(name) => packages.push(name),
+                None => {
+                    let message = format!("invalid package name {:?}", item.value);
+                    wrong(item.span, message, "write the name of a Debian package, such as \"git\"");
+                }
+            }
         }
-        image.packages = Some(list.into_iter().map(|item| item.value).collect());
+        image.packages = Some(packages);
     }
     if let Some(text) = table.string_or_number("package_depth", "package_depth = \"all\" or package_depth = 0") {
         image.package_depth = Depth::parse(&text.value);
@@ -356,7 +362,7 @@ fn image(draft: DraftImage, defaults: &Defaults) -> ImageSpec {
         cpus: number(draft.cpus).unwrap_or(defaults.cpus),
         kernels: kernels.unwrap_or_else(|| {
             let own = KernelChoice::Built(defaults.recipe.to_owned());
-            vec![own, KernelChoice::Input(Input::Debian(KERNEL.to_owned()))]
+            vec![own, KernelChoice::Input(Input::Debian(KERNEL))]
         }),
         cmdline: draft.cmdline.map_or_else(String::new, |text| text.value),
         base: draft.base.flatten(),

@@ -3,7 +3,10 @@
 //! Here stands what a word means; what it does stands in the stage that takes it: [`Compression`] packs in
 //! `archive`, [`LoaderName`] brings files in `bootloader`, a [`KernelChoice`] becomes a kernel in `kernel`.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// The kernel recipes that are part of the program (kernel-configs/), by name.
 pub const RECIPES: [&str; 2] = ["guest", "host"];
@@ -12,7 +15,7 @@ pub const RECIPES: [&str; 2] = ["guest", "host"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// A Debian package of this name, fetched and unpacked.
-    Debian(String),
+    Debian(PackageName),
     /// A folder that looks like an unpacked package.
     Folder(PathBuf),
 }
@@ -21,7 +24,7 @@ impl Input {
     /// Reads `debian:PACKAGE` or `dir:FOLDER`; a folder is relative to `base`.
     pub fn parse(text: &str, base: &Path) -> Option<Input> {
         match text.split_once(':')? {
-            ("debian", name) if is_package_name(name) => Some(Input::Debian(name.to_owned())),
+            ("debian", name) => PackageName::parse(name).map(Input::Debian),
             ("dir", path) if !path.is_empty() => Some(Input::Folder(base.join(path))),
             _ => None,
         }
@@ -141,10 +144,53 @@ impl Depth {
     }
 }
 
-/// Whether a name is one that dpkg would take; nothing else reaches a command line.
-pub fn is_package_name(name: &str) -> bool {
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
-    name.len() >= 2 && name.bytes().all(good) && name.as_bytes()[0].is_ascii_alphanumeric()
+/// The name of a Debian package, as dpkg would take it: nothing else reaches a command line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PackageName(Cow<'static, str>);
+
+impl PackageName {
+    /// Reads a name; none if dpkg would not take it.
+    pub fn parse(text: &str) -> Option<PackageName> {
+        is_package_name(text).then(|| PackageName(Cow::Owned(text.to_owned())))
+    }
+
+    /// A name that is part of the program: in a constant, a wrong one does not compile.
+    pub const fn known(name: &'static str) -> PackageName {
+        assert!(is_package_name(name), "dpkg would not take this name");
+        PackageName(Cow::Borrowed(name))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PackageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for PackageName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<PackageName, Self::Err> {
+        PackageName::parse(text).ok_or("a package's name has lower-case letters, digits, +, - and .")
+    }
+}
+
+const fn is_package_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let inside = matches!(bytes[at], b'+' | b'-' | b'.') && at > 0;
+        if !(bytes[at].is_ascii_lowercase() || bytes[at].is_ascii_digit() || inside) {
+            return false;
+        }
+        at += 1;
+    }
+    bytes.len() >= 2
 }
 
 #[cfg(test)]
@@ -154,17 +200,20 @@ mod tests {
     #[test]
     fn only_package_names_reach_apt() {
         for good in ["busybox-static", "libstdc++6", "g++"] {
-            assert!(is_package_name(good), "{good}");
+            assert_eq!(PackageName::parse(good).as_ref().map(PackageName::as_str), Some(good));
         }
-        for bad in ["", "x", "-o", "a b", "A", "../x", "a;b"] {
-            assert!(!is_package_name(bad), "{bad}");
+        for bad in ["", "x", "-o", "+a", "a b", "A", "../x", "a;b"] {
+            assert_eq!(PackageName::parse(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn words_mean_what_they_say() {
         let base = Path::new("/spec");
-        assert_eq!(Input::parse("debian:busybox-static", base), Some(Input::Debian("busybox-static".into())));
+        assert_eq!(
+            Input::parse("debian:busybox-static", base),
+            Some(Input::Debian(PackageName::known("busybox-static")))
+        );
         assert_eq!(Input::parse("dir:x", base), Some(Input::Folder("/spec/x".into())));
         assert_eq!(KernelChoice::parse("built:guest", base), Some(KernelChoice::Built("guest".into())));
         let own = KernelChoice::parse("built:my.config", base);

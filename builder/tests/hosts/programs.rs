@@ -14,6 +14,7 @@ use vmatic::image::{check, programs};
 use vmatic::packages::cache::Cache;
 use vmatic::rootfs::tree::{Content, FileTree};
 use vmatic::spec::Spec;
+use vmatic::spec::values::PackageName;
 
 /// A program: the Debian packages that have it, what the spec says, the command, what it must print.
 struct Case {
@@ -298,12 +299,12 @@ fn real_programs_run_in_a_root_of_only_their_closure() {
     let set = std::env::var_os("VMATIC_CACHE").filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = set.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR"))).join("programs");
     let cache = Cache::at(folder, false);
-    let mut packages: Vec<String> =
-        CASES.iter().flat_map(|case| case.packages).map(|name| (*name).to_owned()).collect();
+    let mut packages: Vec<PackageName> =
+        CASES.iter().flat_map(|case| case.packages).map(|name| PackageName::known(name)).collect();
     packages.sort();
     packages.dedup();
     let root = cache.root_folder(&cache.root_of(&packages).unwrap());
-    let busybox = cache.folder_of(&cache.package("busybox-static").unwrap()).join("bin/busybox");
+    let busybox = cache.folder_of(&cache.package(&PackageName::known("busybox-static")).unwrap()).join("bin/busybox");
     let busybox = fs::read(busybox).unwrap();
     let mut failed = Vec::new();
     println!("{:12} {:>6} {:>8} {:>7}  runs", "program", "files", "MB", "choose");

@@ -17,6 +17,7 @@ use crate::cluster::script::Played;
 use crate::output::succeed;
 use vmatic::kernel::modules::ModuleTree;
 use vmatic::packages::cache::Cache;
+use vmatic::spec::values::PackageName;
 
 /// Runs a script on a spec's cluster, of which nothing is left afterwards.
 fn on_a_cluster(place: &Workplace, spec: &str, script: &str) -> Played {
@@ -133,7 +134,7 @@ fn program(path: &Path, text: &str) {
 /// A disk with a small Debian on it, its kernel, and an initramfs for the two; made without root.
 fn debian(place: &Workplace) -> PathBuf {
     let cache = Cache::open(false).unwrap();
-    let root = cache.root_of(&["base-files", "coreutils", "dash"].map(str::to_owned)).unwrap();
+    let root = cache.root_of(&["base-files", "coreutils", "dash"].map(PackageName::known)).unwrap();
     let disk = place.path("disk");
     succeed(Command::new("cp").args(["-a", "--no-preserve=ownership"]).arg(cache.root_folder(&root)).arg(&disk));
     for folder in ["usr/share", "var", "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/perl-base"] {
@@ -150,7 +151,7 @@ fn debian(place: &Workplace) -> PathBuf {
     fs::File::create(&image).unwrap().set_len(40 << 20).unwrap();
     succeed(Command::new("mke2fs").args(["-q", "-t", "ext4", "-O", "^has_journal", "-d"]).arg(&disk).arg(&image));
 
-    let kernel = cache.folder_of(&cache.package("linux-image-cloud-amd64").unwrap());
+    let kernel = cache.folder_of(&cache.package(&PackageName::known("linux-image-cloud-amd64")).unwrap());
     let boot = fs::read_dir(kernel.join("boot")).unwrap().flatten();
     let vmlinuz = boot.map(|e| e.path()).find(|p| p.display().to_string().contains("/vmlinuz-")).unwrap();
     fs::copy(vmlinuz, place.path("vmlinuz")).unwrap();
@@ -165,7 +166,7 @@ fn debian(place: &Workplace) -> PathBuf {
         fs::write(initrd.join(name), &module.data[..]).unwrap();
     }
     fs::write(initrd.join("order"), chosen.order.join("\n")).unwrap();
-    let busybox = cache.folder_of(&cache.package("busybox-static").unwrap());
+    let busybox = cache.folder_of(&cache.package(&PackageName::known("busybox-static")).unwrap());
     let busybox = ["bin/busybox", "usr/bin/busybox"].map(|p| busybox.join(p)).into_iter().find(|p| p.is_file());
     fs::copy(busybox.unwrap(), initrd.join("bin/busybox")).unwrap();
     succeed(Command::new("sh").arg("-c").arg("find . | cpio -o -H newc > ../initrd.cpio").current_dir(&initrd));

@@ -3,6 +3,7 @@
 use crate::fixture::Fixture;
 use vmatic::spec::Spec;
 use vmatic::spec::kinds::{Backend, FileSource};
+use vmatic::spec::values::PackageName;
 use vmatic_plan::{GuestId, RangeSet};
 
 const HEAD: &str = "name = \"k\"\n[plan]\nhosts = 2\nguests = 8\n";
@@ -32,7 +33,7 @@ fn kinds_name_guests_of_every_host_and_the_rest_stay_as_they_are() {
     // Nothing to boot but the guest image: VMatic's leaf runs in it.
     assert!(kinds.of(GuestId(3)).unwrap().is_guest_image() && kinds.of(GuestId(3)).unwrap().leaf);
     assert_eq!(spec.kinds[0].files, [("disk", FileSource::File(lab.at("debian.img")))]);
-    let package = FileSource::Package { name: "memtest86+".into(), path: "boot/memtest86+x64.bin".into() };
+    let package = FileSource::Package { name: PackageName::known("memtest86+"), path: "boot/memtest86+x64.bin".into() };
     assert_eq!(spec.kinds[1].files, [("kernel", package)]);
     assert!(spec.wants_qemu() && spec.backend == Backend::Own);
     assert!(!load(&lab, "").unwrap().wants_qemu());

@@ -5,12 +5,14 @@ use std::fs;
 use vmatic::image::layer::{Layer, add_busybox};
 use vmatic::packages::cache::Cache;
 use vmatic::rootfs::tree::FileTree;
+use vmatic::spec::values::PackageName;
 
 #[test]
 fn busybox_is_fetched_once_and_has_every_applet_of_the_template() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::at(folder.path(), false);
-    let package = cache.package("busybox-static").unwrap();
+    let name = PackageName::known("busybox-static");
+    let package = cache.package(&name).unwrap();
     assert_eq!(package.sha256.len(), 64);
     let unpacked = cache.folder_of(&package);
     let program =
@@ -18,7 +20,7 @@ fn busybox_is_fetched_once_and_has_every_applet_of_the_template() {
 
     // The second time nothing is fetched: a mark in the unpacked folder survives.
     fs::write(unpacked.join("mark"), "").unwrap();
-    assert_eq!(cache.package("busybox-static").unwrap(), package);
+    assert_eq!(cache.package(&name).unwrap(), package);
     assert!(unpacked.join("mark").exists());
 
     let template = Layer::embedded_base().unwrap();

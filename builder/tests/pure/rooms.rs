@@ -56,7 +56,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["packages", "archive"],
             &["manifest"],
             &["rootfs", "spec", "key"],
-            &["elf", "fs", "ui", "process", "digest"],
+            &["elf", "fs", "glob", "ui", "process", "digest"],
             &["error"],
         ],
     ),
