@@ -7,9 +7,8 @@
 
 use crate::ids::{GuestId, HostId};
 use crate::mac::Mac;
-use crate::nodeset::Node;
 use crate::plan::Plan;
-use crate::range::RangeSet;
+use crate::sets::{Node, RangeSet};
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// First byte of every MAC: locally administered, unicast (IEEE 802-2014, 8.2).

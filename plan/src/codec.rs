@@ -4,8 +4,9 @@
 //! at three in the morning. A plan with a key that the agent does not know is
 //! refused: a host that would compute other addresses must not boot quietly.
 
+use crate::error::{PlanError, PlanErrorKind as Kind, PlanField};
 use crate::names::HostNames;
-use crate::plan::{Plan, PlanError};
+use crate::plan::Plan;
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt::Write;
@@ -15,18 +16,18 @@ use core::str::FromStr;
 const HEADER: &str = "vmatic-plan 1";
 /// Most bytes of the text.
 const TEXT_MAX_BYTES: usize = 16 * 1024;
-/// The keys, in the order written.
-const KEYS: [&str; 10] = [
-    "name",
-    "cluster",
-    "hosts",
-    "guests_per_host",
-    "host_network",
-    "guest_network",
-    "fanout",
-    "port",
-    "guest_memory_mib",
-    "guest_cmdline",
+/// The fields, in the order written.
+const FIELDS: [PlanField; 10] = [
+    PlanField::Name,
+    PlanField::Cluster,
+    PlanField::Hosts,
+    PlanField::GuestsPerHost,
+    PlanField::HostNetwork,
+    PlanField::GuestNetwork,
+    PlanField::Fanout,
+    PlanField::Port,
+    PlanField::GuestMemoryMib,
+    PlanField::GuestCmdline,
 ];
 
 impl Plan {
@@ -49,43 +50,45 @@ impl Plan {
             self.guest_cmdline.clone(),
         ];
         let mut text = format!("{HEADER}\n");
-        for (key, value) in KEYS.iter().zip(values) {
-            let _ = writeln!(text, "{key} {value}");
+        for (field, value) in FIELDS.iter().zip(values) {
+            let _ = writeln!(text, "{} {value}", field.key());
         }
         text
     }
 
     /// Reads the text and checks the plan.
+    ///
+    /// # Errors
+    /// The text is none of this version's, or says something that [`Plan::check`] refuses.
     pub fn decode(text: &str) -> Result<Plan, PlanError> {
-        let wrong = |field, message| PlanError { field, message };
         if text.len() > TEXT_MAX_BYTES {
-            return Err(wrong("plan", format!("a plan has at most {TEXT_MAX_BYTES} bytes")));
+            return Err(wrong(PlanField::Text, Kind::TooLong { bytes_max: TEXT_MAX_BYTES }));
         }
         let mut lines = text.lines();
         if lines.next() != Some(HEADER) {
-            return Err(wrong("plan", format!("not a plan of this version: the first line is not {HEADER:?}")));
+            return Err(wrong(PlanField::Text, Kind::Header(HEADER)));
         }
-        let mut values: [Option<&str>; KEYS.len()] = [None; KEYS.len()];
+        let mut values: [Option<&str>; FIELDS.len()] = [None; FIELDS.len()];
         for line in lines {
             let (key, value) = line.split_once(' ').unwrap_or((line, ""));
-            let at = KEYS.iter().position(|k| *k == key);
-            let at = at.ok_or_else(|| wrong("plan", format!("unknown key {key:?}: build the image anew")))?;
+            let at = FIELDS.iter().position(|field| field.key() == key);
+            let at = at.ok_or_else(|| wrong(PlanField::Text, Kind::UnknownKey(key.into())))?;
             if values[at].replace(value).is_some() {
-                return Err(wrong(KEYS[at], "stands twice".into()));
+                return Err(wrong(FIELDS[at], Kind::Twice));
             }
         }
-        let value = |i: usize| values[i].ok_or_else(|| wrong(KEYS[i], "is missing".into()));
-        let hosts = HostNames::parse(value(2)?).map_err(|e| wrong(KEYS[2], e.message))?;
+        let value = |i: usize| values[i].ok_or_else(|| wrong(FIELDS[i], Kind::Missing));
+        let hosts = HostNames::parse(value(2)?).map_err(|e| wrong(PlanField::Hosts, Kind::Names(e.kind)))?;
         let plan = Plan {
             name: value(0)?.into(),
-            cluster: unhex(value(1)?).ok_or_else(|| wrong(KEYS[1], "is not 32 hexadecimal digits".into()))?,
+            cluster: unhex(value(1)?).ok_or_else(|| wrong(PlanField::Cluster, Kind::ClusterId))?,
             hosts,
-            guests_per_host: number(KEYS[3], value(3)?)?,
-            host_network: number(KEYS[4], value(4)?)?,
-            guest_network: number(KEYS[5], value(5)?)?,
-            fanout: number(KEYS[6], value(6)?)?,
-            port: number(KEYS[7], value(7)?)?,
-            guest_memory_mib: number(KEYS[8], value(8)?)?,
+            guests_per_host: parse(FIELDS[3], value(3)?, Kind::Number)?,
+            host_network: parse(FIELDS[4], value(4)?, Kind::Network)?,
+            guest_network: parse(FIELDS[5], value(5)?, Kind::Network)?,
+            fanout: parse(FIELDS[6], value(6)?, Kind::Number)?,
+            port: parse(FIELDS[7], value(7)?, Kind::Number)?,
+            guest_memory_mib: parse(FIELDS[8], value(8)?, Kind::Number)?,
             guest_cmdline: value(9)?.into(),
         };
         plan.check()?;
@@ -93,8 +96,12 @@ impl Plan {
     }
 }
 
-fn number<T: FromStr<Err: core::fmt::Display>>(field: &'static str, text: &str) -> Result<T, PlanError> {
-    text.parse().map_err(|e| PlanError { field, message: format!("{text:?}: {e}") })
+fn wrong(field: PlanField, kind: Kind) -> PlanError {
+    PlanError { field, kind }
+}
+
+fn parse<T: FromStr>(field: PlanField, text: &str, why: impl Fn(String, T::Err) -> Kind) -> Result<T, PlanError> {
+    text.parse().map_err(|e| wrong(field, why(text.into(), e)))
 }
 
 /// The bytes that exactly 2 N hexadecimal digits write.
@@ -148,7 +155,7 @@ mod tests {
             ("guests_per_host 4", "guests_per_host 70000", "guests_per_host"),
             ("abab", "xbab", "cluster"),
         ] {
-            assert_eq!(Plan::decode(&text.replacen(from, to, 1)).unwrap_err().field, field, "{to}");
+            assert_eq!(Plan::decode(&text.replacen(from, to, 1)).unwrap_err().field.key(), field, "{to}");
         }
     }
 

@@ -3,14 +3,16 @@
 //! Takes what the spec says; gives the text that crosses from builder to agent as a file of the host image, and
 //! reads it there. No law depends on it: numbers, names and addresses are those of the plan, whatever runs there.
 
+use crate::error::PathErrorKind;
 use crate::host_image::DISK_MAX_BYTES;
 use crate::ids::GuestId;
 use crate::path::parse_numbers;
-use crate::range::RangeSet;
+use crate::sets::RangeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt::Write;
+use core::fmt::{self, Write};
+use core::num::ParseIntError;
 
 /// The first line; the number grows with the format.
 const HEADER: &str = "vmatic-kinds 2";
@@ -114,6 +116,146 @@ pub struct Kinds {
     pub kinds: Vec<Kind>,
 }
 
+/// What is wrong with the kinds of a cluster's guests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KindsError {
+    /// The text has more bytes than a text of kinds may have.
+    TooLong,
+    /// The first line is not this version's.
+    Header,
+    /// A line cannot be read.
+    Line {
+        /// Its number, from 1.
+        number: usize,
+        /// What is wrong with it.
+        error: LineError,
+    },
+    /// A kind is not as it must be.
+    Kind {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        error: KindError,
+    },
+    /// Guests are of two kinds.
+    Shared {
+        /// The second of the two.
+        name: String,
+        /// The guests.
+        guests: RangeSet,
+    },
+    /// Two kinds have this name.
+    SameName(String),
+}
+
+/// What is wrong with a line of the text of kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LineError {
+    /// It begins one kind more than [`KINDS_MAX`].
+    TooManyKinds,
+    /// This key does not stand before the first kind.
+    Misplaced(String),
+    /// This version does not know the key.
+    Unknown(String),
+    /// The value of a key is not a number.
+    Number {
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// Why that is none.
+        error: ParseIntError,
+    },
+    /// The numbers of guests cannot be read.
+    Guests(PathErrorKind),
+    /// Not a disk's format and its bytes.
+    Disk(String),
+}
+
+/// What is wrong with a kind of guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KindError {
+    /// Its name is empty, longer than [`NAME_MAX_BYTES`], or has other characters.
+    Name,
+    /// It has no guests, or guest 0.
+    NoGuests,
+    /// Memory is not 1 to [`MEMORY_MAX_MIB`], or processors are not 1 to [`CPUS_MAX`].
+    BeyondLimit,
+    /// There is an initrd, and no kernel.
+    InitrdAlone,
+    /// There is a command line, and no kernel that reads it.
+    CmdlineAlone,
+    /// A text is longer than [`WORDS_MAX_BYTES`], or more than a line.
+    NotOneLine,
+    /// Guests start from a snapshot, and nothing says when the first is ready.
+    SnapshotWithoutReady,
+    /// Guests start from a snapshot, and have a guest agent.
+    SnapshotOfManaged,
+}
+
+impl fmt::Display for KindsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KindsError::TooLong => write!(f, "has more than {TEXT_MAX_BYTES} bytes"),
+            KindsError::Header => write!(f, "the first line is not {HEADER:?}: build the image anew"),
+            KindsError::Line { number, error } => write!(f, "line {number}: {error}"),
+            KindsError::Kind { name, error } => write!(f, "kind {name:?}: {error}"),
+            KindsError::Shared { name, guests } => {
+                write!(f, "kind {name:?}: guests {guests} are of another kind, too")
+            }
+            KindsError::SameName(name) => write!(f, "two kinds have the name {name:?}"),
+        }
+    }
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LineError::TooManyKinds => write!(f, "more than {KINDS_MAX} kinds"),
+            LineError::Misplaced(key) => write!(f, "{key:?} has no place here: build the image anew"),
+            LineError::Unknown(key) => write!(f, "{key:?} is unknown: build the image anew"),
+            LineError::Number { key, value, error } => write!(f, "{key} {value:?}: {error}"),
+            LineError::Guests(kind) => kind.fmt(f),
+            LineError::Disk(word) => write!(f, "{word:?} is no disk"),
+        }
+    }
+}
+
+impl fmt::Display for KindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            KindError::Name => "a name is lower-case letters, digits and hyphens, at most 32",
+            KindError::NoGuests => "it has no guests: their numbers begin at 1",
+            KindError::BeyondLimit => "memory_mib or cpus is beyond what a guest can have",
+            KindError::InitrdAlone => "an initrd needs a kernel",
+            KindError::CmdlineAlone => "a command line needs a kernel: a disk has its own",
+            KindError::NotOneLine => "cmdline and ready are one line each, of at most 1024 bytes",
+            KindError::SnapshotWithoutReady => {
+                "a snapshot is made when the first guest is ready: say by which words on its serial port"
+            }
+            KindError::SnapshotOfManaged => {
+                "a guest with a guest agent knows who it is: it cannot start from a snapshot"
+            }
+        })
+    }
+}
+
+impl core::error::Error for KindsError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            KindsError::Line { error, .. } => Some(error),
+            KindsError::Kind { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl core::error::Error for LineError {}
+impl core::error::Error for KindError {}
+
 impl Kinds {
     /// A guest's kind, if it is no ordinary guest.
     pub fn of(&self, guest: GuestId) -> Option<&Kind> {
@@ -150,53 +292,59 @@ impl Kinds {
         text
     }
 
-    /// Reads the text; the error says which line is wrong, and why.
-    pub fn decode(text: &str) -> Result<Kinds, String> {
+    /// Reads the text and checks it.
+    ///
+    /// # Errors
+    /// Tells which line is wrong, or which kind, and why.
+    pub fn decode(text: &str) -> Result<Kinds, KindsError> {
         if text.len() > TEXT_MAX_BYTES {
-            return Err(format!("has more than {TEXT_MAX_BYTES} bytes"));
+            return Err(KindsError::TooLong);
         }
         let mut lines = text.lines().enumerate();
         if lines.next().map(|(_, line)| line) != Some(HEADER) {
-            return Err(format!("the first line is not {HEADER:?}: build the image anew"));
+            return Err(KindsError::Header);
         }
         let mut kinds = Kinds::default();
         for (at, line) in lines {
-            kinds.line(line).map_err(|why| format!("line {}: {why}", at + 1))?;
+            kinds.line(line).map_err(|error| KindsError::Line { number: at + 1, error })?;
         }
         kinds.check()?;
         Ok(kinds)
     }
 
-    fn line(&mut self, line: &str) -> Result<(), String> {
+    fn line(&mut self, line: &str) -> Result<(), LineError> {
         let (key, value) = line.split_once(' ').unwrap_or((line, ""));
         match (key, self.kinds.last_mut()) {
             ("all-in-qemu", None) => self.all_in_qemu = true,
             ("kind", _) => {
                 if self.kinds.len() >= KINDS_MAX {
-                    return Err(format!("more than {KINDS_MAX} kinds"));
+                    return Err(LineError::TooManyKinds);
                 }
                 self.kinds.push(Kind { name: value.into(), ..Kind::default() });
             }
             (_, Some(kind)) => kind.set(key, value)?,
-            _ => return Err(format!("{key:?} has no place here: build the image anew")),
+            _ => return Err(LineError::Misplaced(key.into())),
         }
         Ok(())
     }
 
     /// Whether each kind is as it must be, and no guest of two.
-    pub fn check(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// Tells which kind is not, and why.
+    pub fn check(&self) -> Result<(), KindsError> {
         let mut known = RangeSet::new();
         for kind in &self.kinds {
-            kind.check().map_err(|why| format!("kind {:?}: {why}", kind.name))?;
+            kind.check().map_err(|error| KindsError::Kind { name: kind.name.clone(), error })?;
             let twice = known.intersection(&kind.guests);
             if !twice.is_empty() {
-                return Err(format!("kind {:?}: guests {twice} are of another kind, too", kind.name));
+                return Err(KindsError::Shared { name: kind.name.clone(), guests: twice });
             }
             known = known.union(&kind.guests);
         }
         let named = |name: &str| self.kinds.iter().filter(|kind| kind.name == name).count();
         match self.kinds.iter().find(|kind| named(&kind.name) > 1) {
-            Some(kind) => Err(format!("two kinds have the name {:?}", kind.name)),
+            Some(kind) => Err(KindsError::SameName(kind.name.clone())),
             None => Ok(()),
         }
     }
@@ -214,14 +362,15 @@ impl Kind {
         ]
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let number = || value.parse::<u32>().map_err(|e| format!("{key} {value:?}: {e}"));
+    fn set(&mut self, key: &str, value: &str) -> Result<(), LineError> {
+        let number =
+            || value.parse::<u32>().map_err(|e| LineError::Number { key: key.into(), value: value.into(), error: e });
         match key {
-            "guests" => self.guests = parse_numbers(0, value).map_err(|e| e.message)?,
+            "guests" => self.guests = parse_numbers(0, value).map_err(|e| LineError::Guests(e.kind))?,
             "memory_mib" => self.memory_mib = number()?,
             "cpus" => self.cpus = number()?,
             "overlay_mib" => self.overlay_mib = number()?,
-            "disk" => self.disk = Some(Disk::parse(value).ok_or_else(|| format!("{value:?} is no disk"))?),
+            "disk" => self.disk = Some(Disk::parse(value).ok_or_else(|| LineError::Disk(value.into()))?),
             "kernel" => self.kernel = true,
             "initrd" => self.initrd = true,
             "cdrom" => self.cdrom = true,
@@ -230,114 +379,41 @@ impl Kind {
             "snapshot" => self.snapshot = true,
             "cmdline" => self.cmdline = value.to_string(),
             "ready" => self.ready = value.to_string(),
-            _ => return Err(format!("{key:?} is unknown: build the image anew")),
+            _ => return Err(LineError::Unknown(key.into())),
         }
         Ok(())
     }
 
     /// Whether it is as it must be.
-    pub fn check(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), KindError> {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let within = |n: u32, max: u32| (1..=max).contains(&n);
         let one_line = |text: &str| text.len() <= WORDS_MAX_BYTES && !text.chars().any(char::is_control);
-        let wrong = if self.name.is_empty() || self.name.len() > NAME_MAX_BYTES || !self.name.chars().all(good) {
-            "a name is lower-case letters, digits and hyphens, at most 32"
+        Err(if self.name.is_empty() || self.name.len() > NAME_MAX_BYTES || !self.name.chars().all(good) {
+            KindError::Name
         } else if self.guests.is_empty() || self.guests.contains(0) {
-            "it has no guests: their numbers begin at 1"
+            KindError::NoGuests
         } else if !within(self.memory_mib, MEMORY_MAX_MIB) || !within(self.cpus, CPUS_MAX) {
-            "memory_mib or cpus is beyond what a guest can have"
+            KindError::BeyondLimit
         } else if self.initrd && !self.kernel {
-            "an initrd needs a kernel"
+            KindError::InitrdAlone
         } else if !self.cmdline.is_empty() && !self.kernel && !self.is_guest_image() {
-            "a command line needs a kernel: a disk has its own"
+            KindError::CmdlineAlone
         } else if !one_line(&self.cmdline) || !one_line(&self.ready) {
-            "cmdline and ready are one line each, of at most 1024 bytes"
+            KindError::NotOneLine
         } else if self.snapshot && self.ready.is_empty() {
-            "a state is saved when the first guest is ready: say by which words on its serial port"
+            KindError::SnapshotWithoutReady
         } else if self.snapshot && self.leaf {
-            "a guest with VMatic's leaf knows who it is: it cannot start from another's state"
+            KindError::SnapshotOfManaged
         } else {
             return Ok(());
-        };
-        Err(wrong.into())
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn sample(name: &str, guests: RangeSet) -> Kind {
-        Kind { name: name.into(), guests, memory_mib: 64, cpus: 1, overlay_mib: 9, kernel: true, ..Kind::default() }
-    }
-
-    #[test]
-    fn what_is_written_is_read() {
-        let memtest = Kind {
-            cmdline: "console=ttyS0,115200".into(),
-            ready: "Memtest86+".into(),
-            snapshot: true,
-            ..sample("memtest", RangeSet::span(2, 3))
-        };
-        let disk = Some(Disk { format: DiskFormat::Qcow2, virtual_bytes: DISK_MAX_BYTES });
-        let debian = Kind { disk, kernel: false, cdrom: true, ..sample("debian", RangeSet::span(5, 8)) };
-        let ours = Kind { kernel: false, leaf: true, ..sample("ours", RangeSet::span(9, 9)) };
-        let kinds = Kinds { all_in_qemu: true, kinds: [memtest, debian, ours].into() };
-        assert_eq!(Kinds::decode(&kinds.encode()), Ok(kinds.clone()));
-        assert_eq!(kinds.of(GuestId(7)).map(|kind| kind.name.as_str()), Some("debian"));
-        assert_eq!(kinds.of(GuestId(4)), None);
-        assert!(kinds.kinds[2].is_guest_image() && !kinds.kinds[1].is_guest_image());
-    }
-
-    #[test]
-    fn mistakes_are_refused() {
-        for (wrong, why) in [
-            ("", "first line"),
-            ("vmatic-kinds 1\n", "first line"),
-            ("vmatic-kinds 2\nguests 1\n", "no place"),
-            ("vmatic-kinds 2\nkind a\nguests 1\n", "beyond"),
-            ("vmatic-kinds 2\nkind a/../b\nguests 1\nmemory_mib 9\ncpus 1\n", "a name is"),
-            ("vmatic-kinds 2\nkind a\nguests 0-3\nmemory_mib 9\ncpus 1\n", "begin at 1"),
-            ("vmatic-kinds 2\nkind a\nguests 1\nmemory_mib 9\ncpus 1\nsnapshot\n", "by which words"),
-            ("vmatic-kinds 2\nkind a\nguests 1\nmemory_mib 9\ncpus 1\ninitrd\n", "needs a kernel"),
-            ("vmatic-kinds 2\nkind a\ndisk vmdk 512\n", "line 3: \"vmdk 512\" is no disk"),
-            ("vmatic-kinds 2\nkind a\ndisk raw\n", "\"raw\" is no disk"),
-            ("vmatic-kinds 2\nkind a\ndisk raw 0\n", "\"raw 0\" is no disk"),
-            ("vmatic-kinds 2\nkind a\ndisk raw 17592186044417\n", "is no disk"),
-            ("vmatic-kinds 2\nkind a\nfloppy\n", "unknown"),
-        ] {
-            let error = Kinds::decode(wrong).unwrap_err();
-            assert!(error.contains(why), "{wrong:?}: {error}");
-        }
-        let twice = |name: &str, guests| Kinds {
-            all_in_qemu: false,
-            kinds: [sample("a", RangeSet::span(1, 3)), sample(name, guests)].into(),
-        };
-        assert!(twice("b", RangeSet::span(3, 4)).check().unwrap_err().contains("guests 3"));
-        assert!(twice("a", RangeSet::span(4, 4)).check().unwrap_err().contains("two kinds"));
-        assert_eq!(twice("b", RangeSet::span(4, 4)).check(), Ok(()));
-    }
-
-    #[test]
-    fn limits_hold_at_the_limit_and_fail_one_past_it() {
-        let with = |cmdline: usize, cpus, memory_mib| Kind {
-            cmdline: "x".repeat(cmdline),
-            cpus,
-            memory_mib,
-            ..sample("a", RangeSet::span(1, 1))
-        };
-        assert_eq!(with(WORDS_MAX_BYTES, CPUS_MAX, MEMORY_MAX_MIB).check(), Ok(()));
-        for past in [with(WORDS_MAX_BYTES + 1, 1, 1), with(1, CPUS_MAX + 1, 1), with(1, 1, MEMORY_MAX_MIB + 1)] {
-            assert!(past.check().is_err());
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn noise_is_refused_without_a_panic(noise in "\\PC*", lines in proptest::collection::vec("(kind|guests|cpus|disk|ready|memory_mib)? ?[a-z0-9,-]{0,9}", 0..9)) {
-            let _ = Kinds::decode(&noise);
-            let _ = Kinds::decode(&format!("{HEADER}\n{}\n", lines.join("\n")));
-        }
-    }
-}
+#[path = "guest_kinds_tests.rs"]
+mod tests;

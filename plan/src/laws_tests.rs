@@ -118,7 +118,7 @@ fn the_last_node_of_the_largest_plan_still_fits() {
     let last = Node::guest(HostId(16_383), GuestId(1021));
     assert_eq!(plan.ipv4(last), Some(Ipv4Addr::new(10, 255, 255, 254)));
     plan.guests_per_host = 1022;
-    assert_eq!(plan.check().unwrap_err().field, "guest_network");
+    assert_eq!(plan.check().unwrap_err().field.key(), "guest_network");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn wrong_plans_name_the_field() {
     let with = |change: fn(&mut Plan)| {
         let mut p = good.clone();
         change(&mut p);
-        p.check().unwrap_err().field
+        p.check().unwrap_err().field.key()
     };
     assert_eq!(with(|p| p.name = "a b".into()), "name");
     assert_eq!(with(|p| p.guests_per_host = 65_536), "guests_per_host");

@@ -16,6 +16,7 @@ mod address;
 pub mod boot_words;
 mod codec;
 pub mod defaults;
+mod error;
 pub mod guest_kinds;
 pub mod host_image;
 mod ids;
@@ -23,23 +24,23 @@ pub mod link;
 mod mac;
 mod names;
 mod net;
-mod nodeset;
 mod path;
 mod plan;
-mod range;
+mod sets;
 
 // The old path, until agent and builder use the new one.
 pub use codec::unhex;
+pub use error::{NameError, NameErrorKind, PathError, PathErrorKind, PlanError, PlanErrorKind, PlanField};
 pub use guest_kinds as kinds;
 pub use ids::{GuestId, HostId};
-pub use link::LinkProperties;
+pub use link::{LinkError, LinkProperties};
 pub use mac::{Mac, MacError};
-pub use names::{HostNames, NameError};
+pub use names::HostNames;
 pub use net::{Ipv4Net, NetError};
-pub use nodeset::{Node, NodeSet};
-pub use path::{PathError, parse_nodes, parse_numbers};
-pub use plan::{Plan, PlanError};
-pub use range::RangeSet;
+
+pub use path::{parse_nodes, parse_numbers};
+pub use plan::Plan;
+pub use sets::{Node, NodeSet, RangeSet};
 
 /// Most hosts of one cluster: a host's number fills 24 bits of MAC and IPv6 prefix.
 pub const HOSTS_MAX: u32 = (1 << 24) - 1;

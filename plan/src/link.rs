@@ -36,10 +36,41 @@ impl LinkProperties {
     }
 }
 
-impl FromStr for LinkProperties {
-    type Err = String;
+/// What is wrong with the words for a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// A link has no such property.
+    NoProperty(String),
+    /// No rate, or one beyond [`RATE_BITS_S_MAX`].
+    Rate(String),
+    /// No delay, or one beyond [`DELAY_US_MAX`].
+    Delay(String),
+    /// No loss, or more than all.
+    Loss(String),
+}
 
-    fn from_str(text: &str) -> Result<LinkProperties, String> {
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LinkError::NoProperty(word) => {
+                write!(f, "{word:?} is no property of a link: write rate=, delay=, loss= or ideal")
+            }
+            LinkError::Rate(text) => {
+                write!(f, "rate={text}: write a rate like 64kbit, 10mbit or 1gbit, at most 1000gbit")
+            }
+            LinkError::Delay(text) => write!(f, "delay={text}: write a delay like 500us, 20ms or 1.5s, at most 60s"),
+            LinkError::Loss(text) => write!(f, "loss={text}: write a loss like 1% or 0.05%"),
+        }
+    }
+}
+
+impl core::error::Error for LinkError {}
+
+impl FromStr for LinkProperties {
+    type Err = LinkError;
+
+    fn from_str(text: &str) -> Result<LinkProperties, LinkError> {
         let mut link = LinkProperties::default();
         for word in text.split_ascii_whitespace() {
             match word.split_once('=') {
@@ -47,7 +78,7 @@ impl FromStr for LinkProperties {
                 Some(("delay", value)) => link.delay_us = delay(value)?,
                 Some(("loss", value)) => link.loss_ppm = loss(value)?,
                 _ if word == "ideal" => link = LinkProperties::default(),
-                _ => return Err(format!("{word:?} is no property of a link: write rate=, delay=, loss= or ideal")),
+                _ => return Err(LinkError::NoProperty(word.into())),
             }
         }
         Ok(link)
@@ -83,20 +114,20 @@ fn measure(text: &str, units: &[(&str, u64)], max: u64) -> Option<u64> {
     (value <= max as f64).then_some((value + 0.5) as u64)
 }
 
-fn rate(text: &str) -> Result<u64, String> {
+fn rate(text: &str) -> Result<u64, LinkError> {
     let units = [("bit", 1), ("kbit", 1_000), ("mbit", 1_000_000), ("gbit", 1_000_000_000)];
     let value = measure(text, &units, RATE_BITS_S_MAX).filter(|bits| *bits > 0);
-    value.ok_or_else(|| format!("rate={text}: write a rate like 64kbit, 10mbit or 1gbit, at most 1000gbit"))
+    value.ok_or_else(|| LinkError::Rate(text.into()))
 }
 
-fn delay(text: &str) -> Result<u64, String> {
+fn delay(text: &str) -> Result<u64, LinkError> {
     let value = measure(text, &[("us", 1), ("ms", 1_000), ("s", 1_000_000)], DELAY_US_MAX);
-    value.ok_or_else(|| format!("delay={text}: write a delay like 500us, 20ms or 1.5s, at most 60s"))
+    value.ok_or_else(|| LinkError::Delay(text.into()))
 }
 
-fn loss(text: &str) -> Result<u64, String> {
+fn loss(text: &str) -> Result<u64, LinkError> {
     let value = measure(text, &[("%", LOSS_PPM_MAX / 100)], LOSS_PPM_MAX);
-    value.ok_or_else(|| format!("loss={text}: write a loss like 1% or 0.05%"))
+    value.ok_or_else(|| LinkError::Loss(text.into()))
 }
 
 #[cfg(test)]
@@ -114,7 +145,7 @@ mod tests {
         for (good, bad) in [("delay=60s", "delay=61s"), ("loss=100%", "loss=101%"), ("rate=1000gbit", "rate=1001gbit")]
         {
             assert!(good.parse::<LinkProperties>().is_ok_and(|link| link.is_valid()), "{good}");
-            let e = bad.parse::<LinkProperties>().unwrap_err();
+            let e = bad.parse::<LinkProperties>().unwrap_err().to_string();
             assert!(e.contains(bad) && e.contains("write"), "{e}");
         }
         for bad in ["rate=0bit", "rate=10", "speed=1", "delay=-1ms", "loss=.%", "rate"] {

@@ -8,8 +8,9 @@
 //! fills a whole digit field (`n1[0-5]` is refused), so whether two terms can
 //! make the same name is decided field by field, without making the names.
 
+use crate::error::{NameError, NameErrorKind as Kind};
 use crate::ids::{GuestId, HostId};
-use crate::range::RangeSet;
+use crate::sets::RangeSet;
 use crate::{HOSTS_MAX, Node};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -151,25 +152,8 @@ fn split_fields(name: &str) -> (Vec<&str>, Vec<&str>) {
     }
 }
 
-/// What is wrong with a pattern of names, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NameError {
-    /// Byte offset in the pattern.
-    pub at: usize,
-    /// What is wrong, and what to write instead.
-    pub message: String,
-}
-
-impl fmt::Display for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl core::error::Error for NameError {}
-
-fn wrong<T>(at: usize, message: impl Into<String>) -> Result<T, NameError> {
-    Err(NameError { at, message: message.into() })
+fn wrong<T>(at: usize, kind: Kind) -> Result<T, NameError> {
+    Err(NameError { at, kind })
 }
 
 /// The names of a cluster's hosts, numbered from 1 in the order written.
@@ -183,20 +167,19 @@ impl HostNames {
     /// Reads a pattern such as `dn[4-11,16-19]`; refuses one that makes a name twice.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.len() > PATTERN_MAX_BYTES {
-            return wrong(PATTERN_MAX_BYTES, format!("a pattern has at most {PATTERN_MAX_BYTES} characters"));
+            return wrong(PATTERN_MAX_BYTES, Kind::PatternTooLong { bytes_max: PATTERN_MAX_BYTES });
         }
         let mut terms: Vec<Term> = Vec::new();
         let mut count = 0u64;
         for (at, part) in split_terms(text) {
             let term = parse_term(at, part)?;
             if let Some(other) = terms.iter().find(|t| t.meets(&term)) {
-                let twice = (0..term.len()).take(1 << 16).map(|i| term.nth(i)).find(|n| other.index(n).is_some());
-                let twice = twice.map(|n| format!(" ({n})")).unwrap_or_default();
-                return wrong(at, format!("{part} names hosts that the pattern has already{twice}"));
+                let name = (0..term.len()).take(1 << 16).map(|i| term.nth(i)).find(|n| other.index(n).is_some());
+                return wrong(at, Kind::Repeated { term: part.into(), name });
             }
             count = count.saturating_add(term.len());
             if count > u64::from(HOSTS_MAX) {
-                return wrong(at, format!("the pattern makes more than {HOSTS_MAX} names"));
+                return wrong(at, Kind::TooManyNames { max: HOSTS_MAX });
             }
             terms.push(term);
         }
@@ -206,7 +189,7 @@ impl HostNames {
     /// Names `h1` to `hN`.
     pub fn count(hosts: u32) -> Result<Self, NameError> {
         match hosts {
-            0 => wrong(0, "a cluster has at least one host"),
+            0 => wrong(0, Kind::NoHosts),
             1 => HostNames::parse("h1"),
             n => HostNames::parse(&format!("h[1-{n}]")),
         }
@@ -257,7 +240,7 @@ impl HostNames {
                     Some(last) if last.1 + 1 == n => last.1 = n,
                     _ => ranges.push((n, n)),
                 },
-                None => return wrong(0, format!("no host is called {name}: the hosts are {}", self.text)),
+                None => return wrong(0, Kind::Unknown { name, hosts: self.text.clone() }),
             }
         }
         Ok(RangeSet::from_ranges(ranges))
@@ -352,18 +335,18 @@ fn split_terms(text: &str) -> Vec<(usize, &str)> {
 
 fn parse_term(at: usize, part: &str) -> Result<Term, NameError> {
     if part.is_empty() {
-        return wrong(at, "a name is missing here");
+        return wrong(at, Kind::Missing);
     }
     let mut term = Term { texts: alloc::vec![String::new()], fields: Vec::new() };
     let mut rest = part;
     while !rest.is_empty() {
         let here = at + part.len() - rest.len();
         if let Some(inner) = rest.strip_prefix('[') {
-            let Some(end) = inner.find(']') else { return wrong(here, "this [ has no ]") };
+            let Some(end) = inner.find(']') else { return wrong(here, Kind::Unclosed) };
             let touches = term.texts.last().is_some_and(|t| t.is_empty()) && !term.fields.is_empty();
             let after = inner[end + 1..].chars().next();
             if touches || after.is_some_and(|c| c.is_ascii_digit() || c == '[') {
-                return wrong(here, "a range must fill its digits: put a letter or - between numbers");
+                return wrong(here, Kind::PartialNumber);
             }
             term.fields.push(parse_ranges(here + 1, &inner[..end])?);
             term.texts.push(String::new());
@@ -381,7 +364,7 @@ fn parse_term(at: usize, part: &str) -> Result<Term, NameError> {
 /// Adds literal text, its digits as fields of one number.
 fn parse_literal(at: usize, literal: &str, term: &mut Term) -> Result<(), NameError> {
     if let Some((i, c)) = literal.char_indices().find(|(_, c)| !(c.is_ascii_alphanumeric() || *c == '-')) {
-        return wrong(at + i, format!("a host name cannot have {c:?}: letters, digits and - only (RFC 1123)"));
+        return wrong(at + i, Kind::Character(c));
     }
     let (texts, digits) = split_fields(literal);
     for (i, text) in texts.iter().enumerate() {
@@ -390,7 +373,7 @@ fn parse_literal(at: usize, literal: &str, term: &mut Term) -> Result<(), NameEr
         }
         if let Some(number) = digits.get(i) {
             if number.len() > DIGITS_MAX {
-                return wrong(at, format!("a number in a name has at most {DIGITS_MAX} digits"));
+                return wrong(at, Kind::NumberTooLong { digits_max: DIGITS_MAX });
             }
             let n: u32 = number.parse().unwrap_or_default();
             term.fields.push(Field(alloc::vec![Range { first: n, last: n, width: number.len() }]));
@@ -409,15 +392,15 @@ fn check_term(at: usize, term: &Term) -> Result<(), NameError> {
             .sum::<usize>();
     let name = term.nth(0);
     if longest > NAME_MAX_BYTES {
-        return wrong(at, format!("a host name has at most {NAME_MAX_BYTES} characters"));
+        return wrong(at, Kind::NameTooLong { bytes_max: NAME_MAX_BYTES });
     }
     // A name of digits would read like a number in a node path.
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || name.ends_with('-') {
-        return wrong(at, "a host name begins with a letter, and ends with a letter or a digit");
+        return wrong(at, Kind::Ends);
     }
     let texts = &term.texts;
     if texts.len() >= 2 && texts[texts.len() - 1].is_empty() && texts[texts.len() - 2].ends_with("-g") {
-        return wrong(at, format!("{name} reads like a guest's name: let it not end with -g and a number"));
+        return wrong(at, Kind::LikeGuest(name));
     }
     Ok(())
 }
@@ -429,7 +412,7 @@ fn parse_ranges(at: usize, text: &str) -> Result<Field, NameError> {
         let (first, last) = item.split_once('-').unwrap_or((item, item));
         let range = parse_range(start, first, last)?;
         if ranges.iter().any(|r| r.meets(&range)) {
-            return wrong(start, format!("{item} is in the brackets already"));
+            return wrong(start, Kind::RangeRepeated(item.into()));
         }
         ranges.push(range);
         start += item.len() + 1;
@@ -440,16 +423,16 @@ fn parse_ranges(at: usize, text: &str) -> Result<Field, NameError> {
 fn parse_range(at: usize, first: &str, last: &str) -> Result<Range, NameError> {
     for number in [first, last] {
         if number.is_empty() || number.len() > DIGITS_MAX || !number.bytes().all(|b| b.is_ascii_digit()) {
-            return wrong(at, format!("{number:?} is not a number of at most {DIGITS_MAX} digits"));
+            return wrong(at, Kind::NotANumber { text: number.into(), digits_max: DIGITS_MAX });
         }
     }
     let width = if first.starts_with('0') && first.len() > 1 { first.len() } else { 1 };
     if (last.starts_with('0') && last.len() > 1 || width > 1) && first.len() != last.len() {
-        return wrong(at, format!("{first}-{last}: write both ends with the same number of digits"));
+        return wrong(at, Kind::Padding(format!("{first}-{last}")));
     }
     let (a, b) = (first.parse().unwrap_or(0), last.parse().unwrap_or(0));
     if a > b {
-        return wrong(at, format!("{first}-{last} runs backwards: write {last}-{first}"));
+        return wrong(at, Kind::Backwards { first: first.into(), last: last.into() });
     }
     Ok(Range { first: a, last: b, width })
 }

@@ -5,42 +5,22 @@
 //! `!` (without), `&` (only those also in) and `^` (in one of both), as
 //! ClusterShell's users know them. Gives a [`NodeSet`], or where the mistake is.
 
-use crate::nodeset::NodeSet;
+use crate::error::{PathError, PathErrorKind as Kind};
 use crate::plan::Plan;
-use crate::range::RangeSet;
-use alloc::format;
-use alloc::string::String;
+use crate::sets::{NodeSet, RangeSet};
 use alloc::vec::Vec;
-use core::fmt;
 
 /// Most characters of an expression.
 const EXPRESSION_MAX_BYTES: usize = 64 * 1024;
 
-/// What is wrong with a node path, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathError {
-    /// Byte offset in the expression.
-    pub at: usize,
-    /// What is wrong, and what to write instead.
-    pub message: String,
-}
-
-impl fmt::Display for PathError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl core::error::Error for PathError {}
-
-fn wrong<T>(at: usize, message: impl Into<String>) -> Result<T, PathError> {
-    Err(PathError { at, message: message.into() })
+fn wrong<T>(at: usize, kind: Kind) -> Result<T, PathError> {
+    Err(PathError { at, kind })
 }
 
 /// The nodes of `plan` that `expression` names. Naming a node that the plan does not have is an error.
 pub fn parse_nodes(expression: &str, plan: &Plan) -> Result<NodeSet, PathError> {
     if expression.len() > EXPRESSION_MAX_BYTES {
-        return wrong(EXPRESSION_MAX_BYTES, format!("at most {EXPRESSION_MAX_BYTES} characters"));
+        return wrong(EXPRESSION_MAX_BYTES, Kind::TooLong { bytes_max: EXPRESSION_MAX_BYTES });
     }
     let mut set = NodeSet::new();
     for (at, operator, term) in split_terms(expression) {
@@ -77,7 +57,7 @@ fn parse_term(at: usize, term: &str, plan: &Plan) -> Result<NodeSet, PathError> 
     let trimmed = term.trim();
     let at = at + (term.len() - term.trim_start().len());
     if trimmed.is_empty() {
-        return wrong(at, "a node path is missing here: write 17, 17/3, ./. or a host's name");
+        return wrong(at, Kind::Missing);
     }
     let (hosts, guests) = match trimmed.split_once('/') {
         Some((hosts, guests)) => (hosts, Some((at + hosts.len() + 1, guests))),
@@ -94,22 +74,21 @@ fn parse_term(at: usize, term: &str, plan: &Plan) -> Result<NodeSet, PathError> 
         && let Some((names, _)) = hosts.rsplit_once("-g[")
     {
         let list_at = at + names.len() + 2;
-        let members =
-            within(list_at, parse_numbers(list_at, &hosts[names.len() + 2..])?, plan.guests_per_host, "guest")?;
+        let members = guests_within(list_at, parse_numbers(list_at, &hosts[names.len() + 2..])?, plan)?;
         return Ok(NodeSet::product(&parse_hosts(at, names, plan)?, &members));
     }
     if guests.is_none()
         && let Some((names, guest)) = hosts.rsplit_once("]-g")
     {
         let guest_at = at + names.len() + 3;
-        let members = within(guest_at, parse_numbers(guest_at, guest)?, plan.guests_per_host, "guest")?;
+        let members = guests_within(guest_at, parse_numbers(guest_at, guest)?, plan)?;
         return Ok(NodeSet::product(&parse_hosts(at, &hosts[..=names.len()], plan)?, &members));
     }
     let host_numbers = parse_hosts(at, hosts, plan)?;
     let members = match guests {
         None => RangeSet::span(0, 0),
         Some((_, ".")) => RangeSet::span(1, plan.guests_per_host),
-        Some((at, text)) => within(at, parse_numbers(at, text)?, plan.guests_per_host, "guest")?,
+        Some((at, text)) => guests_within(at, parse_numbers(at, text)?, plan)?,
     };
     Ok(NodeSet::product(&host_numbers, &members))
 }
@@ -117,19 +96,24 @@ fn parse_term(at: usize, term: &str, plan: &Plan) -> Result<NodeSet, PathError> 
 fn parse_hosts(at: usize, text: &str, plan: &Plan) -> Result<RangeSet, PathError> {
     match text.bytes().next() {
         _ if text == "." => Ok(plan.all_hosts()),
-        None => wrong(at, "the hosts are missing: . means all of them"),
-        Some(b'0'..=b'9' | b'[') => within(at, parse_numbers(at, text)?, plan.host_count(), "host"),
-        Some(_) => plan.hosts.numbers(text).map_err(|e| PathError { at: at + e.at, message: e.message }),
+        None => wrong(at, Kind::NoHosts),
+        Some(b'0'..=b'9' | b'[') => {
+            let last = plan.host_count();
+            within(at, parse_numbers(at, text)?, last, |hosts| Kind::NoSuchHost { last, hosts })
+        }
+        Some(_) => plan.hosts.numbers(text).map_err(|e| PathError { at: at + e.at, kind: Kind::Name(e.kind) }),
     }
 }
 
 /// Refuses numbers that the plan does not have: a typing error must not shrink silently to nothing.
-fn within(at: usize, set: RangeSet, last: u32, what: &str) -> Result<RangeSet, PathError> {
+fn within(at: usize, set: RangeSet, last: u32, why: impl Fn(RangeSet) -> Kind) -> Result<RangeSet, PathError> {
     let outside = set.difference(&RangeSet::span(1, last));
-    if outside.is_empty() {
-        return Ok(set);
-    }
-    wrong(at, format!("the plan has {what}s 1-{last}, not {what} {outside}"))
+    if outside.is_empty() { Ok(set) } else { wrong(at, why(outside)) }
+}
+
+fn guests_within(at: usize, set: RangeSet, plan: &Plan) -> Result<RangeSet, PathError> {
+    let last = plan.guests_per_host;
+    within(at, set, last, |guests| Kind::NoSuchGuest { last, guests })
 }
 
 /// Numbers as people write them, `3`, `1-4` or `[1-4,7]`; `at` is where the text begins, for errors.
@@ -138,7 +122,7 @@ pub fn parse_numbers(at: usize, text: &str) -> Result<RangeSet, PathError> {
         None => (at, text),
         Some(rest) => match rest.strip_suffix(']') {
             Some(list) => (at + 1, list),
-            None => return wrong(at, "this [ has no ]"),
+            None => return wrong(at, Kind::Unclosed),
         },
     };
     let mut ranges = Vec::new();
@@ -146,11 +130,11 @@ pub fn parse_numbers(at: usize, text: &str) -> Result<RangeSet, PathError> {
         let (first, last) = item.split_once('-').unwrap_or((item, item));
         let number = |text: &str| match text.parse::<u32>() {
             Ok(n) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(n),
-            _ => wrong(start, format!("{item:?} is not a number or a range such as 1-4")),
+            _ => wrong(start, Kind::NotANumber(item.into())),
         };
         let (a, b) = (number(first)?, number(last)?);
         if a > b {
-            return wrong(start, format!("{item} runs backwards: write {b}-{a}"));
+            return wrong(start, Kind::Backwards { first: a, last: b });
         }
         ranges.push((a, b));
         start += item.len() + 1;
@@ -204,12 +188,12 @@ mod tests {
             ("/3", 0, "hosts are missing"),
             ("dn12", 0, "no host is called dn12"),
             ("4-1", 0, "runs backwards"),
-            ("1/[2", 2, "has no ]"),
+            ("1/[2", 2, "unclosed"),
             ("1/0", 2, "not guest 0"),
             ("1-x", 0, "not a number"),
         ] {
             let e = parse_nodes(text, &plan()).unwrap_err();
-            assert!(e.message.contains(part), "{text}: {e}");
+            assert!(e.to_string().contains(part), "{text}: {e}");
             assert_eq!(e.at, at, "{text}");
         }
     }

@@ -4,15 +4,14 @@
 //! `address.rs` something to compute from. Its checks name the field that is
 //! wrong, so that the builder can point at the line.
 
+use crate::error::{PlanError, PlanErrorKind as Kind, PlanField};
 use crate::names::{self, HostNames};
 use crate::net::Ipv4Net;
-use crate::nodeset::{Node, NodeSet};
-use crate::range::RangeSet;
+use crate::sets::{Node, NodeSet, RangeSet};
 use crate::{GUESTS_MAX, HOSTS_MAX};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
 /// Everything that all nodes of a cluster have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,78 +38,59 @@ pub struct Plan {
     pub guest_cmdline: String,
 }
 
-/// What is wrong with a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanError {
-    /// The field, by the name it has in [`Plan`].
-    pub field: &'static str,
-    /// What is wrong, and what to write instead.
-    pub message: String,
-}
-
-impl fmt::Display for PlanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
-    }
-}
-
-impl core::error::Error for PlanError {}
-
 /// Least bits of a host's block that keep addresses readable (`10.0.17.4` is guest 3 of host 17).
 const READABLE_BLOCK_BITS: u32 = 8;
 /// Addresses of a block that are no guest's: network, host, broadcast.
 const BLOCK_RESERVED: u64 = 3;
 /// Addresses of the host network kept free: network, gateway, name server, broadcast.
 const HOST_NETWORK_RESERVED: u64 = 4;
+/// Most characters of a cluster's name: it is one label of a host name (RFC 1123).
+const NAME_MAX_BYTES: usize = 63;
 /// Most characters of a guest's extra command line (x86's COMMAND_LINE_SIZE is 2,048; the agent needs some).
 const CMDLINE_MAX_BYTES: usize = 1024;
 
 impl Plan {
     /// The first thing that is wrong, if anything is.
+    ///
+    /// # Errors
+    /// Tells the field, and what is wrong with it.
     pub fn check(&self) -> Result<(), PlanError> {
-        let wrong = |field, message| Err(PlanError { field, message });
-        if self.name.is_empty()
-            || self.name.len() > 63
-            || !self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        let wrong = |field, kind| Err(PlanError { field, kind });
+        let name = self.name.as_bytes();
+        if !(1..=NAME_MAX_BYTES).contains(&name.len()) || !name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
         {
-            return wrong("name", "a cluster's name has 1 to 63 letters, digits and -".into());
+            return wrong(PlanField::Name, Kind::ClusterName { bytes_max: NAME_MAX_BYTES });
         }
         let hosts = u64::from(self.host_count());
         if hosts == 0 || hosts > u64::from(HOSTS_MAX) {
-            return wrong("hosts", format!("a cluster has 1 to {HOSTS_MAX} hosts"));
+            return wrong(PlanField::Hosts, Kind::HostCount { max: HOSTS_MAX });
         }
         if self.guests_per_host > GUESTS_MAX {
-            return wrong("guests_per_host", format!("a host has at most {GUESTS_MAX} guests"));
+            return wrong(PlanField::GuestsPerHost, Kind::GuestCount { max: GUESTS_MAX });
         }
-        if hosts + HOST_NETWORK_RESERVED > self.host_network.size() {
-            let size = self.host_network.size();
-            return wrong(
-                "host_network",
-                format!("{hosts} hosts do not fit its {size} addresses: take a shorter prefix"),
-            );
+        let addresses = self.host_network.size();
+        if hosts + HOST_NETWORK_RESERVED > addresses {
+            return wrong(PlanField::HostNetwork, Kind::HostsDoNotFit { hosts, addresses });
         }
-        if ((hosts + 1) << self.block_bits()) > self.guest_network.size() {
+        let addresses = self.guest_network.size();
+        if ((hosts + 1) << self.block_bits()) > addresses {
             let need = (hosts + 1) << self.least_block_bits();
-            let size = self.guest_network.size();
-            return wrong(
-                "guest_network",
-                format!("the plan needs {need} addresses, it has {size}: take a shorter prefix"),
-            );
+            return wrong(PlanField::GuestNetwork, Kind::GuestsDoNotFit { need, addresses });
         }
         if self.host_network.overlaps(&self.guest_network) {
-            return wrong("guest_network", format!("overlaps the hosts' network {}", self.host_network));
+            return wrong(PlanField::GuestNetwork, Kind::Overlap(self.host_network));
         }
         if !(2..=64).contains(&self.fanout) {
-            return wrong("fanout", "a host has 2 to 64 children in the tree".into());
+            return wrong(PlanField::Fanout, Kind::Children);
         }
         if self.port == 0 {
-            return wrong("port", "0 is no port: 7117 is ours".into());
+            return wrong(PlanField::Port, Kind::Port);
         }
         if !(16..=1 << 20).contains(&self.guest_memory_mib) {
-            return wrong("guest_memory_mib", "a guest has 16 to 1048576 MiB of RAM".into());
+            return wrong(PlanField::GuestMemoryMib, Kind::Memory);
         }
         if self.guest_cmdline.len() > CMDLINE_MAX_BYTES || self.guest_cmdline.chars().any(char::is_control) {
-            return wrong("guest_cmdline", format!("one line of at most {CMDLINE_MAX_BYTES} characters"));
+            return wrong(PlanField::GuestCmdline, Kind::CommandLine { bytes_max: CMDLINE_MAX_BYTES });
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::policy::Rules;
 use super::shaper::Link;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
-use vmatic_plan::{GuestId, HostId, RangeSet, parse_nodes};
+use vmatic_plan::{GuestId, HostId, LinkError, RangeSet, parse_nodes};
 use vmatic_tree::traffic::{Piece, PortStatus, Ports};
 
 /// Most bytes of a request: sets of guests are longest.
@@ -85,7 +85,7 @@ pub fn read_link(text: &str, guests: u32) -> Result<(RangeSet, Link), String> {
     if words.is_empty() {
         return Err("expected PROPERTY=VALUE, e.g. delay=20ms".into());
     }
-    let link = words.parse()?;
+    let link = words.parse().map_err(|e: LinkError| e.to_string())?;
     Ok((some_guests(which, guests)?, link))
 }
 
@@ -102,9 +102,9 @@ fn some_guests(text: &str, guests: u32) -> Result<RangeSet, String> {
     // A plan of one host that has these guests reads them.
     let plan = vmatic_plan::HostNames::count(1)
         .map(|hosts| vmatic_plan::Plan { guests_per_host: guests, ..vmatic_plan::Plan::new("switch", hosts) });
-    let plan = plan.map_err(|e| e.message)?;
+    let plan = plan.map_err(|e| e.to_string())?;
     let whole: Vec<String> = text.split(',').map(|part| format!("1/{part}")).collect();
-    let nodes = parse_nodes(&whole.join(","), &plan).map_err(|e| format!("guests {text:?}: {}", e.message))?;
+    let nodes = parse_nodes(&whole.join(","), &plan).map_err(|e| format!("guests {text:?}: {e}"))?;
     let which = nodes.members(HostId(1)).map(|guests| guests.difference(&RangeSet::span(0, 0)));
     which.filter(|which| !which.is_empty()).ok_or_else(|| format!("{text:?} names no guest"))
 }

@@ -84,7 +84,7 @@ impl Console {
     pub fn nodes(&self, expression: &str) -> Result<NodeSet> {
         parse_nodes(expression, &self.plan).map_err(|e| {
             let caret = " ".repeat(expression[..e.at.min(expression.len())].chars().count());
-            Error::new(format!("cannot read the node path\n  {expression}\n  {caret}^ {}", e.message))
+            Error::new(format!("cannot read the node path\n  {expression}\n  {caret}^ {e}"))
                 .help("write HOSTS or HOSTS/GUESTS, such as 17, 17/3 or 1-1000/.: see `vmatic run --help`")
                 .of_kind(Kind::Usage)
         })

@@ -5,32 +5,38 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use ed25519_dalek::SigningKey;
-use vmatic_plan::{HostNames, Ipv4Net, defaults};
+use vmatic_plan::{HostNames, Ipv4Net, PlanField, defaults};
 
 use super::data::{PlanSpec, Spec};
 use super::diagnose::{Problems, SpecText};
 use super::draft::Draft;
 use super::table::Located;
 
-/// Where the plan's fields stand in the text, by the name that they have in a plan.
+/// Where the plan's fields stand in the text, by the plan's fields.
 pub struct Names {
-    places: HashMap<&'static str, Range<usize>>,
+    places: HashMap<PlanField, Range<usize>>,
 }
 
 impl Names {
     /// The places in a draft.
     pub fn of(draft: &Draft) -> Names {
         let texts = [
-            ("name", &draft.name),
-            ("hosts", &draft.plan.hosts),
-            ("host_network", &draft.plan.host_network),
-            ("guest_network", &draft.plan.guest_network),
+            (PlanField::Name, &draft.name),
+            (PlanField::Hosts, &draft.plan.hosts),
+            (PlanField::HostNetwork, &draft.plan.host_network),
+            (PlanField::GuestNetwork, &draft.plan.guest_network),
         ];
-        let numbers =
-            [("guests_per_host", &draft.plan.guests), ("fanout", &draft.plan.fanout), ("port", &draft.plan.port)];
+        let numbers = [
+            (PlanField::GuestsPerHost, &draft.plan.guests),
+            (PlanField::Fanout, &draft.plan.fanout),
+            (PlanField::Port, &draft.plan.port),
+        ];
         let texts = texts.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?.span.clone())));
         let numbers = numbers.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?.span.clone())));
-        let images = [("guest_memory_mib", draft.guest.memory_span()), ("guest_cmdline", draft.guest.cmdline_span())];
+        let images = [
+            (PlanField::GuestMemoryMib, draft.guest.memory_span()),
+            (PlanField::GuestCmdline, draft.guest.cmdline_span()),
+        ];
         let images = images.into_iter().filter_map(|(name, span)| Some((name, span?)));
         Names { places: texts.chain(numbers).chain(images).collect() }
     }
@@ -77,7 +83,7 @@ fn hosts(text: &Located<String>, source: &SpecText, problems: &mut Problems) -> 
         .map_err(|error| {
             let quote = source.text.get(text.span.clone()).is_some_and(|text| text.starts_with('"'));
             let start = (text.span.start + usize::from(quote) + error.at).min(text.span.end.saturating_sub(1));
-            let message = format!("invalid host pattern: {}", error.message);
+            let message = format!("invalid host pattern: {error}");
             problems.add(start..text.span.end, message, "write a pattern like \"dn[4-11,16-19]\", or a count");
         })
         .ok()
@@ -91,21 +97,21 @@ pub fn whole(spec: &Spec, names: &Names, problems: &mut Problems) {
     const FIELDS: usize = 10;
     for _ in 0..FIELDS {
         let Err(error) = plan.check() else { break };
-        let span = names.places.get(error.field).cloned().unwrap_or(0..0);
-        let message = format!("invalid plan: {}", error.message);
+        let span = names.places.get(&error.field).cloned().unwrap_or(0..0);
+        let message = format!("invalid plan: {}", error.kind);
         problems.add(span, message, remedy(error.field));
         match error.field {
-            "name" => plan.name = "x".to_owned(),
-            "guests_per_host" => plan.guests_per_host = 0,
-            "host_network" | "guest_network" | "hosts" => {
+            PlanField::Name => plan.name = "x".to_owned(),
+            PlanField::GuestsPerHost => plan.guests_per_host = 0,
+            PlanField::HostNetwork | PlanField::GuestNetwork | PlanField::Hosts => {
                 let Ok(one) = HostNames::count(1) else { break };
                 plan.hosts = one;
                 (plan.host_network, plan.guest_network) = (defaults::HOST_NETWORK, defaults::GUEST_NETWORK);
             }
-            "fanout" => plan.fanout = defaults::FANOUT,
-            "port" => plan.port = defaults::PORT,
-            "guest_memory_mib" => plan.guest_memory_mib = defaults::GUEST_MEMORY_MIB,
-            "guest_cmdline" => plan.guest_cmdline.clear(),
+            PlanField::Fanout => plan.fanout = defaults::FANOUT,
+            PlanField::Port => plan.port = defaults::PORT,
+            PlanField::GuestMemoryMib => plan.guest_memory_mib = defaults::GUEST_MEMORY_MIB,
+            PlanField::GuestCmdline => plan.guest_cmdline.clear(),
             _ => break,
         }
     }
@@ -115,17 +121,17 @@ pub fn whole(spec: &Spec, names: &Names, problems: &mut Problems) {
 }
 
 /// What to write where a plan's field is wrong.
-fn remedy(field: &str) -> &'static str {
+fn remedy(field: PlanField) -> &'static str {
     match field {
-        "name" => "use 1 to 63 letters, digits and \"-\"",
-        "hosts" => "change plan.hosts",
-        "guests_per_host" => "change plan.guests",
-        "host_network" => "change plan.host_network or plan.hosts",
-        "guest_network" => "change plan.guest_network, plan.guests or plan.hosts",
-        "fanout" => "change plan.fanout",
-        "port" => "change plan.port",
-        "guest_memory_mib" => "change guest.memory_mib",
-        "guest_cmdline" => "change guest.cmdline",
+        PlanField::Name => "use 1 to 63 letters, digits and \"-\"",
+        PlanField::Hosts => "change plan.hosts",
+        PlanField::GuestsPerHost => "change plan.guests",
+        PlanField::HostNetwork => "change plan.host_network or plan.hosts",
+        PlanField::GuestNetwork => "change plan.guest_network, plan.guests or plan.hosts",
+        PlanField::Fanout => "change plan.fanout",
+        PlanField::Port => "change plan.port",
+        PlanField::GuestMemoryMib => "change guest.memory_mib",
+        PlanField::GuestCmdline => "change guest.cmdline",
         _ => "change it",
     }
 }

@@ -124,7 +124,7 @@ fn read_one(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) -
     match vmatic_plan::parse_numbers(0, &guests.value) {
         Ok(numbers) => kind.guests = numbers,
         Err(error) => {
-            wrong(guests.span, format!("invalid guests: {}", error.message), "write numbers such as \"5-8,12\"");
+            wrong(guests.span, format!("invalid guests: {error}"), "write numbers such as \"5-8,12\"");
             return None;
         }
     }

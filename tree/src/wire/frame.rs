@@ -4,9 +4,8 @@
 //! grows with what has arrived, never with what a length claims.
 
 use crate::wire::message::Message;
-use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
-use alloc::{format, vec};
 use core::fmt;
 
 /// Most bytes of a message.
@@ -14,13 +13,32 @@ pub const FRAME_MAX_BYTES: usize = 1 << 20;
 /// Bytes of the length before each message.
 const LENGTH_BYTES: usize = 4;
 
-/// Why a stream is no longer understood. The link has to close: what follows has no known beginning.
-#[derive(Debug, PartialEq, Eq)]
-pub struct FrameError(String);
+/// Why a message cannot be sent, or a stream is no longer understood. The latter has to close: what follows has no
+/// known beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// A message has this many bytes, more than [`FRAME_MAX_BYTES`]: it cannot be sent.
+    TooLong(usize),
+    /// A message cannot be encoded.
+    Encode(postcard::Error),
+    /// A frame claims this many bytes, more than [`FRAME_MAX_BYTES`].
+    ClaimsTooMuch(usize),
+    /// A frame is longer than the message in it.
+    Trailing,
+    /// A frame is no message of this version.
+    Decode(postcard::Error),
+}
 
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            FrameError::TooLong(bytes) => write!(f, "a message of {bytes} bytes is longer than {FRAME_MAX_BYTES}"),
+            FrameError::Encode(e) => write!(f, "a message cannot be encoded: {e}"),
+            FrameError::ClaimsTooMuch(bytes) => write!(f, "a frame claims {bytes} bytes, more than {FRAME_MAX_BYTES}"),
+            FrameError::Trailing => f.write_str("a frame has bytes behind its message"),
+            FrameError::Decode(e) => write!(f, "a frame is not understood: {e}"),
+        }
     }
 }
 
@@ -29,10 +47,10 @@ impl core::error::Error for FrameError {}
 /// A message as bytes, its length first.
 pub fn encode(message: &Message) -> Result<Vec<u8>, FrameError> {
     let mut bytes = vec![0; LENGTH_BYTES];
-    bytes = postcard::to_extend(message, bytes).map_err(|e| FrameError(e.to_string()))?;
+    bytes = postcard::to_extend(message, bytes).map_err(FrameError::Encode)?;
     let length = bytes.len() - LENGTH_BYTES;
     if length > FRAME_MAX_BYTES {
-        return Err(FrameError(format!("a message of {length} bytes is longer than {FRAME_MAX_BYTES}")));
+        return Err(FrameError::TooLong(length));
     }
     bytes[..LENGTH_BYTES].copy_from_slice(&(length as u32).to_le_bytes());
     Ok(bytes)
@@ -66,13 +84,13 @@ impl FrameReader {
         let Some((length, body)) = rest.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = u32::from_le_bytes(*length) as usize;
         if length > FRAME_MAX_BYTES {
-            return Err(FrameError(format!("a frame claims {length} bytes, more than {FRAME_MAX_BYTES}")));
+            return Err(FrameError::ClaimsTooMuch(length));
         }
         let Some(body) = body.get(..length) else { return Ok(None) };
         let message = match postcard::take_from_bytes(body) {
             Ok((message, [])) => message,
-            Ok(_) => return Err(FrameError("a frame has bytes behind its message".into())),
-            Err(e) => return Err(FrameError(format!("a frame is not understood: {e}"))),
+            Ok(_) => return Err(FrameError::Trailing),
+            Err(e) => return Err(FrameError::Decode(e)),
         };
         self.taken += LENGTH_BYTES + length;
         Ok(Some(message))
@@ -82,7 +100,9 @@ impl FrameReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::message::{OpId, Order, Run};
+    use crate::id::OpId;
+    use crate::wire::order::{Order, Run};
+    use alloc::string::String;
     use proptest::prelude::*;
 
     fn sample(n: usize) -> Message {
@@ -142,9 +162,9 @@ mod tests {
         let mut reader = FrameReader::new();
         reader.push(&longest);
         assert!(reader.next_message().unwrap().is_some());
-        assert!(around(FRAME_MAX_BYTES - overhead + 1).is_err());
+        assert_eq!(around(FRAME_MAX_BYTES - overhead + 1), Err(FrameError::TooLong(FRAME_MAX_BYTES + 1)));
         let mut reader = FrameReader::new();
         reader.push(&(FRAME_MAX_BYTES as u32 + 1).to_le_bytes());
-        assert!(reader.next_message().is_err());
+        assert_eq!(reader.next_message(), Err(FrameError::ClaimsTooMuch(FRAME_MAX_BYTES + 1)));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vmatic_plan::LinkProperties;
+use vmatic_plan::{LinkError, LinkProperties};
 use vmatic_tree::wire::order::{LinkOrder, Order};
 
 use crate::client::cluster::ClusterArgs;
@@ -88,7 +88,7 @@ pub fn run(args: Args) -> Result<Exit> {
 
 /// The properties, checked before anybody is asked.
 fn properties(words: &[String]) -> Result<LinkProperties> {
-    words.join(" ").parse().map_err(|why| {
+    words.join(" ").parse().map_err(|why: LinkError| {
         Error::new("cannot set the links")
             .because(why)
             .help("write for example rate=10mbit delay=20ms loss=1%, or ideal")

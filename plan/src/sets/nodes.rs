@@ -5,8 +5,8 @@
 //! members, so "every guest of hosts 1 to 1000" is one run, not a million
 //! entries, and what is printed is always folded.
 
+use super::numbers::RangeSet;
 use crate::ids::{GuestId, HostId};
-use crate::range::RangeSet;
 use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
