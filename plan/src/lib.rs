@@ -28,16 +28,13 @@ mod path;
 mod plan;
 mod sets;
 
-// The old path, until agent and builder use the new one.
 pub use codec::unhex;
 pub use error::{NameError, NameErrorKind, PathError, PathErrorKind, PlanError, PlanErrorKind, PlanField};
-pub use guest_kinds as kinds;
 pub use ids::{GuestId, HostId};
 pub use link::{LinkError, LinkProperties};
 pub use mac::{Mac, MacError};
 pub use names::HostNames;
 pub use net::{Ipv4Net, NetError};
-
 pub use path::{parse_nodes, parse_numbers};
 pub use plan::Plan;
 pub use sets::{Node, NodeSet, RangeSet};

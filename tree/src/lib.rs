@@ -30,8 +30,3 @@ pub mod text;
 pub mod traffic;
 pub mod unreachable;
 pub mod wire;
-
-// The old paths, until agent and builder use the new ones.
-#[cfg(feature = "host")]
-pub use auth::{command, replay};
-pub use wire::{frame, message};

@@ -24,8 +24,8 @@
 //! deadline is [`LEASE_MS`] away at most, and each feed renews it, so that a console that vanished without a word is
 //! forgotten everywhere. A console that hears nothing though it asked ([`SessionInput::reply`]) gives up, too.
 //!
-//! [`Order::Console`]: crate::wire::message::Order::Console
-//! [`Order::Serial`]: crate::wire::message::Order::Serial
+//! [`Order::Console`]: crate::wire::order::Order::Console
+//! [`Order::Serial`]: crate::wire::order::Order::Serial
 
 use crate::bytes;
 #[cfg(feature = "host")]

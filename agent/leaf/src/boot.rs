@@ -9,7 +9,7 @@ use alloc::string::String;
 use core::ffi::CStr;
 use vmatic_sys::calls::{self, Errno};
 use vmatic_sys::{modules, mounts, netdev};
-use vmatic_tree::message;
+use vmatic_tree::wire::message;
 
 /// Most bytes of a kernel's command line (COMMAND_LINE_SIZE of x86).
 const CMDLINE_MAX_BYTES: usize = 2048;

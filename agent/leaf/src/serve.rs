@@ -11,9 +11,11 @@ use vmatic_plan::Node;
 use vmatic_sys::calls::{self, Errno, Fd};
 use vmatic_sys::processes::{self, GRACE_MS};
 use vmatic_tree::answer::{Group, Outcome, Output};
-use vmatic_tree::frame::{self, FrameReader};
-use vmatic_tree::message::{GUEST_PORT, Identity, Message, OpId, Order, PeerRole, VERSION};
+use vmatic_tree::id::OpId;
 use vmatic_tree::session::{Console, SESSIONS_PER_GUEST_MAX, SessionInput, SessionOutput};
+use vmatic_tree::wire::frame::{self, FrameReader};
+use vmatic_tree::wire::message::{GUEST_PORT, Identity, Message, PeerRole, VERSION};
+use vmatic_tree::wire::order::Order;
 
 /// How long to wait before the host is called again.
 const RETRY_MS: u32 = 200;

@@ -12,7 +12,7 @@ use vmatic_sys::calls::{self, Errno, Fd};
 use vmatic_sys::input::{Next, Waiting};
 use vmatic_sys::processes::{self, GRACE_MS, Spawned, hang_up};
 use vmatic_tree::answer::Outcome;
-use vmatic_tree::message::OpId;
+use vmatic_tree::id::OpId;
 use vmatic_tree::session::{Console, Flow, PIECE_MAX_BYTES, SessionInput, SessionOutput, Size};
 
 /// What is run when nothing is named.

@@ -11,8 +11,10 @@ use alloc::vec::Vec;
 use core::ffi::c_int;
 use vmatic_sys::calls::{self, Errno, Fd};
 use vmatic_sys::processes::{self, Program, Spawned};
+use vmatic_tree::answer::OUTPUT_MAX_BYTES;
 use vmatic_tree::answer::{Outcome, Output};
-use vmatic_tree::message::{OUTPUT_MAX_BYTES, OpId, Run};
+use vmatic_tree::id::OpId;
+use vmatic_tree::wire::order::Run;
 
 /// Where programs are looked up, and the rest of what a process finds in its environment.
 const ENVIRONMENT: [(&str, &str); 3] =

@@ -24,8 +24,9 @@ use vmatic_sys::input::{Next, Waiting};
 use vmatic_sys::processes::{self, GRACE_MS, hang_up};
 use vmatic_tree::answer::Outcome;
 use vmatic_tree::host::Event;
-use vmatic_tree::message::{OpId, Serial};
+use vmatic_tree::id::OpId;
 use vmatic_tree::session::{Console, Flow, PIECE_MAX_BYTES, SessionInput, SessionOutput, Size};
+use vmatic_tree::wire::order::Serial;
 
 /// How long the last output may still come in, once what the program left has been ended.
 const DRAIN: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use crate::log::say;
 use crate::machine::cmdline;
 use tokio::sync::watch;
 use vmatic_plan::{GuestId, RangeSet, boot_words};
-use vmatic_tree::message::GuestAction;
+use vmatic_tree::wire::order::GuestAction;
 
 /// What the operator wants of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use vmatic_plan::boot_words::guest;
 use vmatic_plan::host_image::{Discovery, GUEST_DEVICES, GUEST_SHARE};
 use vmatic_plan::{Node, Plan};
 use vmatic_sys::calls;
-use vmatic_tree::message::Identity;
+use vmatic_tree::wire::message::Identity;
 use vmatic_vmm::Share;
 
 pub use vmatic_plan::host_image::{GUEST_INITRAMFS as INITRAMFS, GUEST_KERNEL as KERNEL, PLAN};

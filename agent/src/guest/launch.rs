@@ -21,9 +21,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use vmatic_plan::{GuestId, Node};
-use vmatic_tree::frame;
 use vmatic_tree::guest::StartMode;
-use vmatic_tree::message::Message;
+use vmatic_tree::wire::frame;
+use vmatic_tree::wire::message::Message;
 
 /// How long a guest may take from its start to its report. Emulated machines are slow.
 pub const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -61,7 +61,7 @@ pub struct Launched {
     /// Whether KVM runs it.
     pub kvm: bool,
     /// Its kind, if it started from that kind's snapshot.
-    pub restored: Option<vmatic_plan::kinds::Kind>,
+    pub restored: Option<vmatic_plan::guest_kinds::Kind>,
 }
 
 impl Source {

@@ -12,10 +12,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use vmatic_tree::frame::{self, FrameReader};
 use vmatic_tree::host::Event;
 use vmatic_tree::id::LinkId;
-use vmatic_tree::message::Message;
+use vmatic_tree::wire::frame::{self, FrameReader};
+use vmatic_tree::wire::message::Message;
 
 use crate::log::say;
 use crate::opening::Stream;

@@ -39,9 +39,10 @@ use vmatic_plan::{GuestId, HostId, Plan, RangeSet, unhex};
 use vmatic_tree::answer::{Outcome, Output};
 use vmatic_tree::host::{Action, Direction, Event, Host};
 use vmatic_tree::id::LinkId;
-use vmatic_tree::message::{OpId, Order};
+use vmatic_tree::id::OpId;
 use vmatic_tree::reply::Reply;
 use vmatic_tree::session::SessionInput;
+use vmatic_tree::wire::order::Order;
 
 /// How many events may wait: links stop being read while the node is behind.
 const EVENTS_MAX: usize = 1024;

@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use vmatic_plan::{HostId, Plan};
-use vmatic_tree::frame::{self, FrameReader};
-use vmatic_tree::message::{Message, PeerRole, VERSION};
 use vmatic_tree::refusal::Refusal;
+use vmatic_tree::wire::frame::{self, FrameReader};
+use vmatic_tree::wire::message::{Message, PeerRole, VERSION};
 
 use crate::error::{Context, Error, Result};
 use crate::ui::escape::escape_control;

@@ -11,10 +11,12 @@ use ed25519_dalek::SigningKey;
 use vmatic_plan::{HostId, NodeSet, Plan, parse_nodes};
 use vmatic_tree::answer::{Answers, Group, Outcome};
 use vmatic_tree::auth::cluster_id::cluster_id;
-use vmatic_tree::command::Command;
-use vmatic_tree::message::{Message, OpId, Order};
+use vmatic_tree::auth::command::Command;
+use vmatic_tree::id::OpId;
 use vmatic_tree::refusal::{CommandError, Refusal};
 use vmatic_tree::unreachable::{LinkEnd, Peer, Unreachable};
+use vmatic_tree::wire::message::Message;
+use vmatic_tree::wire::order::Order;
 
 use crate::client::connection::Connection;
 use crate::error::{Context, Error, Exit, Kind, Result};

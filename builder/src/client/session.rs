@@ -12,8 +12,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use vmatic_plan::NodeSet;
 use vmatic_tree::answer::Outcome;
-use vmatic_tree::message::{Message, OpId, Order};
+use vmatic_tree::id::OpId;
 use vmatic_tree::session::{Flow, LEASE_MS, OUTPUT_WINDOW_BYTES, SessionInput, SessionOutput};
+use vmatic_tree::wire::message::Message;
+use vmatic_tree::wire::order::Order;
 
 use crate::client::escape::{Escapes, Step};
 use crate::client::operation::{Console, refused};

@@ -15,8 +15,8 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use vmatic_plan::{HostId, Node, NodeSet, Plan};
 use vmatic_tree::answer::{Group, Outcome};
-use vmatic_tree::message::Order;
 use vmatic_tree::unreachable::Unreachable;
+use vmatic_tree::wire::order::Order;
 
 use crate::client::cluster::{self, Note};
 use crate::client::operation::{Answered, Console};

@@ -5,11 +5,12 @@
 //! cluster and the nodes, so a relay can neither alter nor retarget it; it can
 //! only drop it, and then the nodes below it are counted as unreachable.
 
+use crate::answer::OUTPUT_MAX_BYTES;
 use crate::id::OpId;
-pub use crate::refusal::CommandError;
+use crate::refusal::CommandError;
 use crate::session::{LEASE_MS, PIECE_MAX_BYTES};
 use crate::text::ShortText;
-use crate::wire::order::{CaptureOrder, INPUT_MAX_BYTES, LinkOrder, OUTPUT_MAX_BYTES, Order, Run};
+use crate::wire::order::{CaptureOrder, INPUT_MAX_BYTES, LinkOrder, Order, Run};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;

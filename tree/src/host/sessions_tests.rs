@@ -5,7 +5,7 @@ use crate::answer::{Outcome, Output};
 use crate::host::event::Event;
 use crate::host::tests::{CONSOLE, Travelling, World, key};
 use crate::session::{Console, INPUT_WINDOW_BYTES, LEASE_MS, OUTPUT_WINDOW_BYTES, PIECE_MAX_BYTES, SESSIONS_MAX};
-use crate::wire::message::Order;
+use crate::wire::order::Order;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use ed25519_dalek::SigningKey;
@@ -200,7 +200,7 @@ fn sessions_are_limited_and_a_serial_port_is_its_hosts() {
         boot: [0; 16],
     };
     host.handle(5_000, Event::Received { link: 99, message: hello });
-    let order = Order::Serial(crate::wire::message::Serial { follow: true });
+    let order = Order::Serial(crate::wire::order::Serial { follow: true });
     let asked = NodeSet::one(Node::guest(HostId(1), GuestId(2)));
     let command = Command { cluster: [7; 16], op: op(1), nodes: asked.clone(), deadline_ms: LEASE_MS, order };
     let signed = command.sign(&key()).unwrap();

@@ -7,11 +7,10 @@
 use crate::answer::Group;
 use crate::bytes;
 use crate::guest::GuestState;
-pub use crate::id::OpId;
+use crate::id::OpId;
 use crate::refusal::Refusal;
 use crate::session::{SessionInput, SessionOutput};
-// The old paths, until agent and builder use the new ones.
-pub use crate::wire::order::{GuestAction, INPUT_MAX_BYTES, OUTPUT_MAX_BYTES, Order, Run, Serial};
+use crate::wire::order::Order;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};

@@ -1,6 +1,5 @@
 //! What an operator wants of a node: the orders that commands carry, each with its limits.
 
-pub use crate::answer::OUTPUT_MAX_BYTES;
 use crate::bytes;
 use crate::session::{Console, SessionInput};
 use alloc::string::String;
@@ -23,7 +22,7 @@ pub struct Run {
     /// Standard input, whole.
     #[serde(with = "bytes")]
     pub stdin: Vec<u8>,
-    /// How much of each output stream is kept, at most [`OUTPUT_MAX_BYTES`].
+    /// How much of each output stream is kept, at most [`OUTPUT_MAX_BYTES`](crate::answer::OUTPUT_MAX_BYTES).
     pub output_max_bytes: u32,
 }
 
@@ -100,6 +99,6 @@ pub struct CaptureOrder {
     pub id: u64,
     /// How long frames are gathered for this piece, in milliseconds.
     pub gather_ms: u32,
-    /// Most bytes of the piece, at most [`OUTPUT_MAX_BYTES`].
+    /// Most bytes of the piece, at most [`OUTPUT_MAX_BYTES`](crate::answer::OUTPUT_MAX_BYTES).
     pub bytes_max: u32,
 }

@@ -17,15 +17,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use vmatic_plan::{GuestId, Mac, Node, Plan};
-use vmatic_tree::frame::FrameReader;
-use vmatic_tree::message::{Message, VERSION};
+use vmatic_tree::wire::frame::FrameReader;
+use vmatic_tree::wire::message::{Message, VERSION};
 use vmatic_vmm::stub::{self, StubFile};
 use vmatic_vmm::template::Readiness;
 use vmatic_vmm::template::zygote::{self, ReexecCommand, SnapshotFiles};
 use vmatic_vmm::{Card, Discovery, Exit, GuestChannels, GuestConfig, Share, Software};
 
 // The guest's agent calls the port that the monitor relays.
-const _: () = assert!(vmatic_vmm::CONTROL_PORT == vmatic_tree::message::GUEST_PORT);
+const _: () = assert!(vmatic_vmm::CONTROL_PORT == vmatic_tree::wire::message::GUEST_PORT);
 
 /// The subcommand of a guest that boots cold.
 pub const GUEST: &str = "guest";
@@ -247,7 +247,7 @@ fn stub_said(bytes: &[u8]) -> Readiness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vmatic_tree::frame;
+    use vmatic_tree::wire::frame;
 
     #[test]
     fn a_template_is_ready_when_it_has_said_so_in_whole() {

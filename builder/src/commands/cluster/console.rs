@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use vmatic_plan::{Node, NodeSet};
 use vmatic_tree::answer::Outcome;
-use vmatic_tree::message::{Order, Serial};
 use vmatic_tree::session;
+use vmatic_tree::wire::order::{Order, Serial};
 
 use crate::client::cluster::ClusterArgs;
 use crate::client::operation::Console;

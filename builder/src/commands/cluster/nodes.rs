@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use vmatic_plan::{NodeSet, Plan};
 use vmatic_tree::answer::{Group, Outcome};
-use vmatic_tree::message::Order;
+use vmatic_tree::wire::order::Order;
 
 use crate::client::cluster::ClusterArgs;
 use crate::client::operation::{Answered, Console};

@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
-use vmatic_tree::message::{INPUT_MAX_BYTES, OUTPUT_MAX_BYTES, Order, Run};
+use vmatic_tree::answer::OUTPUT_MAX_BYTES;
+use vmatic_tree::wire::order::{INPUT_MAX_BYTES, Order, Run};
 
 use crate::client::cluster::ClusterArgs;
 use crate::client::operation::Console;
