@@ -11,7 +11,7 @@ use crate::guest::image;
 use crate::guest::qemu::{self, command::Fds};
 use crate::guest::vmm::process::{ColdConfig, MachineConfig, TemplateConfig};
 use crate::guest::vmm::working_set;
-use crate::log::say;
+use crate::log::log;
 use crate::machine::limits::raise_limits;
 use crate::machine::memory::{self, Kernel, Process};
 use crate::process::fd::message_pair;
@@ -173,7 +173,7 @@ pub fn run(options: &BenchOptions) -> Result<(), Error> {
         rows(options, &plan, &Starter::Cold, count)?;
     }
     if !options.qemu.is_empty() && !Path::new(qemu::PROGRAM).exists() {
-        say(&format!("bench: nothing is measured in QEMU: there is no {}", qemu::PROGRAM));
+        log(&format!("bench: nothing is measured in QEMU: there is no {}", qemu::PROGRAM));
     } else {
         options.qemu.iter().try_for_each(|&count| rows(options, &plan, &Starter::Qemu, count))?;
     }
@@ -190,7 +190,7 @@ pub fn run(options: &BenchOptions) -> Result<(), Error> {
         Some(ZygoteReply::NoTemplate { why }) => return Err(Error::new("make a template").because(why)),
         other => return Err(Error::new("make a template").because(format!("its process answered {other:?}"))),
     }
-    say(&format!("bench: template frozen after {} ms", start.elapsed().as_millis()));
+    log(&format!("bench: template frozen after {} ms", start.elapsed().as_millis()));
     let starter = Starter::Clone(zygote);
     options.clones.iter().try_for_each(|&count| rows(options, &plan, &starter, count))
 }

@@ -1,6 +1,6 @@
-//! What the agent says: one line at a time, on the host's console.
+//! The agent's log: one line at a time, on the host's console.
 
 /// A line for whoever watches the host's console.
-pub fn say(text: &str) {
+pub fn log(text: &str) {
     eprintln!("agent: {text}");
 }

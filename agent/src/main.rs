@@ -27,7 +27,7 @@ mod switch;
 use cli::Subcommand;
 use error::Kind;
 use guest::vmm::process as monitor;
-use log::say;
+use log::log;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            say(&e.to_string());
+            log(&e.to_string());
             ExitCode::from(match e.kind() {
                 Kind::Failed => 1,
                 Kind::Usage => 2,

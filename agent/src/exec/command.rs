@@ -1,9 +1,10 @@
 //! An order carried out on the host itself.
 //!
 //! Takes a run (program, environment, input, limits); gives its outcome and
-//! what it wrote. As in the leaf, the process leads a group of its own and
+//! what it wrote. As in a guest, the process leads a group of its own and
 //! is over when it ends, whoever still holds its pipes.
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use std::process::Stdio;
 use std::time::Duration;
@@ -83,12 +84,12 @@ pub fn ended(status: std::process::ExitStatus) -> Outcome {
     }
 }
 
-/// The same words as the leaf's, so that equal failures of hosts and guests fold.
+/// The same words as the guests' agents', so that equal failures of hosts and guests fold.
 pub fn why_not(e: &std::io::Error) -> String {
-    match e.raw_os_error() {
-        Some(libc::ENOENT) => "no such program or directory".into(),
-        Some(libc::EACCES) => "not a program that may be run".into(),
-        Some(libc::ENOEXEC) => "not a program of this machine".into(),
+    match e.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOENT) => "no such program or directory".into(),
+        Some(Errno::ACCESS) => "not a program that may be run".into(),
+        Some(Errno::NOEXEC) => "not a program of this machine".into(),
         _ => e.to_string(),
     }
 }

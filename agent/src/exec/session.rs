@@ -1,13 +1,13 @@
 //! A console session on this host: a program on a pseudo-terminal or on pipes, or a guest's serial port.
 //!
 //! Takes what the operator says ([`SessionInput`]); gives what is said back, as events of the node, and in the end the
-//! outcome. The rules are `vmatic_tree::session`'s, and what happens to the program is the leaf's way
-//! (`vmatic_leaf::session`): here tokio waits where the leaf polls.
+//! outcome. The rules are `vmatic_tree::session`'s, and what happens to the program is as in a guest
+//! (`vmatic_leaf::session`): here tokio waits where the guest's agent polls.
 
 use crate::exec::command;
 use crate::guest::console::Port;
 use crate::process::fd;
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 use std::io;
@@ -52,17 +52,29 @@ impl Ends {
         Self { op, feeds, stop, events, flow: Flow::default() }
     }
 
-    /// Counts what the operator fed; how the session ends if there is nobody any more, or the rules are broken.
-    fn take(&mut self, feed: Option<SessionInput>) -> Result<SessionInput, Box<Outcome>> {
-        let feed = feed.ok_or(Outcome::Signal(libc::SIGHUP))?;
-        match self.flow.feed(&feed) {
-            Ok(()) => Ok(feed),
+    /// Waits for what the operator types, and counts it; how the session ends if there is nobody any more, or the
+    /// rules are broken. What came must be acknowledged ([`Ends::acknowledge`]).
+    async fn input(&mut self) -> Result<SessionInput, Box<Outcome>> {
+        let input = tokio::select! {
+            _ = &mut self.stop => None,
+            input = self.feeds.recv() => input,
+        };
+        let input = input.ok_or(Outcome::Signal(Signal::HUP.as_raw()))?;
+        match self.flow.feed(&input) {
+            Ok(()) => Ok(input),
             Err(_) => Err(Outcome::Failed(BROKEN.into()).into()),
         }
     }
 
-    /// Says these bytes, and that so many further bytes of input were taken.
-    async fn say(&mut self, bytes: Vec<u8>, taken: usize) {
+    /// Answers input that wants an answer at once. Apart from [`Ends::input`], whose waiting may be broken off.
+    async fn acknowledge(&mut self, input: &SessionInput) {
+        if input.reply {
+            self.send(Vec::new(), 0).await;
+        }
+    }
+
+    /// Sends these bytes of output, and that so many further bytes of input were taken.
+    async fn send(&mut self, bytes: Vec<u8>, taken: usize) {
         let said = SessionOutput { bytes, taken: self.flow.taken_with(taken) };
         let _ = self.flow.say(&said);
         let _ = self.events.send(Event::SessionOutput { op: self.op, said }).await;
@@ -85,21 +97,22 @@ pub async fn program(console: Console, mut ends: Ends) -> Outcome {
         Err(e) => return Outcome::Failed(command::why_not(&e)),
     };
     // So that the operator sees that it is open, though it may be silent.
-    ends.say(Vec::new(), 0).await;
-    let outcome = serve(&mut program, &mut ends).await;
+    ends.send(Vec::new(), 0).await;
+    let outcome = serve(&mut program, &mut ends).await.unwrap_or_else(|outcome| *outcome);
     let session = program.session.as_raw_pid();
     hang_up(session);
     // Its terminal goes first: a program that waits to write to it is told.
     (program.input, program.output) = (None, None);
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(GRACE_MS)).await;
-        processes::signal_session(session, libc::SIGKILL);
+        processes::signal_session(session, Signal::KILL.as_raw());
         let _ = program.child.wait().await;
     });
     outcome
 }
 
-async fn serve(program: &mut Program, ends: &mut Ends) -> Outcome {
+/// How it ended; an error, if it did not end by itself.
+async fn serve(program: &mut Program, ends: &mut Ends) -> Result<Outcome, Box<Outcome>> {
     let mut waiting = Waiting::default();
     let mut ended: Option<(Outcome, Instant, bool)> = None;
     let mut buffer = [0; PIECE_MAX_BYTES];
@@ -107,7 +120,7 @@ async fn serve(program: &mut Program, ends: &mut Ends) -> Outcome {
         let room = ends.flow.output_room().min(PIECE_MAX_BYTES);
         let due = match &ended {
             // All that it wrote was said.
-            Some((outcome, _, _)) if program.output.is_none() => return outcome.clone(),
+            Some((outcome, _, _)) if program.output.is_none() => return Ok(outcome.clone()),
             Some((_, at, false)) => Some(*at),
             // Without room it waits for the operator, or for its lease to end.
             Some((_, at, true)) if room > 0 => Some(*at + DRAIN),
@@ -115,21 +128,15 @@ async fn serve(program: &mut Program, ends: &mut Ends) -> Outcome {
         };
         let next = waiting.next(program.terminal);
         tokio::select! {
-            _ = &mut ends.stop => return Outcome::Signal(libc::SIGHUP),
-            feed = ends.feeds.recv() => {
-                let feed = match ends.take(feed) {
-                    Ok(feed) => feed,
-                    Err(outcome) => return *outcome,
-                };
-                if let (Some(size), Some(terminal), true) = (feed.size, &program.output, program.terminal) {
+            input = ends.input() => {
+                let input = input?;
+                if let (Some(size), Some(terminal), true) = (input.size, &program.output, program.terminal) {
                     let _ = set_size(terminal.get_ref().as_fd(), size);
                 }
                 if program.input.is_some() {
-                    waiting.add(&feed.bytes, feed.eof);
+                    waiting.add(&input.bytes, input.eof);
                 }
-                if feed.reply {
-                    ends.say(Vec::new(), 0).await;
-                }
+                ends.acknowledge(&input).await;
             }
             status = program.child.wait(), if ended.is_none() => {
                 let outcome = status.map_or_else(|e| Outcome::Failed(e.to_string()), command::ended);
@@ -138,7 +145,7 @@ async fn serve(program: &mut Program, ends: &mut Ends) -> Outcome {
             }
             read = read(program.output.as_ref(), &mut buffer[..room]), if room > 0 && program.output.is_some() => {
                 match read {
-                    Ok(n @ 1..) => ends.say(buffer[..n].to_vec(), 0).await,
+                    Ok(n @ 1..) => ends.send(buffer[..n].to_vec(), 0).await,
                     // A terminal that nobody has open any more gives an error (EIO).
                     Ok(0) | Err(_) => program.output = None,
                 }
@@ -147,7 +154,7 @@ async fn serve(program: &mut Program, ends: &mut Ends) -> Outcome {
                 match (wrote, next) {
                     (Ok(n), Next::Bytes(_)) => {
                         waiting.took(n);
-                        ends.say(Vec::new(), n).await;
+                        ends.send(Vec::new(), n).await;
                     }
                     (Ok(_), Next::End(_)) => waiting.ended(),
                     // Nobody reads it any more, or nothing more comes.
@@ -157,7 +164,7 @@ async fn serve(program: &mut Program, ends: &mut Ends) -> Outcome {
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => match &mut ended {
                 Some((_, _, killed @ false)) => {
                     *killed = true;
-                    processes::signal_session(program.session.as_raw_pid(), libc::SIGKILL);
+                    processes::signal_session(program.session.as_raw_pid(), Signal::KILL.as_raw());
                 }
                 // What made itself a session of its own holds the terminal still, and may keep it.
                 _ => program.output = None,
@@ -230,36 +237,34 @@ fn start(console: &Console) -> io::Result<Program> {
 
 /// Shows a guest's serial port: what was kept of it, then what it says, and takes input for it.
 pub async fn serial(port: Port, serial: Serial, mut ends: Ends) -> Outcome {
+    show(&port, &serial, &mut ends).await.unwrap_or_else(|outcome| *outcome)
+}
+
+async fn show(port: &Port, serial: &Serial, ends: &mut Ends) -> Result<Outcome, Box<Outcome>> {
     let mut at = port.start();
     let end = if serial.follow { u64::MAX } else { port.end() };
     let mut waiting: Vec<u8> = Vec::new();
-    ends.say(Vec::new(), 0).await;
+    ends.send(Vec::new(), 0).await;
     loop {
         let room = ends.flow.output_room().min(PIECE_MAX_BYTES);
         // All of it is on its way, and the answer comes behind it.
         if at >= end {
-            return Outcome::Exit(0);
+            return Ok(Outcome::Exit(0));
         }
         let reading = room > 0 && at < end;
         let most = room.min(end.saturating_sub(at) as usize);
         tokio::select! {
-            _ = &mut ends.stop => return Outcome::Signal(libc::SIGHUP),
-            feed = ends.feeds.recv() => {
-                let feed = match ends.take(feed) {
-                    Ok(feed) => feed,
-                    Err(outcome) => return *outcome,
-                };
-                waiting.extend_from_slice(&feed.bytes);
-                if feed.reply {
-                    ends.say(Vec::new(), 0).await;
-                }
+            input = ends.input() => {
+                let input = input?;
+                waiting.extend_from_slice(&input.bytes);
+                ends.acknowledge(&input).await;
             }
             bytes = port.read(&mut at, most), if reading => {
-                ends.say(bytes, 0).await;
+                ends.send(bytes, 0).await;
             }
             taken @ 1.. = port.write(&waiting), if !waiting.is_empty() => {
                 waiting.drain(..taken);
-                ends.say(Vec::new(), taken).await;
+                ends.send(Vec::new(), taken).await;
             }
         }
     }

@@ -130,7 +130,7 @@ fn a_flood_stops_at_its_window_and_ctrl_c_gets_through() {
         operator.feed(SessionInput { shown, ..SessionInput::default() });
         // Until nobody says anything any more.
         operator.hear(LONG, |_| false).await;
-        assert_eq!(running.await.unwrap(), Outcome::Signal(libc::SIGINT));
+        assert_eq!(running.await.unwrap(), Outcome::Signal(Signal::INT.as_raw()));
     });
 }
 

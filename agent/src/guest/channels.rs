@@ -4,7 +4,7 @@
 //! goes away when the ends are closed, whoever holds them when it dies.
 
 use crate::error::{Context, Error};
-use crate::log::say;
+use crate::log::log;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use tokio::io::AsyncReadExt;
@@ -75,7 +75,7 @@ pub fn show(who: &str, console: &[u8], when: &str) {
     let text = String::from_utf8_lossy(console);
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
     for line in &lines[lines.len().saturating_sub(CONSOLE_SHOWN_LINES)..] {
-        say(&format!("{who} said {when}: {}", line.escape_debug()));
+        log(&format!("{who} said {when}: {}", line.escape_debug()));
     }
 }
 

@@ -3,7 +3,7 @@
 //! Takes orders; each guest's driver waits for its own to change. It lives as long as the node:
 //! for a node that starts anew it is again what the boot command line says ([`first`]).
 
-use crate::log::say;
+use crate::log::log;
 use crate::machine::cmdline;
 use tokio::sync::watch;
 use vmatic_plan::{GuestId, RangeSet, boot_words};
@@ -41,7 +41,7 @@ pub fn first(cmdline: &str) -> Wanted {
         Some("paused") => Wanted::Pause,
         Some("stopped") => Wanted::Stop,
         Some(other) => {
-            say(&format!(
+            log(&format!(
                 "{}={other:?} on the boot command line must be one of run, paused, stopped: guests run",
                 boot_words::host::GUESTS
             ));

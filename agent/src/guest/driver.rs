@@ -9,9 +9,10 @@ use super::desired::Desired;
 use super::launch::{Launched, Report, Source};
 use super::lifecycle::{Action, Event, Life};
 use super::shared::Shared;
+use super::vmm::template::Template;
 use super::{channels, launch};
 use crate::error::Error;
-use crate::log::say;
+use crate::log::log;
 use crate::machine::cgroup;
 use std::collections::VecDeque;
 use std::future::{Future, pending};
@@ -199,10 +200,14 @@ impl Driver {
     fn prepare(&mut self) {
         let (shared, guest) = (self.shared.clone(), self.guest);
         let machine = shared.qemu_machine(guest, self.life.lives_never_up());
-        if let Some(machine) = machine.as_ref().filter(|machine| machine.kind.snapshot) {
-            self.queue
-                .push_back(Event::Waits(GuestState::WaitingForSnapshot { kind: ShortText::new(&machine.kind.name) }));
-        }
+        let waits = match &machine {
+            Some(machine) if machine.kind.snapshot => {
+                Some(GuestState::WaitingForSnapshot { kind: ShortText::new(&machine.kind.name) })
+            }
+            None if matches!(*shared.template.borrow(), Template::Booting) => Some(GuestState::WaitingForTemplate),
+            _ => None,
+        };
+        self.queue.extend(waits.map(Event::Waits));
         self.wait_for(async move {
             let source = launch::prepare(&shared, machine).await;
             let (mode, limit) = (source.mode(), source.boot_timeout());
@@ -251,7 +256,7 @@ impl Driver {
     async fn hold(&mut self, pause: bool) {
         let Some(handle) = self.launched.as_ref().map(|launched| launched.process.handle()) else { return };
         if let Err(e) = handle.pause(pause).await {
-            say(&format!("guest {}: {e}", self.guest));
+            log(&format!("guest {}: {e}", self.guest));
         }
     }
 
@@ -276,7 +281,7 @@ impl Driver {
         if !unwished {
             return;
         }
-        say(&format!("guest {guest}: {exit} ({in_a_row} in a row)"));
+        log(&format!("guest {guest}: {exit} ({in_a_row} in a row)"));
         if let Some(launched) = launched.filter(|_| !exit.was_up) {
             launched.doubt(&shared, guest).await;
         }

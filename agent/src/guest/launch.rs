@@ -12,7 +12,7 @@ use super::shared::Shared;
 use super::vmm::template::{self, Template, ZygoteClient};
 use super::{image, vmm};
 use crate::error::{Context, Error, no_guest};
-use crate::log::say;
+use crate::log::log;
 use crate::opening::Opening;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -192,7 +192,7 @@ impl Launched {
             zygote.doubt().await;
         }
         if let Some(kind) = &self.restored {
-            say(&format!(
+            log(&format!(
                 "kind {:?}: no snapshot used (guest {guest} could not go on from it); every guest boots",
                 kind.name
             ));

@@ -15,7 +15,7 @@ use super::qemu;
 use super::shared::Shared;
 use super::state::Guests;
 use super::vmm::template::{self, Template};
-use crate::log::say;
+use crate::log::log;
 use crate::machine::{cgroup, ksm::Ksm};
 use crate::opening::Opening;
 use crate::switch::supervisor::SwitchSupervisor;
@@ -114,7 +114,7 @@ impl Launcher {
     /// No guest is started.
     async fn none(&self, why: NoGuests) {
         let state = GuestState::Disabled(why);
-        say(&format!("no guests: {state}"));
+        log(&format!("no guests: {state}"));
         for guest in (1..=self.plan.guests_per_host).map(GuestId) {
             self.guests.set(guest, state.clone()).await;
         }

@@ -173,8 +173,8 @@ pub enum Action {
 pub struct Life {
     phase: Phase,
     desired: Desired,
-    /// Of the wished restarts, those that were obeyed.
-    restarts_obeyed: u32,
+    /// Of the restarts that the operator asked for, those that were done.
+    restarts_done: u32,
     /// What it waits for, in words of its host.
     waits: Option<GuestState>,
     mode: StartMode,
@@ -196,7 +196,7 @@ impl Life {
         let mut life = Life {
             phase: Phase::Stopped,
             desired,
-            restarts_obeyed: desired.restarts,
+            restarts_done: desired.restarts,
             waits: None,
             mode: StartMode::Clone,
             boot_limit_ms: 0,
@@ -217,9 +217,8 @@ impl Life {
         let waits = |otherwise: GuestState| self.waits.clone().unwrap_or(otherwise);
         match &self.phase {
             Phase::Stopped => GuestState::Stopped,
-            Phase::Preparing => waits(GuestState::WaitingForTemplate),
+            Phase::Preparing | Phase::Admitting => waits(GuestState::Queued),
             Phase::Queued => GuestState::Queued,
-            Phase::Admitting => waits(GuestState::Queued),
             Phase::Launching | Phase::Booting { .. } => GuestState::Starting(self.mode.clone()),
             Phase::Up | Phase::Silent { .. } | Phase::Resuming { .. } if self.managed => GuestState::Up,
             Phase::Up | Phase::Silent { .. } | Phase::Resuming { .. } => GuestState::Unmanaged,
@@ -323,7 +322,7 @@ impl Life {
     /// Begins a life, if one is wanted.
     fn begin(&mut self, to: &mut Vec<Action>) {
         self.was_up = false;
-        self.restarts_obeyed = self.desired.restarts;
+        self.restarts_done = self.desired.restarts;
         if self.desired.wanted == Wanted::Stop {
             return self.enter(Phase::Stopped);
         }
@@ -348,14 +347,14 @@ impl Life {
                 self.begin(to);
             }
             Phase::Ending(_) | Phase::Launching | Phase::BackingOff { .. } => {}
-            _ if self.has_process() => self.obey(now_ms, to),
+            _ if self.has_process() => self.apply_desired(now_ms, to),
             _ => {}
         }
     }
 
     /// Does with a process what the operator wants.
-    fn obey(&mut self, now_ms: u64, to: &mut Vec<Action>) {
-        let anew = self.desired.restarts != self.restarts_obeyed;
+    fn apply_desired(&mut self, now_ms: u64, to: &mut Vec<Action>) {
+        let anew = self.desired.restarts != self.restarts_done;
         let held = matches!(self.phase, Phase::Paused | Phase::Waking);
         match self.desired.wanted {
             Wanted::Stop => self.kill(ExitReason::Operator, to),
@@ -380,9 +379,9 @@ impl Life {
 
     fn launched(&mut self, now_ms: u64, to: &mut Vec<Action>) {
         self.managed = true;
-        self.restarts_obeyed = self.desired.restarts;
+        self.restarts_done = self.desired.restarts;
         self.enter(Phase::Booting { deadline_ms: now_ms + self.boot_limit_ms });
-        self.obey(now_ms, to);
+        self.apply_desired(now_ms, to);
     }
 
     fn reported(&mut self, managed: bool, to: &mut Vec<Action>) {

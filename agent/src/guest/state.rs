@@ -58,8 +58,8 @@ impl Guests {
         self.each.iter().skip(1).filter(|slot| slot.state.borrow().is_up()).count() as u32
     }
 
-    /// The tree hears the agents of these guests.
-    pub fn hear(&self, heard: &RangeSet) {
+    /// The tree hears the agents of these guests, and no others.
+    pub fn set_heard(&self, heard: &RangeSet) {
         let mut before = self.heard.borrow_mut();
         if *before == *heard {
             return;
@@ -132,13 +132,13 @@ mod tests {
             assert!(told.try_recv().is_err(), "nothing new, and no guest 3");
             assert_eq!(guests.up(), 1);
             let heard = guests.heard(GuestId(1)).unwrap();
-            guests.hear(&RangeSet::span(1, 2));
+            guests.set_heard(&RangeSet::span(1, 2));
             assert!(*heard.borrow());
             guests.forget(GuestId(1));
-            guests.hear(&RangeSet::span(1, 2));
+            guests.set_heard(&RangeSet::span(1, 2));
             assert!(!*heard.borrow(), "what the tree said of the last process is not said again");
-            guests.hear(&RangeSet::new());
-            guests.hear(&RangeSet::span(1, 1));
+            guests.set_heard(&RangeSet::new());
+            guests.set_heard(&RangeSet::span(1, 1));
             assert!(*heard.borrow());
         });
     }

@@ -4,7 +4,7 @@
 //! joins the tree as far as it can, because that is where the operator looks.
 
 use crate::error::os_error;
-use crate::log::say;
+use crate::log::log;
 use std::ffi::CStr;
 use std::fs;
 use vmatic_sys::calls::Errno;
@@ -12,7 +12,7 @@ use vmatic_sys::{modules, mounts};
 
 /// Mounts what every program expects.
 pub fn mount_all() {
-    let failed = |target: &CStr, e: Errno| say(&format!("cannot mount {}: {}", target.to_string_lossy(), os_error(e)));
+    let failed = |target: &CStr, e: Errno| log(&format!("cannot mount {}: {}", target.to_string_lossy(), os_error(e)));
     mounts::mount_all(failed);
     let _ = mounts::mount(c"cgroup2", c"/sys/fs/cgroup").map_err(|e| failed(c"/sys/fs/cgroup", e));
 }
@@ -20,7 +20,7 @@ pub fn mount_all() {
 /// Loads the modules that the image lists.
 pub fn load_modules() {
     modules::load_listed(vmatic_plan::host_image::MODULES, |path, e| {
-        say(&format!("cannot load {path}: {}", os_error(e)))
+        log(&format!("cannot load {path}: {}", os_error(e)))
     });
 }
 
@@ -36,7 +36,7 @@ pub fn tune() {
         ("/sys/kernel/mm/transparent_hugepage/enabled", "never"),
     ] {
         if let Err(e) = fs::write(path, value) {
-            say(&format!("cannot write {value} to {path}: {e}"));
+            log(&format!("cannot write {value} to {path}: {e}"));
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::error::{Context, Error};
 use crate::init::setup;
-use crate::log::say;
+use crate::log::log;
 use crate::process::spawn::THIS_PROGRAM;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -29,9 +29,9 @@ pub fn supervise() -> Result<(), Error> {
         let child = Command::new(THIS_PROGRAM).arg("node").spawn();
         match child.context("start the node") {
             Ok(child) => reap_until(Pid::from_raw(child.id() as i32)),
-            Err(e) => say(&e.to_string()),
+            Err(e) => log(&e.to_string()),
         }
-        say("the node ended; it starts again in a second");
+        log("the node ended; it starts again in a second");
         std::thread::sleep(RESTART_PAUSE);
     }
 }

@@ -5,7 +5,7 @@
 //! enters the group by. Clones are born in the group of their template.
 
 use crate::error::{Context, Error};
-use crate::log::say;
+use crate::log::log;
 use crate::machine::memory::memory_mib;
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
@@ -23,7 +23,7 @@ pub fn open(guests: u32) -> Option<File> {
     match make(guests) {
         Ok(file) => Some(file),
         Err(e) => {
-            say(&format!("guests run without limits on their memory: {e}"));
+            log(&format!("guests run without limits on their memory: {e}"));
             None
         }
     }
@@ -56,7 +56,7 @@ fn make(guests: u32) -> Result<File, Error> {
     // A controller that the kernel lacks limits nothing; the others still do.
     for controller in ["+memory", "+pids"] {
         if let Err(e) = write(&format!("{ROOT}/cgroup.subtree_control"), controller) {
-            say(&e.to_string());
+            log(&e.to_string());
         }
     }
     let (total, _) = memory_mib();

@@ -17,7 +17,7 @@ pub fn host_number(plan: &Plan, cmdline: &str, address: Option<Ipv4Addr>) -> Res
         let number = text.parse().ok().filter(|n: &HostId| plan.has(Node::host(*n)));
         return number.ok_or_else(|| {
             let hosts = plan.host_count();
-            let tried = format!("be host {text}, as {} on the command line has it", boot_words::host::HOST);
+            let tried = format!("use {}={text} of the command line", boot_words::host::HOST);
             Error::new(tried).because(format!("it must be a host of the plan, 1 to {hosts}"))
         });
     }
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn what_is_not_in_the_plan_is_refused() {
         for line in ["vmatic.host=21", "vmatic.host=0", "vmatic.host=x"] {
-            assert!(host_number(&plan(), line, None).unwrap_err().to_string().contains("hosts 1-20"));
+            assert!(host_number(&plan(), line, None).unwrap_err().to_string().contains("a host of the plan, 1 to 20"));
         }
         // A guest's address or MAC is no host's.
         let guest = Some(Ipv4Addr::new(10, 0, 1, 2));

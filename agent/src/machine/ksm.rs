@@ -1,6 +1,6 @@
 //! The kernel's merging of equal pages, for guests that boot cold.
 
-use crate::log::say;
+use crate::log::log;
 use std::cell::Cell;
 use std::fs;
 
@@ -19,7 +19,7 @@ impl Ksm {
         }
         for (name, value) in [("pages_to_scan", "1000"), ("sleep_millisecs", "20"), ("run", "1")] {
             if let Err(e) = fs::write(format!("{KSM}/{name}"), value) {
-                return say(&format!("guests that boot cold share no memory: cannot write {KSM}/{name}: {e}"));
+                return log(&format!("guests that boot cold share no memory: cannot write {KSM}/{name}: {e}"));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What KVM does on this machine.
 
-use crate::log::say;
+use crate::log::log;
 use vmatic_tree::info::KvmSupport;
 
 /// What KVM turned out to do on this host.
@@ -32,7 +32,7 @@ pub fn find() -> KvmFound {
         vmatic_vmm::Kvm::Bare => KvmFound::Bare,
     };
     if found == KvmFound::Bare {
-        say("KVM probe passed; Linux boot not verified yet");
+        log("KVM probe passed; Linux boot not verified yet");
     }
     found
 }

@@ -1,6 +1,6 @@
 //! Limits of this process.
 
-use crate::log::say;
+use crate::log::log;
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
 /// Open files of the node: a plan has at most 65,535 guests a host.
@@ -13,6 +13,6 @@ pub fn raise_limits() {
     let maximum = limit.maximum.map(|most| if geteuid().is_root() { most.max(DESCRIPTORS) } else { most });
     let current = Some(maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS)));
     if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current, maximum }) {
-        say(&format!("cannot raise the limit of open files: {e}"));
+        log(&format!("cannot raise the limit of open files: {e}"));
     }
 }

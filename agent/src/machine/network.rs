@@ -5,7 +5,7 @@
 //! the boot loader passed no address, BusyBox's udhcpc asks for one.
 
 use crate::error::{Context, Error, os_error};
-use crate::log::say;
+use crate::log::log;
 use crate::machine::cmdline::{boot_mac, word};
 use std::fs;
 use std::net::Ipv4Addr;
@@ -42,7 +42,7 @@ pub fn bring_up(cmdline: &str) -> Result<Ipv4Addr, Error> {
     netdev::set_ipv4(&card, address, netmask, router)
         .map_err(os_error)
         .with_context(|| format!("give {card} the address {address}"))?;
-    say(&format!("{card} has {address}"));
+    log(&format!("{card} has {address}"));
     Ok(address)
 }
 
@@ -83,7 +83,7 @@ fn cards() -> Vec<(String, Mac)> {
 
 /// Asks DHCP; the script of the host's overlay writes `address::router:netmask`.
 fn ask_for_lease(card: &str) -> Result<String, Error> {
-    say(&format!("no ip= on the command line: asking for an address on {card}"));
+    log(&format!("no ip= on the command line: asking for an address on {card}"));
     let status = Command::new(UDHCPC)
         .args(["-n", "-q", "-t", "10", "-T", "2", "-i", card, "-s", "/etc/vmatic/udhcpc"])
         .status()

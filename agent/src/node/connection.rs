@@ -17,7 +17,7 @@ use vmatic_tree::id::LinkId;
 use vmatic_tree::wire::frame::{self, FrameReader};
 use vmatic_tree::wire::message::Message;
 
-use crate::log::say;
+use crate::log::log;
 use crate::opening::Stream;
 
 /// Most bytes that wait to be sent on a link.
@@ -67,7 +67,7 @@ impl Link {
                 queued + bytes.len() <= QUEUE_MAX_BYTES && self.queue.send(bytes).is_ok()
             }
             Err(e) => {
-                say(&e.to_string());
+                log(&e.to_string());
                 true
             }
         }
@@ -94,7 +94,7 @@ async fn read_all(id: LinkId, mut stream: impl AsyncRead + Unpin, events: mpsc::
                 }
                 Ok(None) => break,
                 Err(e) => {
-                    say(&format!("link {id}: {e}"));
+                    log(&format!("link {id}: {e}"));
                     break 'link;
                 }
             }

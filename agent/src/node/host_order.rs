@@ -1,8 +1,8 @@
 //! Orders that a host carries out for its guests, each in a process of its own: it may wait for the switch, look at
 //! thousands of processes, or boot a template, while the node goes on.
 //!
-//! Takes an order and guests as one value; the process gives a [`Reply`] on standard output, encoded, or says on
-//! standard error why not.
+//! Takes an order and guests as one value; the process gives a [`Reply`] on standard output, encoded, or the sentence
+//! that says why there is none.
 
 use crate::error::{Context, Error};
 use crate::exec::command;
@@ -55,22 +55,20 @@ pub async fn carry_out(order: HostOrder, deadline: Duration, stop: oneshot::Rece
     let max = OUTPUT_MAX_BYTES as usize + REPLY_EXTRA_BYTES;
     let (outcome, output) = command::run_to_end(command, Vec::new(), max, deadline, stop).await;
     match outcome {
-        Outcome::Exit(0) => match postcard::from_bytes(&output.stdout) {
-            Ok(reply) => (Outcome::Done(reply), Output::default()),
+        Outcome::Exit(0) => match postcard::from_bytes::<Result<Reply, String>>(&output.stdout) {
+            Ok(Ok(reply)) => (Outcome::Done(reply), Output::default()),
+            Ok(Err(why)) => failed(why),
             Err(e) => failed(format!("cannot understand the answer of its process: {e}")),
         },
-        Outcome::Exit(_) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("its process said nothing");
-            failed(last.trim_start_matches("agent: ").to_string())
-        }
+        Outcome::Exit(status) => failed(format!("its process ended with exit status {status}")),
         other => (other, Output::default()),
     }
 }
 
-/// The process: carries the order out and prints the reply.
+/// The process: carries the order out and prints the reply, or why there is none.
 pub fn run(order: &HostOrder) -> Result<(), Error> {
-    let reply = postcard::to_allocvec(&reply(order)?).context("encode the reply")?;
+    let reply = reply(order).map_err(|e| e.to_string());
+    let reply = postcard::to_allocvec(&reply).context("encode the reply")?;
     std::io::stdout().write_all(&reply).context("write the reply")
 }
 

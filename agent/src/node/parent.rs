@@ -4,7 +4,7 @@
 //! (`vmatic.join=`) or the arguments come first; when nobody answers, hosts
 //! that the plan lets stand in are tried. The root joins nobody.
 
-use crate::log::say;
+use crate::log::log;
 use crate::machine::cmdline::word;
 use crate::opening::Opening;
 use std::net::{IpAddr, SocketAddr};
@@ -36,7 +36,7 @@ impl Parents {
             let plain = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, plan.port));
             match text.parse().ok().or_else(plain) {
                 Some(address) => given.push(address),
-                None => say(&format!("vmatic.join={text} on the command line is not ADDRESS or ADDRESS:PORT")),
+                None => log(&format!("vmatic.join={text} on the command line is not ADDRESS or ADDRESS:PORT")),
             }
         }
         let address = |host| plan.host_ipv4(host).map(|ip| SocketAddr::new(ip.into(), plan.port));
@@ -81,7 +81,7 @@ pub async fn keep_joined(parents: Parents, openings: mpsc::Sender<Opening>) {
             }
             Ok(Err(e)) => {
                 if failures == 0 {
-                    say(&format!("cannot reach {address} yet: {e}"));
+                    log(&format!("cannot reach {address} yet: {e}"));
                 }
                 failures += 1;
             }

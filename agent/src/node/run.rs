@@ -13,7 +13,7 @@ use crate::guest::launcher::Launcher;
 use crate::guest::qemu;
 use crate::guest::state::Guests;
 use crate::guest::vmm::snapshot;
-use crate::log::say;
+use crate::log::log;
 use crate::machine::cmdline;
 use crate::machine::identity;
 use crate::machine::kvm::{self, KvmFound};
@@ -84,14 +84,14 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     let (number, name) = settle(&options, &plan, &cmdline)?;
     let listen = options.listen.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), plan.port));
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
-    say(&format!("host {number} ({name}) of {} listens on {listen}", plan.name));
+    log(&format!("host {number} ({name}) of {} listens on {listen}", plan.name));
 
     let (openings, mut opened) = mpsc::channel(EVENTS_MAX);
     let (events, mut waiting) = mpsc::channel(EVENTS_MAX);
     let guests = Rc::new(Guests::new(plan.guests_per_host, events.clone()));
     let (total, available) = memory_mib();
     let booted_mib = total.saturating_sub(available);
-    say(&format!("{booted_mib} of {total} MiB of RAM used before the first guest"));
+    log(&format!("{booted_mib} of {total} MiB of RAM used before the first guest"));
     let parents = Parents::new(&plan, number, &options.parents, &cmdline);
     if parents.any() {
         tokio::spawn(parent::keep_joined(parents, openings.clone()));
@@ -134,7 +134,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
 
 /// Sets up the machine's card and name; gives the host's number and name.
 fn settle(options: &NodeOptions, plan: &Plan, cmdline: &str) -> Result<(HostId, String), Error> {
-    let address = if options.guests { network::bring_up(cmdline).map_err(|e| say(&e.to_string())).ok() } else { None };
+    let address = if options.guests { network::bring_up(cmdline).map_err(|e| log(&e.to_string())).ok() } else { None };
     let number = match options.host {
         Some(number) => number,
         None => identity::host_number(plan, cmdline, address)?,
@@ -186,7 +186,7 @@ impl Driver {
                     Ok((stream, _)) => self.open(Opening::below(stream)),
                     // Out of descriptors, most likely: those that are open go on.
                     Err(e) => {
-                        say(&format!("cannot accept a connection: {e}"));
+                        log(&format!("cannot accept a connection: {e}"));
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
@@ -217,7 +217,7 @@ impl Driver {
         for action in self.host.handle(now_ms, event) {
             self.act(action);
         }
-        self.guests.hear(self.host.guests_up());
+        self.guests.set_heard(self.host.guests_up());
     }
 
     fn act(&mut self, action: Action) {
@@ -239,7 +239,7 @@ impl Driver {
                 self.tasks.remove(&op);
                 self.sessions.remove(&op);
             }
-            Action::Note(text) => say(&text),
+            Action::Note(text) => log(&text),
         }
     }
 

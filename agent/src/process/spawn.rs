@@ -4,7 +4,7 @@
 //! ends with ours.
 
 use crate::error::Error;
-use crate::log::say;
+use crate::log::log;
 use crate::process::config;
 use serde::Serialize;
 use std::fs;
@@ -44,6 +44,6 @@ pub fn watched(command: Command) -> tokio::process::Command {
 /// Has this process end before others when memory runs out.
 pub fn end_before_others() {
     if let Err(e) = fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ) {
-        say(&format!("guest: cannot set oom_score_adj: {e}"));
+        log(&format!("guest: cannot set oom_score_adj: {e}"));
     }
 }

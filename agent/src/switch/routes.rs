@@ -7,7 +7,7 @@
 //! least used goes when there are many. Hosts must share one network with each other.
 
 use crate::error::{Context, Error, no_host, os_error};
-use crate::log::say;
+use crate::log::log;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
@@ -58,7 +58,7 @@ impl Routes {
         {
             let path = format!("/proc/sys/net/{setting}");
             if let Err(e) = fs::write(&path, value) {
-                say(&format!("switch: cannot write {value} to {path}: {e}"));
+                log(&format!("switch: cannot write {value} to {path}: {e}"));
             }
         }
         let alone = Ipv4Addr::BROADCAST;
@@ -75,11 +75,11 @@ impl Routes {
             .with_context(|| format!("set the route of {TUN}"))?;
         let card = find_card(plan, host);
         if let Err(e) = set_up_ipv6(plan, host, card.as_deref()) {
-            say(&format!("switch: guests have no IPv6 beyond their host: {}", os_error(e)));
+            log(&format!("switch: guests have no IPv6 beyond their host: {}", os_error(e)));
         }
         if card.is_none() {
             let own = plan.host_ipv4(host).unwrap_or(Ipv4Addr::UNSPECIFIED);
-            say(&format!("switch: no card has this host's address {own}: guests do not reach those of other hosts"));
+            log(&format!("switch: no card has this host's address {own}: guests do not reach those of other hosts"));
         }
         Ok((tun, Routes { plan: plan.clone(), card, known: BTreeMap::new(), clock: 0 }))
     }
@@ -98,7 +98,7 @@ impl Routes {
         }
         let made = self.make(host);
         if let Err(e) = &made {
-            say(&format!("switch: cannot make the route to the guests of host {host}: {e}"));
+            log(&format!("switch: cannot make the route to the guests of host {host}: {e}"));
         }
         let failed_until = made.is_err().then(|| Instant::now() + RETRY);
         self.known.insert(host, Route { used: self.clock, failed_until });

@@ -11,7 +11,7 @@ use super::protocol::{self, Answer, REQUEST_BYTES_MAX, Request, Response};
 use super::routes::Routes;
 use super::settings;
 use crate::error::{Context, Error, no_host};
-use crate::log::say;
+use crate::log::log;
 use crate::machine::limits::raise_limits;
 use crate::process::user;
 use rustix::event::{Timespec, epoll};
@@ -120,10 +120,10 @@ pub fn run(options: &SwitchConfig) -> Result<(), Error> {
     raise_limits();
     let uplink = Routes::open(&plan, host);
     let uplink =
-        uplink.map_err(|e| say(&format!("switch: no uplink ({e}): guests reach only guests of this host"))).ok();
+        uplink.map_err(|e| log(&format!("switch: no uplink ({e}): guests reach only guests of this host"))).ok();
     let rules = Rules::new(plan, host).ok_or_else(|| no_host(host))?;
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).context("make an epoll")?;
-    let listener = listen(&options.socket).map_err(|e| say(&format!("switch: control socket failed: {e}"))).ok();
+    let listener = listen(&options.socket).map_err(|e| log(&format!("switch: control socket failed: {e}"))).ok();
     let mut server = Server {
         switch: Switch::new(rules),
         io: Io { cables: Vec::new(), uplink },
@@ -199,7 +199,7 @@ impl Server {
                     GUEST => self.read_guest(GuestId(number)),
                     TUN => self.read_tun(),
                     LISTENER => self.accept(),
-                    _ if !self.hear(u64::from(number)) && u64::from(number) == NODE => return Ok(()),
+                    _ if !self.receive(u64::from(number)) && u64::from(number) == NODE => return Ok(()),
                     _ => {}
                 }
             }
@@ -271,7 +271,7 @@ impl Server {
     }
 
     /// Hears one request and answers it; false once the asker is gone.
-    fn hear(&mut self, number: u64) -> bool {
+    fn receive(&mut self, number: u64) -> bool {
         let Some(session) = self.sessions.get(&number) else { return true };
         let mut bytes = vec![0; REQUEST_BYTES_MAX];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

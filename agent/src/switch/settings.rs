@@ -7,7 +7,7 @@ use super::forward::Switch;
 use super::protocol;
 use super::shaper::Link;
 use crate::error::{Context, Error};
-use crate::log::say;
+use crate::log::log;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::Path;
@@ -26,10 +26,10 @@ pub fn apply(switch: &mut Switch) {
         match read(Path::new(path)) {
             Ok(text) => {
                 for (number, why) in apply_lines(&text, switch) {
-                    say(&format!("switch: {path}:{number}: {why}; line ignored"));
+                    log(&format!("switch: {path}:{number}: {why}; line ignored"));
                 }
             }
-            Err(e) => say(&format!("switch: {e}")),
+            Err(e) => log(&format!("switch: {e}")),
         }
     }
 }

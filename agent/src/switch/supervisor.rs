@@ -5,7 +5,7 @@
 //! them, and guests notice no more than lost frames.
 
 use crate::error::{Context, Error};
-use crate::log::say;
+use crate::log::log;
 use crate::process::fd;
 use crate::process::fd::message_pair;
 use crate::process::spawn;
@@ -60,7 +60,7 @@ impl SwitchSupervisor {
         // Without a switch the cable waits here for the next.
         let session = self.session.borrow().clone();
         if let Some(session) = session {
-            plug_in(&session, guest, &ours).await.unwrap_or_else(|e| say_unplugged(guest, &e));
+            plug_in(&session, guest, &ours).await.unwrap_or_else(|e| log_unplugged(guest, &e));
         }
         Ok(theirs)
     }
@@ -84,7 +84,7 @@ impl SwitchSupervisor {
             }
             let pause = BACKOFF_S[ends.min(BACKOFF_S.len() - 1)];
             ends += 1;
-            say(&format!("switch: {how} until it restarts in {pause} s"));
+            log(&format!("switch: {how} until it restarts in {pause} s"));
             sleep(Duration::from_secs(pause)).await;
         }
     }
@@ -97,7 +97,7 @@ impl SwitchSupervisor {
         let mut command = spawn::watched(spawn::configured("switch", &title, &config, &[], None)?);
         command.stdin(Stdio::from(theirs));
         let mut process = command.spawn().context("start the switch")?;
-        // The command still has the other end, which would keep the session open for ever.
+        // The command still has the other end, which would keep the session open.
         drop(command);
         let session = Rc::new(fd::watch(ours)?);
         let known: Vec<(GuestId, Rc<OwnedFd>)> =
@@ -106,10 +106,10 @@ impl SwitchSupervisor {
         let live = async {
             let replug = async {
                 for (guest, end) in known {
-                    plug_in(&session, guest, &end).await.unwrap_or_else(|e| say_unplugged(guest, &e));
+                    plug_in(&session, guest, &end).await.unwrap_or_else(|e| log_unplugged(guest, &e));
                 }
             };
-            tokio::join!(replug, hear(&session));
+            tokio::join!(replug, log_refusals(&session));
         };
         tokio::select! {
             status = process.wait() => status.context("wait for the switch"),
@@ -122,8 +122,8 @@ impl SwitchSupervisor {
     }
 }
 
-fn say_unplugged(guest: GuestId, e: &io::Error) {
-    say(&format!("switch: cannot plug guest {guest} in: {e}"));
+fn log_unplugged(guest: GuestId, e: &io::Error) {
+    log(&format!("switch: cannot plug guest {guest} in: {e}"));
 }
 
 /// Hands the switch its end of a cable.
@@ -142,15 +142,15 @@ async fn plug_in(session: &AsyncFd<OwnedFd>, guest: GuestId, end: &OwnedFd) -> i
     session.async_io(Interest::WRITABLE, send).await
 }
 
-/// Says what the switch refuses, until it is gone.
-async fn hear(session: &AsyncFd<OwnedFd>) {
+/// Logs what the switch refuses, until it is gone.
+async fn log_refusals(session: &AsyncFd<OwnedFd>) {
     let mut answer = vec![0; ANSWER_BYTES_MAX];
     loop {
         let receive = |socket: &OwnedFd| Ok(rustix::io::read(socket, &mut answer[..])?);
         match session.async_io(Interest::READABLE, receive).await {
             Ok(bytes @ 1..) => {
                 if let Ok(Answer::Err(why)) = postcard::from_bytes(&answer[..bytes]) {
-                    say(&format!("switch: {why}"));
+                    log(&format!("switch: {why}"));
                 }
             }
             Ok(_) | Err(_) => return,

@@ -15,7 +15,7 @@ pub mod snapshot;
 use crate::error::{Context, Error, no_guest};
 use crate::guest::channels::{self, GuestEnds};
 use crate::guest::image;
-use crate::log::say;
+use crate::log::log;
 use crate::process::fd::message_pair;
 use crate::process::spawn;
 use crate::process::user::user;
@@ -87,7 +87,7 @@ impl Layer {
         let there = Path::new(PROGRAM).is_file();
         let kinds = match fs::read_to_string(FILE) {
             Ok(text) => Kinds::decode(&text).unwrap_or_else(|why| {
-                say(&format!("cannot use {FILE}: {why}: all guests run the guest image"));
+                log(&format!("cannot use {FILE}: {why}: all guests run the guest image"));
                 Kinds::default()
             }),
             Err(_) => Kinds::default(),

@@ -8,7 +8,7 @@
 use super::command::{self, Accel};
 use super::qmp::Qmp;
 use crate::error::{Context, Error};
-use crate::log::say;
+use crate::log::log;
 use rustix::fs::OFlags;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -114,7 +114,7 @@ impl Drop for Saving {
     fn drop(&mut self) {
         if matches!(*self.slot.borrow(), Slot::Making) {
             let name = &self.kind.name;
-            say(&format!("kind {name:?}: no snapshot used (its first guest was not ready); every guest boots"));
+            log(&format!("kind {name:?}: no snapshot used (its first guest was not ready); every guest boots"));
             self.slot.send_replace(Slot::None);
         }
     }
@@ -133,7 +133,7 @@ impl Saving {
         };
         match saved {
             Ok((state, bytes)) => {
-                say(&format!(
+                log(&format!(
                     "kind {name:?}: snapshot of the first guest saved in {} ms, {} MiB; the others start from it",
                     start.elapsed().as_millis(),
                     bytes >> 20
@@ -141,13 +141,13 @@ impl Saving {
                 self.slot.send_replace(Slot::Ready(Rc::new(state)));
             }
             Err(e) => {
-                say(&format!("kind {name:?}: no snapshot used ({e}); every guest boots"));
+                log(&format!("kind {name:?}: no snapshot used ({e}); every guest boots"));
                 self.slot.send_replace(Slot::None);
                 let _ = fs::remove_dir_all(folder(&self.kind));
             }
         }
         if is_held && let Err(e) = qmp.release().await {
-            say(&format!("kind {name:?}: its first guest stays paused: {e}"));
+            log(&format!("kind {name:?}: its first guest stays paused: {e}"));
         }
     }
 

@@ -11,7 +11,7 @@ use crate::guest::state::Guests;
 use crate::guest::vmm::clone::CloneProcess;
 use crate::guest::vmm::process::TemplateConfig;
 use crate::guest::vmm::working_set;
-use crate::log::say;
+use crate::log::log;
 use crate::process::user::user;
 use crate::process::{fd, spawn};
 use rustix::process::Pid;
@@ -90,7 +90,7 @@ impl ZygoteClient {
                         let _ = protocol::send_prefault(socket.get_ref(), &set);
                     }
                 }
-                Err(e) => say(&format!("template: working set unknown ({e}): clones start without prefault")),
+                Err(e) => log(&format!("template: working set unknown ({e}): clones start without prefault")),
             }
         }
         self.open();
@@ -166,7 +166,7 @@ pub async fn supervise(
         if let Template::Ready(zygote) = &*state.borrow() {
             failures = 0;
             if zygote.doubted.load(Ordering::Relaxed) {
-                say("template: snapshot rejected: none of its clones came up; booting a fresh template");
+                log("template: snapshot rejected: none of its clones came up; booting a fresh template");
                 files.restore.clear();
             }
         } else {
@@ -176,7 +176,7 @@ pub async fn supervise(
             Ok(why) => why,
             Err(e) => e.to_string(),
         };
-        say(&format!("template: {why}"));
+        log(&format!("template: {why}"));
         state.send_replace(Template::None(why.into()));
         let pause = BACKOFF_S[failures.min(BACKOFF_S.len() - 1)];
         sleep(Duration::from_secs(pause)).await;
@@ -213,7 +213,7 @@ async fn run_once(
                 *(if restored { &mut stats.templates_restored } else { &mut stats.templates_booted }) += 1;
             });
             let how = if restored { "restored" } else { "booted" };
-            say(&format!("template: {how} in {boot_ms} ms; cloning guests"));
+            log(&format!("template: {how} in {boot_ms} ms; cloning guests"));
             let client = Arc::new(ZygoteClient::new(socket, restored));
             state.send_replace(Template::Ready(client.clone()));
             let opened = client.clone();
