@@ -98,7 +98,7 @@ pub struct GuestExit {
 /// What ended a guest's life.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ExitReason {
-    /// It switched itself off, or reset itself.
+    /// Its machine was switched off or reset.
     Shutdown,
     /// Its process ended with this status, which is not 0.
     Status(i32),
@@ -255,7 +255,7 @@ impl fmt::Display for GuestExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ended = if self.was_up { "ended" } else { "ended before it reported" };
         match &self.reason {
-            ExitReason::Shutdown if self.was_up => f.write_str("ended: it switched itself off")?,
+            ExitReason::Shutdown if self.was_up => f.write_str("ended: its machine was switched off or reset")?,
             ExitReason::Shutdown => f.write_str(ended)?,
             ExitReason::Status(status) => write!(f, "{ended} (exit status {status})")?,
             // What ends a process so, an operator has to look up: SIGKILL and SIGSYS (x86).

@@ -7,14 +7,16 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use vmatic_vmm::{Card, Discovery, Exit, GUEST_CMDLINE, GuestChannels, GuestConfig, Share, Software, open_tap, run};
+use vmatic_vmm::{
+    Card, Discovery, Exit, GUEST_CMDLINE, GuestChannels, GuestConfig, Share, Software, TERMINATED_STATUS, open_tap, run,
+};
 
 type AnyError = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     match boot(std::env::args().skip(1)) {
         Ok(Exit::Shutdown) => ExitCode::SUCCESS,
-        Ok(Exit::Killed) => ExitCode::from(143),
+        Ok(Exit::Killed) => ExitCode::from(TERMINATED_STATUS as u8),
         Err(error) => {
             eprintln!("boot: {error}");
             ExitCode::FAILURE

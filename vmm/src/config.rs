@@ -114,6 +114,10 @@ pub struct GuestConfig {
     pub channels: GuestChannels,
 }
 
+/// What a guest's process ends with when it was asked to (SIGTERM), as shells say it: 128 and the signal's number.
+/// When the guest switched itself off or reset itself, it ends with 0.
+pub const TERMINATED_STATUS: i32 = 128 + 15;
+
 /// How a guest ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

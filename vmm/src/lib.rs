@@ -23,6 +23,7 @@ pub mod template;
 
 pub use config::{
     CONTROL_PORT, Card, Discovery, Exit, GUEST_CMDLINE, GuestChannels, GuestConfig, Share, Software, TEMPLATE_CMDLINE,
+    TERMINATED_STATUS,
 };
 pub use devices::tap::{open_tap, open_tun};
 pub use error::Error;

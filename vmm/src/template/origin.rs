@@ -3,7 +3,7 @@
 //! Takes a guest's configuration, or a snapshot of a template. Its clones are processes of their own, forked from this
 //! one: their memory is the template's until they write to it.
 
-use crate::config::{Exit, GuestChannels, GuestConfig, Software};
+use crate::config::{Exit, GuestChannels, GuestConfig, Software, TERMINATED_STATUS};
 use crate::devices::share::Opened;
 use crate::error::{Context, Error};
 use crate::kvm::signal::{tick_after, tick_every};
@@ -142,7 +142,8 @@ impl Template {
         loop {
             match machine.turn()? {
                 // The kernel takes the machine apart faster than its parts would themselves.
-                Turn::Ended(Exit::Shutdown | Exit::Killed) => fork::leave(0),
+                Turn::Ended(Exit::Shutdown) => fork::leave(0),
+                Turn::Ended(Exit::Killed) => fork::leave(TERMINATED_STATUS),
                 Turn::Tick => machine.give_back(&self.memory, &self.working_set.written),
             }
         }

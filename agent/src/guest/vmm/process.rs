@@ -22,7 +22,7 @@ use vmatic_tree::wire::message::{Message, VERSION};
 use vmatic_vmm::stub::{self, StubFile};
 use vmatic_vmm::template::Readiness;
 use vmatic_vmm::template::zygote::{self, ReexecCommand, SnapshotFiles};
-use vmatic_vmm::{Card, Discovery, Exit, GuestChannels, GuestConfig, Share, Software};
+use vmatic_vmm::{Card, Discovery, Exit, GuestChannels, GuestConfig, Share, Software, TERMINATED_STATUS};
 
 // The guest's agent calls the port that the monitor relays.
 const _: () = assert!(vmatic_vmm::CONTROL_PORT == vmatic_tree::wire::message::GUEST_PORT);
@@ -195,7 +195,8 @@ pub fn run(config: ColdConfig) -> Result<(), Error> {
     let stub = config.machine.stub_file()?;
     let guest = config.machine.with(config.mac, channels, stub.as_ref());
     match vmatic_vmm::run(guest, config.user).context("run the guest")? {
-        Exit::Shutdown | Exit::Killed => Ok(()),
+        Exit::Shutdown => Ok(()),
+        Exit::Killed => std::process::exit(TERMINATED_STATUS),
     }
 }
 
