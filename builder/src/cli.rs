@@ -3,12 +3,14 @@
 //! Help, man pages and completions are made from these types: see [`command`], `commands/man.rs` and
 //! `commands/completions.rs`. clap cannot group subcommands, so the list of verbs under its headings is made here.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Kind, Result};
+use crate::ui::escape::escape_control;
 use crate::ui::say;
 use crate::{Exit, commands};
 
@@ -36,13 +38,14 @@ const GROUPS: [(&str, &[&str]); 3] = [
 ];
 
 /// Verbs and flags that have another name now: where (the verb's path), the old word, the new one.
-const RENAMED: [(&str, &str, &str); 7] = [
+const RENAMED: [(&str, &str, &str); 8] = [
     ("", "needs", "deps"),
     ("guests", "cost", "usage"),
     ("guests", "count", "stats"),
     ("", "--at", "--connect"),
     ("guests save", "--output", "--out"),
     ("capture", "--write", "--out"),
+    ("capture", "-w", "-o"),
     ("console", "--log", "--logs"),
 ];
 
@@ -119,7 +122,7 @@ pub fn main() -> ExitCode {
     let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let result = match parsed {
         Ok(cli) => cli.verb.run(),
-        Err(error) => match renamed(&error) {
+        Err(error) => match renamed(&error, std::env::args_os()) {
             Some(error) => Err(error),
             None => error.exit(),
         },
@@ -131,8 +134,8 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// The error for a word that has another name now.
-fn renamed(error: &clap::Error) -> Option<Error> {
+/// The error for a word that has another name now; its help is the command line with the new one.
+fn renamed(error: &clap::Error, line: impl Iterator<Item = OsString>) -> Option<Error> {
     let kind = match error.kind() {
         ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,
@@ -147,10 +150,28 @@ fn renamed(error: &clap::Error) -> Option<Error> {
     let (place, _, new) = RENAMED.into_iter().find(|(place, old, _)| *old == word && fits(place))?;
     let place = if word.starts_with('-') || place.is_empty() { String::new() } else { format!("{place} ") };
     Some(
-        Error::new(format!("cannot use {word}: it is {place}{new} now"))
-            .help(format!("write {new}"))
+        Error::new(format!("cannot use {word}"))
+            .because(format!("it is {place}{new} now"))
+            .help(format!("write `{}`", replaced(line, word, new)))
             .of_kind(Kind::Usage),
     )
+}
+
+/// A command line as one types it, with a word of it replaced where it first stands.
+fn replaced(line: impl Iterator<Item = OsString>, old: &str, new: &str) -> String {
+    let mut words: Vec<String> = line.skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let behind =
+        |word: &str| word.strip_prefix(old).filter(|rest| rest.is_empty() || rest.starts_with('=')).map(str::to_owned);
+    if let Some((word, rest)) = words.iter_mut().find_map(|word| behind(word).map(|rest| (word, rest))) {
+        *word = format!("{new}{rest}");
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,:=@%+^[]".contains(c);
+    let quoted = |word: String| match !word.is_empty() && word.chars().all(plain) {
+        true => word,
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    let words: Vec<String> = ["vmatic".to_owned()].into_iter().chain(words.into_iter().map(quoted)).collect();
+    escape_control(words.join(" ").as_bytes())
 }
 
 #[cfg(test)]
@@ -177,23 +198,21 @@ mod tests {
     fn an_old_word_names_the_new_one() {
         let said = |words: &[&str]| {
             let error = command().try_get_matches_from(words).unwrap_err();
-            renamed(&error).map(|error| error.to_string())
+            renamed(&error, words.iter().map(OsString::from)).map(|error| error.to_string())
         };
-        for words in [
-            &["vmatic", "needs", "x"][..],
-            &["vmatic", "guests", "cost"],
-            &["vmatic", "guests", "count", "."],
-            &["vmatic", "nodes", "--at", "1.2.3.4"],
-            &["vmatic", "run", "--at=1.2.3.4", "1", "true"],
-            &["vmatic", "guests", "save", "1", "--output", "x"],
-            &["vmatic", "capture", "1/1", "--write", "x"],
-            &["vmatic", "console", "--log", "x", "1"],
+        for (words, wanted) in [
+            (&["vmatic", "needs", "needs it"][..], "vmatic deps 'needs it'"),
+            (&["vmatic", "guests", "cost"], "vmatic guests usage"),
+            (&["vmatic", "guests", "count", ".!1"], "vmatic guests stats '.!1'"),
+            (&["vmatic", "nodes", "--at", "1.2.3.4"], "vmatic nodes --connect 1.2.3.4"),
+            (&["vmatic", "run", "--at=1.2.3.4", "1", "true"], "vmatic run --connect=1.2.3.4 1 true"),
+            (&["vmatic", "guests", "save", "1", "--output", "it's"], r"vmatic guests save 1 --out 'it'\''s'"),
+            (&["vmatic", "capture", "1/1", "--write", "x"], "vmatic capture 1/1 --out x"),
+            (&["vmatic", "capture", "1/1", "-w", "x"], "vmatic capture 1/1 -o x"),
+            (&["vmatic", "console", "--log", "x", "1"], "vmatic console --logs x 1"),
         ] {
-            assert!(
-                said(words).is_some_and(|text| text.contains(" now\nhelp: write ")),
-                "{words:?}: {:?}",
-                said(words)
-            );
+            let text = said(words).unwrap_or_default();
+            assert!(text.ends_with(&format!(" now\nhelp: write `{wanted}`")), "{words:?}: {text}");
         }
         assert_eq!(said(&["vmatic", "frobnicate"]), None);
         assert_eq!(said(&["vmatic", "guests", "needs"]), None, "only where it stood");

@@ -24,8 +24,16 @@ pub fn write_file(path: &Path, data: &[u8], mode: u32) -> Result<()> {
     let mode = fs::Permissions::from_mode(mode);
     let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).at("write in", folder)?;
     file.write_all(data).at("write", file.path())?;
+    // On the disk before it has its name: a crash must not leave an empty file under it.
+    file.as_file().sync_all().at("write", file.path())?;
     file.persist(path).map_err(|error| error.error).at("write", path)?;
     Ok(())
+}
+
+/// Waits until the disk has all that was written to a folder's file system: before a rename that says it is whole.
+pub fn settle(folder: &Path) -> Result<()> {
+    let open = fs::File::open(folder).at("open", folder)?;
+    rustix::fs::syncfs(&open).map_err(std::io::Error::from).at("write", folder)
 }
 
 /// A path without leading slash, `.` and double slashes; refuses `..`, NUL and what is too long.

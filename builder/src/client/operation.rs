@@ -14,6 +14,8 @@ use vmatic_tree::auth::cluster_id::cluster_id;
 use vmatic_tree::auth::command::Command;
 use vmatic_tree::id::OpId;
 use vmatic_tree::refusal::{CommandError, Refusal};
+use vmatic_tree::reply::Reply;
+use vmatic_tree::traffic::Piece;
 use vmatic_tree::unreachable::{LinkEnd, Peer, Unreachable};
 use vmatic_tree::wire::message::Message;
 use vmatic_tree::wire::order::Order;
@@ -169,6 +171,16 @@ pub fn refused(why: &Refusal) -> Error {
 }
 
 impl Answered {
+    /// The piece that the one node that was asked gave.
+    pub fn piece(&self) -> Result<&Piece> {
+        let (why, help) = match &self.groups[..] {
+            [Group { output, .. }] if output.truncated => ("its answer was cut short", "run it again"),
+            [Group { outcome: Outcome::Done(Reply::Piece(piece)), .. }] => return Ok(piece),
+            _ => ("it answered with something else", "use the vmatic that built its image"),
+        };
+        Err(Error::new("cannot read the node's answer").because(why).help(help))
+    }
+
     /// Counts.
     pub fn tally(&self) -> Tally {
         let mut tally = Tally::default();
@@ -196,6 +208,33 @@ impl Tally {
             Exit::Ok
         } else {
             Exit::Nodes
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmatic_plan::{HostId, Node};
+    use vmatic_tree::answer::Output;
+
+    #[test]
+    fn only_a_whole_piece_of_one_node_is_a_piece() {
+        let group = |outcome, truncated| Group {
+            nodes: NodeSet::one(Node::host(HostId(1))),
+            outcome,
+            output: Output { truncated, ..Output::default() },
+        };
+        let piece = || Outcome::Done(Reply::Piece(Piece { bytes: b"abc".to_vec(), dropped: 1 }));
+        let read = |groups| Answered { groups, took: Duration::ZERO }.piece().cloned();
+        assert_eq!(read(vec![group(piece(), false)]).unwrap().bytes, b"abc");
+        for (groups, why) in [
+            (vec![group(piece(), true)], "cut short"),
+            (vec![group(Outcome::Exit(0), false)], "something else"),
+            (vec![], "something else"),
+        ] {
+            let error = read(groups).unwrap_err();
+            assert!(error.cause().contains(why) && error.help_text().is_some(), "{error}");
         }
     }
 }

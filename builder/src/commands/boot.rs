@@ -11,6 +11,7 @@ use serde_json::json;
 use vmatic_plan::Plan;
 
 use crate::error::{Context, Error, PathContext, Result};
+use crate::output::inspect;
 use crate::spec::values::LoaderName;
 use crate::spec::{HOST_MEMORY_MIB, Spec};
 use crate::testbed::accel::{self, Accel};
@@ -107,7 +108,13 @@ pub fn run(args: Args) -> Result<Exit> {
 fn check_built_from(spec: &Spec, built: &Plan, key: &SigningKey, folder: &Path) -> Result<()> {
     let operator = key.verifying_key();
     let why = if cluster_id(built, &operator) != built.cluster {
-        "it was built with another operator key"
+        let origin = inspect::origin(folder, &key::public_text(key))?;
+        match (origin.has_key, origin.plan_as_built) {
+            (false, _) => "it was built with another operator key",
+            (true, false) => "its plan was altered after it was built",
+            // The identity of a cluster was computed in another way then.
+            (true, true) => "it was built by another version of vmatic",
+        }
     } else if !spec.makes(built, &operator) {
         "it was built from another spec"
     } else {

@@ -18,7 +18,7 @@ use super::recipe::{BuildNote, Recipe, SOURCE};
 use super::workspace::{Spent, Workspace};
 use crate::digest::sha256;
 use crate::error::{Context, Error, PathContext, Result};
-use crate::fs::{free_bytes, write_file};
+use crate::fs::{free_bytes, settle, write_file};
 use crate::packages::cache::Cache;
 use crate::packages::deb::UnpackedPackage;
 use crate::process;
@@ -166,6 +166,7 @@ impl Work<'_> {
             let applied = self.run(command.current_dir(&part), &format!("apply the patch {name}"), |_| {});
             applied.inspect_err(|_| self.refused())?;
         }
+        settle(&part)?;
         fs::rename(&part, self.space.source()).at("rename", &part)
     }
 
@@ -330,6 +331,7 @@ fn compiler(config: &str) -> String {
 /// Puts the finished folder and its note into the cache.
 fn place(note: &BuildNote, result: &Path, kernels: &Path) -> Result<()> {
     let folder = kernels.join(&note.folder);
+    settle(result)?;
     match fs::rename(result, &folder) {
         // Its name is the image's hash: what is there is the same.
         Err(_) if folder.is_dir() => {}

@@ -1,6 +1,6 @@
 //! The folder in which a kernel is built, kept until it is: a build that is cut short goes on from there.
 //!
-//! It lies beside the finished kernels and has the recipe's hash in its name. One build at a time works in it, by a
+//! It lies beside the finished kernels and has a hash of the recipe in its name. One build at a time works in it, by a
 //! lock that goes with the build's last process, compilers too; the folders of other recipes of that name are cleared
 //! when the next build begins. It holds `source/`, which is whole as soon as it has that name, `objects/`, where make
 //! finds out by itself what is left to do, and what was spent so far.
@@ -13,8 +13,18 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
+use crate::digest::sha256;
 use crate::error::{Context, Error, PathContext, Result};
 use crate::fs::write_file;
+
+/// Grows when a build leaves something else in its folder, or leaves it in another way.
+const FORMAT: u32 = 1;
+
+/// The part of the folder's name that says what is in it: 16 digits of a hash of recipe and [`FORMAT`].
+fn key(recipe: &Recipe) -> String {
+    let text = format!("vmatic workspace v{FORMAT} {}", recipe.hash());
+    sha256(text.as_bytes())[..16].to_owned()
+}
 
 /// What all goes of a build took together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +57,7 @@ impl Workspace {
             result => result.map_err(std::io::Error::from).at("lock", &lock)?,
         }
         let prefix = format!(".build-{}-", recipe.name);
-        let own = format!("{prefix}{}", &recipe.hash()[..16]);
+        let own = format!("{prefix}{}", key(recipe));
         for entry in fs::read_dir(kernels).at("list", kernels)?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             // `guest` is not `guest-of-mine`: what follows is a hash and nothing more.

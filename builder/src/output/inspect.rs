@@ -5,11 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use vmatic_plan::host_image;
 
 use crate::archive::{read, tree};
+use crate::digest::sha256;
 use crate::error::{Error, PathContext, Result};
 use crate::image::member::GUEST_IMAGE;
-use crate::manifest::{self, FileRecord, Manifest, MemberRecord};
+use crate::manifest::{self, FileRecord, Manifest, MemberRecord, OutputRecord};
 use crate::rootfs::tree::{Content, FileTree};
 use crate::ui::escape::escape_control;
 use crate::ui::say;
@@ -101,12 +103,36 @@ fn only_output(out: &Path) -> Result<PathBuf> {
     }
 }
 
-fn from_manifest(folder: &Path, path: &Path, which: &str) -> Result<View> {
+/// The manifest of an output folder, which lies at `path`.
+fn read_manifest(folder: &Path, path: &Path) -> Result<Manifest> {
     let text = fs::read_to_string(path)
         .at("read", path)
         .map_err(|error| error.help(format!("{} is no output folder: `vmatic build` makes one", folder.display())))?;
-    let manifest: Manifest = serde_json::from_str(&text)
-        .map_err(|cause| Error::new(format!("cannot read {}", path.display())).because(cause).help("build it again"))?;
+    serde_json::from_str(&text)
+        .map_err(|cause| Error::new(format!("cannot read {}", path.display())).because(cause).help("build it again"))
+}
+
+/// Whose clusters an output folder is for, and whether its plan is the one that was built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its host image has this operator's key.
+    pub has_key: bool,
+    /// Its plan is the one that the build wrote.
+    pub plan_as_built: bool,
+}
+
+/// Finds out by the manifest who an output folder is of: `operator` is the file of the public key as images have it.
+pub fn origin(folder: &Path, operator: &str) -> Result<Origin> {
+    let manifest = read_manifest(folder, &folder.join("manifest.json"))?;
+    let (key, path) = (sha256(operator.as_bytes()), folder.join("plan"));
+    let plan = OutputRecord::of("plan", &fs::read(&path).at("read", &path)?);
+    let files = manifest.images.iter().filter(|image| image.which == "host").flat_map(|image| &image.files);
+    let has_key = files.filter(|file| file.path == host_image::OPERATOR).any(|file| file.sha256.as_ref() == Some(&key));
+    Ok(Origin { has_key, plan_as_built: manifest.outputs.contains(&plan) })
+}
+
+fn from_manifest(folder: &Path, path: &Path, which: &str) -> Result<View> {
+    let manifest = read_manifest(folder, path)?;
     let image = manifest.images.into_iter().find(|image| image.which == which);
     let image = image.ok_or_else(|| {
         let tried = Error::new(format!("cannot find a {which} image in {}", path.display()));

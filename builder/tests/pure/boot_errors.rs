@@ -47,6 +47,28 @@ fn an_image_of_another_spec_or_key_is_not_booted() {
 }
 
 #[test]
+fn another_key_another_plan_and_another_version_are_told_apart() {
+    let lab = built();
+    let boot = || stderr(&vmatic(&lab, &["boot", "-n", "spec.toml"], |_| {}));
+    let plan = fs::read_to_string(lab.at("out/lab/plan")).unwrap();
+    let cluster = plan.lines().find(|line| line.starts_with("cluster")).unwrap();
+    let (start, last) = cluster.split_at(cluster.len() - 1);
+    let altered = plan.replace(cluster, &format!("{start}{}", if last == "0" { "1" } else { "0" }));
+    fs::write(lab.at("out/lab/plan"), &altered).unwrap();
+    assert!(boot().contains("its plan was altered after it was built"), "{}", boot());
+    // As a build whose identities were computed otherwise would have left it.
+    let manifest = fs::read_to_string(lab.at("out/lab/manifest.json")).unwrap();
+    let sum = |text: &str| vmatic::digest::sha256(text.as_bytes());
+    fs::write(lab.at("out/lab/manifest.json"), manifest.replace(&sum(&plan), &sum(&altered))).unwrap();
+    assert!(boot().contains("it was built by another version of vmatic"), "{}", boot());
+    vmatic::key::write_key(&lab.at("other.key"), &[9; 32]).unwrap();
+    let talk = stderr(&vmatic(&lab, &["boot", "-n", "spec.toml"], |command| {
+        command.env("VMATIC_KEY", lab.at("other.key"));
+    }));
+    assert!(talk.contains("built with another operator key"), "{talk}");
+}
+
+#[test]
 fn what_would_be_started_is_printed() {
     let lab = built();
     let output = vmatic(&lab, &["boot", "-n", "--accel", "tcg", "spec.toml"], |_| {});

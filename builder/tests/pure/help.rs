@@ -97,7 +97,7 @@ fn a_word_that_was_renamed_is_a_usage_error_with_the_new_word() {
     ] {
         let output = lab.vmatic(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}");
-        assert!(stderr(&output).contains(&format!("it is {new} now\nhelp: write ")), "{}", stderr(&output));
+        assert!(stderr(&output).contains(&format!("it is {new} now\nhelp: write `vmatic ")), "{}", stderr(&output));
     }
     let output = lab.command(&["nodes"]).env("VMATIC_AT", "127.0.0.1").output().unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use vmatic_plan::NodeSet;
-use vmatic_tree::answer::Outcome;
-use vmatic_tree::reply::Reply;
+use vmatic_tree::traffic::Piece;
 use vmatic_tree::wire::order::{CaptureOrder, Order};
 
 use crate::client::cluster::ClusterArgs;
-use crate::client::operation::{Answered, Console};
+use crate::client::operation::Console;
 use crate::client::report;
 use crate::commands::cluster::seconds;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Kind, PathContext, Result};
 use crate::ui::print::print_json;
 use crate::ui::size::count;
 use crate::ui::{interrupt, say};
@@ -67,12 +66,10 @@ pub fn run(args: Args) -> Result<Exit> {
     let nodes = console.nodes(&args.node)?;
     let mut each = nodes.iter();
     let (Some(node), None) = (each.next(), each.next()) else {
-        let count = nodes.len();
-        return Err(Error::new(format!(
-            "cannot capture {}: it names {count} nodes, and a capture is of one guest or host",
-            args.node
-        ))
-        .of_kind(Kind::Usage));
+        return Err(Error::new(format!("cannot capture at {}", args.node))
+            .because(format!("it names {} nodes", nodes.len()))
+            .help("name one guest or host, such as 1/3 or 1")
+            .of_kind(Kind::Usage));
     };
     let mut id = [0; 8];
     getrandom::fill(&mut id).context("cannot draw a random number")?;
@@ -90,7 +87,8 @@ pub fn run(args: Args) -> Result<Exit> {
             report::answers(&answered)?;
             return Ok(answered.tally().exit());
         }
-        if !stream.take(&answered)? {
+        let tried = || format!("cannot capture at {}", args.node);
+        if !stream.take(answered.piece().with_context(tried)?)? {
             break;
         }
     }
@@ -107,10 +105,7 @@ pub fn run(args: Args) -> Result<Exit> {
 
 fn open(args: &Args) -> Result<Box<dyn Write>> {
     match &args.out {
-        Some(path) => {
-            let cannot = |e| Error::new(format!("cannot write the capture to {}", path.display())).because(e);
-            Ok(Box::new(File::create(path).map_err(cannot)?))
-        }
+        Some(path) => Ok(Box::new(File::create(path).at("write the capture to", path)?)),
         None if std::io::stdout().is_terminal() => Err(Error::new("cannot write a pcap stream to a terminal")
             .help("write it to a file with -o FILE, or read it: vmatic capture NODE | tcpdump -nr -")
             .of_kind(Kind::Usage)),
@@ -120,34 +115,25 @@ fn open(args: &Args) -> Result<Box<dyn Write>> {
 
 impl Stream {
     /// Writes a piece; false once the reader is gone.
-    fn take(&mut self, answered: &Answered) -> Result<bool> {
-        for group in &answered.groups {
-            let Outcome::Done(Reply::Piece(piece)) = &group.outcome else { continue };
-            self.bytes += piece.bytes.len() as u64;
-            self.dropped = piece.dropped;
-            match self.out.write_all(&piece.bytes).and_then(|()| self.out.flush()) {
-                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(false),
-                written => written.context("cannot write the capture")?,
-            }
+    fn take(&mut self, piece: &Piece) -> Result<bool> {
+        self.bytes += piece.bytes.len() as u64;
+        self.dropped = piece.dropped;
+        match self.out.write_all(&piece.bytes).and_then(|()| self.out.flush()) {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            written => written.context("cannot write the capture").map(|()| true),
         }
-        Ok(true)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vmatic_plan::{HostId, Node};
-    use vmatic_tree::answer::{Group, Output};
-    use vmatic_tree::traffic::Piece;
 
     #[test]
     fn pieces_are_written_as_they_come() {
         let mut stream = Stream { out: Box::new(Vec::new()), bytes: 0, dropped: 0 };
         for (bytes, dropped) in [("abc", 0), ("de", 3)] {
-            let reply = Reply::Piece(Piece { bytes: bytes.into(), dropped });
-            let group = Group::one(Node::host(HostId(1)), Outcome::Done(reply), Output::default());
-            assert!(stream.take(&Answered { groups: vec![group], took: Duration::ZERO }).unwrap());
+            assert!(stream.take(&Piece { bytes: bytes.into(), dropped }).unwrap());
         }
         assert_eq!((stream.bytes, stream.dropped), (5, 3));
     }

@@ -12,8 +12,8 @@ use vmatic_tree::wire::order::{GuestAction, Order};
 use crate::client::cluster::ClusterArgs;
 use crate::client::operation::{Answered, Console};
 use crate::client::report;
-use crate::commands::cluster::{guests_of, seconds};
-use crate::error::{Error, Kind, Result};
+use crate::commands::cluster::{AskArgs, guests_of, hosts_of, seconds};
+use crate::error::{Context, Error, Kind, Result};
 use crate::fs::write_file;
 use crate::ui::print::{print, print_json};
 use crate::ui::{interrupt, say};
@@ -83,15 +83,10 @@ struct Start {
 #[derive(clap::Args, Debug)]
 struct Guests {
     /// The guests: 17/3, 1-1000/., ./., h1-g3
+    #[arg(value_name = "GUESTS")]
     nodes: String,
-    /// How long to wait for answers
-    #[arg(short, long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
-    timeout: Duration,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    cluster: ClusterArgs,
+    ask: AskArgs,
 }
 
 #[derive(clap::Args, Debug)]
@@ -99,14 +94,8 @@ struct Hosts {
     /// The hosts [default: all]
     #[arg(value_name = "HOSTS", default_value = ".", hide_default_value = true)]
     nodes: String,
-    /// How long to wait for answers
-    #[arg(short, long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
-    timeout: Duration,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    cluster: ClusterArgs,
+    ask: AskArgs,
 }
 
 /// How long a host may take to forget a template that was being saved.
@@ -132,23 +121,18 @@ pub fn run(args: Args) -> Result<Exit> {
 }
 
 fn act(act: GuestAction, args: Guests) -> Result<Exit> {
-    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
+    let mut console = Console::attach(args.ask.cluster.address()?, key::load()?)?;
     let nodes = guests_of(&console, &args.nodes)?;
-    let answered = console.ask(&nodes, Order::Guests(act), args.timeout, |_, _| {})?;
-    if args.json {
-        print_json(&report::as_json(&answered))?;
-    } else {
-        report::answers(&answered)?;
-    }
-    Ok(answered.tally().exit())
+    args.ask.print(&console.ask(&nodes, Order::Guests(act), args.ask.timeout, |_, _| {})?)
 }
 
 /// Fetches a template in pieces; the first takes as long as a guest boots.
 fn save(args: &Save) -> Result<Exit> {
     let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.host)?;
+    let tried = || format!("cannot save the template of {}", args.host);
     if nodes.len() != 1 || nodes.iter().any(|node| !node.is_host()) {
-        return Err(Error::new(format!("cannot save the template of {}", args.host))
+        return Err(Error::new(tried())
             .because("a template is one host's")
             .help("name one host, such as 1")
             .of_kind(Kind::Usage));
@@ -161,21 +145,22 @@ fn save(args: &Save) -> Result<Exit> {
             report::answers(&answered)?;
             return Ok(answered.tally().exit());
         }
-        let before = bytes.len();
-        for group in &answered.groups {
-            if let Outcome::Done(Reply::Piece(piece)) = &group.outcome {
-                bytes.extend(&piece.bytes);
-            }
-        }
-        if bytes.len() == before {
+        let piece = answered.piece().with_context(tried)?;
+        if piece.bytes.is_empty() {
             break;
         }
-        if interrupt::asked() || bytes.len() > TEMPLATE_BYTES_MAX {
-            let why = if interrupt::asked() { "interrupted" } else { "it is larger than any" };
-            // A piece behind the end is the last: the host then forgets the file.
-            let _ = console.ask(&nodes, Order::Save { from: u64::MAX }, CANCEL_TIMEOUT, |_, _| {});
-            return Err(Error::new("cannot save the template").because(why));
-        }
+        bytes.extend(&piece.bytes);
+        let (why, help) = match (interrupt::asked(), bytes.len() > TEMPLATE_BYTES_MAX) {
+            (true, _) => ("interrupted", "run it again: nothing was written"),
+            (_, true) => ("it is larger than 4 GiB", "give guests less memory ([guest] memory_mib)"),
+            _ => continue,
+        };
+        // A piece behind the end is the last: the host then forgets the file.
+        let _ = console.ask(&nodes, Order::Save { from: u64::MAX }, CANCEL_TIMEOUT, |_, _| {});
+        return Err(Error::new(tried()).because(why).help(help));
+    }
+    if bytes.is_empty() {
+        return Err(Error::new(tried()).because("the host gave an empty one").help("run it again"));
     }
     write_file(&args.out, &bytes, 0o600)?;
     say::line(format!("saved {} ({:.1} MB)", args.out.display(), bytes.len() as f64 / 1e6));
@@ -184,11 +169,11 @@ fn save(args: &Save) -> Result<Exit> {
 
 /// Asks hosts for numbers, and adds them up.
 fn sums(args: Hosts, order: Order) -> Result<Exit> {
-    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
-    let nodes = console.nodes(&args.nodes)?;
-    let answered = console.ask(&nodes, order, args.timeout, |_, _| {})?;
+    let mut console = Console::attach(args.ask.cluster.address()?, key::load()?)?;
+    let nodes = hosts_of(&console, &args.nodes)?;
+    let answered = console.ask(&nodes, order, args.ask.timeout, |_, _| {})?;
     let sums = add_up(&answered);
-    if args.json {
+    if args.ask.json {
         print_json(
             &json!({ "hosts": answered.tally().ok.len(), "sums": sums, "answers": report::as_json(&answered) }),
         )?;

@@ -1,17 +1,12 @@
 //! `vmatic link`: rate, delay and loss of guests' links, set and shown while they run.
 
-use std::time::Duration;
-
 use vmatic_plan::{LinkError, LinkProperties};
 use vmatic_tree::wire::order::{LinkOrder, Order};
 
-use crate::client::cluster::ClusterArgs;
 use crate::client::operation::Console;
-use crate::client::report;
-use crate::commands::cluster::{guests_of, seconds};
+use crate::commands::cluster::{AskArgs, guests_of};
 use crate::error::{Error, Kind, Result};
 use crate::ui::interrupt;
-use crate::ui::print::print_json;
 use crate::{Exit, key};
 
 /// Set or show the rate, delay and loss of guests' links
@@ -37,53 +32,34 @@ enum Action {
 #[derive(clap::Args, Debug)]
 struct Set {
     /// The guests: 17/3, 1-1000/., ./., h1-g3
+    #[arg(value_name = "GUESTS")]
     nodes: String,
     /// rate=RATE, delay=TIME, loss=PERCENT, or ideal
     #[arg(required = true, value_name = "PROPERTY")]
     properties: Vec<String>,
     #[command(flatten)]
-    how: How,
-    #[command(flatten)]
-    cluster: ClusterArgs,
+    ask: AskArgs,
 }
 
 #[derive(clap::Args, Debug)]
 struct Show {
     /// The guests
-    #[arg(default_value = "./.")]
+    #[arg(value_name = "GUESTS", default_value = "./.")]
     nodes: String,
     #[command(flatten)]
-    how: How,
-    #[command(flatten)]
-    cluster: ClusterArgs,
-}
-
-#[derive(clap::Args, Debug)]
-struct How {
-    /// How long to wait for answers
-    #[arg(short, long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
-    timeout: Duration,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+    ask: AskArgs,
 }
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    let (nodes, how, cluster, order) = match args.action {
-        Action::Set(set) => (set.nodes, set.how, set.cluster, LinkOrder::Set(properties(&set.properties)?)),
-        Action::Show(show) => (show.nodes, show.how, show.cluster, LinkOrder::Show),
+    let (nodes, ask, order) = match args.action {
+        Action::Set(set) => (set.nodes, set.ask, LinkOrder::Set(properties(&set.properties)?)),
+        Action::Show(show) => (show.nodes, show.ask, LinkOrder::Show),
     };
-    let mut console = Console::attach(cluster.address()?, key::load()?)?;
+    let mut console = Console::attach(ask.cluster.address()?, key::load()?)?;
     let guests = guests_of(&console, &nodes)?;
     interrupt::watch();
-    let answered = console.ask(&guests, Order::Link(order), how.timeout, |_, _| {})?;
-    if how.json {
-        print_json(&report::as_json(&answered))?;
-    } else {
-        report::answers(&answered)?;
-    }
-    Ok(answered.tally().exit())
+    ask.print(&console.ask(&guests, Order::Link(order), ask.timeout, |_, _| {})?)
 }
 
 /// The properties, checked before anybody is asked.

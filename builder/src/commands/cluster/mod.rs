@@ -13,8 +13,37 @@ use std::time::Duration;
 
 use vmatic_plan::NodeSet;
 
-use crate::client::operation::Console;
+use crate::Exit;
+use crate::client::cluster::ClusterArgs;
+use crate::client::operation::{Answered, Console};
+use crate::client::report;
 use crate::error::{Error, Kind, Result};
+use crate::ui::print::print_json;
+
+/// How nodes are asked, and how their answers are printed.
+#[derive(clap::Args, Debug)]
+struct AskArgs {
+    /// How long to wait for answers
+    #[arg(short, long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    timeout: Duration,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+impl AskArgs {
+    /// Prints the answers; gives the exit status that goes with them.
+    fn print(&self, answered: &Answered) -> Result<Exit> {
+        if self.json {
+            print_json(&report::as_json(answered))?;
+        } else {
+            report::answers(answered)?;
+        }
+        Ok(answered.tally().exit())
+    }
+}
 
 /// Reads `--timeout SECONDS`.
 fn seconds(text: &str) -> std::result::Result<Duration, String> {
@@ -35,5 +64,19 @@ fn guests_of(console: &Console, expression: &str) -> Result<NodeSet> {
     Err(Error::new(format!("cannot use {expression} as guests"))
         .because(why)
         .help("write HOSTS/GUESTS, such as 17/3 or ./.")
+        .of_kind(Kind::Usage))
+}
+
+/// The hosts that an expression names; guests among them are a mistake.
+fn hosts_of(console: &Console, expression: &str) -> Result<NodeSet> {
+    let nodes = console.nodes(expression)?;
+    let guests = nodes.difference(&console.nodes(".")?);
+    if !nodes.is_empty() && guests.is_empty() {
+        return Ok(nodes);
+    }
+    let why = if nodes.is_empty() { "it names no node".to_owned() } else { format!("{guests} are guests") };
+    Err(Error::new(format!("cannot use {expression} as hosts"))
+        .because(why)
+        .help("write HOSTS, such as 17, 1-1000 or .")
         .of_kind(Kind::Usage))
 }
