@@ -8,9 +8,9 @@
 use super::admission::max_concurrent_starts;
 use super::console::Ports;
 use super::desired::DesiredStates;
-use super::driver::drive;
 use super::image;
 use super::launch::BOOT_TIMEOUT;
+use super::life::driver::drive;
 use super::qemu;
 use super::shared::Shared;
 use super::state::Guests;

@@ -1,21 +1,20 @@
 //! The life of this host's guests: started, watched, started again.
 //!
-//! A guest's states are `lifecycle`'s, a pure machine; `driver` is the one task that moves it on and owns the guest's
-//! process. `state` owns what others may know of guests, and the counters; `desired` what the operator wants of each;
-//! `console` what each said. `launcher` starts the drivers; `launch` makes processes, of one of the backends `vmm` and
-//! `qemu`; `admission` says when.
+//! A guest's states are `life`'s: a pure machine, and the one task that moves it on and owns the guest's process.
+//! `state` owns what others may know of guests, and the counters; `desired` what the operator wants of each; `console`
+//! what each said. `launcher` starts the drivers; `launch` makes processes, of one of the backends `vmm` and `qemu`;
+//! `admission` says when.
 
 pub mod admission;
 pub mod backend;
 pub mod channels;
 pub mod console;
 pub mod desired;
-mod driver;
 pub mod exit;
 pub mod image;
 mod launch;
 pub mod launcher;
-pub mod lifecycle;
+mod life;
 pub mod qemu;
 mod shared;
 pub mod state;

@@ -1,8 +1,10 @@
 //! The host in the control tree: its links, its state machine's actions carried out, and what it says of itself.
 //!
-//! `run` owns the tree's state machine and all open links.
+//! `driver` owns the tree's state machine, all open links and what runs for the operator; `run` starts it and hands it
+//! what happens. `connection` is a link, `parent` looks for one, `host_order` and `info` carry orders out.
 
 pub mod connection;
+mod driver;
 pub mod host_order;
 pub mod info;
 pub mod options;

@@ -1,12 +1,9 @@
-//! The node: drives the tree's state machine with real streams, processes and time.
+//! The node's start and its event loop.
 //!
-//! Takes what the image and the command line say; runs until it is ended. All
-//! decisions are the state machine's (`vmatic_tree::host`); here its actions
-//! are carried out, each by a small task that reports back as an event.
+//! Takes what the image and the command line say; starts the launcher of guests and the search for a parent, and hands
+//! the driver what happens, until the process is ended.
 
 use crate::error::{Context, Error, no_host};
-use crate::exec::command;
-use crate::exec::session::{self, Ends};
 use crate::guest::console::Ports;
 use crate::guest::desired::{DesiredStates, first};
 use crate::guest::launcher::Launcher;
@@ -20,55 +17,23 @@ use crate::machine::kvm::{self, KvmFound};
 use crate::machine::limits::raise_limits;
 use crate::machine::memory::memory_mib;
 use crate::machine::network;
-use crate::node::connection::Link;
-use crate::node::host_order::{self, HostOrder};
-use crate::node::info;
+use crate::node::driver::{Driver, Resources};
 use crate::node::options::NodeOptions;
 use crate::node::parent::{self, Parents};
 use crate::opening::Opening;
 use ed25519_dalek::VerifyingKey;
-use std::collections::HashMap;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::sleep_until;
-use vmatic_plan::{GuestId, HostId, Plan, RangeSet, unhex};
-use vmatic_tree::answer::{Outcome, Output};
-use vmatic_tree::host::{Action, Direction, Event, Host};
-use vmatic_tree::id::LinkId;
-use vmatic_tree::id::OpId;
-use vmatic_tree::reply::Reply;
-use vmatic_tree::session::SessionInput;
-use vmatic_tree::wire::order::Order;
+use vmatic_plan::{HostId, Plan, unhex};
+use vmatic_tree::host::{Event, Host};
 
 /// How many events may wait: links stop being read while the node is behind.
 const EVENTS_MAX: usize = 1024;
-
-/// An open link, as the driver keeps it.
-struct Open {
-    link: Link,
-    side: Direction,
-    closed: Option<oneshot::Sender<bool>>,
-}
-
-struct Driver {
-    host: Host,
-    plan: Plan,
-    start: Instant,
-    events: mpsc::Sender<Event>,
-    links: HashMap<LinkId, Open>,
-    last_link: LinkId,
-    tasks: HashMap<OpId, oneshot::Sender<()>>,
-    sessions: HashMap<OpId, mpsc::UnboundedSender<SessionInput>>,
-    ports: Ports,
-    guests: Rc<Guests>,
-    desired: Rc<DesiredStates>,
-    kvm: KvmFound,
-    booted_mib: u64,
-}
 
 /// Runs the node until the process is ended.
 pub fn run(options: NodeOptions) -> Result<(), Error> {
@@ -114,22 +79,8 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     };
     tokio::task::spawn_local(launcher.run());
     let host = Host::new(plan.clone(), number, operator, vmatic_sys::calls::random16());
-    let mut driver = Driver {
-        host,
-        plan,
-        start: Instant::now(),
-        events,
-        links: HashMap::new(),
-        last_link: 0,
-        tasks: HashMap::new(),
-        sessions: HashMap::new(),
-        ports,
-        guests,
-        desired,
-        kvm,
-        booted_mib,
-    };
-    driver.drive(&mut waiting, &mut opened, &listener).await
+    let mut driver = Driver::new(host, plan, events, Resources { ports, guests, desired, kvm, booted_mib });
+    drive(&mut driver, &mut waiting, &mut opened, &listener).await
 }
 
 /// Sets up the machine's card and name; gives the host's number and name.
@@ -159,146 +110,30 @@ fn read_image(options: &NodeOptions) -> Result<(Plan, VerifyingKey), Error> {
     Ok((plan, operator))
 }
 
-fn is_guest(plan: &Plan, peer: SocketAddr) -> bool {
-    match peer.ip() {
-        IpAddr::V4(address) => plan.guest_network.contains(address),
-        IpAddr::V6(address) => plan.node_by_ipv6(address).is_some(),
-    }
-}
-
-impl Driver {
-    /// Takes what happens, one thing at a time, for ever.
-    async fn drive(
-        &mut self,
-        waiting: &mut mpsc::Receiver<Event>,
-        opened: &mut mpsc::Receiver<Opening>,
-        listener: &TcpListener,
-    ) -> Result<(), Error> {
-        loop {
-            let wake = self.start + Duration::from_millis(self.host.wake_ms());
-            tokio::select! {
-                biased;
-                Some(event) = waiting.recv() => self.event(event),
-                Some(opening) = opened.recv() => self.open(opening),
-                accepted = listener.accept() => match accepted {
-                    // An experiment's guests command nobody: their way to their host is vsock.
-                    Ok((_, peer)) if is_guest(&self.plan, peer) => {}
-                    Ok((stream, _)) => self.open(Opening::below(stream)),
-                    // Out of descriptors, most likely: those that are open go on.
-                    Err(e) => {
-                        log(&format!("cannot accept a connection: {e}"));
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                },
-                () = sleep_until(wake.into()) => self.event(Event::Tick),
-            }
-        }
-    }
-
-    fn open(&mut self, opening: Opening) {
-        self.last_link += 1;
-        let id = self.last_link;
-        let events = self.events.clone();
-        let link = Link::over(opening.stream, id, events);
-        self.links.insert(id, Open { link, side: opening.side, closed: opening.closed });
-        self.event(Event::Opened { link: id, side: opening.side });
-    }
-
-    fn event(&mut self, event: Event) {
-        match &event {
-            Event::Finished { op, .. } => {
-                self.tasks.remove(op);
-                self.sessions.remove(op);
-            }
-            Event::Closed { link } => self.forget(*link),
-            _ => {}
-        }
-        let now_ms = self.start.elapsed().as_millis() as u64;
-        for action in self.host.handle(now_ms, event) {
-            self.act(action);
-        }
-        self.guests.set_heard(self.host.guests_up());
-    }
-
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::Send { link, message } => {
-                if self.links.get(&link).is_some_and(|open| !open.link.send(&message)) {
-                    self.forget(link);
-                    let events = self.events.clone();
-                    tokio::spawn(async move { events.send(Event::Closed { link }).await });
+/// Takes what happens, one thing at a time, until the process is ended.
+async fn drive(
+    driver: &mut Driver,
+    waiting: &mut mpsc::Receiver<Event>,
+    opened: &mut mpsc::Receiver<Opening>,
+    listener: &TcpListener,
+) -> Result<(), Error> {
+    loop {
+        let wake = driver.wake_at();
+        tokio::select! {
+            biased;
+            Some(event) = waiting.recv() => driver.event(event),
+            Some(opening) = opened.recv() => driver.open(opening),
+            accepted = listener.accept() => match accepted {
+                // An experiment's guests command nobody: their way to their host is vsock.
+                Ok((_, peer)) if driver.is_guest(peer) => {}
+                Ok((stream, _)) => driver.open(Opening::below(stream)),
+                // Out of descriptors, most likely: those that are open go on.
+                Err(e) => {
+                    log(&format!("cannot accept a connection: {e}"));
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
-            }
-            Action::Close { link } => self.forget(link),
-            Action::Start { op, guests, order, remaining_ms } => self.start(op, &guests, order, remaining_ms),
-            Action::SessionInput { op, feed } => {
-                // One that has just ended hears nothing more; what it holds is bounded by its window.
-                let _ = self.sessions.get(&op).map(|session| session.send(feed));
-            }
-            Action::Stop { op } => {
-                self.tasks.remove(&op);
-                self.sessions.remove(&op);
-            }
-            Action::Note(text) => log(&text),
+            },
+            () = sleep_until(wake.into()) => driver.event(Event::Tick),
         }
-    }
-
-    /// Drops a link: what is queued is still sent, nothing more is read.
-    fn forget(&mut self, link: LinkId) {
-        if let Some(Open { side, closed: Some(closed), .. }) = self.links.remove(&link) {
-            let _ = closed.send(side == Direction::Parent && self.host.has_parent());
-        }
-    }
-
-    fn start(&mut self, op: OpId, guests: &RangeSet, order: Order, remaining_ms: u32) {
-        if let Order::Guests(act) = order {
-            self.desired.apply(act, guests);
-            let events = self.events.clone();
-            let finished = Event::Finished { op, outcome: Outcome::Exit(0), output: Output::default() };
-            tokio::spawn(async move { events.send(finished).await });
-            return;
-        }
-        if self.kvm == KvmFound::Bare && self.guests.kvm_ran() {
-            self.kvm = KvmFound::Linux;
-        }
-        let (stop, stopped) = oneshot::channel();
-        self.tasks.insert(op, stop);
-        let events = self.events.clone();
-        if matches!(order, Order::Console(_) | Order::Serial(_)) {
-            return self.open_session(op, guests, order, stopped);
-        }
-        // Counts all guests: only for who asks.
-        let info = matches!(order, Order::Info)
-            .then(|| info::info(&self.kvm, &self.guests, self.plan.guests_per_host, self.booted_mib));
-        let all = guests.len() == u64::from(self.plan.guests_per_host);
-        let guests = guests.clone();
-        tokio::spawn(async move {
-            let deadline = Duration::from_millis(u64::from(remaining_ms));
-            let (outcome, output) = match (order, info) {
-                (Order::Run(run), _) => command::run(run, deadline, stopped).await,
-                (_, Some(info)) => (Outcome::Done(Reply::Info(info)), Output::default()),
-                (order, None) if host_order::is_one(&order) => {
-                    host_order::carry_out(HostOrder { order, guests, all }, deadline, stopped).await
-                }
-                _ => (Outcome::Exit(0), Output::default()),
-            };
-            let _ = events.send(Event::Finished { op, outcome, output }).await;
-        });
-    }
-
-    fn open_session(&mut self, op: OpId, guests: &RangeSet, order: Order, stop: oneshot::Receiver<()>) {
-        let (feed, feeds) = mpsc::unbounded_channel();
-        self.sessions.insert(op, feed);
-        let events = self.events.clone();
-        let ends = Ends::new(op, feeds, stop, events.clone());
-        let port = guests.iter().next().map(|guest| self.ports.of(GuestId(guest)));
-        tokio::task::spawn_local(async move {
-            let outcome = match (order, port) {
-                (Order::Console(console), None) => session::program(console, ends).await,
-                (Order::Serial(serial), Some(port)) => session::serial(port, serial, ends).await,
-                _ => Outcome::Failed("that is not for this node".into()),
-            };
-            let _ = events.send(Event::Finished { op, outcome, output: Output::default() }).await;
-        });
     }
 }

@@ -33,7 +33,7 @@
 //! A guest that is `Resuming` was up before it was paused, and has some time until its silence counts. Whoever has a
 //! process can be paused; a guest that is wanted paused and ends is paused again as soon as it has a process.
 
-use super::desired::{Desired, Wanted};
+use crate::guest::desired::{Desired, Wanted};
 use vmatic_tree::guest::{ExitReason, GuestExit, GuestState, StartMode};
 use vmatic_tree::text::ShortText;
 

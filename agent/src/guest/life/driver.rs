@@ -3,15 +3,15 @@
 //! Takes what all guests of this host share; never ends. The life is this task's alone; what others may know of it is
 //! told to `state`.
 
-use super::admission;
-use super::backend::{GuestProcess, Handle};
-use super::desired::Desired;
-use super::launch::{Launched, Report, Source};
 use super::lifecycle::{Action, Event, Life};
-use super::shared::Shared;
-use super::vmm::template::Template;
-use super::{channels, launch};
 use crate::error::Error;
+use crate::guest::admission;
+use crate::guest::backend::{GuestProcess, Handle};
+use crate::guest::desired::Desired;
+use crate::guest::launch::{Launched, Report, Source};
+use crate::guest::shared::Shared;
+use crate::guest::vmm::template::Template;
+use crate::guest::{channels, launch};
 use crate::log::log;
 use crate::machine::cgroup;
 use std::collections::VecDeque;

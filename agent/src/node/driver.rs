@@ -1,0 +1,207 @@
+//! The node's driver: runs the tree's state machine on real streams, processes and time.
+//!
+//! Takes events; carries the machine's actions out, each by a small task that reports back as an event. All decisions
+//! are the state machine's (`vmatic_tree::host`).
+
+use crate::exec::command;
+use crate::exec::session::{self, Ends};
+use crate::guest::console::Ports;
+use crate::guest::desired::DesiredStates;
+use crate::guest::state::Guests;
+use crate::log::log;
+use crate::machine::kvm::KvmFound;
+use crate::node::connection::Link;
+use crate::node::host_order::{self, HostOrder};
+use crate::node::info;
+use crate::opening::Opening;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+use vmatic_plan::{GuestId, Plan, RangeSet};
+use vmatic_tree::answer::{Outcome, Output};
+use vmatic_tree::host::{Action, Direction, Event, Host};
+use vmatic_tree::id::{LinkId, OpId};
+use vmatic_tree::reply::Reply;
+use vmatic_tree::session::SessionInput;
+use vmatic_tree::wire::order::Order;
+
+/// An open link, as the driver keeps it.
+struct Open {
+    link: Link,
+    side: Direction,
+    closed: Option<oneshot::Sender<bool>>,
+}
+
+/// What orders ask about and change on this host.
+pub struct Resources {
+    /// The guests' serial ports.
+    pub ports: Ports,
+    /// What is known of the guests.
+    pub guests: Rc<Guests>,
+    /// What the operator wants of them.
+    pub desired: Rc<DesiredStates>,
+    /// What KVM can do here.
+    pub kvm: KvmFound,
+    /// RAM that was in use before the first guest, in MiB.
+    pub booted_mib: u64,
+}
+
+/// The tree's state machine, with the links that are open and the operations that run.
+pub struct Driver {
+    host: Host,
+    plan: Plan,
+    start: Instant,
+    events: mpsc::Sender<Event>,
+    links: HashMap<LinkId, Open>,
+    last_link: LinkId,
+    tasks: HashMap<OpId, oneshot::Sender<()>>,
+    sessions: HashMap<OpId, mpsc::UnboundedSender<SessionInput>>,
+    resources: Resources,
+}
+
+impl Driver {
+    /// Without any link yet; what the tasks report comes back as `events`.
+    pub fn new(host: Host, plan: Plan, events: mpsc::Sender<Event>, resources: Resources) -> Self {
+        Driver {
+            host,
+            plan,
+            start: Instant::now(),
+            events,
+            links: HashMap::new(),
+            last_link: 0,
+            tasks: HashMap::new(),
+            sessions: HashMap::new(),
+            resources,
+        }
+    }
+
+    /// When [`Event::Tick`] is due.
+    pub fn wake_at(&self) -> Instant {
+        self.start + Duration::from_millis(self.host.wake_ms())
+    }
+
+    /// Whether who calls has the address of a guest.
+    pub fn is_guest(&self, peer: SocketAddr) -> bool {
+        match peer.ip() {
+            IpAddr::V4(address) => self.plan.guest_network.contains(address),
+            IpAddr::V6(address) => self.plan.node_by_ipv6(address).is_some(),
+        }
+    }
+
+    /// A stream becomes a link.
+    pub fn open(&mut self, opening: Opening) {
+        self.last_link += 1;
+        let id = self.last_link;
+        let events = self.events.clone();
+        let link = Link::over(opening.stream, id, events);
+        self.links.insert(id, Open { link, side: opening.side, closed: opening.closed });
+        self.event(Event::Opened { link: id, side: opening.side });
+    }
+
+    /// Hands the state machine what happened, and carries out what it asks for.
+    pub fn event(&mut self, event: Event) {
+        match &event {
+            Event::Finished { op, .. } => {
+                self.tasks.remove(op);
+                self.sessions.remove(op);
+            }
+            Event::Closed { link } => self.forget(*link),
+            _ => {}
+        }
+        let now_ms = self.start.elapsed().as_millis() as u64;
+        for action in self.host.handle(now_ms, event) {
+            self.carry_out(action);
+        }
+        self.resources.guests.set_heard(self.host.guests_up());
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Send { link, message } => {
+                if self.links.get(&link).is_some_and(|open| !open.link.send(&message)) {
+                    self.forget(link);
+                    let events = self.events.clone();
+                    tokio::spawn(async move { events.send(Event::Closed { link }).await });
+                }
+            }
+            Action::Close { link } => self.forget(link),
+            Action::Start { op, guests, order, remaining_ms } => self.start(op, &guests, order, remaining_ms),
+            Action::SessionInput { op, feed } => {
+                // One that has just ended hears nothing more; what it holds is bounded by its window.
+                let _ = self.sessions.get(&op).map(|session| session.send(feed));
+            }
+            Action::Stop { op } => {
+                self.tasks.remove(&op);
+                self.sessions.remove(&op);
+            }
+            Action::Note(text) => log(&text),
+        }
+    }
+
+    /// Drops a link: what is queued is still sent, nothing more is read.
+    fn forget(&mut self, link: LinkId) {
+        if let Some(Open { side, closed: Some(closed), .. }) = self.links.remove(&link) {
+            let _ = closed.send(side == Direction::Parent && self.host.has_parent());
+        }
+    }
+
+    fn start(&mut self, op: OpId, guests: &RangeSet, order: Order, remaining_ms: u32) {
+        if let Order::Guests(act) = order {
+            self.resources.desired.apply(act, guests);
+            let events = self.events.clone();
+            let finished = Event::Finished { op, outcome: Outcome::Exit(0), output: Output::default() };
+            tokio::spawn(async move { events.send(finished).await });
+            return;
+        }
+        if self.resources.kvm == KvmFound::Bare && self.resources.guests.kvm_ran() {
+            self.resources.kvm = KvmFound::Linux;
+        }
+        let (stop, stopped) = oneshot::channel();
+        self.tasks.insert(op, stop);
+        let events = self.events.clone();
+        if matches!(order, Order::Console(_) | Order::Serial(_)) {
+            return self.open_session(op, guests, order, stopped);
+        }
+        // Counts all guests: only for who asks.
+        let info = matches!(order, Order::Info).then(|| {
+            info::info(
+                &self.resources.kvm,
+                &self.resources.guests,
+                self.plan.guests_per_host,
+                self.resources.booted_mib,
+            )
+        });
+        let all = guests.len() == u64::from(self.plan.guests_per_host);
+        let guests = guests.clone();
+        tokio::spawn(async move {
+            let deadline = Duration::from_millis(u64::from(remaining_ms));
+            let (outcome, output) = match (order, info) {
+                (Order::Run(run), _) => command::run(run, deadline, stopped).await,
+                (_, Some(info)) => (Outcome::Done(Reply::Info(info)), Output::default()),
+                (order, None) if host_order::is_one(&order) => {
+                    host_order::carry_out(HostOrder { order, guests, all }, deadline, stopped).await
+                }
+                _ => (Outcome::Exit(0), Output::default()),
+            };
+            let _ = events.send(Event::Finished { op, outcome, output }).await;
+        });
+    }
+
+    fn open_session(&mut self, op: OpId, guests: &RangeSet, order: Order, stop: oneshot::Receiver<()>) {
+        let (feed, feeds) = mpsc::unbounded_channel();
+        self.sessions.insert(op, feed);
+        let events = self.events.clone();
+        let ends = Ends::new(op, feeds, stop, events.clone());
+        let port = guests.iter().next().map(|guest| self.resources.ports.of(GuestId(guest)));
+        tokio::task::spawn_local(async move {
+            let outcome = match (order, port) {
+                (Order::Console(console), None) => session::program(console, ends).await,
+                (Order::Serial(serial), Some(port)) => session::serial(port, serial, ends).await,
+                _ => Outcome::Failed("that is not for this node".into()),
+            };
+            let _ = events.send(Event::Finished { op, outcome, output: Output::default() }).await;
+        });
+    }
+}
