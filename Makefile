@@ -74,7 +74,7 @@ lint: deps
 	cargo clippy --workspace --exclude vmatic-leaf --all-targets -- -D warnings
 	cargo clippy -p vmatic-leaf --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace --exclude vmatic-leaf
-	cargo test --quiet -p vmatic --test pure -- tidy:: rooms:: words::
+	cargo test --quiet -p vmatic --test pure -- tidy:: rooms:: words:: deny::
 
 fmt:
 	cargo fmt --all

@@ -1,4 +1,4 @@
-//! Embeds what the vmatic program brings along, so that it works from anywhere: the BusyBox base
+//! The build script: embeds what the vmatic program brings along, so that it works from anywhere: the BusyBox base
 //! (initramfs/) and the fragments and patches of kernels (kernel-configs/).
 
 use std::fmt::Write as _;

@@ -36,7 +36,7 @@ use crate::{archive, key};
 pub struct Builder<'a> {
     /// The operator's key, of which only the public half goes anywhere.
     pub operator: &'a SigningKey,
-    /// The packages.
+    /// Where packages, kernels and packed members are kept.
     pub cache: &'a Cache,
     /// How hard to pack.
     pub effort: Effort,
@@ -50,7 +50,7 @@ pub struct Builder<'a> {
 pub struct Built {
     /// The files of the output folder, manifest included, in order.
     pub files: Vec<(String, Vec<u8>)>,
-    /// The manifest.
+    /// What was built, file by file; it is among the files.
     pub manifest: Manifest,
     /// The bytes of kernels inside the host image.
     pub guest_kernel_bytes: u64,

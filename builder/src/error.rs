@@ -15,7 +15,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// All went well.
     Ok,
-    /// Something failed.
+    /// What was asked for failed.
     Failed,
     /// The command line was wrong.
     Usage,
@@ -147,7 +147,7 @@ impl Error {
         self.help.as_deref()
     }
 
-    /// Its kind.
+    /// The kind, by which callers decide.
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }

@@ -15,7 +15,7 @@ pub const VERSION: u32 = 1;
 /// The manifest of an output folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`VERSION`].
+    /// The format of the manifest: [`VERSION`].
     pub vmatic_manifest: u32,
     /// The cluster's name.
     pub name: String,
@@ -27,7 +27,7 @@ pub struct Manifest {
     pub outputs: Vec<OutputRecord>,
 }
 
-/// One image.
+/// What one image holds, and how it is packed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ImageRecord {
     /// "host" or "guest".
@@ -46,7 +46,7 @@ pub struct ImageRecord {
     /// The separately packed parts, in order.
     #[serde(default)]
     pub members: Vec<MemberRecord>,
-    /// Every path.
+    /// Every path of the image, sorted.
     pub files: Vec<FileRecord>,
 }
 
@@ -70,9 +70,9 @@ pub struct FileRecord {
     pub kind: String,
     /// Permission bits, octal.
     pub mode: String,
-    /// Owner.
+    /// The owner's user id.
     pub uid: u32,
-    /// Group.
+    /// The owner's group id.
     pub gid: u32,
     /// Bytes of content.
     pub size: u64,
@@ -114,11 +114,11 @@ pub struct InputRecord {
 /// One file of the output folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputRecord {
-    /// Its name.
+    /// The name in the output folder.
     pub file: String,
-    /// Bytes.
+    /// Bytes of the file.
     pub size: u64,
-    /// Its hash.
+    /// sha256 of the file, as hexadecimal text.
     pub sha256: String,
 }
 

@@ -37,7 +37,7 @@ pub enum Effort {
     Release,
 }
 
-/// Every method.
+/// Every compression method that an image may be packed with.
 pub const TABLE: &[Compressor] = &[
     Compressor {
         compression: Compression::Zstd,

@@ -18,7 +18,7 @@ const LZ4_LEGACY: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
 pub struct Unpacked {
     /// How it was packed.
     pub method: &'static str,
-    /// The bytes.
+    /// The unpacked bytes.
     pub data: Vec<u8>,
     /// How many packed bytes they took; others may follow.
     pub used: usize,

@@ -17,13 +17,13 @@ pub const TRAILER: &[u8] = b"TRAILER!!!";
 pub struct Header<'a> {
     /// The name, without its NUL.
     pub name: &'a [u8],
-    /// Inode number.
+    /// The inode number: files of one number and device are names of one file.
     pub inode: u32,
     /// Type and permission bits.
     pub mode: u32,
-    /// Owner.
+    /// The owner's user id.
     pub uid: u32,
-    /// Group.
+    /// The owner's group id.
     pub gid: u32,
     /// Number of names.
     pub links: u32,

@@ -1,6 +1,6 @@
-//! Reads any initramfs: one or more newc archives after each other, each as it is or packed with gzip, xz, zstd or
-//! lz4, with zeros between them. Takes bytes that anyone may have made, so every length is checked, memory is bounded,
-//! and nothing panics. Gives the records and their data.
+//! A reader of any initramfs: one or more newc archives after each other, each as it is or packed with gzip, xz, zstd
+//! or lz4, with zeros between them. Takes bytes that anyone may have made, so every length is checked, memory is
+//! bounded, and nothing panics. Gives the records and their data.
 
 use std::io;
 
@@ -19,9 +19,9 @@ pub struct Record {
     pub path: String,
     /// Type and permission bits.
     pub mode: u32,
-    /// Owner.
+    /// The owner's user id.
     pub uid: u32,
-    /// Group.
+    /// The owner's group id.
     pub gid: u32,
     /// Inode number in its member.
     pub inode: u32,
@@ -45,7 +45,7 @@ pub struct Member {
     pub packing: &'static str,
     /// Bytes in the file.
     pub packed_bytes: u64,
-    /// Bytes unpacked.
+    /// Bytes of the member, unpacked.
     pub unpacked_bytes: u64,
     data: Vec<u8>,
 }

@@ -1,4 +1,4 @@
-//! Writes a file tree as a newc archive, the format of an initramfs.
+//! A writer of newc archives, the format of an initramfs, from a file tree.
 //!
 //! The records go through the cpio crate, behind a wrapper that refuses what the crate would let
 //! pass: sizes beyond 32 bits, bytes that do not match the size, names the kernel would skip.

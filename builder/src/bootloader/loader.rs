@@ -1,4 +1,4 @@
-//! Boot loaders that a spec asks for besides the scripts: one row each, with the Debian package that it comes from and
+//! Boot loaders that a spec asks for besides the scripts: each with the Debian packages that it comes from and
 //! the files that machines load by TFTP or HTTP.
 //!
 //! | loader | for | DHCP's boot file |
@@ -16,7 +16,7 @@ use crate::spec::values::{LoaderName, PackageName};
 
 /// A boot loader's files.
 pub struct LoaderFiles {
-    /// The loader.
+    /// The loader whose files these are.
     pub loader: LoaderName,
     /// The packages, each with its files: in the package, in the output folder.
     packages: &'static [(PackageName, &'static [(&'static str, &'static str)])],
@@ -24,7 +24,7 @@ pub struct LoaderFiles {
 
 const STUB: &str = "usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 
-/// Every loader.
+/// Every loader, with the packages that have its files.
 pub const TABLE: &[LoaderFiles] = &[
     LoaderFiles {
         loader: LoaderName::Ipxe,
@@ -61,9 +61,9 @@ pub struct UkiParts<'a> {
     pub cmdline: &'a str,
     /// The kernel's release.
     pub release: &'a str,
-    /// The kernel.
+    /// The kernel: the bytes of a bzImage.
     pub kernel: &'a [u8],
-    /// The image.
+    /// The packed host image.
     pub initramfs: &'a [u8],
 }
 

@@ -1,4 +1,4 @@
-//! Where the control tree is: an address given by the operator, or the note that `vmatic boot` leaves.
+//! The address of the control tree: one given by the operator, or the note that `vmatic boot` leaves.
 //!
 //! A booted cluster is one small file, `NAME` with the address of a host and the process that keeps it, in
 //! the operator's runtime folder. It goes away with the cluster; one that a killed process left is ignored.

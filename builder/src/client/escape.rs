@@ -20,7 +20,7 @@ pub enum Escapes {
     Start,
     /// Behind a tilde at its start, which is held back.
     Tilde,
-    /// Elsewhere.
+    /// Within a line: a tilde is a character as others.
     Line,
 }
 

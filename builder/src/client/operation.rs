@@ -181,7 +181,7 @@ impl Answered {
         Err(Error::new("cannot read the node's answer").because(why).help(help))
     }
 
-    /// Counts.
+    /// Counts the nodes by how they fared.
     pub fn tally(&self) -> Tally {
         let mut tally = Tally::default();
         for group in &self.groups {

@@ -20,7 +20,7 @@ use crate::rootfs::root::Found;
 /// A file that was found.
 #[derive(Clone, Debug)]
 pub struct Hit {
-    /// Where.
+    /// Whether the image or its root has it.
     pub side: Side,
     /// At which path.
     pub found: Found,
@@ -31,7 +31,7 @@ pub struct Hit {
 /// An object of one program's loading.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// The file.
+    /// The file that was loaded.
     pub hit: Hit,
     /// Why it is loaded, in words.
     pub reason: String,

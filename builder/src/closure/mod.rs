@@ -211,7 +211,7 @@ impl<'a> Closure<'a> {
         })
     }
 
-    /// The root.
+    /// The root in which files are looked for.
     pub fn root(&self) -> &'a dyn Rootfs {
         self.tables.root
     }

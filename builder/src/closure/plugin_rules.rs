@@ -1,4 +1,4 @@
-//! Beyond ELF: applies the rows of `plugins`, and follows the settings of PAM, which name modules.
+//! The closure beyond ELF: applies the rules of `plugins`, and follows the settings of PAM, which name modules.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `vmatic trace`: runs a program here and proposes the lines of a spec for what it uses beyond its closure.
+//! `vmatic trace`: lines of a spec for what a program, which is run here, uses beyond its closure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

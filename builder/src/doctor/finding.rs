@@ -12,7 +12,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// One word.
+    /// The level in one word, as it is printed and as JSON has it.
     pub fn word(self) -> &'static str {
         match self {
             Level::Ok => "ok",

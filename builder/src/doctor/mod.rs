@@ -1,4 +1,4 @@
-//! What this machine can do: each check looks at one thing and says what it found.
+//! Checks of what this machine can do: each looks at one thing and says what it found.
 //!
 //! Nothing is installed or changed. What only some uses need is "absent", not
 //! "missing": a machine without KVM still builds, boots and commands.

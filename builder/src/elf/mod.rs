@@ -51,9 +51,9 @@ pub struct ElfMachine {
 pub struct Needs {
     /// For which machine it is.
     pub machine: ElfMachine,
-    /// PT_INTERP.
+    /// PT_INTERP: the path of the loader that it asks for.
     pub interpreter: Option<String>,
-    /// DT_SONAME.
+    /// DT_SONAME: the name that others ask for it by.
     pub soname: Option<String>,
     /// DT_NEEDED, in order.
     pub libraries: Vec<String>,
@@ -96,7 +96,7 @@ pub fn is_elf(bytes: &[u8]) -> bool {
 
 /// Bytes that can be read at an offset: a file or a slice.
 pub trait Source {
-    /// Total bytes.
+    /// Bytes of the whole file.
     fn len(&self) -> u64;
     /// Whether there are none.
     fn is_empty(&self) -> bool {

@@ -21,11 +21,11 @@ use crate::spec::ImageSpec;
 
 /// A file that vmatic itself puts into an image.
 pub struct GeneratedFile {
-    /// Its path.
+    /// The path in the image, without the leading slash.
     pub path: Cow<'static, str>,
-    /// Its content.
+    /// The bytes of the file.
     pub data: Vec<u8>,
-    /// Permission bits.
+    /// Permission bits, such as 0o644.
     pub mode: u32,
     /// Why it is there.
     pub reason: &'static str,
@@ -55,9 +55,9 @@ pub struct ImageParts<'a> {
 
 /// A finished image.
 pub struct Assembled {
-    /// All files.
+    /// The files, folders, links and devices of the image.
     pub tree: FileTree,
-    /// The modules.
+    /// The kernel modules that were chosen, in the order in which they are loaded.
     pub modules: ChosenModules,
     /// What the operator should know.
     pub warnings: Vec<String>,

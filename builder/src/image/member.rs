@@ -32,11 +32,11 @@ pub const GUEST_IMAGE: &str = "boot/guest/initramfs";
 
 /// A packed image.
 pub struct Packed {
-    /// The image.
+    /// The packed image: its members, one behind the other.
     pub bytes: Vec<u8>,
     /// Bytes of all its archives.
     pub unpacked_bytes: u64,
-    /// Its members.
+    /// The members, in the order of the bytes.
     pub members: Vec<MemberRecord>,
     /// How many of them the cache had.
     pub cached: usize,

@@ -38,11 +38,11 @@ pub fn add(spec: &ImageSpec, fetched: Option<&Path>, tree: &mut FileTree) -> Res
 pub struct ExtraProgram {
     /// The root that has it.
     pub root: PathBuf,
-    /// The program.
+    /// The path of the program in the root.
     pub binary: &'static str,
     /// Files that it reads.
     pub files: &'static [&'static str],
-    /// Why.
+    /// Why it is in the image, as `vmatic why` shows it.
     pub reason: &'static str,
 }
 

@@ -19,7 +19,7 @@ use crate::spec::Spec;
 use crate::spec::kinds::{FileSource, KindSpec};
 use crate::spec::values::PackageName;
 
-/// Debian's package.
+/// Debian's package that has QEMU's program for x86.
 const PACKAGE: PackageName = PackageName::known("qemu-system-x86");
 /// What it loads into itself to emulate, and into machines without a screen: firmware, loaders of kernels, and a part
 /// of its interrupt controller.

@@ -20,7 +20,7 @@ const GUEST_MEMORY_SMALL_MIB: u32 = 24;
 
 /// A kernel, and where it came from.
 pub struct ChosenKernel {
-    /// The kernel.
+    /// The kernel that was chosen.
     pub kernel: Kernel,
     /// The package, folder or build that it came from.
     pub origin: String,

@@ -1,5 +1,5 @@
-//! Builds a kernel from a recipe: unpacks the source outside the checkout, patches, configures, runs make, and puts the
-//! result into the cache, whole or not at all.
+//! The build of a kernel from a recipe: unpacks the source outside the checkout, patches, configures, runs make, and
+//! puts the result into the cache, whole or not at all.
 //!
 //! The source tree is the size of a small disk and goes when the kernel is built, or when the source refuses the
 //! recipe. Whatever else cuts a build short, it stays, and the next build goes on from there (`workspace.rs`). User,

@@ -15,7 +15,7 @@ pub struct Class {
     pub modules: &'static [&'static str],
 }
 
-/// Every class.
+/// Every class of devices that a spec may name.
 pub const CLASSES: &[Class] = &[
     Class {
         name: "ethernet",

@@ -39,7 +39,7 @@ pub struct Module {
 pub struct ChosenModules {
     /// Module names (with `_`), in load order: dependencies first.
     pub order: Vec<String>,
-    /// By name.
+    /// The modules that are files, by their name (with `_`).
     pub modules: BTreeMap<String, Module>,
     /// Names from the spec that are built into the kernel.
     pub builtin: Vec<String>,

@@ -21,7 +21,7 @@ pub const SOURCE: PackageName = PackageName::known("linux-source-6.12");
 
 const EMBEDDED: &[(&str, bool, &[u8])] = include!(concat!(env!("OUT_DIR"), "/kernel_configs.rs"));
 
-/// A recipe.
+/// What a kernel is made from: a fragment of configuration, and patches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
     /// Its name, such as "guest".
@@ -37,11 +37,11 @@ pub struct Recipe {
 pub struct BuildNote {
     /// The recipe's name.
     pub name: String,
-    /// [`Recipe::hash`].
+    /// The [`Recipe::hash`] of the recipe that it was built from.
     pub recipe: String,
     /// The file of the source package.
     pub source: String,
-    /// Its sha256.
+    /// sha256 of the source package's file.
     pub source_sha256: String,
     /// The kernel's release.
     pub release: String,

@@ -1,4 +1,4 @@
-//! Takes the ELF vmlinux out of a bzImage.
+//! The ELF vmlinux inside a bzImage.
 //!
 //! A monitor that loads an ELF directly saves the guest its own unpacking (2.3 s against 0.75 s when
 //! nested), so vmlinux is taken out here, once, at build time. The setup header says where the packed

@@ -31,7 +31,7 @@ fn key(recipe: &Recipe) -> String {
 pub struct Spent {
     /// Files that were compiled.
     pub objects: u32,
-    /// Seconds.
+    /// Seconds that all goes took together.
     pub seconds: u64,
 }
 

@@ -1,5 +1,4 @@
-//! Looks into an output folder or an image file: its paths, and where a manifest explains them, why
-//! each is there.
+//! A view of an output folder or an image file: its paths, and where a manifest explains them, why each is there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +38,7 @@ pub struct View {
     pub explained: bool,
     /// Its separately packed parts.
     pub members: Vec<MemberRecord>,
-    /// All paths.
+    /// Every path of the image, sorted.
     pub files: Vec<FileRecord>,
 }
 
@@ -69,7 +68,7 @@ impl ImageArgs {
         }
     }
 
-    /// Opens it.
+    /// Lists its paths, with their reasons where a manifest gives them.
     pub fn open(&self) -> Result<View> {
         let path = self.path()?;
         let manifest = path.join("manifest.json");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// The cache.
+/// A folder of what was fetched or made before, and whether newer packages are wanted.
 #[derive(Clone, Debug)]
 pub struct Cache {
     folder: PathBuf,

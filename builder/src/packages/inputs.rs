@@ -27,7 +27,7 @@ pub struct Fetched {
 }
 
 impl<'a> Inputs<'a> {
-    /// None yet.
+    /// The inputs of a build that begins: none yet.
     pub fn new(cache: &'a Cache) -> Inputs<'a> {
         Inputs { cache, records: Vec::new() }
     }

@@ -1,4 +1,6 @@
-//! Files of a disk that are names of one inode stay so in an image: git alone has 140 names for one program.
+//! Hard links: files of a disk that are names of one inode stay so in an image.
+//!
+//! git alone has 140 names for one program.
 //!
 //! Takes a file's place on disk; gives its content, read once for all its names, and the group that they share.
 

@@ -1,4 +1,4 @@
-//! Following symbolic links by text: the same walk for a tree in memory and for a root on disk.
+//! Symbolic links, followed by text: the same walk for a tree in memory and for a root on disk.
 
 /// Most links followed for one path, as the kernel has it (path_resolution(7)).
 pub const LINKS_FOLLOWED_MAX: usize = 40;

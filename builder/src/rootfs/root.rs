@@ -1,4 +1,4 @@
-//! Where files live: a root on disk or a tree in memory, asked the same questions.
+//! A root file system to look into: a root on disk or a tree in memory, asked the same questions.
 //!
 //! Takes paths as a program inside that root would write them; gives what is there, every link followed
 //! inside the root and remembered, so that an image can hold the same chain. The closure is computed over
@@ -15,7 +15,7 @@ use crate::rootfs::tree::{Content, FileTree};
 /// What lies at a path whose parents are no links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryKind {
-    /// A folder.
+    /// A folder, which has names in it.
     Dir,
     /// A regular file.
     File {

@@ -17,11 +17,11 @@ use crate::rootfs::links::{self, LINKS_FOLLOWED_MAX};
 /// What a path is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A directory.
+    /// A directory; what is in it are paths of their own.
     Dir,
     /// A regular file. Files with the same link group are names of one inode.
     File {
-        /// The content.
+        /// The file's bytes.
         data: Arc<[u8]>,
         /// The hard link group, if the file has more than one name.
         group: Option<u32>,
@@ -32,9 +32,9 @@ pub enum Content {
     Device {
         /// True for a block device.
         block: bool,
-        /// Major number.
+        /// The major number: the kernel's driver.
         major: u32,
-        /// Minor number.
+        /// The minor number: one of the driver's devices.
         minor: u32,
     },
 }
@@ -78,9 +78,9 @@ pub struct Entry {
     pub content: Content,
     /// Permission bits, with setuid, setgid and sticky.
     pub mode: u32,
-    /// Owner.
+    /// The owner's user id.
     pub uid: u32,
-    /// Group.
+    /// The owner's group id.
     pub gid: u32,
     /// Why it is there.
     pub why: Why,
@@ -93,7 +93,7 @@ impl Entry {
         Entry { content, mode, uid: 0, gid: 0, why, overrode: Vec::new() }
     }
 
-    /// A directory.
+    /// A directory with these permission bits, owned by root.
     pub fn dir(mode: u32, why: Why) -> Entry {
         Entry::new(Content::Dir, mode, why)
     }
@@ -108,7 +108,7 @@ impl Entry {
         Entry::new(Content::Symlink(target.into()), 0o777, why)
     }
 
-    /// A device.
+    /// A block or character device, owned by root.
     pub fn device(block: bool, major: u32, minor: u32, mode: u32, why: Why) -> Entry {
         Entry::new(Content::Device { block, major, minor }, mode, why)
     }

@@ -54,7 +54,7 @@ pub struct PlanSpec {
     pub port: u16,
 }
 
-/// One image.
+/// What the spec says of one image, and of the machine that boots it.
 #[derive(Clone, Debug)]
 pub struct ImageSpec {
     /// RAM of the machine that boots it, in MiB, if the spec says.
@@ -96,7 +96,7 @@ pub struct FileSpec {
     pub written: String,
     /// The path in the image.
     pub to: String,
-    /// Permission bits.
+    /// Permission bits, such as 0o644.
     pub mode: u32,
     /// Owner and group.
     pub owner: (u32, u32),

@@ -10,11 +10,11 @@ use crate::error::{Error, Kind};
 pub struct SpecText {
     /// The path, as it was given.
     pub path: PathBuf,
-    /// The text.
+    /// The text of the file.
     pub text: String,
 }
 
-/// One mistake.
+/// One mistake: where it is, what is wrong, what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Bytes of the text that are wrong.

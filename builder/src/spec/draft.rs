@@ -16,7 +16,7 @@ pub struct Draft {
     pub has_name: bool,
     /// Whether `[plan]` says hosts, right or wrong.
     pub has_hosts: bool,
-    /// Boot loaders.
+    /// The boot loaders that the output folder is to have, besides the scripts.
     pub loaders: Option<Vec<LoaderName>>,
     /// `[plan]`.
     pub plan: DraftPlan,
@@ -24,9 +24,9 @@ pub struct Draft {
     pub host: DraftImage,
     /// `[guest]`.
     pub guest: DraftImage,
-    /// guest.backend.
+    /// `guest.backend`: what runs ordinary guests.
     pub backend: Option<Backend>,
-    /// [[guest.kinds]].
+    /// `[[guest.kinds]]`: guests that are other systems.
     pub kinds: Option<Vec<Located<KindSpec>>>,
 }
 
@@ -35,11 +35,11 @@ pub struct Draft {
 pub struct DraftPlan {
     /// A pattern or a count.
     pub hosts: Option<Located<String>>,
-    /// Per host.
+    /// Guests on each host.
     pub guests: Option<Located<i64>>,
-    /// A network.
+    /// The hosts' IPv4 network, as text.
     pub host_network: Option<Located<String>>,
-    /// A network.
+    /// The guests' IPv4 network, as text.
     pub guest_network: Option<Located<String>>,
     /// Children in the tree.
     pub fanout: Option<Located<i64>>,

@@ -37,7 +37,7 @@ pub enum FileSource {
     File(PathBuf),
     /// A file of a Debian package, which is fetched and not installed.
     Package {
-        /// The package.
+        /// The package that has the file.
         name: PackageName,
         /// The path in it, relative.
         path: String,
@@ -52,7 +52,7 @@ pub enum Backend {
     Own,
     /// VMatic's own monitor; QEMU, which emulates, on hosts whose KVM does not work.
     OwnOrQemu,
-    /// QEMU.
+    /// QEMU, for every guest.
     Qemu,
 }
 
@@ -71,7 +71,7 @@ impl FileSource {
     }
 }
 
-/// Reads `backend`.
+/// Reads `guest.backend`; a word that is none is noted as a mistake.
 pub fn read_backend(table: &Table, problems: &RefCell<Problems>) -> Option<Backend> {
     let text = table.string("backend", "own")?;
     let found = Backend::TABLE.into_iter().find(|(word, _)| *word == text.value);
@@ -82,7 +82,7 @@ pub fn read_backend(table: &Table, problems: &RefCell<Problems>) -> Option<Backe
     found.map(|(_, backend)| backend)
 }
 
-/// Reads `kinds`.
+/// Reads `[[guest.kinds]]`; mistakes are noted.
 pub fn read(table: &Table, folder: &Path, problems: &RefCell<Problems>) -> Option<Vec<Located<KindSpec>>> {
     let tables = table.tables("kinds", EXAMPLE)?;
     Some(tables.into_iter().filter_map(|item| read_one(item, folder, problems)).collect())

@@ -1,4 +1,4 @@
-//! TOML text to [`Spec`]: includes first, then what the file itself says, then the defaults.
+//! The parser of specs, from TOML text to [`Spec`]: includes first, then what the file itself says, then the defaults.
 
 use std::cell::RefCell;
 use std::fs;

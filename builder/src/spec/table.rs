@@ -1,4 +1,4 @@
-//! Reads a TOML table key by key with positions: a wrong type or value is noted and reading goes on;
+//! A TOML table that is read key by key with positions: a wrong type or value is noted and reading goes on;
 //! at the end, keys that nobody asked for are mistakes with a "did you mean".
 
 use std::cell::RefCell;
@@ -16,7 +16,7 @@ const RENAMED: [(&str, &str); 3] = [("template", "base"), ("common", "legacy_dev
 /// A value with its place in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located<T> {
-    /// The value.
+    /// The value that stands there.
     pub value: T,
     /// Its bytes in the text.
     pub span: Range<usize>,
@@ -60,7 +60,7 @@ impl<'t, 'i> Table<'t, 'i> {
         self.wrong(value.span(), message, format!("write {example}"));
     }
 
-    /// A string.
+    /// A string, if the key is there and is one.
     pub fn string(&self, key: &'static str, example: &str) -> Option<Located<String>> {
         let value = self.value(key)?;
         match value.get_ref().as_str() {

@@ -58,7 +58,7 @@ impl KernelChoice {
 pub enum Compression {
     /// zstd, one frame.
     Zstd,
-    /// gzip.
+    /// gzip, which kernels of every age unpack.
     Gzip,
     /// xz, with the checksum that the kernel checks.
     Xz,
@@ -67,7 +67,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Every one.
+    /// Every method, the default first.
     pub const ALL: [Compression; 4] = [Compression::Zstd, Compression::Gzip, Compression::Xz, Compression::None];
 
     /// The word in a spec.
@@ -91,7 +91,7 @@ impl Compression {
 pub enum LoaderName {
     /// iPXE, loaded by another ROM.
     Ipxe,
-    /// PXELINUX.
+    /// PXELINUX, for BIOS.
     Pxelinux,
     /// GRUB, with Debian's signature.
     Grub,
@@ -100,7 +100,7 @@ pub enum LoaderName {
 }
 
 impl LoaderName {
-    /// Every one.
+    /// Every loader.
     pub const ALL: [LoaderName; 4] = [LoaderName::Ipxe, LoaderName::Pxelinux, LoaderName::Grub, LoaderName::Uki];
 
     /// The word in a spec.
@@ -160,7 +160,7 @@ impl PackageName {
         PackageName(Cow::Borrowed(name))
     }
 
-    /// The name.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

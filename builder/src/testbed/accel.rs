@@ -1,4 +1,4 @@
-//! Whether QEMU can use this machine's KVM for hosts that run guests themselves.
+//! The acceleration of hosts: whether QEMU can use this machine's KVM for hosts that run guests themselves.
 //!
 //! Presence of /dev/kvm proves nothing: kvm_pvm opens it, runs bare code, and
 //! hangs every stock kernel; and a host needs nesting to give its guests KVM.
@@ -17,7 +17,7 @@ pub enum Accel {
 }
 
 impl Accel {
-    /// QEMU's word.
+    /// The word for it after QEMU's -accel.
     pub fn word(self) -> &'static str {
         match self {
             Accel::Kvm => "kvm",

@@ -28,7 +28,7 @@ use crate::testbed::progress::{Progress, Stage, agent_spoke, last_lines};
 use crate::ui::escape::escape_control;
 use crate::ui::interrupt;
 
-/// QEMU's program.
+/// The QEMU program that plays the hosts, looked for in PATH.
 pub const QEMU: &str = "qemu-system-x86_64";
 /// What a Debian machine needs for it.
 pub const QEMU_REMEDY: &str = "apt-get install qemu-system-x86 ipxe-qemu";

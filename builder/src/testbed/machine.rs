@@ -21,9 +21,9 @@ use crate::testbed::accel::Accel;
 pub struct Machine {
     /// The host's number.
     pub host: HostId,
-    /// RAM.
+    /// RAM, in MiB.
     pub memory_mib: u32,
-    /// Processors.
+    /// Virtual processors.
     pub cpus: u32,
     /// KVM or emulation.
     pub accel: Accel,
@@ -46,9 +46,9 @@ pub struct Machine {
 pub enum First {
     /// SeaBIOS; the card's own iPXE reads boot.ipxe.
     Ipxe,
-    /// SeaBIOS; PXELINUX.
+    /// SeaBIOS; the card loads PXELINUX.
     Pxelinux,
-    /// OVMF; GRUB.
+    /// OVMF; it loads GRUB.
     Grub,
     /// OVMF; a unified kernel image.
     Uki,
@@ -86,7 +86,7 @@ impl First {
 }
 
 impl Machine {
-    /// QEMU's arguments.
+    /// QEMU's command line without the program.
     pub fn arguments(&self, plan: &Plan) -> Result<Vec<OsString>> {
         let name = plan.hosts.name(self.host).unwrap_or_default();
         let mac = plan.mac(Node::host(self.host)).unwrap_or_default();

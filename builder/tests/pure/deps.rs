@@ -1,4 +1,4 @@
-//! `vmatic needs`, `vmatic trace` and what a build says of its finished images, as the operator sees them.
+//! `vmatic deps`, `vmatic trace` and what a build says of its finished images, as the operator sees them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -14,6 +14,7 @@ mod boot_errors;
 mod building;
 mod closure;
 mod closure_rules;
+mod deny;
 mod deps;
 mod help;
 mod identity;
