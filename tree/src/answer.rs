@@ -102,6 +102,10 @@ impl Group {
             let end = (0..=REASON_MAX_BYTES.min(why.len())).rev().find(|at| why.is_char_boundary(*at));
             why.truncate(end.unwrap_or(0));
         }
+        // A reply is all that there is to say: with output beside it, the two would not fit a message.
+        if matches!(&self.outcome, Outcome::Done(_)) && self.output != Output::default() {
+            self.output = Output { truncated: true, ..Output::default() };
+        }
         for stream in [&mut self.output.stdout, &mut self.output.stderr] {
             self.output.truncated |= stream.len() > OUTPUT_MAX_BYTES as usize;
             stream.truncate(OUTPUT_MAX_BYTES as usize);
@@ -140,7 +144,13 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::OpId;
+    use crate::traffic::Piece;
+    use crate::wire::frame;
+    use crate::wire::message::Message;
     use vmatic_plan::{GuestId, HostId};
+
+    const OP: OpId = OpId { session: [1; 8], sequence: 1 };
 
     #[test]
     fn equal_answers_are_one_group() {
@@ -154,5 +164,27 @@ mod tests {
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0].nodes.len(), 1000);
         assert!(answers.is_empty());
+    }
+
+    #[test]
+    fn whatever_a_node_says_is_bound_to_fit_a_message_and_no_more_is_cut() {
+        let bytes = |count: u32| alloc::vec![7; count as usize];
+        let group = |outcome: Outcome, output: u32| {
+            let output = Output { stdout: bytes(output), stderr: bytes(output), truncated: false };
+            let mut group = Group::one(Node::host(HostId(1)), outcome, output);
+            group.bound();
+            assert!(frame::encode(&Message::Answers { op: OP, groups: [group.clone()].into() }).is_ok());
+            (group.outcome, group.output.stdout.len() as u32, group.output.stderr.len() as u32, group.output.truncated)
+        };
+        let piece = |count| Outcome::Done(Reply::Piece(Piece { bytes: bytes(count), dropped: 0 }));
+        let (max, exit) = (OUTPUT_MAX_BYTES, || Outcome::Exit(0));
+        assert_eq!(group(exit(), max), (exit(), max, max, false));
+        assert_eq!(group(exit(), max + 1), (exit(), max, max, true));
+        assert_eq!(group(piece(max), 0), (piece(max), 0, 0, false));
+        assert_eq!(group(piece(max), max), (piece(max), 0, 0, true), "a reply comes alone");
+        let failed = |text: usize| Outcome::Failed("x".repeat(text));
+        assert_eq!(group(piece(max + 1), max).0, Outcome::Failed("answered more than an answer holds".into()));
+        assert_eq!(group(failed(REASON_MAX_BYTES), max), (failed(REASON_MAX_BYTES), max, max, false));
+        assert_eq!(group(failed(REASON_MAX_BYTES + 1), max), (failed(REASON_MAX_BYTES), max, max, false));
     }
 }

@@ -310,7 +310,7 @@ impl GuestAgent {
     }
 
     fn send(&mut self, message: &Message) {
-        match frame::encode(message) {
+        match frame::encode_or_failed(message) {
             Ok(bytes) => self.outgoing.extend_from_slice(&bytes),
             Err(e) => log(&format!("{e}")),
         }

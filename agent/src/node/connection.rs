@@ -5,6 +5,7 @@
 //! what the node queued. A peer that does not read is cut off when its queue
 //! is full: one slow console must not hold the host's memory.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use vmatic_tree::host::Event;
 use vmatic_tree::id::LinkId;
-use vmatic_tree::wire::frame::{self, FrameReader};
+use vmatic_tree::wire::frame::{self, FrameError, FrameReader};
 use vmatic_tree::wire::message::Message;
 
 use crate::log::log;
@@ -32,6 +33,27 @@ pub struct Link {
     queue: mpsc::UnboundedSender<Vec<u8>>,
     queued: Arc<AtomicUsize>,
     reader: JoinHandle<()>,
+}
+
+/// Why a link has to be given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// A message that no frame holds.
+    Frame(FrameError),
+    /// More than [`QUEUE_MAX_BYTES`] wait: the other end does not read.
+    Full,
+    /// The stream is gone.
+    Closed,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendError::Frame(e) => e.fmt(f),
+            SendError::Full => write!(f, "{QUEUE_MAX_BYTES} bytes wait: the other end does not read"),
+            SendError::Closed => f.write_str("it is closed"),
+        }
+    }
 }
 
 impl Link {
@@ -59,18 +81,17 @@ impl Link {
         Link { queue, queued, reader }
     }
 
-    /// Queues a message; false if the link has to be given up.
-    pub fn send(&self, message: &Message) -> bool {
-        match frame::encode(message) {
-            Ok(bytes) => {
-                let queued = self.queued.fetch_add(bytes.len(), Ordering::Relaxed);
-                queued + bytes.len() <= QUEUE_MAX_BYTES && self.queue.send(bytes).is_ok()
-            }
-            Err(e) => {
-                log(&e.to_string());
-                true
-            }
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// The link has to be given up: what was to be said on it never will be, so whoever waits must hear that it ended.
+    pub fn send(&self, message: &Message) -> Result<(), SendError> {
+        let bytes = frame::encode_or_failed(message).map_err(SendError::Frame)?;
+        let queued = self.queued.fetch_add(bytes.len(), Ordering::Relaxed);
+        if queued + bytes.len() > QUEUE_MAX_BYTES {
+            return Err(SendError::Full);
         }
+        self.queue.send(bytes).map_err(|_| SendError::Closed)
     }
 }
 
@@ -116,4 +137,54 @@ async fn write_all(
         }
     }
     let _ = timeout(WRITE_MAX, stream.shutdown()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{DuplexStream, duplex};
+    use vmatic_plan::{HostId, Node};
+    use vmatic_tree::answer::{Group, Outcome, Output};
+    use vmatic_tree::id::OpId;
+    use vmatic_tree::wire::frame::FRAME_MAX_BYTES;
+
+    const OP: OpId = OpId { session: [1; 8], sequence: 1 };
+
+    fn answers(bytes: usize) -> Message {
+        let output = Output { stdout: vec![7; bytes], ..Output::default() };
+        Message::Answers { op: OP, groups: vec![Group::one(Node::host(HostId(1)), Outcome::Exit(0), output)] }
+    }
+
+    async fn next(stream: &mut DuplexStream) -> Message {
+        let (mut reader, mut buffer) = (FrameReader::new(), [0; 4096]);
+        loop {
+            if let Some(message) = reader.next_message().unwrap() {
+                return message;
+            }
+            let count = stream.read(&mut buffer).await.unwrap();
+            reader.push(&buffer[..count]);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_an_answer_that_fits_no_message_hears_so() {
+        let (ours, mut theirs) = duplex(64 * 1024);
+        let link = Link::start(1, ours, mpsc::channel(1).0);
+        assert_eq!(link.send(&answers(FRAME_MAX_BYTES)), Ok(()));
+        let Message::Answers { op, groups } = next(&mut theirs).await else { panic!("no answers") };
+        assert_eq!(op, OP);
+        assert!(matches!(&groups[0].outcome, Outcome::Failed(why) if why.contains("cannot be sent")), "{groups:?}");
+    }
+
+    #[tokio::test]
+    async fn a_message_that_fits_no_frame_and_a_peer_that_does_not_read_end_the_link() {
+        let (ours, _theirs) = duplex(1024);
+        let link = Link::start(1, ours, mpsc::channel(1).0);
+        let plan = "x".repeat(FRAME_MAX_BYTES);
+        assert!(matches!(link.send(&Message::Welcome { host: HostId(1), plan }), Err(SendError::Frame(_))));
+        let half = answers(FRAME_MAX_BYTES / 2);
+        let sent = (0..QUEUE_MAX_BYTES / (FRAME_MAX_BYTES / 2)).take_while(|_| link.send(&half).is_ok()).count();
+        assert!(sent > 0);
+        assert_eq!(link.send(&half), Err(SendError::Full));
+    }
 }

@@ -10,7 +10,7 @@ use crate::guest::desired::DesiredStates;
 use crate::guest::state::Guests;
 use crate::log::log;
 use crate::machine::kvm::KvmFound;
-use crate::node::connection::Link;
+use crate::node::connection::{Link, SendError};
 use crate::node::host_order::{self, HostOrder};
 use crate::node::info;
 use crate::opening::Opening;
@@ -120,7 +120,11 @@ impl Driver {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Send { link, message } => {
-                if self.links.get(&link).is_some_and(|open| !open.link.send(&message)) {
+                if let Some(Err(error)) = self.links.get(&link).map(|open| open.link.send(&message)) {
+                    // One that is closed is about to say so itself.
+                    if error != SendError::Closed {
+                        log(&format!("link {link} is given up: {error}"));
+                    }
                     self.forget(link);
                     let events = self.events.clone();
                     tokio::spawn(async move { events.send(Event::Closed { link }).await });

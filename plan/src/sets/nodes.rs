@@ -156,6 +156,20 @@ impl NodeSet {
         self.combine(other, RangeSet::difference)
     }
 
+    /// The set in parts that take at most so many bytes each in a message, as [`NodeSet::size`] counts them, but one
+    /// run of hosts with the same members at least.
+    pub fn parts(&self, bytes_max: usize) -> Vec<NodeSet> {
+        let mut parts: Vec<NodeSet> = Vec::new();
+        for run in &self.runs {
+            let one = NodeSet { runs: alloc::vec![run.clone()] };
+            match parts.last_mut() {
+                Some(part) if part.size() + one.size() <= bytes_max => part.runs.push(run.clone()),
+                _ => parts.push(one),
+            }
+        }
+        parts
+    }
+
     /// Adds one node.
     pub fn insert(&mut self, node: Node) {
         if !self.contains(node) {
@@ -291,6 +305,24 @@ mod tests {
         assert_eq!(all.len(), 10_000_000);
         assert_eq!(all.runs.len(), 1);
         assert_eq!(all.to_string(), "1-10000/1-1000");
+    }
+
+    proptest! {
+        #[test]
+        fn parts_are_the_whole_and_no_longer_than_they_may_be(
+            nodes in proptest::collection::vec((1u32..99, 0u32..6), 0..90),
+            bytes_max in 0usize..200,
+        ) {
+            let set = build(&nodes);
+            let parts = set.parts(bytes_max);
+            let (mut whole, mut count) = (NodeSet::new(), 0);
+            for part in &parts {
+                prop_assert!(part.size() <= bytes_max || part.runs.len() == 1);
+                whole = whole.union(part);
+                count += part.len();
+            }
+            prop_assert_eq!((&whole, count), (&set, set.len()));
+        }
     }
 
     #[test]

@@ -58,8 +58,9 @@ impl Operation {
         }
     }
 
-    /// Adds an answer.
-    pub fn add(&mut self, group: Group, now_ms: u64) {
+    /// Adds an answer, whoever gives it: bounded, so that it fits a message.
+    pub fn add(&mut self, mut group: Group, now_ms: u64) {
+        group.bound();
         self.answers.add(group);
         self.dirty_ms.get_or_insert(now_ms);
     }
@@ -67,8 +68,6 @@ impl Operation {
     /// Takes an answer that came over `link`: only nodes asked there count, and each once.
     pub fn receive(&mut self, link: LinkId, group: Group, now_ms: u64) {
         let Some(waiting) = self.outstanding.get_mut(&link) else { return };
-        let mut group = group;
-        group.bound();
         let nodes = group.nodes.intersection(waiting);
         *waiting = waiting.difference(&nodes);
         if waiting.is_empty() {
@@ -98,7 +97,12 @@ impl Operation {
     pub fn flush(&mut self) -> Vec<Vec<Group>> {
         self.dirty_ms = None;
         let (mut batches, mut batch, mut size) = (Vec::new(), Vec::new(), 0);
-        for group in self.answers.take() {
+        // Thousands of hosts, of each of which other guests answer alike, fit no message together.
+        let fits = |group: Group| {
+            let parts = group.nodes.parts(BATCH_BYTES);
+            parts.into_iter().map(move |nodes| Group { nodes, ..group.clone() })
+        };
+        for group in self.answers.take().into_iter().flat_map(fits) {
             if size > 0 && size + group.size() > BATCH_BYTES {
                 batches.push(core::mem::take(&mut batch));
                 size = 0;
@@ -250,5 +254,30 @@ impl Operations {
             }
             !operation.is_done()
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::command::tests::command;
+    use crate::wire::frame;
+    use vmatic_plan::RangeSet;
+
+    #[test]
+    fn one_answer_of_many_different_hosts_is_cut_into_messages() {
+        let every_other =
+            |first: u32, last: u32| RangeSet::from_ranges((first..last).step_by(2).map(|n| (n, n)).collect());
+        let odd = NodeSet::product(&every_other(1, 3000), &every_other(1, 200));
+        let nodes = odd.union(&NodeSet::product(&every_other(2, 3000), &every_other(2, 200)));
+        let mut operation = Operation::new(&command(1, Order::Ping), 1000);
+        operation.add(Group::failed(nodes.clone(), "out of memory".into()), 0);
+        let batches = operation.flush();
+        assert!(batches.len() > 1);
+        let told = batches.iter().flatten().fold(NodeSet::new(), |all, group| all.union(&group.nodes));
+        assert_eq!(told, nodes);
+        for groups in batches {
+            assert!(frame::encode(&Message::Answers { op: OpId { session: [1; 8], sequence: 1 }, groups }).is_ok());
+        }
     }
 }

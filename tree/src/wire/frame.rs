@@ -3,9 +3,10 @@
 //! Takes bytes in whatever pieces they come; gives whole messages. Memory
 //! grows with what has arrived, never with what a length claims.
 
+use crate::answer::Group;
 use crate::wire::message::Message;
-use alloc::vec;
 use alloc::vec::Vec;
+use alloc::{format, vec};
 use core::fmt;
 
 /// Most bytes of a message.
@@ -56,6 +57,21 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, FrameError> {
     Ok(bytes)
 }
 
+/// The same; answers that fit no frame become failed ones, so that whoever waits for them learns of it.
+///
+/// # Errors
+/// The message is none of answers, and cannot be sent.
+pub fn encode_or_failed(message: &Message) -> Result<Vec<u8>, FrameError> {
+    encode(message).or_else(|error| match message {
+        Message::Answers { op, groups } => {
+            let why = format!("the answer cannot be sent: {error}");
+            let groups = groups.iter().map(|group| Group::failed(group.nodes.clone(), why.clone())).collect();
+            encode(&Message::Answers { op: *op, groups })
+        }
+        _ => Err(error),
+    })
+}
+
 /// Puts messages together from pieces of a stream.
 #[derive(Debug, Default)]
 pub struct FrameReader {
@@ -100,10 +116,12 @@ impl FrameReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::{Outcome, Output};
     use crate::id::OpId;
     use crate::wire::order::{Order, Run};
     use alloc::string::String;
     use proptest::prelude::*;
+    use vmatic_plan::{HostId, Node, NodeSet};
 
     fn sample(n: usize) -> Message {
         let run = Run {
@@ -152,6 +170,31 @@ mod tests {
             reader.push(&bytes);
             let _ = reader.next_message();
         }
+    }
+
+    #[test]
+    fn answers_that_fit_no_frame_say_so_and_nothing_else_is_changed() {
+        let op = OpId { session: [1; 8], sequence: 2 };
+        let answers = |bytes| {
+            let output = Output { stdout: vec![7; bytes], ..Output::default() };
+            let group = Group::one(Node::host(HostId(3)), Outcome::Exit(0), output);
+            Message::Answers { op, groups: vec![group] }
+        };
+        let sent = |message: &Message| {
+            let mut reader = FrameReader::new();
+            reader.push(&encode_or_failed(message)?);
+            reader.next_message()
+        };
+        assert_eq!(sent(&answers(9)), Ok(Some(answers(9))));
+        match sent(&answers(FRAME_MAX_BYTES)) {
+            Ok(Some(Message::Answers { op: its, groups })) => {
+                let Outcome::Failed(why) = &groups[0].outcome else { panic!("{groups:?}") };
+                assert!(why.contains("longer than 1048576"), "{why}");
+                assert_eq!((its, groups.len(), &groups[0].nodes), (op, 1, &NodeSet::one(Node::host(HostId(3)))));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(sent(&sample(FRAME_MAX_BYTES)), Err(FrameError::TooLong(_))));
     }
 
     #[test]

@@ -138,21 +138,5 @@ pub enum Message {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        // What a number's type is called is not seen on the wire: the protocol stays as it was.
-        #[test]
-        fn numbers_of_hosts_and_guests_travel_as_plain_numbers(host: u32, guest: u32) {
-            let bytes = |message: &Message| postcard::to_allocvec(message).unwrap();
-            let hello = Message::Hello { version: 1, who: PeerRole::Guest(GuestId(guest)), boot: [7; 16] };
-            prop_assert_eq!(bytes(&hello), postcard::to_allocvec(&(0u8, 1u16, 1u8, guest, [7u8; 16])).unwrap());
-            let welcome = Message::Welcome { host: HostId(host), plan: "p".into() };
-            prop_assert_eq!(bytes(&welcome), postcard::to_allocvec(&(1u8, host, "p")).unwrap());
-            let node = Node::guest(HostId(host), GuestId(guest));
-            prop_assert_eq!(postcard::to_allocvec(&node).unwrap(), postcard::to_allocvec(&(host, guest)).unwrap());
-        }
-    }
-}
+#[path = "message_tests.rs"]
+mod tests;
