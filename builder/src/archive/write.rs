@@ -62,7 +62,7 @@ pub fn write_entries(entries: &[(&str, &Entry)], mtime: u32, out: impl Write) ->
             Content::Dir => (own, 2, true),
             _ => (own, 1, true),
         };
-        write_record(path, entry, Record { inode, names, first, mtime }, &mut out)?;
+        write_record(path, entry, InodeFields { inode, names, first, mtime }, &mut out)?;
     }
     trailer(&mut out).at("write", "the archive's trailer")?;
     let tail = out.bytes.next_multiple_of(BLOCK_BYTES) - out.bytes;
@@ -70,14 +70,14 @@ pub fn write_entries(entries: &[(&str, &Entry)], mtime: u32, out: impl Write) ->
     Ok(Written { bytes: out.bytes, records })
 }
 
-struct Record {
+struct InodeFields {
     inode: u32,
     names: u32,
     first: bool,
     mtime: u32,
 }
 
-fn write_record(path: &str, entry: &Entry, record: Record, out: &mut Counted<impl Write>) -> Result<()> {
+fn write_record(path: &str, entry: &Entry, record: InodeFields, out: &mut Counted<impl Write>) -> Result<()> {
     let (kind, data): (ModeFileType, &[u8]) = match &entry.content {
         Content::Dir => (ModeFileType::Directory, &[]),
         Content::Symlink(target) => (ModeFileType::Symlink, target.as_bytes()),

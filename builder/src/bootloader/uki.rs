@@ -11,7 +11,7 @@ const SECTION_HEADER_BYTES: usize = 40;
 const READ_ONLY_DATA: u32 = 0x4000_0040;
 
 /// Where the headers of a PE file have what has to change.
-struct Layout {
+struct PeHeaders {
     /// The COFF header.
     coff: usize,
     /// The optional header.
@@ -25,7 +25,7 @@ struct Layout {
 
 /// Adds sections to a stub.
 pub fn assemble(stub: &[u8], parts: &[(&str, &[u8])]) -> Result<Vec<u8>, String> {
-    let layout = Layout::read(stub)?;
+    let layout = PeHeaders::read(stub)?;
     let table_end = layout.sections + (layout.section_count + parts.len()) * SECTION_HEADER_BYTES;
     if table_end > layout.headers_bytes {
         return Err(format!("its headers have no room for {} more sections", parts.len()));
@@ -79,8 +79,8 @@ pub fn assemble(stub: &[u8], parts: &[(&str, &[u8])]) -> Result<Vec<u8>, String>
     Ok(image)
 }
 
-impl Layout {
-    fn read(stub: &[u8]) -> Result<Layout, String> {
+impl PeHeaders {
+    fn read(stub: &[u8]) -> Result<PeHeaders, String> {
         if !stub.starts_with(b"MZ") {
             return Err("it is not a PE file (no MZ)".to_owned());
         }
@@ -93,7 +93,7 @@ impl Layout {
         if half(stub, optional)? != 0x20b {
             return Err("it is not a 64-bit PE file".to_owned());
         }
-        let layout = Layout {
+        let layout = PeHeaders {
             coff,
             optional,
             sections: optional + usize::from(half(stub, coff + 16)?),
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn each_part_becomes_a_section_on_a_page_of_its_own() {
         let image = assemble(&stub(), &[(".cmdline", b"quiet"), (".linux", &[7; 5000])]).unwrap();
-        let layout = Layout::read(&image).unwrap();
+        let layout = PeHeaders::read(&image).unwrap();
         assert_eq!(layout.section_count, 3);
         let section = |index: usize| {
             let at = layout.sections + index * SECTION_HEADER_BYTES;

@@ -74,15 +74,18 @@ pub fn folder() -> PathBuf {
 }
 
 /// What a note says: where host 1 is, and which process keeps the cluster.
-struct Noted {
+struct NoteText {
     address: SocketAddr,
     keeper: Pid,
 }
 
-impl Noted {
-    fn parse(text: &str) -> Option<Noted> {
+impl NoteText {
+    fn parse(text: &str) -> Option<NoteText> {
         let (address, keeper) = text.trim().split_once(' ')?;
-        Some(Noted { address: address.parse().ok()?, keeper: Pid::from_raw(keeper.parse().ok().filter(|n| *n > 0)?)? })
+        Some(NoteText {
+            address: address.parse().ok()?,
+            keeper: Pid::from_raw(keeper.parse().ok().filter(|n| *n > 0)?)?,
+        })
     }
 
     /// Whether the process that left the note still lives.
@@ -108,7 +111,7 @@ fn running() -> Result<Vec<String>> {
                 let _ = fs::remove_dir_all(entry.path());
             }
         } else if !name.starts_with('.') {
-            match fs::read_to_string(entry.path()).ok().as_deref().map(Noted::parse) {
+            match fs::read_to_string(entry.path()).ok().as_deref().map(NoteText::parse) {
                 Some(Some(noted)) if noted.lives() => names.push(name),
                 _ => drop(fs::remove_file(entry.path())),
             }
@@ -121,7 +124,7 @@ fn running() -> Result<Vec<String>> {
 fn read_note(name: &str) -> Result<SocketAddr> {
     let names = running()?;
     let noted = names.iter().find(|n| *n == name).and_then(|_| fs::read_to_string(folder().join(name)).ok());
-    noted.as_deref().and_then(Noted::parse).map(|noted| noted.address).ok_or_else(|| {
+    noted.as_deref().and_then(NoteText::parse).map(|noted| noted.address).ok_or_else(|| {
         let all = if names.is_empty() { "none".into() } else { names.join(", ") };
         Error::new(format!("cannot find the cluster {name}"))
             .because("it does not run on this machine")
@@ -153,14 +156,14 @@ pub fn machines_folder() -> Result<tempfile::TempDir> {
 
 /// The note of a running cluster; dropping it takes the note away.
 #[derive(Debug)]
-pub struct Note {
+pub struct ClusterNote {
     path: PathBuf,
     text: String,
 }
 
-impl Note {
+impl ClusterNote {
     /// Leaves a note, unless a cluster of this name runs already.
-    pub fn leave(name: &str, address: SocketAddr) -> Result<Note> {
+    pub fn leave(name: &str, address: SocketAddr) -> Result<ClusterNote> {
         let folder = own_folder()?;
         if running()?.iter().any(|n| n == name) {
             return Err(Error::new(format!("cannot boot {name}"))
@@ -172,11 +175,11 @@ impl Note {
         let mut draft = tempfile::NamedTempFile::new_in(&folder).at("write in", &folder)?;
         draft.write_all(text.as_bytes()).at("write in", &folder)?;
         draft.persist(&path).map_err(|e| e.error).at("write", &path)?;
-        Ok(Note { path, text })
+        Ok(ClusterNote { path, text })
     }
 }
 
-impl Drop for Note {
+impl Drop for ClusterNote {
     fn drop(&mut self) {
         if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
             let _ = fs::remove_file(&self.path);

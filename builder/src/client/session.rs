@@ -40,7 +40,7 @@ const HELP: &str = "\r\nAt the start of a line:\r\n ~.  ends the session\r\n ~? 
 pub struct Options {
     /// Where what is shown is recorded, too.
     pub log: Option<File>,
-    /// SessionOutput once the session is open.
+    /// Shown once the session is open.
     pub greeting: Option<String>,
     /// The end of standard input is not the session's: it goes on to be watched.
     pub watch: bool,
@@ -55,7 +55,7 @@ pub enum End {
     Operator,
 }
 
-struct Session<'a> {
+struct ConsoleSession<'a> {
     console: &'a mut Console,
     op: OpId,
     nodes: NodeSet,
@@ -97,7 +97,7 @@ pub fn run(console: &mut Console, nodes: NodeSet, order: Order, options: Options
     let lease = Duration::from_millis(u64::from(LEASE_MS));
     let interactive = terminal::size().is_some();
     let op = console.send(&nodes, order, lease)?;
-    let mut session = Session {
+    let mut session = ConsoleSession {
         console,
         op,
         nodes,
@@ -116,19 +116,19 @@ pub fn run(console: &mut Console, nodes: NodeSet, order: Order, options: Options
         ended: None,
         screen: screen()?,
     };
-    let ended = session.live(&signals, interactive);
+    let ended = session.run_to_end(&signals, interactive);
     let _ = session.console.link.send(&Message::Cancel(op));
-    let as_wished = matches!(ended, Ok(End::Node(Outcome::Exit(_) | Outcome::Signal(_))));
-    if interactive && session.within_line && !as_wished {
+    let by_program = matches!(ended, Ok(End::Node(Outcome::Exit(_) | Outcome::Signal(_))));
+    if interactive && session.within_line && !by_program {
         // What is said now is to stand on a line of its own.
         say::line("");
     }
     ended
 }
 
-impl Session<'_> {
+impl ConsoleSession<'_> {
     /// From the opening to the end. The terminal is raw meanwhile, and afterwards what it was.
-    fn live(&mut self, signals: &Signals, interactive: bool) -> Result<End> {
+    fn run_to_end(&mut self, signals: &Signals, interactive: bool) -> Result<End> {
         let mut raw = None;
         loop {
             if let Some(end) = self.ended.take_if(|end| self.output.is_empty() || *end == End::Operator) {
@@ -140,18 +140,18 @@ impl Session<'_> {
                 }
                 raw = Some(Raw::enter()?);
             }
-            self.turn(signals)?;
+            self.step(signals)?;
         }
     }
 
     /// Waits for something to happen, and deals with it.
-    fn turn(&mut self, signals: &Signals) -> Result<()> {
+    fn step(&mut self, signals: &Signals) -> Result<()> {
         let ready = self.wait(signals)?;
         if ready.link {
             self.console.link.fill()?;
         }
         while let Some(message) = self.console.link.buffered()? {
-            self.hear(message)?;
+            self.receive(message)?;
         }
         if ready.stdout && !self.output.is_empty() {
             self.show()?;
@@ -189,8 +189,8 @@ impl Session<'_> {
         if !self.output.is_empty() {
             fds.push(PollFd::from_borrowed_fd(self.screen.as_fd(), flags(true, PollFlags::OUT)));
         }
-        let patience = if signals.end() { Duration::ZERO } else { Duration::from_secs(1) };
-        let timeout = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: 0 };
+        let longest = if signals.end() { Duration::ZERO } else { Duration::from_secs(1) };
+        let timeout = Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: 0 };
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(Error::new("cannot wait for the session").because(e)),
@@ -199,9 +199,9 @@ impl Session<'_> {
         Ok(Ready { link: ready(0), stdin: reading && ready(at_in), stdout: !self.output.is_empty() && ready(at_out) })
     }
 
-    fn hear(&mut self, message: Message) -> Result<()> {
+    fn receive(&mut self, message: Message) -> Result<()> {
         match message {
-            Message::SessionOutput { op, said } if op == self.op => self.hear_said(said),
+            Message::SessionOutput { op, said } if op == self.op => self.receive_output(said),
             Message::Answers { op, groups } if op == self.op => {
                 let answer = groups.into_iter().find(|g| !g.nodes.intersection(&self.nodes).is_empty());
                 self.ended = answer.map(|group| End::Node(group.outcome)).or(self.ended.take());
@@ -212,7 +212,7 @@ impl Session<'_> {
         }
     }
 
-    fn hear_said(&mut self, said: SessionOutput) -> Result<()> {
+    fn receive_output(&mut self, said: SessionOutput) -> Result<()> {
         (self.open, self.asked) = (true, None);
         self.flow.say(&said).with_context(|| format!("cannot continue the session with {}", self.nodes))?;
         self.output.extend(said.bytes);

@@ -11,7 +11,7 @@ use crate::rootfs::root::{EntryKind, Found, Rootfs};
 
 /// In which of the two places a file lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Side {
+pub enum WhichRoot {
     /// The image has it already.
     Image,
     /// The root has it.
@@ -28,10 +28,10 @@ pub struct Tables<'a> {
     pub library_path: Vec<String>,
     configured: Configured,
     image_cache: LdCache,
-    found: HashMap<String, Option<(Side, Found)>>,
-    needs: HashMap<(Side, String), Result<Rc<Needs>, String>>,
+    found: HashMap<String, Option<(WhichRoot, Found)>>,
+    needs: HashMap<(WhichRoot, String), Result<Rc<Needs>, String>>,
     levels: HashMap<String, Vec<String>>,
-    compiled_in: HashMap<(Side, String), Vec<String>>,
+    compiled_in: HashMap<(WhichRoot, String), Vec<String>>,
     nss: Option<Vec<String>>,
 }
 
@@ -59,26 +59,26 @@ impl<'a> Tables<'a> {
     }
 
     /// The place of a side.
-    pub fn place(&self, side: Side) -> &'a dyn Rootfs {
+    pub fn place(&self, side: WhichRoot) -> &'a dyn Rootfs {
         match (side, self.image) {
-            (Side::Image, Some(image)) => image,
+            (WhichRoot::Image, Some(image)) => image,
             _ => self.root,
         }
     }
 
     /// A regular file: of the image if it has it, else of the root.
-    pub fn find_file(&mut self, path: &str) -> Option<(Side, Found)> {
+    pub fn find_file(&mut self, path: &str) -> Option<(WhichRoot, Found)> {
         if let Some(known) = self.found.get(path) {
             return known.clone();
         }
-        let image = self.image.and_then(|image| image.find_file(path)).map(|found| (Side::Image, found));
-        let found = image.or_else(|| Some((Side::Root, self.root.find_file(path)?)));
+        let image = self.image.and_then(|image| image.find_file(path)).map(|found| (WhichRoot::Image, found));
+        let found = image.or_else(|| Some((WhichRoot::Root, self.root.find_file(path)?)));
         self.found.insert(path.to_owned(), found.clone());
         found
     }
 
     /// What the ELF file at this real path needs.
-    pub fn needs(&mut self, side: Side, real: &str) -> Result<Rc<Needs>, String> {
+    pub fn needs(&mut self, side: WhichRoot, real: &str) -> Result<Rc<Needs>, String> {
         let key = (side, real.to_owned());
         if let Some(known) = self.needs.get(&key) {
             return known.clone();
@@ -89,7 +89,7 @@ impl<'a> Tables<'a> {
     }
 
     /// Equal for two names of one file.
-    pub fn id(&self, side: Side, real: &str) -> Option<(u64, u64)> {
+    pub fn id(&self, side: WhichRoot, real: &str) -> Option<(u64, u64)> {
         match self.place(side).kind(real) {
             Some(EntryKind::File { id, .. }) => Some(id),
             _ => None,
@@ -97,7 +97,7 @@ impl<'a> Tables<'a> {
     }
 
     /// The loader that a machine's glibc has in this root, for files that name none.
-    pub fn usual_loader(&mut self, machine: ElfMachine) -> Option<(Side, Found)> {
+    pub fn usual_loader(&mut self, machine: ElfMachine) -> Option<(WhichRoot, Found)> {
         let path = match (machine.machine, machine.class) {
             (62, 2) => "/lib64/ld-linux-x86-64.so.2",
             (62, _) => "/libx32/ld-linux-x32.so.2",
@@ -113,7 +113,7 @@ impl<'a> Tables<'a> {
     }
 
     /// The folders that the loader at this path was compiled to search.
-    pub fn compiled_in(&mut self, side: Side, real: &str) -> Vec<String> {
+    pub fn compiled_in(&mut self, side: WhichRoot, real: &str) -> Vec<String> {
         const LOADER_BYTES_MAX: usize = 4 << 20;
         let key = (side, real.to_owned());
         if let Some(known) = self.compiled_in.get(&key) {

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
-use super::cache::{Side, Tables};
+use super::cache::{Tables, WhichRoot};
 use super::layout::Layout;
 use crate::elf::dlopen_note::Priority;
 use crate::elf::{ElfMachine, Needs, ldcache};
@@ -21,7 +21,7 @@ use crate::rootfs::root::Found;
 #[derive(Clone, Debug)]
 pub struct Hit {
     /// Whether the image or its root has it.
-    pub side: Side,
+    pub side: WhichRoot,
     /// At which path.
     pub found: Found,
     /// By which rule, in words.
@@ -92,7 +92,7 @@ struct Loader<'t, 'a> {
     /// Names and sonames that are loaded: index of their object.
     names: HashMap<String, usize>,
     /// Files that are loaded.
-    files: HashMap<(Side, (u64, u64)), usize>,
+    files: HashMap<(WhichRoot, (u64, u64)), usize>,
     queue: VecDeque<usize>,
     out: Loading,
 }
@@ -156,7 +156,7 @@ impl Loader<'_, '_> {
         at
     }
 
-    fn enter_loader(&mut self, path: &str, found: Option<(Side, Found)>) {
+    fn enter_loader(&mut self, path: &str, found: Option<(WhichRoot, Found)>) {
         let Some((side, found)) = found else {
             return self.miss(
                 0,

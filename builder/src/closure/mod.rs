@@ -19,7 +19,7 @@ use crate::elf::ldcache::LdCache;
 use crate::elf::{self, script};
 use crate::error::{Error, Result};
 use crate::rootfs::root::{EntryKind, Found, Rootfs};
-pub use cache::{Side, Tables};
+pub use cache::{Tables, WhichRoot};
 use layout::Configured;
 use load::{Edge, Hit, Loading, Missing};
 
@@ -45,7 +45,7 @@ pub enum BinaryKind {
 
 /// A file to look into.
 struct Task {
-    side: Side,
+    side: WhichRoot,
     found: Found,
     reason: String,
     needed_by: Option<String>,
@@ -81,7 +81,7 @@ pub struct Closure<'a> {
     pub suggested: BTreeMap<String, String>,
     /// What the operator should know.
     pub notes: BTreeSet<String>,
-    seen: BTreeSet<(Side, String)>,
+    seen: BTreeSet<(WhichRoot, String)>,
     tasks: VecDeque<Task>,
     waiting: Vec<Waiting>,
     rules_done: BTreeSet<String>,
@@ -166,7 +166,7 @@ impl<'a> Closure<'a> {
             })?
         };
         let path = found.asked.clone();
-        self.push(Side::Root, found, "binary named in the spec", None, BinaryKind::Program);
+        self.push(WhichRoot::Root, found, "binary named in the spec", None, BinaryKind::Program);
         self.run();
         Ok(path)
     }
@@ -182,7 +182,7 @@ impl<'a> Closure<'a> {
             return;
         };
         match root.kind(&found.real) {
-            Some(EntryKind::File { .. }) => self.push(Side::Root, found, reason, needed_by, kind),
+            Some(EntryKind::File { .. }) => self.push(WhichRoot::Root, found, reason, needed_by, kind),
             Some(EntryKind::Dir) => {
                 self.links.extend(found.links.clone());
                 let need = || Need { reason: reason.to_owned(), needed_by: needed_by.map(str::to_owned) };
@@ -196,7 +196,7 @@ impl<'a> Closure<'a> {
     pub fn complete_image(&mut self, programs: Vec<(String, BinaryKind)>) {
         for (path, kind) in programs {
             let Some(found) = self.tables.image.and_then(|image| image.find_file(&path)) else { continue };
-            self.push(Side::Image, found, "file of the image", None, kind);
+            self.push(WhichRoot::Image, found, "file of the image", None, kind);
         }
         self.run();
     }
@@ -221,11 +221,19 @@ impl<'a> Closure<'a> {
         self.tables.describe(path)
     }
 
-    fn push(&mut self, side: Side, found: Found, reason: &str, needed_by: Option<&str>, kind: BinaryKind) {
+    fn push(&mut self, side: WhichRoot, found: Found, reason: &str, needed_by: Option<&str>, kind: BinaryKind) {
         self.push_deep(side, found, reason, needed_by, kind, 0);
     }
 
-    fn push_deep(&mut self, side: Side, found: Found, reason: &str, by: Option<&str>, kind: BinaryKind, depth: usize) {
+    fn push_deep(
+        &mut self,
+        side: WhichRoot,
+        found: Found,
+        reason: &str,
+        by: Option<&str>,
+        kind: BinaryKind,
+        depth: usize,
+    ) {
         let (reason, needed_by) = (reason.to_owned(), by.map(str::to_owned));
         self.tasks.push_back(Task { side, found, reason, needed_by, kind, depth });
     }
@@ -249,7 +257,7 @@ impl<'a> Closure<'a> {
             }
         }
         for Waiting { task, missing } in std::mem::take(&mut self.waiting) {
-            if task.kind == BinaryKind::Library || task.side == Side::Image {
+            if task.kind == BinaryKind::Library || task.side == WhichRoot::Image {
                 self.missing.extend(missing);
             } else {
                 let names: Vec<_> = missing.iter().map(|missing| missing.name.as_str()).collect();
@@ -261,7 +269,7 @@ impl<'a> Closure<'a> {
     fn look_into(&mut self, task: Task, again: bool) {
         let key = (task.side, task.found.real.clone());
         if !again && !self.seen.insert(key) {
-            self.links.extend(if task.side == Side::Root { task.found.links } else { BTreeMap::new() });
+            self.links.extend(if task.side == WhichRoot::Root { task.found.links } else { BTreeMap::new() });
             return;
         }
         let runs = self.tables.place(task.side).runs(&task.found.real);
@@ -294,7 +302,7 @@ impl<'a> Closure<'a> {
     }
 
     fn note(&mut self, task: &Task) {
-        if task.side == Side::Image {
+        if task.side == WhichRoot::Image {
             return;
         }
         self.links.extend(task.found.links.clone());
@@ -356,7 +364,7 @@ impl<'a> Closure<'a> {
         self.note(task);
         for object in &loading.objects[1..] {
             self.seen.insert((object.hit.side, object.hit.found.real.clone()));
-            if object.hit.side == Side::Root {
+            if object.hit.side == WhichRoot::Root {
                 self.links.extend(object.hit.found.links.clone());
                 let parent = object.parent.map(path);
                 self.note_file(&object.hit.found.real, &object.reason, parent.as_deref());
@@ -369,9 +377,11 @@ impl<'a> Closure<'a> {
         let program = line.program.as_ref().map(|name| (name.clone(), self.find_program(name)));
         let first = line.path.starts_with('/').then(|| self.tables.find_file(&line.path)).flatten();
         // BusyBox' env does not know -S: the root's takes its place.
-        let busybox = |found: &(Side, Found)| line.splits && found.1.real.ends_with("/busybox");
+        let busybox = |found: &(WhichRoot, Found)| line.splits && found.1.real.ends_with("/busybox");
         let first = match first {
-            Some(found) if busybox(&found) => self.tables.root.find_file(&line.path).map(|found| (Side::Root, found)),
+            Some(found) if busybox(&found) => {
+                self.tables.root.find_file(&line.path).map(|found| (WhichRoot::Root, found))
+            }
             found => found,
         };
         let first = first.filter(|found| !busybox(found));
@@ -385,8 +395,8 @@ impl<'a> Closure<'a> {
             }
         }
         // A script among plug-ins does not bring a language of its own.
-        let foreign = |(_, (side, found)): &(String, (Side, Found))| {
-            !self.finished && *side == Side::Root && !self.files.contains_key(&found.real) && !is_shell(&line.path)
+        let foreign = |(_, (side, found)): &(String, (WhichRoot, Found))| {
+            !self.finished && *side == WhichRoot::Root && !self.files.contains_key(&found.real) && !is_shell(&line.path)
         };
         if task.kind == BinaryKind::Plugin && missing.is_empty() {
             missing.extend(
@@ -410,12 +420,14 @@ impl<'a> Closure<'a> {
         }
     }
 
-    fn find_program(&mut self, name: &str) -> Option<(Side, Found)> {
+    fn find_program(&mut self, name: &str) -> Option<(WhichRoot, Found)> {
         if name.contains('/') {
             return self.tables.find_file(name);
         }
         let image = self.tables.image.and_then(|image| image.find_program(name));
-        image.map(|found| (Side::Image, found)).or_else(|| Some((Side::Root, self.tables.root.find_program(name)?)))
+        image
+            .map(|found| (WhichRoot::Image, found))
+            .or_else(|| Some((WhichRoot::Root, self.tables.root.find_program(name)?)))
     }
 }
 

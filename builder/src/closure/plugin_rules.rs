@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cache::Side;
+use super::cache::WhichRoot;
 use super::plugins::{NEVER, PLUGIN_RULES, PluginRule};
 use super::{BinaryKind, Closure};
 use crate::glob::path_captures;
@@ -57,7 +57,7 @@ impl Closure<'_> {
             match root.kind(&path) {
                 Some(EntryKind::File { .. }) => {
                     let found = Found { asked: path.clone(), real: path, links: BTreeMap::new() };
-                    self.push(Side::Root, found, reason, by, kind);
+                    self.push(WhichRoot::Root, found, reason, by, kind);
                 }
                 _ => self.include(&path, reason, by, kind),
             }

@@ -18,7 +18,7 @@ use crate::error::{Error, PathContext, Result};
 use crate::fs::free_bytes;
 
 /// What shows that a folder was written by vmatic.
-const MARK: &str = "manifest.json";
+const OUTPUT_MARK: &str = "manifest.json";
 /// Space left over when it is checked whether a build fits, for folders and rounding.
 const SPARE_BYTES: u64 = 1 << 20;
 
@@ -36,9 +36,9 @@ impl Output {
         // A link to a folder elsewhere (a TFTP server's) stays: what it leads to is replaced.
         let target = &target.canonicalize().unwrap_or_else(|_| target.to_owned());
         let tried = || Error::new(format!("cannot write the output folder {}", target.display()));
-        if target.exists() && !target.join(MARK).is_file() && !is_empty_dir(target) {
+        if target.exists() && !target.join(OUTPUT_MARK).is_file() && !is_empty_dir(target) {
             return Err(tried()
-                .because(format!("it exists and vmatic did not write it (it has no {MARK})"))
+                .because(format!("it exists and vmatic did not write it (it has no {OUTPUT_MARK})"))
                 .help("name another folder with --out DIR, or remove it yourself"));
         }
         let name = target
@@ -143,7 +143,7 @@ mod tests {
 
     fn build(target: &Path, text: &str) {
         let output = Output::begin(target, 10).unwrap();
-        output.write(MARK, b"{}").unwrap();
+        output.write(OUTPUT_MARK, b"{}").unwrap();
         output.write("grub/grub.cfg", text.as_bytes()).unwrap();
         output.place().unwrap();
     }
@@ -155,7 +155,7 @@ mod tests {
         build(&target, "one");
         fs::write(target.join("stale"), "").unwrap();
         build(&target, "two");
-        assert_eq!(names(&target), ["grub", MARK]);
+        assert_eq!(names(&target), ["grub", OUTPUT_MARK]);
         assert_eq!(fs::read_to_string(target.join("grub/grub.cfg")).unwrap(), "two");
         assert_eq!(names(parent.path()), ["x"], "nothing is left beside it");
     }

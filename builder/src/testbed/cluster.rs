@@ -18,12 +18,12 @@ use vmatic_tree::answer::{Group, Outcome};
 use vmatic_tree::unreachable::Unreachable;
 use vmatic_tree::wire::order::Order;
 
-use crate::client::cluster::{self, Note};
+use crate::client::cluster::{self, ClusterNote};
 use crate::client::operation::{Answered, Console};
 use crate::error::{Context, Error, Kind, PathContext, Result};
 use crate::process;
 use crate::testbed::accel::Accel;
-use crate::testbed::machine::{First, Machine};
+use crate::testbed::machine::{First, HostMachine};
 use crate::testbed::progress::{Progress, Stage, agent_spoke, last_lines};
 use crate::ui::escape::escape_control;
 use crate::ui::interrupt;
@@ -63,7 +63,7 @@ pub struct Site {
 }
 
 struct Running {
-    machine: Machine,
+    machine: HostMachine,
     name: String,
     qemu: Child,
     /// It was started again, since QEMU itself had crashed.
@@ -79,7 +79,7 @@ pub struct Cluster {
     /// What happened when.
     pub progress: Progress,
     folder: TempDir,
-    _note: Note,
+    _note: ClusterNote,
 }
 
 impl Cluster {
@@ -87,7 +87,7 @@ impl Cluster {
     pub fn plan(site: &Site) -> Result<Vec<String>> {
         let ports = free_ports(checked_count(site)?)?;
         let machines = machines(site, &ports, Path::new("/tmp"))?;
-        let line = |m: Machine| {
+        let line = |m: HostMachine| {
             let args = m.arguments(&site.plan)?;
             let words = args.iter().map(|a| format!("'{}'", a.to_string_lossy().replace('\'', "'\\''")));
             Ok(format!("{QEMU} {}", words.collect::<Vec<_>>().join(" ")))
@@ -100,7 +100,7 @@ impl Cluster {
         let hosts = checked_count(site)?;
         let ports = free_ports(hosts)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0]));
-        let note = Note::leave(&site.plan.name, address)?;
+        let note = ClusterNote::leave(&site.plan.name, address)?;
         let folder = cluster::machines_folder()?;
         let plan = site.plan.clone();
         let progress = Progress::default();
@@ -114,7 +114,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn launch(&self, machine: &Machine) -> Result<Child> {
+    fn launch(&self, machine: &HostMachine) -> Result<Child> {
         let errors = self.folder.path().join(format!("{}.qemu", machine.host));
         let log = std::fs::File::create(&errors).at("create", &errors)?;
         // What an earlier machine printed is not this one's.
@@ -296,10 +296,10 @@ fn checked_count(site: &Site) -> Result<u32> {
 }
 
 /// What is to be started: one machine a host, with its serial output in `folder`.
-fn machines(site: &Site, ports: &[u16], folder: &Path) -> Result<Vec<Machine>> {
+fn machines(site: &Site, ports: &[u16], folder: &Path) -> Result<Vec<HostMachine>> {
     let relay = std::env::current_exe().context("cannot find the vmatic program")?;
     let hosts: Vec<(HostId, u16)> = (1..).map(HostId).zip(ports.iter().copied()).collect();
-    let machine = |&(host, port): &(HostId, u16)| Machine {
+    let machine = |&(host, port): &(HostId, u16)| HostMachine {
         host,
         memory_mib: site.memory_mib,
         cpus: site.cpus,

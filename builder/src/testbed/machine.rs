@@ -18,7 +18,7 @@ use crate::testbed::accel::Accel;
 
 /// What QEMU is to be started with.
 #[derive(Clone, Debug)]
-pub struct Machine {
+pub struct HostMachine {
     /// The host's number.
     pub host: HostId,
     /// RAM, in MiB.
@@ -85,7 +85,7 @@ impl First {
     }
 }
 
-impl Machine {
+impl HostMachine {
     /// QEMU's command line without the program.
     pub fn arguments(&self, plan: &Plan) -> Result<Vec<OsString>> {
         let name = plan.hosts.name(self.host).unwrap_or_default();
@@ -155,7 +155,7 @@ mod tests {
 
     fn arguments(folder: &str) -> Result<String> {
         let plan = Plan::new("t", HostNames::count(2).expect("a pattern"));
-        let machine = Machine {
+        let machine = HostMachine {
             host: HostId(2),
             memory_mib: 512,
             cpus: 1,

@@ -188,7 +188,7 @@ fn a_guest_that_ends_is_started_again(place: &Workplace) {
     assert!(after.starts_with("1/2: ") && after != before, "{before}{after}");
 }
 
-/// QueuedFrame, stopped, started anew: the tree says each, and the other guests go on.
+/// Paused, stopped, started anew: the tree says each, and the other guests go on.
 fn guests_obey_through_their_host(place: &Workplace) {
     let guests = |words: &[&str]| {
         let output = place.vmatic(&[&["guests"], words].concat());

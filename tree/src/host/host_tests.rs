@@ -24,7 +24,7 @@ pub(crate) fn key() -> SigningKey {
     SigningKey::from_bytes(&[1; 32])
 }
 
-/// PeerRole holds the other end of a link, and how long a message takes.
+/// Who holds the other end of a link, and how long a message takes.
 #[derive(Clone, Copy)]
 struct End {
     owner: HostId,

@@ -29,7 +29,7 @@ pub const LINKS_BELOW_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) struct Link {
     pub side: Direction,
-    /// PeerRole it is, once it has said so and was accepted.
+    /// Who it is, once it has said so and was accepted.
     pub who: Option<PeerRole>,
     pub boot: [u8; 16],
     /// What is up and down behind it.
@@ -83,7 +83,7 @@ impl Link {
         now_ms.saturating_sub(self.said_ms) >= self.timing().0
     }
 
-    /// PeerRole is at the other end.
+    /// Who is at the other end.
     pub fn peer(&self) -> Peer {
         match (self.side, self.who) {
             (Direction::Parent, Some(PeerRole::Host(host))) => Peer::Parent(Some(host)),

@@ -82,7 +82,7 @@ pub enum Message {
     },
     /// The host's answer to one that it does not accept; the link closes.
     Refuse(Refusal),
-    /// SessionOutput when there is nothing else to say: silence means death.
+    /// Sent when there is nothing else to say: silence means death.
     Heartbeat,
     /// Upwards, when it changes.
     Report(Report),

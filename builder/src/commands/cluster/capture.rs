@@ -52,7 +52,7 @@ const GATHER_MS: u32 = 500;
 const PIECE_BYTES_MAX: u32 = 200_000;
 
 /// Where the stream goes, and what became of it.
-struct Stream {
+struct PcapWriter {
     out: Box<dyn Write>,
     bytes: u64,
     /// Frames that did not fit.
@@ -77,7 +77,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let nodes = NodeSet::one(node);
     interrupt::watch();
     let end = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
-    let mut stream = Stream { out, bytes: 0, dropped: 0 };
+    let mut stream = PcapWriter { out, bytes: 0, dropped: 0 };
     while !interrupt::asked() && end.is_none_or(|end| Instant::now() < end) {
         let answered = console.ask(&nodes, Order::Capture(order), args.timeout, |_, _| {})?;
         if !answered.tally().ok.contains(node) {
@@ -113,7 +113,7 @@ fn open(args: &Args) -> Result<Box<dyn Write>> {
     }
 }
 
-impl Stream {
+impl PcapWriter {
     /// Writes a piece; false once the reader is gone.
     fn take(&mut self, piece: &Piece) -> Result<bool> {
         self.bytes += piece.bytes.len() as u64;
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn pieces_are_written_as_they_come() {
-        let mut stream = Stream { out: Box::new(Vec::new()), bytes: 0, dropped: 0 };
+        let mut stream = PcapWriter { out: Box::new(Vec::new()), bytes: 0, dropped: 0 };
         for (bytes, dropped) in [("abc", 0), ("de", 3)] {
             assert!(stream.take(&Piece { bytes: bytes.into(), dropped }).unwrap());
         }
