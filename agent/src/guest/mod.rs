@@ -14,7 +14,7 @@ pub mod exit;
 pub mod image;
 mod launch;
 pub mod launcher;
-mod life;
+pub mod life;
 pub mod qemu;
 mod shared;
 pub mod state;

@@ -209,3 +209,7 @@ impl Driver {
         });
     }
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

@@ -4,4 +4,4 @@
 //! process, and tells `guest::state` what others may know.
 
 pub mod driver;
-mod lifecycle;
+pub mod lifecycle;
