@@ -23,7 +23,7 @@ pub mod host {
 pub mod guest {
     /// Its place in the plan: `HOST/GUEST`.
     pub const NODE: &str = "vmatic.node";
-    /// Its host name.
+    /// Its host name, as the plan spells it.
     pub const NAME: &str = "vmatic.name";
     /// The kernel's own word for an IPv4 address: `ADDRESS::ROUTER:NETMASK:NAME:CARD:off`
     /// (Documentation/admin-guide/nfs/nfsroot.rst).

@@ -5,7 +5,7 @@ use crate::net::Ipv4Net;
 use crate::plan::Plan;
 use alloc::string::String;
 
-/// Guests of each host.
+/// How many guests each host starts.
 pub const GUESTS_PER_HOST: u32 = 4;
 /// The machines' own network, 172.20.0.0/16.
 pub const HOST_NETWORK: Ipv4Net = Ipv4Net::from_bits(0xac14_0000, 16);
@@ -15,7 +15,7 @@ pub const GUEST_NETWORK: Ipv4Net = Ipv4Net::from_bits(0x0a00_0000, 8);
 pub const FANOUT: u32 = 16;
 /// The hosts' TCP port.
 pub const PORT: u16 = 7117;
-/// RAM of a guest: Debian's kernel boots in 72 MiB.
+/// RAM of a guest, in MiB: Debian's kernel boots in 72 MiB.
 pub const GUEST_MEMORY_MIB: u32 = 96;
 
 impl Plan {

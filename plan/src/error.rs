@@ -14,7 +14,7 @@ use core::num::ParseIntError;
 pub struct NameError {
     /// Byte offset in the pattern.
     pub at: usize,
-    /// What is wrong there.
+    /// What is wrong with what begins there.
     pub kind: NameErrorKind,
 }
 
@@ -40,14 +40,14 @@ pub enum NameErrorKind {
     Unclosed,
     /// This term makes a name that another has made.
     Repeated {
-        /// The term.
+        /// The term, as written.
         term: String,
         /// Such a name, if one was found soon enough.
         name: Option<String>,
     },
     /// The cluster has no host of this name.
     Unknown {
-        /// The name.
+        /// The name that is none of theirs.
         name: String,
         /// The pattern of the names that it has.
         hosts: String,
@@ -74,7 +74,7 @@ pub enum NameErrorKind {
     RangeRepeated(String),
     /// No number, or one of too many digits.
     NotANumber {
-        /// What stands there.
+        /// What stands in the number's place.
         text: String,
         /// The most digits that it may have.
         digits_max: usize,
@@ -128,7 +128,7 @@ impl fmt::Display for NameErrorKind {
 pub struct PathError {
     /// Byte offset in the expression.
     pub at: usize,
-    /// What is wrong there.
+    /// What is wrong with what begins there.
     pub kind: PathErrorKind,
 }
 
@@ -151,9 +151,9 @@ pub enum PathErrorKind {
     NotANumber(String),
     /// The range ends before it begins.
     Backwards {
-        /// Its first number.
+        /// The number before the hyphen.
         first: u32,
-        /// Its last number.
+        /// The number behind it.
         last: u32,
     },
     /// Hosts that the plan does not have.
@@ -200,7 +200,7 @@ impl From<NameError> for PathError {
 /// What is wrong with a plan, and in which of its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanError {
-    /// The field.
+    /// The field that is to be changed.
     pub field: PlanField,
     /// What is wrong with it.
     pub kind: PlanErrorKind,
@@ -289,7 +289,7 @@ pub enum PlanErrorKind {
     Overlap(Ipv4Net),
     /// A host has too few or too many children in the tree.
     Children,
-    /// Port 0.
+    /// TCP has no port 0.
     Port,
     /// Too little or too much memory.
     Memory,
@@ -307,17 +307,17 @@ pub enum PlanErrorKind {
     Header(&'static str),
     /// A key that this version does not know.
     UnknownKey(String),
-    /// The key stands twice.
+    /// Two lines have this field's key.
     Twice,
-    /// The key is missing.
+    /// No line has this field's key.
     Missing,
-    /// Not 32 hexadecimal digits.
+    /// The cluster's identity is not 32 hexadecimal digits.
     ClusterId,
-    /// Not a pattern of names.
+    /// The hosts' names are no pattern, and why.
     Names(NameErrorKind),
-    /// Not a number.
+    /// A value that is no number, and why.
     Number(String, ParseIntError),
-    /// Not a network.
+    /// A value that is no network, and why.
     Network(String, NetError),
 }
 

@@ -18,7 +18,7 @@ use core::num::ParseIntError;
 const HEADER: &str = "vmatic-kinds 2";
 /// Most bytes of the text.
 const TEXT_MAX_BYTES: usize = 256 * 1024;
-/// Most kinds.
+/// Most kinds of guests in one cluster.
 pub const KINDS_MAX: usize = 64;
 /// Most bytes of a kind's name.
 pub const NAME_MAX_BYTES: usize = 32;
@@ -67,16 +67,16 @@ impl Disk {
     }
 }
 
-/// Guests of one kind.
+/// Guests of one kind: what they boot, and on what machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kind {
     /// Lower-case letters, digits and hyphens; also of its folder.
     pub name: String,
     /// Their numbers, the same on every host.
     pub guests: RangeSet,
-    /// RAM, in MiB.
+    /// RAM of each, in MiB, 1 to [`MEMORY_MAX_MIB`].
     pub memory_mib: u32,
-    /// Processors.
+    /// Processors of each, 1 to [`CPUS_MAX`].
     pub cpus: u32,
     /// Most that a guest may write to its disk, in MiB: it is RAM of the host.
     pub overlay_mib: u32,
@@ -90,7 +90,7 @@ pub struct Kind {
     pub cdrom: bool,
     /// Whether disk and card are those that every PC system knows (IDE, e1000), rather than virtio.
     pub legacy_devices: bool,
-    /// Whether VMatic's leaf runs in it: it then joins the tree.
+    /// Whether VMatic's guest agent runs in it: it then joins the tree.
     pub leaf: bool,
     /// Whether guests start from a state that was saved once, when the first was ready.
     pub snapshot: bool,

@@ -56,7 +56,7 @@ impl Discovery {
         }
     }
 
-    /// What a word means.
+    /// The meaning of the word in that file; none if it is another.
     pub fn from_word(word: &str) -> Option<Discovery> {
         [Discovery::Acpi, Discovery::CommandLine].into_iter().find(|discovery| discovery.word() == word)
     }

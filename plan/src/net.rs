@@ -38,7 +38,7 @@ impl Ipv4Net {
         Ipv4Net { base: address & mask, prefix }
     }
 
-    /// The first address.
+    /// Its first address, as a number: that of the network itself.
     pub fn base(&self) -> u32 {
         self.base
     }

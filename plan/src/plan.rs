@@ -28,11 +28,11 @@ pub struct Plan {
     pub host_network: Ipv4Net,
     /// The guests' network: host n routes its n-th block.
     pub guest_network: Ipv4Net,
-    /// Most children of a host in the control tree.
+    /// Most children of a host in the control tree, 2 to 64.
     pub fanout: u32,
     /// The TCP port on which a host accepts its children and the console.
     pub port: u16,
-    /// RAM of a guest.
+    /// RAM of each guest that is of no kind, in MiB, 16 to 1,048,576.
     pub guest_memory_mib: u32,
     /// What the spec adds to a guest's boot command line.
     pub guest_cmdline: String,

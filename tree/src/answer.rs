@@ -42,27 +42,27 @@ impl Outcome {
     }
 }
 
-/// What a process wrote.
+/// What a process wrote, as far as it is kept: [`OUTPUT_MAX_BYTES`] a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Output {
-    /// Standard output.
+    /// The first bytes of its standard output, as it wrote them.
     #[serde(with = "bytes")]
     pub stdout: Vec<u8>,
-    /// Standard error.
+    /// The first bytes of its standard error, as it wrote them.
     #[serde(with = "bytes")]
     pub stderr: Vec<u8>,
-    /// Whether more was written than was kept.
+    /// Whether more was written, to either, than was kept.
     pub truncated: bool,
 }
 
-/// Nodes that answered alike.
+/// Nodes that answered alike, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
-    /// How it ended.
+    /// How the order ended on each of them.
     pub outcome: Outcome,
-    /// What it wrote.
+    /// What each of them wrote.
     pub output: Output,
-    /// Where.
+    /// The nodes, at least one.
     pub nodes: NodeSet,
 }
 
@@ -129,12 +129,12 @@ impl Answers {
         *nodes = nodes.union(&group.nodes);
     }
 
-    /// Whether there are none.
+    /// Whether no answer was added since they were taken out.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 
-    /// Takes all groups out.
+    /// Takes all groups out, ordered by outcome, then output.
     pub fn take(&mut self) -> Vec<Group> {
         let groups = core::mem::take(&mut self.groups);
         groups.into_iter().map(|((outcome, output), nodes)| Group { outcome, output, nodes }).collect()

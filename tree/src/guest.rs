@@ -41,12 +41,12 @@ pub enum GuestState {
     BackingOff {
         /// Seconds from its end to the next start: one of the steps of the back-off, not what is left.
         retry_in_s: u32,
-        /// How it ended.
+        /// How the life before this wait ended.
         cause: GuestExit,
     },
     /// The operator paused it: its memory is kept, its processors stand still.
     Paused,
-    /// The operator stopped it.
+    /// The operator stopped it: it has no process until it is started.
     Stopped,
     /// It ended, and what comes next is not decided yet.
     Ended(GuestExit),
@@ -66,11 +66,11 @@ pub enum StartMode {
         /// Why there is no template; empty while there is none yet.
         no_template: ShortText,
     },
-    /// QEMU runs it.
+    /// QEMU runs it, because of its kind or for want of KVM.
     Qemu {
         /// The name of its kind.
         kind: ShortText,
-        /// Without KVM.
+        /// Whether QEMU emulates the processor, since KVM is not there; it is slow then.
         emulated: bool,
     },
 }
@@ -87,7 +87,7 @@ pub enum NoGuests {
 /// How a guest's life ended.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GuestExit {
-    /// What ended it.
+    /// Why its process is gone.
     pub reason: ExitReason,
     /// Whether it had come up before.
     pub was_up: bool,
@@ -113,7 +113,7 @@ pub enum ExitReason {
     },
     /// It could not be started.
     NotStarted(ShortText),
-    /// The operator ended it.
+    /// The operator stopped it, or had it started anew.
     Operator,
     /// Its monitor ended in another way, or with these words.
     Monitor(ShortText),
@@ -126,7 +126,7 @@ pub struct GuestStats {
     pub cloned: u64,
     /// Starts by booting, in VMatic's own monitor.
     pub cold: u64,
-    /// Starts in QEMU.
+    /// Starts in QEMU, from power-on or from a snapshot.
     pub qemu: u64,
     /// Of those in QEMU: starts from a snapshot.
     pub restored: u64,
@@ -154,7 +154,7 @@ pub struct GuestUsage {
 /// What a host's guests take of its memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Usage {
-    /// How many guests run.
+    /// How many guests have a process; the sums are over these.
     pub guests: u32,
     /// The sum of all guests' [`GuestUsage::ram_kib`].
     pub ram_kib: u64,
@@ -195,7 +195,7 @@ impl GuestState {
         }
     }
 
-    /// A word for programs.
+    /// A word for programs, as `--json` prints it.
     pub fn word(&self) -> &'static str {
         match self {
             GuestState::Up => "up",

@@ -32,7 +32,7 @@ impl KvmSupport {
 pub struct NodeInfo {
     /// The release of its kernel, as `uname -r` says it.
     pub kernel: ShortText,
-    /// What KVM does here.
+    /// What KVM was seen to do on this host so far.
     pub kvm: KvmSupport,
     /// How many of its guests are up.
     pub guests_up: u32,
@@ -55,6 +55,6 @@ pub struct NodeInfo {
 pub struct LostGuest {
     /// Its number on its host.
     pub guest: GuestId,
-    /// How it ended.
+    /// How its last life ended.
     pub exit: GuestExit,
 }

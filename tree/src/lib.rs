@@ -2,7 +2,7 @@
 //!
 //! Takes events (a link opened, a message came, a process ended, time passed);
 //! gives actions (send, close, start, stop). No sockets, no clocks, no
-//! processes: the agent drives this with tokio, the leaf uses its messages
+//! processes: the agent drives this with tokio, the guest agent uses its messages
 //! with poll, tests drive it with time of their own making.
 //!
 //! Rooms, from the lowest: [`id`], [`text`] and the values that answers carry ([`guest`], [`info`], [`traffic`],

@@ -30,7 +30,7 @@ pub enum Refusal {
     },
     /// A machine with this number has joined, and lives.
     NumberTaken {
-        /// The number.
+        /// The number that both machines claim.
         host: HostId,
     },
     /// The command is not one to obey.

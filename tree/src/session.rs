@@ -32,15 +32,16 @@ use crate::bytes;
 use crate::id::OpId;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Most bytes that a node says beyond what the operator has seen.
 pub const OUTPUT_WINDOW_BYTES: usize = 32 * 1024;
 /// Most bytes that a console feeds beyond what the program has taken.
 pub const INPUT_WINDOW_BYTES: usize = 16 * 1024;
-/// Most bytes of one feed, and of one saying: other messages get their turn in between.
+/// Most bytes of one [`SessionInput`] or [`SessionOutput`]: other messages get their turn in between.
 pub const PIECE_MAX_BYTES: usize = 4 * 1024;
-/// How long a session lives without a feed.
+/// How long a session lives without a [`SessionInput`], in milliseconds.
 pub const LEASE_MS: u32 = 60_000;
 /// Most sessions that a host relays or holds; with the windows this bounds what they cost.
 pub const SESSIONS_MAX: usize = 128;
@@ -50,9 +51,9 @@ pub const SESSIONS_PER_GUEST_MAX: usize = 8;
 /// A terminal's size in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
-    /// Lines.
+    /// Lines, at least 1 on a real terminal.
     pub rows: u16,
-    /// Characters of a line.
+    /// Characters of a line, at least 1 on a real terminal.
     pub columns: u16,
 }
 
@@ -72,7 +73,7 @@ pub struct Console {
 pub struct SessionInput {
     /// The sequence number of the command that opened the session.
     pub opened: u64,
-    /// Input.
+    /// Input for the program, at most [`PIECE_MAX_BYTES`]; none if something else is said.
     #[serde(with = "bytes")]
     pub bytes: Vec<u8>,
     /// No more input will come.
@@ -88,12 +89,45 @@ pub struct SessionInput {
 /// What a node says while a session lasts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionOutput {
-    /// Output.
+    /// What the program wrote, at most [`PIECE_MAX_BYTES`]; none if only `taken` is news.
     #[serde(with = "bytes")]
     pub bytes: Vec<u8>,
     /// How many bytes of input the program has taken since the beginning.
     pub taken: u64,
 }
+
+/// How one end of a session broke its protocol. The session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FlowError {
+    /// More input than the program has room for ([`INPUT_WINDOW_BYTES`]), or than one piece holds.
+    InputWindow,
+    /// More output than the operator has room for ([`OUTPUT_WINDOW_BYTES`]), or than one piece holds.
+    OutputWindow,
+    /// The console says that it saw output that was not sent, or has not seen what it had.
+    OutputAcknowledged,
+    /// The node says that the program took input that was not sent, or has not taken what it had.
+    InputAcknowledged,
+    /// The node says nothing, and was not asked to.
+    Unsolicited,
+    /// A command of the session was left out, repeated, or came in another order.
+    OutOfOrder,
+}
+
+impl fmt::Display for FlowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FlowError::InputWindow => "protocol error: more input than the session's window",
+            FlowError::OutputWindow => "protocol error: more output than the session's window",
+            FlowError::OutputAcknowledged => "protocol error: acknowledged more than was sent",
+            FlowError::InputAcknowledged => "protocol error: acknowledged more input than was sent",
+            FlowError::Unsolicited => "protocol error: unsolicited empty reply",
+            FlowError::OutOfOrder => "session input lost or repeated in transit",
+        })
+    }
+}
+
+impl core::error::Error for FlowError {}
 
 /// Both directions of a session as one place sees them, in bytes since the beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,13 +180,16 @@ impl Flow {
         self.fed - self.taken
     }
 
-    /// Counts a feed; the reason if it breaks the rules.
-    pub fn feed(&mut self, feed: &SessionInput) -> Result<(), &'static str> {
+    /// Counts what the operator says.
+    ///
+    /// # Errors
+    /// It breaks the protocol; nothing was counted then.
+    pub fn feed(&mut self, feed: &SessionInput) -> Result<(), FlowError> {
         if feed.bytes.len() > self.input_room() {
-            return Err("protocol error: more input than the session's window");
+            return Err(FlowError::InputWindow);
         }
         if feed.shown < self.shown || feed.shown > self.said {
-            return Err("protocol error: acknowledged more than was sent");
+            return Err(FlowError::OutputAcknowledged);
         }
         self.fed += feed.bytes.len() as u64;
         self.shown = feed.shown;
@@ -160,17 +197,20 @@ impl Flow {
         Ok(())
     }
 
-    /// Counts what was said; the reason if it breaks the rules.
-    pub fn say(&mut self, said: &SessionOutput) -> Result<(), &'static str> {
+    /// Counts what the node says.
+    ///
+    /// # Errors
+    /// It breaks the protocol; nothing was counted then.
+    pub fn say(&mut self, said: &SessionOutput) -> Result<(), FlowError> {
         if said.bytes.len() > self.output_room() {
-            return Err("protocol error: more output than the session's window");
+            return Err(FlowError::OutputWindow);
         }
         if said.taken < self.taken || said.taken > self.fed {
-            return Err("protocol error: acknowledged more input than was sent");
+            return Err(FlowError::InputAcknowledged);
         }
         // Saying nothing costs no credit, so it has to be asked for.
         if said.bytes.is_empty() && said.taken == self.taken {
-            self.replies = self.replies.checked_sub(1).ok_or("protocol error: unsolicited empty reply")?;
+            self.replies = self.replies.checked_sub(1).ok_or(FlowError::Unsolicited)?;
         }
         self.said += said.bytes.len() as u64;
         self.taken = said.taken;
@@ -183,7 +223,7 @@ impl Flow {
 #[derive(Debug)]
 pub(crate) struct Relay {
     pub flow: Flow,
-    /// The sequence number that the next feed must have.
+    /// The sequence number that the operator's next command in it must have.
     pub next: u64,
 }
 

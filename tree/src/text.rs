@@ -30,7 +30,7 @@ impl ShortText {
         ShortText(short)
     }
 
-    /// The text.
+    /// The text, at most [`SHORT_TEXT_MAX_BYTES`] bytes.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -60,18 +60,18 @@ impl DropReason {
 /// Frames, and the bytes in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Frames {
-    /// How many frames.
+    /// How many frames, since the switch started.
     pub count: u64,
-    /// Their bytes.
+    /// The bytes of those frames, with their Ethernet headers.
     pub bytes: u64,
 }
 
 /// The counters of a port, as its guest sees it, since the switch started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PortCounters {
-    /// What the guest sent.
+    /// Frames that came from the guest, whether or not they went anywhere.
     pub sent: Frames,
-    /// What the guest was given.
+    /// Frames that were handed to the guest.
     pub received: Frames,
     /// How many frames went nowhere, by the reason, in the order of [`DropReason::ALL`].
     pub dropped: [u64; DropReason::ALL.len()],
@@ -82,9 +82,9 @@ pub struct PortCounters {
 pub struct PortStatus {
     /// The guest's number on its host.
     pub guest: GuestId,
-    /// How it is shaped.
+    /// How each direction of it is shaped.
     pub link: LinkProperties,
-    /// What passed.
+    /// What passed it, and what did not.
     pub counters: PortCounters,
 }
 

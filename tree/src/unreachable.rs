@@ -20,7 +20,7 @@ pub enum Unreachable {
     Link(Peer, LinkEnd),
     /// No answer came before the deadline.
     TimedOut,
-    /// The operator gave up.
+    /// The operator gave up before the answer came.
     Interrupted,
 }
 
@@ -29,7 +29,7 @@ pub enum Unreachable {
 pub enum Peer {
     /// The parent, and which host that is once it has said so.
     Parent(Option<HostId>),
-    /// This child host.
+    /// The child host of this number.
     Host(HostId),
     /// This guest of the host that says it.
     Guest(GuestId),
@@ -41,10 +41,10 @@ pub enum Peer {
     Unknown,
 }
 
-/// How a link ended.
+/// How a link ended, as the host that had it saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LinkEnd {
-    /// It closed or broke.
+    /// The other end closed it, or the network broke it.
     Lost,
     /// One side refused the other.
     Refused,

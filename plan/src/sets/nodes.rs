@@ -63,12 +63,12 @@ pub struct NodeSet {
 }
 
 impl NodeSet {
-    /// The empty set.
+    /// The set of no nodes.
     pub const fn new() -> Self {
         NodeSet { runs: Vec::new() }
     }
 
-    /// One node.
+    /// The set of this one node.
     pub fn one(node: Node) -> Self {
         NodeSet::product(&RangeSet::one(node.host.0), &RangeSet::one(node.guest.0))
     }
@@ -82,12 +82,12 @@ impl NodeSet {
         NodeSet { runs: hosts.ranges().iter().map(run).collect() }
     }
 
-    /// How many nodes.
+    /// How many nodes it has, counted by runs: it may be millions.
     pub fn len(&self) -> u64 {
         self.runs.iter().map(|r| (u64::from(r.last - r.first) + 1) * r.members.len()).sum()
     }
 
-    /// Whether there are none.
+    /// Whether it has no node.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
@@ -141,12 +141,12 @@ impl NodeSet {
         hosts.into_iter().chain(guests).collect()
     }
 
-    /// Nodes in either set.
+    /// The nodes that are in either set, or in both.
     pub fn union(&self, other: &Self) -> Self {
         self.combine(other, RangeSet::union)
     }
 
-    /// Nodes in both sets.
+    /// The nodes that are in both sets.
     pub fn intersection(&self, other: &Self) -> Self {
         self.combine(other, RangeSet::intersection)
     }
@@ -170,7 +170,7 @@ impl NodeSet {
         parts
     }
 
-    /// Adds one node.
+    /// Adds a node, unless it is in the set.
     pub fn insert(&mut self, node: Node) {
         if !self.contains(node) {
             *self = self.union(&NodeSet::one(node));

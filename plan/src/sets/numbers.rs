@@ -16,7 +16,7 @@ pub struct RangeSet {
 }
 
 impl RangeSet {
-    /// The empty set.
+    /// The set of no numbers.
     pub const fn new() -> Self {
         RangeSet { ranges: Vec::new() }
     }
@@ -59,7 +59,7 @@ impl RangeSet {
         self.ranges.iter().map(|&(a, b)| u64::from(b - a) + 1).sum()
     }
 
-    /// Whether it holds none.
+    /// Whether it holds no number.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
@@ -75,14 +75,14 @@ impl RangeSet {
         self.ranges.iter().flat_map(|&(a, b)| a..=b)
     }
 
-    /// Numbers in either set.
+    /// The numbers that are in either set, or in both.
     pub fn union(&self, other: &Self) -> Self {
         let mut all = self.ranges.clone();
         all.extend_from_slice(&other.ranges);
         RangeSet::from_ranges(all)
     }
 
-    /// Numbers in both sets.
+    /// The numbers that are in both sets.
     pub fn intersection(&self, other: &Self) -> Self {
         let (mut i, mut j) = (0, 0);
         let mut out = Vec::new();
@@ -127,7 +127,7 @@ impl RangeSet {
         RangeSet { ranges: out }
     }
 
-    /// Adds one number.
+    /// Adds a number, unless it is in the set.
     pub fn insert(&mut self, n: u32) {
         if !self.contains(n) {
             *self = self.union(&RangeSet::span(n, n));

@@ -31,11 +31,11 @@ const SIGNATURE_BYTES: usize = 64;
 pub struct Command {
     /// The cluster that it is meant for.
     pub cluster: [u8; 16],
-    /// Which operation this is.
+    /// The operation's number, by which it is obeyed once and its answers are known.
     pub op: OpId,
     /// The nodes that are to obey.
     pub nodes: NodeSet,
-    /// How long the console waits for answers.
+    /// Milliseconds that the console waits for answers, 1 to [`DEADLINE_MAX_MS`].
     pub deadline_ms: u32,
     /// What they are to do.
     pub order: Order,

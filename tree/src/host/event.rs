@@ -24,39 +24,39 @@ pub enum Direction {
 /// What a host is told.
 #[derive(Debug)]
 pub enum Event {
-    /// A link opened.
+    /// A stream to a neighbour is open, in either direction; nothing has been said on it.
     Opened {
-        /// Its number.
+        /// The number that the driver gives it, never used before.
         link: LinkId,
-        /// Where it leads.
+        /// Whether we opened it to our parent, or who else did.
         side: Direction,
     },
-    /// A message came.
+    /// A whole message arrived; what it may say on its link is checked by the host.
     Received {
-        /// On which link.
+        /// The open link that it came on.
         link: LinkId,
-        /// What it says.
+        /// As it was decoded: nothing in it is believed yet.
         message: Message,
     },
     /// A link closed at the other end, or broke.
     Closed {
-        /// Which.
+        /// The link, which is not named again.
         link: LinkId,
     },
-    /// A task of this host ended.
+    /// A task of this host ended: the answer to [`Action::Start`].
     Finished {
-        /// Which operation.
+        /// The operation that it was started for.
         op: OpId,
-        /// How it ended.
+        /// How it ended: the answer of each node that it was started for.
         outcome: Outcome,
-        /// What it wrote.
+        /// What its process wrote, at most [`OUTPUT_MAX_BYTES`](crate::answer::OUTPUT_MAX_BYTES) a stream.
         output: Output,
     },
     /// A console session of this host says something.
     SessionOutput {
-        /// Which session.
+        /// The operation that opened the session.
         op: OpId,
-        /// What.
+        /// Output, within the session's window, or a sign of life.
         said: SessionOutput,
     },
     /// A guest's state, as this host's launcher sees it. `Up` lets a paused guest go on: whether its agent answers,
@@ -64,49 +64,49 @@ pub enum Event {
     Guest {
         /// The guest's number on this host.
         guest: GuestId,
-        /// What it is doing.
+        /// Its new state; the same one twice does no harm.
         state: GuestState,
     },
-    /// Time has passed.
+    /// Nothing happened but time: due when [`Host::wake_ms`](super::Host::wake_ms) says so.
     Tick,
 }
 
 /// What a host wants done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send this.
+    /// Queue a message to a neighbour; a link on which that fails is closed, and said to be ([`Event::Closed`]).
     Send {
-        /// On which link.
+        /// An open link.
         link: LinkId,
-        /// What.
+        /// What is to be encoded and sent whole.
         message: Message,
     },
     /// Close the link once what was sent before has left.
     Close {
-        /// Which.
+        /// A link that the host has forgotten already.
         link: LinkId,
     },
     /// Carry out an order on this host, and say [`Event::Finished`].
     Start {
-        /// Which operation.
+        /// The operation that waits for it.
         op: OpId,
         /// The guests that it is about; none if it is about the host.
         guests: RangeSet,
-        /// What to do.
+        /// The order, verified.
         order: Order,
-        /// When to end it.
+        /// Milliseconds from now until it is to be ended; an answer after that comes too late.
         remaining_ms: u32,
     },
     /// Hand this to the session of this operation.
     SessionInput {
-        /// Which session.
+        /// The operation that opened the session, still running here.
         op: OpId,
-        /// What the operator says.
+        /// What the operator says, within the session's window.
         feed: SessionInput,
     },
     /// End the task of this operation; nobody waits for it.
     Stop {
-        /// Which operation.
+        /// The operation; one that has ended does no harm.
         op: OpId,
     },
     /// For the operator who reads the host's console.
@@ -121,7 +121,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Adds an action.
+    /// Adds an action behind those that are to be carried out before it.
     pub fn push(&mut self, action: Action) {
         self.actions.push(action);
     }
@@ -131,7 +131,7 @@ impl Outbox {
         self.push(Action::Note(text));
     }
 
-    /// Takes everything out.
+    /// Takes all actions out, in their order.
     pub fn take(&mut self) -> Vec<Action> {
         core::mem::take(&mut self.actions)
     }

@@ -45,7 +45,7 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    /// Of this command.
+    /// The operation of a command, of which nobody has been asked yet.
     pub fn new(command: &Command, deadline_ms: u64) -> Self {
         let session = matches!(command.order, Order::Console(_) | Order::Serial(_));
         Operation {
@@ -133,17 +133,17 @@ impl Operations {
         &self.running
     }
 
-    /// Whether it runs.
+    /// Whether this operation runs for this link.
     pub fn contains(&self, key: Key) -> bool {
         self.running.contains_key(&key)
     }
 
-    /// Adds one.
+    /// An operation begins.
     pub fn insert(&mut self, key: Key, operation: Operation) {
         self.running.insert(key, operation);
     }
 
-    /// One that runs.
+    /// An operation that runs, to be changed; none if it has ended.
     pub fn get_mut(&mut self, key: Key) -> Option<&mut Operation> {
         self.running.get_mut(&key)
     }

@@ -25,7 +25,7 @@ pub const HELLO_MS: u64 = 10_000;
 /// Most links that were opened by others (hosts and consoles).
 pub const LINKS_BELOW_MAX: usize = 256;
 
-/// One link.
+/// One link: who is at its other end, what that one reports, and when the two last spoke.
 #[derive(Debug)]
 pub(super) struct Link {
     pub side: Direction,
@@ -67,7 +67,7 @@ impl Link {
         }
     }
 
-    /// Heartbeat and longest silence.
+    /// How often something is said on it, and how long the other end may be silent, in milliseconds.
     fn timing(&self) -> (u64, u64) {
         match (self.side, self.who) {
             (Direction::Guest(_), None) => (u64::MAX, u64::MAX),
@@ -116,12 +116,12 @@ impl Peers {
         &self.links
     }
 
-    /// A link has opened.
+    /// A link has opened: nobody has said yet who is there.
     pub fn open(&mut self, link: LinkId, side: Direction, now_ms: u64) {
         self.links.insert(link, Link::new(side, now_ms));
     }
 
-    /// A link is gone.
+    /// A link is gone; what was known of it, if it was open.
     pub fn remove(&mut self, link: LinkId) -> Option<Link> {
         self.links.remove(&link)
     }
@@ -181,7 +181,7 @@ impl Peers {
         self.children().count()
     }
 
-    /// What each child reports.
+    /// What each child last reported of its subtree.
     pub fn reports(&self) -> impl Iterator<Item = &Report> {
         self.children().map(|(_, link)| &link.report)
     }
@@ -241,7 +241,7 @@ impl Peers {
         awake.map(|(id, link)| (*id, link.side, link.reach(host))).collect()
     }
 
-    /// Where a link leads.
+    /// In which direction of the tree a link leads; none if it is gone.
     pub fn side(&self, link: LinkId) -> Option<Direction> {
         self.links.get(&link).map(|link| link.side)
     }

@@ -8,7 +8,7 @@ use super::peers::{Direction, Peers};
 use crate::answer::Group;
 use crate::auth::command::Command;
 use crate::id::{LinkId, OpId};
-use crate::session::{SessionInput, SessionOutput};
+use crate::session::{FlowError, SessionInput, SessionOutput};
 use crate::wire::message::Message;
 use alloc::format;
 use alloc::vec::Vec;
@@ -42,7 +42,7 @@ impl Sessions<'_> {
         let Some(relay) = &mut operation.relay else { return };
         let counted = match command.op.sequence {
             sequence if sequence == relay.next => relay.flow.feed(feed),
-            _ => Err("session input lost or repeated in transit"),
+            _ => Err(FlowError::OutOfOrder),
         };
         relay.next = relay.next.saturating_add(1);
         if let Err(why) = counted {
@@ -86,7 +86,7 @@ impl Sessions<'_> {
     }
 
     /// Ends a session whose other end does not keep to the protocol; whoever opened it hears why.
-    fn end(&mut self, key: Key, why: &str) {
+    fn end(&mut self, key: Key, why: FlowError) {
         let Some(operation) = self.operations.get_mut(key) else { return };
         let mut nodes = core::mem::take(&mut operation.local);
         if !nodes.is_empty() {

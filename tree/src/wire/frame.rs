@@ -85,7 +85,7 @@ impl FrameReader {
         FrameReader { buffer: Vec::new(), taken: 0 }
     }
 
-    /// Adds what arrived.
+    /// Adds the bytes that arrived next on the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.taken > 0 {
             self.buffer.drain(..self.taken);

@@ -22,7 +22,7 @@ pub const VERSION: u16 = 5;
 /// The vsock port on which a host hears its guests.
 pub const GUEST_PORT: u32 = vmatic_plan::defaults::PORT as u32;
 
-/// Who opened a link.
+/// Who opened a link, as it says of itself; the other end checks it against the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerRole {
     /// A host that joins below.
@@ -38,7 +38,7 @@ pub enum PeerRole {
 pub struct Identity {
     /// Its place in the plan.
     pub node: Node,
-    /// Its host name.
+    /// Its host name, as the plan spells it: at most 63 bytes.
     pub name: String,
     /// Its network card's address.
     pub mac: Mac,
@@ -68,14 +68,14 @@ pub enum Message {
     Hello {
         /// See [`VERSION`].
         version: u16,
-        /// Who opens the link.
+        /// What the opener says it is.
         who: PeerRole,
         /// Drawn at random at each boot: tells a reboot from a second machine with the same number.
         boot: [u8; 16],
     },
     /// The host's answer to a hello that it accepts.
     Welcome {
-        /// Its own number.
+        /// The number of the host that accepts.
         host: HostId,
         /// The plan's text, so that a console needs no file.
         plan: String,
@@ -93,42 +93,42 @@ pub enum Message {
         signed: Vec<u8>,
         /// The nodes that the receiver answers for.
         asked: NodeSet,
-        /// How long the sender waits for the answers.
+        /// Milliseconds that the sender waits for the answers.
         remaining_ms: u32,
     },
     /// Host to guest: an order that the host has verified.
     Task {
-        /// Which operation.
+        /// The operation that the guest's answer is for.
         op: OpId,
-        /// What to do.
+        /// The order, as its host verified it.
         order: Order,
-        /// How long the host waits.
+        /// Milliseconds that the host waits for the answer.
         remaining_ms: u32,
     },
     /// Host to guest: what the operator says in an open session, which the host has verified.
     SessionInput {
-        /// Which session.
+        /// The operation that opened the session.
         op: OpId,
-        /// What.
+        /// Input, within the session's window, or a new size of the terminal.
         feed: SessionInput,
     },
     /// Upwards: what a node says in an open session.
     SessionOutput {
-        /// Which session.
+        /// The operation that opened the session.
         op: OpId,
-        /// What.
+        /// Output, within the session's window, or a sign of life.
         said: SessionOutput,
     },
     /// Downwards: nobody waits for this operation any more.
     Cancel(OpId),
     /// Upwards: what some of the asked nodes answered.
     Answers {
-        /// Which operation.
+        /// The operation that they belong to.
         op: OpId,
-        /// The answers, folded.
+        /// The answers, folded; each node that was asked is in at most one.
         groups: Vec<Group>,
     },
-    /// A template's leaf, to the process that will freeze it: it waits for an identity.
+    /// A template's guest agent, to the process that will freeze it: it waits for an identity.
     Ready {
         /// See [`VERSION`].
         version: u16,
