@@ -43,7 +43,7 @@ const GUESTS_MAX: u32 = 65_535;
 /// How many cables are made to see what one takes.
 const CABLES: u32 = 500;
 /// How long guests idle before that.
-const IDLE: Duration = Duration::from_secs(3);
+const IDLE_TIME: Duration = Duration::from_secs(3);
 /// How often, at most how many times, and until it gives back how little at a time the kernel's memory is looked at.
 const SETTLE_POLL_INTERVAL: Duration = Duration::from_millis(300);
 const SETTLE_POLLS_MAX: u32 = 30;
@@ -224,7 +224,7 @@ fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> R
         await_report(guest, stub, at)?;
     }
     let per_s = f64::from(count) / start.elapsed().as_secs_f64();
-    std::thread::sleep(IDLE);
+    std::thread::sleep(IDLE_TIME);
     let print_row = |state: &'static str, guests: &[Guest]| {
         let kernel = settled();
         let Process { ram_kib, monitor_kib } = mean(guests);

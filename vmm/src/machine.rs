@@ -29,7 +29,7 @@ use vm_memory::{Address, GuestMemoryBackend, GuestMemoryRegion};
 use vmm_sys_util::ioctl::ioctl_with_mut_ref;
 use vmm_sys_util::ioctl_iowr_nr;
 
-const NEXT_KVM: &str = "check that this process may use /dev/kvm and that its module works";
+const HELP_KVM: &str = "check that this process may use /dev/kvm and that its module works";
 const CID_MIN: u32 = 3;
 /// The two 8259s and the I/O APIC, by KVM's numbers.
 const CHIPS: u32 = 3;
@@ -51,7 +51,7 @@ pub(crate) struct Machine {
 
 /// Why a turn of the guest is over.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum RunStop {
     /// The guest has ended, or is to.
     Ended(Exit),
     /// The timer went off.
@@ -106,15 +106,15 @@ pub(crate) fn open_kvm() -> Result<Kvm, Error> {
 
 /// A virtual machine with memory and interrupt controllers, and its processor.
 fn build(kvm: &Kvm, memory: &Memory, shared: Option<&Mapped>) -> Result<(Rc<VmFd>, VcpuFd), Error> {
-    let vm = kvm.create_vm().context("make a virtual machine", NEXT_KVM)?;
+    let vm = kvm.create_vm().context("make a virtual machine", HELP_KVM)?;
     // Slots come before the interrupt controllers: afterwards each takes 6 to 8 ms.
     add_memory(&vm, memory)?;
     if let Some(shared) = shared {
         add_shared(&vm, memory, shared)?;
     }
-    vm.set_tss_address(layout::KVM_TSS).context("set the address of KVM's own pages", NEXT_KVM)?;
-    vm.create_irq_chip().context("make the interrupt controllers", NEXT_KVM)?;
-    let cpu = vm.create_vcpu(0).context("make a virtual processor", NEXT_KVM)?;
+    vm.set_tss_address(layout::KVM_TSS).context("set the address of KVM's own pages", HELP_KVM)?;
+    vm.create_irq_chip().context("make the interrupt controllers", HELP_KVM)?;
+    let cpu = vm.create_vcpu(0).context("make a virtual processor", HELP_KVM)?;
     // Its counter runs as the machine's does now (0). Where that has no constant rate, KVM takes the rate it measured
     // first, and if the kernel has corrected it since, refuses it half way: guests' clocks then jump and stand
     // still. A KVM that knows no such call has no such trouble.
@@ -124,7 +124,7 @@ fn build(kvm: &Kvm, memory: &Memory, shared: Option<&Mapped>) -> Result<(Rc<VmFd
 
 fn add_memory(vm: &VmFd, memory: &Memory) -> Result<(), Error> {
     for (slot, region) in memory.iter().enumerate() {
-        let user = memory.get_host_address(region.start_addr()).context("find guest memory", NEXT_KVM)?;
+        let user = memory.get_host_address(region.start_addr()).context("find guest memory", HELP_KVM)?;
         let region = kvm_userspace_memory_region {
             slot: slot as u32,
             flags: 0,
@@ -134,7 +134,7 @@ fn add_memory(vm: &VmFd, memory: &Memory) -> Result<(), Error> {
         };
         // SAFETY: the range is one mapping that `memory` owns; whoever holds the virtual
         // machine keeps a handle of `memory` that is dropped after it.
-        unsafe { vm.set_user_memory_region(region) }.context("give the guest its memory", NEXT_KVM)?;
+        unsafe { vm.set_user_memory_region(region) }.context("give the guest its memory", HELP_KVM)?;
     }
     Ok(())
 }
@@ -153,7 +153,7 @@ fn add_shared(vm: &VmFd, memory: &Memory, shared: &Mapped) -> Result<(), Error> 
         userspace_addr: shared.address(),
     };
     // SAFETY: the range is the one mapping of `shared`, which is dropped after the machine.
-    unsafe { vm.set_user_memory_region(region) }.context("give the guest shared memory", NEXT_KVM)
+    unsafe { vm.set_user_memory_region(region) }.context("give the guest shared memory", HELP_KVM)
 }
 
 fn watch(channels: &GuestChannels) -> Result<(), Error> {
@@ -168,7 +168,7 @@ fn watch(channels: &GuestChannels) -> Result<(), Error> {
 
 fn block_signals(cpu: RawFd) -> Result<Signals, Error> {
     let signals = Signals::block().context("block signals", "run the monitor in a thread of its own")?;
-    signals.open_during_run(cpu).context("let signals end a run of the guest", NEXT_KVM)?;
+    signals.open_during_run(cpu).context("let signals end a run of the guest", HELP_KVM)?;
     Ok(signals)
 }
 
@@ -245,15 +245,15 @@ impl Machine {
         let mut chips = Vec::new();
         for chip_id in 0..CHIPS {
             let mut chip = kvm_irqchip { chip_id, ..Default::default() };
-            self.vm.get_irqchip(&mut chip).context("save an interrupt controller", NEXT_KVM)?;
+            self.vm.get_irqchip(&mut chip).context("save an interrupt controller", HELP_KVM)?;
             chips.push(chip);
         }
-        let clock = self.vm.get_clock().context("save the guest's clock", NEXT_KVM)?;
+        let clock = self.vm.get_clock().context("save the guest's clock", HELP_KVM)?;
         Ok(MachineState { cpu: state::save(kvm, &self.cpu)?, chips, clock, devices: self.devices.save() })
     }
 
     /// Lets the guest live until it ends or the timer goes off.
-    pub fn turn(&mut self) -> Result<Turn, Error> {
+    pub fn run_until_stop(&mut self) -> Result<RunStop, Error> {
         let (devices, memory) = (&mut self.devices, &self.memory);
         loop {
             match self.cpu.run() {
@@ -261,14 +261,14 @@ impl Machine {
                 Ok(VcpuExit::IoOut(port, data)) => {
                     if devices.write_port(port, data) {
                         devices.flush();
-                        return Ok(Turn::Ended(Exit::Shutdown));
+                        return Ok(RunStop::Ended(Exit::Shutdown));
                     }
                 }
                 Ok(VcpuExit::MmioRead(address, data)) => devices.read_mmio(address, data),
                 Ok(VcpuExit::MmioWrite(address, data)) => devices.write_mmio(address, data, memory),
                 Ok(VcpuExit::Shutdown | VcpuExit::SystemEvent(..)) => {
                     devices.flush();
-                    return Ok(Turn::Ended(Exit::Shutdown));
+                    return Ok(RunStop::Ended(Exit::Shutdown));
                 }
                 Ok(VcpuExit::Intr) => {}
                 Ok(VcpuExit::FailEntry(reason, _)) => {
@@ -283,13 +283,13 @@ impl Machine {
                     let wake = self.signals.take();
                     if wake.term {
                         devices.flush();
-                        return Ok(Turn::Ended(Exit::Killed));
+                        return Ok(RunStop::Ended(Exit::Killed));
                     }
                     if wake.io {
                         devices.work(memory);
                     }
                     if wake.tick {
-                        return Ok(Turn::Tick);
+                        return Ok(RunStop::Tick);
                     }
                 }
                 Err(error) if error.errno() == libc::EAGAIN => {}
@@ -301,7 +301,7 @@ impl Machine {
     /// Lets the guest live to its end.
     pub fn run(&mut self) -> Result<Exit, Error> {
         loop {
-            if let Turn::Ended(exit) = self.turn()? {
+            if let RunStop::Ended(exit) = self.run_until_stop()? {
                 return Ok(exit);
             }
         }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::ffi::c_int;
 use vmatic_plan::Node;
 use vmatic_sys::calls::{self, Errno, Fd};
-use vmatic_sys::processes::{self, GRACE_MS};
+use vmatic_sys::processes::{self, HANG_UP_GRACE_MS};
 use vmatic_tree::answer::{Group, Outcome, Output};
 use vmatic_tree::id::OpId;
 use vmatic_tree::session::{Console, SESSIONS_PER_GUEST_MAX, SessionInput, SessionOutput};
@@ -18,7 +18,7 @@ use vmatic_tree::wire::message::{GUEST_PORT, Identity, Message, PeerRole, VERSIO
 use vmatic_tree::wire::order::Order;
 
 /// How long to wait before the host is called again.
-const RETRY_MS: u32 = 200;
+const HOST_RETRY_INTERVAL_MS: u32 = 200;
 /// Most tasks at a time: each holds some descriptors.
 const TASKS_MAX: usize = 64;
 
@@ -54,7 +54,7 @@ pub fn template() -> ! {
             agent.serve(&link, &children, reader);
             agent.reconnect_loop(&children)
         }
-        calls::sleep_ms(RETRY_MS);
+        calls::sleep_ms(HOST_RETRY_INTERVAL_MS);
     }
 }
 
@@ -114,7 +114,7 @@ impl GuestAgent {
                 }
                 Err(_) => {}
             }
-            calls::sleep_ms(RETRY_MS);
+            calls::sleep_ms(HOST_RETRY_INTERVAL_MS);
         }
     }
 
@@ -133,7 +133,7 @@ impl GuestAgent {
 
     /// The operator of these sessions is gone.
     fn close_sessions(&mut self, which: impl Fn(&Session) -> bool) {
-        let at_ms = calls::now_ms() + GRACE_MS;
+        let at_ms = calls::now_ms() + HANG_UP_GRACE_MS;
         while let Some(at) = self.sessions.iter().position(&which) {
             let process = self.sessions.swap_remove(at).close();
             self.dying.push((process, at_ms));
@@ -199,7 +199,7 @@ impl GuestAgent {
                 self.send(&Message::SessionOutput { op, said });
             }
             if let Some(outcome) = self.sessions[at].outcome(now) {
-                self.dying.push((self.sessions.swap_remove(at).close(), now + GRACE_MS));
+                self.dying.push((self.sessions.swap_remove(at).close(), now + HANG_UP_GRACE_MS));
                 self.answer(op, outcome, Output::default());
             }
         }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::ffi::c_int;
 use vmatic_sys::calls::{self, Errno, Fd};
 use vmatic_sys::input::{Next, Waiting};
-use vmatic_sys::processes::{self, GRACE_MS, Spawned, hang_up};
+use vmatic_sys::processes::{self, HANG_UP_GRACE_MS, Spawned, hang_up};
 use vmatic_tree::answer::Outcome;
 use vmatic_tree::id::OpId;
 use vmatic_tree::session::{Console, Flow, PIECE_MAX_BYTES, SessionInput, SessionOutput, Size};
@@ -18,7 +18,7 @@ use vmatic_tree::session::{Console, Flow, PIECE_MAX_BYTES, SessionInput, Session
 /// What is run when nothing is named.
 const SHELL: [&str; 2] = ["sh", "-l"];
 /// How long the last output may still come in after that.
-const DRAIN_MS: u64 = 1_000;
+const OUTPUT_DRAIN_TIMEOUT_MS: u64 = 1_000;
 
 /// A session that is open.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl Session {
         let taken = self.write_some();
         let bytes = self.read_some();
         if let Some((_, since_ms)) = self.ended
-            && now_ms >= since_ms + GRACE_MS
+            && now_ms >= since_ms + HANG_UP_GRACE_MS
             && !self.killed
         {
             self.killed = true;
@@ -166,7 +166,7 @@ impl Session {
     /// How it ended, once all that was written has been said.
     pub fn outcome(&self, now_ms: u64) -> Option<Outcome> {
         let (status, since_ms) = self.ended?;
-        let late = now_ms >= since_ms + GRACE_MS + DRAIN_MS && self.flow.output_room() > 0;
+        let late = now_ms >= since_ms + HANG_UP_GRACE_MS + OUTPUT_DRAIN_TIMEOUT_MS && self.flow.output_room() > 0;
         (self.output.is_none() || late).then(|| outcome_of(&self.program, status))
     }
 
@@ -174,14 +174,14 @@ impl Session {
     pub fn wake_ms(&self) -> u64 {
         match self.ended {
             None => u64::MAX,
-            Some((_, since_ms)) if !self.killed => since_ms + GRACE_MS,
+            Some((_, since_ms)) if !self.killed => since_ms + HANG_UP_GRACE_MS,
             // With no room it waits for the operator, or for its lease to end.
             Some(_) if self.flow.output_room() == 0 => u64::MAX,
-            Some((_, since_ms)) => since_ms + GRACE_MS + DRAIN_MS,
+            Some((_, since_ms)) => since_ms + HANG_UP_GRACE_MS + OUTPUT_DRAIN_TIMEOUT_MS,
         }
     }
 
-    /// The operator is gone. Gives the process whose session is to be ended after [`GRACE_MS`].
+    /// The operator is gone. Gives the process whose session is to be ended after [`HANG_UP_GRACE_MS`].
     pub fn close(self) -> libc::pid_t {
         hang_up(self.program.pid);
         self.program.pid

@@ -17,7 +17,7 @@ use vmatic_tree::answer::{Outcome, Output};
 use vmatic_tree::wire::order::Run;
 
 /// How long output may still come in after the process has ended.
-const DRAIN: Duration = Duration::from_millis(50);
+const OUTPUT_DRAIN_TIMEOUT: Duration = Duration::from_millis(50);
 /// Where programs are looked up.
 const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin";
 
@@ -52,15 +52,15 @@ pub async fn run_to_end(
     if let Some(mut stdin) = child.stdin.take() {
         tokio::spawn(async move { stdin.write_all(&input).await });
     }
-    let stdout = keep(child.stdout.take(), max);
-    let stderr = keep(child.stderr.take(), max);
+    let stdout = capture(child.stdout.take(), max);
+    let stderr = capture(child.stderr.take(), max);
     let (status, timed_out) = tokio::select! {
         status = child.wait() => (status, false),
         _ = sleep(deadline) => { kill_group(pid); (child.wait().await, true) }
         _ = stop => { kill_group(pid); (child.wait().await, false) }
     };
-    let (stdout, more_out) = gather(stdout).await;
-    let (stderr, more_err) = gather(stderr).await;
+    let (stdout, more_out) = finish(stdout).await;
+    let (stderr, more_err) = finish(stderr).await;
     let output = Output { stdout, stderr, truncated: more_out || more_err };
     let outcome = match status {
         _ if timed_out => Outcome::TimedOut,
@@ -101,37 +101,37 @@ fn kill_group(pid: Option<u32>) {
     }
 }
 
-type Kept = std::sync::Arc<std::sync::Mutex<(Vec<u8>, bool)>>;
+type Captured = std::sync::Arc<std::sync::Mutex<(Vec<u8>, bool)>>;
 
-/// What a pipe gave so far, while a task still reads it.
-struct Keeper {
-    kept: Kept,
+/// What was read of a pipe so far, while a task still reads it.
+struct PipeCapture {
+    captured: Captured,
     reading: tokio::task::JoinHandle<()>,
 }
 
 /// Reads a pipe to its end; keeps at most `max` bytes and drops the rest, so that the writer never blocks.
-fn keep(pipe: Option<impl AsyncRead + Unpin + Send + 'static>, max: usize) -> Keeper {
-    let kept = Kept::default();
-    let into = kept.clone();
+fn capture(pipe: Option<impl AsyncRead + Unpin + Send + 'static>, max: usize) -> PipeCapture {
+    let captured = Captured::default();
+    let into = captured.clone();
     let reading = tokio::spawn(async move {
         let Some(mut pipe) = pipe else { return };
         let mut buffer = vec![0; 8192];
         while let Ok(n @ 1..) = pipe.read(&mut buffer).await {
-            if let Ok(mut kept) = into.lock() {
-                let room = max.saturating_sub(kept.0.len()).min(n);
-                kept.0.extend_from_slice(&buffer[..room]);
-                kept.1 |= room < n;
+            if let Ok(mut captured) = into.lock() {
+                let room = max.saturating_sub(captured.0.len()).min(n);
+                captured.0.extend_from_slice(&buffer[..room]);
+                captured.1 |= room < n;
             }
         }
     });
-    Keeper { kept, reading }
+    PipeCapture { captured, reading }
 }
 
-/// What was kept, once the pipe has ended or has had its time to.
-async fn gather(mut keeper: Keeper) -> (Vec<u8>, bool) {
-    let _ = timeout(DRAIN, &mut keeper.reading).await;
-    keeper.reading.abort();
-    keeper.kept.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default()
+/// What was captured, once the pipe has ended or has had its time to.
+async fn finish(mut pipe: PipeCapture) -> (Vec<u8>, bool) {
+    let _ = timeout(OUTPUT_DRAIN_TIMEOUT, &mut pipe.reading).await;
+    pipe.reading.abort();
+    pipe.captured.lock().map(|mut captured| std::mem::take(&mut *captured)).unwrap_or_default()
 }
 
 #[cfg(test)]

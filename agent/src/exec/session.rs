@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use vmatic_sys::child::{BeforeExec, Terminal, before_exec};
 use vmatic_sys::input::{Next, Waiting};
-use vmatic_sys::processes::{self, GRACE_MS, hang_up};
+use vmatic_sys::processes::{self, HANG_UP_GRACE_MS, hang_up};
 use vmatic_tree::answer::Outcome;
 use vmatic_tree::host::Event;
 use vmatic_tree::id::OpId;
@@ -29,7 +29,7 @@ use vmatic_tree::session::{Console, Flow, PIECE_MAX_BYTES, SessionInput, Session
 use vmatic_tree::wire::order::Serial;
 
 /// How long the last output may still come in, once what the program left has been ended.
-const DRAIN: Duration = Duration::from_secs(1);
+const OUTPUT_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 const BROKEN: &str = "session protocol error";
 
 /// The node's end of a session: what comes in, and where things are said.
@@ -104,7 +104,7 @@ pub async fn program(console: Console, mut ends: Ends) -> Outcome {
     // Its terminal goes first: a program that waits to write to it is told.
     (program.input, program.output) = (None, None);
     tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(GRACE_MS)).await;
+        tokio::time::sleep(Duration::from_millis(HANG_UP_GRACE_MS)).await;
         processes::signal_session(session, Signal::KILL.as_raw());
         let _ = program.child.wait().await;
     });
@@ -123,7 +123,7 @@ async fn serve(program: &mut Program, ends: &mut Ends) -> Result<Outcome, Box<Ou
             Some((outcome, _, _)) if program.output.is_none() => return Ok(outcome.clone()),
             Some((_, at, false)) => Some(*at),
             // Without room it waits for the operator, or for its lease to end.
-            Some((_, at, true)) if room > 0 => Some(*at + DRAIN),
+            Some((_, at, true)) if room > 0 => Some(*at + OUTPUT_DRAIN_TIMEOUT),
             _ => None,
         };
         let next = waiting.next(program.terminal);
@@ -141,7 +141,7 @@ async fn serve(program: &mut Program, ends: &mut Ends) -> Result<Outcome, Box<Ou
             status = program.child.wait(), if ended.is_none() => {
                 let outcome = status.map_or_else(|e| Outcome::Failed(e.to_string()), command::ended);
                 hang_up(program.session.as_raw_pid());
-                ended = Some((outcome, Instant::now() + Duration::from_millis(GRACE_MS), false));
+                ended = Some((outcome, Instant::now() + Duration::from_millis(HANG_UP_GRACE_MS), false));
             }
             read = read(program.output.as_ref(), &mut buffer[..room]), if room > 0 && program.output.is_some() => {
                 match read {

@@ -148,7 +148,7 @@ fn when_the_operator_is_gone_nothing_is_left() {
         drop(operator.stop.take());
         running.await.unwrap();
         // Those that do not hear the signal are ended a moment later.
-        let until = Instant::now() + Duration::from_millis(GRACE_MS) + LONG;
+        let until = Instant::now() + Duration::from_millis(HANG_UP_GRACE_MS) + LONG;
         while processes::signal_session(session, 0) > 0 {
             assert!(Instant::now() < until, "{} are left", processes::signal_session(session, 0));
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,4 +1,4 @@
-//! A guest's process, whatever holds the guest: its end, and how it is held and let go on.
+//! A guest's process, whatever runs the guest: its end, and how it is paused and resumed.
 
 use crate::error::Error;
 use crate::guest::exit;
@@ -33,7 +33,7 @@ impl GuestProcess {
         }
     }
 
-    /// By what it is held.
+    /// By what it is paused and resumed.
     pub fn handle(&self) -> Handle {
         match self {
             GuestProcess::Cold(child) => Handle::Process(child.id().and_then(|id| Pid::from_raw(id as i32))),
@@ -52,7 +52,7 @@ impl GuestProcess {
     }
 }
 
-/// By what a guest is held and let go on.
+/// By what a guest is paused and resumed.
 pub enum Handle {
     /// By signals to its process.
     Process(Option<Pid>),
@@ -70,8 +70,8 @@ impl Handle {
                 let _ = pid.map(|pid| rustix::process::kill_process(pid, signal));
                 Ok(())
             }
-            Handle::Qemu(qmp) if pause => qmp.hold().await,
-            Handle::Qemu(qmp) => qmp.release().await,
+            Handle::Qemu(qmp) if pause => qmp.pause().await,
+            Handle::Qemu(qmp) => qmp.resume().await,
         }
     }
 }

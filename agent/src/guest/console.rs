@@ -1,7 +1,7 @@
 //! The serial ports of this host's guests: what each last said, who watches, and what is typed.
 //!
 //! A guest's port is here before, between and after its lives: whoever watches it sees a guest panic, end and boot
-//! again. Takes the host's end of each life's wire, a stream socket, whoever holds the other end. Nobody who
+//! again. Takes the host's end of each life's serial channel, a stream socket, whoever holds the other end. Nobody who
 //! watches has a queue: watchers read from the one ring at their own pace, and one that is too slow
 //! is told how much it missed.
 
@@ -58,8 +58,8 @@ impl Ring {
 /// One guest's.
 struct Inner {
     ring: RefCell<Ring>,
-    /// The end that is written to, while the guest lives.
-    wire: RefCell<Option<Rc<OwnedWriteHalf>>>,
+    /// What is written to, while the guest lives.
+    writer: RefCell<Option<Rc<OwnedWriteHalf>>>,
     /// Counts what happens here.
     news: watch::Sender<u64>,
 }
@@ -70,7 +70,7 @@ pub struct Port(Rc<Inner>);
 
 impl Port {
     fn new() -> Self {
-        let inner = Inner { ring: RefCell::default(), wire: RefCell::default(), news: watch::Sender::new(0) };
+        let inner = Inner { ring: RefCell::default(), writer: RefCell::default(), news: watch::Sender::new(0) };
         Port(Rc::new(inner))
     }
 
@@ -112,11 +112,11 @@ impl Port {
     /// Types these bytes; gives how many the guest's port took. What is typed while there is no guest is lost, as
     /// on a cable that nobody is at the other end of.
     pub async fn write(&self, bytes: &[u8]) -> usize {
-        let wire = self.0.wire.borrow().clone();
-        let Some(wire) = wire else { return bytes.len() };
+        let writer = self.0.writer.borrow().clone();
+        let Some(writer) = writer else { return bytes.len() };
         let mut news = self.0.news.subscribe();
         tokio::select! {
-            ready = wire.writable() => match ready.and_then(|()| wire.try_write(bytes)) {
+            ready = writer.writable() => match ready.and_then(|()| writer.try_write(bytes)) {
                 Ok(n) => n,
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => 0,
                 Err(_) => bytes.len(),
@@ -127,15 +127,15 @@ impl Port {
     }
 
     /// Keeps what the guest says in this life, to its end; gives the last of it.
-    pub async fn keep(self, wire: UnixStream) -> Vec<u8> {
+    pub async fn keep(self, channel: UnixStream) -> Vec<u8> {
         let from = self.end();
-        let (mut reader, writer) = wire.into_split();
-        *self.0.wire.borrow_mut() = Some(Rc::new(writer));
+        let (mut reader, writer) = channel.into_split();
+        *self.0.writer.borrow_mut() = Some(Rc::new(writer));
         let mut buffer = [0; READ_BYTES];
         while let Ok(n @ 1..) = reader.read(&mut buffer).await {
             self.add(&buffer[..n]);
         }
-        *self.0.wire.borrow_mut() = None;
+        *self.0.writer.borrow_mut() = None;
         let ring = self.0.ring.borrow();
         ring.read(from.max(ring.start()), KEPT_BYTES).0
     }

@@ -39,10 +39,10 @@ pub fn processes() -> Result<Vec<i32>, Error> {
 /// Says so, if the group has all the processes that it may have.
 pub fn full() -> Option<String> {
     let read = |name: &str| fs::read_to_string(format!("{GUESTS}/{name}")).ok();
-    crowded(&read("pids.current")?, &read("pids.max")?)
+    limit_reached(&read("pids.current")?, &read("pids.max")?)
 }
 
-fn crowded(current: &str, max: &str) -> Option<String> {
+fn limit_reached(current: &str, max: &str) -> Option<String> {
     // "max" is no limit.
     let (current, max): (u64, u64) = (current.trim().parse().ok()?, max.trim().parse().ok()?);
     (current >= max).then(|| format!("guests have {current} processes, their host lets them have {max} (pids.max)"))
@@ -81,7 +81,10 @@ mod tests {
 
     #[test]
     fn a_full_group_says_so_and_one_without_a_limit_is_never_full() {
-        assert!(crowded("7\n", "7\n").is_some_and(|why| why.contains("have 7 processes")));
-        assert_eq!((crowded("6\n", "7\n"), crowded("6\n", "max\n"), crowded("", "")), (None, None, None));
+        assert!(limit_reached("7\n", "7\n").is_some_and(|why| why.contains("have 7 processes")));
+        assert_eq!(
+            (limit_reached("6\n", "7\n"), limit_reached("6\n", "max\n"), limit_reached("", "")),
+            (None, None, None)
+        );
     }
 }

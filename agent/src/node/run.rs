@@ -46,7 +46,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     let (plan, operator) = read_image(&options)?;
     raise_limits();
     let cmdline = options.cmdline.clone().unwrap_or_else(cmdline::kernel);
-    let (number, name) = settle(&options, &plan, &cmdline)?;
+    let (number, name) = set_up_machine(&options, &plan, &cmdline)?;
     let listen = options.listen.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), plan.port));
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
     log(&format!("host {number} ({name}) of {} listens on {listen}", plan.name));
@@ -84,7 +84,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
 }
 
 /// Sets up the machine's card and name; gives the host's number and name.
-fn settle(options: &NodeOptions, plan: &Plan, cmdline: &str) -> Result<(HostId, String), Error> {
+fn set_up_machine(options: &NodeOptions, plan: &Plan, cmdline: &str) -> Result<(HostId, String), Error> {
     let address = if options.guests { network::bring_up(cmdline).map_err(|e| log(&e.to_string())).ok() } else { None };
     let number = match options.host {
         Some(number) => number,

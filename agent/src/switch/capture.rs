@@ -2,7 +2,7 @@
 //!
 //! Takes frames; gives the bytes of the classic pcap format (draft-ietf-opsawg-pcap),
 //! which Wireshark and tcpdump read. A capture is asked for piece by piece, so nobody
-//! has to be waited for: between two pieces what passes is kept, up to a limit, and what
+//! has to be waited for: between two pieces what passes is buffered, up to a limit, and what
 //! does not fit is counted. Whoever stops asking is forgotten.
 
 use super::frame::{FRAME_BYTES_MAX, HEADER_BYTES, PACKET_AT};
@@ -14,7 +14,7 @@ use vmatic_tree::traffic::Piece;
 /// Most captures at a time.
 const CAPTURES_MAX: usize = 16;
 /// Most bytes that a capture keeps until it is asked for them.
-const KEPT_BYTES_MAX: usize = 1 << 20;
+const BUFFERED_BYTES_MAX: usize = 1 << 20;
 /// Longest time between two pieces.
 const FORGET_AFTER_US: u64 = 30_000_000;
 /// Most bytes of a piece: one message over a socket.
@@ -22,7 +22,7 @@ pub const PIECE_BYTES_MAX: usize = 48 * 1024;
 /// Link types (draft-ietf-opsawg-pcaplinktype): Ethernet, and bare IP packets.
 const ETHERNET: u32 = 1;
 const RAW: u32 = 101;
-/// Most bytes kept of a frame.
+/// Most bytes buffered of a frame.
 const SNAP_BYTES: u32 = FRAME_BYTES_MAX as u32;
 const MAGIC: u32 = 0xa1b2_c3d4;
 
@@ -41,7 +41,7 @@ struct Capture {
     /// The file's header, until it was fetched.
     header: Vec<u8>,
     /// Whole records; where each begins is known by reading them.
-    kept: Vec<u8>,
+    buffered: Vec<u8>,
     dropped: u64,
     asked_us: u64,
 }
@@ -72,7 +72,7 @@ impl Captures {
             Some(at) => at,
             None if self.0.len() < CAPTURES_MAX => {
                 let header = file_header(if spot == CapturePoint::Uplink { RAW } else { ETHERNET });
-                self.0.push(Capture { id, spot, header, kept: Vec::new(), dropped: 0, asked_us: now_us });
+                self.0.push(Capture { id, spot, header, buffered: Vec::new(), dropped: 0, asked_us: now_us });
                 self.0.len() - 1
             }
             None => return Err(format!("{CAPTURES_MAX} captures run already: end one, or wait half a minute")),
@@ -81,7 +81,7 @@ impl Captures {
         capture.asked_us = now_us;
         let mut bytes = std::mem::take(&mut capture.header);
         let end = capture.records_end(PIECE_BYTES_MAX - bytes.len());
-        bytes.extend(capture.kept.drain(..end));
+        bytes.extend(capture.buffered.drain(..end));
         Ok(Piece { dropped: capture.dropped, bytes })
     }
 }
@@ -89,27 +89,27 @@ impl Captures {
 impl Capture {
     fn keep(&mut self, seen: &[u8]) {
         let seen_bytes = seen.len().min(SNAP_BYTES as usize);
-        if self.kept.len() + 16 + seen_bytes > KEPT_BYTES_MAX {
+        if self.buffered.len() + 16 + seen_bytes > BUFFERED_BYTES_MAX {
             self.dropped += 1;
             return;
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let words = [now.as_secs() as u32, now.subsec_micros(), seen_bytes as u32, seen.len() as u32];
-        self.kept.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-        self.kept.extend(&seen[..seen_bytes]);
+        self.buffered.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        self.buffered.extend(&seen[..seen_bytes]);
     }
 
     /// Where the last record ends that fits into `room`.
     fn records_end(&self, room: usize) -> usize {
         let mut end = 0;
-        while let Some(length) = self.kept.get(end + 8..end + 12).and_then(|bytes| bytes.first_chunk()) {
+        while let Some(length) = self.buffered.get(end + 8..end + 12).and_then(|bytes| bytes.first_chunk()) {
             let next = end + 16 + u32::from_le_bytes(*length) as usize;
             if next > room {
                 break;
             }
             end = next;
         }
-        end.min(self.kept.len())
+        end.min(self.buffered.len())
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
             captures.take(spot, &[0; HEADER_BYTES + 1500]);
         }
         let dropped = captures.next(1, spot, 1).unwrap().dropped;
-        assert_eq!(dropped as usize, 1000 - KEPT_BYTES_MAX / 1516);
+        assert_eq!(dropped as usize, 1000 - BUFFERED_BYTES_MAX / 1516);
         for id in 2..=CAPTURES_MAX as u64 {
             captures.next(id, spot, 1).unwrap();
         }

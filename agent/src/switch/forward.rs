@@ -1,6 +1,6 @@
 //! The switch itself: ports, links, floods, and what is under way between them.
 //!
-//! Takes frames with the time; hands frames to whoever carries them ([`Wires`]). It does
+//! Takes frames with the time; hands frames to whoever carries them ([`Egress`]). It does
 //! no I/O and knows no clock, so that tests drive it. Nothing in it grows but with the
 //! ports that are plugged in; what waits is bounded, and what does not fit is dropped
 //! and counted at the port that is to blame.
@@ -15,7 +15,7 @@ use std::collections::BinaryHeap;
 use vmatic_plan::{GuestId, HostId};
 
 /// Most bytes under way on all links together.
-const HELD_BYTES_MAX: usize = 64 << 20;
+const QUEUED_BYTES_MAX: usize = 64 << 20;
 /// How many frames for everyone a guest may send at once, and how many each second afterwards.
 const FLOOD_BURST: u64 = 50;
 const FLOOD_PER_S: u64 = 20;
@@ -24,7 +24,7 @@ const COPIES_BURST: u64 = 200_000;
 const COPIES_PER_S: u64 = 100_000;
 
 /// Who carries frames away. Each says whether it took the frame.
-pub trait Wires {
+pub trait Egress {
     /// To a guest, a whole frame behind its virtio header.
     fn to_guest(&mut self, guest: GuestId, frame: &[u8]) -> bool;
     /// To the host's kernel, a packet.
@@ -102,8 +102,8 @@ pub struct Switch {
     /// By guest; 0 is nobody.
     ports: Vec<Option<Box<Port>>>,
     plugged: u64,
-    held: BinaryHeap<Reverse<QueuedFrame>>,
-    held_bytes: usize,
+    queue: BinaryHeap<Reverse<QueuedFrame>>,
+    queued_bytes: usize,
     order: u64,
     copies: Bucket,
     /// What came from the kernel, and went to it.
@@ -118,8 +118,8 @@ impl Switch {
             rules,
             ports: Vec::new(),
             plugged: 0,
-            held: BinaryHeap::new(),
-            held_bytes: 0,
+            queue: BinaryHeap::new(),
+            queued_bytes: 0,
             order: 0,
             copies: Bucket::full(COPIES_BURST),
             uplink: PortCounters::default(),
@@ -176,28 +176,28 @@ impl Switch {
 
     /// When [`Self::release`] is due.
     pub fn due_us(&self) -> Option<u64> {
-        self.held.peek().map(|Reverse(held)| held.due_us)
+        self.queue.peek().map(|Reverse(queued)| queued.due_us)
     }
 
     /// A frame from a guest.
-    pub fn guest_sent(&mut self, now_us: u64, guest: GuestId, frame: &mut [u8], wires: &mut impl Wires) {
+    pub fn guest_sent(&mut self, now_us: u64, guest: GuestId, frame: &mut [u8], egress: &mut impl Egress) {
         self.captures.take(CapturePoint::Guest(guest), frame);
         let Some(port) = self.port(guest) else { return };
         pass(&mut port.counts.sent, frame.len().saturating_sub(frame::HEADER_BYTES));
         if self.passes(now_us, guest, FROM, frame) {
-            self.forward(now_us, guest, frame, wires);
+            self.forward(now_us, guest, frame, egress);
         }
     }
 
     /// A packet from the kernel, behind room for its headers.
-    pub fn uplink_sent(&mut self, now_us: u64, frame: &mut [u8], wires: &mut impl Wires) {
+    pub fn uplink_sent(&mut self, now_us: u64, frame: &mut [u8], egress: &mut impl Egress) {
         self.captures.take(CapturePoint::Uplink, frame);
         pass(&mut self.uplink.sent, frame.len().saturating_sub(PACKET_AT));
         match self.rules.uplink_sent(frame) {
-            PolicyDecision::Guest(guest) => self.deliver(now_us, guest, frame, wires),
+            PolicyDecision::Guest(guest) => self.deliver(now_us, guest, frame, egress),
             PolicyDecision::Uplink(Some(host)) => {
                 let sent =
-                    if wires.route_to(host, true) { self.send_up(frame, wires) } else { Err(DropReason::NoRoute) };
+                    if egress.route_to(host, true) { self.send_up(frame, egress) } else { Err(DropReason::NoRoute) };
                 if let Err(why) = sent {
                     self.uplink.drop(why);
                 }
@@ -210,27 +210,27 @@ impl Switch {
     }
 
     /// Lets those frames go on whose time has come.
-    pub fn release(&mut self, now_us: u64, wires: &mut impl Wires) {
-        while let Some(Reverse(held)) = self.held.peek()
-            && held.due_us <= now_us
+    pub fn release(&mut self, now_us: u64, egress: &mut impl Egress) {
+        while let Some(Reverse(queued)) = self.queue.peek()
+            && queued.due_us <= now_us
         {
-            let Some(Reverse(mut held)) = self.held.pop() else { return };
-            let bytes = held.frame.len();
-            self.held_bytes -= bytes;
-            if let Some(shaper) = self.port(held.guest).and_then(|port| port.shapers[held.direction].as_mut()) {
+            let Some(Reverse(mut queued)) = self.queue.pop() else { return };
+            let bytes = queued.frame.len();
+            self.queued_bytes -= bytes;
+            if let Some(shaper) = self.port(queued.guest).and_then(|port| port.shapers[queued.direction].as_mut()) {
                 shaper.done(bytes);
             }
             // What follows begins when it arrived, not when we looked.
-            match held.direction {
-                FROM => self.forward(held.due_us, held.guest, &mut held.frame, wires),
-                _ => self.hand_over(held.guest, &held.frame, wires),
+            match queued.direction {
+                FROM => self.forward(queued.due_us, queued.guest, &mut queued.frame, egress),
+                _ => self.hand_over(queued.guest, &queued.frame, egress),
             }
         }
     }
 
     /// Whether a frame passes one direction of a link at once; else it is under way, or gone.
     fn passes(&mut self, now_us: u64, guest: GuestId, direction: usize, frame: &[u8]) -> bool {
-        let room = self.held_bytes + frame.len() <= HELD_BYTES_MAX;
+        let room = self.queued_bytes + frame.len() <= QUEUED_BYTES_MAX;
         let Some(port) = self.port(guest) else { return false };
         let fate = match &mut port.shapers[direction] {
             None => return true,
@@ -248,22 +248,22 @@ impl Switch {
             }
             ShapeResult::At(due_us) => {
                 self.order += 1;
-                self.held_bytes += frame.len();
-                let held = QueuedFrame { due_us, order: self.order, guest, direction, frame: frame.into() };
-                self.held.push(Reverse(held));
+                self.queued_bytes += frame.len();
+                let queued = QueuedFrame { due_us, order: self.order, guest, direction, frame: frame.into() };
+                self.queue.push(Reverse(queued));
             }
         }
         false
     }
 
     /// What a guest sent, past its own link.
-    fn forward(&mut self, now_us: u64, guest: GuestId, frame: &mut [u8], wires: &mut impl Wires) {
+    fn forward(&mut self, now_us: u64, guest: GuestId, frame: &mut [u8], egress: &mut impl Egress) {
         let blamed = match self.rules.guest_sent(guest, frame) {
-            PolicyDecision::Guest(to) => return self.deliver(now_us, to, frame, wires),
-            PolicyDecision::Answer(answer) => return self.deliver(now_us, guest, &answer, wires),
-            PolicyDecision::Everyone => self.flood(now_us, guest, frame, wires),
-            PolicyDecision::Uplink(Some(host)) if !wires.route_to(host, false) => Err(DropReason::NoRoute),
-            PolicyDecision::Uplink(_) => self.send_up(frame, wires),
+            PolicyDecision::Guest(to) => return self.deliver(now_us, to, frame, egress),
+            PolicyDecision::Answer(answer) => return self.deliver(now_us, guest, &answer, egress),
+            PolicyDecision::Everyone => self.flood(now_us, guest, frame, egress),
+            PolicyDecision::Uplink(Some(host)) if !egress.route_to(host, false) => Err(DropReason::NoRoute),
+            PolicyDecision::Uplink(_) => self.send_up(frame, egress),
             PolicyDecision::Drop(why) => Err(why),
         };
         if let (Err(why), Some(port)) = (blamed, self.port(guest)) {
@@ -271,9 +271,9 @@ impl Switch {
         }
     }
 
-    fn send_up(&mut self, frame: &[u8], wires: &mut impl Wires) -> Result<(), DropReason> {
+    fn send_up(&mut self, frame: &[u8], egress: &mut impl Egress) -> Result<(), DropReason> {
         let packet = frame::packet(frame);
-        if !wires.to_uplink(packet) {
+        if !egress.to_uplink(packet) {
             return Err(DropReason::Full);
         }
         self.captures.take(CapturePoint::Uplink, frame);
@@ -281,7 +281,7 @@ impl Switch {
         Ok(())
     }
 
-    fn flood(&mut self, now_us: u64, guest: GuestId, frame: &[u8], wires: &mut impl Wires) -> Result<(), DropReason> {
+    fn flood(&mut self, now_us: u64, guest: GuestId, frame: &[u8], egress: &mut impl Egress) -> Result<(), DropReason> {
         let copies = self.plugged;
         let Some(port) = self.port(guest) else { return Err(DropReason::NoSuchNode) };
         if !port.flood.take(now_us, 1, FLOOD_BURST, FLOOD_PER_S)
@@ -290,20 +290,20 @@ impl Switch {
             return Err(DropReason::Flood);
         }
         for to in (1..self.ports.len() as u32).map(GuestId).filter(|to| *to != guest) {
-            self.deliver(now_us, to, frame, wires);
+            self.deliver(now_us, to, frame, egress);
         }
         Ok(())
     }
 
     /// To a guest, through its link.
-    fn deliver(&mut self, now_us: u64, guest: GuestId, frame: &[u8], wires: &mut impl Wires) {
+    fn deliver(&mut self, now_us: u64, guest: GuestId, frame: &[u8], egress: &mut impl Egress) {
         if self.passes(now_us, guest, TO, frame) {
-            self.hand_over(guest, frame, wires);
+            self.hand_over(guest, frame, egress);
         }
     }
 
-    fn hand_over(&mut self, guest: GuestId, frame: &[u8], wires: &mut impl Wires) {
-        let taken = wires.to_guest(guest, frame);
+    fn hand_over(&mut self, guest: GuestId, frame: &[u8], egress: &mut impl Egress) {
+        let taken = egress.to_guest(guest, frame);
         let Some(port) = self.port(guest) else { return };
         if !taken {
             return port.counts.drop(DropReason::Full);

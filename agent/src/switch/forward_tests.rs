@@ -6,14 +6,14 @@ use vmatic_tree::traffic::Frames;
 
 /// Keeps what it is given; a guest takes `room` frames.
 #[derive(Default)]
-struct Kept {
+struct Recorder {
     to_guests: Vec<(u32, usize)>,
     up: Vec<usize>,
     routes: Vec<u32>,
     room: Option<usize>,
 }
 
-impl Wires for Kept {
+impl Egress for Recorder {
     fn to_guest(&mut self, guest: GuestId, frame: &[u8]) -> bool {
         let taken = self.room.is_none_or(|room| self.to_guests.len() < room);
         if taken {
@@ -73,69 +73,69 @@ const FRAME: Frames = Frames { count: 1, bytes: 114 };
 
 #[test]
 fn a_frame_reaches_its_neighbour_and_both_ports_count_it() {
-    let (mut switch, mut kept) = (switch(3), Kept::default());
-    switch.guest_sent(0, GuestId(1), &mut to_neighbour(100), &mut kept);
-    assert_eq!(kept.to_guests, [(2, PACKET_AT + 100)]);
+    let (mut switch, mut recorder) = (switch(3), Recorder::default());
+    switch.guest_sent(0, GuestId(1), &mut to_neighbour(100), &mut recorder);
+    assert_eq!(recorder.to_guests, [(2, PACKET_AT + 100)]);
     assert_eq!((counts(&switch, 1).sent, counts(&switch, 2).received), (FRAME, FRAME));
-    switch.guest_sent(0, GuestId(1), &mut frame(node(1, 2), node(1, 3), None, 100), &mut kept);
+    switch.guest_sent(0, GuestId(1), &mut frame(node(1, 2), node(1, 3), None, 100), &mut recorder);
     assert_eq!(counts(&switch, 1).dropped[DropReason::Spoofed as usize], 1);
 }
 
 #[test]
 fn packets_for_other_hosts_go_up_once_there_is_a_route() {
-    let (mut switch, mut kept) = (switch(1), Kept::default());
+    let (mut switch, mut recorder) = (switch(1), Recorder::default());
     let router = plan().mac(Node::host(HostId(1)));
     for host in [2, 3] {
-        switch.guest_sent(0, GuestId(1), &mut frame(node(1, 1), node(host, 2), router, 50), &mut kept);
+        switch.guest_sent(0, GuestId(1), &mut frame(node(1, 1), node(host, 2), router, 50), &mut recorder);
     }
-    assert_eq!((kept.routes, kept.up), (vec![2, 3], vec![50]));
+    assert_eq!((recorder.routes, recorder.up), (vec![2, 3], vec![50]));
     assert_eq!(counts(&switch, 1).dropped[DropReason::NoRoute as usize], 1);
     assert_eq!(switch.uplink.received, Frames { count: 1, bytes: 50 });
 }
 
 #[test]
 fn a_guest_that_floods_everyone_is_cut_off_alone() {
-    let (mut switch, mut kept) = (switch(3), Kept::default());
+    let (mut switch, mut recorder) = (switch(3), Recorder::default());
     let shout = |guest| frame(node(1, guest), node(1, 2), Some(vmatic_plan::Mac::BROADCAST), 50);
     for _ in 0..FLOOD_BURST + 10 {
-        switch.guest_sent(0, GuestId(1), &mut shout(1), &mut kept);
+        switch.guest_sent(0, GuestId(1), &mut shout(1), &mut recorder);
     }
-    assert_eq!(kept.to_guests.len() as u64, FLOOD_BURST * 2);
+    assert_eq!(recorder.to_guests.len() as u64, FLOOD_BURST * 2);
     assert_eq!(counts(&switch, 1).dropped[DropReason::Flood as usize], 10);
-    switch.guest_sent(0, GuestId(3), &mut shout(3), &mut kept);
+    switch.guest_sent(0, GuestId(3), &mut shout(3), &mut recorder);
     assert_eq!(counts(&switch, 3).dropped[DropReason::Flood as usize], 0, "others may still speak");
-    switch.guest_sent(1_000_000, GuestId(1), &mut shout(1), &mut kept);
+    switch.guest_sent(1_000_000, GuestId(1), &mut shout(1), &mut recorder);
     assert_eq!(counts(&switch, 1).dropped[DropReason::Flood as usize], 10, "a second later it may again");
 }
 
 #[test]
 fn a_slow_link_delivers_late_in_order_and_drops_what_does_not_fit() {
-    let (mut switch, mut kept) = (switch(2), Kept::default());
+    let (mut switch, mut recorder) = (switch(2), Recorder::default());
     switch.set_link(GuestId(2), "delay=10ms".parse().unwrap());
     for bytes in [100, 200] {
-        switch.guest_sent(0, GuestId(1), &mut to_neighbour(bytes), &mut kept);
+        switch.guest_sent(0, GuestId(1), &mut to_neighbour(bytes), &mut recorder);
     }
-    assert_eq!((kept.to_guests.len(), switch.due_us()), (0, Some(10_000)));
-    switch.release(9_999, &mut kept);
-    assert!(kept.to_guests.is_empty());
-    switch.release(10_000, &mut kept);
-    assert_eq!(kept.to_guests, [(2, PACKET_AT + 100), (2, PACKET_AT + 200)]);
-    assert_eq!((switch.due_us(), switch.held_bytes), (None, 0));
+    assert_eq!((recorder.to_guests.len(), switch.due_us()), (0, Some(10_000)));
+    switch.release(9_999, &mut recorder);
+    assert!(recorder.to_guests.is_empty());
+    switch.release(10_000, &mut recorder);
+    assert_eq!(recorder.to_guests, [(2, PACKET_AT + 100), (2, PACKET_AT + 200)]);
+    assert_eq!((switch.due_us(), switch.queued_bytes), (None, 0));
     switch.set_link(GuestId(1), "rate=1mbit".parse().unwrap());
     for _ in 0..100 {
-        switch.guest_sent(0, GuestId(1), &mut to_neighbour(1400), &mut kept);
+        switch.guest_sent(0, GuestId(1), &mut to_neighbour(1400), &mut recorder);
     }
     let full = counts(&switch, 1).dropped[DropReason::Full as usize];
     assert!(full > 40, "{full}");
-    switch.release(u64::MAX, &mut kept);
-    assert_eq!(kept.to_guests.len() as u64, 2 + 100 - full, "each was delivered or counted");
+    switch.release(u64::MAX, &mut recorder);
+    assert_eq!(recorder.to_guests.len() as u64, 2 + 100 - full, "each was delivered or counted");
 }
 
 #[test]
 fn a_guest_that_does_not_read_loses_its_own_frames() {
-    let (mut switch, mut kept) = (switch(2), Kept { room: Some(1), ..Kept::default() });
+    let (mut switch, mut recorder) = (switch(2), Recorder { room: Some(1), ..Recorder::default() });
     for _ in 0..3 {
-        switch.guest_sent(0, GuestId(1), &mut to_neighbour(100), &mut kept);
+        switch.guest_sent(0, GuestId(1), &mut to_neighbour(100), &mut recorder);
     }
     assert_eq!(counts(&switch, 2).dropped[DropReason::Full as usize], 2);
     assert_eq!(counts(&switch, 2).received.count, 1);
@@ -143,13 +143,13 @@ fn a_guest_that_does_not_read_loses_its_own_frames() {
 
 #[test]
 fn a_capture_sees_a_port_and_the_uplink() {
-    let (mut switch, mut kept) = (switch(2), Kept::default());
+    let (mut switch, mut recorder) = (switch(2), Recorder::default());
     for spot in [CapturePoint::Guest(GuestId(2)), CapturePoint::Uplink] {
         switch.captures.next(1, spot, 0).unwrap();
     }
-    switch.guest_sent(0, GuestId(1), &mut to_neighbour(100), &mut kept);
+    switch.guest_sent(0, GuestId(1), &mut to_neighbour(100), &mut recorder);
     let router = plan().mac(Node::host(HostId(1)));
-    switch.guest_sent(0, GuestId(1), &mut frame(node(1, 1), node(2, 2), router, 50), &mut kept);
+    switch.guest_sent(0, GuestId(1), &mut frame(node(1, 1), node(2, 2), router, 50), &mut recorder);
     assert_eq!(switch.captures.next(1, CapturePoint::Guest(GuestId(2)), 0).unwrap().bytes.len(), 16 + 114);
     assert_eq!(switch.captures.next(1, CapturePoint::Uplink, 0).unwrap().bytes.len(), 16 + 50);
 }
@@ -160,18 +160,18 @@ proptest! {
         frames in prop::collection::vec((1u32..4, prop::collection::vec(any::<u8>(), 0..90), any::<bool>()), 1..40),
         link in "(rate=[1-9]kbit )?(delay=[1-9]ms )?(loss=[1-9]0%)?",
     ) {
-        let (mut switch, mut kept) = (switch(3), Kept::default());
+        let (mut switch, mut recorder) = (switch(3), Recorder::default());
         switch.set_link(GuestId(1), link.parse().unwrap());
         for (now, (guest, mut bytes, sound)) in frames.iter().cloned().enumerate() {
             if sound {
                 bytes = frame(node(1, guest), node(1, guest % 3 + 1), None, 20 + bytes.len());
             }
-            switch.guest_sent(now as u64 * 1000, GuestId(guest), &mut bytes, &mut kept);
-            switch.uplink_sent(now as u64 * 1000, &mut bytes, &mut kept);
+            switch.guest_sent(now as u64 * 1000, GuestId(guest), &mut bytes, &mut recorder);
+            switch.uplink_sent(now as u64 * 1000, &mut bytes, &mut recorder);
         }
-        switch.release(u64::MAX, &mut kept);
-        switch.release(u64::MAX, &mut kept);
-        prop_assert_eq!(switch.held_bytes, 0);
+        switch.release(u64::MAX, &mut recorder);
+        switch.release(u64::MAX, &mut recorder);
+        prop_assert_eq!(switch.queued_bytes, 0);
         let sent: u64 = (1..4).map(|guest| counts(&switch, guest).sent.count).sum();
         prop_assert_eq!(sent, frames.len() as u64);
     }

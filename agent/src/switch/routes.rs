@@ -21,7 +21,7 @@ pub const TUN: &str = "guests";
 /// Most routes to other hosts at a time.
 const ROUTES_MAX: usize = 1024;
 /// How long a route that could not be made is not tried again.
-const RETRY: Duration = Duration::from_secs(5);
+const ROUTE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A route to another host's block.
 struct Route {
@@ -100,7 +100,7 @@ impl Routes {
         if let Err(e) = &made {
             log(&format!("switch: cannot make the route to the guests of host {host}: {e}"));
         }
-        let failed_until = made.is_err().then(|| Instant::now() + RETRY);
+        let failed_until = made.is_err().then(|| Instant::now() + ROUTE_RETRY_INTERVAL);
         self.known.insert(host, Route { used: self.clock, failed_until });
         made.is_ok()
     }

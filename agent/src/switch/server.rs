@@ -4,7 +4,7 @@
 //! the node plugs guests in. It is a process of its own so that its end takes nobody with
 //! it: the node keeps the cables and starts another.
 
-use super::forward::{Switch, Wires};
+use super::forward::{Egress, Switch};
 use super::frame::{FRAME_BYTES_MAX, PACKET_AT};
 use super::policy::Rules;
 use super::protocol::{self, Answer, REQUEST_BYTES_MAX, Request, Response};
@@ -82,7 +82,7 @@ struct Io {
     uplink: Option<(OwnedFd, Routes)>,
 }
 
-impl Wires for Io {
+impl Egress for Io {
     fn to_guest(&mut self, guest: GuestId, frame: &[u8]) -> bool {
         let cable = self.cables.get(guest.0 as usize).and_then(Option::as_ref);
         cable.is_some_and(|cable| rustix::net::send(cable, frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).is_ok())

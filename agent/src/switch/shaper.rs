@@ -10,7 +10,7 @@ pub use vmatic_plan::LinkProperties as Link;
 /// Most bytes that wait for a slow link; what comes then is dropped, as a router does.
 const QUEUE_BYTES_MAX: u64 = 64 * 1024;
 /// Most bytes that are under way on one direction of a link.
-const HELD_BYTES_MAX: usize = 4 << 20;
+const QUEUED_BYTES_MAX: usize = 4 << 20;
 /// All of a million.
 const PPM: u64 = 1_000_000;
 
@@ -31,14 +31,14 @@ pub enum ShapeResult {
 pub struct Shaper {
     link: Link,
     free_at_us: u64,
-    held_bytes: usize,
+    queued_bytes: usize,
     random: u64,
 }
 
 impl Shaper {
     /// A direction of `link`; `seed` decides which frames are lost.
     pub fn new(link: Link, seed: u64) -> Self {
-        Shaper { link, free_at_us: 0, held_bytes: 0, random: seed }
+        Shaper { link, free_at_us: 0, queued_bytes: 0, random: seed }
     }
 
     /// What becomes of a frame of `bytes` that is sent now. What arrives later is to be given back by [`Self::done`].
@@ -50,7 +50,7 @@ impl Shaper {
         if (rate_bits_s, delay_us) == (0, 0) {
             return ShapeResult::Now;
         }
-        if self.held_bytes + bytes > HELD_BYTES_MAX {
+        if self.queued_bytes + bytes > QUEUED_BYTES_MAX {
             return ShapeResult::Full;
         }
         let mut sent_at = now_us;
@@ -63,13 +63,13 @@ impl Shaper {
             sent_at = start + (bytes as u64 * 8 * 1_000_000) / rate_bits_s;
             self.free_at_us = sent_at;
         }
-        self.held_bytes += bytes;
+        self.queued_bytes += bytes;
         ShapeResult::At(sent_at + delay_us)
     }
 
     /// A frame has arrived.
     pub fn done(&mut self, bytes: usize) {
-        self.held_bytes = self.held_bytes.saturating_sub(bytes);
+        self.queued_bytes = self.queued_bytes.saturating_sub(bytes);
     }
 
     /// SplitMix64: a step and a mix, good enough for coins.
@@ -108,7 +108,7 @@ mod tests {
         while link.send(6, 10_000) != ShapeResult::Full {
             sent += 10_000;
         }
-        assert!(sent <= HELD_BYTES_MAX && sent > HELD_BYTES_MAX - 10_000);
+        assert!(sent <= QUEUED_BYTES_MAX && sent > QUEUED_BYTES_MAX - 10_000);
         link.done(10_000);
         assert_ne!(link.send(7, 10_000), ShapeResult::Full);
     }

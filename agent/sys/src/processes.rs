@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
 
 /// How long processes that were hung up may take to end by themselves, in milliseconds.
-pub const GRACE_MS: u64 = 1_000;
+pub const HANG_UP_GRACE_MS: u64 = 1_000;
 /// Exit status by which a child says that exec failed; the errno comes over a pipe.
 const EXEC_FAILED: c_int = 127;
 

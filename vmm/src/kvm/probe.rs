@@ -29,7 +29,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const CODE: u64 = 0x1000;
 /// `mov al, 2; add al, 3; out 0xf0, al; hlt`
 const STUB: [u8; 7] = [0xb0, 2, 0x04, 3, 0xe6, 0xf0, 0xf4];
-const NEXT: &str = "load the kvm module that fits this processor";
+const HELP: &str = "load the kvm module that fits this processor";
 
 /// Opens /dev/kvm and runs a stub in real mode, for at most half a minute.
 pub fn probe() -> Kvm {
@@ -60,11 +60,11 @@ pub fn probe() -> Kvm {
 
 fn stub() -> Result<(), Error> {
     let signals = crate::kvm::signal::Signals::block().context("block signals", "try again")?;
-    let kvm = kvm_ioctls::Kvm::new().context("open /dev/kvm", NEXT)?;
+    let kvm = kvm_ioctls::Kvm::new().context("open /dev/kvm", HELP)?;
     let memory = memory::create(1)?;
-    memory.write_slice(&STUB, GuestAddress(CODE)).context("write the stub", NEXT)?;
-    let vm = kvm.create_vm().context("make a virtual machine", NEXT)?;
-    let user = memory.get_host_address(GuestAddress(0)).context("find guest memory", NEXT)?;
+    memory.write_slice(&STUB, GuestAddress(CODE)).context("write the stub", HELP)?;
+    let vm = kvm.create_vm().context("make a virtual machine", HELP)?;
+    let user = memory.get_host_address(GuestAddress(0)).context("find guest memory", HELP)?;
     let region = kvm_userspace_memory_region {
         slot: 0,
         flags: 0,
@@ -73,23 +73,23 @@ fn stub() -> Result<(), Error> {
         userspace_addr: user as u64,
     };
     // SAFETY: the region is the whole of `memory`, which outlives `vm`.
-    unsafe { vm.set_user_memory_region(region) }.context("give the stub memory", NEXT)?;
+    unsafe { vm.set_user_memory_region(region) }.context("give the stub memory", HELP)?;
     // Intel processors without unrestricted mode run real mode only with this.
-    vm.set_tss_address(crate::layout::KVM_TSS).context("set the address of KVM's own pages", NEXT)?;
-    let mut cpu = vm.create_vcpu(0).context("make a virtual processor", NEXT)?;
-    let mut sregs = cpu.get_sregs().context("read the processor's registers", NEXT)?;
+    vm.set_tss_address(crate::layout::KVM_TSS).context("set the address of KVM's own pages", HELP)?;
+    let mut cpu = vm.create_vcpu(0).context("make a virtual processor", HELP)?;
+    let mut sregs = cpu.get_sregs().context("read the processor's registers", HELP)?;
     (sregs.cs.base, sregs.cs.selector) = (0, 0);
-    cpu.set_sregs(&sregs).context("set the processor's segments", NEXT)?;
+    cpu.set_sregs(&sregs).context("set the processor's segments", HELP)?;
     let regs = kvm_bindings::kvm_regs { rip: CODE, rflags: 2, ..Default::default() };
-    cpu.set_regs(&regs).context("set the processor's start address", NEXT)?;
-    signals.open_during_run(cpu.as_raw_fd()).context("let signals end a run", NEXT)?;
+    cpu.set_regs(&regs).context("set the processor's start address", HELP)?;
+    signals.open_during_run(cpu.as_raw_fd()).context("let signals end a run", HELP)?;
     let mut sum = None;
     loop {
-        match cpu.run().context("run a stub under KVM", NEXT)? {
+        match cpu.run().context("run a stub under KVM", HELP)? {
             VcpuExit::IoOut(0xf0, data) => sum = data.first().copied(),
             VcpuExit::Hlt if sum == Some(5) => return Ok(()),
             other => {
-                return Err(Error::new("run a stub under KVM", format!("it ended with {other:?}"), NEXT));
+                return Err(Error::new("run a stub under KVM", format!("it ended with {other:?}"), HELP));
             }
         }
     }

@@ -13,8 +13,8 @@ use kvm_bindings::{
 use kvm_ioctls::{Kvm, VcpuFd};
 use serde::{Deserialize, Serialize};
 
-const NEXT_SAVE: &str = "start guests cold; see whether the kvm module fits this processor";
-const NEXT_RESTORE: &str = "make a new template on this machine";
+const HELP_SAVE: &str = "start guests cold; see whether the kvm module fits this processor";
+const HELP_RESTORE: &str = "make a new template on this machine";
 
 /// Everything the processor holds.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,16 +44,16 @@ pub(crate) fn halted(cpu: &VcpuFd) -> bool {
 pub(crate) fn save(kvm: &Kvm, cpu: &VcpuFd) -> Result<VcpuState, Error> {
     let tried = "save the processor";
     Ok(VcpuState {
-        cpuid: cpu.get_cpuid2(KVM_MAX_CPUID_ENTRIES).context(tried, NEXT_SAVE)?,
-        mp_state: cpu.get_mp_state().context(tried, NEXT_SAVE)?,
-        sregs: cpu.get_sregs().context(tried, NEXT_SAVE)?,
-        regs: cpu.get_regs().context(tried, NEXT_SAVE)?,
-        xsave: cpu.get_xsave().context(tried, NEXT_SAVE)?,
-        xcrs: cpu.get_xcrs().context(tried, NEXT_SAVE)?,
-        debug: cpu.get_debug_regs().context(tried, NEXT_SAVE)?,
-        lapic: cpu.get_lapic().context(tried, NEXT_SAVE)?,
+        cpuid: cpu.get_cpuid2(KVM_MAX_CPUID_ENTRIES).context(tried, HELP_SAVE)?,
+        mp_state: cpu.get_mp_state().context(tried, HELP_SAVE)?,
+        sregs: cpu.get_sregs().context(tried, HELP_SAVE)?,
+        regs: cpu.get_regs().context(tried, HELP_SAVE)?,
+        xsave: cpu.get_xsave().context(tried, HELP_SAVE)?,
+        xcrs: cpu.get_xcrs().context(tried, HELP_SAVE)?,
+        debug: cpu.get_debug_regs().context(tried, HELP_SAVE)?,
+        lapic: cpu.get_lapic().context(tried, HELP_SAVE)?,
         msrs: settable_msrs(kvm, cpu)?,
-        events: cpu.get_vcpu_events().context(tried, NEXT_SAVE)?,
+        events: cpu.get_vcpu_events().context(tried, HELP_SAVE)?,
         tsc_khz: cpu.get_tsc_khz().ok(),
     })
 }
@@ -62,12 +62,12 @@ pub(crate) fn save(kvm: &Kvm, cpu: &VcpuFd) -> Result<VcpuState, Error> {
 /// thaw sets them all in one call.
 fn settable_msrs(kvm: &Kvm, cpu: &VcpuFd) -> Result<Msrs, Error> {
     let tried = "save the processor's MSRs";
-    let list = kvm.get_msr_index_list().context(tried, NEXT_SAVE)?;
+    let list = kvm.get_msr_index_list().context(tried, HELP_SAVE)?;
     let mut rest: Vec<_> =
         list.as_slice().iter().map(|index| kvm_msr_entry { index: *index, ..Default::default() }).collect();
     let mut kept = Vec::new();
     while !rest.is_empty() {
-        let mut msrs = Msrs::from_entries(&rest).context(tried, NEXT_SAVE)?;
+        let mut msrs = Msrs::from_entries(&rest).context(tried, HELP_SAVE)?;
         // The call stops at the first that is refused.
         let read = cpu.get_msrs(&mut msrs).unwrap_or(0).min(rest.len());
         kept.extend_from_slice(&msrs.as_slice()[..read]);
@@ -75,37 +75,37 @@ fn settable_msrs(kvm: &Kvm, cpu: &VcpuFd) -> Result<Msrs, Error> {
     }
     let mut at = 0;
     while at < kept.len() {
-        let msrs = Msrs::from_entries(&kept[at..]).context(tried, NEXT_SAVE)?;
+        let msrs = Msrs::from_entries(&kept[at..]).context(tried, HELP_SAVE)?;
         at += cpu.set_msrs(&msrs).unwrap_or(0);
         if at < kept.len() {
             kept.remove(at);
         }
     }
-    Msrs::from_entries(&kept).context(tried, NEXT_SAVE)
+    Msrs::from_entries(&kept).context(tried, HELP_SAVE)
 }
 
 /// Gives a new processor the features that the guest has seen.
 pub(crate) fn set_features(cpu: &VcpuFd, state: &VcpuState) -> Result<(), Error> {
-    cpu.set_cpuid2(&state.cpuid).context("give the processor the template's features", NEXT_RESTORE)
+    cpu.set_cpuid2(&state.cpuid).context("give the processor the template's features", HELP_RESTORE)
 }
 
 /// Puts everything else into the new processor.
 pub(crate) fn restore(cpu: &VcpuFd, state: &VcpuState) -> Result<(), Error> {
     let tried = "restore the processor";
-    cpu.set_mp_state(state.mp_state).context(tried, NEXT_RESTORE)?;
-    cpu.set_sregs(&state.sregs).context(tried, NEXT_RESTORE)?;
-    cpu.set_regs(&state.regs).context(tried, NEXT_RESTORE)?;
+    cpu.set_mp_state(state.mp_state).context(tried, HELP_RESTORE)?;
+    cpu.set_sregs(&state.sregs).context(tried, HELP_RESTORE)?;
+    cpu.set_regs(&state.regs).context(tried, HELP_RESTORE)?;
     // SAFETY: the kernel reads as many bytes as the structure has: no feature with a larger
     // state was asked for.
-    unsafe { cpu.set_xsave(&state.xsave) }.context(tried, NEXT_RESTORE)?;
-    cpu.set_xcrs(&state.xcrs).context(tried, NEXT_RESTORE)?;
-    cpu.set_debug_regs(&state.debug).context(tried, NEXT_RESTORE)?;
-    cpu.set_lapic(&state.lapic).context(tried, NEXT_RESTORE)?;
+    unsafe { cpu.set_xsave(&state.xsave) }.context(tried, HELP_RESTORE)?;
+    cpu.set_xcrs(&state.xcrs).context(tried, HELP_RESTORE)?;
+    cpu.set_debug_regs(&state.debug).context(tried, HELP_RESTORE)?;
+    cpu.set_lapic(&state.lapic).context(tried, HELP_RESTORE)?;
     let wanted = state.msrs.as_slice().len();
-    let set = cpu.set_msrs(&state.msrs).context(tried, NEXT_RESTORE)?;
+    let set = cpu.set_msrs(&state.msrs).context(tried, HELP_RESTORE)?;
     if set < wanted {
         let refused = state.msrs.as_slice().get(set).map_or(0, |msr| msr.index);
-        return Err(Error::new(tried, format!("KVM refuses register {refused:#x} of the template"), NEXT_RESTORE));
+        return Err(Error::new(tried, format!("KVM refuses register {refused:#x} of the template"), HELP_RESTORE));
     }
-    cpu.set_vcpu_events(&state.events).context(tried, NEXT_RESTORE)
+    cpu.set_vcpu_events(&state.events).context(tried, HELP_RESTORE)
 }

@@ -12,7 +12,7 @@ use kvm_bindings::{
 use kvm_ioctls::{Cap, Kvm, VcpuFd};
 use std::arch::x86_64::__cpuid;
 
-const NEXT: &str = "see whether the kvm module fits this processor";
+const HELP: &str = "see whether the kvm module fits this processor";
 const CR0_PROTECTED: u64 = 1;
 const CR0_EXTENSION_TYPE: u64 = 1 << 4;
 const CR0_PAGING: u64 = 1 << 31;
@@ -23,9 +23,9 @@ const MSR_MTRR_DEFAULT: u32 = 0x2ff;
 
 /// Makes the processor ready for its first instruction.
 pub(crate) fn prepare(kvm: &Kvm, vcpu: &VcpuFd, entry: &Entry) -> Result<(), Error> {
-    vcpu.set_cpuid2(&features(kvm)?).context("set the processor's features", NEXT)?;
+    vcpu.set_cpuid2(&features(kvm)?).context("set the processor's features", HELP)?;
     set_msrs(vcpu)?;
-    let mut sregs = vcpu.get_sregs().context("read the processor's registers", NEXT)?;
+    let mut sregs = vcpu.get_sregs().context("read the processor's registers", HELP)?;
     let mut regs = kvm_regs { rflags: 2, ..Default::default() };
     match entry {
         Entry::Pvh(rip) => {
@@ -39,8 +39,8 @@ pub(crate) fn prepare(kvm: &Kvm, vcpu: &VcpuFd, entry: &Entry) -> Result<(), Err
             long_mode(&mut sregs);
         }
     }
-    vcpu.set_sregs(&sregs).context("set the processor's segments", NEXT)?;
-    vcpu.set_regs(&regs).context("set the processor's start address", NEXT)
+    vcpu.set_sregs(&sregs).context("set the processor's segments", HELP)?;
+    vcpu.set_regs(&regs).context("set the processor's start address", HELP)
 }
 
 fn segment(kind: u8, selector: u16) -> kvm_segment {
@@ -73,7 +73,7 @@ fn set_msrs(vcpu: &VcpuFd) -> Result<(), Error> {
     // Fast strings; and memory is write-back where no range says otherwise.
     for (index, data) in [(MSR_MISC_ENABLE, 1), (MSR_MTRR_DEFAULT, 1 << 11 | 6)] {
         let msrs = Msrs::from_entries(&[kvm_msr_entry { index, data, ..Default::default() }])
-            .context("list the processor's MSRs", NEXT)?;
+            .context("list the processor's MSRs", HELP)?;
         // A host that refuses one of these runs Linux all the same.
         let _ = vcpu.set_msrs(&msrs);
     }
@@ -109,7 +109,7 @@ fn hide_extended_state(leaf: &mut kvm_cpuid_entry2) {
 /// What a guest is to see of this machine's processor.
 pub(crate) fn features(kvm: &Kvm) -> Result<CpuId, Error> {
     let mut cpuid =
-        kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).context("ask KVM for the processor's features", NEXT)?;
+        kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).context("ask KVM for the processor's features", HELP)?;
     let deadline = kvm.check_extension(Cap::TscDeadlineTimer);
     let emulated = emulated();
     for leaf in cpuid.as_mut_slice() {

@@ -15,7 +15,7 @@ use rustix::thread::{self, UnshareFlags};
 use seccompiler::BpfProgram;
 use std::io;
 
-const NEXT: &str = "use a kernel with CONFIG_SECCOMP_FILTER";
+const HELP: &str = "use a kernel with CONFIG_SECCOMP_FILTER";
 /// Where a new root is made: nobody looks for files there any more, and the host's own is hidden by it.
 const NEW_ROOT: &str = "/proc";
 const KVM_RUN: u32 = 0xae80;
@@ -69,7 +69,7 @@ pub fn filter() -> Result<Filter, Error> {
     let tried = "compile the filter of system calls";
     seccomp::program(&calls)
         .map(Filter)
-        .ok_or_else(|| Error::new(tried, "seccomp filter too long: a branch exceeds 255 instructions", NEXT))
+        .ok_or_else(|| Error::new(tried, "seccomp filter too long: a branch exceeds 255 instructions", HELP))
 }
 
 /// Makes the process `user`, of the group of the same number and no other, without
@@ -133,5 +133,5 @@ fn enter_root() -> io::Result<()> {
 
 /// From now on a system call that is not in the filter ends this process.
 pub(crate) fn lock(filter: &Filter) -> Result<(), Error> {
-    seccompiler::apply_filter(&filter.0).context("filter system calls", NEXT)
+    seccompiler::apply_filter(&filter.0).context("filter system calls", HELP)
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// Major and minor number of /dev/kvm.
 const KVM: (u32, u32) = (10, 232);
-const NEXT: &str = "run it as root, on a kernel with namespaces and tmpfs";
+const HELP: &str = "run it as root, on a kernel with namespaces and tmpfs";
 
 /// What a sandboxed program has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -35,27 +35,27 @@ pub struct Rootfs {
 /// when its parent does, and can gain no rights by starting programs.
 pub fn enter(rootfs: &Rootfs) -> Result<(), Error> {
     let namespaces = UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
-    sandbox::unshare(namespaces).context("leave the host's files and networks", NEXT)?;
+    sandbox::unshare(namespaces).context("leave the host's files and networks", HELP)?;
     let ours = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
-    mount_change("/", ours).context("have mounts of its own", NEXT)?;
+    mount_change("/", ours).context("have mounts of its own", HELP)?;
     // Not NODEV, as all else here is: /dev/kvm is one.
     mount("sandbox", NEW_ROOT, "tmpfs", MountFlags::NOSUID, c"size=1m,nr_inodes=256,mode=755")
-        .context("make an empty root", NEXT)?;
+        .context("make an empty root", HELP)?;
     for (from, to) in &rootfs.binds {
         let tried = || format!("show {} as {} in the sandbox", from.display(), to.display());
         show(from, &inside(to)).map_err(|why| Error::new(tried(), why, "look whether the host image has it"))?;
     }
-    scratch(rootfs).context("make a folder of its own", NEXT)?;
+    scratch(rootfs).context("make a folder of its own", HELP)?;
     if rootfs.kvm {
-        kvm().context("make /dev/kvm in the sandbox", NEXT)?;
+        kvm().context("make /dev/kvm in the sandbox", HELP)?;
     }
-    mount_remount(NEW_ROOT, MountFlags::RDONLY | MountFlags::NOSUID, c"").context("close the sandbox", NEXT)?;
-    sandbox::enter_root().context("enter the sandbox", NEXT)?;
+    mount_remount(NEW_ROOT, MountFlags::RDONLY | MountFlags::NOSUID, c"").context("close the sandbox", HELP)?;
+    sandbox::enter_root().context("enter the sandbox", HELP)?;
     let parent = rustix::process::getppid();
-    sandbox::become_user(rootfs.user).context("become the guest's user", NEXT)?;
+    sandbox::become_user(rootfs.user).context("become the guest's user", HELP)?;
     // A change of user forgets both.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context("end with the node", NEXT)?;
-    rustix::thread::set_no_new_privs(true).context("forgo new rights", NEXT)?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context("end with the node", HELP)?;
+    rustix::thread::set_no_new_privs(true).context("forgo new rights", HELP)?;
     if rustix::process::getppid() != parent {
         let why = "the node exited first (harmless)";
         return Err(Error::new("end with the node", why, "nothing needs to be done"));

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// How often, and at most how many times, it is looked whether a thread that ends is gone: KVM keeps one in the process
 /// for each machine since Linux 6.14, until the machine is taken apart and a moment longer.
 const THREAD_END_POLL_INTERVAL: Duration = Duration::from_millis(1);
-const THREAD_END_LOOKS_MAX: u32 = 100;
+const THREAD_END_POLLS_MAX: u32 = 100;
 
 /// A process's number.
 pub type Pid = libc::pid_t;
@@ -50,7 +50,7 @@ pub(crate) fn fork_sibling() -> io::Result<Side> {
 pub(crate) fn one_thread() -> io::Result<()> {
     // CLONE_THREAD does nothing in a process of one thread, and is refused in others (unshare(2)).
     let thread = UnshareFlags::from_bits_retain(libc::CLONE_THREAD as u32);
-    for _ in 0..THREAD_END_LOOKS_MAX {
+    for _ in 0..THREAD_END_POLLS_MAX {
         // SAFETY: the table of descriptors is not unshared; nothing is.
         if unsafe { rustix::thread::unshare_unsafe(thread) }.is_ok() {
             return Ok(());

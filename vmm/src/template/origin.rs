@@ -7,7 +7,7 @@ use crate::config::{Exit, GuestChannels, GuestConfig, Software, TERMINATED_STATU
 use crate::devices::share::Opened;
 use crate::error::{Context, Error};
 use crate::kvm::signal::{tick_after, tick_every};
-use crate::machine::{self, Machine, Turn, open_kvm};
+use crate::machine::{self, Machine, RunStop, open_kvm};
 use crate::memory;
 use crate::sandbox::{self, Filter};
 use crate::template::fork::{self, Pid, Side};
@@ -25,15 +25,15 @@ use std::time::{Duration, Instant};
 
 /// How often it is looked whether the guest rests.
 const REST_POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// How many looks in a row must find it at rest: what its boot left to do is then done,
+/// How many such looks in a row must find it at rest: what its boot left to do is then done,
 /// once for all clones.
-const LOOKS: u32 = 30;
+const REST_POLLS_MIN: u32 = 30;
 /// When a clone has become somebody: a fifth of the pages that it wrote to is then as it was.
-const TIDY: Duration = Duration::from_secs(2);
+const GIVE_BACK_AFTER: Duration = Duration::from_secs(2);
 /// Most bytes that a guest may say before it is ready.
 const SAID_BYTES_MAX: usize = 64 * 1024;
 /// What a clone's process ends with when it cannot go on.
-const FAILED: i32 = 1;
+const FAILED_STATUS: i32 = 1;
 
 /// A guest that was stopped, and from which others are cloned.
 pub struct Template {
@@ -61,7 +61,7 @@ pub enum Readiness {
 
 impl Template {
     /// Boots a guest until `said`, which is shown all that came over its control
-    /// stream, finds it ready, and it rests; then freezes it.
+    /// stream, finds it ready, and it rests; then stops it for good.
     ///
     /// The configuration's control socket is not used. One thread only, as [`crate::run`].
     pub fn boot(mut config: GuestConfig, said: impl Fn(&[u8]) -> Readiness, limit: Duration) -> Result<Self, Error> {
@@ -123,7 +123,7 @@ impl Template {
                 first();
                 let Err(failed) = self.live(channels, user, filter, parent);
                 eprintln!("clone: {failed}");
-                fork::leave(FAILED)
+                fork::leave(FAILED_STATUS)
             }
         }
     }
@@ -137,14 +137,14 @@ impl Template {
         memory::copy_pages(&memory, &self.working_set.written);
         let mut machine = Machine::restore(&self.kvm, &self.state, memory, channels, self.share.as_ref())?;
         machine.map_pages(&self.working_set.touched);
-        tick_after(TIDY).context("start a timer", "try again")?;
+        tick_after(GIVE_BACK_AFTER).context("start a timer", "try again")?;
         sandbox::lock(filter)?;
         loop {
-            match machine.turn()? {
+            match machine.run_until_stop()? {
                 // The kernel takes the machine apart faster than its parts would themselves.
-                Turn::Ended(Exit::Shutdown) => fork::leave(0),
-                Turn::Ended(Exit::Killed) => fork::leave(TERMINATED_STATUS),
-                Turn::Tick => machine.give_back(&self.memory, &self.working_set.written),
+                RunStop::Ended(Exit::Shutdown) => fork::leave(0),
+                RunStop::Ended(Exit::Killed) => fork::leave(TERMINATED_STATUS),
+                RunStop::Tick => machine.give_back(&self.memory, &self.working_set.written),
             }
         }
     }
@@ -160,8 +160,8 @@ fn wait_until_ready(
     let failed = |why: String| Err(Error::new("save a template", why, next));
     let start = Instant::now();
     let (mut heard, mut looks) = (Vec::new(), 0);
-    while looks < LOOKS {
-        if let Turn::Ended(exit) = machine.turn()? {
+    while looks < REST_POLLS_MIN {
+        if let RunStop::Ended(exit) = machine.run_until_stop()? {
             return failed(format!("it ended before it was ready ({exit:?})"));
         }
         let mut part = [0; 4096];

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 /// Most bytes of a handover state: far more than a state machine has without its memory.
 const HANDOVER_BYTES_MAX: u64 = 4 << 20;
-const NEXT: &str = "end this process; the node makes a new template";
+const HELP: &str = "end this process; the node makes a new template";
 
 /// How this program is started again.
 #[derive(Debug)]
@@ -114,9 +114,9 @@ fn write(handover: &HandoverState<&machine::MachineState>) -> io::Result<File> {
 pub(crate) fn resume(file: File) -> Result<(Template, OwnedFd, ReexecCommand), Error> {
     let tried = "read what the template's process left to itself";
     let mut bytes = Vec::new();
-    file.take(HANDOVER_BYTES_MAX).read_to_end(&mut bytes).context(tried, NEXT)?;
-    let handover: HandoverState<machine::MachineState> = postcard::from_bytes(&bytes).context(tried, NEXT)?;
-    let own = |fd: RawFd| take_inherited(fd).context(tried, NEXT);
+    file.take(HANDOVER_BYTES_MAX).read_to_end(&mut bytes).context(tried, HELP)?;
+    let handover: HandoverState<machine::MachineState> = postcard::from_bytes(&bytes).context(tried, HELP)?;
+    let own = |fd: RawFd| take_inherited(fd).context(tried, HELP);
     let share = handover.share.map(|(as_memory, fd)| {
         let file = Arc::new(File::from(own(fd)?));
         Ok(if as_memory { Opened::Memory(file) } else { Opened::Disk(file) })

@@ -30,7 +30,7 @@ const PAGE: usize = 4096;
 const START: usize = MAGIC.len() + 8 + 4;
 /// How much of a file that guests share is looked at: it may be large, and its length counts, too.
 const SHARE_BYTES: u64 = 64 * 1024;
-const NEXT: &str = "save a template on this kind of machine, with this build";
+const HELP: &str = "save a template on this kind of machine, with this build";
 
 /// What must be the same for a template to go on.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -191,14 +191,14 @@ fn each_page(runs: &[(u32, u32)], mut act: impl FnMut(u32) -> io::Result<()>) ->
 /// Reads a template; an error says what is wrong with the file, or what differs here.
 pub(crate) fn read(path: &Path, kvm: &Kvm, software: &Software, memory_mib: u32) -> Result<Loaded, Error> {
     let tried = format!("restore the template from {}", path.display());
-    let mut file = File::open(path).context(&tried, NEXT)?;
-    let header = read_header(&mut file).context(&tried, NEXT)?;
+    let mut file = File::open(path).context(&tried, HELP)?;
+    let header = read_header(&mut file).context(&tried, HELP)?;
     if let Some(what) = header.kind.difference(&Kind::of(kvm, software, memory_mib)?) {
-        return Err(Error::new(tried, what, NEXT));
+        return Err(Error::new(tried, what, HELP));
     }
     // The mapping goes away at once: a template keeps none.
     let (_, memory) = memory::create_shared(memory_mib)?;
-    read_pages(&mut file, &header, &memory).context(&tried, NEXT)?;
+    read_pages(&mut file, &header, &memory).context(&tried, HELP)?;
     Ok(Loaded { state: header.state, memory })
 }
 

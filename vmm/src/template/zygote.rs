@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 const WHY_CHARS_MAX: usize = 240;
 /// How many clones have one ancestor.
 pub const CLONES_PER_PROCESS_MAX: u32 = 256;
-const NEXT: &str = "end this process; the node makes a new template";
+const HELP: &str = "end this process; the node makes a new template";
 
 /// A zygote, as whoever started it sees it. Dropping it ends the zygote, not its clones.
 pub struct Zygote {
@@ -116,7 +116,7 @@ pub fn boot_and_serve(
     files: &SnapshotFiles,
     again: ReexecCommand,
 ) -> Result<(), Error> {
-    fork::one_thread().context("fork clones", NEXT)?;
+    fork::one_thread().context("fork clones", HELP)?;
     let start = Instant::now();
     let tried = "say whether there is a template";
     match files.template(config, said, limit) {
@@ -127,12 +127,12 @@ pub fn boot_and_serve(
                 }
             }
             let boot_ms = start.elapsed().as_millis() as u64;
-            send_reply(&socket, &ZygoteReply::Ready { boot_ms, restored }).context(tried, NEXT)?;
+            send_reply(&socket, &ZygoteReply::Ready { boot_ms, restored }).context(tried, HELP)?;
             serve(&mut template, socket, again)
         }
         Err(error) => {
             let why = error.to_string().chars().take(WHY_CHARS_MAX).collect();
-            send_reply(&socket, &ZygoteReply::NoTemplate { why }).context(tried, NEXT)
+            send_reply(&socket, &ZygoteReply::NoTemplate { why }).context(tried, HELP)
         }
     }
 }
@@ -162,7 +162,7 @@ fn serve(template: &mut Template, socket: OwnedFd, again: ReexecCommand) -> Resu
         let Some(listening) = &socket else { return Ok(()) };
         let received = match receive::<ZygoteRequest>(listening) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            received => received.context("receive an order for a clone", NEXT)?,
+            received => received.context("receive an order for a clone", HELP)?,
         };
         let (order, fds) = match received {
             Some((ZygoteRequest::Start(order), fds)) => (order, fds),
@@ -188,7 +188,7 @@ fn serve(template: &mut Template, socket: OwnedFd, again: ReexecCommand) -> Resu
         match socket.as_ref().map(|socket| send_reply(socket, &answer)) {
             // Nobody is left to hear it, which the next receive finds out, too.
             Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            Some(sent) => sent.context("answer an order", NEXT)?,
+            Some(sent) => sent.context("answer an order", HELP)?,
             None => return Ok(()),
         }
     }

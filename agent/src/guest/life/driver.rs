@@ -179,15 +179,15 @@ impl Driver {
                 Action::Launch => self.launch(),
                 Action::ReturnPermit => self.permit = None,
                 Action::ReturnWakePermit => self.wake_permit = None,
-                Action::Pause => self.hold(true).await,
-                Action::Resume => self.hold(false).await,
+                Action::Pause => self.set_paused(true).await,
+                Action::Resume => self.set_paused(false).await,
                 Action::Kill => {
                     if let Some(launched) = &mut self.launched {
                         launched.process.start_kill();
                     }
                 }
                 Action::CameUp => self.came_up().await,
-                Action::Ended { exit, unwished, in_a_row } => self.ended(exit, unwished, in_a_row).await,
+                Action::Ended { exit, unexpected, in_a_row } => self.ended(exit, unexpected, in_a_row).await,
             }
         }
         self.shared.guests.set(self.guest, self.life.state()).await;
@@ -253,7 +253,7 @@ impl Driver {
         self.wait_for(async move { Came::Launched(launch::launch(&shared, guest, source).await.map(Box::new)) });
     }
 
-    async fn hold(&mut self, pause: bool) {
+    async fn set_paused(&mut self, pause: bool) {
         let Some(handle) = self.launched.as_ref().map(|launched| launched.process.handle()) else { return };
         if let Err(e) = handle.pause(pause).await {
             log(&format!("guest {}: {e}", self.guest));
@@ -271,14 +271,14 @@ impl Driver {
     }
 
     /// A life is over: its cable is taken out, and the end is said and counted.
-    async fn ended(&mut self, exit: GuestExit, unwished: bool, in_a_row: u32) {
+    async fn ended(&mut self, exit: GuestExit, unexpected: bool, in_a_row: u32) {
         let (shared, guest) = (self.shared.clone(), self.guest);
         let launched = self.launched.take();
         shared.switch.unplug(guest);
         shared.ports.of(guest).note(&format!("guest {guest} {exit}"));
         // Here, and not only when the tree notices: the next life would take what was heard of this one for its own.
         shared.guests.forget(guest);
-        if !unwished {
+        if !unexpected {
             return;
         }
         log(&format!("guest {guest}: {exit} ({in_a_row} in a row)"));

@@ -162,7 +162,7 @@ pub enum Action {
         /// How.
         exit: GuestExit,
         /// Whether nobody wished it.
-        unwished: bool,
+        unexpected: bool,
         /// How many lives ended so in a row, this one included.
         in_a_row: u32,
     },
@@ -455,14 +455,14 @@ impl Life {
             to.push(Action::StopWaiting);
         }
         self.return_permits(to);
-        let unwished = exit.reason != ExitReason::Operator;
-        self.failures = match (unwished, exit.was_up) {
+        let unexpected = exit.reason != ExitReason::Operator;
+        self.failures = match (unexpected, exit.was_up) {
             (false, _) => 0,
             (true, true) => 1,
             (true, false) => self.failures.saturating_add(1),
         };
-        to.push(Action::Ended { exit: exit.clone(), unwished, in_a_row: self.failures });
-        if !unwished || self.desired.wanted == Wanted::Stop {
+        to.push(Action::Ended { exit: exit.clone(), unexpected, in_a_row: self.failures });
+        if !unexpected || self.desired.wanted == Wanted::Stop {
             return self.begin(to);
         }
         let step = (self.failures as usize - 1).min(BACKOFF_S.len() - 1);

@@ -59,8 +59,8 @@ impl Model {
                     assert!(self.process && !self.came_up, "came up twice in a life");
                     self.came_up = true;
                 }
-                Action::Ended { exit, unwished, .. } => {
-                    assert_eq!(*unwished, exit.reason != ExitReason::Operator);
+                Action::Ended { exit, unexpected, .. } => {
+                    assert_eq!(*unexpected, exit.reason != ExitReason::Operator);
                     assert_eq!(exit.was_up, self.came_up);
                     self.said += 1;
                     self.came_up = false;
@@ -244,7 +244,7 @@ fn a_guest_that_does_not_report_is_ended_and_started_ever_more_slowly() {
         let (waiting, actions) = ending.step(exited(ExitReason::Signal(9)), now_ms);
         let exit = GuestExit { reason: ExitReason::NoReport { within_s: 120 }, was_up: false, console: None };
         let in_a_row = failure as u32 + 1;
-        assert_eq!(actions, [Action::Ended { exit: exit.clone(), unwished: true, in_a_row }]);
+        assert_eq!(actions, [Action::Ended { exit: exit.clone(), unexpected: true, in_a_row }]);
         assert_eq!(waiting.state(), GuestState::BackingOff { retry_in_s: retry_s, cause: exit });
         assert_eq!(
             (waiting.deadline_ms(), waiting.lives_never_up()),
@@ -265,7 +265,7 @@ fn a_guest_that_falls_silent_has_a_second_to_end_by_itself() {
     assert_eq!(life.deadline_ms(), Some(EXIT_GRACE_MS));
     let (_, actions) = life.clone().step(exited(ExitReason::Shutdown), 10);
     let exit = GuestExit { reason: ExitReason::Shutdown, was_up: true, console: None };
-    assert_eq!(actions, [Action::Ended { exit, unwished: true, in_a_row: 1 }]);
+    assert_eq!(actions, [Action::Ended { exit, unexpected: true, in_a_row: 1 }]);
     let (life, actions) = life.step(Event::Tick, EXIT_GRACE_MS);
     assert_eq!(actions, [Action::Kill]);
     assert_eq!(&life.phase, &Phase::Ending(ExitReason::Silent));
@@ -308,7 +308,7 @@ fn the_operator_ends_and_restarts_a_guest_without_a_pause() {
     assert_eq!(actions, [Action::Kill]);
     let (life, actions) = life.step(exited(ExitReason::Signal(9)), 5);
     let exit = GuestExit { reason: ExitReason::Operator, was_up: true, console: None };
-    assert_eq!(actions, [Action::Ended { exit, unwished: false, in_a_row: 0 }, Action::Prepare]);
+    assert_eq!(actions, [Action::Ended { exit, unexpected: false, in_a_row: 0 }, Action::Prepare]);
     let (life, actions) = life.step(Event::Desired(STOP), 6);
     assert_eq!((actions, life.state()), (vec![Action::StopWaiting], GuestState::Stopped));
     let (life, actions) = life.step(Event::Tick, 1_000_000);

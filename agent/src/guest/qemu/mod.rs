@@ -285,7 +285,7 @@ async fn is_up(qmp: &Qmp, by_words: bool, heard: oneshot::Receiver<()>) -> bool 
                 return false;
             }
             // Whether it went on is asked next; one that does not answer in time is busy, and is asked again.
-            Ok("paused") if !qmp.is_held() => drop(qmp.ask("cont", Value::Null).await),
+            Ok("paused") if !qmp.is_paused() => drop(qmp.ask("cont", Value::Null).await),
             Err(_) if qmp.has_ended() => return false,
             Ok(_) | Err(_) => {}
         }

@@ -35,8 +35,8 @@ pub struct Qmp {
     reader: JoinHandle<()>,
     /// Of the last command: an answer bears its command's.
     id: Cell<u64>,
-    /// How many hold the guest: the operator, and whoever saves its state.
-    holders: Cell<u32>,
+    /// How many have it paused: the operator, and whoever saves its state.
+    pauses: Cell<u32>,
 }
 
 impl Qmp {
@@ -45,8 +45,8 @@ impl Qmp {
         let stream = Rc::new(stream);
         let (to, answers) = mpsc::channel(4);
         let reader = tokio::task::spawn_local(read(stream.clone(), to));
-        let (id, holders) = (Cell::new(0), Cell::new(0));
-        Rc::new(Qmp { stream, answers: Mutex::new(answers), reader, id, holders })
+        let (id, pauses) = (Cell::new(0), Cell::new(0));
+        Rc::new(Qmp { stream, answers: Mutex::new(answers), reader, id, pauses })
     }
 
     /// Agrees with QEMU on how to talk; the first thing to do. Takes as long as QEMU does: on a busy machine that is
@@ -75,28 +75,28 @@ impl Qmp {
         Ok(answer["status"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Holds the guest's processors, for one more.
-    pub async fn hold(&self) -> Result<(), Error> {
-        self.holders.set(self.holders.get() + 1);
-        if self.holders.get() > 1 {
+    /// Pauses the guest's processors, for one more.
+    pub async fn pause(&self) -> Result<(), Error> {
+        self.pauses.set(self.pauses.get() + 1);
+        if self.pauses.get() > 1 {
             return Ok(());
         }
-        let held = self.ask("stop", Value::Null).await;
-        if held.is_err() {
-            self.holders.set(self.holders.get().saturating_sub(1));
+        let paused = self.ask("stop", Value::Null).await;
+        if paused.is_err() {
+            self.pauses.set(self.pauses.get().saturating_sub(1));
         }
-        held.map(drop)
+        paused.map(drop)
     }
 
-    /// One who held it does so no more; the last lets it go on.
-    pub async fn release(&self) -> Result<(), Error> {
-        self.holders.set(self.holders.get().saturating_sub(1));
-        if self.is_held() { Ok(()) } else { self.ask("cont", Value::Null).await.map(drop) }
+    /// One who paused it does so no more; the last lets it go on.
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.pauses.set(self.pauses.get().saturating_sub(1));
+        if self.is_paused() { Ok(()) } else { self.ask("cont", Value::Null).await.map(drop) }
     }
 
-    /// Whether anybody holds it.
-    pub fn is_held(&self) -> bool {
-        self.holders.get() > 0
+    /// Whether anybody has it paused.
+    pub fn is_paused(&self) -> bool {
+        self.pauses.get() > 0
     }
 
     /// Sends a command with its arguments (none if null); gives what it returns.

@@ -32,11 +32,16 @@ impl Search {
     }
 }
 
-/// Carries bytes until QEMU is gone; `wire` is the guest's end of its console. Tells `ready` when the guest has said
+/// Carries bytes until QEMU is gone; `console` is the guest's end of its console. Tells `ready` when the guest has said
 /// `words`; never, if they are empty.
-pub async fn relay(machine: UnixStream, wire: OwnedFd, words: &str, ready: oneshot::Sender<()>) -> Result<(), Error> {
-    let _ = rustix::io::ioctl_fionbio(&wire, true);
-    let wire = fd::watch(wire)?;
+pub async fn relay(
+    machine: UnixStream,
+    console: OwnedFd,
+    words: &str,
+    ready: oneshot::Sender<()>,
+) -> Result<(), Error> {
+    let _ = rustix::io::ioctl_fionbio(&console, true);
+    let console = fd::watch(console)?;
     let (mut from, mut to) = machine.into_split();
     let mut ready = Some(ready);
     let out = async {
@@ -44,7 +49,7 @@ pub async fn relay(machine: UnixStream, wire: OwnedFd, words: &str, ready: onesh
         let mut buffer = [0; 4096];
         while let Ok(bytes @ 1..) = from.read(&mut buffer).await {
             // What nobody reads in time is dropped, as VMatic's own monitor does.
-            let _ = rustix::io::write(wire.get_ref(), &buffer[..bytes]);
+            let _ = rustix::io::write(console.get_ref(), &buffer[..bytes]);
             if search.push(&buffer[..bytes]) {
                 let _ = ready.take().map(|ready| ready.send(()));
             }
@@ -53,8 +58,8 @@ pub async fn relay(machine: UnixStream, wire: OwnedFd, words: &str, ready: onesh
     let input = async {
         let mut buffer = [0; 1024];
         loop {
-            let Ok(mut guard) = wire.readable().await else { break };
-            match rustix::io::read(wire.get_ref(), &mut buffer) {
+            let Ok(mut guard) = console.readable().await else { break };
+            match rustix::io::read(console.get_ref(), &mut buffer) {
                 Ok(bytes @ 1..) if to.write_all(&buffer[..bytes]).await.is_ok() => {}
                 Err(Errno::AGAIN | Errno::INTR) => guard.clear_ready(),
                 // A console that only listens, or is gone.
@@ -92,21 +97,21 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (mut machine, theirs) = UnixStream::pair().unwrap();
-            let (mut console, wire) = UnixStream::pair().unwrap();
+            let (mut operator, console) = UnixStream::pair().unwrap();
             let (told, ready) = oneshot::channel();
-            let wire = OwnedFd::from(wire.into_std().unwrap());
+            let console = OwnedFd::from(console.into_std().unwrap());
             let test = async {
                 machine.write_all(b"ready").await.unwrap();
                 let mut heard = [0; 5];
-                console.read_exact(&mut heard).await.unwrap();
+                operator.read_exact(&mut heard).await.unwrap();
                 assert_eq!(&heard, b"ready");
                 ready.await.unwrap();
-                console.write_all(b"reset").await.unwrap();
+                operator.write_all(b"reset").await.unwrap();
                 machine.read_exact(&mut heard).await.unwrap();
                 assert_eq!(&heard, b"reset");
                 drop(machine);
             };
-            let (relayed, ()) = tokio::join!(relay(theirs, wire, "ready", told), test);
+            let (relayed, ()) = tokio::join!(relay(theirs, console, "ready", told), test);
             relayed.unwrap();
         });
     }

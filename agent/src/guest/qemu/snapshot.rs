@@ -125,9 +125,9 @@ impl Saving {
     pub async fn save(self, qmp: &Qmp, process: Option<u32>) {
         let start = Instant::now();
         let name = &self.kind.name;
-        let held = qmp.hold().await;
-        let is_held = held.is_ok();
-        let saved = match held {
+        let paused = qmp.pause().await;
+        let is_paused = paused.is_ok();
+        let saved = match paused {
             Ok(()) => self.try_save(qmp, process).await,
             Err(e) => Err(e),
         };
@@ -146,7 +146,7 @@ impl Saving {
                 let _ = fs::remove_dir_all(folder(&self.kind));
             }
         }
-        if is_held && let Err(e) = qmp.release().await {
+        if is_paused && let Err(e) = qmp.resume().await {
             log(&format!("kind {name:?}: its first guest stays paused: {e}"));
         }
     }
