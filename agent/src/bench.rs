@@ -190,7 +190,7 @@ pub fn run(options: &BenchOptions) -> Result<(), Error> {
         Some(ZygoteReply::NoTemplate { why }) => return Err(Error::new("make a template").because(why)),
         other => return Err(Error::new("make a template").because(format!("its process answered {other:?}"))),
     }
-    log(&format!("bench: template frozen after {} ms", start.elapsed().as_millis()));
+    log(&format!("bench: template ready after {} ms", start.elapsed().as_millis()));
     let starter = Starter::Clone(zygote);
     options.clones.iter().try_for_each(|&count| rows(options, &plan, &starter, count))
 }

@@ -27,7 +27,7 @@ As process 1 of a host it takes no arguments and reads the image's /etc/vmatic."
 /// What this process is to be.
 #[derive(Debug)]
 pub enum Subcommand {
-    /// Process 1.
+    /// Process 1: it keeps a node running.
     Init,
     /// A node of the control tree.
     Node(NodeOptions),
@@ -35,7 +35,7 @@ pub enum Subcommand {
     Guest(ColdConfig),
     /// A template, and what its clones are forked from; orders come over standard input.
     Template(TemplateConfig),
-    /// The same, in the place of a process that started itself anew: the descriptor of what it left.
+    /// The same, after a re-exec: the descriptor of what it left.
     TemplateGoesOn(RawFd),
     /// What becomes a guest's QEMU.
     Qemu(QemuConfig),
@@ -101,7 +101,7 @@ fn config_fd(mut args: lexopt::Parser) -> Result<Option<RawFd>, lexopt::Error> {
     Ok(number)
 }
 
-/// A template: as the node starts it, anew by itself, or with a stub by hand.
+/// A template: as the node starts it, after its re-exec, or with a stub by hand.
 fn template(mut args: lexopt::Parser) -> Result<Subcommand, Error> {
     let mut peek = args.clone();
     match peek.next().map_err(wrong)? {

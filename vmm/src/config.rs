@@ -110,7 +110,7 @@ pub struct GuestConfig {
     pub cid: u32,
     /// The network card's address.
     pub mac: Mac,
-    /// Its connections.
+    /// What connects it to its host.
     pub channels: GuestChannels,
 }
 

@@ -55,7 +55,7 @@ pub(crate) const SLEEP_STATUS: u16 = 0x605;
 
 /// Local APIC and I/O APIC, where every PC has them.
 pub(crate) const LAPIC: u32 = 0xfee0_0000;
-/// See [`LAPIC`].
+/// Where the I/O interrupt controller is, by convention of PCs, as is [`LAPIC`].
 pub(crate) const IOAPIC: u32 = 0xfec0_0000;
 /// Three pages KVM needs on Intel hosts, out of the way of everything.
 pub(crate) const KVM_TSS: usize = 0xfffb_d000;
@@ -65,7 +65,7 @@ pub(crate) const KVM_TSS: usize = 0xfffb_d000;
 pub(crate) struct Window {
     /// Guest-physical base.
     pub base: u64,
-    /// Interrupt number.
+    /// The interrupt (global system interrupt) that the device raises.
     pub irq: u32,
 }
 

@@ -84,7 +84,7 @@ impl MachineState {
         Ok((vm, cpu))
     }
 
-    /// Finds out whether this machine takes it: one that was frozen elsewhere may hold what KVM here refuses.
+    /// Finds out whether this machine takes it: one that was saved elsewhere may hold what KVM here refuses.
     pub fn try_out(&self, kvm: &Kvm, memory: &Memory, share: Option<&Opened>) -> Result<(), Error> {
         let mapped = share.map(Opened::map).transpose()?.flatten();
         let (_, cpu) = self.restore(kvm, memory, mapped.as_ref())?;
@@ -99,7 +99,7 @@ impl MachineState {
     }
 }
 
-/// Opens /dev/kvm.
+/// The kernel's KVM, opened by its path, which a process in a sandbox no longer can.
 pub(crate) fn open_kvm() -> Result<Kvm, Error> {
     Kvm::new().context("open /dev/kvm", "load the kvm module, or run guests without KVM")
 }

@@ -375,7 +375,7 @@ pub fn elf(pages: u32) -> Vec<u8> {
 pub struct StubFile(File);
 
 impl StubFile {
-    /// As [`elf`].
+    /// A stub that writes to so many pages (see [`elf`]), in a memory file.
     pub fn new(pages: u32) -> io::Result<Self> {
         let mut file = File::from(rustix::fs::memfd_create(c"stub", MemfdFlags::CLOEXEC)?);
         file.write_all(&elf(pages))?;

@@ -71,10 +71,10 @@ fn zygote() {
     // The test's own standard input is the socket, too.
     let null = File::open("/dev/null").unwrap();
     rustix::stdio::dup2_stdin(null).unwrap();
-    // Not tried here: this program needs a loader, and there is none in an empty room (builder/tests/hosts/reexec.rs).
-    let anew = ReexecCommand::new(&[]).unwrap();
+    // Not tried here: this program needs a loader, and there is none in an empty root (builder/tests/hosts/reexec.rs).
+    let reexec = ReexecCommand::new(&[]).unwrap();
     let limit = if never { Duration::from_secs(3) } else { CLONE_TIMEOUT };
-    zygote::boot_and_serve(socket, config, said, limit, &files, anew).unwrap();
+    zygote::boot_and_serve(socket, config, said, limit, &files, reexec).unwrap();
 }
 
 fn start() -> Zygote {

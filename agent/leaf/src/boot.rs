@@ -1,7 +1,7 @@
 //! From the kernel's jump to /init to a machine with a name and addresses.
 //!
 //! Nothing here is fatal: a guest whose network failed still reports to its
-//! host, which is where the operator sees why. So what is said here is not said as the agent's own last words are.
+//! host, which is where the operator sees why. So what is said here is not taken for why a guest ended.
 
 use crate::identity::Identity;
 use alloc::format;

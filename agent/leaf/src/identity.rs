@@ -11,7 +11,7 @@ use vmatic_plan::{GuestId, HostId, Node};
 /// What a guest knows about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity<'a> {
-    /// It is nobody: it waits to be frozen, and each clone becomes somebody.
+    /// It has none of the following: it waits, and each of its clones is told who it is.
     pub template: bool,
     /// Its place in the plan.
     pub node: Option<Node>,

@@ -39,7 +39,7 @@ pub fn run(node: Node) -> ! {
     GuestAgent::new(node).reconnect_loop(&children)
 }
 
-/// In a template: says that it waits, and is frozen while it does. Each clone goes on
+/// In a template: says that it waits, and is saved while it does. Each clone goes on
 /// from there with an identity of its own.
 pub fn template() -> ! {
     let children = children();

@@ -55,7 +55,7 @@ impl Ring {
     }
 }
 
-/// One guest's.
+/// One guest's port, shared by who reads and who writes it.
 struct Inner {
     ring: RefCell<Ring>,
     /// What is written to, while the guest lives.
@@ -146,7 +146,7 @@ impl Port {
 pub struct Ports(Rc<RefCell<BTreeMap<GuestId, Port>>>);
 
 impl Ports {
-    /// A guest's.
+    /// A guest's port; made when it is first asked for.
     pub fn of(&self, guest: GuestId) -> Port {
         self.0.borrow_mut().entry(guest).or_insert_with(Port::new).clone()
     }

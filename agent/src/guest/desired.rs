@@ -1,7 +1,7 @@
 //! The desired state of each guest of this host, as signed orders say it.
 //!
 //! Takes orders; each guest's driver waits for its own to change. It lives as long as the node:
-//! for a node that starts anew it is again what the boot command line says ([`first`]).
+//! for a node that restarts it is again what the boot command line says ([`first`]).
 
 use crate::log::log;
 use crate::machine::cmdline;
@@ -12,20 +12,20 @@ use vmatic_tree::wire::order::GuestAction;
 /// What the operator wants of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Run.
+    /// It runs, and is started again when it ends.
     Run,
     /// Be held: its memory stays.
     Pause,
-    /// Not be.
+    /// It has no process.
     Stop,
 }
 
-/// What the operator wants of a guest, and how often it was to start anew.
+/// What the operator wants of a guest, and how often it was to restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Desired {
     /// What it is to do.
     pub wanted: Wanted,
-    /// How often it was to start anew so far.
+    /// How often it was to restart so far.
     pub restarts: u32,
 }
 

@@ -32,7 +32,7 @@ pub const QEMU_BOOT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What a guest starts from.
 pub enum Source {
-    /// The template.
+    /// The template, whose zygote forks a clone.
     Clone(Arc<ZygoteClient>),
     /// Nothing: it boots, for this lack of a template.
     Cold(StartMode),
@@ -50,7 +50,7 @@ pub enum Report {
 
 /// A guest with a process.
 pub struct Launched {
-    /// Its process.
+    /// Its process: dropped, it ends.
     pub process: GuestProcess,
     /// How it is known that it is up.
     pub report: Report,

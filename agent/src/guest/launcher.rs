@@ -2,7 +2,7 @@
 //!
 //! Takes the plan's number of guests. Guests are clones of a template; while there is none,
 //! they boot cold, and that is said. One boot in 100,000 fails: a guest that does not
-//! report in time, or ends, is noticed, said, counted, and started anew. Guests of another kind run in QEMU,
+//! report in time, or ends, is noticed, logged, counted, and restarted. Guests of another kind run in QEMU,
 //! and so does the guest image where KVM does not work, if the host image has QEMU.
 
 use super::admission::max_concurrent_starts;
@@ -31,7 +31,7 @@ use vmatic_vmm::template::zygote::SnapshotFiles;
 
 /// Starts guests and keeps them running.
 pub struct Launcher {
-    /// The plan.
+    /// The cluster's plan.
     pub plan: Plan,
     /// Where the plan was read.
     pub plan_file: PathBuf,

@@ -19,7 +19,7 @@ const KVM_TRIES: u32 = 2;
 
 /// What the guests share.
 pub struct Shared {
-    /// The plan.
+    /// The cluster's plan.
     pub plan: Plan,
     /// This host's number.
     pub host: HostId,
@@ -31,11 +31,11 @@ pub struct Shared {
     pub desired: Rc<DesiredStates>,
     /// Their serial ports.
     pub ports: Ports,
-    /// Their cables.
+    /// What plugs their cables into the switch.
     pub switch: Rc<SwitchSupervisor>,
     /// Their control group, open to enter it.
     pub group: Option<fs::File>,
-    /// The template.
+    /// The template that they are cloned from, or why there is none.
     pub template: watch::Receiver<Template>,
     /// Permits to boot.
     pub booting: Arc<Semaphore>,

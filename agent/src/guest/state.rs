@@ -10,7 +10,7 @@ use vmatic_tree::guest::{GuestExit, GuestState, GuestStats};
 use vmatic_tree::host::Event;
 use vmatic_tree::info::LostGuest;
 
-/// One guest.
+/// What is known of one guest.
 struct Slot {
     state: RefCell<GuestState>,
     /// Whether its agent is heard: a flag each, since thousands wait, and each is to wake for its own only.
@@ -96,12 +96,12 @@ impl Guests {
         self.kvm_ran.set(true);
     }
 
-    /// Counts something.
+    /// Has `what` change the counters.
     pub fn count(&self, what: impl FnOnce(&mut GuestStats)) {
         what(&mut self.stats.borrow_mut());
     }
 
-    /// Counts a guest whose life ended though nobody wished it.
+    /// Counts a guest whose life ended unexpectedly.
     pub fn lost(&self, guest: GuestId, exit: GuestExit) {
         self.count(|stats| *(if exit.was_up { &mut stats.lost } else { &mut stats.failed }) += 1);
         self.last_lost.replace(Some(LostGuest { guest, exit }));

@@ -10,7 +10,7 @@ use std::fs;
 use vmatic_tree::guest::{GuestUsage, Usage};
 use vmatic_tree::reply::USAGE_EACH_MAX;
 
-/// Measures.
+/// Measures the guests that run; `each` adds the first of them one by one.
 pub fn measure(each: bool) -> Result<Usage, Error> {
     let mut guests: Vec<GuestUsage> = cgroup::processes()?.into_iter().filter_map(of_process).collect();
     guests.sort_by_key(|usage| usage.guest);

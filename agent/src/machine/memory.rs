@@ -37,7 +37,7 @@ impl Kernel {
 pub struct Process {
     /// The guest's own memory: what differs from its template, or all of a cold one's.
     pub ram_kib: u64,
-    /// The monitor's.
+    /// The monitor's own, in KiB.
     pub monitor_kib: u64,
 }
 

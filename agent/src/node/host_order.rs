@@ -24,7 +24,7 @@ use vmatic_tree::reply::Reply;
 use vmatic_tree::traffic::Piece;
 use vmatic_tree::wire::order::{CaptureOrder, LinkOrder, Order};
 
-/// The subcommand.
+/// The subcommand of a process that carries one out.
 pub const ORDER: &str = "order";
 /// Most bytes that a reply takes beside the longest piece.
 const REPLY_EXTRA_BYTES: usize = 64 * 1024;

@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::process::Command;
 use vmatic_sys::child::{BeforeExec, before_exec};
 
-/// This program.
+/// The file of this program.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
 /// The first that the kernel ends when memory runs out; the node itself is at -999.
 const OOM_SCORE_ADJ: &str = "500";

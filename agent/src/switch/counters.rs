@@ -4,7 +4,7 @@ use std::fmt::Write;
 use vmatic_tree::traffic::Frames;
 pub use vmatic_tree::traffic::{DropReason, PortCounters};
 
-/// Counting.
+/// What can count frames.
 pub trait Count {
     /// One frame went nowhere.
     fn drop(&mut self, why: DropReason);

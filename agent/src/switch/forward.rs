@@ -132,7 +132,7 @@ impl Switch {
         &self.rules
     }
 
-    /// A guest is plugged in, perhaps anew: counters and link of its port stay as they are.
+    /// A guest is plugged in, perhaps again: counters and link of its port stay as they are.
     pub fn plug(&mut self, guest: GuestId) {
         self.port_or_new(guest);
         self.plugged += 1;

@@ -22,7 +22,7 @@ pub enum PolicyDecision {
     Uplink(Option<HostId>),
     /// This frame goes back to where it came from.
     Answer(Vec<u8>),
-    /// Nowhere.
+    /// Nowhere, and why.
     Drop(DropReason),
 }
 
@@ -55,12 +55,12 @@ impl Rules {
         Some(Rules { plan, host, router })
     }
 
-    /// The plan.
+    /// The plan that they follow from.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// The host.
+    /// The host whose guests they are for.
     pub fn host(&self) -> HostId {
         self.host
     }

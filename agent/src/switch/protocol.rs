@@ -40,11 +40,11 @@ pub enum Request {
 pub enum Response {
     /// It was done.
     Done,
-    /// To [`Request::Ports`].
+    /// The answer to [`Request::Ports`].
     Ports(Ports),
-    /// To [`Request::Uplink`].
+    /// The answer to [`Request::Uplink`].
     Uplink(PortCounters),
-    /// To [`Request::Capture`].
+    /// The answer to [`Request::Capture`].
     Piece(Piece),
 }
 

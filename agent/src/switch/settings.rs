@@ -53,7 +53,7 @@ pub fn remember(guests: &RangeSet, all: bool, link: Link) -> Result<(), Error> {
 }
 
 fn remember_in(path: &Path, guests: &str, properties: &str) -> Result<(), Error> {
-    let tried = || format!("keep the link in {}: it is lost when the switch starts anew", path.display());
+    let tried = || format!("keep the link in {}: it is lost when the switch restarts", path.display());
     let mut file =
         File::options().read(true).write(true).create(true).truncate(false).open(path).with_context(tried)?;
     // Two operators may set links at a time.

@@ -34,7 +34,7 @@ impl Fd {
         check(raw).map(Fd)
     }
 
-    /// The number.
+    /// Its number, which is valid as long as this value lives.
     pub fn raw(&self) -> c_int {
         self.0
     }
@@ -113,7 +113,7 @@ pub fn set_clock(unix_ns: u64) -> Result<()> {
     check(unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &raw const time) }).map(drop)
 }
 
-/// Mixes random bytes into the kernel's generator, and has it draw anew from what it holds.
+/// Mixes random bytes into the kernel's generator, and has it draw again from what it holds.
 pub fn add_entropy(bytes: &[u8; 32]) -> Result<()> {
     /// `struct rand_pool_info` of <linux/random.h>.
     #[repr(C)]
@@ -163,7 +163,7 @@ pub fn now_ms() -> u64 {
     t.tv_sec as u64 * 1000 + t.tv_nsec as u64 / 1_000_000
 }
 
-/// Waits.
+/// Waits so many milliseconds, or until a signal comes.
 pub fn sleep_ms(ms: u32) {
     // SAFETY: poll with no descriptors only waits.
     unsafe { libc::poll(core::ptr::null_mut(), 0, ms as c_int) };

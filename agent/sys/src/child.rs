@@ -34,7 +34,7 @@ pub struct BeforeExec {
 pub enum Terminal {
     /// The process's standard input.
     Input,
-    /// None.
+    /// It has none.
     None,
 }
 

@@ -17,9 +17,9 @@ pub struct Waiting {
 /// What may be written to a program now.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next<'a> {
-    /// Nothing.
+    /// Nothing now: more may come.
     Nothing,
-    /// These bytes.
+    /// These bytes, as many of them as it takes.
     Bytes(&'a [u8]),
     /// On a terminal: that input has ended.
     End(&'a [u8]),

@@ -31,7 +31,7 @@ pub struct Program {
 /// A process that was started, at the head of a session of its own.
 #[derive(Debug)]
 pub struct Spawned {
-    /// Its number.
+    /// The number of its process, which is its session's and its group's, too.
     pub pid: libc::pid_t,
     exec_errno: Fd,
 }

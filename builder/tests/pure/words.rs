@@ -6,6 +6,13 @@ use crate::tidy::{report, root, sources};
 
 /// Names of types, functions and constants that may not come back, and what stands instead.
 const REPLACED: &[(&str, &str)] = &[
+    ("Wires", "GuestChannels, Egress"),
+    ("wires", "channels, egress"),
+    ("forever", "run"),
+    ("obey", "apply"),
+    ("Turn", "RunStop"),
+    ("unwished", "unexpected"),
+    ("GRACE_MS", "HANG_UP_GRACE_MS"),
     ("Wish", "Desired"),
     ("Wishes", "DesiredStates"),
     ("wishes", "desired"),

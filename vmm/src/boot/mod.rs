@@ -36,7 +36,7 @@ struct Placed {
     bytes: u64,
 }
 
-/// Loads everything.
+/// Puts kernel, initramfs, command line and the tables of devices into memory.
 pub(crate) fn load(memory: &Memory, software: &Software, devices: &[Window]) -> Result<Entry, Error> {
     let (image, kernel_end) = load_kernel(memory, software)?;
     let initramfs = load_initramfs(memory, software, kernel_end)?;

@@ -2,7 +2,7 @@
 //!
 //! Takes the guest's accesses to ports and windows; gives them to the device that
 //! lies there, and the guest its interrupts. What a device knows of its driver can
-//! be frozen and restored in another process.
+//! be saved and restored in another process.
 
 pub(crate) mod serial;
 pub(crate) mod share;
@@ -147,7 +147,7 @@ impl Devices {
         })
     }
 
-    /// The devices as they were frozen, with other channels.
+    /// The devices as they were saved, with other channels.
     pub fn restore(
         vm: &Rc<VmFd>,
         state: &DevicesState,

@@ -86,7 +86,7 @@ impl<T: Trigger> Serial<T> {
         Self { port: Uart::new(line, Channel::new(to)), waits: false }
     }
 
-    /// The port as it was frozen, with another line and log.
+    /// The port as it was saved, with another line and log.
     pub fn restore(state: &PortState, line: T, to: OwnedFd) -> io::Result<Self> {
         let [low, high, enable, identification, control, status, modem, modem_status, scratch] = state.0;
         let state = SerialState {
@@ -105,7 +105,7 @@ impl<T: Trigger> Serial<T> {
         port.map(|port| Self { port, waits: false }).map_err(|_| io::Error::other("its interrupt cannot be raised"))
     }
 
-    /// The registers.
+    /// The registers, as vm-superio has them, to be restored in a clone.
     pub fn save(&self) -> PortState {
         let state = self.port.state();
         PortState([
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frozen_port_thaws_with_its_registers_and_another_log() {
+    fn a_saved_port_is_restored_with_its_registers_and_another_log() {
         let (mut serial, first) = port();
         for (register, value) in [(1, 2), (3, 0x83), (0, 1), (3, 3), (4, 8), (7, 0x5a)] {
             serial.write(register, value);

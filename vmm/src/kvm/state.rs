@@ -40,7 +40,7 @@ pub(crate) fn halted(cpu: &VcpuFd) -> bool {
     waits && cpu.get_vcpu_events().is_ok_and(|e| e.interrupt.injected == 0 && e.nmi.pending == 0)
 }
 
-/// Reads everything.
+/// The state of a processor that stands still: registers, clocks, local APIC.
 pub(crate) fn save(kvm: &Kvm, cpu: &VcpuFd) -> Result<VcpuState, Error> {
     let tried = "save the processor";
     Ok(VcpuState {
@@ -59,7 +59,7 @@ pub(crate) fn save(kvm: &Kvm, cpu: &VcpuFd) -> Result<VcpuState, Error> {
 }
 
 /// The registers that can be read and are taken back. Tried here, once, so that each
-/// thaw sets them all in one call.
+/// restore sets them all in one call.
 fn settable_msrs(kvm: &Kvm, cpu: &VcpuFd) -> Result<Msrs, Error> {
     let tried = "save the processor's MSRs";
     let list = kvm.get_msr_index_list().context(tried, HELP_SAVE)?;

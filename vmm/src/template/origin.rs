@@ -28,7 +28,7 @@ const REST_POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How many such looks in a row must find it at rest: what its boot left to do is then done,
 /// once for all clones.
 const REST_POLLS_MIN: u32 = 30;
-/// When a clone has become somebody: a fifth of the pages that it wrote to is then as it was.
+/// When a clone has applied its identity: a fifth of the pages that it wrote to is then as it was.
 const GIVE_BACK_AFTER: Duration = Duration::from_secs(2);
 /// Most bytes that a guest may say before it is ready.
 const SAID_BYTES_MAX: usize = 64 * 1024;

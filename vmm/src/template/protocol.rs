@@ -40,9 +40,9 @@ pub(crate) enum ZygoteRequest {
     Prefault(WorkingSet),
 }
 
-/// The pages that a clone needs while it becomes somebody: number of the first, and how many. It stops at each that is
-/// not ready, which is dearer than to prepare them all at once (REAP: Ustiugov et al., ASPLOS 2021,
-/// doi 10.1145/3445814.3446714).
+/// The pages that a clone needs while it applies its identity: number of the first, and how many. It stops at each that
+/// is not ready, which is dearer than to prepare them all at once (REAP: Ustiugov et al., ASPLOS 2021, doi
+/// 10.1145/3445814.3446714).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkingSet {
     /// Those it writes to: copied for it. At most [`RUNS_MAX`] runs.
@@ -54,9 +54,9 @@ pub struct WorkingSet {
 /// What a template's process says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ZygoteReply {
-    /// The template is frozen; orders are welcome.
+    /// There is a template; orders are welcome.
     Ready {
-        /// Milliseconds since it began to boot or to thaw.
+        /// Milliseconds since it began to boot or to be restored.
         boot_ms: u64,
         /// Whether it was saved before, and did not boot.
         restored: bool,
@@ -72,12 +72,12 @@ pub enum ZygoteReply {
     Failed {
         /// Of the order.
         tag: u32,
-        /// Why.
+        /// A sentence that says why.
         why: String,
     },
     /// There is no template, and there will be none.
     NoTemplate {
-        /// Why.
+        /// A sentence that says why.
         why: String,
     },
 }

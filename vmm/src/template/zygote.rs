@@ -54,7 +54,7 @@ impl Zygote {
         protocol::receive_reply(&self.socket)
     }
 
-    /// Its process.
+    /// Its process, to be waited for or ended.
     pub fn process(&mut self) -> &mut Child {
         &mut self.process
     }
@@ -71,7 +71,7 @@ impl Drop for Zygote {
 /// Where a template may have been saved, and is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SnapshotFiles {
-    /// Thawed instead of booting one: the first that fits.
+    /// Restored instead of booting one: the first that fits.
     pub restore: Vec<PathBuf>,
     /// Where one that had to boot is written.
     pub save: Option<PathBuf>,
@@ -102,7 +102,7 @@ impl SnapshotFiles {
     }
 }
 
-/// Boots a template ([`Template::boot`]) or thaws a saved one, says whether there is one, and serves orders. After
+/// Boots a template ([`Template::boot`]) or restores a saved one, says whether there is one, and serves orders. After
 /// [`CLONES_PER_PROCESS_MAX`] clones the process starts `again`, see [`resume_and_serve`].
 ///
 /// # Errors

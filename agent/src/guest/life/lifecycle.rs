@@ -21,7 +21,7 @@
 //!          ^                               |         exit by itself)        |  |              | |   |reports
 //!          |                               +--------------------------------+--|--------------+ |   |
 //!          |                                                                |  |                v   |
-//!          | wants it stopped, or started anew;                     pause   |  |   pause     Silent |
+//!          | wants it stopped, or restarted;                        pause   |  |   pause     Silent |
 //!          | no report in time; silent for too long                         v  |   <----+       |   |
 //!          +------------------------------------------------------------- Paused <-----+        +---+
 //!                                                                           |  ^
@@ -84,7 +84,7 @@ pub enum Phase {
     Ending(ExitReason),
     /// It ended, and is started again later.
     BackingOff {
-        /// When.
+        /// When it is started again.
         until_ms: u64,
         /// How long that was from its end, in seconds.
         retry_in_s: u32,
@@ -93,7 +93,7 @@ pub enum Phase {
     },
 }
 
-/// What happened.
+/// What happened to a guest, or is wanted of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The operator wants this now.
@@ -121,7 +121,7 @@ pub enum Event {
     WakePermitted,
     /// Its process has ended.
     Exited {
-        /// How.
+        /// How it ended, as its process's end tells.
         reason: ExitReason,
         /// The line of its console that tells why.
         console: Option<ShortText>,
@@ -159,9 +159,9 @@ pub enum Action {
     CameUp,
     /// A life has ended, or could not begin.
     Ended {
-        /// How.
+        /// How it ended.
         exit: GuestExit,
-        /// Whether nobody wished it.
+        /// Whether the operator had no part in it.
         unexpected: bool,
         /// How many lives ended so in a row, this one included.
         in_a_row: u32,
@@ -184,7 +184,7 @@ pub struct Life {
     has_permit: bool,
     /// Until when it has a permit to go on.
     wake_permit_until_ms: Option<u64>,
-    /// Lives in a row that nobody wished to end; one that had come up begins a new row.
+    /// Lives in a row that ended unexpectedly; one that had come up begins a new row.
     failures: u32,
     /// Lives that began, and in which it never came up.
     lives_never_up: u32,
@@ -354,11 +354,11 @@ impl Life {
 
     /// Does with a process what the operator wants.
     fn apply_desired(&mut self, now_ms: u64, to: &mut Vec<Action>) {
-        let anew = self.desired.restarts != self.restarts_done;
+        let restart = self.desired.restarts != self.restarts_done;
         let held = matches!(self.phase, Phase::Paused | Phase::Waking);
         match self.desired.wanted {
             Wanted::Stop => self.kill(ExitReason::Operator, to),
-            _ if anew => self.kill(ExitReason::Operator, to),
+            _ if restart => self.kill(ExitReason::Operator, to),
             Wanted::Pause if self.phase == Phase::Waking => {
                 to.push(Action::StopWaiting);
                 self.enter(Phase::Paused);

@@ -1,13 +1,13 @@
 //! QEMU's command line for one guest, as a pure function.
 //!
 //! Takes what the guest is and the numbers of the descriptors that lead to it; gives words. Every path is one of the
-//! room that the process will be in (`vmatic_vmm::sandbox::rootfs`), every wire a descriptor that it inherits: QEMU
-//! opens no socket, starts no program, and needs no right that a process without any would not have.
+//! sandbox that the process will be in (`vmatic_vmm::sandbox::rootfs`), every channel a descriptor that it inherits:
+//! QEMU opens no socket, starts no program, and needs no right that a process without any would not have.
 
 use vmatic_plan::Mac;
 use vmatic_vmm::Discovery;
 
-/// Where the kernel, the initramfs, the disk that all share, and the CD lie in the room.
+/// Where the kernel, the initramfs, the disk that all share, and the CD lie in the sandbox.
 pub const KERNEL: &str = "/kernel";
 /// See [`KERNEL`].
 pub const INITRD: &str = "/initrd";
@@ -19,8 +19,8 @@ pub const CDROM: &str = "/cdrom";
 pub const WRITTEN: &str = "/written";
 /// What a guest wrote to its disk, in the folder that is its own.
 pub const OVERLAY: &str = "/own/disk.qcow2";
-/// The serial port of VMatic's leaf (virtio-console's), by the name that Linux shows.
-const LEAF_PORT: &str = "vmatic";
+/// The serial port of the guest's agent (virtio-console's), by the name that Linux shows.
+const AGENT_PORT: &str = "vmatic";
 /// Where Debian's packages have what QEMU loads into its machines.
 const FIRMWARE: [&str; 2] = ["/usr/share/qemu", "/usr/share/seabios"];
 /// What QEMU is forbidden for good once it runs: old calls, more rights, programs, and priorities.
@@ -29,7 +29,7 @@ const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resour
 /// What runs the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accel {
-    /// The processor.
+    /// The processor itself.
     Kvm,
     /// QEMU, instruction by instruction: ten to twenty times slower.
     Tcg,
@@ -44,7 +44,7 @@ pub enum Board {
     Pc { legacy_devices: bool },
 }
 
-/// One guest.
+/// What the command line says of a guest.
 #[derive(Clone, Debug)]
 pub struct Guest {
     pub name: String,
@@ -68,11 +68,11 @@ pub struct Fds {
     pub serial: i32,
     pub cable: i32,
     pub monitor: i32,
-    /// To VMatic's leaf, if it has one.
+    /// To the guest's agent, if it has one.
     pub control: Option<i32>,
 }
 
-/// QEMU's arguments.
+/// The words behind the program's name.
 pub fn arguments(guest: &Guest, fds: &Fds) -> Vec<String> {
     let mut args = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
@@ -107,7 +107,7 @@ pub fn arguments(guest: &Guest, fds: &Fds) -> Vec<String> {
     // The first device of virtio's, since Linux names its ports by its number: /dev/vport0p1.
     if let Some(control) = fds.control {
         add(&["-device", &format!("virtio-serial-{bus}"), "-chardev", &socket("control", control)]);
-        add(&["-device", &format!("virtserialport,chardev=control,name={LEAF_PORT}")]);
+        add(&["-device", &format!("virtserialport,chardev=control,name={AGENT_PORT}")]);
     }
     add_boot(guest, bus, &mut add);
     let cable = fds.cable;

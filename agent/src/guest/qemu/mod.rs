@@ -1,8 +1,8 @@
 //! QEMU as the second backend of guests: other systems from a kernel, a disk or a CD, and the guest image where KVM
 //! does not work. An optional layer: a host image without QEMU has none of this.
 //!
-//! Takes the kinds of guests that the builder put into the host image; gives a running process for a guest, in a room
-//! of its own and as a user of its own, with what the node holds of it: its monitor, and whether it is ready.
+//! Takes the kinds of guests that the builder put into the host image; gives a running process for a guest, in a
+//! sandbox of its own and as a user of its own, with what the node holds of it: its monitor, and whether it is ready.
 
 pub mod command;
 mod disk;
@@ -181,7 +181,7 @@ impl Machine {
         })
     }
 
-    /// Starts it. The receiver is told when it is ready, if it has no leaf that says so.
+    /// Starts it. The receiver is told when it is ready, if it has no agent that says so.
     pub async fn start(
         &self,
         plan: &Plan,

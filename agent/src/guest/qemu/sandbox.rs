@@ -15,7 +15,7 @@ use vmatic_plan::guest_kinds::DiskFormat;
 use vmatic_plan::host_image;
 use vmatic_vmm::sandbox::rootfs::Rootfs;
 
-/// The subcommand.
+/// The subcommand of what becomes a guest's QEMU.
 pub const QEMU: &str = "qemu";
 
 /// A guest's QEMU.
@@ -25,7 +25,7 @@ pub struct QemuConfig {
     pub sandbox: Rootfs,
     /// The disk that the guest's own stands on.
     pub disk: Option<BackingDisk>,
-    /// QEMU's arguments.
+    /// The words behind QEMU's name.
     pub arguments: Vec<String>,
 }
 

@@ -61,7 +61,7 @@ pub struct Store {
 
 /// How a guest begins.
 pub enum Begin {
-    /// At power-on.
+    /// At power-on: there is no snapshot.
     Cold,
     /// At power-on, and its state is saved when it is ready.
     Save(Saving),

@@ -31,7 +31,7 @@ const _: () = assert!(vmatic_vmm::CONTROL_PORT == vmatic_tree::wire::message::GU
 pub const GUEST: &str = "guest";
 /// The subcommand of a template.
 pub const TEMPLATE: &str = "template";
-/// How a template's process starts itself anew; the number of a descriptor follows.
+/// How a template's process executes itself again; the number of a descriptor follows.
 const REEXEC: [&str; 3] = [spawn::THIS_PROGRAM, TEMPLATE, "--will-fd"];
 /// How long a stub may take, in seconds.
 const STUB_TIMEOUT_S: u64 = 60;
@@ -43,7 +43,7 @@ const TEMPLATE_MAC: Mac = Mac([2, 0, 0, 0, 0, 0]);
 pub struct MachineConfig {
     /// The guest's kernel.
     pub kernel: PathBuf,
-    /// Its initramfs.
+    /// The archive that its kernel unpacks.
     pub initramfs: PathBuf,
     /// Its kernel's command line.
     pub cmdline: String,
@@ -79,7 +79,7 @@ pub struct ColdConfig {
 pub struct TemplateConfig {
     /// What it boots.
     pub machine: MachineConfig,
-    /// Its serial port; its last words go to standard error, if there is none.
+    /// Its serial port; what it says goes to standard error, if there is none.
     pub serial_fd: Option<RawFd>,
     /// How long it may boot, in seconds.
     pub boot_timeout_s: u64,
@@ -150,7 +150,7 @@ impl TemplateConfig {
         Ok(TemplateConfig { machine, serial_fd: None, boot_timeout_s, files: SnapshotFiles::default() })
     }
 
-    /// Its process.
+    /// The command of its process, to be started.
     pub fn command(&self, cgroup: Option<RawFd>) -> Result<Command, Error> {
         let fds: Vec<RawFd> = self.serial_fd.into_iter().collect();
         spawn::configured(TEMPLATE, "template", self, &fds, cgroup)
@@ -163,7 +163,7 @@ impl ColdConfig {
         ColdConfig { machine, mac, user: user(guest), control_fd: control, serial_fd: serial, cable_fd: cable }
     }
 
-    /// Its process.
+    /// The command of its process, to be started.
     pub fn command(&self, cgroup: Option<RawFd>) -> Result<Command, Error> {
         let fds = [self.control_fd, self.serial_fd, self.cable_fd];
         spawn::configured(GUEST, &format!("cmdline={:?}", self.machine.cmdline), self, &fds, cgroup)
@@ -217,7 +217,7 @@ pub fn template(config: TemplateConfig) -> Result<(), Error> {
     zygote::boot_and_serve(socket, guest, said, limit, &config.files, reexec).context("hold a template")
 }
 
-/// Goes on as a template where this process was before it started itself anew.
+/// Goes on as a template where this process was before its re-exec.
 pub fn template_goes_on(handover: RawFd) -> Result<(), Error> {
     let handover = fd::inherit(handover)?;
     zygote::resume_and_serve(handover).context("hold a template")
@@ -230,7 +230,7 @@ fn take_standard_input() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Whether a template's leaf has said, in whole, that it waits.
+/// Whether a template's agent has said, in whole, that it waits.
 fn said(bytes: &[u8]) -> Readiness {
     let mut reader = FrameReader::new();
     reader.push(bytes);

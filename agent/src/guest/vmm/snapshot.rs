@@ -41,7 +41,7 @@ pub fn forget() {
 }
 
 /// A piece of a template of this host, from byte `from` on. The first makes it: it boots one more, since
-/// the one in use cannot leave its room. The last, which is empty, takes the file away.
+/// the one in use cannot leave its sandbox. The last, which is empty, takes the file away.
 pub fn piece(from: u64) -> Result<Vec<u8>, Error> {
     let path = Path::new(FETCHED);
     if from == 0 {

@@ -46,9 +46,9 @@ const FIRST_CLONE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What there is.
 #[derive(Clone)]
 pub enum Template {
-    /// It boots.
+    /// It is being made: booted, or restored.
     Booting,
-    /// It is frozen.
+    /// Clones can be forked from it.
     Ready(Arc<ZygoteClient>),
     /// There is none, and why.
     None(Arc<str>),

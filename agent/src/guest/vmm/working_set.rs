@@ -1,5 +1,5 @@
-//! Which pages a clone needs while it becomes somebody: the next clones have those ready before they run, instead of
-//! stopping at each (see [`WorkingSet`]).
+//! Which pages a clone needs while it applies its identity: the next clones have those ready before they run, instead
+//! of stopping at each (see [`WorkingSet`]).
 //!
 //! Takes a clone's process; gives runs of pages of its template, from /proc/PID/maps and
 //! /proc/PID/pagemap (the kernel's Documentation/admin-guide/mm/pagemap.rst).
@@ -15,7 +15,7 @@ const PAGE: u64 = 4096;
 const PRESENT: u64 = 1 << 63;
 /// It is still the file's: the clone has only read it.
 const OF_A_FILE: u64 = 1 << 61;
-/// Most pages that are copied: a clone is reckoned at 2 MiB (`pace.rs`).
+/// Most pages that are copied: a clone is reckoned at 2 MiB (`admission`).
 const WRITTEN_MAX: u32 = 512;
 /// Most pages that are mapped: 64 MiB, more than a small guest touches.
 const TOUCHED_MAX: u32 = 16_384;

@@ -22,7 +22,7 @@ const NAME: &[u8; 20] = b"vmatic-shared\0\0\0\0\0\0\0";
 /// Bytes of one request; Linux asks for at most 128 KiB at a time on small machines.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
 
-/// The disk.
+/// A read-only disk: a file that all guests share.
 pub(crate) struct Block {
     file: Arc<File>,
     bytes: u64,

@@ -46,7 +46,7 @@ impl Vsock {
         }
     }
 
-    /// The device as it was frozen, with another control socket.
+    /// The device as it was saved, with another control socket.
     ///
     /// The context id stays the template's: nobody but this process ever sees it.
     pub fn restore(state: &VsockState, control: Option<OwnedFd>) -> Self {

@@ -122,7 +122,7 @@ impl Stream {
         Self { cid: u64::from(cid), port, open, link: None, inbox: VecDeque::new(), answers: VecDeque::new() }
     }
 
-    /// The stream as it was frozen; `open` says whether the host's end is there.
+    /// The stream as it was saved; `open` says whether the host's end is there.
     pub fn restore(state: &StreamState, open: bool) -> Self {
         let StreamState { cid, port, link } = state.clone();
         Self { cid, port, open, link, inbox: VecDeque::new(), answers: VecDeque::new() }
