@@ -28,6 +28,13 @@ pub struct Hit {
     pub how: String,
 }
 
+impl Hit {
+    /// As what meets a need.
+    fn met(&self) -> Met {
+        Met::By { path: self.found.real.clone(), rule: self.how.clone() }
+    }
+}
+
 /// An object of one program's loading.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -47,10 +54,49 @@ pub struct Object {
 pub struct Edge {
     /// The name that was asked for.
     pub name: String,
-    /// The real path that meets it; None when nothing does.
-    pub to: Option<String>,
-    /// By which rule, or why not.
-    pub how: String,
+    /// What meets it.
+    pub met: Met,
+}
+
+/// What meets a need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Met {
+    /// A file that was looked for.
+    By {
+        /// Its real path.
+        path: String,
+        /// The rule by which it was found, e.g. "ld.so.conf".
+        rule: String,
+    },
+    /// A file that was loaded before.
+    Loaded {
+        /// Its real path.
+        path: String,
+    },
+    /// The loader itself, which is musl's library too.
+    Loader,
+    /// Nothing.
+    Nothing,
+}
+
+impl Met {
+    /// The real path of the file that meets the need.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Met::By { path, .. } | Met::Loaded { path } => Some(path),
+            Met::Loader | Met::Nothing => None,
+        }
+    }
+
+    /// How it was met, in words.
+    pub fn how(&self) -> &str {
+        match self {
+            Met::By { rule, .. } => rule,
+            Met::Loaded { .. } => "already loaded",
+            Met::Loader => "the loader itself",
+            Met::Nothing => "not found",
+        }
+    }
 }
 
 /// A need that nothing meets.
@@ -165,9 +211,8 @@ impl Loader<'_, '_> {
                 "install the C library of that program, or set root = to a folder that has it".to_owned(),
             );
         };
-        let how = "PT_INTERP".to_owned();
-        self.edge(0, path, Some(&found.real), &how);
-        let hit = Hit { side, found, how };
+        let hit = Hit { side, found, how: "PT_INTERP".to_owned() };
+        self.edge(0, path, hit.met());
         // A loader that cannot be read is taken as it is: it brings no needs.
         let needs = self.tables.needs(side, &hit.found.real);
         let needs = needs.unwrap_or_else(|_| Rc::new(Needs::none(self.machine)));
@@ -229,11 +274,11 @@ impl Loader<'_, '_> {
     /// Meets one need of object `at`.
     fn need(&mut self, at: usize, name: &str, reason: &str, must: Must) {
         if let Some(known) = self.names.get(name).copied() {
-            let real = self.out.objects[known].hit.found.real.clone();
-            return self.edge(at, name, Some(&real), "already loaded");
+            let path = self.out.objects[known].hit.found.real.clone();
+            return self.edge(at, name, Met::Loaded { path });
         }
         if self.musl.is_some() && is_musl_libc(name) {
-            return self.edge(at, name, None, "the loader itself");
+            return self.edge(at, name, Met::Loader);
         }
         let (mut tried, mut variants) = (Vec::new(), Vec::new());
         let hit = self.search(at, name, &mut tried, &mut variants);
@@ -253,7 +298,7 @@ impl Loader<'_, '_> {
                 (true, Must::MayBe) => {}
             };
         };
-        self.edge(at, name, Some(&hit.found.real), &hit.how);
+        self.edge(at, name, hit.met());
         let id = self.tables.id(hit.side, &hit.found.real);
         if let Some(known) = id.and_then(|id| self.files.get(&(hit.side, id)).copied()) {
             // The same file by another name: the links of this name count too.
@@ -274,7 +319,7 @@ impl Loader<'_, '_> {
 
     /// A copy for newer processors, beside the one for all. Its soname stays free for the plain one.
     fn take_variant(&mut self, at: usize, name: &str, hit: Hit) -> usize {
-        self.edge(at, name, Some(&hit.found.real), &hit.how);
+        self.edge(at, name, hit.met());
         let id = self.tables.id(hit.side, &hit.found.real);
         if let Some(known) = id.and_then(|id| self.files.get(&(hit.side, id)).copied()) {
             return known;
@@ -284,13 +329,12 @@ impl Loader<'_, '_> {
         new
     }
 
-    fn edge(&mut self, at: usize, name: &str, to: Option<&str>, how: &str) {
-        let edge = Edge { name: name.to_owned(), to: to.map(str::to_owned), how: how.to_owned() };
-        self.out.edges.entry(at).or_default().push(edge);
+    fn edge(&mut self, at: usize, name: &str, met: Met) {
+        self.out.edges.entry(at).or_default().push(Edge { name: name.to_owned(), met });
     }
 
     fn miss(&mut self, at: usize, name: &str, tried: Vec<String>, remedy: String) {
-        self.edge(at, name, None, "not found");
+        self.edge(at, name, Met::Nothing);
         let chain = std::iter::successors(Some(at), |index| self.out.objects[*index].parent);
         let mut chain: Vec<String> = chain.map(|index| self.out.objects[index].hit.found.real.clone()).collect();
         chain.reverse();

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::rootfs::root::{EntryKind, Found, Rootfs};
 pub use cache::{Tables, WhichRoot};
 use layout::Configured;
-use load::{Edge, Hit, Loading, Missing};
+use load::{Edge, Hit, Loading, Met, Missing};
 
 /// One file of a closure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -414,8 +414,8 @@ impl<'a> Closure<'a> {
         self.note(&task);
         for (name, (side, found)) in wanted {
             let how = "interpreter of a script".to_owned();
-            let edge = Edge { name, to: Some(found.real.clone()), how: how.clone() };
-            self.edges.entry(script.clone()).or_default().push(edge);
+            let met = Met::By { path: found.real.clone(), rule: how.clone() };
+            self.edges.entry(script.clone()).or_default().push(Edge { name, met });
             self.push_deep(side, found, &how, Some(&script), BinaryKind::Program, task.depth + 1);
         }
     }

@@ -124,14 +124,14 @@ pub fn whole(spec: &Spec, names: &Names, problems: &mut Problems) {
 fn remedy(field: PlanField) -> &'static str {
     match field {
         PlanField::Name => "use 1 to 63 letters, digits and \"-\"",
-        PlanField::Hosts => "change plan.hosts",
-        PlanField::GuestsPerHost => "change plan.guests",
-        PlanField::HostNetwork => "change plan.host_network or plan.hosts",
-        PlanField::GuestNetwork => "change plan.guest_network, plan.guests or plan.hosts",
-        PlanField::Fanout => "change plan.fanout",
-        PlanField::Port => "change plan.port",
-        PlanField::GuestMemoryMib => "change guest.memory_mib",
-        PlanField::GuestCmdline => "change guest.cmdline",
-        _ => "change it",
+        PlanField::Hosts => "write fewer hosts in plan.hosts",
+        PlanField::GuestsPerHost => "write fewer guests in plan.guests",
+        PlanField::HostNetwork => "write a larger plan.host_network, or fewer hosts in plan.hosts",
+        PlanField::GuestNetwork => "write a larger plan.guest_network that lies elsewhere, or fewer guests or hosts",
+        PlanField::Fanout => "write a number from 2 to 64",
+        PlanField::Port => "write a number from 1 to 65535",
+        PlanField::GuestMemoryMib => "write a number of MiB from 16 to 1048576",
+        PlanField::GuestCmdline => "write one shorter line",
+        _ => "`vmatic new -` shows every key",
     }
 }

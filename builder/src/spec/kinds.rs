@@ -130,7 +130,11 @@ fn read_one(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) -
     }
     kind.leaf |= kind.is_guest_image();
     if let Err(why) = kind.check() {
-        wrong(item.span.clone(), format!("invalid kind {:?}: {why}", kind.name), "change it");
+        wrong(
+            item.span.clone(),
+            format!("invalid kind {:?}: {why}", kind.name),
+            "`vmatic new -` shows what a kind may have",
+        );
     }
     Some(Located { value: KindSpec { kind, files }, span: item.span })
 }

@@ -15,13 +15,13 @@ use vmatic_vmm::template::protocol::{CloneOrder, ZygoteReply};
 use vmatic_vmm::template::zygote::{CLONES_PER_PROCESS_MAX, Zygote};
 
 /// A clone of a stub, which says back what it hears.
-struct Clone {
+struct CloneProcess {
     pid: Pid,
     control: UnixStream,
 }
 
-impl Clone {
-    fn start(zygote: &Zygote, tag: u32) -> Clone {
+impl CloneProcess {
+    fn start(zygote: &Zygote, tag: u32) -> CloneProcess {
         let (control, its) = UnixStream::pair().unwrap();
         let log = fs::File::options().write(true).open("/dev/null").unwrap();
         let (its, log): (OwnedFd, OwnedFd) = (its.into(), log.into());
@@ -31,7 +31,7 @@ impl Clone {
         };
         assert_eq!(its_tag, tag);
         control.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
-        Clone { pid: Pid::from_raw(pid).unwrap(), control }
+        CloneProcess { pid: Pid::from_raw(pid).unwrap(), control }
     }
 
     fn answers(&mut self, text: &str) {
@@ -42,7 +42,7 @@ impl Clone {
     }
 }
 
-impl Drop for Clone {
+impl Drop for CloneProcess {
     fn drop(&mut self) {
         let _ = rustix::process::kill_process(self.pid, Signal::KILL);
         let _ = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
@@ -63,11 +63,11 @@ fn a_zygote_starts_itself_anew_and_its_clones_do_not_notice() {
     let pid = zygote.process().id();
     let words = || fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
     let fds = || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    let mut first = Clone::start(&zygote, 0);
+    let mut first = CloneProcess::start(&zygote, 0);
     let open = fds();
     assert!(!words().contains("--will-fd"));
     for tag in 1..=2 * CLONES_PER_PROCESS_MAX + 1 {
-        let mut clone = Clone::start(&zygote, tag);
+        let mut clone = CloneProcess::start(&zygote, tag);
         if tag % 64 == 0 {
             clone.answers(&format!("clone {tag}\n"));
         }
@@ -76,7 +76,7 @@ fn a_zygote_starts_itself_anew_and_its_clones_do_not_notice() {
     assert!(fds() <= open + 1, "{} descriptors are open, and {open} were", fds());
     // One of each generation, and the last one's outlives its ancestor.
     first.answers("the first is still there\n");
-    let mut last = Clone::start(&zygote, 3 * CLONES_PER_PROCESS_MAX);
+    let mut last = CloneProcess::start(&zygote, 3 * CLONES_PER_PROCESS_MAX);
     drop(zygote);
     last.answers("so is the last\n");
 }

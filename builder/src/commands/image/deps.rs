@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::Exit;
 use crate::closure::Closure;
+use crate::closure::load::{Edge, Met};
 use crate::error::{PathContext, Result};
 use crate::rootfs::sysroot::Sysroot;
 use crate::ui::print::{print, print_json};
@@ -108,7 +109,10 @@ fn summary(closure: &Closure, root: &Sysroot) -> String {
 fn value(closure: &Closure, root: &Sysroot) -> serde_json::Value {
     let edges = |path: &str| -> Vec<_> {
         let edges = closure.edges.get(path).map(Vec::as_slice).unwrap_or_default();
-        edges.iter().map(|edge| json!({ "name": edge.name, "path": edge.to, "found": edge.how })).collect()
+        edges
+            .iter()
+            .map(|edge| json!({ "name": edge.name, "path": edge.met.path(), "found": edge.met.how() }))
+            .collect()
     };
     let files = closure.files.iter().map(|(path, need)| {
         json!({
@@ -141,7 +145,7 @@ struct Drawing<'a> {
 
 /// One line below another.
 enum Branch<'a> {
-    Edge(&'a crate::closure::load::Edge),
+    Edge(&'a Edge),
     Group(&'a str, usize, u64),
 }
 
@@ -150,7 +154,7 @@ impl<'a> Drawing<'a> {
         let colour =
             std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stdout().is_terminal();
         let mut groups: BTreeMap<&str, BTreeMap<&str, (usize, u64)>> = BTreeMap::new();
-        let named: BTreeSet<&str> = closure.edges.values().flatten().filter_map(|edge| edge.to.as_deref()).collect();
+        let named: BTreeSet<&str> = closure.edges.values().flatten().filter_map(|edge| edge.met.path()).collect();
         for (path, need) in &closure.files {
             let Some(by) = need.needed_by.as_deref().filter(|_| !named.contains(path.as_str())) else { continue };
             let sum = groups.entry(by).or_default().entry(&need.reason).or_default();
@@ -185,7 +189,11 @@ impl<'a> Drawing<'a> {
         // Each library stands where it is first asked for; a program's own list comes before theirs.
         let new: Vec<Branch> = edges
             .iter()
-            .filter(|edge| edge.to.as_ref().is_none_or(|to| edge.how != "already loaded" && !self.shown.contains(to)))
+            .filter(|edge| match &edge.met {
+                Met::By { path, .. } => !self.shown.contains(path),
+                Met::Loaded { .. } => false,
+                Met::Loader | Met::Nothing => true,
+            })
             .map(Branch::Edge)
             .chain(self.groups.remove(real).into_iter().flatten().map(|(why, (n, bytes))| Branch::Group(why, n, bytes)))
             .collect();
@@ -200,18 +208,14 @@ impl<'a> Drawing<'a> {
                     self.text.push_str(&line);
                 }
                 Branch::Edge(edge) => {
-                    let line = match &edge.to {
-                        Some(to) => format!(
-                            "{} {} {}",
-                            self.paint("36", &edge.name),
-                            to,
-                            self.paint("2", &format!("({})", edge.how))
-                        ),
-                        None if edge.how == "not found" => self.paint("1;31", &format!("{} not found", edge.name)),
-                        None => format!("{} {}", edge.name, self.paint("2", &format!("({})", edge.how))),
+                    let (name, how) = (&edge.name, self.paint("2", &format!("({})", edge.met.how())));
+                    let line = match edge.met.path() {
+                        Some(path) => format!("{} {path} {how}", self.paint("36", name)),
+                        None if edge.met == Met::Nothing => self.paint("1;31", &format!("{name} not found")),
+                        None => format!("{name} {how}"),
                     };
                     self.text.push_str(&format!("{lead}{line}\n"));
-                    if let Some(to) = &edge.to {
+                    if let Some(to) = edge.met.path() {
                         self.below(to, &format!("{indent}{more}"));
                     }
                 }
