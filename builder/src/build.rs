@@ -273,8 +273,8 @@ fn guest_files(kernel: &ChosenKernel, vmlinux: Vec<u8>, image: Vec<u8>) -> [Gene
     ]
 }
 
-/// The guest image's spec. In QEMU the guest agent calls over a port of virtio's console, which Debian's kernel has as a
-/// module.
+/// The guest image's spec. In QEMU the guest agent calls over a port of virtio's console, which Debian's kernel has
+/// as a module.
 fn for_qemu(spec: &Spec, kernel: &ChosenKernel) -> ImageSpec {
     let mut guest = spec.guest.clone();
     let port = "virtio_console".to_owned();
