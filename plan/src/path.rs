@@ -198,6 +198,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_plan_without_guests_says_so() {
+        let e = parse_nodes("1/3", &Plan { guests_per_host: 0, ..plan() }).unwrap_err();
+        assert_eq!(e.to_string(), "the plan has no guests, and so not guest 3");
+    }
+
     proptest! {
         #[test]
         fn what_is_printed_reads_back(nodes in proptest::collection::vec((1u32..13, 0u32..10), 1..40)) {

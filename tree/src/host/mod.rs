@@ -39,7 +39,7 @@ use operations::{Operation, Operations, less_slack};
 use peers::Peers;
 pub use peers::{Direction, GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LINKS_BELOW_MAX};
 use sessions::Sessions;
-use status::Status;
+use status::{Status, TooLong};
 use vmatic_plan::{GuestId, HostId, NodeSet, Plan, RangeSet};
 
 /// Longest time between two looks at the links.
@@ -369,7 +369,13 @@ impl Host {
         if let Some(parent) = parent
             && self.status.report_differs(&report)
         {
-            self.peers.send(parent, Message::Report(report), &mut self.out);
+            match self.status.fitting(report) {
+                Ok(report) => self.peers.send(parent, Message::Report(report), &mut self.out),
+                Err(TooLong { first: true }) => {
+                    self.out.note("too much to report: too many hosts differ; the parent keeps the last report".into());
+                }
+                Err(TooLong { first: false }) => {}
+            }
         }
     }
 }

@@ -5,7 +5,8 @@ use super::peers::Peers;
 use crate::answer::Group;
 use crate::guest::GuestState;
 use crate::unreachable::Unreachable;
-use crate::wire::message::Report;
+use crate::wire::frame;
+use crate::wire::message::{Message, Report};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use vmatic_plan::{GuestId, HostId, Node, NodeSet, RangeSet};
@@ -26,6 +27,15 @@ pub(super) struct Status {
     unmanaged: RangeSet,
     reported: Report,
     report_due_ms: Option<u64>,
+    /// Whether the last report fitted no message.
+    was_too_long: bool,
+}
+
+/// A report that fits no message, even without the reasons why guests are down.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooLong {
+    /// Whether the one before did fit.
+    pub first: bool,
 }
 
 impl Status {
@@ -104,6 +114,22 @@ impl Status {
         differs
     }
 
+    /// The report as it can be sent: where it is too long, with one reason for all guests that are down.
+    pub fn fitting(&mut self, mut report: Report) -> Result<Report, TooLong> {
+        let fits = |report: &Report| frame::encode(&Message::Report(report.clone())).is_ok();
+        let was_too_long = core::mem::replace(&mut self.was_too_long, false);
+        if fits(&report) {
+            return Ok(report);
+        }
+        let down = report.down.iter().fold(NodeSet::new(), |all, (_, nodes)| all.union(nodes));
+        report.down = [(GuestState::Other, down)].into();
+        if fits(&report) {
+            return Ok(report);
+        }
+        self.was_too_long = true;
+        Err(TooLong { first: !was_too_long })
+    }
+
     /// What is up and down in the subtree of `host`, which is this one.
     pub fn report(&self, host: HostId, peers: &Peers) -> Report {
         let mut up = NodeSet::one(Node::host(host));
@@ -172,6 +198,31 @@ mod tests {
         assert!(!status.up().contains(3));
         status.set(GuestId(3), GuestState::Starting(StartMode::Clone), true);
         assert!(status.up().contains(3));
+    }
+
+    /// Guests of so many hosts, every fourth from `first` on, other ones on each second host.
+    fn scattered(hosts: u32, first: u32) -> NodeSet {
+        let every =
+            |first: u32, last: u32, step| RangeSet::from_ranges((first..last).step_by(step).map(|n| (n, n)).collect());
+        let odd = NodeSet::product(&every(1, hosts, 2), &every(first, 800, 4));
+        odd.union(&NodeSet::product(&every(2, hosts, 2), &every(first + 1, 800, 4)))
+    }
+
+    #[test]
+    fn a_report_that_fits_no_message_loses_its_reasons_first() {
+        let mut status = Status::default();
+        let report = |hosts| Report {
+            up: scattered(hosts, 1),
+            down: [GuestState::Paused, GuestState::Stopped].map(|state| (state, scattered(hosts, 2))).into(),
+        };
+        let (short, long, too_long) = (report(300), report(600), report(1200));
+        assert_eq!(status.fitting(short.clone()), Ok(short.clone()));
+        let cut = status.fitting(long.clone()).unwrap();
+        assert_eq!((cut.up, cut.down.len()), (long.up, 1), "what is reached is never guessed");
+        assert_eq!(status.fitting(too_long.clone()), Err(TooLong { first: true }));
+        assert_eq!(status.fitting(too_long.clone()), Err(TooLong { first: false }), "it is said once");
+        assert_eq!(status.fitting(short.clone()), Ok(short));
+        assert_eq!(status.fitting(too_long), Err(TooLong { first: true }));
     }
 
     #[test]
