@@ -288,11 +288,21 @@ pub enum PlanErrorKind {
     /// The two networks have addresses in common.
     Overlap(Ipv4Net),
     /// A host has too few or too many children in the tree.
-    Children,
+    Fanout {
+        /// The least fanout.
+        min: u32,
+        /// The greatest fanout.
+        max: u32,
+    },
     /// TCP has no port 0.
     Port,
-    /// Too little or too much memory.
-    Memory,
+    /// A guest has too little or too much RAM.
+    Memory {
+        /// The least, in MiB.
+        min_mib: u32,
+        /// The most, in MiB.
+        max_mib: u32,
+    },
     /// A command line that is too long, or has control characters.
     CommandLine {
         /// The most characters that it may have.
@@ -336,9 +346,9 @@ impl fmt::Display for PlanErrorKind {
                 write!(f, "the plan needs {need} addresses, it has {addresses}: take a shorter prefix")
             }
             Self::Overlap(network) => write!(f, "overlaps the hosts' network {network}"),
-            Self::Children => f.write_str("a host has 2 to 64 children in the tree"),
-            Self::Port => f.write_str("0 is no port: 7117 is ours"),
-            Self::Memory => f.write_str("a guest has 16 to 1048576 MiB of RAM"),
+            Self::Fanout { min, max } => write!(f, "the fanout must be {min} to {max}"),
+            Self::Port => f.write_str("a port is 1 to 65535; 7117 is the default"),
+            Self::Memory { min_mib, max_mib } => write!(f, "a guest has {min_mib} to {max_mib} MiB of RAM"),
             Self::CommandLine { bytes_max } => write!(f, "one line of at most {bytes_max} characters"),
             Self::TooLong { bytes_max } => write!(f, "a plan has at most {bytes_max} bytes"),
             Self::Header(header) => write!(f, "not a plan of this version: the first line is not {header:?}"),

@@ -226,20 +226,24 @@ impl fmt::Display for LineError {
 
 impl fmt::Display for KindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            KindError::Name => "a name is lower-case letters, digits and hyphens, at most 32",
-            KindError::NoGuests => "it has no guests: their numbers begin at 1",
-            KindError::BeyondLimit => "memory_mib or cpus is beyond what a guest can have",
-            KindError::InitrdAlone => "an initrd needs a kernel",
-            KindError::CmdlineAlone => "a command line needs a kernel: a disk has its own",
-            KindError::NotOneLine => "cmdline and ready are one line each, of at most 1024 bytes",
+        match self {
+            KindError::Name => {
+                write!(f, "a name is lower-case letters, digits and hyphens, at most {NAME_MAX_BYTES}")
+            }
+            KindError::NoGuests => f.write_str("it has no guests: their numbers begin at 1"),
+            KindError::BeyondLimit => write!(f, "memory_mib must be 1 to {MEMORY_MAX_MIB}, cpus 1 to {CPUS_MAX}"),
+            KindError::InitrdAlone => f.write_str("an initrd needs a kernel"),
+            KindError::CmdlineAlone => f.write_str("a command line needs a kernel: a disk has its own"),
+            KindError::NotOneLine => {
+                write!(f, "cmdline and ready are one line each, of at most {WORDS_MAX_BYTES} bytes")
+            }
             KindError::SnapshotWithoutReady => {
-                "a snapshot is made when the first guest is ready: say by which words on its serial port"
+                f.write_str("a snapshot is made when the first guest is ready: say by which words on its serial port")
             }
             KindError::SnapshotOfManaged => {
-                "a guest with a guest agent knows who it is: it cannot start from a snapshot"
+                f.write_str("a guest with a guest agent knows who it is: it cannot start from a snapshot")
             }
-        })
+        }
     }
 }
 

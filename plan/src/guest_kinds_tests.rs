@@ -31,7 +31,7 @@ fn mistakes_are_refused() {
         ("", "first line"),
         ("vmatic-kinds 1\n", "first line"),
         ("vmatic-kinds 2\nguests 1\n", "no place"),
-        ("vmatic-kinds 2\nkind a\nguests 1\n", "beyond"),
+        ("vmatic-kinds 2\nkind a\nguests 1\n", "must be 1 to"),
         ("vmatic-kinds 2\nkind a/../b\nguests 1\nmemory_mib 9\ncpus 1\n", "a name is"),
         ("vmatic-kinds 2\nkind a\nguests 0-3\nmemory_mib 9\ncpus 1\n", "begin at 1"),
         ("vmatic-kinds 2\nkind a\nguests 1\nmemory_mib 9\ncpus 1\nsnapshot\n", "by which words"),

@@ -157,5 +157,13 @@ fn wrong_plans_name_the_field() {
     assert_eq!(with(|p| p.fanout = 65), "fanout");
     assert_eq!(with(|p| p.port = 0), "port");
     assert_eq!(with(|p| p.guest_memory_mib = 15), "guest_memory_mib");
+    assert_eq!(with(|p| p.guest_memory_mib = (1 << 20) + 1), "guest_memory_mib");
+    assert_eq!(with(|p| p.name = "x".repeat(64)), "name");
+    assert_eq!(with(|p| p.guest_cmdline = "x".repeat(1025)), "guest_cmdline");
     assert_eq!(with(|p| p.guest_cmdline = "a\nb".into()), "guest_cmdline");
+    for (fanout, guest_memory_mib) in [(2, 16), (64, 1 << 20)] {
+        let (name, guest_cmdline) = ("x".repeat(63), "x".repeat(1024));
+        let at_the_limit = Plan { name, fanout, guest_memory_mib, guest_cmdline, ..good.clone() };
+        assert_eq!(at_the_limit.check(), Ok(()));
+    }
 }

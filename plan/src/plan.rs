@@ -44,6 +44,12 @@ const READABLE_BLOCK_BITS: u32 = 8;
 const BLOCK_RESERVED: u64 = 3;
 /// Addresses of the host network kept free: network, gateway, name server, broadcast.
 const HOST_NETWORK_RESERVED: u64 = 4;
+/// Least and most children of a host in the tree: of one alone it would be a chain.
+const FANOUT_MIN: u32 = 2;
+const FANOUT_MAX: u32 = 64;
+/// Least and most RAM of a guest: with less than 16 MiB no kernel of ours boots.
+const MEMORY_MIN_MIB: u32 = 16;
+const MEMORY_MAX_MIB: u32 = 1 << 20;
 /// Most characters of a cluster's name: it is one label of a host name (RFC 1123).
 const NAME_MAX_BYTES: usize = 63;
 /// Most characters of a guest's extra command line (x86's COMMAND_LINE_SIZE is 2,048; the agent needs some).
@@ -80,14 +86,14 @@ impl Plan {
         if self.host_network.overlaps(&self.guest_network) {
             return wrong(PlanField::GuestNetwork, Kind::Overlap(self.host_network));
         }
-        if !(2..=64).contains(&self.fanout) {
-            return wrong(PlanField::Fanout, Kind::Children);
+        if !(FANOUT_MIN..=FANOUT_MAX).contains(&self.fanout) {
+            return wrong(PlanField::Fanout, Kind::Fanout { min: FANOUT_MIN, max: FANOUT_MAX });
         }
         if self.port == 0 {
             return wrong(PlanField::Port, Kind::Port);
         }
-        if !(16..=1 << 20).contains(&self.guest_memory_mib) {
-            return wrong(PlanField::GuestMemoryMib, Kind::Memory);
+        if !(MEMORY_MIN_MIB..=MEMORY_MAX_MIB).contains(&self.guest_memory_mib) {
+            return wrong(PlanField::GuestMemoryMib, Kind::Memory { min_mib: MEMORY_MIN_MIB, max_mib: MEMORY_MAX_MIB });
         }
         if self.guest_cmdline.len() > CMDLINE_MAX_BYTES || self.guest_cmdline.chars().any(char::is_control) {
             return wrong(PlanField::GuestCmdline, Kind::CommandLine { bytes_max: CMDLINE_MAX_BYTES });
