@@ -1,6 +1,6 @@
-//! How fast the switch moves frames from guest to guest, beside a kernel bridge with veth pairs on
-//! the same machine in the same minute. Needs root, ip(8) and the agent (its path is the argument,
-//! bin/vmatic-agent by default); prints rows of JSON.
+//! A benchmark of the switch: how fast it moves frames from guest to guest, and how true the delays of its links are,
+//! beside a kernel bridge with veth pairs and this machine's own sleep in the same minute. Needs root, ip(8) and the
+//! agent (its path is the argument, bin/vmatic-agent by default); prints rows of JSON.
 
 #![allow(clippy::unwrap_used)]
 
@@ -19,6 +19,10 @@ use vmatic_plan::{GuestId, HostId, HostNames, Node, Plan};
 const TIME: Duration = Duration::from_secs(2);
 /// Frames as small and as large as they are.
 const SIZES: [usize; 2] = [60, 1514];
+/// Delays as links between sites have them, in milliseconds.
+const DELAYS_MS: [u32; 3] = [2, 20, 100];
+/// How many frames are timed on a delayed link.
+const DELAYED_FRAMES: usize = 50;
 /// Bytes of virtio-net header on a guest's cable.
 const HEADER: usize = 12;
 
@@ -39,7 +43,8 @@ fn measure(agent: &str, name: &str) {
     let (session, theirs) = pair().unwrap();
     let mut command = Command::new("ip");
     command.args(["netns", "exec", name, agent, "switch", "--host", "1", "--plan"]).arg(folder.path().join("plan"));
-    command.arg("--socket").arg(folder.path().join("socket")).stdin(Stdio::from(theirs)).stderr(Stdio::null());
+    let socket = folder.path().join("socket");
+    command.arg("--socket").arg(&socket).stdin(Stdio::from(theirs)).stderr(Stdio::null());
     let mut switch = command.spawn().unwrap();
     drop(command);
     let cables = [1, 2].map(|guest| {
@@ -79,6 +84,23 @@ fn measure(agent: &str, name: &str) {
             );
         }
     }
+    // Nobody holds a frame more exactly than the machine sleeps; netem, the peer, is not in every kernel.
+    for ms in DELAYS_MS {
+        let mut set = Command::new(agent);
+        set.args(["ask", "link", "1", &format!("delay={ms}ms"), "--socket"]).arg(&socket).stdout(Stdio::null());
+        assert!(set.status().unwrap().success(), "a link of {ms} ms");
+        let own = delays(&cables, &frame(&plan, SIZES[0], HEADER));
+        let limit = times(|| std::thread::sleep(Duration::from_millis(ms.into())));
+        println!(
+            "{{\"delay_ms\": {ms}, \"switch_ms\": {:.3}, \"switch_worst_ms\": {:.3}, \"sleep_ms\": {:.3}, \
+             \"sleep_worst_ms\": {:.3}, \"ratio\": {:.3}}}",
+            own.0,
+            own.1,
+            limit.0,
+            limit.1,
+            own.0 / limit.0
+        );
+    }
     drop(session);
     switch.wait().unwrap();
 }
@@ -91,12 +113,13 @@ fn ip(arguments: &str) {
 fn plug(session: &OwnedFd, guest: GuestId, end: &OwnedFd) {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let (request, fds) = (format!("plug {guest}"), [end.as_fd()]);
+    // Of the protocol of the agent's switch (agent/src/switch/protocol.rs): a request to plug this guest in.
+    let (request, fds) = ([0, u8::try_from(guest.0).unwrap()], [end.as_fd()]);
     assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
-    rustix::net::sendmsg(session, &[IoSlice::new(request.as_bytes())], &mut control, SendFlags::empty()).unwrap();
+    rustix::net::sendmsg(session, &[IoSlice::new(&request)], &mut control, SendFlags::empty()).unwrap();
     let mut answer = [0; 200];
     let (bytes, _) = rustix::net::recv(session, &mut answer, RecvFlags::empty()).unwrap();
-    assert_eq!(&answer[..bytes], b"+");
+    assert_eq!(answer[..bytes], [0, 0], "not done: {}", String::from_utf8_lossy(&answer[..bytes]));
 }
 
 /// A socket that sends and hears whole frames on one interface of the namespace.
@@ -173,4 +196,26 @@ fn rates(ends: &[OwnedFd; 2], there: &[u8], back: &[u8]) -> (f64, f64) {
         trips += u32::from(heard && rustix::net::recv(&ends[0], &mut buffer, RecvFlags::empty()).is_ok());
     }
     (per_s, start.elapsed().as_secs_f64() * 1e6 / f64::from(trips.max(1)))
+}
+
+/// Milliseconds from one end to the other, one frame at a time: the median, and the worst.
+fn delays(ends: &[OwnedFd; 2], there: &[u8]) -> (f64, f64) {
+    sockopt::set_socket_timeout(&ends[1], sockopt::Timeout::Recv, Some(TIME)).unwrap();
+    let mut buffer = [0; 2048];
+    times(|| {
+        rustix::net::send(&ends[0], there, SendFlags::empty()).unwrap();
+        rustix::net::recv(&ends[1], &mut buffer, RecvFlags::empty()).expect("a delayed frame arrives");
+    })
+}
+
+/// How many milliseconds it takes: the median, and the worst.
+fn times(mut run: impl FnMut()) -> (f64, f64) {
+    let mut times = Vec::new();
+    for _ in 0..DELAYED_FRAMES {
+        let start = Instant::now();
+        run();
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    (times[times.len() / 2], times[times.len() - 1])
 }

@@ -80,12 +80,13 @@ pub fn run(args: Args) -> Result<Exit> {
         std::fs::create_dir_all(logs).at("create", logs)?;
     }
     let logs = args.logs.clone();
-    let site = Site { logs, plan, folder, memory_mib, cpus: spec.host.cpus, accel, first };
+    let cpus = spec.host.cpus.unwrap_or(accel.default_cpus());
+    let site = Site { logs, plan, folder, memory_mib, cpus, accel, first };
     let hosts = site.plan.host_count();
     say::line(format!(
-        "boot: {hosts} host{} with {memory_mib} MiB and {} cpus each, under {} ({why})",
+        "boot: {hosts} host{} with {memory_mib} MiB and {cpus} cpu{} each, under {} ({why})",
         if hosts == 1 { "" } else { "s" },
-        site.cpus,
+        if cpus == 1 { "" } else { "s" },
         accel.word()
     ));
     if args.dry_run {

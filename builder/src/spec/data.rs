@@ -59,8 +59,8 @@ pub struct PlanSpec {
 pub struct ImageSpec {
     /// RAM of the machine that boots it, in MiB, if the spec says.
     pub memory_mib: Option<u32>,
-    /// Processors of the machine that boots it.
-    pub cpus: u32,
+    /// Processors of the machine that boots it, if the spec says.
+    pub cpus: Option<u32>,
     /// The kernels that it may run on, the best first: [`crate::kernel::choice`] takes the first that is at hand.
     pub kernels: Vec<KernelChoice>,
     /// More words for the kernel's command line.

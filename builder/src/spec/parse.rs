@@ -26,7 +26,6 @@ struct Defaults {
     recipe: &'static str,
     /// RAM of the machine in MiB; None where the kernel decides.
     memory_mib: Option<u32>,
-    cpus: u32,
     modules: &'static [&'static str],
     compression: Compression,
 }
@@ -36,7 +35,6 @@ const KERNEL: PackageName = PackageName::known("linux-image-cloud-amd64");
 const HOST: Defaults = Defaults {
     recipe: "host",
     memory_mib: Some(HOST_MEMORY_MIB),
-    cpus: 2,
     modules: &["virtio_pci", "virtio_net", "virtio_rng", "kvm_intel", "kvm_amd", "tun"],
     compression: Compression::Zstd,
 };
@@ -46,7 +44,6 @@ const HOST: Defaults = Defaults {
 const GUEST: Defaults = Defaults {
     recipe: "guest",
     memory_mib: None,
-    cpus: 1,
     modules: &["virtio_mmio", "virtio_net", "vmw_vsock_virtio_transport", "virtio_rng"],
     compression: Compression::None,
 };
@@ -359,7 +356,7 @@ fn image(draft: DraftImage, defaults: &Defaults) -> ImageSpec {
     let kernels = draft.kernels.filter(|kernels| !kernels.is_empty());
     ImageSpec {
         memory_mib: number(draft.memory_mib).or(defaults.memory_mib),
-        cpus: number(draft.cpus).unwrap_or(defaults.cpus),
+        cpus: number(draft.cpus),
         kernels: kernels.unwrap_or_else(|| {
             let own = KernelChoice::Built(defaults.recipe.to_owned());
             vec![own, KernelChoice::Input(Input::Debian(KERNEL))]

@@ -2,9 +2,6 @@
 //! a saved state, and the guest image where there is no KVM. What guests say on their serial ports is read from the
 //! host's console, on which a guest's last words stand when it has ended.
 //!
-//! Hosts have one processor: QEMU's KVM guests have the host's kernel patch its code (static keys of the interrupt
-//! controllers), which an emulated host of two processors did not survive once in two boots.
-//!
 //! Needs QEMU, mke2fs, apt-get and bin/ as `make build` fills it; `make test-machines` runs it.
 
 use std::fs;
@@ -30,7 +27,7 @@ fn on_a_cluster(place: &Workplace, spec: &str, script: &str) -> Played {
 #[ignore = "level three: make test-machines"]
 fn memtest_runs_beside_guests_of_ours_and_is_commanded_as_they_are() {
     let place = Workplace::new();
-    let spec = "name = \"memtest\"\n[plan]\nhosts = 1\nguests = 3\n[host]\ncpus = 1\n\
+    let spec = "name = \"memtest\"\n[plan]\nhosts = 1\nguests = 3\n\
                 [[guest.kinds]]\nname = \"memtest\"\nguests = 2\nmemory_mib = 32\nready = \"Memtest86+ v\"\n\
                 kernel = \"debian:memtest86+/boot/memtest86+x64.bin\"\ncmdline = \"console=ttyS0,115200\"\n\
                 [[guest.kinds]]\nname = \"ours\"\nguests = 3\nmemory_mib = 40\n";
@@ -188,7 +185,7 @@ fn debian_guests_share_a_disk_write_their_own_and_start_from_a_saved_state() {
     let kind = "kernel = \"vmlinuz\"\ninitrd = \"initrd.cpio\"\ndisk = \"debian.img\"\nmemory_mib = 96\n\
                 cmdline = \"console=ttyS0 quiet panic=-1\"\nready = \"the disk is mine\"\n";
     let spec = format!(
-        "name = \"debian\"\n[plan]\nhosts = 1\nguests = 4\n[host]\ncpus = 1\nmemory_mib = 1536\n\
+        "name = \"debian\"\n[plan]\nhosts = 1\nguests = 4\n[host]\nmemory_mib = 1536\n\
          [[guest.kinds]]\nname = \"debian\"\nguests = \"1-2\"\n{kind}\
          [[guest.kinds]]\nname = \"saved\"\nguests = \"3-4\"\n{kind}snapshot = true\n"
     );
