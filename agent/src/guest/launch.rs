@@ -177,7 +177,7 @@ async fn launch_in_qemu(
 }
 
 fn heard(shared: &Shared, guest: GuestId) -> Result<watch::Receiver<bool>, Error> {
-    shared.guests.heard(guest).ok_or_else(|| no_guest())
+    shared.guests.heard(guest).ok_or_else(no_guest)
 }
 
 fn start_cold(shared: &Shared, node: Node, ends: &GuestEnds) -> Result<tokio::process::Child, Error> {

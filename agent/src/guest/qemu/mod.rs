@@ -156,7 +156,7 @@ impl Machine {
 
     /// What QEMU is told of it.
     fn guest(&self, plan: &Plan, node: Node, state_fd: Option<RawFd>) -> Result<Guest, Error> {
-        let mac = plan.mac(node).ok_or_else(|| no_guest())?;
+        let mac = plan.mac(node).ok_or_else(no_guest)?;
         let kind = &self.kind;
         let image = kind.is_guest_image();
         let board =

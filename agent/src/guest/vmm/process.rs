@@ -177,7 +177,7 @@ pub fn start_cold(
     ends: &GuestEnds,
     cgroup: Option<RawFd>,
 ) -> Result<tokio::process::Child, Error> {
-    let mac = plan.mac(node).ok_or_else(|| no_guest())?;
+    let mac = plan.mac(node).ok_or_else(no_guest)?;
     let machine = MachineConfig::of_plan(plan, image::cmdline(plan, node));
     let config = ColdConfig::new(machine, mac, node.guest, ends.all().map(|fd| fd.as_raw_fd()));
     let command = spawn::watched(config.command(cgroup)?).spawn();
