@@ -105,7 +105,7 @@ fn config_fd(mut args: lexopt::Parser) -> Result<Option<RawFd>, lexopt::Error> {
 fn template(mut args: lexopt::Parser) -> Result<Subcommand, Error> {
     let mut peek = args.clone();
     match peek.next().map_err(wrong)? {
-        Some(Long("will-fd")) => {
+        Some(Long("handover-fd")) => {
             let number = peek.value().and_then(|number| number.parse()).map_err(wrong)?;
             Ok(Subcommand::TemplateGoesOn(number))
         }

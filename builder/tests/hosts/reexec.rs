@@ -51,7 +51,7 @@ impl Drop for CloneProcess {
 
 #[test]
 #[ignore = "level two: make test-hosts"]
-fn a_zygote_starts_itself_anew_and_its_clones_do_not_notice() {
+fn a_zygote_executes_itself_again_and_its_clones_do_not_notice() {
     if let vmatic_vmm::Kvm::None(why) = vmatic_vmm::probe() {
         return println!("skipped: {why}");
     }
@@ -65,14 +65,14 @@ fn a_zygote_starts_itself_anew_and_its_clones_do_not_notice() {
     let fds = || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     let mut first = CloneProcess::start(&zygote, 0);
     let open = fds();
-    assert!(!words().contains("--will-fd"));
+    assert!(!words().contains("--handover-fd"));
     for tag in 1..=2 * CLONES_PER_PROCESS_MAX + 1 {
         let mut clone = CloneProcess::start(&zygote, tag);
         if tag % 64 == 0 {
             clone.answers(&format!("clone {tag}\n"));
         }
     }
-    assert!(words().contains("--will-fd"), "it did not start anew: {:?}", words());
+    assert!(words().contains("--handover-fd"), "there was no re-exec: {:?}", words());
     assert!(fds() <= open + 1, "{} descriptors are open, and {open} were", fds());
     // One of each generation, and the last one's outlives its ancestor.
     first.answers("the first is still there\n");

@@ -32,7 +32,7 @@ pub const GUEST: &str = "guest";
 /// The subcommand of a template.
 pub const TEMPLATE: &str = "template";
 /// How a template's process executes itself again; the number of a descriptor follows.
-const REEXEC: [&str; 3] = [spawn::THIS_PROGRAM, TEMPLATE, "--will-fd"];
+const REEXEC: [&str; 3] = [spawn::THIS_PROGRAM, TEMPLATE, "--handover-fd"];
 /// How long a stub may take, in seconds.
 const STUB_TIMEOUT_S: u64 = 60;
 /// A template's card: locally administered, of host 0, which no plan has.
