@@ -22,7 +22,7 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
-    /// Guests: how many start a second, and what each takes of the host's memory
+    /// Measure how many guests start a second, and what each takes of the host's memory
     ///
     /// Without a spec, stubs on this machine: what the monitor alone costs. With one, its first host is booted
     /// as `vmatic boot` does, and Linux guests are measured on it, beside those of the spec.

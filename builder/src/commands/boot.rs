@@ -22,7 +22,7 @@ use crate::ui::{interrupt, say};
 use crate::{Exit, key, process};
 use vmatic_tree::auth::cluster_id::cluster_id;
 
-/// Boot the spec's hosts as virtual machines that PXE-boot the output folder.
+/// Boot the spec's hosts as virtual machines that PXE-boot the output folder
 ///
 /// With a command, runs it once everything is up, then ends the cluster, and fails if it failed.
 /// Without one, keeps the cluster until Ctrl-C. Nothing is left behind either way.
@@ -51,7 +51,7 @@ pub struct Args {
     /// Keep what the hosts print on their consoles, in NUMBER.log each
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
-    /// Say what would be started, and stop
+    /// Print what would be started, and stop
     #[arg(short = 'n', long)]
     dry_run: bool,
     /// Print the times and sizes as one JSON object

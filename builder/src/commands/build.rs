@@ -28,7 +28,7 @@ pub struct Args {
     /// Where the result goes [default: out/NAME]
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Say what would be in it, record by record, and write nothing
+    /// Print what would be in it, record by record, and write nothing
     #[arg(short = 'n', long, visible_alias = "plan")]
     dry_run: bool,
     /// Ask apt for newer packages even where the cache has some

@@ -7,7 +7,7 @@ use crate::doctor::{self, Finding, Level};
 use crate::error::Result;
 use crate::ui::print::{print, print_json};
 
-/// Say what this machine can do (build, boot, serve, run guests) and what to install.
+/// Check what this machine can do (build, boot, serve, run guests) and what to install
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Print one JSON object

@@ -51,7 +51,7 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Say which recipes there are and what was built from them
+    /// List the recipes, and what was built from each
     List {
         /// Print a JSON array
         #[arg(long)]

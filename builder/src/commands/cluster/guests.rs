@@ -31,7 +31,7 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
-    /// Run guests that were stopped or paused
+    /// Start guests that were stopped or paused
     ///
     /// After a boot guests run; with the host's boot word vmatic.guests=paused or vmatic.guests=stopped they wait for
     /// the operator ([host] cmdline).

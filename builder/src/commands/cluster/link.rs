@@ -18,14 +18,14 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
-    /// Set them: rate=10mbit delay=20ms loss=1%, or ideal
+    /// Set links: rate=10mbit delay=20ms loss=1%, or ideal
     ///
     /// Each direction of a link is shaped alike and on its own. What is not named is not limited: setting a
     /// rate alone takes an earlier delay away. Which frames are lost is drawn from the cluster's and the
     /// guest's number, so that an experiment repeats. They hold until the host boots anew; /etc/vmatic/links in its
     /// image, lines such as `1-100 delay=20ms`, says how links are at first.
     Set(Set),
-    /// Show them, with what passed and what was dropped, and why
+    /// Show links, with what passed and what was dropped, and why
     Show(Show),
 }
 

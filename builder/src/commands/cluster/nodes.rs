@@ -17,7 +17,7 @@ use crate::ui::print::{print, print_json};
 use crate::ui::{interrupt, say};
 use crate::{Exit, key};
 
-/// Show which hosts and guests are up, and why the others are not.
+/// Show which hosts and guests are up, and why the others are not
 ///
 /// Answers from what the tree knows, without waking anybody; --long asks each host how it is.
 #[derive(clap::Args, Debug)]

@@ -15,7 +15,7 @@ use crate::ui::print::print_json;
 use crate::ui::{interrupt, say};
 use crate::{Exit, key};
 
-/// Run a program on nodes and fold what they answer.
+/// Run a program on nodes and fold what they answer
 ///
 /// NODES is a node path: 17 (a host), 17/3 (its guest 3), 1-1000/. (every guest of these hosts), ./. (all
 /// guests), . (all hosts), dn[4-11]/2, h1-g3; joined by `,` (union), `!` (difference), `&` (intersection)

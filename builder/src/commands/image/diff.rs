@@ -11,7 +11,7 @@ use crate::manifest::FileRecord;
 use crate::output::inspect::{ImageArgs, View};
 use crate::ui::print::{print, print_json};
 
-/// Say what differs between two images
+/// Show what differs between two images
 ///
 /// Exits with 0 if nothing does, with 6 if something does, and with 1 if it could not be found out.
 #[derive(clap::Args, Debug)]

@@ -10,7 +10,7 @@ use crate::manifest::FileRecord;
 use crate::output::inspect::{ImageArgs, View};
 use crate::ui::print::{print, print_json};
 
-/// Say what takes the space in an image
+/// Show what takes the space in an image
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]

@@ -9,7 +9,7 @@ use crate::output::inspect::{ImageArgs, View};
 use crate::ui::print::{print, print_json};
 use crate::ui::suggest;
 
-/// Say why a file is in an image
+/// Explain why a file is in an image
 ///
 /// Shows the layer that brought it, where its content came from, what it replaced, and the chain of
 /// those that asked for it.
