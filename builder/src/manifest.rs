@@ -175,11 +175,11 @@ pub fn files_of(tree: &FileTree, digests: &Digests) -> Vec<FileRecord> {
                 Content::Symlink(target) => Some(target.clone()),
                 _ => None,
             },
-            layer: entry.why.layer.clone(),
+            layer: entry.why.layer.to_string(),
             reason: entry.why.reason.clone(),
             needed_by: entry.why.needed_by.clone(),
             origin: entry.why.origin.clone(),
-            overrode: entry.overrode.clone(),
+            overrode: entry.overrode.iter().map(ToString::to_string).collect(),
         })
         .collect()
 }

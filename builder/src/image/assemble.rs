@@ -16,7 +16,7 @@ use crate::image::programs::{self, ExtraProgram};
 use crate::kernel::modules::{ChosenModules, ModuleTree};
 use crate::kernel::{Kernel, firmware};
 use crate::rootfs::sysroot::Sysroot;
-use crate::rootfs::tree::{Entry, FileTree, Why};
+use crate::rootfs::tree::{Entry, FileTree, LayerName, Why};
 use crate::spec::ImageSpec;
 
 /// A file that vmatic itself puts into an image.
@@ -82,7 +82,7 @@ fn assemble_inner(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
     let modules = add_modules(spec, parts.kernel, parts.kernel_origin, &mut tree)?;
     for file in &spec.files {
         let data = fs::read(&file.from).at("read", &file.from)?;
-        let why = Why::new("files", "file named in the spec").origin(&file.written);
+        let why = Why::new(LayerName::Files, "file named in the spec").origin(&file.written);
         tree.insert(&file.to, Entry::file(data, file.mode, why).owned(file.owner.0, file.owner.1))?;
     }
     let mut warnings = programs::add(spec, parts.packages.as_deref(), &mut tree)?;
@@ -90,7 +90,7 @@ fn assemble_inner(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
         warnings.extend(programs::add_extra(extra, &mut tree)?);
     }
     for file in parts.generated {
-        let why = Why::new("vmatic", file.reason).origin(file.origin);
+        let why = Why::new(LayerName::Vmatic, file.reason).origin(file.origin);
         tree.insert(&file.path, Entry::file(file.data, file.mode, why))?;
     }
     warnings.extend(firmware::add(&Sysroot::new(&spec.root), &modules, &mut tree)?);
@@ -108,11 +108,11 @@ fn add_modules(spec: &ImageSpec, kernel: &Kernel, origin: &str, tree: &mut FileT
         let path = format!("{folder}/{}", module.path);
         list.push_str(&path);
         list.push('\n');
-        let mut why = Why::new("modules", format!("kernel module {name}")).origin(origin);
+        let mut why = Why::new(LayerName::Modules, format!("kernel module {name}")).origin(origin);
         why.needed_by = module.needed_by.as_ref().map(|asker| format!("{folder}/{}", chosen.modules[asker].path));
         tree.insert(&path, Entry::file(&module.data[..], 0o644, why))?;
     }
-    let why = |reason| Why::new("modules", reason);
+    let why = |reason| Why::new(LayerName::Modules, reason);
     if !chosen.order.is_empty() {
         let text = chosen.modules_dep().into_bytes();
         tree.insert(&format!("{folder}/modules.dep"), Entry::file(text, 0o644, why("dependencies, for modprobe")))?;

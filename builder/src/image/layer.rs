@@ -15,7 +15,7 @@ use walkdir::WalkDir;
 
 use crate::error::{Error, Kind, PathContext, Result};
 use crate::fs::octal;
-use crate::rootfs::tree::{Content, Entry, FileTree, Why};
+use crate::rootfs::tree::{Content, Entry, FileTree, LayerName, Why};
 
 /// The file of a layer that is not laid over the image but says how.
 pub const MANIFEST: &str = "layer.toml";
@@ -47,8 +47,8 @@ enum Item {
 
 /// A layer, read into memory.
 pub struct Layer {
-    /// How the layer is named in reasons, e.g. "base" or "overlay ../overlays/host".
-    pub name: String,
+    /// How the layer is named in reasons.
+    pub name: LayerName,
     /// What its layer.toml says.
     pub manifest: LayerManifest,
     /// The list of BusyBox applets, for a base.
@@ -60,7 +60,7 @@ pub struct Layer {
 impl Layer {
     /// The base that is part of the program.
     pub fn embedded_base() -> Result<Layer> {
-        let mut layer = Layer::empty("base", "vmatic's own base");
+        let mut layer = Layer::empty(LayerName::Base, "vmatic's own base");
         for (path, runs, data) in BASE {
             if let Some(inside) = path.strip_prefix("files/") {
                 layer.items.insert(inside.to_owned(), Item::File { data: data.to_vec(), runs: *runs });
@@ -75,7 +75,7 @@ impl Layer {
 
     /// A base in a folder: layer.toml, applets, files/.
     pub fn base(folder: &Path) -> Result<Layer> {
-        let mut layer = Layer::empty("base", "the base's folder");
+        let mut layer = Layer::empty(LayerName::Base, "the base's folder");
         layer.read_manifest(folder)?;
         let applets = folder.join("applets");
         if applets.exists() {
@@ -90,15 +90,15 @@ impl Layer {
 
     /// An overlay: the folder is the root of the image.
     pub fn overlay(name: &str, folder: &Path) -> Result<Layer> {
-        let mut layer = Layer::empty(&format!("overlay {name}"), name);
+        let mut layer = Layer::empty(LayerName::Overlay(name.to_owned()), name);
         layer.read_manifest(folder)?;
         layer.read_files(folder)?;
         Ok(layer)
     }
 
-    fn empty(name: &str, place: &str) -> Layer {
+    fn empty(name: LayerName, place: &str) -> Layer {
         Layer {
-            name: name.to_owned(),
+            name,
             manifest: LayerManifest::default(),
             applets: String::new(),
             place: place.to_owned(),
@@ -148,7 +148,7 @@ impl Layer {
     /// Lays the layer over a tree: whiteouts first, then what it brings, then modes and owners.
     pub fn lay(self, tree: &mut FileTree) -> Result<()> {
         let Layer { name, manifest, items, place, .. } = self;
-        let why = |path: &str, reason: &str| Why::new(&name, reason).origin(format!("{place}/{path}"));
+        let why = |path: &str, reason: &str| Why::new(name.clone(), reason).origin(format!("{place}/{path}"));
         for path in items.keys() {
             let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
             if file == OPAQUE {
@@ -184,7 +184,7 @@ impl Layer {
     }
 }
 
-fn set_modes_and_owners(name: &str, manifest: &LayerManifest, tree: &mut FileTree) -> Result<()> {
+fn set_modes_and_owners(name: &LayerName, manifest: &LayerManifest, tree: &mut FileTree) -> Result<()> {
     let mut change = |path: &str, value: &str, set: &dyn Fn(Entry) -> Option<Entry>| {
         let entry = tree.get(path).cloned().ok_or_else(|| {
             Error::new(format!("cannot set {path} to {value:?}"))
@@ -215,7 +215,7 @@ fn parse_manifest(text: &str, path: &Path) -> Result<LayerManifest> {
     })
 }
 
-fn bad_value(layer: &str, path: &str, value: &str) -> Error {
+fn bad_value(layer: &LayerName, path: &str, value: &str) -> Error {
     Error::new(format!("cannot use {value:?} for {path} in the {MANIFEST} of {layer}"))
         .because("it is no such value")
         .help("write a mode like \"0755\", a device like \"c 5 1 0600\", an owner like \"0:0\"")
@@ -250,10 +250,10 @@ pub fn add_busybox(tree: &mut FileTree, program: Vec<u8>, applets: &str, origin:
             .because(format!("{origin} does not have {}", absent.join(", ")))
             .help("remove them from the base's list of applets, or use a BusyBox that has them"));
     }
-    let why = Why::new("base", "BusyBox, the base's one program").origin(origin);
+    let why = Why::new(LayerName::Base, "BusyBox, the base's one program").origin(origin);
     tree.insert("/bin/busybox", Entry::file(program, 0o755, why))?;
     for path in wanted {
-        let why = Why::new("base", "applet of BusyBox").needed_by("/bin/busybox");
+        let why = Why::new(LayerName::Base, "applet of BusyBox").needed_by("/bin/busybox");
         let target = if tree.real_path(path.rsplit_once('/').map_or("", |(folder, _)| folder)) == tree.real_path("/bin")
         {
             "busybox"
@@ -304,7 +304,7 @@ mod tests {
         fs::set_permissions(over.path().join("run.sh"), fs::Permissions::from_mode(0o700)).unwrap();
         Layer::overlay("x", over.path()).unwrap().lay(&mut tree).unwrap();
         let hosts = tree.get("/etc/hosts").unwrap();
-        assert_eq!((hosts.mode, hosts.overrode.clone()), (0o644, vec!["base".to_owned()]));
+        assert_eq!((hosts.mode, hosts.overrode.clone()), (0o644, vec![LayerName::Base]));
         assert_eq!(tree.get("/run.sh").unwrap().mode, 0o755);
         assert!(tree.get("/etc/services").is_none());
         assert_eq!(tree.get("/lib").unwrap().kind(), "link", "merged /usr survives an overlay with lib/");

@@ -19,7 +19,7 @@ use crate::archive::compress::Effort;
 use crate::digest::hex;
 use crate::error::{Error, PathContext, Result};
 use crate::manifest::{Digests, MemberRecord};
-use crate::rootfs::tree::{Content, Entry, FileTree};
+use crate::rootfs::tree::{Content, Entry, FileTree, LayerName};
 use crate::spec::values::Compression;
 
 /// A member is cut when its content is longer than this, so that processors share the work.
@@ -181,19 +181,17 @@ fn split(tree: &FileTree) -> Vec<Part<'_>> {
 const RANKS: [&str; 7] = ["folders", "kernel", "packages", "modules", "base, guest image", "overlays", "vmatic"];
 
 fn rank(path: &str, entry: &Entry) -> u8 {
-    let layer = entry.why.layer.as_str();
     match entry.content {
         Content::Dir => 0,
         _ if path == GUEST_IMAGE => 4,
         _ if path.starts_with("boot/") => 1,
-        _ => match layer {
-            "modules" => 3,
-            "base" => 4,
-            "vmatic" => 6,
-            "files" => 5,
-            _ if layer.starts_with("overlay ") => 5,
-            // Binaries, packages, and whatever else came from the system.
-            _ => 2,
+        _ => match entry.why.layer {
+            // What came from the system.
+            LayerName::Binaries | LayerName::Unknown => 2,
+            LayerName::Modules => 3,
+            LayerName::Base => 4,
+            LayerName::Overlay(_) | LayerName::Files => 5,
+            LayerName::Vmatic => 6,
         },
     }
 }

@@ -16,12 +16,9 @@ use crate::packages::dpkg::Database;
 use crate::rootfs::hardlinks::HardLinks;
 use crate::rootfs::root::Rootfs;
 use crate::rootfs::sysroot::Sysroot;
-use crate::rootfs::tree::{Entry, FileTree, Why};
+use crate::rootfs::tree::{Entry, FileTree, LayerName, Why};
 use crate::spec::ImageSpec;
 use crate::spec::values::PackageName;
-
-/// The layer of what is brought from the root.
-pub const LAYER: &str = "binaries";
 
 /// Lays the programs into the tree; gives what the operator should know. `fetched` is a root with the
 /// packages that the spec's own root does not have.
@@ -104,7 +101,7 @@ fn lay(closure: &Closure, root: &Sysroot, tree: &mut FileTree) -> Result<()> {
         add_link(tree, path, target)?;
     }
     for (path, need) in &closure.folders {
-        let mut why = Why::new(LAYER, &need.reason);
+        let mut why = Why::new(LayerName::Binaries, &need.reason);
         why.needed_by = need.needed_by.clone();
         if tree.real_path(path).is_none() {
             let mode =
@@ -119,7 +116,7 @@ fn lay(closure: &Closure, root: &Sysroot, tree: &mut FileTree) -> Result<()> {
             continue;
         }
         let disk = root.on_disk(path);
-        let mut why = Why::new(LAYER, &need.reason).origin(path);
+        let mut why = Why::new(LayerName::Binaries, &need.reason).origin(path);
         why.needed_by = need.needed_by.clone();
         let entry = links.entry(&disk, file_mode(path, &disk)?, why, tree)?;
         tree.insert(path, entry)?;
@@ -128,8 +125,8 @@ fn lay(closure: &Closure, root: &Sysroot, tree: &mut FileTree) -> Result<()> {
 }
 
 /// Layers whose files a binary does not replace.
-fn stays(layer: &str) -> bool {
-    layer.starts_with("overlay ") || layer == "files"
+fn stays(layer: &LayerName) -> bool {
+    matches!(layer, LayerName::Overlay(_) | LayerName::Files)
 }
 
 /// The image's ld.so.cache, when a library was found by ld.so.conf.
@@ -142,7 +139,7 @@ fn add_cache(closure: &Closure, tree: &mut FileTree) -> Result<()> {
     let known = place.find_file(PATH).and_then(|found| place.head(&found.real, usize::MAX).ok());
     let mut cache = known.and_then(|bytes| ldcache::read(&bytes)).unwrap_or_default();
     cache.extend(closure.cache.clone());
-    let why = Why::new(LAYER, "where libraries are that ld.so.conf of the root leads to");
+    let why = Why::new(LayerName::Binaries, "where libraries are that ld.so.conf of the root leads to");
     tree.insert(PATH, Entry::file(ldcache::write(&cache, true), 0o644, why))
 }
 
@@ -150,7 +147,10 @@ fn add_cache(closure: &Closure, tree: &mut FileTree) -> Result<()> {
 /// so does a link to one file (an applet of BusyBox); a link to a folder that the image has stays.
 fn add_link(tree: &mut FileTree, path: &str, target: &str) -> Result<()> {
     let link = |tree: &mut FileTree| {
-        tree.insert(path, Entry::symlink(target, Why::new(LAYER, "link on the way to a binary or library")))
+        tree.insert(
+            path,
+            Entry::symlink(target, Why::new(LayerName::Binaries, "link on the way to a binary or library")),
+        )
     };
     match tree.get(path).map(|entry| (entry.kind(), stays(&entry.why.layer))) {
         None => link(tree),

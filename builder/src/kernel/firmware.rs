@@ -9,7 +9,7 @@ use crate::error::{PathContext, Result};
 use crate::kernel::modules::ChosenModules;
 use crate::rootfs::root::Rootfs;
 use crate::rootfs::sysroot::Sysroot;
-use crate::rootfs::tree::{Entry, FileTree, Why};
+use crate::rootfs::tree::{Entry, FileTree, LayerName, Why};
 
 /// What the kernel may unpack by itself (CONFIG_FW_LOADER_COMPRESS), after the file as it is.
 const ENDS: [&str; 3] = ["", ".zst", ".xz"];
@@ -35,7 +35,7 @@ pub fn add(root: &Sysroot, modules: &ChosenModules, tree: &mut FileTree) -> Resu
         };
         let disk = root.on_disk(&found.real);
         let asker = modules.modules.iter().find(|(_, other)| other.path == module.path).map_or("", |(name, _)| name);
-        let why = Why::new("modules", format!("firmware of {asker}")).origin(&found.real);
+        let why = Why::new(LayerName::Modules, format!("firmware of {asker}")).origin(&found.real);
         tree.insert(path, Entry::file(fs::read(&disk).at("read the firmware", &disk)?, 0o644, why))?;
     }
     if missing.is_empty() {

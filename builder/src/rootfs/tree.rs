@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -39,11 +40,45 @@ pub enum Content {
     },
 }
 
+/// The layer of an image that a path comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LayerName {
+    /// None that is known: an image of others.
+    #[default]
+    Unknown,
+    /// The first: BusyBox and what belongs to it.
+    Base,
+    /// An overlay, as the spec names it.
+    Overlay(String),
+    /// Binaries and packages, with what they need.
+    Binaries,
+    /// Kernel modules and their firmware.
+    Modules,
+    /// Files that the spec names.
+    Files,
+    /// What vmatic brings and makes.
+    Vmatic,
+}
+
+impl fmt::Display for LayerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LayerName::Unknown => "",
+            LayerName::Base => "base",
+            LayerName::Overlay(name) => return write!(f, "overlay {name}"),
+            LayerName::Binaries => "binaries",
+            LayerName::Modules => "modules",
+            LayerName::Files => "files",
+            LayerName::Vmatic => "vmatic",
+        })
+    }
+}
+
 /// Why an entry is in the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Why {
-    /// The layer that put it there: base, overlay NAME, binaries, modules, files, vmatic.
-    pub layer: String,
+    /// The layer that put it there.
+    pub layer: LayerName,
     /// The reason in words, e.g. "library libc.so.6".
     pub reason: String,
     /// The path in the image that asked for it.
@@ -54,8 +89,8 @@ pub struct Why {
 
 impl Why {
     /// A reason of a layer.
-    pub fn new(layer: impl Into<String>, reason: impl Into<String>) -> Why {
-        Why { layer: layer.into(), reason: reason.into(), needed_by: None, origin: None }
+    pub fn new(layer: LayerName, reason: impl Into<String>) -> Why {
+        Why { layer, reason: reason.into(), needed_by: None, origin: None }
     }
 
     /// Says which path asked for the entry.
@@ -85,7 +120,7 @@ pub struct Entry {
     /// Why it is there.
     pub why: Why,
     /// Layers whose entry this one replaced, oldest first.
-    pub overrode: Vec<String>,
+    pub overrode: Vec<LayerName>,
 }
 
 impl Entry {
@@ -327,7 +362,8 @@ mod tests {
     use super::*;
 
     fn file(text: &str, layer: &str) -> Entry {
-        Entry::file(text.as_bytes(), 0o644, Why::new(layer, "test"))
+        let overlay = layer.strip_prefix("overlay ").map(|name| LayerName::Overlay(name.to_owned()));
+        Entry::file(text.as_bytes(), 0o644, Why::new(overlay.unwrap_or(LayerName::Base), "test"))
     }
 
     fn paths(tree: &FileTree) -> Vec<&str> {
@@ -348,7 +384,7 @@ mod tests {
         tree.insert("etc/motd", file("old", "base")).unwrap();
         tree.insert("etc/motd", file("new", "overlay x")).unwrap();
         let entry = tree.get("/etc/motd").unwrap();
-        assert_eq!(entry.overrode, ["base"]);
+        assert_eq!(entry.overrode, [LayerName::Base]);
         assert_eq!(entry.size(), 3);
     }
 
@@ -368,7 +404,7 @@ mod tests {
     fn a_file_over_an_applet_replaces_the_link_not_busybox() {
         let mut tree = FileTree::new();
         tree.insert("bin/busybox", file("busybox", "base")).unwrap();
-        tree.insert("bin/ls", Entry::symlink("busybox", Why::new("base", "applet"))).unwrap();
+        tree.insert("bin/ls", Entry::symlink("busybox", Why::new(LayerName::Base, "applet"))).unwrap();
         tree.insert("bin/ls", file("ls", "overlay")).unwrap();
         assert_eq!(tree.get("bin/busybox").unwrap().size(), 7);
         assert_eq!(tree.get("bin/ls").unwrap().size(), 2);

@@ -12,7 +12,7 @@ use crate::output::{stderr, stdout, succeed};
 use vmatic::image::layer::{Layer, add_busybox};
 use vmatic::image::{check, programs};
 use vmatic::packages::cache::Cache;
-use vmatic::rootfs::tree::{Content, FileTree};
+use vmatic::rootfs::tree::{Content, FileTree, LayerName};
 use vmatic::spec::Spec;
 use vmatic::spec::values::PackageName;
 
@@ -323,7 +323,8 @@ fn real_programs_run_in_a_root_of_only_their_closure() {
         let tree = image(&lab, &root, &busybox, case);
         let seconds = start.elapsed().as_secs_f64();
         let result = tree.and_then(|tree| {
-            let ours = tree.iter().filter(|(_, entry)| entry.why.layer == programs::LAYER && entry.kind() == "file");
+            let ours =
+                tree.iter().filter(|(_, entry)| entry.why.layer == LayerName::Binaries && entry.kind() == "file");
             let (files, bytes) = ours.fold((0, 0), |(files, bytes), (_, entry)| (files + 1, bytes + entry.size()));
             print!("{:12} {files:>6} {:>8.1} {seconds:>6.2}s  ", case.name, bytes as f64 / 1e6);
             unpack(&tree, &lab.at("root"));

@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, LIB, LOADER, merged_root as root, run};
 use vmatic::closure::{BinaryKind, Closure};
 use vmatic::elf::ldcache;
 use vmatic::rootfs::sysroot::Sysroot;
-use vmatic::rootfs::tree::{Entry, FileTree, Why};
+use vmatic::rootfs::tree::{Entry, FileTree, LayerName, Why};
 
 /// What a closure of these programs says, each missing need as its error.
 struct Surveyed {
@@ -259,7 +259,7 @@ fn what_the_image_has_is_not_brought_and_gets_what_it_needs() {
     let prog = lab.program("opt/elsewhere", &[a.to_str().unwrap()]);
     lab.program("usr/bin/lang", &["-static"]);
     let mut image = FileTree::new();
-    let entry = |data: Vec<u8>| Entry::file(data, 0o755, Why::new("overlay x", "test"));
+    let entry = |data: Vec<u8>| Entry::file(data, 0o755, Why::new(LayerName::Overlay("x".to_owned()), "test"));
     image.insert("/usr/lib", Entry::dir(0o755, Why::default())).unwrap();
     image.insert("/lib", Entry::symlink("usr/lib", Why::default())).unwrap();
     image.insert("/bin/tool", entry(fs::read(prog).unwrap())).unwrap();
@@ -282,7 +282,7 @@ fn busybox_env_gives_way_to_one_that_knows_how_to_split() {
     lab.program("usr/bin/env", &["-static"]);
     lab.program("usr/bin/lang", &["-static"]);
     let mut image = FileTree::new();
-    let entry = |data: &[u8]| Entry::file(data, 0o755, Why::new("template", "test"));
+    let entry = |data: &[u8]| Entry::file(data, 0o755, Why::new(LayerName::Base, "test"));
     image.insert("/bin/busybox", entry(b"\x7fELF")).unwrap();
     image.insert("/usr/bin/env", Entry::symlink("/bin/busybox", Why::default())).unwrap();
     image.insert("/bin/plain", entry(b"#!/usr/bin/env lang\n")).unwrap();
