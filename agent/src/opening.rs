@@ -10,13 +10,13 @@ pub struct Opening {
     /// Where it leads.
     pub side: Direction,
     /// The stream itself.
-    pub stream: Stream,
+    pub stream: LinkStream,
     /// Told when the link closes: whether it had been welcome.
     pub closed: Option<oneshot::Sender<bool>>,
 }
 
 /// What a link runs over.
-pub enum Stream {
+pub enum LinkStream {
     /// To a host or a console.
     Tcp(TcpStream),
     /// To a guest's monitor.
@@ -26,16 +26,16 @@ pub enum Stream {
 impl Opening {
     /// To the parent.
     pub fn parent(stream: TcpStream, closed: oneshot::Sender<bool>) -> Self {
-        Opening { side: Direction::Parent, stream: Stream::Tcp(stream), closed: Some(closed) }
+        Opening { side: Direction::Parent, stream: LinkStream::Tcp(stream), closed: Some(closed) }
     }
 
     /// To a guest's monitor.
     pub fn guest(guest: GuestId, stream: UnixStream) -> Self {
-        Opening { side: Direction::Guest(guest), stream: Stream::Unix(stream), closed: None }
+        Opening { side: Direction::Guest(guest), stream: LinkStream::Unix(stream), closed: None }
     }
 
     /// From whoever called.
     pub fn below(stream: TcpStream) -> Self {
-        Opening { side: Direction::Child, stream: Stream::Tcp(stream), closed: None }
+        Opening { side: Direction::Child, stream: LinkStream::Tcp(stream), closed: None }
     }
 }

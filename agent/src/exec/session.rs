@@ -5,7 +5,7 @@
 //! (`vmatic_leaf::session`): here tokio waits where the guest's agent polls.
 
 use crate::exec::command;
-use crate::guest::console::Port;
+use crate::guest::console::SerialPort;
 use crate::process::fd;
 use rustix::process::{Pid, Signal};
 use rustix::pty::OpenptFlags;
@@ -236,11 +236,11 @@ fn start(console: &Console) -> io::Result<Program> {
 }
 
 /// Shows a guest's serial port: what was kept of it, then what it says, and takes input for it.
-pub async fn serial(port: Port, serial: Serial, mut ends: Ends) -> Outcome {
+pub async fn serial(port: SerialPort, serial: Serial, mut ends: Ends) -> Outcome {
     show(&port, &serial, &mut ends).await.unwrap_or_else(|outcome| *outcome)
 }
 
-async fn show(port: &Port, serial: &Serial, ends: &mut Ends) -> Result<Outcome, Box<Outcome>> {
+async fn show(port: &SerialPort, serial: &Serial, ends: &mut Ends) -> Result<Outcome, Box<Outcome>> {
     let mut at = port.start();
     let end = if serial.follow { u64::MAX } else { port.end() };
     let mut waiting: Vec<u8> = Vec::new();

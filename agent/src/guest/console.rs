@@ -66,12 +66,12 @@ struct Inner {
 
 /// One guest's port.
 #[derive(Clone)]
-pub struct Port(Rc<Inner>);
+pub struct SerialPort(Rc<Inner>);
 
-impl Port {
+impl SerialPort {
     fn new() -> Self {
         let inner = Inner { ring: RefCell::default(), writer: RefCell::default(), news: watch::Sender::new(0) };
-        Port(Rc::new(inner))
+        SerialPort(Rc::new(inner))
     }
 
     /// The place of the oldest byte that is kept.
@@ -143,12 +143,12 @@ impl Port {
 
 /// The ports of all guests of this host; each is made when it is first asked for.
 #[derive(Clone, Default)]
-pub struct Ports(Rc<RefCell<BTreeMap<GuestId, Port>>>);
+pub struct Ports(Rc<RefCell<BTreeMap<GuestId, SerialPort>>>);
 
 impl Ports {
     /// A guest's port; made when it is first asked for.
-    pub fn of(&self, guest: GuestId) -> Port {
-        self.0.borrow_mut().entry(guest).or_insert_with(Port::new).clone()
+    pub fn of(&self, guest: GuestId) -> SerialPort {
+        self.0.borrow_mut().entry(guest).or_insert_with(SerialPort::new).clone()
     }
 }
 

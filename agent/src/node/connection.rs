@@ -19,7 +19,7 @@ use vmatic_tree::wire::frame::{self, FrameError, FrameReader};
 use vmatic_tree::wire::message::Message;
 
 use crate::log::log;
-use crate::opening::Stream;
+use crate::opening::LinkStream;
 
 /// Most bytes that wait to be sent on a link.
 const QUEUE_MAX_BYTES: usize = 32 << 20;
@@ -58,13 +58,13 @@ impl fmt::Display for SendError {
 
 impl Link {
     /// Makes a stream that was opened a link.
-    pub fn over(stream: Stream, id: LinkId, events: mpsc::Sender<Event>) -> Link {
+    pub fn over(stream: LinkStream, id: LinkId, events: mpsc::Sender<Event>) -> Link {
         match stream {
-            Stream::Tcp(stream) => {
+            LinkStream::Tcp(stream) => {
                 let _ = stream.set_nodelay(true);
                 Link::start(id, stream, events)
             }
-            Stream::Unix(stream) => Link::start(id, stream, events),
+            LinkStream::Unix(stream) => Link::start(id, stream, events),
         }
     }
 

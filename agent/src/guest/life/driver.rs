@@ -44,7 +44,7 @@ enum Came {
 type Waiting = Pin<Box<dyn Future<Output = Came>>>;
 
 /// A guest's task, and what it holds for the guest.
-struct Driver {
+struct GuestDriver {
     shared: Rc<Shared>,
     guest: GuestId,
     life: Life,
@@ -63,7 +63,7 @@ struct Driver {
 pub async fn drive(shared: Rc<Shared>, guest: GuestId) {
     let Some(mut desired) = shared.desired.of(guest) else { return };
     let (life, actions) = Life::new(*desired.borrow_and_update());
-    let mut driver = Driver {
+    let mut driver = GuestDriver {
         shared,
         guest,
         life,
@@ -88,7 +88,7 @@ pub async fn drive(shared: Rc<Shared>, guest: GuestId) {
     }
 }
 
-impl Driver {
+impl GuestDriver {
     fn now_ms(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
     }
