@@ -35,7 +35,7 @@ use ed25519_dalek::VerifyingKey;
 use event::Outbox;
 pub use event::{Action, Event};
 use membership::Membership;
-use operations::{Operation, Operations, less_slack};
+use operations::{Operation, Operations, concise, less_slack};
 use peers::Peers;
 pub use peers::{Direction, GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LINKS_BELOW_MAX};
 use sessions::Sessions;
@@ -316,7 +316,10 @@ impl Host {
                 let (op, order) = (command.op, command.order.clone());
                 let message = match side {
                     Direction::Guest(_) => Message::Task { op, order, remaining_ms: below_ms },
-                    _ => Message::Command { signed: signed.clone(), asked: part, remaining_ms: below_ms },
+                    _ => {
+                        let asked = concise(part, &asked);
+                        Message::Command { signed: signed.clone(), asked, remaining_ms: below_ms }
+                    }
                 };
                 self.peers.send(link, message, &mut self.out);
             }

@@ -12,7 +12,7 @@ use crate::wire::message::Message;
 use crate::wire::order::Order;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use vmatic_plan::{Node, NodeSet};
+use vmatic_plan::{GUESTS_MAX, Node, NodeSet, RangeSet};
 
 /// Most operations at a time.
 const OPERATIONS_MAX: usize = 1024;
@@ -21,12 +21,25 @@ const FLUSH_MS: u64 = 40;
 /// About how many bytes of groups go into one message: well below a frame's limit.
 const BATCH_BYTES: usize = 128 * 1024;
 
+/// About how many bytes of node sets a command has at least room for.
+const ASKED_BYTES: usize = 64 * 1024;
+
 /// Least and most by which the deadline shrinks at each level, so that answers are back in time.
 const SLACK_MS: (u32, u32) = (50, 500);
 
 /// What is left for the level below, so that its answers are back in time.
 pub(super) fn less_slack(remaining_ms: u32) -> u32 {
     remaining_ms.saturating_sub((remaining_ms / 20).clamp(SLACK_MS.0, SLACK_MS.1)).max(1)
+}
+
+/// What a child is asked: of what the operator asks, the `part` that it reaches. Where that is long, because other guests
+/// of each of its hosts are up, all that was asked of these hosts: the child knows best whom it reaches, and what it
+/// answers for others is not waited for. One that comes up just then may obey though it was told to be down.
+pub(super) fn concise(part: NodeSet, asked: &NodeSet) -> NodeSet {
+    if part.size() <= asked.size().max(ASKED_BYTES) {
+        return part;
+    }
+    asked.intersection(&NodeSet::product(&part.hosts(), &RangeSet::span(0, GUESTS_MAX)))
 }
 
 /// An operation that somebody on a link waits for.
@@ -262,14 +275,30 @@ mod tests {
     use super::*;
     use crate::auth::command::tests::command;
     use crate::wire::frame;
-    use vmatic_plan::RangeSet;
 
-    #[test]
-    fn one_answer_of_many_different_hosts_is_cut_into_messages() {
+    /// Every second guest of hosts 1 to 2,999, other ones on each second host.
+    fn scattered() -> NodeSet {
         let every_other =
             |first: u32, last: u32| RangeSet::from_ranges((first..last).step_by(2).map(|n| (n, n)).collect());
         let odd = NodeSet::product(&every_other(1, 3000), &every_other(1, 200));
-        let nodes = odd.union(&NodeSet::product(&every_other(2, 3000), &every_other(2, 200)));
+        odd.union(&NodeSet::product(&every_other(2, 3000), &every_other(2, 200)))
+    }
+
+    #[test]
+    fn a_child_is_asked_for_what_it_reaches_in_few_words() {
+        let asked = NodeSet::product(&RangeSet::span(1, 5000), &RangeSet::span(0, 999));
+        let few = NodeSet::product(&RangeSet::span(7, 9), &RangeSet::span(1, 2));
+        assert_eq!(concise(few.clone(), &asked), few);
+        let part = scattered();
+        let told = concise(part.clone(), &asked);
+        assert_eq!(told, NodeSet::product(&RangeSet::span(1, 2999), &RangeSet::span(0, 999)));
+        assert_eq!(part.difference(&told), NodeSet::new(), "whoever is waited for is asked");
+        assert_eq!(concise(part.clone(), &part), part, "the operator's own words are no shorter");
+    }
+
+    #[test]
+    fn one_answer_of_many_different_hosts_is_cut_into_messages() {
+        let nodes = scattered();
         let mut operation = Operation::new(&command(1, Order::Ping), 1000);
         operation.add(Group::failed(nodes.clone(), "out of memory".into()), 0);
         let batches = operation.flush();
