@@ -32,9 +32,9 @@ pub(super) fn less_slack(remaining_ms: u32) -> u32 {
     remaining_ms.saturating_sub((remaining_ms / 20).clamp(SLACK_MS.0, SLACK_MS.1)).max(1)
 }
 
-/// What a child is asked: of what the operator asks, the `part` that it reaches. Where that is long, because other guests
-/// of each of its hosts are up, all that was asked of these hosts: the child knows best whom it reaches, and what it
-/// answers for others is not waited for. One that comes up just then may obey though it was told to be down.
+/// What a child is asked: of what the operator asks, the `part` that it reaches. Where that is long, because other
+/// guests of each of its hosts are up, all that was asked of these hosts: the child knows best whom it reaches, and
+/// what it answers for others is not waited for. One that comes up just then may obey though it was told to be down.
 pub(super) fn concise(part: NodeSet, asked: &NodeSet) -> NodeSet {
     if part.size() <= asked.size().max(ASKED_BYTES) {
         return part;
