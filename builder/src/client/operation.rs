@@ -164,7 +164,8 @@ pub fn refused(why: &Refusal) -> Error {
         Refusal::TooManyLinks => (Kind::Refused, "name another host with --connect ADDR"),
         _ => (Kind::Refused, "use the vmatic that built its image"),
     };
-    Error::new("cannot command the cluster: it refuses")
+    Error::new("cannot command the cluster")
+        .because("it refuses")
         .because(escape_control(why.to_string().as_bytes()))
         .help(help)
         .of_kind(kind)

@@ -130,7 +130,8 @@ fn output(command: &mut Command, name: &str) -> Result<String> {
     let output = process::end_with_us(command.stdout(Stdio::piped()), Signal::TERM).stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("cannot run {name}"))?;
     if !output.status.success() {
-        return Err(Error::new(format!("cannot measure guests: {name} failed"))
+        return Err(Error::new("cannot measure guests")
+            .because(format!("{name} failed"))
             .because(output.status.to_string())
             .help("read what it said above; `vmatic doctor` says what this machine can do"));
     }

@@ -184,7 +184,8 @@ impl Work<'_> {
             return Ok(config);
         }
         self.refused();
-        Err(Error::new(format!("cannot use {} lines of the fragment: the source does not take them", missing.len()))
+        Err(Error::new(format!("cannot use {} lines of the fragment", missing.len()))
+            .because("the source does not take them")
             .because(missing.join(", "))
             .help("add what they depend on (`depends on` in the source's Kconfig files), or remove them"))
     }

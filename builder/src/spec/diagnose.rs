@@ -61,7 +61,9 @@ pub fn error(spec: &Path, files: &[(SpecText, Problems)]) -> Error {
     let count: usize = files.iter().map(|(_, problems)| problems.len()).sum();
     let text: String = files.iter().map(|(source, problems)| problems.render(source)).collect();
     let mistakes = if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") };
-    Error::new(format!("cannot use {}: it has {mistakes}\n{}", spec.display(), text.trim_end())).of_kind(Kind::Spec)
+    Error::new(format!("cannot use {}", spec.display()))
+        .because(format!("it has {mistakes}\n{}", text.trim_end()))
+        .of_kind(Kind::Spec)
 }
 
 fn render(source: &SpecText, problem: &Problem) -> String {

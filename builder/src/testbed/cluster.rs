@@ -203,9 +203,9 @@ impl Cluster {
         }
         let Some(attached) = console else { return Ok(None) };
         if attached.plan != self.plan {
-            return Err(
-                Error::new("cannot use the booted image: it was built with another plan").help("build it again")
-            );
+            return Err(Error::new("cannot use the booted image")
+                .because("it was built with another plan")
+                .help("build it again"));
         }
         match attached.ask(all, Order::Ping, TREE_TIMEOUT, |_, _| {}) {
             Ok(answered) => Ok(Some(answered)),

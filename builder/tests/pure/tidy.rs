@@ -169,6 +169,36 @@ fn crates_use_only_whom_they_may() {
     report("the data flows one way", wrong);
 }
 
+/// The text that a call begins with, where it is a literal or `format!` of one.
+fn first_literal(after: &str) -> Option<&str> {
+    let after = after.trim_start();
+    let after = after.strip_prefix("|| ").unwrap_or(after);
+    let after = after.strip_prefix("format!(").unwrap_or(after).trim_start();
+    after.strip_prefix('"')?.split('"').next()
+}
+
+#[test]
+fn errors_of_the_builder_say_what_cannot_be_done() {
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("builder/src/")) {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for call in ["Error::new(", ".context(", ".with_context(", ".while_trying("] {
+            for (at, _) in code.match_indices(call) {
+                // What a comment says is an example.
+                let comment = code[..at].rsplit('\n').next().is_some_and(|line| line.trim_start().starts_with("//"));
+                let Some(tried) = first_literal(&code[at + call.len()..]).filter(|_| !comment) else { continue };
+                seen += 1;
+                if !tried.starts_with("cannot ") || tried.contains(": ") {
+                    wrong.push(format!("{path}: {tried:?} is not `cannot X`; the cause comes by because()"));
+                }
+            }
+        }
+    }
+    assert!(seen > 150, "only {seen} errors were found");
+    report("errors", wrong);
+}
+
 #[test]
 fn nothing_in_the_repository_is_secret_or_left_over() {
     let mut wrong = Vec::new();
