@@ -79,7 +79,7 @@ pub struct Kind {
     /// Processors of each, 1 to [`CPUS_MAX`].
     pub cpus: u32,
     /// Most that a guest may write to its disk, in MiB: it is RAM of the host.
-    pub overlay_mib: u32,
+    pub disk_writes_mib: u32,
     /// Whether there is a kernel, in the folder as `kernel`.
     pub kernel: bool,
     /// Whether there is an initramfs, in the folder as `initrd`.
@@ -274,7 +274,8 @@ impl Kinds {
         }
         for kind in &self.kinds {
             let _ = writeln!(text, "kind {}", kind.name);
-            let numbers = [("memory_mib", kind.memory_mib), ("cpus", kind.cpus), ("overlay_mib", kind.overlay_mib)];
+            let numbers =
+                [("memory_mib", kind.memory_mib), ("cpus", kind.cpus), ("disk_writes_mib", kind.disk_writes_mib)];
             let _ = writeln!(text, "guests {}", kind.guests);
             for (key, value) in numbers {
                 let _ = writeln!(text, "{key} {value}");
@@ -373,7 +374,7 @@ impl Kind {
             "guests" => self.guests = parse_numbers(0, value).map_err(|e| LineError::Guests(e.kind))?,
             "memory_mib" => self.memory_mib = number()?,
             "cpus" => self.cpus = number()?,
-            "overlay_mib" => self.overlay_mib = number()?,
+            "disk_writes_mib" => self.disk_writes_mib = number()?,
             "disk" => self.disk = Some(Disk::parse(value).ok_or_else(|| LineError::Disk(value.into()))?),
             "kernel" => self.kernel = true,
             "initrd" => self.initrd = true,

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn sample(name: &str, guests: RangeSet) -> Kind {
-    Kind { name: name.into(), guests, memory_mib: 64, cpus: 1, overlay_mib: 9, kernel: true, ..Kind::default() }
+    Kind { name: name.into(), guests, memory_mib: 64, cpus: 1, disk_writes_mib: 9, kernel: true, ..Kind::default() }
 }
 
 #[test]

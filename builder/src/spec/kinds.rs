@@ -17,7 +17,7 @@ use crate::fs::clean_path;
 /// RAM of a guest of a kind, if the spec does not say.
 const MEMORY_MIB: u32 = 256;
 /// What it may write to its disk.
-const OVERLAY_MIB: u32 = 64;
+const DISK_WRITES_MIB: u32 = 64;
 /// How one is written.
 const EXAMPLE: &str = "[[guest.kinds]] and below it name = \"debian\", guests = \"5-8\", disk = \"debian.qcow2\"";
 
@@ -97,7 +97,7 @@ fn read_one(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) -
     let mut kind = Kind {
         memory_mib: number("memory_mib", MEMORY_MAX_MIB, MEMORY_MIB),
         cpus: number("cpus", CPUS_MAX, 1),
-        overlay_mib: number("overlay_mib", MEMORY_MAX_MIB, OVERLAY_MIB),
+        disk_writes_mib: number("disk_writes_mib", MEMORY_MAX_MIB, DISK_WRITES_MIB),
         legacy_devices: table.flag("legacy_devices"),
         leaf: table.flag("leaf"),
         snapshot: table.flag("snapshot"),

@@ -11,7 +11,8 @@ use super::diagnose::Problems;
 use crate::ui::suggest;
 
 /// Keys that have another name now.
-const RENAMED: [(&str, &str); 3] = [("template", "base"), ("common", "legacy_devices"), ("saved", "snapshot")];
+const RENAMED: [(&str, &str); 4] =
+    [("template", "base"), ("common", "legacy_devices"), ("saved", "snapshot"), ("overlay_mib", "disk_writes_mib")];
 
 /// A value with its place in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]

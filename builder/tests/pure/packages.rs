@@ -8,7 +8,7 @@ use vmatic::rootfs::tree::FileTree;
 use vmatic::spec::values::PackageName;
 
 #[test]
-fn busybox_is_fetched_once_and_has_every_applet_of_the_template() {
+fn busybox_is_fetched_once_and_has_every_applet_of_the_base() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::at(folder.path(), false);
     let name = PackageName::known("busybox-static");
@@ -23,10 +23,10 @@ fn busybox_is_fetched_once_and_has_every_applet_of_the_template() {
     assert_eq!(cache.package(&name).unwrap(), package);
     assert!(unpacked.join("mark").exists());
 
-    let template = Layer::embedded_base().unwrap();
-    let applets = template.applets.clone();
+    let base = Layer::embedded_base().unwrap();
+    let applets = base.applets.clone();
     let mut tree = FileTree::new();
-    template.lay(&mut tree).unwrap();
+    base.lay(&mut tree).unwrap();
     add_busybox(&mut tree, program, &applets, "busybox-static").unwrap();
     assert_eq!(tree.real_path("/bin/sh").as_deref(), Some("usr/bin/busybox"));
     assert!(tree.real_path("/sbin/udhcpc") == tree.real_path("/bin/busybox"), "links in sbin lead to BusyBox too");

@@ -119,7 +119,7 @@ fn guest_image(plan: &Plan) -> Kind {
         memory_mib: plan.guest_memory_mib + MORE_MIB,
         cpus: 1,
         leaf: true,
-        overlay_mib: 1,
+        disk_writes_mib: 1,
         ..Kind::default()
     }
 }
@@ -264,8 +264,12 @@ impl Machine {
             binds.push((written.clone(), command::WRITTEN.into()));
             (disk.format, disk.path) = (DiskFormat::Qcow2, command::WRITTEN.into());
         }
-        let sandbox =
-            Rootfs { user: user(node.guest), binds, scratch_mib: self.kind.overlay_mib, kvm: self.accel == Accel::Kvm };
+        let sandbox = Rootfs {
+            user: user(node.guest),
+            binds,
+            scratch_mib: self.kind.disk_writes_mib,
+            kvm: self.accel == Accel::Kvm,
+        };
         Ok((sandbox, disk))
     }
 }

@@ -181,7 +181,7 @@ impl Saving {
             (Some(_), Some(process)) => {
                 let disk = folder.join("disk");
                 let from = PathBuf::from(format!("/proc/{process}/root{}", command::OVERLAY));
-                bytes += copy(&from, &disk, u64::from(self.kind.overlay_mib) << 20).await.with_context(tried)?;
+                bytes += copy(&from, &disk, u64::from(self.kind.disk_writes_mib) << 20).await.with_context(tried)?;
                 Some(disk)
             }
             _ => None,
