@@ -78,7 +78,7 @@ pub fn prepare_template() {
 /// every clone. Entropy comes first, so that nothing is drawn from the template's generator.
 pub fn apply_identity(identity: &message::Identity) {
     log_failure("take", "entropy", calls::add_entropy(&identity.entropy));
-    log_failure("set", "the clock", calls::set_clock(identity.unix_ns));
+    set_clock(identity.unix_ns);
     log_failure("set the host name", &identity.name, calls::set_hostname(&identity.name));
     log_failure("set the MAC of", CARD, netdev::set_mac(CARD, identity.mac.0));
     if let Some((address, netmask, router)) = identity.ipv4 {
@@ -92,6 +92,11 @@ pub fn apply_identity(identity: &message::Identity) {
         );
         log_failure("set the IPv6 address of", CARD, netdev::set_ipv6(CARD, address, prefix, router));
     }
+}
+
+/// Sets the clock, to nanoseconds since 1970.
+pub fn set_clock(unix_ns: u64) {
+    log_failure("set", "the clock", calls::set_clock(unix_ns));
 }
 
 fn log_failure(verb: &str, object: &str, result: calls::Result<()>) {

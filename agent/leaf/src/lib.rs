@@ -6,7 +6,8 @@
 //!
 //! * [`identity`]: who the guest is, read off the command line. [`boot`]: mounts, modules, network.
 //! * [`task`]: one process that the host wants run. [`session`]: one with an operator's terminal.
-//! * [`serve`]: the loop, which owns the guest's tasks and sessions. [`log`](mod@log): what it says on the console.
+//! * [`clock`]: how a clone comes to know the time. [`log`](mod@log): what is said on the console.
+//! * [`serve`]: the loop, which owns the guest's tasks and sessions.
 //!
 //! System calls are `vmatic-sys`'.
 #![cfg_attr(not(test), no_std)]
@@ -14,6 +15,7 @@
 extern crate alloc;
 
 pub mod boot;
+pub mod clock;
 pub mod identity;
 pub mod log;
 pub mod serve;

@@ -1,6 +1,7 @@
 //! The loop: the host's orders in, the guest's answers out.
 
 use crate::boot;
+use crate::clock::ClockSync;
 use crate::log::log;
 use crate::session::Session;
 use crate::task::Task;
@@ -31,6 +32,7 @@ struct GuestAgent {
     /// Sessions that were hung up, and when what is left of them is ended.
     dying: Vec<(libc::pid_t, u64)>,
     outgoing: Vec<u8>,
+    clock: ClockSync,
 }
 
 /// Serves the host until the guest ends; calls it again when the link breaks.
@@ -51,6 +53,7 @@ pub fn template() -> ! {
             boot::apply_identity(&identity);
             // Only now, since a template's random bytes would be every clone's.
             let mut agent = GuestAgent::new(identity.node);
+            agent.clock = ClockSync::new(calls::now_ms());
             agent.serve(&link, &children, reader);
             agent.reconnect_loop(&children)
         }
@@ -100,6 +103,7 @@ impl GuestAgent {
             sessions: Vec::new(),
             dying: Vec::new(),
             outgoing: Vec::new(),
+            clock: ClockSync::known(),
         }
     }
 
@@ -151,6 +155,9 @@ impl GuestAgent {
         fds.extend(streams.filter_map(|s| s.raw()).map(|fd| entry(fd, libc::POLLIN)));
         fds.extend(self.sessions.iter().flat_map(Session::polled).map(|(fd, events)| entry(fd, events)));
         calls::poll(&mut fds, self.poll_timeout_ms());
+        if self.clock.ask(calls::now_ms()) {
+            self.send(&Message::AskTime);
+        }
         for task in &mut self.tasks {
             task.drain();
         }
@@ -168,7 +175,8 @@ impl GuestAgent {
     /// Milliseconds to the next deadline, for poll(2); -1 if there is none.
     fn poll_timeout_ms(&self) -> c_int {
         let tasks = self.tasks.iter().map(|t| t.deadline_ms).chain(self.dying.iter().map(|d| d.1));
-        let next = tasks.chain(self.sessions.iter().map(Session::wake_ms)).min().unwrap_or(u64::MAX);
+        let sessions = self.sessions.iter().map(Session::wake_ms);
+        let next = tasks.chain(sessions).chain(self.clock.due_ms()).min().unwrap_or(u64::MAX);
         if next == u64::MAX { -1 } else { next.saturating_sub(calls::now_ms()).min(60_000) as c_int }
     }
 
@@ -272,6 +280,11 @@ impl GuestAgent {
             Message::Cancel(op) => {
                 self.tasks.iter_mut().filter(|t| t.op == op).for_each(|t| t.kill(false));
                 self.close_sessions(|s| s.op == op);
+            }
+            Message::Time { unix_ns } => {
+                if let Some(unix_ns) = self.clock.answer(unix_ns, calls::now_ms()) {
+                    boot::set_clock(unix_ns);
+                }
             }
             Message::Refuse(why) => log(&format!("the host refuses: {why}")),
             _ => {}

@@ -103,9 +103,14 @@ pub fn identity(plan: &Plan, node: Node) -> Identity {
         mac: plan.mac(node).unwrap_or_default(),
         ipv4: ipv4(plan, node),
         ipv6: plan.ipv6(node).map(|address| (address, 128, plan.ipv6(Node::host(node.host)))),
-        unix_ns: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64),
+        unix_ns: unix_ns(),
         entropy,
     }
+}
+
+/// The time, in nanoseconds since 1970.
+pub fn unix_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64)
 }
 
 #[cfg(test)]

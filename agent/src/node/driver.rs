@@ -7,6 +7,7 @@ use crate::exec::command;
 use crate::exec::session::{self, Ends};
 use crate::guest::console::Ports;
 use crate::guest::desired::DesiredStates;
+use crate::guest::image;
 use crate::guest::state::Guests;
 use crate::log::log;
 use crate::machine::kvm::KvmFound;
@@ -25,6 +26,7 @@ use vmatic_tree::host::{Action, Direction, Event, Host};
 use vmatic_tree::id::{LinkId, OpId};
 use vmatic_tree::reply::Reply;
 use vmatic_tree::session::SessionInput;
+use vmatic_tree::wire::message::Message;
 use vmatic_tree::wire::order::Order;
 
 /// An open link, as the driver keeps it.
@@ -119,17 +121,8 @@ impl Driver {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Send { link, message } => {
-                if let Some(Err(error)) = self.links.get(&link).map(|open| open.link.send(&message)) {
-                    // One that is closed is about to say so itself.
-                    if error != SendError::Closed {
-                        log(&format!("link {link} is given up: {error}"));
-                    }
-                    self.forget(link);
-                    let events = self.events.clone();
-                    tokio::spawn(async move { events.send(Event::Closed { link }).await });
-                }
-            }
+            Action::Send { link, message } => self.send(link, &message),
+            Action::TellTime { link } => self.send(link, &Message::Time { unix_ns: image::unix_ns() }),
             Action::Close { link } => self.forget(link),
             Action::Start { op, guests, order, remaining_ms } => self.start(op, &guests, order, remaining_ms),
             Action::SessionInput { op, feed } => {
@@ -141,6 +134,18 @@ impl Driver {
                 self.sessions.remove(&op);
             }
             Action::Note(text) => log(&text),
+        }
+    }
+
+    fn send(&mut self, link: LinkId, message: &Message) {
+        if let Some(Err(error)) = self.links.get(&link).map(|open| open.link.send(message)) {
+            // One that is closed is about to say so itself.
+            if error != SendError::Closed {
+                log(&format!("link {link} is given up: {error}"));
+            }
+            self.forget(link);
+            let events = self.events.clone();
+            tokio::spawn(async move { events.send(Event::Closed { link }).await });
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::guest::desired::{Desired, Wanted};
 use crate::guest::life::lifecycle::{self, Life};
 use ed25519_dalek::SigningKey;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use vmatic_plan::{HostId, HostNames};
@@ -101,4 +101,24 @@ async fn a_guest_that_is_paused_between_its_hello_and_its_report_comes_up_when_i
     node.step(lifecycle::Event::Reported { managed: true }).await;
     assert_eq!((node.life.state(), node.guests.up()), (GuestState::Up, 1));
     assert!(node.is_reached());
+}
+
+#[tokio::test]
+async fn a_guest_that_asks_is_told_the_time() {
+    let mut node = Node::start().await;
+    node.say_hello().await;
+    let before = image::unix_ns();
+    node.agent.write_all(&frame::encode(&Message::AskTime).unwrap()).await.unwrap();
+    node.handle_next().await;
+    let (mut reader, mut buffer) = (frame::FrameReader::new(), [0; 64]);
+    let told = loop {
+        let bytes = timeout(Duration::from_secs(10), node.agent.read(&mut buffer)).await.expect("an answer").unwrap();
+        assert!(bytes > 0, "the node hung up");
+        reader.push(&buffer[..bytes]);
+        if let Some(message) = reader.next_message().unwrap() {
+            break message;
+        }
+    };
+    let Message::Time { unix_ns } = told else { panic!("{told:?}") };
+    assert!((before..=image::unix_ns()).contains(&unix_ns));
 }

@@ -81,6 +81,11 @@ pub enum Action {
         /// What is to be encoded and sent whole.
         message: Message,
     },
+    /// Send the time on this link, as it is when that is done ([`Message::Time`]).
+    TellTime {
+        /// An open link, to a guest.
+        link: LinkId,
+    },
     /// Close the link once what was sent before has left.
     Close {
         /// A link that the host has forgotten already.

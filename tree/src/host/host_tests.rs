@@ -138,6 +138,8 @@ impl World {
             }
             Action::SessionInput { op, feed } => self.fed.push((host, op, feed)),
             Action::Stop { op } => self.stopped.push((host, op)),
+            // Guests of this world do not ask for the time.
+            Action::TellTime { .. } => {}
             Action::Note(text) => std::eprintln!("{} {host} {text}", self.now_ms),
         }
     }
@@ -428,6 +430,25 @@ fn a_guest_that_is_held_is_not_lost_and_does_not_hold_up_answers() {
     world.command(link, 2, &held, run(), 5_000, &key());
     world.run_to(world.now_ms + 1_000);
     assert_eq!(nodes_where(&world.answers(2), Outcome::is_ok), held, "it goes on where it was");
+}
+
+#[test]
+fn only_a_guest_that_said_who_it_is_is_told_the_time() {
+    let plan = Plan { guests_per_host: 1, ..Plan::new("t", HostNames::count(1).unwrap()) };
+    let mut host = Host::new(plan, HostId(1), key().verifying_key(), [0; 16]);
+    let guest = Direction::Guest(GuestId(1));
+    let hello = |who| Message::Hello { version: VERSION, who, boot: [1; 16] };
+    let ask = |link| Event::Received { link, message: Message::AskTime };
+    let told = |actions: Vec<Action>| actions.iter().any(|action| matches!(action, Action::TellTime { .. }));
+    for (link, side) in [(1, guest), (2, Direction::Child), (3, guest)] {
+        host.handle(0, Event::Opened { link, side });
+    }
+    host.handle(0, Event::Received { link: 1, message: hello(PeerRole::Guest(GuestId(1))) });
+    host.handle(0, Event::Received { link: 2, message: hello(PeerRole::Console) });
+    assert!(told(host.handle(0, ask(1))));
+    for link in [2, 3] {
+        assert!(!told(host.handle(0, ask(link))), "link {link}");
+    }
 }
 
 #[test]

@@ -165,6 +165,7 @@ impl Host {
             }
             (Message::Refuse(why), _, _) => self.refused(link, &why),
             (Message::Heartbeat, _, Some(_)) => {}
+            (Message::AskTime, Direction::Guest(_), Some(_)) => self.out.push(Action::TellTime { link }),
             (Message::Report(report), Direction::Child, Some(PeerRole::Host(_))) => {
                 let may = self.membership.may_report(self.peers.hosts_beside(link));
                 self.peers.set_report(link, status::credible(report, &may));

@@ -46,7 +46,8 @@ pub struct Identity {
     pub ipv4: Option<(Ipv4Addr, Ipv4Addr, Option<Ipv4Addr>)>,
     /// Its IPv6 address, prefix length and router.
     pub ipv6: Option<(Ipv6Addr, u8, Option<Ipv6Addr>)>,
-    /// The time: nanoseconds since 1970.
+    /// The time when this was sent, in nanoseconds since 1970; a clone that wakes slowly asks again
+    /// ([`Message::AskTime`]).
     pub unix_ns: u64,
     /// Random bytes for its kernel: its template's generator is every clone's.
     pub entropy: [u8; 32],
@@ -135,6 +136,13 @@ pub enum Message {
     },
     /// Host to clone, before anything else.
     Become(Identity),
+    /// Guest to host: what time is it?
+    AskTime,
+    /// Host to guest: the answer.
+    Time {
+        /// When it was sent, in nanoseconds since 1970.
+        unix_ns: u64,
+    },
 }
 
 #[cfg(test)]
