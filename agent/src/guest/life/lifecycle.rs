@@ -43,6 +43,9 @@ pub const EXIT_GRACE_MS: u64 = 1_000;
 pub const RESUME_TIMEOUT_MS: u64 = 10_000;
 /// How long a guest that goes on may keep others waiting.
 pub const WAKE_TIMEOUT_MS: u64 = 2_000;
+/// How often the time in which a guest has to report is doubled while its lives end in a row: what is too slow for the
+/// first limit would never come up else, and take its host's time for ever.
+pub const BOOT_LIMIT_DOUBLINGS_MAX: u32 = 3;
 /// Waits before a guest is started again: short at first, then a minute.
 pub const BACKOFF_S: [u32; 4] = [1, 5, 20, 60];
 
@@ -275,7 +278,8 @@ impl Life {
             (Event::Desired(desired), _) => self.want(desired, now_ms, to),
             (Event::Waits(what), Phase::Preparing | Phase::Admitting) => self.waits = Some(what),
             (Event::Prepared(mode, boot_limit_ms), Phase::Preparing) => {
-                (self.mode, self.boot_limit_ms) = (mode, boot_limit_ms);
+                let doublings = self.failures.min(BOOT_LIMIT_DOUBLINGS_MAX);
+                (self.mode, self.boot_limit_ms) = (mode, boot_limit_ms << doublings);
                 self.enter(Phase::Queued);
                 to.push(Action::AwaitPermit);
             }

@@ -235,14 +235,15 @@ fn a_guest_that_reports_gives_its_permit_back() {
 fn a_guest_that_does_not_report_is_ended_and_started_ever_more_slowly() {
     let mut now_ms = 0;
     let (mut life, _) = launched(RUN, &[]);
-    for (failure, retry_s) in [1, 5, 20, 60, 60].into_iter().enumerate() {
+    let lives = [(120, 1), (240, 5), (480, 20), (960, 60), (960, 60)];
+    for (failure, (within_s, retry_s)) in lives.into_iter().enumerate() {
         now_ms = life.deadline_ms().unwrap();
         let (early, actions) = life.clone().step(Event::Tick, now_ms - 1);
         assert_eq!((early, actions), (life.clone(), vec![]), "not before its time");
         let (ending, actions) = life.step(Event::Tick, now_ms);
         assert_eq!(actions, [Action::ReturnPermit, Action::Kill]);
         let (waiting, actions) = ending.step(exited(ExitReason::Signal(9)), now_ms);
-        let exit = GuestExit { reason: ExitReason::NoReport { within_s: 120 }, was_up: false, console: None };
+        let exit = GuestExit { reason: ExitReason::NoReport { within_s }, was_up: false, console: None };
         let in_a_row = failure as u32 + 1;
         assert_eq!(actions, [Action::Ended { exit: exit.clone(), unexpected: true, in_a_row }]);
         assert_eq!(waiting.state(), GuestState::BackingOff { retry_in_s: retry_s, cause: exit });

@@ -7,6 +7,7 @@
 use crate::error::{Context, Error};
 use crate::guest::admission;
 use crate::guest::channels::{self, GuestEnds};
+use crate::guest::life::lifecycle::BOOT_LIMIT_DOUBLINGS_MAX;
 use crate::guest::state::Guests;
 use crate::guest::vmm::clone::CloneProcess;
 use crate::guest::vmm::process::TemplateConfig;
@@ -162,6 +163,8 @@ pub async fn supervise(
 ) {
     let mut failures = 0;
     loop {
+        // As a guest's own limit is: a machine that is too slow for the first would boot one for ever.
+        let limit = limit * (1 << failures.min(BOOT_LIMIT_DOUBLINGS_MAX as usize));
         let lived = run_once(&plan, &files, group, limit, &state, &guests).await;
         if let Template::Ready(zygote) = &*state.borrow() {
             failures = 0;
