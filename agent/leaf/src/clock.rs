@@ -1,8 +1,8 @@
 //! The clock of a clone: what its host says that the time is, as often as it takes to know it well.
 //!
-//! The time that comes with a clone's identity is as old as the clone was slow to wake, seconds where many wake at once.
-//! So it asks its host afterwards: the answer was right at some moment between question and answer, and is taken for
-//! the middle of the two, wrong by half of the time between them at most (Cristian, "Probabilistic clock
+//! The time that comes with a clone's identity is as old as the clone was slow to wake: seconds where many wake at
+//! once. So it asks its host afterwards. The answer was right at some moment between question and answer; it is taken
+//! for the middle of the two, and so is wrong by half of the time between them at most (Cristian, "Probabilistic clock
 //! synchronization", 1989). The best of several answers counts.
 
 /// A question that took no longer is good enough, in milliseconds.
