@@ -17,12 +17,12 @@ use crate::machine::memory::{self, Kernel, Process};
 use crate::process::fd::message_pair;
 use crate::process::user::user;
 use rustix::process::{Pid, Signal, WaitOptions};
-use serde::Serialize;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use vmatic_plan::measurement::Measurement;
 use vmatic_plan::{GuestId, HostId, HostNames, Node, Plan};
 use vmatic_tree::id::OpId;
 use vmatic_tree::wire::frame::{self, FrameReader};
@@ -96,31 +96,6 @@ impl BenchOptions {
         }
         Ok(options)
     }
-}
-
-/// One measurement, a line of JSON. Memory is the mean of a guest, in KiB.
-#[derive(Serialize)]
-struct Measurement {
-    /// How they were started: `cold`, `clone` or `qemu`.
-    kind: &'static str,
-    /// What they are: `linux` or `stub`.
-    guest: &'static str,
-    /// What they did before: `idle`, or `after a command`.
-    state: &'static str,
-    /// How many ran at once.
-    guests: u32,
-    /// How many a second came up.
-    per_s: f64,
-    /// All of the following.
-    kib_each: u64,
-    /// Of the guest's RAM, what it has for itself.
-    ram_kib: u64,
-    /// The rest of its process.
-    monitor_kib: u64,
-    /// What the kernel holds for its process and machine.
-    kernel_kib: u64,
-    /// What the kernel holds for its cable.
-    switch_kib: u64,
 }
 
 /// A guest under test.
@@ -231,9 +206,9 @@ fn rows(options: &BenchOptions, plan: &Plan, starter: &Starter, count: u32) -> R
         // A cable's part is the switch's, not the machine's.
         let kernel_kib = (kernel.since(&before) / u64::from(count.max(1))).saturating_sub(switch_kib);
         let row = Measurement {
-            kind: starter.kind(),
-            guest: if stub { "stub" } else { "linux" },
-            state,
+            kind: starter.kind().into(),
+            guest: if stub { "stub" } else { "linux" }.into(),
+            state: state.into(),
             guests: count,
             per_s: (per_s * 10.0).round() / 10.0,
             kib_each: ram_kib + monitor_kib + kernel_kib + switch_kib,

@@ -22,6 +22,7 @@ pub mod host_image;
 mod ids;
 pub mod link;
 mod mac;
+pub mod measurement;
 mod names;
 mod net;
 mod path;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use vmatic_plan::measurement::Measurement;
 
 use crate::Exit;
 use crate::error::{Context, Error, Result};
@@ -54,21 +54,6 @@ struct Guests {
     /// The host's process 1, which does the work here [default: vmatic-agent beside this program]
     #[arg(long, value_name = "FILE", conflicts_with = "spec")]
     agent: Option<PathBuf>,
-}
-
-/// A row of the table, as the agent prints it.
-#[derive(Debug, PartialEq, Deserialize, Serialize)]
-struct Measurement {
-    kind: String,
-    guest: String,
-    state: String,
-    guests: u32,
-    per_s: f64,
-    kib_each: u64,
-    ram_kib: u64,
-    monitor_kib: u64,
-    kernel_kib: u64,
-    switch_kib: u64,
 }
 
 /// Runs the verb.
