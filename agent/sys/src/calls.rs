@@ -268,3 +268,10 @@ pub fn set_size(terminal: &Fd, rows: u16, columns: u16) -> Result<()> {
     // SAFETY: the ioctl reads a live structure.
     check(unsafe { libc::ioctl(terminal.raw(), libc::TIOCSWINSZ as _, &raw const size) }).map(drop)
 }
+
+/// The processor's time stamp counter (Intel SDM, RDTSC): cycles of a fixed rate since it was reset.
+#[cfg(target_arch = "x86_64")]
+pub fn time_stamp() -> u64 {
+    // SAFETY: the instruction reads a counter, and is there on every processor of this kind.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}

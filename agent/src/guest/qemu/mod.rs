@@ -11,6 +11,7 @@ mod qmp;
 pub mod sandbox;
 mod serial;
 pub mod snapshot;
+mod tsc;
 
 use crate::error::{Context, Error, no_guest};
 use crate::guest::channels::{self, GuestEnds};
@@ -197,7 +198,11 @@ impl Machine {
         };
         let memory = from.as_ref().map(|state| fs::File::open(&state.memory)).transpose();
         let memory = memory.context("open a saved state")?;
-        let what = self.guest(plan, node, memory.as_ref().map(AsRawFd::as_raw_fd))?;
+        let mut what = self.guest(plan, node, memory.as_ref().map(AsRawFd::as_raw_fd))?;
+        if let (Some(words), Accel::Tcg, Board::MicroVm(_)) = (&mut what.kernel, what.accel, what.board) {
+            // In front: what the operator says of it comes later, and counts.
+            *words = format!("{} {words}", tsc::boot_word().await);
+        }
         let (serial, serial_end) = pair()?;
         let (monitor, monitor_end) = pair()?;
         let (cable, cable_end) = message_pair().context("make a cable")?;
