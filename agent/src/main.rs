@@ -27,10 +27,14 @@ mod switch;
 use cli::Subcommand;
 use error::Kind;
 use guest::vmm::process as monitor;
-use log::log;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long the console may take the last words of a process.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    log::open();
     let result = cli::parse().and_then(|subcommand| match subcommand {
         Subcommand::Init => init::supervise::supervise(),
         Subcommand::Node(options) => node::run::run(options),
@@ -44,14 +48,16 @@ fn main() -> ExitCode {
         Subcommand::Capture(options) => switch::client::capture(&options),
         Subcommand::Bench(options) => bench::run(&options),
     });
-    match result {
+    let status = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            log(&e.to_string());
+            log::log(&e.to_string());
             ExitCode::from(match e.kind() {
                 Kind::Failed => 1,
                 Kind::Usage => 2,
             })
         }
-    }
+    };
+    log::finish(LAST_WORDS_TIMEOUT);
+    status
 }

@@ -15,6 +15,7 @@ mod devices;
 mod error;
 mod kvm;
 mod layout;
+mod log;
 mod machine;
 mod memory;
 pub mod sandbox;
@@ -33,6 +34,7 @@ pub use template::fork::Pid;
 pub use template::snapshot::MAGIC as TEMPLATE_MAGIC;
 
 use error::Context;
+use log::log;
 use template::fork;
 
 /// Runs a guest in the calling thread until it ends.
@@ -51,7 +53,7 @@ pub fn run(config: GuestConfig, user: u32) -> Result<Exit, Error> {
     let parent = fork::parent();
     if user != 0 {
         for missing in sandbox::isolate() {
-            eprintln!("guest: not isolated: {missing}");
+            log(&format!("guest: not isolated: {missing}"));
         }
     }
     sandbox::become_user(user).context(format!("become user {user}"), "start the node as root")?;

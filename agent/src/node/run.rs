@@ -10,7 +10,7 @@ use crate::guest::launcher::Launcher;
 use crate::guest::qemu;
 use crate::guest::state::Guests;
 use crate::guest::vmm::snapshot;
-use crate::log::log;
+use crate::log::{self, log};
 use crate::machine::cmdline;
 use crate::machine::identity;
 use crate::machine::kvm::{self, KvmFound};
@@ -45,6 +45,7 @@ pub fn run(options: NodeOptions) -> Result<(), Error> {
 async fn serve(options: NodeOptions) -> Result<(), Error> {
     let (plan, operator) = read_image(&options)?;
     raise_limits();
+    tokio::spawn(log::keep_writing());
     let cmdline = options.cmdline.clone().unwrap_or_else(cmdline::kernel);
     let (number, name) = set_up_machine(&options, &plan, &cmdline)?;
     let listen = options.listen.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), plan.port));

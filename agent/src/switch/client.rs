@@ -6,6 +6,7 @@
 use super::capture::{CapturePoint, PIECE_BYTES_MAX};
 use super::protocol::{self, ANSWER_BYTES_MAX, Answer, PORTS_PER_ANSWER, Request, Response};
 use crate::error::{Context, Error};
+use crate::log::log;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -197,7 +198,7 @@ pub fn capture(options: &CaptureOptions) -> Result<(), Error> {
         out.write_all(&piece.bytes).and_then(|()| out.flush()).context("write the capture")
     })?;
     if dropped > 0 {
-        eprintln!("{dropped} frames did not fit since the capture began");
+        log(&format!("{dropped} frames did not fit since the capture began"));
     }
     Ok(())
 }

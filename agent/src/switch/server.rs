@@ -11,7 +11,7 @@ use super::protocol::{self, Answer, REQUEST_BYTES_MAX, Request, Response};
 use super::routes::Routes;
 use super::settings;
 use crate::error::{Context, Error, no_host};
-use crate::log::log;
+use crate::log::{self, log};
 use crate::machine::limits::raise_limits;
 use crate::process::user;
 use rustix::event::{Timespec, epoll};
@@ -184,7 +184,9 @@ impl Server {
     fn serve(&mut self) -> Result<(), Error> {
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
         loop {
-            let timeout = self.switch.due_us().map(|due| {
+            log::retry();
+            let retry_us = log::waits().then(|| self.now_us() + log::RETRY_INTERVAL.as_micros() as u64);
+            let timeout = self.switch.due_us().into_iter().chain(retry_us).min().map(|due| {
                 let us = due.saturating_sub(self.now_us());
                 Timespec { tv_sec: (us / 1_000_000) as i64, tv_nsec: (us % 1_000_000 * 1000) as _ }
             });

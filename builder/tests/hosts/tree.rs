@@ -2,6 +2,8 @@
 //!
 //! Needs root (`ip netns`) and bin/vmatic-agent; `make test-hosts` runs it.
 
+use rustix::termios::{Action, tcflow};
+
 use crate::netns::Rack;
 use crate::output::{stderr, stdout};
 
@@ -65,4 +67,38 @@ fn when_a_parent_dies_its_children_join_elsewhere_and_it_may_come_back() {
     let agent = rack.start(2);
     rack.agents[1] = Some(agent);
     rack.wait_for(3, "1-5");
+}
+
+/// How many strangers call: what is said of them fills any terminal.
+const STRANGERS: usize = 2_000;
+
+#[test]
+#[ignore = "level two: make test-hosts"]
+fn a_console_that_takes_nothing_does_not_hold_the_node_up() {
+    for held in [true, false] {
+        let mut rack = Rack::new(1, 2);
+        let (watcher, its) = crate::pty::open();
+        if held {
+            // What Ctrl-S does: from now on the terminal takes nothing.
+            tcflow(&its, Action::OOff).unwrap();
+        }
+        let agent = rack.start_on(1, its.try_clone().unwrap());
+        rack.agents.push(Some(agent));
+        rack.wait_for(1, "1");
+        rack.insult(1, if held { 1 } else { STRANGERS });
+        let output = rack.vmatic(1, "key", &["run", "1", "--", "echo", "it lives"]);
+        assert_eq!((stdout(&output), output.status.code()), ("1: it lives\n".into(), Some(0)), "{}", stderr(&output));
+        if held {
+            tcflow(&its, Action::OOn).unwrap();
+        }
+        rustix::io::ioctl_fionbio(&watcher, true).unwrap();
+        let (mut seen, mut buffer) = (String::new(), [0; 4096]);
+        let wanted = if held { "listens on" } else { "lines were dropped here" };
+        rack.deadline.until(wanted, || {
+            while let Ok(read @ 1..) = rustix::io::read(&watcher, &mut buffer) {
+                seen += &String::from_utf8_lossy(&buffer[..read]);
+            }
+            if seen.contains(wanted) { Ok(()) } else { Err(seen.clone()) }
+        });
+    }
 }

@@ -41,7 +41,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["devices", "kvm"],
             &["boot"],
             &["memory", "sandbox"],
-            &["config", "layout", "error"],
+            &["config", "layout", "error", "log"],
         ],
     ),
     (

@@ -102,12 +102,28 @@ impl Rack {
 
     /// One image for all: the agent is not told which host it is.
     pub fn start(&self, host: u32) -> Child {
+        let log = fs::File::create(self.folder.path().join(format!("{host}.log"))).unwrap();
+        self.start_on(host, log)
+    }
+
+    /// On a console of the test's own.
+    pub fn start_on(&self, host: u32, console: impl Into<Stdio>) -> Child {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace(host)]).arg(agent()).arg("node").arg("--no-guests");
         command.arg("--plan").arg(self.folder.path().join("plan"));
         command.arg("--operator").arg(self.folder.path().join("operator.pub"));
-        let log = fs::File::create(self.folder.path().join(format!("{host}.log"))).unwrap();
-        command.stderr(log).spawn().expect("bin/vmatic-agent was built by make")
+        command.stderr(console).spawn().expect("bin/vmatic-agent was built by make")
+    }
+
+    /// So many strangers call a host, each with what is no frame.
+    pub fn insult(&self, host: u32, strangers: usize) {
+        let (address, port) = (self.plan.host_ipv4(HostId(host)).unwrap(), self.plan.port);
+        let script = format!(
+            "for i in $(seq {strangers}); do exec 3<>/dev/tcp/{address}/{port}; printf '%099d' 0 >&3; cat <&3 >/dev/null; done"
+        );
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.wire_namespace(), "bash", "-c", &script]);
+        assert!(command.status().unwrap().success());
     }
 
     pub fn kill(&mut self, host: u32) {

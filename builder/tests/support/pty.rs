@@ -16,6 +16,15 @@ use crate::wait::Deadline;
 /// Stands on the screen behind all that a program said.
 const END: &str = "[end of the program]";
 
+/// A terminal: the end of whoever watches it, and that of its programs.
+pub fn open() -> (OwnedFd, OwnedFd) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let ours = rustix::pty::openpt(flags).unwrap();
+    rustix::pty::unlockpt(&ours).unwrap();
+    let its = rustix::pty::ioctl_tiocgptpeer(&ours, flags).unwrap();
+    (ours, its)
+}
+
 /// A program on a terminal.
 pub struct Terminal {
     pub child: Child,
@@ -29,10 +38,7 @@ pub struct Terminal {
 impl Terminal {
     /// Runs it in a window of this size, for a test with this deadline.
     pub fn run(mut command: Command, rows: u16, columns: u16, deadline: Deadline) -> Terminal {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let ours = rustix::pty::openpt(flags).unwrap();
-        rustix::pty::unlockpt(&ours).unwrap();
-        let its = rustix::pty::ioctl_tiocgptpeer(&ours, flags).unwrap();
+        let (ours, its) = open();
         set_size(&ours, rows, columns);
         command.stdin(its.try_clone().unwrap()).stdout(its.try_clone().unwrap()).stderr(its.try_clone().unwrap());
         let lead = || {

@@ -7,6 +7,7 @@ use crate::config::{Exit, GuestChannels, GuestConfig, Software, TERMINATED_STATU
 use crate::devices::share::Opened;
 use crate::error::{Context, Error};
 use crate::kvm::signal::{tick_after, tick_every};
+use crate::log::log;
 use crate::machine::{self, Machine, RunStop, open_kvm};
 use crate::memory;
 use crate::sandbox::{self, Filter};
@@ -122,7 +123,7 @@ impl Template {
             Side::New => {
                 first();
                 let Err(failed) = self.live(channels, user, filter, parent);
-                eprintln!("clone: {failed}");
+                log(&format!("clone: {failed}"));
                 fork::leave(FAILED_STATUS)
             }
         }

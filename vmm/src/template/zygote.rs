@@ -5,6 +5,7 @@
 
 use crate::config::GuestConfig;
 use crate::error::{Context, Error};
+use crate::log::log;
 use crate::sandbox;
 use crate::template::fork;
 use crate::template::origin::{Readiness, Template};
@@ -88,14 +89,14 @@ impl SnapshotFiles {
         for file in &self.restore {
             match Template::restore(&config, file) {
                 Ok(template) => return Ok((template, true)),
-                Err(error) => eprintln!("template: {error}; this time one is booted instead"),
+                Err(error) => log(&format!("template: {error}; this time one is booted instead")),
             }
         }
         let software = config.software.clone();
         let template = Template::boot(config, said, limit)?;
         match self.save.as_ref().map(|file| (file, template.save(&software, file))) {
-            Some((file, Ok(bytes))) => eprintln!("template: saved to {}, {bytes} bytes", file.display()),
-            Some((_, Err(error))) => eprintln!("template: {error}"),
+            Some((file, Ok(bytes))) => log(&format!("template: saved to {}, {bytes} bytes", file.display())),
+            Some((_, Err(error))) => log(&format!("template: {error}")),
             None => {}
         }
         Ok((template, false))
@@ -123,7 +124,7 @@ pub fn boot_and_serve(
         Ok((mut template, restored)) => {
             if rustix::process::geteuid().is_root() {
                 for missing in sandbox::isolate() {
-                    eprintln!("template: clones are not isolated: {missing}");
+                    log(&format!("template: clones are not isolated: {missing}"));
                 }
             }
             let boot_ms = start.elapsed().as_millis() as u64;
@@ -156,7 +157,7 @@ fn serve(template: &mut Template, socket: OwnedFd, again: ReexecCommand) -> Resu
     let mut born = 0;
     loop {
         if let Some(socket) = socket.as_ref().filter(|_| born == CLONES_PER_PROCESS_MAX) {
-            eprintln!("template: {}", reexec::begin(template, socket, &again));
+            log(&format!("template: {}", reexec::begin(template, socket, &again)));
             born = 0;
         }
         let Some(listening) = &socket else { return Ok(()) };
@@ -168,7 +169,7 @@ fn serve(template: &mut Template, socket: OwnedFd, again: ReexecCommand) -> Resu
             Some((ZygoteRequest::Start(order), fds)) => (order, fds),
             Some((ZygoteRequest::Prefault(set), _)) => {
                 if let Err(error) = template.prefault(set) {
-                    eprintln!("template: {error}");
+                    log(&format!("template: {error}"));
                 }
                 continue;
             }
