@@ -5,8 +5,9 @@
 
 /// The product by which boot.ipxe knows a machine that `vmatic boot` starts under emulation.
 pub const TCG_PRODUCT: &str = "vmatic-tcg";
-/// Words of every host's kernel command line.
-const WORDS: &str = "console=ttyS0 quiet loglevel=4 panic=10";
+/// Words of every host's kernel command line. Without a speed the serial line runs at 9600 baud, on which a host says
+/// little; what an operator wants instead goes into the spec's own words, of which the last counts.
+const WORDS: &str = "console=ttyS0,115200 quiet loglevel=4 panic=10";
 
 /// The words that a spec's hosts boot with, whatever loads them.
 pub fn words(cmdline: &str) -> String {
