@@ -25,10 +25,22 @@ pub fn host_number(plan: &Plan, cmdline: &str, address: Option<Ipv4Addr>) -> Res
     let macs = boot_mac(cmdline).into_iter().chain(machine_macs());
     let by_mac = || macs.filter_map(|mac| plan.node_by_mac(mac)).find(Node::is_host);
     by_address.or_else(by_mac).map(|node| node.host).ok_or_else(|| {
-        let why = format!("neither its address nor its MAC is in the plan (hosts have {})", plan.host_network);
-        let error = Error::new("tell which host this is").because(why);
+        let error = Error::new("tell which host this is").because(unknown(plan, address));
         error.help("put vmatic.host=N on the boot command line")
     })
+}
+
+/// What was seen of this machine, beside what the plan has.
+fn unknown(plan: &Plan, address: Option<Ipv4Addr>) -> String {
+    let last = HostId(plan.host_count());
+    let hosts = match (plan.host_ipv4(HostId(1)), plan.host_ipv4(last)) {
+        (Some(first), Some(last)) => format!("hosts have {first} to {last}"),
+        _ => format!("hosts have {}", plan.host_network),
+    };
+    match address {
+        Some(address) => format!("its address {address} is no host's, nor is its MAC in the plan ({hosts})"),
+        None => format!("it has no address, and its MAC is not in the plan ({hosts})"),
+    }
 }
 
 /// The MACs of this machine's cards.
@@ -66,5 +78,9 @@ mod tests {
         let guest = Some(Ipv4Addr::new(10, 0, 1, 2));
         let e = host_number(&plan(), "BOOTIF=01-02-00-00-05-00-01", guest).unwrap_err();
         assert!(e.to_string().contains("vmatic.host=N"));
+        assert!(e.to_string().contains("10.0.1.2 is no host's"), "{e}");
+        assert!(e.to_string().contains("hosts have 172.20.0.1 to 172.20.0.20"), "{e}");
+        let e = host_number(&plan(), "", None).unwrap_err();
+        assert!(e.to_string().contains("it has no address"), "{e}");
     }
 }

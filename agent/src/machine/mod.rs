@@ -2,6 +2,7 @@
 //!
 //! No state here: each call asks the kernel.
 
+mod boot_address;
 pub mod cgroup;
 pub mod cmdline;
 pub mod identity;

@@ -1,11 +1,11 @@
 //! The host's own network card: the address that the boot loader was given.
 //!
-//! Takes the kernel's `ip=` words and pxelinux's `BOOTIF=` off the command line
-//! (Documentation/admin-guide/nfs/nfsroot.rst); gives a card that is up. Where
-//! the boot loader passed no address, BusyBox's udhcpc asks for one.
+//! Takes the kernel's `ip=` word (`boot_address`) and pxelinux's `BOOTIF=` off the command line; gives a card that is
+//! up. Where the boot loader passed no address, BusyBox's udhcpc asks for one.
 
 use crate::error::{Context, Error, os_error};
 use crate::log::log;
+use crate::machine::boot_address::{self, BootAddress, Given};
 use crate::machine::cmdline::{boot_mac, word};
 use std::fs;
 use std::net::Ipv4Addr;
@@ -22,44 +22,63 @@ const LEASE: &str = "/run/vmatic-lease";
 /// BusyBox's DHCP client; process 1 has no PATH.
 const UDHCPC: &str = "/sbin/udhcpc";
 
-/// Sets the card up; gives its address.
+/// Sets the card up; gives its address. What the card would not take is said, and the address given all the same: it
+/// tells which host this is.
 pub fn bring_up(cmdline: &str) -> Result<Ipv4Addr, Error> {
     let _ = netdev::up("lo");
-    let card = find_card(cmdline)?;
-    netdev::up(&card).map_err(os_error).with_context(|| format!("set up {card}"))?;
-    let text = match word(cmdline, host::IP).filter(|ip| ip.contains(':') && !ip.starts_with(':')) {
-        Some(ip) => ip.to_string(),
-        None => ask_for_lease(&card)?,
+    let (card, given) = match boot_address::read(word(cmdline, host::IP).unwrap_or_default())? {
+        BootAddress::Given(given) => (find_card(cmdline, given.card.as_deref())?, given),
+        BootAddress::Ask { card } => {
+            let card = find_card(cmdline, card.as_deref())?;
+            netdev::up(&card).map_err(os_error).with_context(|| format!("set up {card}"))?;
+            let lease = ask_for_lease(&card)?;
+            match boot_address::read(&lease)? {
+                BootAddress::Given(given) => (card, given),
+                _ => return Err(Error::new("get an address").because(format!("{LEASE} has none: {lease:?}"))),
+            }
+        }
+        BootAddress::Off => {
+            let error = Error::new("get an address").because("ip= on the command line says that there is none");
+            return Err(error.help("leave the word out, and the host asks DHCP"));
+        }
     };
-    let mut fields = text.trim().split(':');
-    let address: Option<Ipv4Addr> = fields.next().and_then(|f| f.parse().ok());
-    let router = fields.nth(1).and_then(|f| f.parse().ok());
-    let netmask = fields.next().and_then(|f| f.parse().ok());
-    let (Some(address), Some(netmask)) = (address, netmask) else {
-        let tried = format!("use ip={text} of the command line");
-        return Err(Error::new(tried).because("it is not ADDRESS::ROUTER:NETMASK"));
-    };
-    netdev::set_ipv4(&card, address, netmask, router)
+    if let Err(e) = give(&card, &given) {
+        log(&e.to_string());
+    }
+    Ok(given.address)
+}
+
+/// Gives the card its address, and the machine its way out.
+fn give(card: &str, given: &Given) -> Result<(), Error> {
+    let Given { address, netmask, router, .. } = given;
+    let reached = router.filter(|router| given.reaches(*router));
+    if let Some(router) = router.filter(|router| !given.reaches(*router)) {
+        log(&format!("no router: {router} is not in the network of {address}, netmask {netmask}"));
+    }
+    netdev::up(card).map_err(os_error).with_context(|| format!("set up {card}"))?;
+    netdev::set_ipv4(card, *address, *netmask, reached)
         .map_err(os_error)
         .with_context(|| format!("give {card} the address {address}"))?;
     log(&format!("{card} has {address}"));
-    Ok(address)
+    Ok(())
 }
 
-/// The card that the machine booted from, or else the first with an Ethernet address.
-fn find_card(cmdline: &str) -> Result<String, Error> {
+/// The card of this name, or that the machine booted from, or else the first with an Ethernet address.
+fn find_card(cmdline: &str, named: Option<&str>) -> Result<String, Error> {
     let booted = boot_mac(cmdline);
     let start = Instant::now();
     loop {
         let cards = cards();
-        let found = match booted {
-            Some(mac) => cards.iter().find(|c| c.1 == mac).or(cards.first().filter(|_| start.elapsed() > CARD_TIMEOUT)),
-            None => cards.first(),
+        let late = start.elapsed() > CARD_TIMEOUT;
+        let found = match (named, booted) {
+            (Some(name), _) => cards.iter().find(|c| c.0 == name).or(cards.first().filter(|_| late)),
+            (None, Some(mac)) => cards.iter().find(|c| c.1 == mac).or(cards.first().filter(|_| late)),
+            (None, None) => cards.first(),
         };
         if let Some((name, _)) = found {
             return Ok(name.clone());
         }
-        if start.elapsed() > CARD_TIMEOUT {
+        if late {
             let error = Error::new("find a network card").because("there is none");
             return Err(error.help("add its driver to the spec's host.modules"));
         }
@@ -81,7 +100,7 @@ fn cards() -> Vec<(String, Mac)> {
     cards
 }
 
-/// Asks DHCP; the script of the host's overlay writes `address::router:netmask`.
+/// Asks DHCP; the script of the base layer writes `address::router:netmask`.
 fn ask_for_lease(card: &str) -> Result<String, Error> {
     log(&format!("no ip= on the command line: asking for an address on {card}"));
     let status = Command::new(UDHCPC)
