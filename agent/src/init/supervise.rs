@@ -1,66 +1,146 @@
 //! Process 1: keeps the node running and reaps orphans.
 //!
 //! It does as little as possible, because a process 1 that ends is a kernel
-//! panic. The node is a child; if it dies its guests die with it, and a second
-//! later a new node starts and builds everything again.
+//! panic. The node is a child; if it dies its guests die with it, and a while
+//! later a new node starts and builds everything again: a second at first, ever
+//! longer where nodes do not live. Whatever it waits for, it sees signals and the dead.
 
 use crate::error::{Context, Error};
 use crate::init::setup;
-use crate::log::log;
+use crate::log::{self, log};
 use crate::process::spawn::THIS_PROGRAM;
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use rustix::system::RebootCommand;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use vmatic_sys::child::{BeforeExec, before_exec};
 use vmatic_sys::signals;
 
-/// How long to wait before the node is started again.
-const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// Waits before the node is started again.
+const BACKOFF_S: [u64; 6] = [1, 2, 5, 10, 30, 60];
+/// A node that lived as long did not die of its start.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
+/// How long nothing may happen until it looks again all the same.
+const IDLE_LIMIT: Duration = Duration::from_secs(3600);
+/// How long the console may take the last words before the machine ends.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// As BusyBox's halt, poweroff and reboot tell init: SIGUSR1, SIGUSR2, SIGTERM.
+const REBOOT: i32 = Signal::TERM.as_raw();
+const CHILD: i32 = Signal::CHILD.as_raw();
+const SIGNALS: [i32; 4] = [CHILD, Signal::USR1.as_raw(), Signal::USR2.as_raw(), REBOOT];
+
+/// The node's process: the one that runs, or when the next is due.
+enum Node {
+    Runs(Pid, Instant),
+    DueAt(Instant),
+}
 
 /// Prepares the machine, then watches the node until the machine is switched off.
 pub fn supervise() -> Result<(), Error> {
+    signals::hold(&SIGNALS);
     setup::mount_all();
+    log::open();
     setup::tune();
     setup::load_modules();
     setup::tune_kvm();
-    signals::note_from_now_on(&SIGNALS);
+    let mut failures = Failures::default();
+    let mut node = Node::DueAt(Instant::now());
     loop {
-        let child = Command::new(THIS_PROGRAM).arg("node").spawn();
-        match child.context("start the node") {
-            Ok(child) => reap_until(Pid::from_raw(child.id() as i32)),
-            Err(e) => log(&e.to_string()),
+        if let Node::DueAt(due) = node
+            && due <= Instant::now()
+        {
+            node = start().unwrap_or_else(|e| {
+                log(&e.to_string());
+                failures.ended(Duration::ZERO)
+            });
         }
-        log("the node ended; it starts again in a second");
-        std::thread::sleep(RESTART_PAUSE);
-    }
-}
-
-/// As BusyBox's halt, poweroff and reboot tell init: SIGUSR1, SIGUSR2, SIGTERM.
-const SIGNALS: [i32; 3] = [Signal::USR1.as_raw(), Signal::USR2.as_raw(), REBOOT];
-const REBOOT: i32 = Signal::TERM.as_raw();
-
-/// Waits for children, whosever they are, until the node itself has ended.
-fn reap_until(node: Option<Pid>) {
-    loop {
-        let ended = rustix::process::wait(WaitOptions::empty());
-        match signals::noted() {
-            None => {}
+        match signals::take(&SIGNALS, wait(&node).as_millis() as u64) {
+            None | Some(CHILD) => {}
             Some(REBOOT) => stop_machine(RebootCommand::Restart),
             Some(_) => stop_machine(RebootCommand::PowerOff),
         }
-        match ended {
-            Ok(Some((pid, _))) if Some(pid) == node => return,
-            Err(Errno::CHILD) => return,
-            _ => {}
+        // Children, whosever they are. One signal may stand for many.
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if let Node::Runs(running, since) = node
+                && running == pid
+            {
+                log(&format!("the node ended ({})", how(status)));
+                node = failures.ended(since.elapsed());
+            }
         }
+        log::retry();
+    }
+}
+
+fn start() -> Result<Node, Error> {
+    let mut command = Command::new(THIS_PROGRAM);
+    command.arg("node");
+    // Process 1 holds signals, which its children must not.
+    before_exec(&mut command, BeforeExec { default_signals: true, ..BeforeExec::default() });
+    let child = command.spawn().context("start the node")?;
+    let pid = Pid::from_raw(child.id() as i32).ok_or("it has no number").context("start the node")?;
+    Ok(Node::Runs(pid, Instant::now()))
+}
+
+/// How long there is nothing to do, if nothing happens.
+fn wait(node: &Node) -> Duration {
+    let due = match node {
+        Node::Runs(..) => IDLE_LIMIT,
+        // A millisecond more, since waits are whole ones.
+        Node::DueAt(at) => at.saturating_duration_since(Instant::now()) + Duration::from_millis(1),
+    };
+    if log::waits() { due.min(log::RETRY_INTERVAL) } else { due }
+}
+
+/// How many nodes in a row did not live long.
+#[derive(Default)]
+struct Failures(usize);
+
+impl Failures {
+    /// A node ended after so long, or never was: when the next is due.
+    fn ended(&mut self, lived: Duration) -> Node {
+        let pause = self.pause(lived);
+        log(&format!("the node starts again in {} s", pause.as_secs()));
+        Node::DueAt(Instant::now() + pause)
+    }
+
+    fn pause(&mut self, lived: Duration) -> Duration {
+        if lived >= STABLE_AFTER {
+            self.0 = 0;
+        }
+        let pause = BACKOFF_S[self.0.min(BACKOFF_S.len() - 1)];
+        self.0 += 1;
+        Duration::from_secs(pause)
+    }
+}
+
+fn how(status: WaitStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, signal) => format!("signal {}", signal.unwrap_or(0)),
     }
 }
 
 fn stop_machine(how: RebootCommand) -> ! {
+    log::finish(LAST_WORDS_TIMEOUT);
     // A host lives in RAM: there is nothing to unmount.
     rustix::fs::sync();
     let _ = rustix::system::reboot(how);
     // Only where reboot is refused (a container): process 1 ends, and all with it.
     std::process::exit(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_do_not_live_are_started_ever_more_slowly_and_others_at_once() {
+        let mut failures = Failures::default();
+        let pauses: Vec<u64> = (0..8).map(|_| failures.pause(Duration::ZERO).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 5, 10, 30, 60, 60, 60]);
+        assert_eq!(failures.pause(STABLE_AFTER - Duration::from_millis(1)).as_secs(), 60);
+        assert_eq!(failures.pause(STABLE_AFTER).as_secs(), 1);
+    }
 }

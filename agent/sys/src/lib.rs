@@ -1,6 +1,6 @@
 //! What the host's agent and the guest's both need from the kernel, each behind a function that cannot be misused.
 //!
-//! No state but the last signal that came (`signals`). No std, but for what the feature `std` adds for the host's
+//! No state. No std, but for what the feature `std` adds for the host's
 //! agent. Beside `vmm/` this is the only place of unsafe code.
 //!
 //! The calls are the C library's, not rustix's: the guest's agent is linked with it anyway and counts kilobytes, and
@@ -10,7 +10,7 @@
 //! * [`calls`]: system calls. [`netdev`]: network cards and routes, by ioctl. `packet`: sockets for whole frames.
 //! * [`mounts`], [`modules`]: what a machine needs first. [`heap`]: the C library's allocator.
 //! * [`processes`]: started, told to end, waited for. [`input`]: what waits to be typed into one.
-//! * [`signals`]: noted for a loop. [`child`], [`inherited`]: between a process and those that it starts.
+//! * [`signals`]: held until a loop asks for them. [`child`], [`inherited`]: between a process and those that it starts.
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
 extern crate alloc;

@@ -4,6 +4,7 @@
 //! that all they start can be ended with them.
 
 use crate::calls::{self, Errno, Fd, Result, c_string, check, read_file};
+use crate::signals;
 use alloc::ffi::CString;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
@@ -74,9 +75,6 @@ fn become_program(program: &Program, argv: &[*const c_char], env: &[*const c_cha
         if program.terminal {
             libc::ioctl(0, libc::TIOCSCTTY as _, 0);
         }
-        let mut none: libc::sigset_t = core::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, core::ptr::null_mut());
         // Whatever the caller was started with.
         default_signals();
         if libc::chdir(program.dir.as_ptr()) == 0 {
@@ -104,8 +102,10 @@ pub fn child_signal() -> Result<Fd> {
     }
 }
 
-/// Has this process take every signal as a new one does; the few that cannot be ignored anyway are refused.
+/// Has this process take every signal as a new one does, and hold none; the few that cannot be ignored anyway are
+/// refused.
 pub fn default_signals() {
+    signals::release_all();
     for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: the default action runs no code of ours.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
