@@ -1,5 +1,5 @@
 //! The control group of this host's guests: together they never take the memory that
-//! the host itself needs, nor its process numbers.
+//! the host itself needs, nor its process numbers, nor its processors' time.
 //!
 //! Takes the cgroup2 mount that process 1 made; gives an open file that a process
 //! enters the group by. Clones are born in the group of their template.
@@ -15,6 +15,8 @@ const GUESTS: &str = "/sys/fs/cgroup/guests";
 /// Memory that guests leave to the host when they have to give some back.
 const HOST_MIN_MIB: u64 = 48;
 const HOST_SHARE: u64 = 10;
+/// What guests have of processors beside what is outside their group, where each process counts 100.
+const CPU_WEIGHT: u32 = 20;
 /// Processes beside the guests' own: templates, and what the kernel starts for a machine.
 const PROCESSES_EXTRA: u32 = 64;
 
@@ -54,7 +56,7 @@ fn make(guests: u32) -> Result<File, Error> {
         fs::create_dir(GUESTS).with_context(|| format!("make {GUESTS}"))?;
     }
     // A controller that the kernel lacks limits nothing; the others still do.
-    for controller in ["+memory", "+pids"] {
+    for controller in ["+memory", "+pids", "+cpu"] {
         if let Err(e) = write(&format!("{ROOT}/cgroup.subtree_control"), controller) {
             log(&e.to_string());
         }
@@ -62,6 +64,8 @@ fn make(guests: u32) -> Result<File, Error> {
     let (total, _) = memory_mib();
     let limits = [
         ("memory.high", ((total - (total / HOST_SHARE).max(HOST_MIN_MIB).min(total)) << 20).to_string()),
+        // Where processors are scarce, node, switch and operators' programs go first; else guests have them all.
+        ("cpu.weight", CPU_WEIGHT.to_string()),
         // A machine's process, and a helper of the kernel's for each.
         ("pids.max", (2 * guests + PROCESSES_EXTRA).to_string()),
     ];

@@ -67,6 +67,7 @@ pub async fn carry_out(order: HostOrder, deadline: Duration, stop: oneshot::Rece
 
 /// The process: carries the order out and prints the reply, or why there is none.
 pub fn run(order: &HostOrder) -> Result<(), Error> {
+    spawn::end_as_others();
     let reply = reply(order).map_err(|e| e.to_string());
     let reply = postcard::to_allocvec(&reply).context("encode the reply")?;
     std::io::stdout().write_all(&reply).context("write the reply")

@@ -15,7 +15,9 @@ use vmatic_sys::child::{BeforeExec, before_exec};
 /// The file of this program.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
 /// The first that the kernel ends when memory runs out; the node itself is at -999.
-const OOM_SCORE_ADJ: &str = "500";
+const OOM_FIRST: &str = "500";
+/// As any program.
+const OOM_ORDINARY: &str = "0";
 
 /// This program as another of its subcommands, which is told `config`, inherits these descriptors, is born in the
 /// control group that `cgroup` enters, and ends with the process that starts it. `title` is for who reads `ps`.
@@ -43,7 +45,16 @@ pub fn watched(command: Command) -> tokio::process::Command {
 
 /// Has this process end before others when memory runs out.
 pub fn end_before_others() {
-    if let Err(e) = fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ) {
-        log(&format!("guest: cannot set oom_score_adj: {e}"));
+    set_oom_score(OOM_FIRST);
+}
+
+/// Has this process be no more spared than any when memory runs out: the node starts another.
+pub fn end_as_others() {
+    set_oom_score(OOM_ORDINARY);
+}
+
+fn set_oom_score(score: &str) {
+    if let Err(e) = fs::write("/proc/self/oom_score_adj", score) {
+        log(&format!("cannot set oom_score_adj to {score}: {e}"));
     }
 }

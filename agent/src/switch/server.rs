@@ -13,7 +13,7 @@ use super::settings;
 use crate::error::{Context, Error, no_host};
 use crate::log::{self, log};
 use crate::machine::limits::raise_limits;
-use crate::process::user;
+use crate::process::{spawn, user};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -118,6 +118,7 @@ pub fn run(options: &SwitchConfig) -> Result<(), Error> {
     let plan = Plan::decode(&text).with_context(|| format!("use the plan {}", path.display()))?;
     let host = options.host;
     raise_limits();
+    spawn::end_as_others();
     let uplink = Routes::open(&plan, host);
     let uplink =
         uplink.map_err(|e| log(&format!("switch: no uplink ({e}): guests reach only guests of this host"))).ok();
