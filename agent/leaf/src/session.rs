@@ -61,7 +61,7 @@ impl Session {
         let ready = input.set_nonblocking().and(output.set_nonblocking()).and(its_input.set_blocking());
         ready.map_err(cannot("set up a descriptor"))?;
         let ends = [its_input.raw(), its_output.raw(), its_output.raw()];
-        let program = task::spawn(&argv, &console.env, "", ends, console.terminal.is_some())?;
+        let program = task::spawn(&argv, &console.env, "", ends, console.terminal.is_some(), None)?;
         let terminal = console.terminal.is_some();
         let waiting = Waiting::default();
         let (input, output, flow) = (Some(input), Some(output), Flow::default());

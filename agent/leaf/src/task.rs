@@ -1,7 +1,7 @@
 //! One process that the host wants run, from its start to its answer.
 //!
 //! The process leads a session of its own, so that all it starts can be ended
-//! with it. Its answer is given when it ends, not when its last descendant
+//! with it, and is in a control group of its own, so that what left the session is, too. Its answer is given when it ends, not when its last descendant
 //! closes the pipes: a daemon left behind must not hold the operation.
 
 use alloc::ffi::CString;
@@ -10,6 +10,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ffi::c_int;
 use vmatic_sys::calls::{self, Errno, Fd};
+use vmatic_sys::group::Group;
+use vmatic_sys::mounts;
 use vmatic_sys::processes::{self, Program, Spawned};
 use vmatic_tree::answer::OUTPUT_MAX_BYTES;
 use vmatic_tree::answer::{Outcome, Output};
@@ -35,6 +37,8 @@ pub struct Task {
     /// When it is ended.
     pub deadline_ms: u64,
     program: Spawned,
+    /// What it and all that it started are in, where the guest's kernel has such groups.
+    group: Option<Group>,
     /// Standard output and standard error.
     pub streams: [Stream; 2],
     max_bytes: usize,
@@ -56,11 +60,13 @@ impl Task {
         let (out, out_end) = calls::pipe().map_err(cannot("make a pipe"))?;
         let (err, err_end) = calls::pipe().map_err(cannot("make a pipe"))?;
         let ends = [stdin.raw(), out_end.raw(), err_end.raw()];
-        let program = spawn(&run.argv, &run.env, &run.dir, ends, false)?;
+        let group = make_group();
+        let entrance = group.as_ref().and_then(Group::entrance);
+        let program = spawn(&run.argv, &run.env, &run.dir, ends, false, entrance.as_ref().map(Fd::raw))?;
         let stream = |pipe| Stream { pipe: Some(pipe), kept: Vec::new() };
         let max_bytes = run.output_max_bytes.min(OUTPUT_MAX_BYTES) as usize;
         let streams = [stream(out), stream(err)];
-        Ok(Task { op, deadline_ms, program, streams, max_bytes, truncated: false, timed_out: false })
+        Ok(Task { op, deadline_ms, program, group, streams, max_bytes, truncated: false, timed_out: false })
     }
 
     /// Whether this is its process.
@@ -88,11 +94,13 @@ impl Task {
         }
     }
 
-    /// Ends the process and what it started.
+    /// Ends the process and what it started, also what made itself a session of its own.
     pub fn kill(&mut self, timed_out: bool) {
         self.timed_out |= timed_out;
         self.deadline_ms = u64::MAX;
-        processes::kill_group(self.program.pid);
+        if !self.group.as_ref().is_some_and(Group::kill) {
+            processes::kill_tree(self.program.pid);
+        }
     }
 
     /// The answer, once the process has ended with this wait status.
@@ -103,6 +111,11 @@ impl Task {
         let outcome = if self.timed_out { Outcome::TimedOut } else { outcome_of(&self.program, status) };
         (outcome, output)
     }
+}
+
+/// A control group; the first that is asked for has them mounted, so that guests that run nothing do not pay for it.
+fn make_group() -> Option<Group> {
+    Group::make().or_else(|| mounts::mount(c"cgroup2", c"/sys/fs/cgroup").ok().and_then(|()| Group::make()))
 }
 
 /// How a process ended, from its wait status.
@@ -117,20 +130,21 @@ pub fn outcome_of(program: &Spawned, status: c_int) -> Outcome {
 }
 
 /// Starts a program with these descriptors as its input, output and errors; the first is its controlling terminal,
-/// if it is one. The caller must have one thread.
+/// if it is one; it enters this control group. The caller must have one thread.
 pub fn spawn(
     argv: &[String],
     env: &[(String, String)],
     dir: &str,
     ends: [c_int; 3],
     terminal: bool,
+    cgroup: Option<c_int>,
 ) -> Result<Spawned, String> {
     let argv = c_strings(argv.iter().map(String::to_string))?;
     let own = ENVIRONMENT.iter().filter(|(k, _)| env.iter().all(|(given, _)| given != k));
     let env = own.map(|(k, v)| format!("{k}={v}")).chain(env.iter().map(|(k, v)| format!("{k}={v}")));
     let env = c_strings(env)?;
     let dir = CString::new(if dir.is_empty() { "/" } else { dir }).map_err(|e| e.to_string())?;
-    processes::spawn(&Program { argv, env, dir, ends, terminal }).map_err(cannot("fork"))
+    processes::spawn(&Program { argv, env, dir, ends, terminal, cgroup }).map_err(cannot("fork"))
 }
 
 fn cannot(what: &'static str) -> impl Fn(Errno) -> String {

@@ -2,17 +2,21 @@
 //!
 //! Takes a run (program, environment, input, limits); gives its outcome and
 //! what it wrote. As in a guest, the process leads a group of its own and
-//! is over when it ends, whoever still holds its pipes.
+//! is over when it ends, whoever still holds its pipes; what it left behind runs on.
+//! At its deadline, or when it is stopped, all that it started ends with it.
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
+use vmatic_sys::calls::Fd;
 use vmatic_sys::child::{BeforeExec, before_exec};
+use vmatic_sys::group::Group;
+use vmatic_sys::processes;
 use vmatic_tree::answer::{Outcome, Output};
 use vmatic_tree::wire::order::Run;
 
@@ -29,19 +33,43 @@ pub async fn run(run: Run, deadline: Duration, stop: oneshot::Receiver<()>) -> (
     command.args(arguments);
     environment(&mut command, &run.env);
     command.current_dir(if run.dir.is_empty() { "/" } else { &run.dir });
-    before_exec(command.as_std_mut(), BeforeExec { default_signals: true, ..BeforeExec::default() });
-    run_to_end(command, run.stdin, run.output_max_bytes as usize, deadline, stop).await
+    let group = Group::make();
+    let entrance = group.as_ref().and_then(Group::entrance);
+    let cgroup = entrance.as_ref().map(Fd::raw);
+    let before = BeforeExec { default_signals: true, ordinary_oom: true, cgroup, ..BeforeExec::default() };
+    before_exec(command.as_std_mut(), before);
+    let limits = Limits { output_max_bytes: run.output_max_bytes as usize, deadline };
+    end_with(command, run.stdin, limits, stop, group).await
+}
+
+/// What a program may take.
+struct Limits {
+    /// Of each output.
+    output_max_bytes: usize,
+    /// Of time.
+    deadline: Duration,
 }
 
 /// Runs a command to its end, to its deadline, or until `stop` is dropped or used, with this input; keeps `max` bytes
 /// of each output.
 pub async fn run_to_end(
-    mut command: Command,
+    command: Command,
     input: Vec<u8>,
     max: usize,
     deadline: Duration,
     stop: oneshot::Receiver<()>,
 ) -> (Outcome, Output) {
+    end_with(command, input, Limits { output_max_bytes: max, deadline }, stop, None).await
+}
+
+async fn end_with(
+    mut command: Command,
+    input: Vec<u8>,
+    limits: Limits,
+    stop: oneshot::Receiver<()>,
+    group: Option<Group>,
+) -> (Outcome, Output) {
+    let max = limits.output_max_bytes;
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.process_group(0);
     let mut child = match command.spawn() {
@@ -56,8 +84,8 @@ pub async fn run_to_end(
     let stderr = capture(child.stderr.take(), max);
     let (status, timed_out) = tokio::select! {
         status = child.wait() => (status, false),
-        _ = sleep(deadline) => { kill_group(pid); (child.wait().await, true) }
-        _ = stop => { kill_group(pid); (child.wait().await, false) }
+        _ = sleep(limits.deadline) => { end(pid, group.as_ref()).await; (child.wait().await, true) }
+        _ = stop => { end(pid, group.as_ref()).await; (child.wait().await, false) }
     };
     let (stdout, more_out) = finish(stdout).await;
     let (stderr, more_err) = finish(stderr).await;
@@ -94,11 +122,14 @@ pub fn why_not(e: &std::io::Error) -> String {
     }
 }
 
-fn kill_group(pid: Option<u32>) {
-    if let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid as i32)) {
-        // The group is the child's own, and the child is not reaped yet.
-        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+/// Ends a program with all that it started, also what made itself a session of its own. It is not reaped yet.
+async fn end(pid: Option<u32>, group: Option<&Group>) {
+    let Some(pid) = pid.map(|pid| pid as i32) else { return };
+    if group.is_some_and(Group::kill) {
+        return;
     }
+    // Looks at all processes of the machine: beside the event loop.
+    let _ = spawn_blocking(move || processes::kill_tree(pid)).await;
 }
 
 type Captured = std::sync::Arc<std::sync::Mutex<(Vec<u8>, bool)>>;
@@ -177,6 +208,41 @@ mod tests {
         let (outcome, _) = shell("sleep 600 & sleep 600", 200);
         assert_eq!(outcome, Outcome::TimedOut);
         assert!(start.elapsed() < Duration::from_secs(600), "it was waited for");
+    }
+
+    /// Whether a process with this among its words runs.
+    fn runs(word: &str) -> bool {
+        let ours = |entry: std::fs::DirEntry| std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let has = |words: Vec<u8>| words.split(|b| *b == 0).any(|w| w == word.as_bytes());
+        std::fs::read_dir("/proc").unwrap().flatten().any(|entry| has(ours(entry)))
+    }
+
+    fn gone(word: &str) {
+        let start = Instant::now();
+        while runs(word) {
+            assert!(start.elapsed() < Duration::from_secs(60), "{word} was not ended");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn what_leaves_by_setsid_ends_with_its_command_at_the_deadline() {
+        let word = format!("36{}", std::process::id());
+        let (outcome, output) = shell(&format!("setsid sleep {word} & echo out; sleep 600"), 1000);
+        assert_eq!((outcome, &output.stdout[..]), (Outcome::TimedOut, &b"out\n"[..]));
+        gone(&word);
+    }
+
+    #[test]
+    fn a_tree_is_ended_where_there_is_no_control_group() {
+        let word = format!("37{}", std::process::id());
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("setsid sleep {word} & sleep 600")]);
+        let (_stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ran = run_to_end(command, vec![], 100, Duration::from_secs(1), stopped);
+        assert_eq!(runtime.block_on(ran).0, Outcome::TimedOut);
+        gone(&word);
     }
 
     #[test]

@@ -100,15 +100,21 @@ pub async fn program(console: Console, mut ends: Ends) -> Outcome {
     ends.send(Vec::new(), 0).await;
     let outcome = serve(&mut program, &mut ends).await.unwrap_or_else(|outcome| *outcome);
     let session = program.session.as_raw_pid();
-    hang_up(session);
+    beside(move || hang_up(session)).await;
     // Its terminal goes first: a program that waits to write to it is told.
     (program.input, program.output) = (None, None);
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(HANG_UP_GRACE_MS)).await;
-        processes::signal_session(session, Signal::KILL.as_raw());
+        beside(move || processes::signal_session(session, Signal::KILL.as_raw())).await;
         let _ = program.child.wait().await;
     });
     outcome
+}
+
+/// Does what looks at all processes of the machine beside the event loop.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) {
+    // Fails only if the work panicked, which none of ours does.
+    let _ = tokio::task::spawn_blocking(work).await;
 }
 
 /// How it ended; an error, if it did not end by itself.
@@ -140,7 +146,8 @@ async fn serve(program: &mut Program, ends: &mut Ends) -> Result<Outcome, Box<Ou
             }
             status = program.child.wait(), if ended.is_none() => {
                 let outcome = status.map_or_else(|e| Outcome::Failed(e.to_string()), command::ended);
-                hang_up(program.session.as_raw_pid());
+                let session = program.session.as_raw_pid();
+                beside(move || hang_up(session)).await;
                 ended = Some((outcome, Instant::now() + Duration::from_millis(HANG_UP_GRACE_MS), false));
             }
             read = read(program.output.as_ref(), &mut buffer[..room]), if room > 0 && program.output.is_some() => {
@@ -164,7 +171,8 @@ async fn serve(program: &mut Program, ends: &mut Ends) -> Result<Outcome, Box<Ou
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => match &mut ended {
                 Some((_, _, killed @ false)) => {
                     *killed = true;
-                    processes::signal_session(program.session.as_raw_pid(), Signal::KILL.as_raw());
+                    let session = program.session.as_raw_pid();
+                    beside(move || processes::signal_session(session, Signal::KILL.as_raw())).await;
                 }
                 // What made itself a session of its own holds the terminal still, and may keep it.
                 _ => program.output = None,
@@ -225,7 +233,8 @@ fn start(console: &Console) -> io::Result<Program> {
         }
     };
     let session = Some(if terminal { Terminal::Input } else { Terminal::None });
-    before_exec(command.as_std_mut(), BeforeExec { session, default_signals: true, ..BeforeExec::default() });
+    let before = BeforeExec { session, default_signals: true, ordinary_oom: true, ..BeforeExec::default() };
+    before_exec(command.as_std_mut(), before);
     let child = command.spawn()?;
     let session = child.id().and_then(|id| Pid::from_raw(id as i32)).ok_or(io::ErrorKind::NotFound)?;
     let watched = |fd: OwnedFd| {

@@ -105,6 +105,26 @@ pub fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
     open(path, libc::O_WRONLY)?.write(bytes).map(drop)
 }
 
+/// Calls `see` with the name of each entry of a folder; nothing if it cannot be read.
+pub fn for_each_entry(path: &str, mut see: impl FnMut(&str)) {
+    let Some(path) = c_string(path) else { return };
+    // SAFETY: the stream is ours and closed once; an entry is read before the next one is asked for.
+    unsafe {
+        let folder = libc::opendir(path.as_ptr());
+        if folder.is_null() {
+            return;
+        }
+        loop {
+            let entry = libc::readdir(folder);
+            if entry.is_null() {
+                break;
+            }
+            see(CStr::from_ptr((*entry).d_name.as_ptr()).to_str().unwrap_or_default());
+        }
+        libc::closedir(folder);
+    }
+}
+
 /// Sets the time of day.
 pub fn set_clock(unix_ns: u64) -> Result<()> {
     const NS: u64 = 1_000_000_000;

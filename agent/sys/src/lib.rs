@@ -9,7 +9,7 @@
 //!
 //! * [`calls`]: system calls. [`netdev`]: network cards and routes, by ioctl. `packet`: sockets for whole frames.
 //! * [`mounts`], [`modules`]: what a machine needs first. [`heap`]: the C library's allocator.
-//! * [`processes`]: started, told to end, waited for. [`input`]: what waits to be typed into one.
+//! * [`processes`]: started, told to end, waited for. [`group`]: control groups, that they are ended by. [`input`]: what waits to be typed into one.
 //! * [`signals`]: held until a loop asks for them. [`child`], [`inherited`]: between a process and those that it starts.
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
@@ -18,6 +18,7 @@ extern crate alloc;
 pub mod calls;
 #[cfg(any(test, feature = "std"))]
 pub mod child;
+pub mod group;
 pub mod heap;
 #[cfg(any(test, feature = "std"))]
 pub mod inherited;

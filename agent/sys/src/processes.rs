@@ -7,10 +7,12 @@ use crate::calls::{self, Errno, Fd, Result, c_string, check, read_file};
 use crate::signals;
 use alloc::ffi::CString;
 use alloc::vec::Vec;
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{c_char, c_int};
 
 /// How long processes that were hung up may take to end by themselves, in milliseconds.
 pub const HANG_UP_GRACE_MS: u64 = 1_000;
+/// How often the processes are looked at, at most, for more that descend from one.
+const TREE_ROUNDS_MAX: usize = 16;
 /// Exit status by which a child says that exec failed; the errno comes over a pipe.
 const EXEC_FAILED: c_int = 127;
 
@@ -27,6 +29,8 @@ pub struct Program {
     pub ends: [c_int; 3],
     /// Whether its input is to be its controlling terminal.
     pub terminal: bool,
+    /// The control group that it enters: an open `cgroup.procs`.
+    pub cgroup: Option<c_int>,
 }
 
 /// A process that was started, at the head of a session of its own.
@@ -69,6 +73,10 @@ fn become_program(program: &Program, argv: &[*const c_char], env: &[*const c_cha
     // SAFETY: both arrays are NUL-terminated strings behind a null-terminated list, alive until exec or _exit.
     unsafe {
         libc::setsid();
+        if let Some(group) = program.cgroup {
+            // Where it is refused the program runs as it is: what it starts is then ended as far as it is found.
+            libc::write(group, c"0".as_ptr().cast(), 1);
+        }
         for (to, from) in program.ends.iter().enumerate() {
             libc::dup2(*from, to as c_int);
         }
@@ -143,47 +151,75 @@ pub fn hang_up(session: libc::pid_t) {
     signal_session(session, libc::SIGCONT);
 }
 
-/// Sends a signal to every process of a session; gives how many there are.
+/// Sends a signal to every process of a session; gives how many there are. It looks at all processes of the machine.
 pub fn signal_session(session: libc::pid_t, signal: c_int) -> usize {
     let mut count = 0;
-    // SAFETY: the stream is ours and closed once; an entry is read before the next one is asked for. The number 0 is
-    // no process's, so that none is ever signalled by mistake.
-    unsafe {
-        let folder = libc::opendir(c"/proc".as_ptr());
-        if folder.is_null() {
-            return 0;
+    for_each_process(|process| {
+        if process.session == session {
+            // SAFETY: no memory is involved.
+            unsafe { libc::kill(process.pid, signal) };
+            count += 1;
         }
-        loop {
-            let entry = libc::readdir(folder);
-            if entry.is_null() {
-                break;
-            }
-            let name = CStr::from_ptr((*entry).d_name.as_ptr()).to_str().unwrap_or_default();
-            if let Ok(pid @ 2..) = name.parse::<libc::pid_t>()
-                && session_of(pid) == Some(session)
-            {
-                libc::kill(pid, signal);
-                count += 1;
-            }
-        }
-        libc::closedir(folder);
-    }
+    });
     count
 }
 
-/// The session of a process, if it lives.
-fn session_of(pid: libc::pid_t) -> Option<libc::pid_t> {
-    let path = c_string(&alloc::format!("/proc/{pid}/stat"))?;
-    session_in(&read_file(&path, 1024).ok()?)
+/// Ends a process that leads a group, its group, and all that descends from it, whatever session that went to: for
+/// where there is no control group. What has lost its parent by then is not found. It looks at all processes of the
+/// machine, a few times.
+pub fn kill_tree(leader: libc::pid_t) {
+    let mut found = alloc::vec![leader];
+    for _ in 0..TREE_ROUNDS_MAX {
+        let before = found.len();
+        // In order of birth, mostly; what comes out of order is found in the next round.
+        for_each_process(|process| {
+            if found.contains(&process.parent) && !found.contains(&process.pid) {
+                // Who stands still starts no others, and keeps its children.
+                // SAFETY: no memory is involved.
+                unsafe { libc::kill(process.pid, libc::SIGSTOP) };
+                found.push(process.pid);
+            }
+        });
+        if found.len() == before {
+            break;
+        }
+    }
+    for pid in found {
+        // SAFETY: no memory is involved.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
+    kill_group(leader);
 }
 
-/// The session as a process's `stat` names it; its name, in parentheses, may hold anything. None of the dead.
-fn session_in(stat: &[u8]) -> Option<libc::pid_t> {
+/// Calls `see` with each process that lives.
+fn for_each_process(mut see: impl FnMut(Process)) {
+    calls::for_each_entry("/proc", |name| {
+        // The number 0 is no process's, so that none is ever signalled by mistake.
+        if let Ok(pid @ 2..) = name.parse::<libc::pid_t>()
+            && let Some(path) = c_string(&alloc::format!("/proc/{pid}/stat"))
+            && let Ok(stat) = read_file(&path, 1024)
+            && let Some((parent, session)) = parent_and_session_in(&stat)
+        {
+            see(Process { pid, parent, session });
+        }
+    });
+}
+
+/// What is known of a process.
+struct Process {
+    pid: libc::pid_t,
+    parent: libc::pid_t,
+    session: libc::pid_t,
+}
+
+/// Parent and session as a process's `stat` names them; its name, in parentheses, may hold anything. None of the dead.
+fn parent_and_session_in(stat: &[u8]) -> Option<(libc::pid_t, libc::pid_t)> {
     let end = stat.iter().rposition(|b| *b == b')')?;
     let mut fields = core::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace();
     let state = fields.next()?;
-    let session = fields.nth(2)?.parse().ok()?;
-    (state != "Z" && state != "X").then_some(session)
+    let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
+    (state != "Z" && state != "X").then_some((parent, session))
 }
 
 #[cfg(test)]
@@ -193,16 +229,33 @@ mod tests {
 
     #[test]
     fn a_session_is_found_behind_any_name() {
-        assert_eq!(session_in(b"42 (sh) S 1 42 40 34816 0"), Some(40));
-        assert_eq!(session_in(b"42 (a) S 1 2 3 (b) R 1 42 41 0"), Some(41));
-        assert_eq!(session_in(b"42 (sh) Z 1 42 40 0"), None, "the dead hear nothing");
-        assert_eq!(session_in(b"42 (sh"), None);
+        assert_eq!(parent_and_session_in(b"42 (sh) S 1 42 40 34816 0"), Some((1, 40)));
+        assert_eq!(parent_and_session_in(b"42 (a) S 1 2 3 (b) R 7 42 41 0"), Some((7, 41)));
+        assert_eq!(parent_and_session_in(b"42 (sh) Z 1 42 40 0"), None, "the dead hear nothing");
+        assert_eq!(parent_and_session_in(b"42 (sh"), None);
+    }
+
+    #[test]
+    fn a_tree_ends_with_what_went_to_another_session() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "setsid sh -c 'echo $$; sleep 3618; true' & wait"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut away = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut away, &mut line).unwrap();
+        kill_tree(child.id() as libc::pid_t);
+        child.wait().unwrap();
+        // Its output ends when the last of them has.
+        assert_eq!(std::io::Read::read_to_end(&mut away, &mut Vec::new()).unwrap(), 0);
+        let _ = line.trim().parse::<u32>().unwrap();
     }
 
     proptest! {
         #[test]
         fn no_stat_panics(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = session_in(&bytes);
+            let _ = parent_and_session_in(&bytes);
         }
     }
 }
