@@ -126,7 +126,9 @@ proptest! {
     }
 
     #[test]
-    fn lines_arrive_whole_and_in_order_or_are_counted(steps in prop::collection::vec((0usize..600, 0usize..600), 0..600)) {
+    fn lines_arrive_whole_and_in_order_or_are_counted(
+        steps in prop::collection::vec((0usize..600, 0usize..600), 0..600),
+    ) {
         let (mut log, mut seen) = (Log::new(), Vec::new());
         for (n, (size, taken)) in steps.iter().enumerate() {
             log.push(&format!("{n} {}", "y".repeat(*size)));

@@ -23,7 +23,8 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Exit status: 0 ok, 1 failed, 2 usage, 3 spec wrong, 4 some nodes failed, 5 timed out, 6 images differ (diff).
+Exit status: 0 ok, 1 failed, 2 usage, 3 spec wrong, 4 some nodes failed, 5 timed out, \
+6 images differ (diff), 7 an output was cut off (run).
 `vmatic console` ends as its program does, or with 255.
 Results go to standard output, messages to standard error. NO_COLOR is respected.";
 

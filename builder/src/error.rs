@@ -27,6 +27,8 @@ pub enum Exit {
     Timeout,
     /// What was compared differs.
     Differs,
+    /// An output was longer than an answer holds: the rest of it is lost.
+    CutOff,
     /// A program on a node ended with this.
     Status(u8),
 }
@@ -41,6 +43,7 @@ impl From<Exit> for ExitCode {
             Exit::Nodes => 4,
             Exit::Timeout => 5,
             Exit::Differs => 6,
+            Exit::CutOff => 7,
             Exit::Status(status) => status,
         })
     }

@@ -3,8 +3,9 @@
 //! Takes the word's text; gives address, netmask, router and card. Pure. The form is
 //! Documentation/admin-guide/nfs/nfsroot.rst's:
 //!
-//! `CLIENT:SERVER:ROUTER:NETMASK:NAME:CARD:AUTOCONF:DNS0:DNS1:NTP0`, of which trailing fields may be missing and any may
-//! be empty, or AUTOCONF alone. Loaders write 0.0.0.0 for what they do not know (PXELINUX, where DHCP names no router).
+//! `CLIENT:SERVER:ROUTER:NETMASK:NAME:CARD:AUTOCONF:DNS0:DNS1:NTP0`, trailing fields may be missing and
+//! any may be empty, or it is AUTOCONF alone. Loaders write 0.0.0.0 for what they do not know (PXELINUX, where DHCP names
+//! no router).
 
 use crate::error::Error;
 use std::net::Ipv4Addr;
@@ -169,7 +170,8 @@ mod tests {
             let text = |address: Option<u32>| address.map(|a| Ipv4Addr::from(a).to_string()).unwrap_or_default();
             let netmask = Ipv4Addr::from(u32::MAX << (32 - ones));
             let (server, name) = (text(server), card.clone().unwrap_or_default());
-            let word = format!("{}:{server}:{}:{netmask}:name:{name}:{autoconf}{tail}", Ipv4Addr::from(own), text(router));
+            let (address, way) = (Ipv4Addr::from(own), text(router));
+            let word = format!("{address}:{server}:{way}:{netmask}:name:{name}:{autoconf}{tail}");
             let router = router.filter(|router| *router != 0).map(Ipv4Addr::from);
             let want = Given { address: Ipv4Addr::from(own), netmask, router, card };
             prop_assert_eq!(read(&word).unwrap(), BootAddress::Given(want), "{}", word);

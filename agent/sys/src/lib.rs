@@ -9,8 +9,9 @@
 //!
 //! * [`calls`]: system calls. [`netdev`]: network cards and routes, by ioctl. `packet`: sockets for whole frames.
 //! * [`mounts`], [`modules`]: what a machine needs first. [`heap`]: the C library's allocator.
-//! * [`processes`]: started, told to end, waited for. [`group`]: control groups, that they are ended by. [`input`]: what waits to be typed into one.
-//! * [`signals`]: held until a loop asks for them. [`child`], [`inherited`]: between a process and those that it starts.
+//! * [`processes`]: started, told to end, waited for. [`group`]: control groups, that they are ended by.
+//! * [`input`]: what waits to be typed into one. [`signals`]: held until a loop asks for them.
+//! * [`child`], [`inherited`]: between a process and those that it starts.
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
 extern crate alloc;

@@ -63,6 +63,8 @@ pub struct Tally {
     pub unreachable: NodeSet,
     /// Of the failed: were ended at the deadline.
     pub timed_out: NodeSet,
+    /// Wrote more than an answer holds, however they fared.
+    pub cut_off: NodeSet,
 }
 
 impl Console {
@@ -192,6 +194,9 @@ impl Answered {
                 _ => &mut tally.failed,
             };
             *set = set.union(&group.nodes);
+            if group.output.truncated {
+                tally.cut_off = tally.cut_off.union(&group.nodes);
+            }
             if group.outcome == Outcome::TimedOut {
                 tally.timed_out = tally.timed_out.union(&group.nodes);
             }
@@ -205,10 +210,12 @@ impl Tally {
     pub fn exit(&self) -> Exit {
         if !self.timed_out.is_empty() {
             Exit::Timeout
-        } else if self.failed.is_empty() && self.unreachable.is_empty() {
-            Exit::Ok
-        } else {
+        } else if !self.failed.is_empty() || !self.unreachable.is_empty() {
             Exit::Nodes
+        } else if !self.cut_off.is_empty() {
+            Exit::CutOff
+        } else {
+            Exit::Ok
         }
     }
 }

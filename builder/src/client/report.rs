@@ -13,6 +13,7 @@ use vmatic_tree::unreachable::Unreachable;
 
 use crate::client::operation::Answered;
 use crate::error::Result;
+use crate::ui::base64::base64;
 use crate::ui::escape::escape_control;
 use crate::ui::print::print;
 use crate::ui::say;
@@ -147,6 +148,11 @@ fn block(group: &Group, bytes: &[u8]) -> Option<String> {
     }
 }
 
+/// Whether all that was written is text.
+fn is_text(group: &Group) -> bool {
+    [&group.output.stdout, &group.output.stderr].iter().all(|bytes| std::str::from_utf8(bytes).is_ok())
+}
+
 /// Prints outputs to standard output, failures and the count to standard error.
 pub fn answers(answered: &Answered) -> Result<()> {
     for group in &answered.groups {
@@ -164,6 +170,9 @@ pub fn answers(answered: &Answered) -> Result<()> {
             say::line(text.trim_end());
         }
     }
+    for group in answered.groups.iter().filter(|g| !is_text(g)) {
+        say::line(format!("not text {}: \\x stands for a byte; --json has them all in base64", group.nodes));
+    }
     for group in answered.groups.iter().filter(|g| !g.outcome.is_ok()) {
         let word = if matches!(group.outcome, Outcome::Unreachable(_)) { "unreachable" } else { "failed" };
         say::line(format!("{word} {}: {}", group.nodes, escape_control(outcome_text(&group.outcome).as_bytes())));
@@ -172,14 +181,18 @@ pub fn answers(answered: &Answered) -> Result<()> {
     Ok(())
 }
 
-/// `5 nodes: 4 ok, 1 failed, 0 unreachable (0.12 s)`
+/// `5 nodes: 4 ok, 1 failed, 0 unreachable (0.12 s)`, and how many outputs were cut off, if any was.
 pub fn count(answered: &Answered) -> String {
     let tally = answered.tally();
     let (ok, failed, unreachable) = (tally.ok.len(), tally.failed.len(), tally.unreachable.len());
     let all = ok + failed + unreachable;
     let nodes = if all == 1 { "node" } else { "nodes" };
     let seconds = answered.took.as_secs_f64();
-    format!("{all} {nodes}: {ok} ok, {failed} failed, {unreachable} unreachable ({seconds:.2} s)")
+    let cut = match tally.cut_off.len() {
+        0 => String::new(),
+        cut => format!(", {cut} cut off"),
+    };
+    format!("{all} {nodes}: {ok} ok, {failed} failed, {unreachable} unreachable{cut} ({seconds:.2} s)")
 }
 
 fn unreachable_json(why: &Unreachable) -> Value {
@@ -211,7 +224,7 @@ pub fn as_json(answered: &Answered) -> Value {
             Outcome::Unreachable(why) => ("unreachable", unreachable_json(why)),
             Outcome::Done(reply) => ("ok", reply_json(reply)),
         };
-        json!({
+        let mut group = json!({
             "nodes": g.nodes.to_string(),
             "count": g.nodes.len(),
             "outcome": kind,
@@ -219,7 +232,14 @@ pub fn as_json(answered: &Answered) -> Value {
             "stdout": String::from_utf8_lossy(&g.output.stdout),
             "stderr": String::from_utf8_lossy(&g.output.stderr),
             "truncated": g.output.truncated,
-        })
+        });
+        // JSON holds text only: what is none stands there in base64, too.
+        for (name, bytes) in [("stdout_base64", &g.output.stdout), ("stderr_base64", &g.output.stderr)] {
+            if std::str::from_utf8(bytes).is_err() {
+                group[name] = json!(base64(bytes));
+            }
+        }
+        group
     };
     let tally = answered.tally();
     json!({
@@ -227,6 +247,7 @@ pub fn as_json(answered: &Answered) -> Value {
         "ok": tally.ok.len(),
         "failed": tally.failed.len(),
         "unreachable": tally.unreachable.len(),
+        "cut_off": tally.cut_off.len(),
         "ms": answered.took.as_millis() as u64,
     })
 }
@@ -234,6 +255,7 @@ pub fn as_json(answered: &Answered) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Exit;
     use std::time::Duration;
     use vmatic_plan::{NodeSet, RangeSet};
     use vmatic_tree::answer::Output;
@@ -265,5 +287,33 @@ mod tests {
             (Some(2), Some(1), Some(6))
         );
         assert_eq!(json["groups"][2]["detail"]["why"], "has not joined");
+    }
+
+    #[test]
+    fn what_is_not_text_is_told_apart_and_kept_for_programs() {
+        let bytes = |stdout: &[u8]| Group {
+            output: Output { stdout: stdout.to_vec(), ..Output::default() },
+            ..group((1, 1), Outcome::Exit(0), "")
+        };
+        let groups = vec![bytes(b"\xff\xfe"), bytes(b"\xfd\xfc"), bytes(b"text")];
+        assert_ne!(block(&groups[0], &groups[0].output.stdout), block(&groups[1], &groups[1].output.stdout));
+        assert_eq!(groups.iter().map(is_text).collect::<Vec<_>>(), [false, false, true]);
+        let json = as_json(&Answered { groups, took: Duration::ZERO });
+        assert_eq!(json["groups"][0]["stdout_base64"], "//4=");
+        assert_eq!(json["groups"][1]["stdout_base64"], "/fw=");
+        assert!(json["groups"][2].get("stdout_base64").is_none());
+    }
+
+    #[test]
+    fn an_output_that_was_cut_off_is_no_success() {
+        let mut cut = group((1, 2), Outcome::Exit(0), "x");
+        cut.output.truncated = true;
+        let answered = Answered { groups: vec![cut.clone()], took: Duration::ZERO };
+        assert_eq!(answered.tally().exit(), Exit::CutOff);
+        assert_eq!(count(&answered), "2 nodes: 2 ok, 0 failed, 0 unreachable, 2 cut off (0.00 s)");
+        assert_eq!(as_json(&answered)["cut_off"], 2);
+        // A node that failed is the worse news.
+        let answered = Answered { groups: vec![cut, group((3, 3), Outcome::Exit(1), "")], took: Duration::ZERO };
+        assert_eq!(answered.tally().exit(), Exit::Nodes);
     }
 }

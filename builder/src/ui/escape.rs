@@ -1,10 +1,21 @@
 //! Text of others, made safe to show on the operator's terminal.
 
-/// Control characters that could drive the operator's terminal are shown, not sent; tabs and line ends stay.
+/// Control characters that could drive the operator's terminal are shown, not sent; tabs and line ends stay. What is
+/// not UTF-8 is shown byte by byte, so that what differs looks different.
 pub fn escape_control(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let risky = |c: char| c.is_control() && c != '\n' && c != '\t';
-    text.chars().flat_map(|c| if risky(c) { c.escape_default().collect() } else { vec![c] }).collect()
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c.is_control() && c != '\n' && c != '\t' {
+                true => text.extend(c.escape_default()),
+                false => text.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            text += &format!("\\x{byte:02x}");
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -13,6 +24,6 @@ mod tests {
 
     #[test]
     fn what_a_node_writes_cannot_drive_the_terminal() {
-        assert_eq!(escape_control(b"a\x1b[2Jb\tc\n\xff"), "a\\u{1b}[2Jb\tc\n\u{fffd}");
+        assert_eq!(escape_control(b"a\x1b[2Jb\tc\n\xff\xc3d"), "a\\u{1b}[2Jb\tc\n\\xff\\xc3d");
     }
 }

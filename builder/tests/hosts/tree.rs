@@ -28,6 +28,11 @@ fn outputs_fold_statuses_are_kept_and_input_travels() {
     rack.wait_for(1, "1-3");
     let output = rack.vmatic(2, "key", &["run", ".", "--", "sh", "-c", "echo one; echo two"]);
     assert_eq!(stdout(&output), "--- 1-3 (3)\none\ntwo\n");
+    let output = rack.vmatic(2, "key", &["run", ".", "--", "head", "-c", "500000", "/dev/zero"]);
+    assert_eq!(output.status.code(), Some(7));
+    assert!(stderr(&output).contains("3 nodes: 3 ok, 0 failed, 0 unreachable, 3 cut off"), "{}", stderr(&output));
+    let output = rack.vmatic(2, "key", &["run", "--json", ".", "--", "printf", "\\377\\376"]);
+    assert!(stdout(&output).contains("\"stdout_base64\": \"//4=\""), "{}", stdout(&output));
     let script = "case $(cat /sys/class/net/eth0/address) in *:02:00:00) echo bad >&2; exit 7;; esac; echo good";
     let output = rack.vmatic(1, "key", &["run", ".", "--", "sh", "-c", script]);
     assert_eq!(output.status.code(), Some(4));

@@ -20,6 +20,10 @@ use crate::{Exit, key};
 /// NODES is a node path: 17 (a host), 17/3 (its guest 3), 1-1000/. (every guest of these hosts), ./. (all
 /// guests), . (all hosts), dn[4-11]/2, h1-g3; joined by `,` (union), `!` (difference), `&` (intersection)
 /// and `^` (in exactly one).
+///
+/// Of each output a node keeps the first 384 KiB; where more was written, that is said, and the exit status is 7 if
+/// nothing else went wrong. At the deadline and on Ctrl-C the program ends with all that it started; what it leaves
+/// behind when it ends by itself runs on.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The nodes, as HOSTS or HOSTS/GUESTS
