@@ -113,6 +113,12 @@ impl NodeSet {
         RangeSet::from_ranges(self.runs.iter().map(|r| (r.first, r.last)).collect())
     }
 
+    /// The hosts that are in the set themselves, whichever of their guests are.
+    pub fn hosts_themselves(&self) -> RangeSet {
+        let with_host = self.runs.iter().filter(|r| r.members.contains(0));
+        RangeSet::from_ranges(with_host.map(|r| (r.first, r.last)).collect())
+    }
+
     /// Every node, by host, then guest.
     pub fn iter(&self) -> impl Iterator<Item = Node> + '_ {
         self.runs.iter().flat_map(|r| {
@@ -125,8 +131,7 @@ impl NodeSet {
     /// members themselves (members 0), then the guests, hosts with the same guests together.
     pub fn products(&self) -> Vec<(RangeSet, RangeSet)> {
         let myself = RangeSet::span(0, 0);
-        let with_host = self.runs.iter().filter(|r| r.members.contains(0));
-        let hosts = RangeSet::from_ranges(with_host.map(|r| (r.first, r.last)).collect());
+        let hosts = self.hosts_themselves();
         let mut groups: Vec<(RangeSet, Vec<(u32, u32)>)> = Vec::new();
         for run in &self.runs {
             let guests = run.members.difference(&myself);

@@ -52,6 +52,8 @@ pub(crate) struct World {
     task_ms: u64,
     /// Guests that never answer a task.
     pub mute: NodeSet,
+    /// Guests that read nothing, with how much their sockets still take.
+    pub asleep: BTreeMap<Node, u32>,
     /// What sessions on hosts and guests were fed, and which were ended.
     pub fed: Vec<(HostId, OpId, SessionInput)>,
     pub stopped: Vec<(HostId, OpId)>,
@@ -74,6 +76,7 @@ impl World {
             order: 0,
             task_ms: 5,
             mute: NodeSet::new(),
+            asleep: BTreeMap::new(),
             fed: Vec::new(),
             stopped: Vec::new(),
         };
@@ -146,6 +149,14 @@ impl World {
 
     fn guest_hears(&mut self, host: HostId, link: LinkId, guest: GuestId, message: Message) {
         let node = Node::guest(host, guest);
+        if let Some(room) = self.asleep.get_mut(&node) {
+            match room.checked_sub(1) {
+                Some(left) => *room = left,
+                // What does not fit is not taken in time, and the link is given up.
+                None => self.tasks.push_back((self.now_ms, host, Event::Closed { link })),
+            }
+            return;
+        }
         match &message {
             Message::SessionInput { op, feed } => self.fed.push((host, *op, feed.clone())),
             Message::Cancel(op) => self.stopped.push((host, *op)),
@@ -171,9 +182,16 @@ impl World {
         }
     }
 
+    /// When something happens next.
+    fn next_ms(&self) -> u64 {
+        let arrival = self.queue.keys().next().map(|(at, _)| *at);
+        let tasks = self.tasks.iter().map(|(at, ..)| *at);
+        arrival.into_iter().chain(tasks).chain(self.hosts.values().map(Host::wake_ms)).min().unwrap_or(u64::MAX)
+    }
+
     pub fn run_to(&mut self, end_ms: u64) {
         while self.now_ms < end_ms {
-            self.now_ms += 1;
+            self.now_ms = self.next_ms().clamp(self.now_ms + 1, end_ms);
             while let Some(entry) = self.queue.first_entry().filter(|e| e.key().0 <= self.now_ms) {
                 let (owner, link, what) = entry.remove();
                 match what {
@@ -237,12 +255,12 @@ impl World {
     }
 }
 
-fn run() -> Order {
+pub(super) fn run() -> Order {
     let argv = vec!["true".into()];
     Order::Run(Run { argv, env: vec![], dir: String::new(), stdin: vec![], output_max_bytes: 100 })
 }
 
-fn nodes_where(groups: &[Group], test: impl Fn(&Outcome) -> bool) -> NodeSet {
+pub(super) fn nodes_where(groups: &[Group], test: impl Fn(&Outcome) -> bool) -> NodeSet {
     groups.iter().filter(|g| test(&g.outcome)).fold(NodeSet::new(), |set, g| set.union(&g.nodes))
 }
 

@@ -47,10 +47,16 @@ impl Membership {
     pub fn answers_for(&self, order: &Order) -> NodeSet {
         let host = NodeSet::one(Node::host(self.number));
         match order {
-            Order::Guests(_) | Order::Serial(_) | Order::Link(_) => self.own_guests(),
             Order::Capture(_) => host.union(&self.own_guests()),
+            order if order.is_for_guests_host() => self.own_guests(),
             _ => host,
         }
+    }
+
+    /// The nodes whose answer to an order comes over a link behind which `up` is up. What guests' hosts carry out does
+    /// not ask whether the guests are up: it may be what starts them.
+    pub fn reached(&self, up: NodeSet, order: &Order) -> NodeSet {
+        if order.is_for_guests_host() { NodeSet::product(&up.hosts_themselves(), &self.members()) } else { up }
     }
 
     /// What a child may report: nodes of the plan, none of ours, none of a host that is linked itself.

@@ -308,7 +308,7 @@ impl Host {
                 rest = rest.difference(&operation.local);
             }
             for (link, side, reach) in self.peers.reach(number) {
-                let part = rest.intersection(&reach);
+                let part = rest.intersection(&self.membership.reached(reach, &command.order));
                 if part.is_empty() {
                     continue;
                 }
@@ -387,3 +387,6 @@ impl Host {
 #[cfg(test)]
 #[path = "host_tests.rs"]
 pub(crate) mod tests;
+
+#[cfg(test)]
+mod reach_tests;

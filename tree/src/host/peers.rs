@@ -80,7 +80,8 @@ impl Link {
 
     /// Whether it is time to say something.
     fn heartbeat_due(&self, now_ms: u64) -> bool {
-        now_ms.saturating_sub(self.said_ms) >= self.timing().0
+        // One that is paused reads nothing: what is said to it would fill its socket, and the link would be lost.
+        !self.paused && now_ms.saturating_sub(self.said_ms) >= self.timing().0
     }
 
     /// Who is at the other end.

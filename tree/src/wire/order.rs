@@ -59,6 +59,13 @@ pub enum Order {
     SessionInput(SessionInput),
 }
 
+impl Order {
+    /// Whether a guest's host carries it out and answers for it, be the guest up or down.
+    pub fn is_for_guests_host(&self) -> bool {
+        matches!(self, Order::Guests(_) | Order::Serial(_) | Order::Link(_) | Order::Capture(_))
+    }
+}
+
 /// How a session with a serial port begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Serial {
