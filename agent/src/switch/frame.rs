@@ -59,6 +59,31 @@ pub struct Ipv6 {
     pub next: u8,
 }
 
+/// What an IPv6 packet carries, behind its extension headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// What it is, in IPv4's and IPv6's common numbers.
+    pub protocol: u8,
+    /// Where it begins.
+    pub at: usize,
+    /// Whether it is whole, or the first of its fragments.
+    pub first: bool,
+}
+
+/// Bytes of an IPv6 header without extensions.
+pub const IPV6_BYTES: usize = 40;
+/// Most extension headers that are walked; honest packets have one or two.
+const EXTENSIONS_MAX: usize = 8;
+
+/// Next headers that are extensions (RFC 8200, 4; RFC 4302 for the authentication header).
+mod extension {
+    pub const HOP_BY_HOP: u8 = 0;
+    pub const ROUTING: u8 = 43;
+    pub const FRAGMENT: u8 = 44;
+    pub const AUTHENTICATION: u8 = 51;
+    pub const DESTINATION: u8 = 60;
+}
+
 /// Reads a frame's Ethernet header.
 pub fn ethernet(frame: &[u8]) -> Option<Ethernet> {
     let header: &[u8; ETHERNET_BYTES] = frame.get(HEADER_BYTES..)?.first_chunk()?;
@@ -107,6 +132,41 @@ pub fn ipv6(packet: &[u8]) -> Option<Ipv6> {
     fits.then(|| Ipv6 { from: from.into(), to: to.into(), hop_limit: header[7], next: header[6] })
 }
 
+/// Walks the extension headers of an IPv6 packet whose first next header is `next`; none if they do not end in it.
+pub fn ipv6_payload(mut next: u8, packet: &[u8]) -> Option<Payload> {
+    let mut at = IPV6_BYTES;
+    let mut first = true;
+    for _ in 0..=EXTENSIONS_MAX {
+        let bytes = |header: &[u8; 8]| match next {
+            extension::HOP_BY_HOP | extension::ROUTING | extension::DESTINATION => Some(8 + 8 * usize::from(header[1])),
+            extension::AUTHENTICATION => Some(8 + 4 * usize::from(header[1])),
+            extension::FRAGMENT => Some(8),
+            _ => None,
+        };
+        let header: Option<&[u8; 8]> = packet.get(at..).and_then(|rest| rest.first_chunk());
+        let length = match header {
+            // A later fragment is the middle of something whose first was looked at.
+            _ if !first => None,
+            Some(header) => bytes(header),
+            // Too short for an extension: right for what is none.
+            None => bytes(&[0; 8]).map(|_| usize::MAX),
+        };
+        match (length, header) {
+            (None, _) => return (at <= packet.len()).then_some(Payload { protocol: next, at, first }),
+            (Some(length), Some(header)) => {
+                if next == extension::FRAGMENT {
+                    // The offset counts in eights, above three other bits.
+                    first = u16::from_be_bytes([header[2], header[3]]) >> 3 == 0;
+                }
+                next = header[0];
+                at += length;
+            }
+            (Some(_), None) => return None,
+        }
+    }
+    None
+}
+
 /// UDP's source and destination port.
 pub fn ports(payload: &[u8]) -> Option<(u16, u16)> {
     let header: &[u8; 8] = payload.first_chunk()?;
@@ -146,20 +206,43 @@ mod tests {
         #[test]
         fn what_is_read_is_what_another_parser_reads(
             mut bytes in prop::collection::vec(any::<u8>(), 0..120),
-            six: bool,
+            options in 5u8..8,
+            fragment: bool,
         ) {
-            if let Some(first) = bytes.first_mut() {
-                *first = if six { 0x60 } else { 0x45 };
+            // Whatever it is, it is read without a panic.
+            let _ = (ethernet(&bytes), ports(&bytes), ipv4(&bytes), ipv6(&bytes));
+            // Made so that both must read it, as long as it says.
+            bytes.resize(bytes.len().max(40), 7);
+            let length = bytes.len() as u16;
+            bytes[0] = 0x40 | options;
+            bytes[2..4].copy_from_slice(&length.to_be_bytes());
+            if !fragment {
+                bytes[6..8].fill(0);
             }
-            if let (Some(ip), Ok(other)) = (ipv4(&bytes), Ipv4Packet::new_checked(&bytes[..])) {
-                prop_assert_eq!((ip.from, ip.to, ip.ttl), (other.src_addr(), other.dst_addr(), other.hop_limit()));
-                prop_assert_eq!(ip.first, other.frag_offset() == 0);
+            let (ip, other) = (ipv4(&bytes).unwrap(), Ipv4Packet::new_checked(&bytes[..]).unwrap());
+            prop_assert_eq!((ip.from, ip.to, ip.ttl), (other.src_addr(), other.dst_addr(), other.hop_limit()));
+            prop_assert_eq!((ip.first, ip.payload_at), (other.frag_offset() == 0, other.header_len() as usize));
+            prop_assert_eq!(ip.protocol, u8::from(other.next_header()));
+            bytes[0] = 0x60;
+            bytes[4..6].copy_from_slice(&(length - 40).to_be_bytes());
+            let (ip, other) = (ipv6(&bytes).unwrap(), Ipv6Packet::new_checked(&bytes[..]).unwrap());
+            let theirs = (other.src_addr(), other.dst_addr(), other.hop_limit(), u8::from(other.next_header()));
+            prop_assert_eq!((ip.from, ip.to, ip.hop_limit, ip.next), theirs);
+        }
+
+        #[test]
+        fn a_packet_that_is_cut_is_none(cut in 0usize..40, six: bool) {
+            let mut bytes = [0; 40];
+            bytes[0] = if six { 0x60 } else { 0x45 };
+            bytes[3] = 40;
+            prop_assert!(ipv4(&bytes[..cut]).is_none() && ipv6(&bytes[..cut]).is_none());
+        }
+
+        #[test]
+        fn any_chain_of_headers_ends(next: u8, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Some(payload) = ipv6_payload(next, &bytes) {
+                prop_assert!(payload.at >= IPV6_BYTES);
             }
-            if let (Some(ip), Ok(other)) = (ipv6(&bytes), Ipv6Packet::new_checked(&bytes[..])) {
-                let theirs = (other.src_addr(), other.dst_addr(), other.hop_limit());
-                prop_assert_eq!((ip.from, ip.to, ip.hop_limit), theirs);
-            }
-            let _ = (ethernet(&bytes), ports(&bytes));
         }
 
         #[test]

@@ -45,8 +45,8 @@ mod icmpv6 {
 
 const DHCP_SERVER: u16 = 67;
 const DHCP_CLIENT: u16 = 68;
-/// The next header that hides multicast listener reports (RFC 3810, 5).
-const HOP_BY_HOP: u8 = 0;
+/// The port of DHCPv6 servers (RFC 8415, 7.2).
+const DHCPV6_SERVER: u16 = 547;
 
 impl Rules {
     /// Those of `host`; none if the plan has no such host.
@@ -84,7 +84,8 @@ impl Rules {
             ARP => Some(self.arp(guest, ethernet.from, frame::packet(frame))),
             IPV4 => self.look_at_ipv4(guest, &ethernet, frame::packet(frame)),
             IPV6 => self.look_at_ipv6(guest, &ethernet, frame::packet(frame)),
-            _ => None,
+            // Only what is looked at is passed on: a system takes a tagged frame (IEEE 802.1Q) for the one in it.
+            _ => Some(PolicyDecision::Drop(DropReason::Ignored)),
         };
         if let Some(verdict) = special {
             return verdict;
@@ -214,8 +215,20 @@ impl Rules {
         let Some(ip) = frame::ipv6(packet) else { return Some(PolicyDecision::Drop(DropReason::Malformed)) };
         let node = Node::guest(self.host, guest);
         let own = |address| Some(address) == self.plan.ipv6(node) || address == link_local(ethernet.from.0);
-        let kind = if ip.next == ICMPV6 { packet.get(40).copied() } else { None };
-        let reports = (ip.next == HOP_BY_HOP && ip.to.is_multicast()) || kind.is_some_and(is_listener_report);
+        // What cannot be walked to its end could be anything to who receives it (RFC 7112).
+        let Some(upper) = frame::ipv6_payload(ip.next, packet) else {
+            return Some(PolicyDecision::Drop(DropReason::Malformed));
+        };
+        let payload = packet.get(upper.at..).unwrap_or_default();
+        let kind = if upper.protocol == ICMPV6 && upper.first { payload.first().copied() } else { None };
+        let ports = (upper.protocol == UDP && upper.first).then(|| frame::ports(payload)).flatten();
+        // Neighbour discovery stands alone in its packet: behind other headers, or in fragments, it is there to pass
+        // guards like this one (RFC 7113, 6980).
+        let discovery = kind.is_some_and(|kind| (icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT).contains(&kind));
+        if (discovery && upper.at != frame::IPV6_BYTES) || matches!(ports, Some((DHCPV6_SERVER, _))) {
+            return Some(PolicyDecision::Drop(DropReason::Spoofed));
+        }
+        let reports = kind.is_some_and(is_listener_report);
         let allowed = own(ip.from) || (ip.from.is_unspecified() && (reports || kind == Some(icmpv6::SOLICITATION)));
         match kind {
             // Who may be heard is computed, so nobody has to say it; routers are not looked for either.

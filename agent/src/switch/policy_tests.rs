@@ -143,6 +143,58 @@ fn a_guest_speaks_only_as_itself() {
     assert_eq!(verdict(ipv6_frame(mac(2), v6(HOST, 3), v6(HOST, 2), 128, all)), spoofed);
 }
 
+/// The same frame with extension headers in front of its payload, each with its number; the last leads to ICMPv6.
+fn extended(frame: &[u8], headers: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut long = frame[..PACKET_AT + 40].to_vec();
+    long[PACKET_AT + 6] = headers[0].0;
+    for (at, (_, bytes)) in headers.iter().enumerate() {
+        let start = long.len();
+        long.extend_from_slice(bytes);
+        long[start] = headers.get(at + 1).map_or(ICMPV6, |(number, _)| *number);
+    }
+    long.extend_from_slice(&frame[PACKET_AT + 40..]);
+    let payload = (long.len() - PACKET_AT - 40) as u16;
+    long[PACKET_AT + 4..][..2].copy_from_slice(&payload.to_be_bytes());
+    long
+}
+
+#[test]
+fn what_is_hidden_behind_other_headers_is_seen() {
+    let (spoofed, malformed) = (DropReason::Spoofed, DropReason::Malformed);
+    let dropped = |frame: Vec<u8>| match verdict(frame) {
+        PolicyDecision::Drop(why) => Some(why),
+        _ => None,
+    };
+    // A tag of VLAN 0 in front of an answer that would be dropped, or of a packet from anywhere.
+    for kind in [0x8100, 0x88a8, 0x9100, 0x88cc] {
+        let mut tagged = arp_frame(mac(1), v4(HOST, 1), v4(HOST, 2));
+        tagged[HEADER_BYTES + 12..][..2].copy_from_slice(&u16::to_be_bytes(kind));
+        assert_eq!(dropped(tagged), Some(DropReason::Ignored), "{kind:#x}");
+    }
+    let all: Ipv6Addr = "ff02::1".parse().unwrap();
+    let options: &[u8] = &[0; 8];
+    for kind in [133, 134, 135, 136, 137] {
+        let said = ipv6_frame(Mac([0x33; 6]), link_local(mac(1).0), all, kind, v6(HOST, 5));
+        for headers in [&[(60, options)][..], &[(0, options), (60, options)], &[(44, options)], &[(43, options)]] {
+            assert_eq!(dropped(extended(&said, headers)), Some(spoofed), "{kind} behind {headers:?}");
+        }
+    }
+    let echo = ipv6_frame(mac(2), v6(HOST, 1), v6(HOST, 2), 128, all);
+    assert_eq!(verdict(extended(&echo, &[(60, options)])), PolicyDecision::Guest(GuestId(2)));
+    // A later fragment: its first was looked at.
+    assert_eq!(verdict(extended(&echo, &[(44, &[0, 0, 0, 8, 0, 0, 0, 1])])), PolicyDecision::Guest(GuestId(2)));
+    let longer_than_the_packet: &[u8] = &[0, 200, 0, 0, 0, 0, 0, 0];
+    assert_eq!(dropped(extended(&echo, &[(60, longer_than_the_packet)])), Some(malformed));
+    assert_eq!(dropped(extended(&echo, &[(60, options); 10])), Some(malformed), "a chain without an end");
+    let leases = {
+        let mut frame = ipv6_frame(mac(2), v6(HOST, 1), v6(HOST, 2), 128, all);
+        frame[PACKET_AT + 6] = UDP;
+        frame[PACKET_AT + 40..][..4].copy_from_slice(&[0x02, 0x23, 0x02, 0x22]);
+        frame
+    };
+    assert_eq!(dropped(leases), Some(spoofed), "no other leases addresses");
+}
+
 #[test]
 fn frames_go_to_neighbours_packets_to_the_world() {
     let own = v4(HOST, 1);
