@@ -1,5 +1,6 @@
 //! A stream that was opened, on its way to become a link of the tree: from whoever opens it to the node.
 
+use std::net::IpAddr;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use vmatic_plan::GuestId;
@@ -11,6 +12,8 @@ pub struct Opening {
     pub side: Direction,
     /// The stream itself.
     pub stream: LinkStream,
+    /// The address at its other end, if somebody on a network opened it.
+    pub from: Option<IpAddr>,
     /// Told when the link closes: whether it had been welcome.
     pub closed: Option<oneshot::Sender<bool>>,
 }
@@ -26,16 +29,21 @@ pub enum LinkStream {
 impl Opening {
     /// To the parent.
     pub fn parent(stream: TcpStream, closed: oneshot::Sender<bool>) -> Self {
-        Opening { side: Direction::Parent, stream: LinkStream::Tcp(stream), closed: Some(closed) }
+        Opening { side: Direction::Parent, stream: LinkStream::Tcp(stream), from: None, closed: Some(closed) }
     }
 
     /// To a guest's monitor.
     pub fn guest(guest: GuestId, stream: UnixStream) -> Self {
-        Opening { side: Direction::Guest(guest), stream: LinkStream::Unix(stream), closed: None }
+        Opening { side: Direction::Guest(guest), stream: LinkStream::Unix(stream), from: None, closed: None }
     }
 
-    /// From whoever called.
-    pub fn below(stream: TcpStream) -> Self {
-        Opening { side: Direction::Child, stream: LinkStream::Tcp(stream), closed: None }
+    /// From whoever called, at this address.
+    pub fn below(stream: TcpStream, from: IpAddr) -> Self {
+        Opening {
+            side: Direction::Child,
+            stream: LinkStream::Tcp(stream),
+            from: Some(from.to_canonical()),
+            closed: None,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::text::ShortText;
 use core::fmt;
+use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use vmatic_plan::HostId;
 
@@ -32,9 +33,18 @@ pub enum Refusal {
     NumberTaken {
         /// The number that both machines claim.
         host: HostId,
+        /// Where the other calls from, if whoever refuses has a link to it.
+        at: Option<IpAddr>,
     },
     /// The command is not one to obey.
     Command(CommandError),
+    /// A host's image is not of the cluster whose tree it called: its plan or its operator's key is another.
+    OtherCluster {
+        /// The identity of the host's own cluster.
+        own: [u8; 16],
+        /// That of the tree.
+        tree: [u8; 16],
+    },
 }
 
 /// Why a command is not obeyed, or cannot be made.
@@ -61,9 +71,24 @@ impl fmt::Display for Refusal {
             Refusal::UnexpectedMessage => f.write_str("protocol error: unexpected message"),
             Refusal::NotANeighbour => f.write_str("rejected: not a neighbour by the plan"),
             Refusal::CannotJoin { host, below } => write!(f, "host {host} cannot join below host {below}"),
-            Refusal::NumberTaken { host } => write!(f, "another machine is host {host} already, and alive"),
+            Refusal::NumberTaken { host, at: None } => write!(f, "another machine is host {host} already, and alive"),
+            Refusal::NumberTaken { host, at: Some(at) } => {
+                write!(f, "another machine, at {at}, is host {host} already, and alive")
+            }
+            Refusal::OtherCluster { own, tree } => {
+                write!(f, "its image is of another cluster, {}, and this tree is of {}", Hex(own), Hex(tree))
+            }
             Refusal::Command(error) => write!(f, "{error}"),
         }
+    }
+}
+
+/// An identity as it is printed: enough of it to tell it from others.
+pub(crate) struct Hex<'a>(pub &'a [u8; 16]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

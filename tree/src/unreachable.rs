@@ -1,6 +1,7 @@
 //! Why no answer came from a node, as whoever last stood before it knows.
 
 use crate::guest::GuestState;
+use crate::refusal::Hex;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 use vmatic_plan::{GuestId, HostId};
@@ -22,6 +23,16 @@ pub enum Unreachable {
     TimedOut,
     /// The operator gave up before the answer came.
     Interrupted,
+    /// A host that was in the tree and is no more, or a guest of such a one.
+    Lost {
+        /// How long ago, in seconds; in whole minutes after the first, so that hosts lost together are said together.
+        ago_s: u32,
+    },
+    /// A host that called, and whose image is of another cluster.
+    OtherCluster {
+        /// The identity of its image's cluster.
+        cluster: [u8; 16],
+    },
 }
 
 /// Who is at the other end of a link.
@@ -77,6 +88,11 @@ impl fmt::Display for Unreachable {
             Unreachable::NotJoined => f.write_str("has not joined"),
             Unreachable::Link(peer, end) => write!(f, "the link to {peer} {end}"),
             Unreachable::TimedOut => f.write_str("no answer in time"),
+            Unreachable::Lost { ago_s: seconds @ 0..60 } => write!(f, "was lost {seconds} s ago"),
+            Unreachable::Lost { ago_s } => write!(f, "was lost {} min ago", ago_s / 60),
+            Unreachable::OtherCluster { cluster } => {
+                write!(f, "its image is of another cluster, {}: boot it with this cluster's", Hex(cluster))
+            }
             Unreachable::Interrupted => f.write_str("interrupted by the operator"),
         }
     }

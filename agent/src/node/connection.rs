@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
-use vmatic_tree::host::Event;
+use tokio::time::{Instant, sleep_until, timeout};
+use vmatic_tree::host::{Direction, Event};
 use vmatic_tree::id::LinkId;
 use vmatic_tree::wire::frame::{self, FrameError, FrameReader};
 use vmatic_tree::wire::message::Message;
@@ -58,18 +58,19 @@ impl fmt::Display for SendError {
 
 impl Link {
     /// Makes a stream that was opened a link.
-    pub fn over(stream: LinkStream, id: LinkId, events: mpsc::Sender<Event>) -> Link {
+    pub fn over(stream: LinkStream, side: Direction, id: LinkId, events: mpsc::Sender<Event>) -> Link {
+        let reader = if side == Direction::Parent { FrameReader::new() } else { FrameReader::of_stranger() };
         match stream {
             LinkStream::Tcp(stream) => {
                 let _ = stream.set_nodelay(true);
-                Link::start(id, stream, events)
+                Link::start(id, stream, reader, events)
             }
-            LinkStream::Unix(stream) => Link::start(id, stream, events),
+            LinkStream::Unix(stream) => Link::start(id, stream, reader, events),
         }
     }
 
     /// Starts reading and writing `stream`; messages go to `events`.
-    pub fn start<S>(id: LinkId, stream: S, events: mpsc::Sender<Event>) -> Link
+    fn start<S>(id: LinkId, stream: S, frames: FrameReader, events: mpsc::Sender<Event>) -> Link
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
@@ -77,7 +78,7 @@ impl Link {
         let (queue, waiting) = mpsc::unbounded_channel();
         let queued = Arc::new(AtomicUsize::new(0));
         tokio::spawn(write_all(write_half, waiting, queued.clone()));
-        let reader = tokio::spawn(read_all(id, read_half, events));
+        let reader = tokio::spawn(read_all(id, read_half, frames, events));
         Link { queue, queued, reader }
     }
 
@@ -101,14 +102,20 @@ impl Drop for Link {
     }
 }
 
-async fn read_all(id: LinkId, mut stream: impl AsyncRead + Unpin, events: mpsc::Sender<Event>) {
-    let mut reader = FrameReader::new();
+async fn read_all(
+    id: LinkId,
+    mut stream: impl AsyncRead + Unpin,
+    mut reader: FrameReader,
+    events: mpsc::Sender<Event>,
+) {
     let mut buffer = vec![0; READ_BYTES];
+    let mut pace = Pace::new();
     'link: while let Ok(n @ 1..) = stream.read(&mut buffer).await {
         reader.push(&buffer[..n]);
         loop {
             match reader.next_message() {
                 Ok(Some(message)) => {
+                    pace.wait().await;
                     if events.send(Event::Received { link: id, message }).await.is_err() {
                         return;
                     }
@@ -122,6 +129,33 @@ async fn read_all(id: LinkId, mut stream: impl AsyncRead + Unpin, events: mpsc::
         }
     }
     let _ = events.send(Event::Closed { link: id }).await;
+}
+
+/// How fast messages of one link are taken: whoever says more waits, and so does what it sends.
+struct Pace {
+    /// When the next message would be due if they came evenly.
+    due: Instant,
+}
+
+/// Messages of one link a second, for long, and how many at once. Far more than a link has to say whose node is well:
+/// a session's outputs are pieces of 16 KiB, answers and reports are folded.
+const MESSAGES_PER_S: u32 = 1_000;
+const MESSAGES_AT_ONCE: u32 = 2_000;
+
+impl Pace {
+    fn new() -> Pace {
+        Pace { due: Instant::now() }
+    }
+
+    /// Waits until one more message may come.
+    async fn wait(&mut self) {
+        let interval = Duration::from_secs(1) / MESSAGES_PER_S;
+        let (now, burst) = (Instant::now(), interval * MESSAGES_AT_ONCE);
+        self.due = self.due.max(now) + interval;
+        if self.due > now + burst {
+            sleep_until(self.due - burst).await;
+        }
+    }
 }
 
 async fn write_all(
@@ -169,7 +203,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_an_answer_that_fits_no_message_hears_so() {
         let (ours, mut theirs) = duplex(64 * 1024);
-        let link = Link::start(1, ours, mpsc::channel(1).0);
+        let link = Link::start(1, ours, FrameReader::new(), mpsc::channel(1).0);
         assert_eq!(link.send(&answers(FRAME_MAX_BYTES)), Ok(()));
         let Message::Answers { op, groups } = next(&mut theirs).await else { panic!("no answers") };
         assert_eq!(op, OP);
@@ -179,12 +213,32 @@ mod tests {
     #[tokio::test]
     async fn a_message_that_fits_no_frame_and_a_peer_that_does_not_read_end_the_link() {
         let (ours, _theirs) = duplex(1024);
-        let link = Link::start(1, ours, mpsc::channel(1).0);
+        let link = Link::start(1, ours, FrameReader::new(), mpsc::channel(1).0);
         let plan = "x".repeat(FRAME_MAX_BYTES);
         assert!(matches!(link.send(&Message::Welcome { host: HostId(1), plan }), Err(SendError::Frame(_))));
         let half = answers(FRAME_MAX_BYTES / 2);
         let sent = (0..QUEUE_MAX_BYTES / (FRAME_MAX_BYTES / 2)).take_while(|_| link.send(&half).is_ok()).count();
         assert!(sent > 0);
         assert_eq!(link.send(&half), Err(SendError::Full));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_that_says_too_much_is_heard_more_slowly() {
+        let (start, mut pace) = (Instant::now(), Pace::new());
+        for _ in 0..MESSAGES_AT_ONCE {
+            pace.wait().await;
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO, "as many at once as may be");
+        for _ in 0..MESSAGES_PER_S {
+            pace.wait().await;
+        }
+        let second = start.elapsed().as_secs_f64();
+        assert!((0.99..1.02).contains(&second), "{second}");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let later = Instant::now();
+        for _ in 0..MESSAGES_AT_ONCE {
+            pace.wait().await;
+        }
+        assert_eq!(later.elapsed(), Duration::ZERO, "silence is saved up, to the same bound");
     }
 }

@@ -97,9 +97,9 @@ impl Driver {
         self.last_link += 1;
         let id = self.last_link;
         let events = self.events.clone();
-        let link = Link::over(opening.stream, id, events);
+        let link = Link::over(opening.stream, opening.side, id, events);
         self.links.insert(id, Open { link, side: opening.side, closed: opening.closed });
-        self.event(Event::Opened { link: id, side: opening.side });
+        self.event(Event::Opened { link: id, side: opening.side, from: opening.from });
     }
 
     /// Hands the state machine what happened, and carries out what it asks for.

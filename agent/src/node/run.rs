@@ -120,14 +120,14 @@ async fn drive(
 ) -> Result<(), Error> {
     loop {
         let wake = driver.wake_at();
+        // No order among them: whoever keeps one of them busy must not keep the others from being heard.
         tokio::select! {
-            biased;
             Some(event) = waiting.recv() => driver.event(event),
             Some(opening) = opened.recv() => driver.open(opening),
             accepted = listener.accept() => match accepted {
                 // An experiment's guests command nobody: their way to their host is vsock.
                 Ok((_, peer)) if driver.is_guest(peer) => {}
-                Ok((stream, _)) => driver.open(Opening::below(stream)),
+                Ok((stream, peer)) => driver.open(Opening::below(stream, peer.ip())),
                 // Out of descriptors, most likely: those that are open go on.
                 Err(e) => {
                     log(&format!("cannot accept a connection: {e}"));

@@ -67,7 +67,7 @@ fn when_a_parent_dies_its_children_join_elsewhere_and_it_may_come_back() {
     rack.wait_for(1, "1,3-5");
     let output = rack.vmatic(1, "key", &["run", ".", "true"]);
     assert_eq!(output.status.code(), Some(4));
-    assert!(stderr(&output).contains("unreachable 2: has not joined"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("unreachable 2: was lost "), "{}", stderr(&output));
     assert!(stderr(&output).contains("5 nodes: 4 ok, 0 failed, 1 unreachable"), "{}", stderr(&output));
     let agent = rack.start(2);
     rack.agents[1] = Some(agent);

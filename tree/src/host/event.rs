@@ -8,6 +8,7 @@ use crate::wire::message::Message;
 use crate::wire::order::Order;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use vmatic_plan::{GuestId, RangeSet};
 
 /// In which direction of the tree a link leads, as far as the driver knows before anything is said on it.
@@ -30,6 +31,8 @@ pub enum Event {
         link: LinkId,
         /// Whether we opened it to our parent, or who else did.
         side: Direction,
+        /// The address at its other end, if somebody on a network opened it.
+        from: Option<IpAddr>,
     },
     /// A whole message arrived; what it may say on its link is checked by the host.
     Received {

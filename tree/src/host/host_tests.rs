@@ -84,7 +84,7 @@ impl World {
             for guest in (1..=GUESTS).map(GuestId) {
                 let link = world.next_link();
                 world.guests.insert((n, link), guest);
-                world.tell(n, Event::Opened { link, side: Direction::Guest(guest) });
+                world.tell(n, Event::Opened { link, side: Direction::Guest(guest), from: None });
                 let hello = Message::Hello { version: VERSION, who: PeerRole::Guest(guest), boot: [0; 16] };
                 world.tell(n, Event::Received { link, message: hello });
             }
@@ -101,14 +101,19 @@ impl World {
         self.last_link
     }
 
-    fn connect(&mut self, from: HostId, to: HostId, side: Direction) -> LinkId {
+    /// Where a host calls from; the console, and what pretends to be a host, calls from elsewhere.
+    fn address(&self, host: HostId) -> Option<IpAddr> {
+        Some(self.plan.host_ipv4(host).map_or(IpAddr::from([192, 0, 2, 9]), IpAddr::from))
+    }
+
+    pub fn connect(&mut self, from: HostId, to: HostId, side: Direction) -> LinkId {
         let (a, b) = (self.next_link(), self.next_link());
         let delay_ms = 1 + u64::from(from.0 % 7);
         self.ends.insert((from, a), End { owner: to, link: b, delay_ms });
         self.ends.insert((to, b), End { owner: from, link: a, delay_ms });
-        self.tell(to, Event::Opened { link: b, side: Direction::Child });
+        self.tell(to, Event::Opened { link: b, side: Direction::Child, from: self.address(from) });
         if from != CONSOLE {
-            self.tell(from, Event::Opened { link: a, side });
+            self.tell(from, Event::Opened { link: a, side, from: None });
         }
         a
     }
@@ -351,7 +356,8 @@ fn reach_says_who_is_missing_and_why() {
         why(Unreachable::Guest(GuestState::WaitingForPressure)),
         NodeSet::one(Node::guest(HostId(2), GuestId(1)))
     );
-    assert_eq!(why(Unreachable::NotJoined).hosts(), RangeSet::span(4, 4));
+    let lost = nodes_where(&groups, |o| matches!(o, Outcome::Unreachable(Unreachable::Lost { ago_s: 1..=2 })));
+    assert_eq!(lost.hosts(), RangeSet::span(4, 4));
     assert_eq!(nodes_where(&groups, Outcome::is_ok).len(), 3 * 4 - 1);
 }
 
@@ -459,7 +465,7 @@ fn only_a_guest_that_said_who_it_is_is_told_the_time() {
     let ask = |link| Event::Received { link, message: Message::AskTime };
     let told = |actions: Vec<Action>| actions.iter().any(|action| matches!(action, Action::TellTime { .. }));
     for (link, side) in [(1, guest), (2, Direction::Child), (3, guest)] {
-        host.handle(0, Event::Opened { link, side });
+        host.handle(0, Event::Opened { link, side, from: None });
     }
     host.handle(0, Event::Received { link: 1, message: hello(PeerRole::Guest(GuestId(1))) });
     host.handle(0, Event::Received { link: 2, message: hello(PeerRole::Console) });

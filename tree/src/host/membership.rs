@@ -5,6 +5,7 @@ use crate::id::LinkId;
 use crate::refusal::Refusal;
 use crate::wire::message::{Message, PeerRole, VERSION};
 use crate::wire::order::Order;
+use core::net::IpAddr;
 use vmatic_plan::{GuestId, HostId, Node, NodeSet, Plan, RangeSet};
 
 /// A host's place in the cluster; it does not change while the host lives.
@@ -29,7 +30,12 @@ impl Membership {
 
     /// This host and its guests, by the plan.
     pub fn subtree_of(&self, host: HostId) -> NodeSet {
-        NodeSet::product(&RangeSet::one(host.0), &self.members())
+        self.subtrees_of(&RangeSet::one(host.0))
+    }
+
+    /// These hosts and their guests, by the plan.
+    pub fn subtrees_of(&self, hosts: &RangeSet) -> NodeSet {
+        NodeSet::product(hosts, &self.members())
     }
 
     fn members(&self) -> RangeSet {
@@ -56,32 +62,64 @@ impl Membership {
     /// The nodes whose answer to an order comes over a link behind which `up` is up. What guests' hosts carry out does
     /// not ask whether the guests are up: it may be what starts them.
     pub fn reached(&self, up: NodeSet, order: &Order) -> NodeSet {
-        if order.is_for_guests_host() { NodeSet::product(&up.hosts_themselves(), &self.members()) } else { up }
+        if order.is_for_guests_host() { self.subtrees_of(&up.hosts_themselves()) } else { up }
     }
 
     /// What a child may report: nodes of the plan, none of ours, none of a host that is linked itself.
     pub fn may_report(&self, linked: RangeSet) -> NodeSet {
         let others = linked.union(&RangeSet::one(self.number.0));
-        self.plan.all_nodes().difference(&NodeSet::product(&others, &self.members()))
+        self.plan.all_nodes().difference(&self.subtrees_of(&others))
     }
 
-    /// Whether a host may join below: a number is taken while the machine that has it is alive. Gives the link that
-    /// the same machine had before, or that of a dead one.
+    /// Whether a host may join below: a number is taken while the machine that has it is alive, here or, as a child
+    /// reports (`elsewhere`), further down. Only who calls from the address that the plan gives the number may take its
+    /// place there: it has lost its parent, which does not know yet. Gives the link that the same machine had before,
+    /// or that of a dead one.
     pub fn admit(
         &self,
-        host: HostId,
-        boot: [u8; 16],
+        newcomer: &Newcomer,
         old: Option<(LinkId, &Link)>,
+        elsewhere: bool,
         now_ms: u64,
     ) -> Result<Option<LinkId>, Refusal> {
-        if !self.plan.has(Node::host(host)) || host == self.number {
+        let Newcomer { host, boot, from } = *newcomer;
+        if !self.plan.has(Node::host(host)) || host == self.number || self.is_anothers(from, host) {
             return Err(Refusal::CannotJoin { host, below: self.number });
         }
-        let Some((link, old)) = old else { return Ok(None) };
-        let silent_ms = now_ms.saturating_sub(old.heard_ms);
-        if old.boot != boot && silent_ms < 3 * HOST_HEARTBEAT_MS {
-            return Err(Refusal::NumberTaken { host });
+        let taken = |at| Err(Refusal::NumberTaken { host, at });
+        match old {
+            Some((_, old)) if old.boot != boot && now_ms.saturating_sub(old.heard_ms) < 3 * HOST_HEARTBEAT_MS => {
+                taken(old.from)
+            }
+            None if elsewhere && !self.is_planned(from, host) => taken(None),
+            old => Ok(old.map(|(link, _)| link)),
         }
-        Ok(Some(link))
     }
+
+    /// Whether `host` has this address by the plan. Who calls from this machine itself is not asked: on one machine,
+    /// whoever may start hosts may start any.
+    fn is_planned(&self, from: Option<IpAddr>, host: HostId) -> bool {
+        from.is_none_or(|address| match address {
+            IpAddr::V4(address) => address.is_loopback() || self.plan.host_ipv4(host) == Some(address),
+            IpAddr::V6(address) => address.is_loopback() || self.plan.host_ipv6(host) == Some(address),
+        })
+    }
+
+    /// Whether this is the address of another host of the plan.
+    fn is_anothers(&self, from: Option<IpAddr>, host: HostId) -> bool {
+        let node = from.and_then(|address| match address {
+            IpAddr::V4(address) => self.plan.node_by_ipv4(address),
+            IpAddr::V6(address) => self.plan.node_by_ipv6(address),
+        });
+        node.is_some_and(|node| node != Node::host(host))
+    }
+}
+
+/// A host that wants to join, as it says of itself.
+pub(super) struct Newcomer {
+    pub host: HostId,
+    /// Drawn at random at each boot.
+    pub boot: [u8; 16],
+    /// Where it calls from, if it is not this machine.
+    pub from: Option<IpAddr>,
 }

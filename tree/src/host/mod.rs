@@ -26,15 +26,16 @@ use crate::guest::GuestState;
 use crate::id::{LinkId, OpId};
 use crate::refusal::{CommandError, Refusal};
 use crate::session::{SessionInput, SessionOutput};
-use crate::unreachable::{LinkEnd, Unreachable};
+use crate::unreachable::{LinkEnd, Peer, Unreachable};
 use crate::wire::message::{Message, PeerRole, Report, VERSION};
 use crate::wire::order::Order;
 use alloc::format;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use ed25519_dalek::VerifyingKey;
 use event::Outbox;
 pub use event::{Action, Event};
-use membership::Membership;
+use membership::{Membership, Newcomer};
 use operations::{Operation, Operations, concise, less_slack};
 use peers::Peers;
 pub use peers::{Direction, GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LINKS_BELOW_MAX};
@@ -74,7 +75,7 @@ impl Host {
     pub fn handle(&mut self, now_ms: u64, event: Event) -> Vec<Action> {
         self.out.now_ms = self.out.now_ms.max(now_ms);
         match event {
-            Event::Opened { link, side } => self.opened(link, side),
+            Event::Opened { link, side, from } => self.opened(link, side, from),
             Event::Received { link, message } => self.received(link, message),
             Event::Closed { link } => self.closed(link, LinkEnd::Lost),
             Event::Finished { op, outcome, output } => self.operations.finish(op, &outcome, &output, self.out.now_ms),
@@ -114,6 +115,7 @@ impl Host {
     }
 
     fn changed(&mut self) {
+        self.status.see_hosts(self.peers.hosts_up(), self.out.now_ms);
         self.status.changed(self.out.now_ms);
     }
 
@@ -141,9 +143,9 @@ impl Host {
         self.changed();
     }
 
-    fn opened(&mut self, link: LinkId, side: Direction) {
+    fn opened(&mut self, link: LinkId, side: Direction, from: Option<IpAddr>) {
         let full = side == Direction::Child && self.peers.count_children() >= LINKS_BELOW_MAX;
-        self.peers.open(link, side, self.out.now_ms);
+        self.peers.open(link, side, from, self.out.now_ms);
         if side == Direction::Parent {
             self.peers.send(link, self.membership.hello(), &mut self.out);
         } else if full {
@@ -158,17 +160,16 @@ impl Host {
             (Message::Hello { version, who, boot }, Direction::Child | Direction::Guest(_), None) => {
                 self.hello(link, side, version, who, boot);
             }
-            (Message::Welcome { host, .. }, Direction::Parent, None) => {
-                self.peers.identify(link, PeerRole::Host(host), [0; 16]);
-                self.status.report_now(now_ms);
-                self.out.note(format!("joined the tree below host {host}"));
-            }
-            (Message::Refuse(why), _, _) => self.refused(link, &why),
-            (Message::Heartbeat, _, Some(_)) => {}
+            (Message::Welcome { host, plan }, Direction::Parent, None) => self.welcomed(link, host, &plan),
+            (Message::Refuse(why), _, _) if self.may_refuse(link) => self.refused(link, &why),
+            // What nobody waits for is not looked at, and not answered with the same.
+            (Message::Refuse(_), _, _) => self.close(link, LinkEnd::Refused),
+            (Message::Heartbeat, _, Some(PeerRole::Host(_) | PeerRole::Guest(_))) => {}
             (Message::AskTime, Direction::Guest(_), Some(_)) => self.out.push(Action::TellTime { link }),
             (Message::Report(report), Direction::Child, Some(PeerRole::Host(_))) => {
                 let may = self.membership.may_report(self.peers.hosts_beside(link));
-                self.peers.set_report(link, status::credible(report, &may));
+                let its = |host| self.membership.subtree_of(host);
+                self.peers.set_report(link, status::credible(report, &may), its);
                 self.changed();
             }
             (Message::Command { signed, asked, remaining_ms }, Direction::Parent | Direction::Child, Some(_)) => {
@@ -195,19 +196,23 @@ impl Host {
         match (side, who) {
             (Direction::Guest(expected), PeerRole::Guest(guest)) if guest == expected => self.status.linked(guest),
             (Direction::Child, PeerRole::Host(host)) => {
-                match self.membership.admit(host, boot, self.peers.child(host), self.out.now_ms) {
+                let newcomer = Newcomer { host, boot, from: self.peers.from(link) };
+                let elsewhere = self.peers.reported_elsewhere(host);
+                match self.membership.admit(&newcomer, self.peers.child(host), elsewhere, self.out.now_ms) {
                     Ok(None) => {}
                     Ok(Some(old)) => self.close(old, LinkEnd::Replaced),
-                    Err(why) => return self.refuse(link, why),
+                    Err(why) => {
+                        if let (Refusal::NumberTaken { .. }, Some(from)) = (&why, newcomer.from) {
+                            self.out.note(format!("a machine at {from} says that it is host {host}, too: {why}"));
+                        }
+                        return self.refuse(link, why);
+                    }
                 }
             }
             (Direction::Child, PeerRole::Console) => {}
             _ => return self.refuse(link, Refusal::NotANeighbour),
         }
-        self.peers.identify(link, who, boot);
-        if let PeerRole::Host(host) = who {
-            self.peers.adopt(link, host, &self.membership.subtree_of(host));
-        }
+        self.peers.identify(link, who, boot, self.out.now_ms);
         if side == Direction::Child {
             let welcome = Message::Welcome { host: number, plan: self.membership.plan.encode() };
             self.peers.send(link, welcome, &mut self.out);
@@ -215,12 +220,37 @@ impl Host {
         self.changed();
     }
 
-    /// The other end refuses: a parent refuses us, or a child refuses a command.
+    /// A parent takes us in, if we are of its tree: by two plans, two hosts would take each other for others.
+    fn welcomed(&mut self, link: LinkId, host: HostId, plan: &str) {
+        let own = self.membership.plan.cluster;
+        match Plan::decode(plan).map(|plan| plan.cluster) {
+            Ok(tree) if tree != own => {
+                let why = Refusal::OtherCluster { own, tree };
+                self.out.note(format!("host {host} is none to join: {why}"));
+                return self.refuse(link, why);
+            }
+            Ok(_) => {}
+            Err(_) => return self.refuse(link, Refusal::UnexpectedMessage),
+        }
+        self.peers.identify(link, PeerRole::Host(host), [0; 16], self.out.now_ms);
+        self.status.report_now(self.out.now_ms);
+        self.out.note(format!("joined the tree below host {host}"));
+    }
+
+    /// Whether the other end was asked something that it may refuse: to take us in or be taken in, or a command.
+    fn may_refuse(&self, link: LinkId) -> bool {
+        self.peers.may_turn_away(link) || self.operations.any_asked_of(link)
+    }
+
+    /// The other end refuses: a parent or a child refuses us, or a command.
     fn refused(&mut self, link: LinkId, why: &Refusal) {
         self.out.note(format!("{}: {why}", self.peers.name(link)));
         self.operations.give_up(link, self.out.now_ms, |nodes| Group::failed(nodes, format!("refused: {why}")));
-        // A parent that has welcomed us refuses a command, not us.
-        if self.peers.is_unwelcoming_parent(link) {
+        if let (Refusal::OtherCluster { own, .. }, Peer::Host(host)) = (why, self.peers.name(link)) {
+            self.status.see_stranger(host, *own);
+        }
+        // One that was welcome refuses a command, not us.
+        if self.peers.may_turn_away(link) {
             self.close(link, LinkEnd::Refused);
         }
     }
@@ -325,7 +355,7 @@ impl Host {
                 self.peers.send(link, message, &mut self.out);
             }
         }
-        for group in self.status.absent(rest, self.report(), &self.membership) {
+        for group in self.status.absent(rest, self.report(), &self.membership, now_ms) {
             operation.add(group, now_ms);
         }
     }
@@ -388,5 +418,7 @@ impl Host {
 #[path = "host_tests.rs"]
 pub(crate) mod tests;
 
+#[cfg(test)]
+mod joining_tests;
 #[cfg(test)]
 mod reach_tests;

@@ -8,7 +8,7 @@ use crate::auth::replay::ReplayWindow;
 use crate::id::{LinkId, OpId};
 use crate::session::{Relay, SESSIONS_MAX};
 use crate::unreachable::Unreachable;
-use crate::wire::message::Message;
+use crate::wire::message::{GROUPS_MAX, Message};
 use crate::wire::order::Order;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -116,7 +116,7 @@ impl Operation {
             parts.into_iter().map(move |nodes| Group { nodes, ..group.clone() })
         };
         for group in self.answers.take().into_iter().flat_map(fits) {
-            if size > 0 && size + group.size() > BATCH_BYTES {
+            if size > 0 && (size + group.size() > BATCH_BYTES || batch.len() == GROUPS_MAX) {
                 batches.push(core::mem::take(&mut batch));
                 size = 0;
             }
@@ -169,6 +169,11 @@ impl Operations {
     /// Whether somebody waits on this link.
     pub fn any_of(&self, link: LinkId) -> bool {
         self.running.keys().any(|key| key.1 == link)
+    }
+
+    /// Whether somebody waits for an answer from this link.
+    pub fn any_asked_of(&self, link: LinkId) -> bool {
+        self.running.values().any(|operation| operation.outstanding.contains_key(&link))
     }
 
     /// Why a command that is the operator's cannot be obeyed now.

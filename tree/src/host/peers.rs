@@ -7,6 +7,7 @@ use crate::unreachable::{LinkEnd, Peer};
 use crate::wire::message::{Message, PeerRole, Report};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use vmatic_plan::{GuestId, HostId, Node, NodeSet, RangeSet};
 
 /// How often something is said on a link to a host.
@@ -29,11 +30,15 @@ pub const LINKS_BELOW_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) struct Link {
     pub side: Direction,
+    /// The address at its other end, if somebody on a network opened it.
+    pub from: Option<IpAddr>,
     /// Who it is, once it has said so and was accepted.
     pub who: Option<PeerRole>,
     pub boot: [u8; 16],
-    /// What is up and down behind it.
+    /// What is up and down behind it; nothing until a child has reported.
     pub report: Report,
+    /// Whether it has reported.
+    pub reported: bool,
     pub heard_ms: u64,
     /// Whether it leads to a guest that is held: it may be silent.
     pub paused: bool,
@@ -41,12 +46,14 @@ pub(super) struct Link {
 }
 
 impl Link {
-    fn new(side: Direction, now_ms: u64) -> Self {
+    fn new(side: Direction, from: Option<IpAddr>, now_ms: u64) -> Self {
         Link {
             side,
+            from,
             who: None,
             boot: [0; 16],
             report: Report::default(),
+            reported: false,
             heard_ms: now_ms,
             paused: false,
             said_ms: now_ms,
@@ -118,8 +125,8 @@ impl Peers {
     }
 
     /// A link has opened: nobody has said yet who is there.
-    pub fn open(&mut self, link: LinkId, side: Direction, now_ms: u64) {
-        self.links.insert(link, Link::new(side, now_ms));
+    pub fn open(&mut self, link: LinkId, side: Direction, from: Option<IpAddr>, now_ms: u64) {
+        self.links.insert(link, Link::new(side, from, now_ms));
     }
 
     /// A link is gone; what was known of it, if it was open.
@@ -127,17 +134,20 @@ impl Peers {
         self.links.remove(&link)
     }
 
-    /// Something came over a link; where it leads, and who is there.
+    /// Something came over a link; where it leads, and who is there. Whoever has not said who it is has only so long to
+    /// do that, whatever else it says.
     pub fn heard(&mut self, link: LinkId, now_ms: u64) -> Option<(Direction, Option<PeerRole>)> {
         let link = self.links.get_mut(&link)?;
-        link.heard_ms = now_ms;
+        if link.who.is_some() {
+            link.heard_ms = now_ms;
+        }
         Some((link.side, link.who))
     }
 
     /// The other end has said who it is.
-    pub fn identify(&mut self, link: LinkId, who: PeerRole, boot: [u8; 16]) {
+    pub fn identify(&mut self, link: LinkId, who: PeerRole, boot: [u8; 16], now_ms: u64) {
         if let Some(link) = self.links.get_mut(&link) {
-            (link.who, link.boot) = (Some(who), boot);
+            (link.who, link.boot, link.heard_ms) = (Some(who), boot, now_ms);
         }
     }
 
@@ -198,22 +208,43 @@ impl Peers {
         hosts
     }
 
-    /// Takes what a child reports.
-    pub fn set_report(&mut self, link: LinkId, report: Report) {
-        if let Some(link) = self.links.get_mut(&link) {
-            link.report = report;
+    /// Takes what a child reports. With the first, `host` is ours: what another child reported of it and of its guests,
+    /// `its`, holds no more.
+    pub fn set_report(&mut self, link: LinkId, report: Report, its: impl FnOnce(HostId) -> NodeSet) {
+        let Some(child) = self.links.get_mut(&link) else { return };
+        child.report = report;
+        let first = !core::mem::replace(&mut child.reported, true);
+        if let (true, Some(PeerRole::Host(host))) = (first, child.who) {
+            let its = its(host);
+            for (_, other) in self.links.iter_mut().filter(|(id, _)| **id != link) {
+                other.report.up = other.report.up.difference(&its);
+            }
         }
     }
 
-    /// Takes a host as a child: what another child reported of it and of its guests, `its`, holds no more.
-    pub fn adopt(&mut self, link: LinkId, host: HostId, its: &NodeSet) {
-        for (id, other) in &mut self.links {
-            if *id == link {
-                other.report.up = NodeSet::one(Node::host(host));
-            } else {
-                other.report.up = other.report.up.difference(its);
-            }
-        }
+    /// The hosts that children report as up.
+    pub fn hosts_up(&self) -> RangeSet {
+        self.reports().fold(RangeSet::new(), |all, report| all.union(&report.up.hosts_themselves()))
+    }
+
+    /// Whether a child over another link than `host`'s own reports that host as up.
+    pub fn reported_elsewhere(&self, host: HostId) -> bool {
+        let others = self.children().filter(|(_, link)| link.who != Some(PeerRole::Host(host)));
+        others.into_iter().any(|(_, link)| link.report.up.contains(Node::host(host)))
+    }
+
+    /// Whether the other end of a link may turn us away: it has not said yet whether we are welcome.
+    pub fn may_turn_away(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|link| match link.side {
+            Direction::Parent => link.who.is_none(),
+            Direction::Child => matches!(link.who, Some(PeerRole::Host(_))) && !link.reported,
+            Direction::Guest(_) => false,
+        })
+    }
+
+    /// The address at the other end of a link.
+    pub fn from(&self, link: LinkId) -> Option<IpAddr> {
+        self.links.get(&link)?.from
     }
 
     /// Whether a guest's link waits for it to go on.
@@ -250,11 +281,6 @@ impl Peers {
     /// Whether a link leads to the parent, welcome or not.
     pub fn is_parent_side(&self, link: LinkId) -> bool {
         self.side(link) == Some(Direction::Parent)
-    }
-
-    /// Whether a link leads to a parent that has not welcomed us.
-    pub fn is_unwelcoming_parent(&self, link: LinkId) -> bool {
-        self.links.get(&link).is_some_and(|link| link.side == Direction::Parent && !link.is_parent())
     }
 
     /// Whether a console is at the other end.

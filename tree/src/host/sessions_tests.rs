@@ -193,7 +193,7 @@ fn sessions_are_limited_and_a_serial_port_is_its_hosts() {
     assert!(matches!(&refused[0].outcome, Outcome::Failed(why) if why.contains("too many console sessions")));
 
     let mut host = World::new(1, 3).hosts.remove(&HostId(1)).unwrap();
-    host.handle(5_000, Event::Opened { link: 99, side: Direction::Child });
+    host.handle(5_000, Event::Opened { link: 99, side: Direction::Child, from: None });
     let hello = Message::Hello {
         version: crate::wire::message::VERSION,
         who: crate::wire::message::PeerRole::Console,

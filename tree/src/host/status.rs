@@ -6,15 +6,15 @@ use crate::answer::Group;
 use crate::guest::GuestState;
 use crate::unreachable::Unreachable;
 use crate::wire::frame;
-use crate::wire::message::{Message, Report};
+use crate::wire::message::{self, Message, Report};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use vmatic_plan::{GuestId, HostId, Node, NodeSet, RangeSet};
 
 /// How long changes are gathered before they are reported upwards.
 const REPORT_MS: u64 = 200;
-/// Most different states in a report; further ones are folded into one.
-const STATES_MAX: usize = 16;
+/// Most different states of guests in a report; further ones are folded into one.
+const STATES_MAX: usize = message::STATES_MAX - 1;
 
 /// What is known of this host's guests, and what was reported of it.
 #[derive(Debug, Default)]
@@ -29,6 +29,12 @@ pub(super) struct Status {
     report_due_ms: Option<u64>,
     /// Whether the last report fitted no message.
     was_too_long: bool,
+    /// The other hosts that are up below, as last seen.
+    hosts: RangeSet,
+    /// Since when those are not that were.
+    lost_ms: BTreeMap<HostId, u64>,
+    /// Hosts that called, and whose image is of this other cluster.
+    strangers: BTreeMap<HostId, [u8; 16]>,
 }
 
 /// A report that fits no message, even without the reasons why guests are down.
@@ -87,6 +93,23 @@ impl Status {
     /// Something changed that the parent is to know.
     pub fn changed(&mut self, now_ms: u64) {
         self.report_due_ms.get_or_insert(now_ms + REPORT_MS);
+    }
+
+    /// These other hosts are up below now.
+    pub fn see_hosts(&mut self, hosts: RangeSet, now_ms: u64) {
+        if hosts != self.hosts {
+            let lost = self.hosts.difference(&hosts);
+            self.lost_ms.retain(|host, _| !hosts.contains(host.0));
+            self.strangers.retain(|host, _| !hosts.contains(host.0));
+            self.lost_ms.extend(lost.iter().map(|host| (HostId(host), now_ms)));
+            self.hosts = hosts;
+        }
+    }
+
+    /// A host called that is of another cluster.
+    pub fn see_stranger(&mut self, host: HostId, cluster: [u8; 16]) {
+        self.lost_ms.remove(&host);
+        self.strangers.insert(host, cluster);
     }
 
     /// A parent is new: it is to know everything at once.
@@ -153,7 +176,7 @@ impl Status {
     }
 
     /// Nodes that cannot be asked, by the reason.
-    pub fn absent(&self, mut nodes: NodeSet, report: Report, membership: &Membership) -> Vec<Group> {
+    pub fn absent(&self, mut nodes: NodeSet, report: Report, membership: &Membership, now_ms: u64) -> Vec<Group> {
         let mut groups = Vec::new();
         for (state, set) in report.down {
             let part = nodes.intersection(&set);
@@ -166,16 +189,39 @@ impl Status {
         nodes = nodes.difference(&unmanaged);
         let own = membership.subtree_of(host);
         groups.push(Group::unreachable(nodes.intersection(&own), Unreachable::NotReported));
-        groups.push(Group::unreachable(nodes.difference(&own), Unreachable::NotJoined));
+        nodes = nodes.difference(&own);
+        for (why, hosts) in self.gone(now_ms) {
+            let part = nodes.intersection(&membership.subtrees_of(&hosts));
+            nodes = nodes.difference(&part);
+            groups.push(Group::unreachable(part, why));
+        }
+        groups.push(Group::unreachable(nodes, Unreachable::NotJoined));
         groups.retain(|group| !group.nodes.is_empty());
         groups
     }
 }
 
-/// What is believed of a child's report: of the nodes that it may report, and no more states than a report has.
+impl Status {
+    /// What is known of other hosts that are not in the tree.
+    fn gone(&self, now_ms: u64) -> BTreeMap<Unreachable, RangeSet> {
+        let lost = self.lost_ms.iter().map(|(host, at_ms)| {
+            let seconds = u32::try_from(now_ms.saturating_sub(*at_ms) / 1000).unwrap_or(u32::MAX);
+            let ago_s = if seconds < 60 { seconds } else { seconds / 60 * 60 };
+            (*host, Unreachable::Lost { ago_s })
+        });
+        let strangers =
+            self.strangers.iter().map(|(host, cluster)| (*host, Unreachable::OtherCluster { cluster: *cluster }));
+        let mut gone: BTreeMap<Unreachable, Vec<(u32, u32)>> = BTreeMap::new();
+        for (host, why) in lost.chain(strangers) {
+            gone.entry(why).or_default().push((host.0, host.0));
+        }
+        gone.into_iter().map(|(why, hosts)| (why, RangeSet::from_ranges(hosts))).collect()
+    }
+}
+
+/// What is believed of a child's report: of the nodes that it may report.
 pub(super) fn credible(report: Report, may: &NodeSet) -> Report {
     let mut down = report.down;
-    down.truncate(STATES_MAX + 1);
     down.retain_mut(|(state, nodes)| {
         *nodes = nodes.intersection(may);
         !state.is_up() && !nodes.is_empty()

@@ -4,13 +4,15 @@
 //! grows with what has arrived, never with what a length claims.
 
 use crate::answer::Group;
-use crate::wire::message::Message;
+use crate::wire::message::{HELLO_MAX_BYTES, Message};
 use alloc::vec::Vec;
 use alloc::{format, vec};
 use core::fmt;
 
 /// Most bytes of a message.
 pub const FRAME_MAX_BYTES: usize = 1 << 20;
+/// What a reader keeps of its memory between messages.
+const KEPT_BYTES: usize = 16 * 1024;
 /// Bytes of the length before each message.
 const LENGTH_BYTES: usize = 4;
 
@@ -23,7 +25,7 @@ pub enum FrameError {
     TooLong(usize),
     /// A message cannot be encoded.
     Encode(postcard::Error),
-    /// A frame claims this many bytes, more than [`FRAME_MAX_BYTES`].
+    /// A frame claims this many bytes, more than it may have: [`FRAME_MAX_BYTES`], or [`HELLO_MAX_BYTES`] at first.
     ClaimsTooMuch(usize),
     /// A frame is longer than the message in it.
     Trailing,
@@ -36,7 +38,7 @@ impl fmt::Display for FrameError {
         match self {
             FrameError::TooLong(bytes) => write!(f, "a message of {bytes} bytes is longer than {FRAME_MAX_BYTES}"),
             FrameError::Encode(e) => write!(f, "a message cannot be encoded: {e}"),
-            FrameError::ClaimsTooMuch(bytes) => write!(f, "a frame claims {bytes} bytes, more than {FRAME_MAX_BYTES}"),
+            FrameError::ClaimsTooMuch(bytes) => write!(f, "a frame claims {bytes} bytes, more than it may have"),
             FrameError::Trailing => f.write_str("a frame has bytes behind its message"),
             FrameError::Decode(e) => write!(f, "a frame is not understood: {e}"),
         }
@@ -73,16 +75,29 @@ pub fn encode_or_failed(message: &Message) -> Result<Vec<u8>, FrameError> {
 }
 
 /// Puts messages together from pieces of a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FrameReader {
     buffer: Vec<u8>,
     taken: usize,
+    /// Most bytes of the next message.
+    max: usize,
+}
+
+impl Default for FrameReader {
+    fn default() -> Self {
+        FrameReader::new()
+    }
 }
 
 impl FrameReader {
     /// A reader at the start of a stream.
     pub const fn new() -> Self {
-        FrameReader { buffer: Vec::new(), taken: 0 }
+        FrameReader { buffer: Vec::new(), taken: 0, max: FRAME_MAX_BYTES }
+    }
+
+    /// The same of a stream that somebody else opened: its first message is a hello, and no longer than one.
+    pub const fn of_stranger() -> Self {
+        FrameReader { buffer: Vec::new(), taken: 0, max: HELLO_MAX_BYTES }
     }
 
     /// Adds the bytes that arrived next on the stream.
@@ -90,6 +105,10 @@ impl FrameReader {
         if self.taken > 0 {
             self.buffer.drain(..self.taken);
             self.taken = 0;
+            // One long message must not be paid for as long as the stream is open.
+            if self.buffer.len() + bytes.len() <= KEPT_BYTES {
+                self.buffer.shrink_to(KEPT_BYTES);
+            }
         }
         self.buffer.extend_from_slice(bytes);
     }
@@ -99,7 +118,7 @@ impl FrameReader {
         let rest = &self.buffer[self.taken..];
         let Some((length, body)) = rest.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = u32::from_le_bytes(*length) as usize;
-        if length > FRAME_MAX_BYTES {
+        if length > self.max {
             return Err(FrameError::ClaimsTooMuch(length));
         }
         let Some(body) = body.get(..length) else { return Ok(None) };
@@ -109,6 +128,10 @@ impl FrameReader {
             Err(e) => return Err(FrameError::Decode(e)),
         };
         self.taken += LENGTH_BYTES + length;
+        self.max = FRAME_MAX_BYTES;
+        if self.taken == self.buffer.len() {
+            (self.buffer, self.taken) = (Vec::new(), 0);
+        }
         Ok(Some(message))
     }
 }
@@ -209,5 +232,49 @@ mod tests {
         let mut reader = FrameReader::new();
         reader.push(&(FRAME_MAX_BYTES as u32 + 1).to_le_bytes());
         assert_eq!(reader.next_message(), Err(FrameError::ClaimsTooMuch(FRAME_MAX_BYTES + 1)));
+    }
+
+    #[test]
+    fn who_has_not_said_who_it_is_says_no_more_than_that() {
+        use crate::wire::message::PeerRole;
+        let hello =
+            Message::Hello { version: u16::MAX, who: PeerRole::Guest(vmatic_plan::GuestId(u32::MAX)), boot: [9; 16] };
+        let bytes = encode(&hello).unwrap();
+        assert!(bytes.len() - LENGTH_BYTES <= HELLO_MAX_BYTES, "{}", bytes.len());
+        let mut reader = FrameReader::of_stranger();
+        reader.push(&bytes);
+        reader.push(&encode(&sample(HELLO_MAX_BYTES)).unwrap());
+        assert_eq!(reader.next_message(), Ok(Some(hello)));
+        assert_eq!(reader.next_message(), Ok(Some(sample(HELLO_MAX_BYTES))), "after it, anything");
+        let mut reader = FrameReader::of_stranger();
+        reader.push(&(HELLO_MAX_BYTES as u32 + 1).to_le_bytes());
+        assert_eq!(reader.next_message(), Err(FrameError::ClaimsTooMuch(HELLO_MAX_BYTES + 1)));
+    }
+
+    #[test]
+    fn a_long_message_is_not_paid_for_for_ever() {
+        let mut reader = FrameReader::new();
+        reader.push(&encode(&sample(FRAME_MAX_BYTES / 2)).unwrap());
+        reader.push(&encode(&Message::Heartbeat).unwrap()[..3]);
+        assert!(reader.next_message().unwrap().is_some());
+        reader.push(&encode(&Message::Heartbeat).unwrap()[3..]);
+        assert_eq!(reader.next_message(), Ok(Some(Message::Heartbeat)));
+        assert!(reader.buffer.capacity() <= KEPT_BYTES, "{}", reader.buffer.capacity());
+    }
+
+    #[test]
+    fn what_is_small_on_the_wire_and_large_in_memory_is_counted_first() {
+        use crate::guest::GuestState;
+        use crate::wire::message::{Report, STATES_MAX};
+        let report = |states| Report { up: NodeSet::new(), down: vec![(GuestState::Queued, NodeSet::new()); states] };
+        let sent = |states| {
+            let mut reader = FrameReader::new();
+            reader.push(&encode(&Message::Report(report(states)))?);
+            reader.next_message()
+        };
+        assert_eq!(sent(STATES_MAX), Ok(Some(Message::Report(report(STATES_MAX)))));
+        for states in [STATES_MAX + 1, 300_000] {
+            assert!(matches!(sent(states), Err(FrameError::Decode(_))), "{states}");
+        }
     }
 }

@@ -18,7 +18,13 @@ use serde::{Deserialize, Serialize};
 use vmatic_plan::{GuestId, HostId, Mac, Node, NodeSet};
 
 /// The protocol's version; nodes of different versions refuse each other.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
+/// Most bytes of a hello: nobody has said more who has not yet said who it is.
+pub const HELLO_MAX_BYTES: usize = 64;
+/// Most states in a report, the one for those that were left out among them.
+pub const STATES_MAX: usize = 17;
+/// Most groups in a message of answers: as many of the least size as a batch takes.
+pub const GROUPS_MAX: usize = 2048;
 /// The vsock port on which a host hears its guests.
 pub const GUEST_PORT: u32 = vmatic_plan::defaults::PORT as u32;
 
@@ -58,7 +64,8 @@ pub struct Identity {
 pub struct Report {
     /// Nodes that a command reaches.
     pub up: NodeSet,
-    /// Guests known to be down, folded by their state.
+    /// Guests known to be down, folded by their state: at most [`STATES_MAX`].
+    #[serde(deserialize_with = "bytes::at_most::<STATES_MAX, _, _>")]
     pub down: Vec<(GuestState, NodeSet)>,
 }
 
@@ -126,7 +133,8 @@ pub enum Message {
     Answers {
         /// The operation that they belong to.
         op: OpId,
-        /// The answers, folded; each node that was asked is in at most one.
+        /// The answers, folded; each node that was asked is in at most one. At most [`GROUPS_MAX`].
+        #[serde(deserialize_with = "bytes::at_most::<GROUPS_MAX, _, _>")]
         groups: Vec<Group>,
     },
     /// A template's guest agent, to the process that will freeze it: it waits for an identity.

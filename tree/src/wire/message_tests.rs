@@ -11,6 +11,7 @@ use crate::traffic::{DropReason, Frames, Piece, PortCounters, PortStatus, Ports}
 use crate::unreachable::{LinkEnd, Peer, Unreachable};
 use crate::wire::frame::{FrameReader, encode};
 use alloc::vec;
+use core::net::IpAddr;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use vmatic_plan::{LinkProperties, RangeSet};
@@ -157,6 +158,8 @@ fn unreachable() -> impl Strategy<Value = Unreachable> {
         Just(Unreachable::Unmanaged),
         Just(Unreachable::NotReported),
         Just(Unreachable::NotJoined),
+        any::<u32>().prop_map(|ago_s| Unreachable::Lost { ago_s }),
+        any::<[u8; 16]>().prop_map(|cluster| Unreachable::OtherCluster { cluster }),
         (peer, end).prop_map(|(peer, end)| Unreachable::Link(peer, end)),
         Just(Unreachable::TimedOut),
         Just(Unreachable::Interrupted),
@@ -184,7 +187,8 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         Just(Refusal::UnexpectedMessage),
         Just(Refusal::NotANeighbour),
         (host_id(), host_id()).prop_map(|(host, below)| Refusal::CannotJoin { host, below }),
-        host_id().prop_map(|host| Refusal::NumberTaken { host }),
+        (host_id(), any::<Option<IpAddr>>()).prop_map(|(host, at)| Refusal::NumberTaken { host, at }),
+        any::<[[u8; 16]; 2]>().prop_map(|[own, tree]| Refusal::OtherCluster { own, tree }),
         Just(Refusal::Command(CommandError::CutShort)),
         Just(Refusal::Command(CommandError::WrongKey)),
         Just(Refusal::Command(CommandError::WrongCluster)),

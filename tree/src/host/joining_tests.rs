@@ -1,0 +1,158 @@
+//! Who is taken in, who is not, and what is said of hosts that are gone.
+
+use super::tests::{CONSOLE, Travelling, World, key, nodes_where, run};
+use super::*;
+use alloc::vec::Vec;
+use vmatic_plan::{HostId, HostNames, Node};
+
+/// What a machine that is in no plan says, and the link that it says it on.
+fn stranger(world: &mut World, to: HostId, says: impl IntoIterator<Item = Message>) -> LinkId {
+    let link = world.connect(CONSOLE, to, Direction::Parent);
+    for message in says {
+        world.post(CONSOLE, link, Travelling::Message(message));
+    }
+    world.run_to(world.now_ms + 100);
+    link
+}
+
+fn hello(host: u32, boot: u8) -> Message {
+    Message::Hello { version: VERSION, who: PeerRole::Host(HostId(host)), boot: [boot; 16] }
+}
+
+fn refusals(world: &World) -> Vec<&Refusal> {
+    let said = world.heard.iter();
+    said.filter_map(|message| if let Message::Refuse(why) = message { Some(why) } else { None }).collect()
+}
+
+fn everybody_obeys(world: &mut World, sequence: u64) {
+    let (all, link) = (world.plan.all_nodes(), world.attach(HostId(1)));
+    world.command(link, sequence, &all, run(), 5_000, &key());
+    world.run_to(world.now_ms + 1_000);
+    assert_eq!(nodes_where(&world.answers(sequence), Outcome::is_ok), all);
+}
+
+/// Why a host and its guests are not in the tree, as the root says it.
+fn gone(world: &mut World, sequence: u64, host: u32) -> Vec<Unreachable> {
+    let asked = NodeSet::product(&RangeSet::one(host), &RangeSet::span(0, 3));
+    let link = world.attach(HostId(1));
+    world.command(link, sequence, &asked, Order::Ping, 2_000, &key());
+    world.run_to(world.now_ms + 500);
+    let groups = world.answers(sequence);
+    assert_eq!(nodes_where(&groups, |outcome| matches!(outcome, Outcome::Unreachable(_))), asked);
+    let why = |group: &Group| if let Outcome::Unreachable(why) = &group.outcome { Some(why.clone()) } else { None };
+    groups.iter().filter_map(why).collect()
+}
+
+#[test]
+fn a_machine_elsewhere_does_not_take_the_place_of_a_host_that_lives_further_down() {
+    // Host 12 is two levels below the root.
+    let mut world = World::new(12, 3);
+    for sequence in 1..=2 {
+        stranger(&mut world, HostId(1), [hello(12, 9)]);
+        assert!(matches!(refusals(&world)[..], [.., Refusal::NumberTaken { host: HostId(12), at: None }]));
+        everybody_obeys(&mut world, sequence);
+    }
+    // What it reports is nothing that is believed either.
+    let report = Report { up: NodeSet::one(Node::host(HostId(12))), down: Vec::new() };
+    stranger(&mut world, HostId(1), [hello(12, 9), Message::Report(report)]);
+    everybody_obeys(&mut world, 3);
+}
+
+#[test]
+fn a_twin_is_told_where_the_other_is() {
+    let mut world = World::new(3, 3);
+    stranger(&mut world, HostId(1), [hello(2, 9)]);
+    let at = world.plan.host_ipv4(HostId(2)).map(IpAddr::from);
+    assert_eq!(refusals(&world), [&Refusal::NumberTaken { host: HostId(2), at }]);
+    everybody_obeys(&mut world, 1);
+}
+
+#[test]
+fn a_host_that_lost_its_parent_joins_elsewhere_before_the_parent_knows() {
+    let mut world = World::new(12, 3);
+    world.connect(HostId(12), HostId(1), Direction::Parent);
+    world.run_to(world.now_ms + 500);
+    let root = &world.hosts[&HostId(1)];
+    assert!(root.peers.child(HostId(12)).is_some(), "it calls from its own address");
+    everybody_obeys(&mut world, 1);
+}
+
+#[test]
+fn nobody_calls_from_another_hosts_address() {
+    let mut world = World::new(12, 3);
+    world.kill(HostId(12));
+    world.run_to(world.now_ms + 1_000);
+    let from = world.plan.host_ipv4(HostId(5)).map(IpAddr::from);
+    world.tell(HostId(1), Event::Opened { link: 9_999, side: Direction::Child, from });
+    world.tell(HostId(1), Event::Received { link: 9_999, message: hello(12, 9) });
+    assert!(world.hosts[&HostId(1)].peers.child(HostId(12)).is_none());
+}
+
+#[test]
+fn a_host_of_another_cluster_stays_out_and_is_named() {
+    let mut world = World::new(3, 3);
+    assert_eq!(gone_after_its_death(&mut world), [Unreachable::Lost { ago_s: 1 }]);
+    let other = Plan { cluster: [8; 16], ..world.plan.clone() };
+    let host = Host::new(other, HostId(3), key().verifying_key(), [77; 16]);
+    world.hosts.insert(HostId(3), host);
+    world.connect(HostId(3), HostId(1), Direction::Parent);
+    world.run_to(world.now_ms + 1_000);
+    assert!(!world.hosts[&HostId(3)].has_parent());
+    assert!(!world.hosts[&HostId(1)].report().up.contains(Node::host(HostId(3))));
+    assert_eq!(gone(&mut world, 2, 3), [Unreachable::OtherCluster { cluster: [8; 16] }]);
+    // With the right image, nothing of that is left.
+    let host = Host::new(world.plan.clone(), HostId(3), key().verifying_key(), [78; 16]);
+    world.hosts.insert(HostId(3), host);
+    world.connect(HostId(3), HostId(1), Direction::Parent);
+    world.run_to(world.now_ms + 1_000);
+    assert!(world.hosts[&HostId(1)].report().up.contains(Node::host(HostId(3))));
+    world.kill(HostId(3));
+    world.run_to(world.now_ms + 125_000);
+    assert_eq!(gone(&mut world, 3, 3), [Unreachable::Lost { ago_s: 120 }], "in minutes, after the first");
+}
+
+fn gone_after_its_death(world: &mut World) -> Vec<Unreachable> {
+    world.kill(HostId(3));
+    world.run_to(world.now_ms + 1_500);
+    gone(world, 1, 3)
+}
+
+#[test]
+fn a_plan_that_cannot_be_read_is_nobodys_tree() {
+    let plan = Plan::new("t", HostNames::count(3).unwrap());
+    let mut host = Host::new(plan, HostId(2), key().verifying_key(), [0; 16]);
+    host.handle(0, Event::Opened { link: 1, side: Direction::Parent, from: None });
+    let welcome = Message::Welcome { host: HostId(1), plan: "no plan".into() };
+    let actions = host.handle(0, Event::Received { link: 1, message: welcome });
+    assert!(actions.iter().any(|action| matches!(action, Action::Close { link: 1 })));
+    assert!(!host.has_parent());
+}
+
+#[test]
+fn a_refusal_that_nobody_waits_for_says_nothing_and_ends_its_link() {
+    let mut world = World::new(3, 3);
+    let why = || Message::Refuse(Refusal::Command(CommandError::BeyondLimit("\u{1b}[2J".into())));
+    let children = |world: &World| {
+        let links = world.hosts[&HostId(1)].peers.links_for_tests();
+        links.values().filter(|link| link.from.is_some()).count()
+    };
+    stranger(&mut world, HostId(1), [why()]);
+    assert_eq!(children(&world), 2);
+    everybody_obeys(&mut world, 1);
+    let consoles = children(&world) - 2;
+    world.kill(HostId(2));
+    world.run_to(world.now_ms + 1_000);
+    stranger(&mut world, HostId(1), [hello(2, 9), why()]);
+    assert_eq!(children(&world), 1 + consoles);
+}
+
+#[test]
+fn who_does_not_say_who_it_is_has_only_so_long() {
+    let plan = Plan::new("t", HostNames::count(3).unwrap());
+    let mut host = Host::new(plan, HostId(1), key().verifying_key(), [0; 16]);
+    let from = Some(IpAddr::from([192, 0, 2, 9]));
+    host.handle(0, Event::Opened { link: 1, side: Direction::Child, from });
+    let closed = |actions: Vec<Action>| actions.iter().any(|action| matches!(action, Action::Close { link: 1 }));
+    assert!(!closed(host.handle(HELLO_MS - 1, Event::Tick)));
+    assert!(closed(host.handle(HELLO_MS + TICK_MS, Event::Tick)));
+}
