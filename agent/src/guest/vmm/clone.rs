@@ -24,8 +24,13 @@ impl CloneProcess {
     /// A child of ours that another process started.
     pub fn adopt(pid: vmatic_vmm::Pid) -> Result<Self, Error> {
         let pid = Pid::from_raw(pid).ok_or("it has no number").context(WATCH)?;
-        let handle = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).context(WATCH)?;
-        Ok(Self { handle: fd::watch(handle)?, pid, reaped: false })
+        let handle = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).context(WATCH).and_then(fd::watch);
+        if handle.is_err() {
+            // Out of descriptors, perhaps: one that cannot be watched must not run on, unseen.
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+        }
+        Ok(Self { handle: handle?, pid, reaped: false })
     }
 
     /// Its number, which is its own until its end was waited for.

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use vmatic_plan::{GuestId, Plan};
 use vmatic_tree::guest::StartMode;
@@ -55,10 +55,20 @@ pub enum Template {
     None(Arc<str>),
 }
 
+/// Orders to a zygote, which answers each, one after the other.
+struct Orders {
+    socket: AsyncFd<OwnedFd>,
+    /// How many were given, and how many were answered: of one that nobody waits for any more the answer still comes.
+    given: u64,
+    answered: u64,
+}
+
 /// The node's end of a zygote's socket. One order at a time: it forks one at a time.
 pub struct ZygoteClient {
     /// None when the zygote has ended: its clones hold this value for as long as they live.
-    socket: Mutex<Option<AsyncFd<OwnedFd>>>,
+    orders: Mutex<Option<Orders>>,
+    /// Told when it does not answer in time: another takes its place.
+    hangs: Notify,
     /// Permits to wake up at a time: one at first.
     pub permits: Arc<Semaphore>,
     /// There are as many permits as there can be.
@@ -74,8 +84,8 @@ pub struct ZygoteClient {
 impl ZygoteClient {
     fn new(socket: AsyncFd<OwnedFd>, restored: bool) -> Self {
         let [opened, proven, doubted] = [(); 3].map(|()| AtomicBool::new(false));
-        let socket = Mutex::new(Some(socket));
-        Self { socket, permits: Arc::new(Semaphore::new(1)), opened, restored, proven, doubted }
+        let orders = Mutex::new(Some(Orders { socket, given: 0, answered: 0 }));
+        Self { orders, hangs: Notify::new(), permits: Arc::new(Semaphore::new(1)), opened, restored, proven, doubted }
     }
 
     /// A clone has reported: the template works. The first one shows which pages all of them need.
@@ -86,9 +96,9 @@ impl ZygoteClient {
         if let Some(clone) = clone {
             match working_set::working_set(clone.as_raw_nonzero().get()) {
                 Ok(set) => {
-                    if let Some(socket) = &*self.socket.lock().await {
+                    if let Some(orders) = &*self.orders.lock().await {
                         // Fails only if the process has ended, which is noticed elsewhere; clones are slower without.
-                        let _ = protocol::send_prefault(socket.get_ref(), &set);
+                        let _ = protocol::send_prefault(orders.socket.get_ref(), &set);
                     }
                 }
                 Err(e) => log(&format!("template: working set unknown ({e}): clones start without prefault")),
@@ -109,34 +119,50 @@ impl ZygoteClient {
     pub async fn doubt(&self) {
         if self.restored && !self.proven.load(Ordering::Relaxed) {
             self.doubted.store(true, Ordering::Relaxed);
-            if let Some(socket) = &*self.socket.lock().await {
+            if let Some(orders) = &*self.orders.lock().await {
                 // Its process then ends by itself; if this fails, it has.
-                let _ = rustix::net::shutdown(socket.get_ref(), rustix::net::Shutdown::Both);
+                let _ = rustix::net::shutdown(orders.socket.get_ref(), rustix::net::Shutdown::Both);
             }
         }
     }
 
     /// The zygote has ended.
     async fn close(&self) {
-        *self.socket.lock().await = None;
+        *self.orders.lock().await = None;
     }
 
     /// Starts a clone for `guest`.
     pub async fn start(&self, guest: GuestId, ends: &GuestEnds) -> Result<CloneProcess, Error> {
         let order = CloneOrder { tag: guest.0, user: user(guest) };
-        let socket = self.socket.lock().await;
-        let socket = socket.as_ref().ok_or_else(ended)?;
-        let asked = socket.async_io(tokio::io::Interest::WRITABLE, |s| protocol::send_order(s, &order, &ends.all()));
+        let mut orders = self.orders.lock().await;
+        let orders = orders.as_mut().ok_or_else(ended)?;
+        let fds = ends.all();
+        let asked = orders.socket.async_io(tokio::io::Interest::WRITABLE, |s| protocol::send_order(s, &order, &fds));
         asked.await.context(CLONE)?;
+        orders.given += 1;
+        let answer = timeout(REPLY_TIMEOUT, orders.answer()).await;
+        if answer.is_err() {
+            self.hangs.notify_one();
+        }
+        match answer.with_context(|| format!("get a clone within {} s", REPLY_TIMEOUT.as_secs()))?? {
+            ZygoteReply::Started { pid, .. } => CloneProcess::adopt(pid),
+            ZygoteReply::Failed { why, .. } => Err(Error::new(CLONE).because(why)),
+            other => Err(Error::new(CLONE).because(format!("the template's process answered {other:?}"))),
+        }
+    }
+}
+
+impl Orders {
+    /// The answer to the order that was given last. Those before it that are still to come are of orders that were
+    /// given up: a clone that nobody waits for ends.
+    async fn answer(&mut self) -> Result<ZygoteReply, Error> {
         loop {
-            let answer = timeout(REPLY_TIMEOUT, next(socket)).await;
-            match answer.with_context(|| format!("get a clone within {} s", REPLY_TIMEOUT.as_secs()))?? {
-                ZygoteReply::Started { tag, pid } if tag == guest.0 => return CloneProcess::adopt(pid),
-                ZygoteReply::Failed { tag, why } if tag == guest.0 => return Err(Error::new(CLONE).because(why)),
-                // Of an order that was given up: a clone that nobody waits for ends here.
+            let answer = next(&self.socket).await?;
+            self.answered += 1;
+            match answer {
+                answer if self.answered == self.given => return Ok(answer),
                 ZygoteReply::Started { pid, .. } => drop(CloneProcess::adopt(pid)),
-                ZygoteReply::Failed { .. } => {}
-                other => return Err(Error::new(CLONE).because(format!("the template's process answered {other:?}"))),
+                _ => {}
             }
         }
     }
@@ -224,7 +250,15 @@ async fn run_once(
                 sleep(FIRST_CLONE_TIMEOUT).await;
                 opened.open();
             });
-            let status = process.wait().await.context("wait for the template's process");
+            let status = tokio::select! {
+                status = process.wait() => status,
+                () = client.hangs.notified() => {
+                    log("template: its process does not answer: it is ended, and guests that run go on");
+                    let _ = process.start_kill();
+                    process.wait().await
+                }
+            };
+            let status = status.context("wait for the template's process");
             client.close().await;
             let status = status?;
             Ok(format!("its process ended ({status}); guests that run go on"))
@@ -280,5 +314,33 @@ mod tests {
             let error = client.start(GuestId(1), &ends).await.err().map(|e| e.to_string());
             assert_eq!(error.as_deref(), Some("cannot get a clone: the template's process has ended"));
         });
+    }
+
+    /// A child of ours that does nothing.
+    fn child() -> Child {
+        tokio::process::Command::new("sleep").arg("600").spawn().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_answer_to_an_order_that_was_given_up_is_not_the_next_ones() {
+        let (ours, theirs) = fd::message_pair().unwrap();
+        rustix::io::ioctl_fionbio(&ours, true).unwrap();
+        let client = ZygoteClient::new(fd::watch(ours).unwrap(), false);
+        let (_, ends) = channels::make(fd::message_pair().unwrap().0).unwrap();
+        // Nobody answers, though nothing has ended: it hangs.
+        let error = client.start(GuestId(7), &ends).await.err().map(|e| e.to_string());
+        assert!(error.is_some_and(|why| why.contains("within 20 s")));
+        timeout(Duration::from_secs(1), client.hangs.notified()).await.unwrap();
+        // It was slow: the same guest's next life is another order, whatever comes first.
+        let (mut late, mut own) = (child(), child());
+        for child in [&late, &own] {
+            let pid = child.id().unwrap() as i32;
+            protocol::send_reply(&theirs, &ZygoteReply::Started { tag: 7, pid }).unwrap();
+        }
+        let clone = client.start(GuestId(7), &ends).await.unwrap();
+        assert_eq!(Some(clone.pid().as_raw_nonzero().get()), own.id().map(|id| id as i32));
+        // It was reaped as a clone's process is.
+        assert!(late.try_wait().is_err(), "nobody waits for it: it has ended");
+        assert!(own.try_wait().unwrap().is_none());
     }
 }
