@@ -7,6 +7,7 @@
 
 use super::numbers::RangeSet;
 use crate::ids::{GuestId, HostId};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -132,14 +133,19 @@ impl NodeSet {
     pub fn products(&self) -> Vec<(RangeSet, RangeSet)> {
         let myself = RangeSet::span(0, 0);
         let hosts = self.hosts_themselves();
+        // In the order of their first hosts; looked up by what they are, since each host may have other guests.
         let mut groups: Vec<(RangeSet, Vec<(u32, u32)>)> = Vec::new();
+        let mut places: BTreeMap<RangeSet, usize> = BTreeMap::new();
         for run in &self.runs {
             let guests = run.members.difference(&myself);
-            match groups.iter_mut().find(|(members, _)| *members == guests) {
-                _ if guests.is_empty() => {}
-                Some((_, hosts)) => hosts.push((run.first, run.last)),
-                None => groups.push((guests, alloc::vec![(run.first, run.last)])),
+            if guests.is_empty() {
+                continue;
             }
+            let place = *places.entry(guests).or_insert_with_key(|guests| {
+                groups.push((guests.clone(), Vec::new()));
+                groups.len() - 1
+            });
+            groups[place].1.push((run.first, run.last));
         }
         let hosts = (!hosts.is_empty()).then_some((hosts, myself));
         let guests = groups.into_iter().map(|(members, hosts)| (RangeSet::from_ranges(hosts), members));

@@ -323,7 +323,7 @@ impl Host {
         remaining_ms: u32,
     ) {
         let (below_ms, now_ms, number) = (less_slack(remaining_ms), self.out.now_ms, self.membership.number);
-        let mut rest = asked.clone();
+        let (mut rest, mut own) = (asked.clone(), NodeSet::new());
         if command.order == Order::Ping {
             let up = asked.intersection(&self.report().up);
             rest = rest.difference(&up);
@@ -337,12 +337,16 @@ impl Host {
                 self.out.push(Action::Start { op, guests, order, remaining_ms: below_ms });
                 rest = rest.difference(&operation.local);
             }
+            // Apart from all else that is asked: of each of a thousand guests' links only this host's part is looked at.
+            own = rest.intersection(&self.membership.subtree_of(number));
+            rest = rest.difference(&own);
             for (link, side, reach) in self.peers.reach(number) {
-                let part = rest.intersection(&self.membership.reached(reach, &command.order));
+                let from = if side == Direction::Child { &mut rest } else { &mut own };
+                let part = from.intersection(&self.membership.reached(reach, &command.order));
                 if part.is_empty() {
                     continue;
                 }
-                rest = rest.difference(&part);
+                *from = from.difference(&part);
                 operation.outstanding.insert(link, part.clone());
                 let (op, order) = (command.op, command.order.clone());
                 let message = match side {
@@ -355,7 +359,7 @@ impl Host {
                 self.peers.send(link, message, &mut self.out);
             }
         }
-        for group in self.status.absent(rest, self.report(), &self.membership, now_ms) {
+        for group in self.status.absent(rest.union(&own), self.report(), &self.membership, now_ms) {
             operation.add(group, now_ms);
         }
     }
