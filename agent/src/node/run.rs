@@ -22,11 +22,12 @@ use crate::node::options::NodeOptions;
 use crate::node::parent::{self, Parents};
 use crate::opening::Opening;
 use ed25519_dalek::VerifyingKey;
+use rustix::net::sockopt;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::time::Duration;
-use tokio::net::TcpListener;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use vmatic_plan::{HostId, Plan, unhex};
@@ -34,6 +35,14 @@ use vmatic_tree::host::{Event, Host};
 
 /// How many events may wait: links stop being read while the node is behind.
 const EVENTS_MAX: usize = 1024;
+
+/// How long nothing is accepted after that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a caller may be silent until it is asked whether it is there, how often it is asked again, and how often
+/// it may not answer: 25 s in all.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_PROBES: u32 = 3;
 
 /// Runs the node until the process is ended.
 pub fn run(options: NodeOptions) -> Result<(), Error> {
@@ -118,23 +127,42 @@ async fn drive(
     opened: &mut mpsc::Receiver<Opening>,
     listener: &TcpListener,
 ) -> Result<(), Error> {
+    let mut accept_at = Instant::now();
     loop {
-        let wake = driver.wake_at();
+        let now = Instant::now();
+        let wake = if now < accept_at { driver.wake_at().min(accept_at) } else { driver.wake_at() };
         // No order among them: whoever keeps one of them busy must not keep the others from being heard.
         tokio::select! {
             Some(event) = waiting.recv() => driver.event(event),
             Some(opening) = opened.recv() => driver.open(opening),
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if now >= accept_at => match accepted {
                 // An experiment's guests command nobody: their way to their host is vsock.
                 Ok((_, peer)) if driver.is_guest(peer) => {}
-                Ok((stream, peer)) => driver.open(Opening::below(stream, peer.ip())),
+                Ok((stream, peer)) => {
+                    if let Err(e) = keep_alive(&stream) {
+                        log(&format!("the end of {peer} may not be noticed: {e}"));
+                    }
+                    driver.open(Opening::below(stream, peer.ip()));
+                }
                 // Out of descriptors, most likely: those that are open go on.
                 Err(e) => {
                     log(&format!("cannot accept a connection: {e}"));
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    accept_at = now + ACCEPT_PAUSE;
                 }
             },
             () = sleep_until(wake.into()) => driver.event(Event::Tick),
         }
     }
+}
+
+/// Has the kernel ask whoever called whether it is still there. A console that waits says nothing, and one whose
+/// machine or cable is gone would have its programs run on until their deadline, which may be a day away.
+fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+    // What was said and is not acknowledged counts as well.
+    let unanswered = KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_PROBES;
+    sockopt::set_tcp_user_timeout(stream, unanswered.as_millis() as u32)
 }

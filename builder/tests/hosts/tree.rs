@@ -4,7 +4,7 @@
 
 use rustix::termios::{Action, tcflow};
 
-use crate::netns::Rack;
+use crate::netns::{Rack, ip};
 use crate::output::{stderr, stdout};
 
 #[test]
@@ -106,4 +106,23 @@ fn a_console_that_takes_nothing_does_not_hold_the_node_up() {
             if seen.contains(wanted) { Ok(()) } else { Err(seen.clone()) }
         });
     }
+}
+
+#[test]
+#[ignore = "level two: make test-hosts"]
+fn the_programs_of_a_console_that_vanished_do_not_run_on() {
+    let rack = Rack::with_agents(2, 2);
+    rack.wait_for(1, "1-2");
+    // The console has a machine of its own, so that its cable can be pulled: nobody closes anything.
+    let marker = format!("{}", 86_000 + std::process::id() % 1000);
+    let mut console = rack.command_from(2, 1, &["run", "-t", "86400", "1", "--", "sleep", &marker]).spawn().unwrap();
+    let runs = || {
+        let output = rack.vmatic(1, "key", &["run", "1", "--", "pgrep", "-f", &format!("^sleep {marker}$")]);
+        stdout(&output).contains("1: ")
+    };
+    rack.deadline.until("the program runs", || if runs() { Ok(()) } else { Err("no".into()) });
+    ip(&format!("-n {} link set eth0 down", rack.namespace(2)));
+    rack.deadline.until("the program is ended", || if runs() { Err("it runs".into()) } else { Ok(()) });
+    let _ = console.kill();
+    let _ = console.wait();
 }

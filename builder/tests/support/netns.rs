@@ -138,8 +138,17 @@ impl Rack {
     }
 
     pub fn command(&self, at: u32, key: &str, arguments: &[&str]) -> Command {
+        self.command_in(&self.wire_namespace(), at, key, arguments)
+    }
+
+    /// The operator's, given on one host and attached to another.
+    pub fn command_from(&self, host: u32, at: u32, arguments: &[&str]) -> Command {
+        self.command_in(&self.namespace(host), at, "key", arguments)
+    }
+
+    fn command_in(&self, namespace: &str, at: u32, key: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.wire_namespace(), env!("CARGO_BIN_EXE_vmatic")]);
+        command.args(["netns", "exec", namespace, env!("CARGO_BIN_EXE_vmatic")]);
         command.args(arguments).env("VMATIC_CONNECT", self.plan.host_ipv4(HostId(at)).unwrap().to_string());
         command.env("VMATIC_KEY", self.folder.path().join(key));
         command
