@@ -4,6 +4,8 @@
 //! UAPI group's specification of unified kernel images says. Format: Microsoft's PE specification. Every offset that
 //! the stub gives is checked.
 
+use std::fmt;
+
 /// Sections are loaded at multiples of this: a page, whatever the stub says.
 const PAGE_BYTES: u32 = 0x1000;
 const SECTION_HEADER_BYTES: usize = 40;
@@ -23,12 +25,63 @@ struct PeHeaders {
     headers_bytes: usize,
 }
 
+/// Why no unified kernel image can be made of a stub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UkiError {
+    /// The stub does not begin as DOS and Windows have it.
+    NoMz,
+    /// The stub has no PE header where it says.
+    NoPeSignature,
+    /// The stub is for another class of machines.
+    Not64Bit,
+    /// The stub ends before what its headers speak of.
+    CutOff,
+    /// No program can have such headers.
+    Contradiction,
+    /// The stub's headers end where the new ones should stand.
+    NoRoom {
+        /// How many sections were to come.
+        sections: usize,
+    },
+    /// A section of the stub ends behind it.
+    SectionPastEnd,
+    /// A section of the stub ends beyond the addresses that there are.
+    SectionBeyond4Gib,
+    /// A new section ends beyond the sizes and addresses that there are.
+    PartTooLarge {
+        /// Its name.
+        section: String,
+    },
+    /// The finished image ends beyond the addresses that there are.
+    ImageTooLarge,
+}
+
+impl fmt::Display for UkiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UkiError::NoMz => f.write_str("it is not a PE file (no MZ)"),
+            UkiError::NoPeSignature => f.write_str("it is not a PE file (no PE signature)"),
+            UkiError::Not64Bit => f.write_str("it is not a 64-bit PE file"),
+            UkiError::CutOff => f.write_str("it is cut off"),
+            UkiError::Contradiction => f.write_str("its headers contradict themselves"),
+            UkiError::NoRoom { sections } => write!(f, "its headers have no room for {sections} more sections"),
+            UkiError::SectionPastEnd => f.write_str("one of its sections lies beyond its end"),
+            UkiError::SectionBeyond4Gib => f.write_str("one of its sections lies beyond 4 GiB"),
+            UkiError::PartTooLarge { section } => write!(f, "the section {section} does not fit into 4 GiB"),
+            UkiError::ImageTooLarge => f.write_str("the image does not fit into 4 GiB"),
+        }
+    }
+}
+
+impl std::error::Error for UkiError {}
+
 /// Adds sections to a stub.
-pub fn assemble(stub: &[u8], parts: &[(&str, &[u8])]) -> Result<Vec<u8>, String> {
+pub fn assemble(stub: &[u8], parts: &[(&str, &[u8])]) -> Result<Vec<u8>, UkiError> {
     let layout = PeHeaders::read(stub)?;
     let table_end = layout.sections + (layout.section_count + parts.len()) * SECTION_HEADER_BYTES;
     if table_end > layout.headers_bytes {
-        return Err(format!("its headers have no room for {} more sections", parts.len()));
+        return Err(UkiError::NoRoom { sections: parts.len() });
     }
     let (mut file_end, mut memory_end) = (layout.headers_bytes, 0u32);
     for index in 0..layout.section_count {
@@ -37,17 +90,17 @@ pub fn assemble(stub: &[u8], parts: &[(&str, &[u8])]) -> Result<Vec<u8>, String>
         let (raw_size, raw) = (word(stub, at + 16)?, word(stub, at + 20)?);
         let end = raw as usize + raw_size as usize;
         if end > stub.len() {
-            return Err("one of its sections lies beyond its end".to_owned());
+            return Err(UkiError::SectionPastEnd);
         }
         file_end = file_end.max(end);
-        let end = address.checked_add(size.max(raw_size)).ok_or("one of its sections lies beyond 4 GiB")?;
+        let end = address.checked_add(size.max(raw_size)).ok_or(UkiError::SectionBeyond4Gib)?;
         memory_end = memory_end.max(end);
     }
     // What follows the sections (symbols, a signature) does not hold for the new program, and goes.
     let mut image = stub[..file_end].to_vec();
     let mut added = 0u32;
     for (index, (name, data)) in parts.iter().enumerate() {
-        let too_large = || format!("the section {name} does not fit into 4 GiB");
+        let too_large = || UkiError::PartTooLarge { section: (*name).to_owned() };
         let size = u32::try_from(data.len()).map_err(|_| too_large())?;
         let alignment = layout.section_alignment.max(PAGE_BYTES);
         let address = memory_end.checked_next_multiple_of(alignment).ok_or_else(too_large)?;
@@ -69,7 +122,7 @@ pub fn assemble(stub: &[u8], parts: &[(&str, &[u8])]) -> Result<Vec<u8>, String>
     let count = (layout.section_count + parts.len()) as u16;
     image[layout.coff + 2..layout.coff + 4].copy_from_slice(&count.to_le_bytes());
     let memory = memory_end.checked_next_multiple_of(layout.section_alignment.max(PAGE_BYTES));
-    let memory = memory.ok_or("the image does not fit into 4 GiB")?;
+    let memory = memory.ok_or(UkiError::ImageTooLarge)?;
     let data = word(stub, layout.optional + 8)?.saturating_add(added);
     // No symbols, no checksum (EFI checks none), the new sizes.
     let changes = [(layout.coff + 8, 0), (layout.coff + 12, 0), (layout.optional + 8, data)];
@@ -80,18 +133,18 @@ pub fn assemble(stub: &[u8], parts: &[(&str, &[u8])]) -> Result<Vec<u8>, String>
 }
 
 impl PeHeaders {
-    fn read(stub: &[u8]) -> Result<PeHeaders, String> {
+    fn read(stub: &[u8]) -> Result<PeHeaders, UkiError> {
         if !stub.starts_with(b"MZ") {
-            return Err("it is not a PE file (no MZ)".to_owned());
+            return Err(UkiError::NoMz);
         }
         let pe = word(stub, 0x3c)? as usize;
         if stub.get(pe..pe + 4) != Some(b"PE\0\0") {
-            return Err("it is not a PE file (no PE signature)".to_owned());
+            return Err(UkiError::NoPeSignature);
         }
         let coff = pe + 4;
         let optional = coff + 20;
         if half(stub, optional)? != 0x20b {
-            return Err("it is not a 64-bit PE file".to_owned());
+            return Err(UkiError::Not64Bit);
         }
         let layout = PeHeaders {
             coff,
@@ -105,19 +158,19 @@ impl PeHeaders {
         let powers = layout.file_alignment.is_power_of_two() && layout.section_alignment.is_power_of_two();
         // 72 bytes of the optional header are read and written.
         if !powers || layout.headers_bytes > stub.len() || layout.sections < optional + 72 {
-            return Err("its headers contradict themselves".to_owned());
+            return Err(UkiError::Contradiction);
         }
         Ok(layout)
     }
 }
 
-fn word(bytes: &[u8], at: usize) -> Result<u32, String> {
-    let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).ok_or("it is cut off")?;
+fn word(bytes: &[u8], at: usize) -> Result<u32, UkiError> {
+    let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).ok_or(UkiError::CutOff)?;
     Ok(u32::from_le_bytes(bytes))
 }
 
-fn half(bytes: &[u8], at: usize) -> Result<u16, String> {
-    let bytes = bytes.get(at..at + 2).and_then(|bytes| bytes.try_into().ok()).ok_or("it is cut off")?;
+fn half(bytes: &[u8], at: usize) -> Result<u16, UkiError> {
+    let bytes = bytes.get(at..at + 2).and_then(|bytes| bytes.try_into().ok()).ok_or(UkiError::CutOff)?;
     Ok(u16::from_le_bytes(bytes))
 }
 
@@ -165,9 +218,12 @@ mod tests {
 
     #[test]
     fn what_is_no_stub_or_has_no_room_is_refused() {
-        assert!(assemble(b"\x7fELF", &[]).unwrap_err().contains("MZ"));
+        assert_eq!(assemble(b"\x7fELF", &[]), Err(UkiError::NoMz));
+        assert_eq!(assemble(&stub()[..0x50], &[]), Err(UkiError::CutOff));
         let parts = [(".x", &b""[..]); 9];
-        assert!(assemble(&stub(), &parts).unwrap_err().contains("no room"));
+        let error = assemble(&stub(), &parts).unwrap_err();
+        assert_eq!(error, UkiError::NoRoom { sections: 9 });
+        assert_eq!(error.to_string(), "its headers have no room for 9 more sections");
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::error::LoadError;
 use super::layout::{self, Configured};
 use crate::elf::ldcache::LdCache;
 use crate::elf::{self, ElfMachine, Needs};
@@ -29,7 +30,7 @@ pub struct Tables<'a> {
     configured: Configured,
     image_cache: LdCache,
     found: HashMap<String, Option<(WhichRoot, Found)>>,
-    needs: HashMap<(WhichRoot, String), Result<Rc<Needs>, String>>,
+    needs: HashMap<(WhichRoot, String), Result<Rc<Needs>, LoadError>>,
     levels: HashMap<String, Vec<String>>,
     compiled_in: HashMap<(WhichRoot, String), Vec<String>>,
     nss: Option<Vec<String>>,
@@ -78,14 +79,19 @@ impl<'a> Tables<'a> {
     }
 
     /// What the ELF file at this real path needs.
-    pub fn needs(&mut self, side: WhichRoot, real: &str) -> Result<Rc<Needs>, String> {
+    pub fn needs(&mut self, side: WhichRoot, real: &str) -> Result<Rc<Needs>, LoadError> {
         let key = (side, real.to_owned());
         if let Some(known) = self.needs.get(&key) {
             return known.clone();
         }
-        let needs = self.place(side).open(real).and_then(|source| elf::needs(&*source)).map(Rc::new);
+        let needs = self.read_needs(side, real);
         self.needs.insert(key, needs.clone());
         needs
+    }
+
+    fn read_needs(&self, side: WhichRoot, real: &str) -> Result<Rc<Needs>, LoadError> {
+        let source = self.place(side).open(real)?;
+        Ok(Rc::new(elf::needs(&*source)?))
     }
 
     /// Equal for two names of one file.
@@ -204,6 +210,23 @@ fn nss_services(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::elf::ElfError;
+    use crate::rootfs::error::RootError;
+    use crate::rootfs::tree::{Entry, FileTree, Why};
+
+    #[test]
+    fn why_a_file_cannot_be_loaded_is_remembered_as_it_was_found() {
+        let mut tree = FileTree::new();
+        tree.insert("etc/x", Entry::file(&b"text"[..], 0o644, Why::default())).unwrap();
+        let mut tables = Tables::new(&tree, Configured::of_cache(&tree));
+        for _ in 0..2 {
+            let mut needs = |path| tables.needs(WhichRoot::Root, path);
+            assert!(matches!(needs("/nothing"), Err(LoadError::Root(RootError::NoFile))));
+            let error = needs("/etc/x").unwrap_err();
+            assert!(matches!(error, LoadError::Elf(ElfError::NotElf)), "{error}");
+            assert_eq!(error.to_string(), "it is not an ELF file");
+        }
+    }
 
     #[test]
     fn services_are_named_once_and_reactions_are_none() {

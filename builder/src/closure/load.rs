@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::cache::{Tables, WhichRoot};
+use super::error::LoadError;
 use super::layout::Layout;
 use crate::elf::dlopen_note::Priority;
 use crate::elf::{ElfMachine, Needs, ldcache};
@@ -154,7 +155,7 @@ enum Must {
 }
 
 /// Loads the ELF file `hit`.
-pub fn load(tables: &mut Tables, hit: Hit, reason: &str) -> Result<Loading, String> {
+pub fn load(tables: &mut Tables, hit: Hit, reason: &str) -> Result<Loading, LoadError> {
     let needs = tables.needs(hit.side, &hit.found.real)?;
     let interpreter = needs.interpreter.clone();
     let loader = interpreter.as_deref().map(|path| (path, tables.find_file(path)));
@@ -473,7 +474,7 @@ impl Loader<'_, '_> {
             Ok(needs) if needs.machine != self.machine => "for another machine".to_owned(),
             Ok(needs) if !needs.loadable => "no library for Linux".to_owned(),
             Ok(_) => return Some(Hit { side, found, how: how.to_owned() }),
-            Err(cause) => cause,
+            Err(cause) => cause.to_string(),
         };
         tried.push(format!("{path} ({why_not})"));
         None

@@ -8,6 +8,7 @@
 //! is left out, and said.
 
 mod cache;
+pub mod error;
 pub mod layout;
 pub mod load;
 pub mod plugin_rules;
@@ -20,6 +21,7 @@ use crate::elf::{self, script};
 use crate::error::{Error, Result};
 use crate::rootfs::root::{EntryKind, Found, Rootfs};
 pub use cache::{Tables, WhichRoot};
+use error::LoadError;
 use layout::Configured;
 use load::{Edge, Hit, Loading, Met, Missing};
 
@@ -279,7 +281,7 @@ impl<'a> Closure<'a> {
         }
         let head = match self.tables.place(task.side).head(&task.found.real, script::LINE_BYTES_MAX) {
             Ok(head) => head,
-            Err(cause) => return self.unreadable(&task, cause),
+            Err(cause) => return self.unreadable(&task, cause.into()),
         };
         if elf::is_elf(&head) {
             self.look_into_elf(task);
@@ -290,7 +292,7 @@ impl<'a> Closure<'a> {
         }
     }
 
-    fn unreadable(&mut self, task: &Task, cause: String) {
+    fn unreadable(&mut self, task: &Task, cause: LoadError) {
         let path = self.tables.place(task.side).describe(&task.found.real);
         let chain = task.needed_by.iter().cloned().collect();
         self.missing.push(Missing {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use super::finding::{Finding, Level};
 use crate::testbed::accel::{self, Accel};
@@ -16,6 +17,32 @@ use crate::testbed::cluster::QEMU;
 
 /// How long a kernel may take to its first word. Natively it takes a tenth of this.
 const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Why a kernel was not tried.
+#[derive(Debug)]
+enum TrialError {
+    /// There is no place for what it says.
+    Folder(io::Error),
+    /// QEMU does not start.
+    Qemu(io::Error),
+}
+
+impl fmt::Display for TrialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrialError::Folder(cause) => cause.fmt(f),
+            TrialError::Qemu(cause) => write!(f, "{QEMU}: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for TrialError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            TrialError::Folder(cause) | TrialError::Qemu(cause) => Some(cause),
+        }
+    }
+}
 
 /// One finding, or two where nesting matters.
 pub fn examine() -> Vec<Finding> {
@@ -61,15 +88,15 @@ fn some_kernel() -> Option<PathBuf> {
 }
 
 /// Whether the kernel says anything under KVM within the time limit.
-fn runs_linux(kernel: &PathBuf) -> Result<bool, String> {
-    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+fn runs_linux(kernel: &PathBuf) -> Result<bool, TrialError> {
+    let folder = tempfile::tempdir().map_err(TrialError::Folder)?;
     let serial = folder.path().join("serial");
     let mut command = Command::new(QEMU);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", "kvm", "-cpu", "host"]);
     command.args(["-m", "256", "-append", "console=ttyS0 panic=-1", "-kernel"]).arg(kernel);
     command.arg("-serial").arg(format!("file:{}", serial.display()));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut qemu = command.spawn().map_err(|e| format!("{QEMU}: {e}"))?;
+    let mut qemu = command.spawn().map_err(TrialError::Qemu)?;
     let start = Instant::now();
     let spoke = || fs::metadata(&serial).is_ok_and(|m| m.len() > 0);
     while !spoke() && start.elapsed() < FIRST_WORD_TIMEOUT && matches!(qemu.try_wait(), Ok(None)) {
@@ -78,4 +105,19 @@ fn runs_linux(kernel: &PathBuf) -> Result<bool, String> {
     let _ = qemu.kill();
     let _ = qemu.wait();
     Ok(spoke())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_no_kernel_was_tried_is_said_and_kept() {
+        let missing = || io::Error::from_raw_os_error(2);
+        let error = TrialError::Qemu(missing());
+        assert_eq!(error.to_string(), format!("{QEMU}: {}", missing()));
+        assert_eq!(TrialError::Folder(missing()).to_string(), missing().to_string());
+        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
+        assert_eq!(cause.map(io::Error::kind), Some(io::ErrorKind::NotFound));
+    }
 }

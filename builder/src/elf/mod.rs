@@ -5,11 +5,13 @@
 //! hostile: every range is bounded, and a bad one is an error. goblin parses the structures.
 
 pub mod dlopen_note;
+pub mod error;
 pub mod ldcache;
 pub mod script;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use goblin::container::Ctx;
 use goblin::elf::dynamic::{
@@ -19,6 +21,7 @@ use goblin::elf::header::{EI_OSABI, ELFMAG, ELFOSABI_GNU, ELFOSABI_NONE, ET_DYN,
 use goblin::elf::program_header::{PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, ProgramHeader};
 
 use dlopen_note::Dlopen;
+pub use error::{ElfError, Part, ReadError};
 
 /// A library whose symbols stand in for this one's, if it is there (gABI).
 const DT_AUXILIARY: u64 = 0x7fff_fffd;
@@ -103,7 +106,7 @@ pub trait Source {
         self.len() == 0
     }
     /// Fills the buffer from `offset`, or says why not.
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), String>;
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ReadError>;
 }
 
 impl Source for File {
@@ -111,8 +114,8 @@ impl Source for File {
         self.metadata().map_or(0, |metadata| metadata.len())
     }
 
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), String> {
-        self.read_exact_at(buffer, offset).map_err(|cause| cause.to_string())
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        Ok(self.read_exact_at(buffer, offset)?)
     }
 }
 
@@ -121,10 +124,10 @@ impl Source for [u8] {
         <[u8]>::len(self) as u64
     }
 
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), String> {
-        let start = usize::try_from(offset).map_err(|_| "offset too large".to_owned())?;
-        let end = start.checked_add(buffer.len()).ok_or("range too large")?;
-        buffer.copy_from_slice(self.get(start..end).ok_or("the file ends before it")?);
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        let start = usize::try_from(offset).map_err(|_| ReadError::OffsetTooLarge)?;
+        let end = start.checked_add(buffer.len()).ok_or(ReadError::RangeTooLarge)?;
+        buffer.copy_from_slice(self.get(start..end).ok_or(ReadError::PastEnd)?);
         Ok(())
     }
 }
@@ -134,13 +137,13 @@ impl<S: Source + ?Sized> Source for &S {
         (**self).len()
     }
 
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), String> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ReadError> {
         (**self).read_at(buffer, offset)
     }
 }
 
 /// Reads what a file needs. The error is the cause alone; the caller knows the path.
-pub fn needs(source: &(impl Source + ?Sized)) -> Result<Needs, String> {
+pub fn needs(source: &(impl Source + ?Sized)) -> Result<Needs, ElfError> {
     let (header, ctx) = header(source)?;
     let programs = program_headers(source, &header, ctx)?;
     let machine = ElfMachine { class: header.e_ident[4], data: header.e_ident[5], machine: header.e_machine };
@@ -149,13 +152,13 @@ pub fn needs(source: &(impl Source + ?Sized)) -> Result<Needs, String> {
     for program in &programs {
         match program.p_type {
             PT_INTERP => {
-                let bytes = range(source, "PT_INTERP", program.p_offset, program.p_filesz, STRING_BYTES_MAX as u64)?;
-                needs.interpreter = Some(string_at(&bytes, 0, "the interpreter")?);
+                let bytes = range(source, Part::Interp, program.p_offset, program.p_filesz, STRING_BYTES_MAX as u64)?;
+                needs.interpreter = Some(string_at(&bytes, 0, Part::Interpreter)?);
             }
             PT_DYNAMIC => read_dynamic(source, program, &programs, ctx, &mut needs)?,
             PT_NOTE => {
                 // A note says more, never less: a bad one is passed over, as the loader does.
-                if let Ok(bytes) = range(source, "a note", program.p_offset, program.p_filesz, NOTE_BYTES_MAX) {
+                if let Ok(bytes) = range(source, Part::Note, program.p_offset, program.p_filesz, NOTE_BYTES_MAX) {
                     needs.dlopen.extend(dlopen_note::read(&bytes, header.e_ident[5] == 1));
                 }
             }
@@ -165,43 +168,43 @@ pub fn needs(source: &(impl Source + ?Sized)) -> Result<Needs, String> {
     Ok(needs)
 }
 
-fn header(source: &(impl Source + ?Sized)) -> Result<(Header, Ctx), String> {
+fn header(source: &(impl Source + ?Sized)) -> Result<(Header, Ctx), ElfError> {
     let mut bytes = vec![0; 64.min(source.len() as usize)];
     source.read_at(&mut bytes, 0)?;
     if !is_elf(&bytes) {
-        return Err("it is not an ELF file".to_owned());
+        return Err(ElfError::NotElf);
     }
     let header = Header::parse_any(&bytes)?;
-    let container = header.container().map_err(|cause| cause.to_string())?;
-    let endian = header.endianness().map_err(|cause| cause.to_string())?;
+    let container = header.container().map_err(ElfError::structure)?;
+    let endian = header.endianness().map_err(ElfError::structure)?;
     Ok((header, Ctx::new(container, endian)))
 }
 
 /// goblin's own parser for a header of either class.
 trait ParseAny: Sized {
-    fn parse_any(bytes: &[u8]) -> Result<Self, String>;
+    fn parse_any(bytes: &[u8]) -> Result<Self, ElfError>;
 }
 
 impl ParseAny for Header {
-    fn parse_any(bytes: &[u8]) -> Result<Header, String> {
-        goblin::elf::Elf::parse_header(bytes).map_err(|cause| format!("its ELF header is bad: {cause}"))
+    fn parse_any(bytes: &[u8]) -> Result<Header, ElfError> {
+        goblin::elf::Elf::parse_header(bytes).map_err(|cause| ElfError::Header(Arc::new(cause)))
     }
 }
 
-fn program_headers(source: &(impl Source + ?Sized), header: &Header, ctx: Ctx) -> Result<Vec<ProgramHeader>, String> {
+fn program_headers(source: &(impl Source + ?Sized), header: &Header, ctx: Ctx) -> Result<Vec<ProgramHeader>, ElfError> {
     if header.e_phnum == 0 {
         return Ok(Vec::new());
     }
     if header.e_phnum > PROGRAM_HEADERS_MAX {
-        return Err(format!("it has {} program headers, more than {PROGRAM_HEADERS_MAX}", header.e_phnum));
+        return Err(ElfError::TooManyProgramHeaders { count: header.e_phnum, max: PROGRAM_HEADERS_MAX });
     }
     let size = ProgramHeader::size(ctx);
     if usize::from(header.e_phentsize) != size {
-        return Err(format!("its program headers have {} bytes instead of {size}", header.e_phentsize));
+        return Err(ElfError::ProgramHeaderSize { bytes: header.e_phentsize, wanted: size });
     }
     let bytes = usize::from(header.e_phnum) * size;
-    let bytes = range(source, "the program headers", header.e_phoff, bytes as u64, bytes as u64)?;
-    ProgramHeader::parse(&bytes, 0, usize::from(header.e_phnum), ctx).map_err(|cause| cause.to_string())
+    let bytes = range(source, Part::ProgramHeaders, header.e_phoff, bytes as u64, bytes as u64)?;
+    ProgramHeader::parse(&bytes, 0, usize::from(header.e_phnum), ctx).map_err(ElfError::structure)
 }
 
 fn read_dynamic(
@@ -210,10 +213,10 @@ fn read_dynamic(
     programs: &[ProgramHeader],
     ctx: Ctx,
     needs: &mut Needs,
-) -> Result<(), String> {
-    let bytes = range(source, "PT_DYNAMIC", program.p_offset, program.p_filesz, DYNAMIC_BYTES_MAX)?;
+) -> Result<(), ElfError> {
+    let bytes = range(source, Part::Dynamic, program.p_offset, program.p_filesz, DYNAMIC_BYTES_MAX)?;
     let here = ProgramHeader { p_offset: 0, ..program.clone() };
-    let Some(dynamic) = Dynamic::parse(&bytes, &[here], ctx).map_err(|cause| cause.to_string())? else {
+    let Some(dynamic) = Dynamic::parse(&bytes, &[here], ctx).map_err(ElfError::structure)? else {
         return Ok(());
     };
     let value = |tag| dynamic.dyns.iter().find(|entry| entry.d_tag == tag).map(|entry| entry.d_val);
@@ -221,12 +224,12 @@ fn read_dynamic(
     let (Some(address), Some(size)) = (value(DT_STRTAB), value(DT_STRSZ)) else {
         return match value(DT_NEEDED) {
             None => Ok(()),
-            Some(_) => Err("it names libraries but has no string table".to_owned()),
+            Some(_) => Err(ElfError::NoStringTable),
         };
     };
-    let start = file_offset(programs, address).ok_or("its string table lies in no segment")?;
+    let start = file_offset(programs, address).ok_or(ElfError::StringTableOutside)?;
     if start.checked_add(size).is_none_or(|end| end > source.len()) {
-        return Err("the string table lies beyond the end of the file: it is cut off".to_owned());
+        return Err(ElfError::CutOff(Part::StringTable));
     }
     for entry in &dynamic.dyns {
         let text = || name_at(source, start, size, entry.d_val);
@@ -241,7 +244,7 @@ fn read_dynamic(
         }
     }
     if needs.soname.as_deref() == Some("libc.so.6") {
-        let names = range(source, "the string table", start, size, LIBC_NAMES_BYTES_MAX)?;
+        let names = range(source, Part::StringTable, start, size, LIBC_NAMES_BYTES_MAX)?;
         let wanted: &[u8] = b"_nss_files_getpwnam_r";
         needs.names_built_in = names.windows(wanted.len()).any(|window| window == wanted);
     }
@@ -249,11 +252,10 @@ fn read_dynamic(
 }
 
 /// A name of the string table, read alone: the table of a large library has megabytes, its names here a few.
-fn name_at(source: &(impl Source + ?Sized), start: u64, size: u64, offset: u64) -> Result<String, String> {
+fn name_at(source: &(impl Source + ?Sized), start: u64, size: u64, offset: u64) -> Result<String, ElfError> {
     const CHUNK: u64 = 128;
-    let what = "a name in the dynamic section";
     if offset >= size {
-        return Err(format!("{what} has a bad offset"));
+        return Err(ElfError::BadOffset(Part::DynamicName));
     }
     let mut bytes = Vec::new();
     while bytes.len() < STRING_BYTES_MAX {
@@ -269,7 +271,7 @@ fn name_at(source: &(impl Source + ?Sized), start: u64, size: u64, offset: u64) 
             break;
         }
     }
-    string_at(&bytes, 0, what)
+    string_at(&bytes, 0, Part::DynamicName)
 }
 
 fn split_paths(text: &str) -> Vec<String> {
@@ -284,45 +286,44 @@ fn file_offset(programs: &[ProgramHeader], address: u64) -> Option<u64> {
 }
 
 /// A range of the file, refused when it is larger than `max` or leaves the file.
-fn range(source: &(impl Source + ?Sized), what: &str, offset: u64, size: u64, max: u64) -> Result<Vec<u8>, String> {
+fn range(source: &(impl Source + ?Sized), part: Part, offset: u64, size: u64, max: u64) -> Result<Vec<u8>, ElfError> {
     if size > max {
-        return Err(format!("{what} has {size} bytes, more than {max}"));
+        return Err(ElfError::TooLarge { part, bytes: size, max });
     }
     if offset.checked_add(size).is_none_or(|end| end > source.len()) {
-        return Err(format!("{what} lies beyond the end of the file: it is cut off"));
+        return Err(ElfError::CutOff(part));
     }
     let mut bytes = vec![0; size as usize];
     source.read_at(&mut bytes, offset)?;
     Ok(bytes)
 }
 
-fn string_at(bytes: &[u8], offset: u64, what: &str) -> Result<String, String> {
-    let tail = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).ok_or(format!("{what} has a bad offset"))?;
+fn string_at(bytes: &[u8], offset: u64, part: Part) -> Result<String, ElfError> {
+    let tail = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).ok_or(ElfError::BadOffset(part))?;
     let end = tail.iter().take(STRING_BYTES_MAX).position(|byte| *byte == 0);
-    let text = &tail[..end.ok_or(format!("{what} has no end"))?];
-    String::from_utf8(text.to_vec()).map_err(|_| format!("{what} is not UTF-8"))
+    let text = &tail[..end.ok_or(ElfError::NoEnd(part))?];
+    String::from_utf8(text.to_vec()).map_err(|_| ElfError::NotUtf8(part))
 }
 
 /// The content of a section by name, for kernel modules; None when there is no such section.
-pub fn section<'a>(bytes: &'a [u8], name: &str) -> Result<Option<&'a [u8]>, String> {
+pub fn section<'a>(bytes: &'a [u8], name: &str) -> Result<Option<&'a [u8]>, ElfError> {
     use goblin::elf::section_header::SectionHeader;
     let (header, ctx) = header(bytes)?;
     let table = usize::from(header.e_shnum) * SectionHeader::size(ctx);
     let inside = usize::try_from(header.e_shoff).ok().and_then(|at| at.checked_add(table));
     if header.e_shoff == 0 || inside.is_none_or(|end| end > bytes.len()) {
-        return Err("it has no section headers, or is cut off".to_owned());
+        return Err(ElfError::NoSections);
     }
     let sections = SectionHeader::parse(bytes, header.e_shoff as usize, usize::from(header.e_shnum), ctx)
-        .map_err(|cause| cause.to_string())?;
+        .map_err(ElfError::structure)?;
     let content = |section: &SectionHeader| -> Option<&'a [u8]> {
         let start = usize::try_from(section.sh_offset).ok()?;
         bytes.get(start..start.checked_add(usize::try_from(section.sh_size).ok()?)?)
     };
-    let names =
-        sections.get(usize::from(header.e_shstrndx)).and_then(content).ok_or("its section names are missing")?;
+    let names = sections.get(usize::from(header.e_shstrndx)).and_then(content).ok_or(ElfError::NoSectionNames)?;
     for section in &sections {
-        if string_at(names, section.sh_name as u64, "a section's name").is_ok_and(|found| found == name) {
-            return content(section).map(Some).ok_or(format!("section {name} is cut off"));
+        if string_at(names, section.sh_name as u64, Part::SectionName).is_ok_and(|found| found == name) {
+            return content(section).map(Some).ok_or_else(|| ElfError::SectionCutOff(name.to_owned()));
         }
     }
     Ok(None)
@@ -356,11 +357,12 @@ mod tests {
 
     #[test]
     fn what_is_not_elf_or_cut_off_says_so() {
-        assert!(needs(&b"#!/bin/sh"[..]).unwrap_err().contains("not an ELF"));
-        assert!(needs(&b""[..]).is_err());
+        assert!(matches!(needs(&b"#!/bin/sh"[..]), Err(ElfError::NotElf)));
+        assert!(matches!(needs(&b""[..]), Err(ElfError::NotElf)));
         let bytes = own();
-        assert!(needs(&bytes[..64]).unwrap_err().contains("cut off"));
-        assert!(section(&bytes[..4096], ".interp").is_err());
+        assert!(matches!(needs(&bytes[..64]), Err(ElfError::CutOff(Part::ProgramHeaders))));
+        assert!(matches!(needs(&bytes[..8]), Err(ElfError::Header(_))));
+        assert!(matches!(section(&bytes[..4096], ".interp"), Err(ElfError::NoSections)));
     }
 
     proptest! {

@@ -5,6 +5,7 @@
 //! and the order in which a program without modprobe loads them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as StdError;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -138,7 +139,7 @@ impl ModuleTree {
         }
         for (name, file) in &self.files {
             let data = read_module(file)?;
-            let info = elf::section(&data, ".modinfo").map_err(|cause| unreadable(file, &cause))?;
+            let info = elf::section(&data, ".modinfo").map_err(|cause| unreadable(file, cause))?;
             if fields(info.unwrap_or_default()).any(|field| fits(&field)) {
                 found.push(name.clone());
             }
@@ -152,7 +153,7 @@ impl ModuleTree {
         }
         let file = self.files.get(name).ok_or_else(|| self.missing(name, path))?;
         let data = read_module(file)?;
-        let info = elf::section(&data, ".modinfo").map_err(|cause| unreadable(file, &cause))?;
+        let info = elf::section(&data, ".modinfo").map_err(|cause| unreadable(file, cause))?;
         let info = info.ok_or_else(|| unreadable(file, "it has no .modinfo section"))?;
         let Info { depends, soft, firmware } = read_info(info);
         path.push(name.to_owned());
@@ -277,7 +278,7 @@ fn module_name(file: &str) -> Option<String> {
     file.strip_suffix(".ko").map(plain)
 }
 
-fn unreadable(file: &Path, cause: &str) -> Error {
+fn unreadable(file: &Path, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
     Error::new(format!("cannot read the kernel module {}", file.display()))
         .because(cause)
         .help("unpack the kernel package again: delete it from the cache")

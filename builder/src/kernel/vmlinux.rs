@@ -5,6 +5,7 @@
 //! kernel lies; every offset is checked.
 
 use std::ops::Range;
+use std::{fmt, io};
 
 use goblin::container::Ctx;
 use goblin::elf::program_header::PT_LOAD;
@@ -20,8 +21,74 @@ const HEADER_BYTES: usize = 64;
 const PROGRAM_HEADER_BYTES: usize = 56;
 const PAGE_BYTES: usize = 4096;
 
+/// Why no vmlinux can be taken out of a boot image.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum VmlinuxError {
+    /// It does not begin as a bzImage does.
+    NotBzImage,
+    /// Its boot protocol does not say where the payload is.
+    OldProtocol(u32),
+    /// It ends within its setup header.
+    SetupCutOff,
+    /// It ends before its payload does.
+    PayloadCutOff,
+    /// Its payload is packed in a way that is known, and cannot be unpacked.
+    Unpack(io::Error),
+    /// Its payload is packed in a way that nobody knows; the payload's first bytes, at most four.
+    UnknownPacking(Vec<u8>),
+    /// Its payload unpacks to another size than it says.
+    WrongSize {
+        /// Bytes that came of it.
+        unpacked: usize,
+        /// Bytes that it says.
+        stated: u32,
+    },
+    /// What it unpacks to is no ELF file.
+    PayloadNotElf,
+    /// The headers of its vmlinux cannot be parsed.
+    Elf(goblin::error::Error),
+    /// The segments of its vmlinux end behind it.
+    SegmentsPastEnd,
+    /// The program headers of its vmlinux end behind it.
+    ProgramHeadersPastEnd,
+}
+
+impl fmt::Display for VmlinuxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            VmlinuxError::NotBzImage => f.write_str("it is not a bzImage (no HdrS signature)"),
+            VmlinuxError::OldProtocol(version) => write!(f, "its boot protocol {version:#x} is older than 2.08"),
+            VmlinuxError::SetupCutOff => f.write_str("its setup header is cut off"),
+            VmlinuxError::PayloadCutOff => f.write_str("its payload lies beyond the end of the file: it is cut off"),
+            VmlinuxError::Unpack(cause) => write!(f, "its payload cannot be unpacked: {cause}"),
+            VmlinuxError::UnknownPacking(first) => {
+                let magic: Vec<_> = first.iter().map(|byte| format!("{byte:02x}")).collect();
+                write!(f, "its payload is packed in an unknown way (it begins with {})", magic.join(" "))
+            }
+            VmlinuxError::WrongSize { unpacked, stated } => {
+                write!(f, "it unpacks to {unpacked} bytes instead of {stated}")
+            }
+            VmlinuxError::PayloadNotElf => f.write_str("its payload does not unpack to an ELF file"),
+            VmlinuxError::Elf(cause) => cause.fmt(f),
+            VmlinuxError::SegmentsPastEnd => f.write_str("the segments of its vmlinux lie beyond its end"),
+            VmlinuxError::ProgramHeadersPastEnd => f.write_str("its program headers lie beyond its end"),
+        }
+    }
+}
+
+impl std::error::Error for VmlinuxError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            VmlinuxError::Unpack(cause) => Some(cause),
+            VmlinuxError::Elf(cause) => Some(cause),
+            _ => None,
+        }
+    }
+}
+
 /// Takes the ELF kernel out of a bzImage. An ELF file is given back as it is.
-pub fn extract_vmlinux(image: &[u8]) -> std::result::Result<Vec<u8>, String> {
+pub fn extract_vmlinux(image: &[u8]) -> Result<Vec<u8>, VmlinuxError> {
     if elf::is_elf(image) {
         return Ok(image.to_vec());
     }
@@ -30,59 +97,53 @@ pub fn extract_vmlinux(image: &[u8]) -> std::result::Result<Vec<u8>, String> {
         return trim(payload.to_vec());
     }
     let unpacked = decompress::unpack(payload, VMLINUX_BYTES_MAX)
-        .map_err(|cause| format!("its payload cannot be unpacked: {cause}"))?
-        .ok_or_else(|| {
-            let magic: Vec<_> = payload.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-            format!("its payload is packed in an unknown way (it begins with {})", magic.join(" "))
-        })?;
+        .map_err(VmlinuxError::Unpack)?
+        .ok_or_else(|| VmlinuxError::UnknownPacking(payload.iter().take(4).copied().collect()))?;
     // The kernel's build appends the unpacked size.
     if let Ok(size) = <[u8; 4]>::try_from(&payload[unpacked.used..])
         && u32::from_le_bytes(size) as usize != unpacked.data.len()
     {
-        let size = u32::from_le_bytes(size);
-        return Err(format!("it unpacks to {} bytes instead of {size}", unpacked.data.len()));
+        let stated = u32::from_le_bytes(size);
+        return Err(VmlinuxError::WrongSize { unpacked: unpacked.data.len(), stated });
     }
     if !elf::is_elf(&unpacked.data) {
-        return Err("its payload does not unpack to an ELF file".to_owned());
+        return Err(VmlinuxError::PayloadNotElf);
     }
     trim(unpacked.data)
 }
 
 /// The packed kernel: the setup header of the x86 boot protocol, 2.08 or later, says where it is.
-fn payload(image: &[u8]) -> std::result::Result<&[u8], String> {
+fn payload(image: &[u8]) -> Result<&[u8], VmlinuxError> {
     let word =
         |at: usize| image.get(at..at + 4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
     if image.get(0x202..0x206) != Some(b"HdrS") {
-        return Err("it is not a bzImage (no HdrS signature)".to_owned());
+        return Err(VmlinuxError::NotBzImage);
     }
     let version = word(0x206).map_or(0, |word| word & 0xffff);
     if version < 0x0208 {
-        return Err(format!("its boot protocol {version:#x} is older than 2.08"));
+        return Err(VmlinuxError::OldProtocol(version));
     }
     let sectors = match image[0x1f1] {
         0 => 4,
         sectors => usize::from(sectors),
     };
     let (Some(offset), Some(length)) = (word(0x248), word(0x24c)) else {
-        return Err("its setup header is cut off".to_owned());
+        return Err(VmlinuxError::SetupCutOff);
     };
     let start = (sectors + 1) * 512 + offset as usize;
-    image
-        .get(start..start + length as usize)
-        .ok_or_else(|| "its payload lies beyond the end of the file: it is cut off".to_owned())
+    image.get(start..start + length as usize).ok_or(VmlinuxError::PayloadCutOff)
 }
 
 /// Keeps of a vmlinux what a monitor loads: its header and the bytes of its segments, page by page, without the
 /// padding between them, the section headers, and what the boot wrapper appends (its relocations).
-fn trim(vmlinux: Vec<u8>) -> std::result::Result<Vec<u8>, String> {
-    let text = |cause: goblin::error::Error| cause.to_string();
-    let header = Elf::parse_header(&vmlinux).map_err(text)?;
-    let ctx = Ctx::new(header.container().map_err(text)?, header.endianness().map_err(text)?);
+fn trim(vmlinux: Vec<u8>) -> Result<Vec<u8>, VmlinuxError> {
+    let header = Elf::parse_header(&vmlinux).map_err(VmlinuxError::Elf)?;
+    let ctx = Ctx::new(header.container().map_err(VmlinuxError::Elf)?, header.endianness().map_err(VmlinuxError::Elf)?);
     let count = usize::from(header.e_phnum);
-    let programs = ProgramHeader::parse(&vmlinux, header.e_phoff as usize, count, ctx).map_err(text)?;
+    let programs = ProgramHeader::parse(&vmlinux, header.e_phoff as usize, count, ctx).map_err(VmlinuxError::Elf)?;
     let mut loads = Vec::new();
     for program in programs.iter().filter(|program| program.p_type == PT_LOAD) {
-        let range = segment(program, vmlinux.len()).ok_or("the segments of its vmlinux lie beyond its end")?;
+        let range = segment(program, vmlinux.len()).ok_or(VmlinuxError::SegmentsPastEnd)?;
         loads.push((program.p_offset, range));
     }
     // Another class or byte order is no kernel that we could run: it stays as it is, as one that has no segments.
@@ -90,7 +151,7 @@ fn trim(vmlinux: Vec<u8>) -> std::result::Result<Vec<u8>, String> {
         return Ok(vmlinux);
     }
     let table = header.e_phoff as usize..header.e_phoff as usize + count * PROGRAM_HEADER_BYTES;
-    let Some(table) = vmlinux.get(table) else { return Err("its program headers lie beyond its end".to_owned()) };
+    let Some(table) = vmlinux.get(table) else { return Err(VmlinuxError::ProgramHeadersPastEnd) };
     let mut packed = vmlinux[..HEADER_BYTES].to_vec();
     packed.extend_from_slice(table);
     // No section headers any more; the program headers follow the header.
@@ -203,9 +264,15 @@ mod tests {
             (bzimage(&lz4(b"no elf")), "ELF"),
             (bzimage(&with_size(lz4(&elf)[..lz4(&elf).len() - 4].to_vec(), 5)), "instead of 5"),
         ] {
-            let error = extract_vmlinux(&image).unwrap_err();
+            let error = extract_vmlinux(&image).unwrap_err().to_string();
             assert!(error.contains(cause), "{error}");
         }
+        assert!(matches!(extract_vmlinux(b"MZ"), Err(VmlinuxError::NotBzImage)));
+        let xz = extract_vmlinux(&bzimage(b"\xfd7zX")).unwrap_err();
+        assert!(matches!(&xz, VmlinuxError::UnknownPacking(first) if first == b"\xfd7zX"), "{xz}");
+        let five = with_size(decompress::pack_lz4_legacy(&elf), 5);
+        let error = extract_vmlinux(&bzimage(&five)).unwrap_err();
+        assert!(matches!(error, VmlinuxError::WrongSize { stated: 5, .. }), "{error}");
     }
 
     proptest! {

@@ -2,8 +2,9 @@
 //!
 //! * [`tree`]: the file tree of an image, with a reason on each entry. [`hardlinks`]: its files with several names.
 //! * [`root`]: what the closure asks of a root, wherever it lies. [`sysroot`]: a folder as one. [`links`]: how
-//!   symbolic links are followed.
+//!   symbolic links are followed. [`error`]: why a path of either cannot be used.
 
+pub mod error;
 pub mod hardlinks;
 pub mod links;
 pub mod root;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::elf::Source;
 use crate::glob::path_captures;
+use crate::rootfs::error::RootError;
 use crate::rootfs::links;
 use crate::rootfs::tree::{Content, FileTree};
 
@@ -55,7 +56,7 @@ pub trait Rootfs {
     /// What lies at this real path; None when nothing does.
     fn kind(&self, real: &str) -> Option<EntryKind>;
     /// Opens the file at this real path. The error is the cause alone.
-    fn open(&self, real: &str) -> Result<Box<dyn Source + '_>, String>;
+    fn open(&self, real: &str) -> Result<Box<dyn Source + '_>, RootError>;
     /// The names in the folder at this real path, sorted.
     fn list(&self, real: &str) -> Vec<String>;
     /// A path as the operator would call it.
@@ -100,7 +101,7 @@ impl dyn Rootfs + '_ {
     }
 
     /// The first bytes of the file at this real path, at most `max`.
-    pub fn head(&self, real: &str, max: usize) -> Result<Vec<u8>, String> {
+    pub fn head(&self, real: &str, max: usize) -> Result<Vec<u8>, RootError> {
         let source = self.open(real)?;
         let mut bytes = vec![0; source.len().min(max as u64) as usize];
         source.read_at(&mut bytes, 0)?;
@@ -184,10 +185,10 @@ impl Rootfs for FileTree {
         })
     }
 
-    fn open(&self, real: &str) -> Result<Box<dyn Source + '_>, String> {
+    fn open(&self, real: &str) -> Result<Box<dyn Source + '_>, RootError> {
         match self.get(real).map(|entry| &entry.content) {
             Some(Content::File { data, .. }) => Ok(Box::new(&**data)),
-            _ => Err("it is no file of the image".to_owned()),
+            _ => Err(RootError::NoFile),
         }
     }
 

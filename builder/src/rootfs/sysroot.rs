@@ -10,7 +10,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::elf::Source;
+use crate::elf::{ReadError, Source};
+use crate::rootfs::error::RootError;
 use crate::rootfs::root::{EntryKind, Rootfs};
 
 /// A root folder.
@@ -62,9 +63,8 @@ impl Rootfs for Sysroot {
         kind
     }
 
-    fn open(&self, real: &str) -> Result<Box<dyn Source + '_>, String> {
-        let file = File::open(self.on_disk(real)).map_err(|cause| cause.to_string())?;
-        Ok(Box::new(Opened::new(file).map_err(|cause| cause.to_string())?))
+    fn open(&self, real: &str) -> Result<Box<dyn Source + '_>, RootError> {
+        Ok(Box::new(Opened::new(File::open(self.on_disk(real))?)?))
     }
 
     fn list(&self, real: &str) -> Vec<String> {
@@ -106,10 +106,10 @@ impl Source for Opened {
         *self.bytes.get_or_init(|| self.file.metadata().map_or(0, |metadata| metadata.len()))
     }
 
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), String> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ReadError> {
         match self.head.as_slice().read_at(buffer, offset) {
             Ok(()) => Ok(()),
-            Err(_) => self.file.read_exact_at(buffer, offset).map_err(|cause| cause.to_string()),
+            Err(_) => Ok(self.file.read_exact_at(buffer, offset)?),
         }
     }
 }
@@ -144,6 +144,8 @@ mod tests {
         assert_eq!(place.find("/a"), None);
         assert_eq!(place.find("/c/d"), None);
         assert!(place.exists("/a") && !place.exists("/c/d"));
+        let Err(RootError::Open(cause)) = place.open("/c/d") else { panic!("there is no /c/d") };
+        assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
         assert_eq!(place.find("/../..").unwrap().real, "/");
     }
 

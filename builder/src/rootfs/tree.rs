@@ -8,12 +8,14 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::{PATH_BYTES_MAX, clean_path};
-use crate::rootfs::links::{self, LINKS_FOLLOWED_MAX};
+use crate::rootfs::error::TooManyLinks;
+use crate::rootfs::links;
 
 /// What a path is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -242,14 +244,14 @@ impl FileTree {
             };
         }
         check_entry(path, &entry)?;
-        let real = self.resolve_parent(&clean).map_err(|why| bad_path(path, &why))?;
+        let real = self.resolve_parent(&clean).map_err(|why| bad_path(path, why))?;
         self.make_parents(&real, &entry.why)?;
         if let Some(old) = self.entries.get(&real) {
             match (&old.content, &entry.content) {
                 (Content::Dir, Content::Dir) => {}
                 // A directory over a link to a directory goes through the link (merged /usr).
                 (Content::Symlink(_), Content::Dir) => {
-                    let target = self.follow(&real).map_err(|why| bad_path(path, &why))?;
+                    let target = self.follow(&real).map_err(|why| bad_path(path, why))?;
                     let kept = self.entries.get(&target).is_none_or(|entry| entry.content == Content::Dir);
                     if kept {
                         return if target.is_empty() { Ok(()) } else { self.insert(&target, entry) };
@@ -271,7 +273,7 @@ impl FileTree {
     /// Removes a path and all below it; gives how many entries went.
     pub fn whiteout(&mut self, path: &str) -> Result<usize> {
         let clean = clean_path(path).map_err(|why| bad_path(path, why))?;
-        let real = self.resolve_parent(&clean).map_err(|why| bad_path(path, &why))?;
+        let real = self.resolve_parent(&clean).map_err(|why| bad_path(path, why))?;
         let below = format!("{real}/");
         let before = self.entries.len();
         self.entries.retain(|key, _| key != &real && !key.starts_with(&below));
@@ -286,7 +288,7 @@ impl FileTree {
     /// Removes all below a directory, and keeps the directory.
     pub fn empty_dir(&mut self, path: &str) -> Result<()> {
         let clean = clean_path(path).map_err(|why| bad_path(path, why))?;
-        let real = self.follow(&clean).map_err(|why| bad_path(path, &why))?;
+        let real = self.follow(&clean).map_err(|why| bad_path(path, why))?;
         let below = if real.is_empty() { String::new() } else { format!("{real}/") };
         self.entries.retain(|key, _| !key.starts_with(&below));
         Ok(())
@@ -312,7 +314,7 @@ impl FileTree {
     }
 
     /// Follows the links among the parents of `path`; the last component stays as it is.
-    fn resolve_parent(&self, path: &str) -> std::result::Result<String, String> {
+    fn resolve_parent(&self, path: &str) -> std::result::Result<String, TooManyLinks> {
         match path.rsplit_once('/') {
             None => Ok(path.to_owned()),
             Some((parent, name)) => {
@@ -323,12 +325,12 @@ impl FileTree {
     }
 
     /// Follows every link of `path`. What does not exist is kept by name.
-    fn follow(&self, path: &str) -> std::result::Result<String, String> {
+    fn follow(&self, path: &str) -> std::result::Result<String, TooManyLinks> {
         let read_link = |real: &str| match self.entries.get(real) {
             Some(Entry { content: Content::Symlink(target), .. }) => Ok::<_, Infallible>(Some(target.clone())),
             _ => Ok(None),
         };
-        links::follow(path, read_link).map_err(|_| format!("more than {LINKS_FOLLOWED_MAX} links to follow in /{path}"))
+        links::follow(path, read_link).map_err(|_| TooManyLinks { path: format!("/{path}") })
     }
 }
 
@@ -353,7 +355,7 @@ fn clash(path: &str, old: &Entry, new: &Entry) -> Error {
         ))
 }
 
-fn bad_path(path: &str, why: &str) -> Error {
+fn bad_path(path: &str, why: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
     Error::new(format!("cannot put {path:?} into the image")).because(why).help("correct the path")
 }
 
@@ -442,6 +444,8 @@ mod tests {
         assert!(clean_path(&(longest + "c")).is_err());
         tree.insert("x", Entry::symlink("y", Why::default())).unwrap();
         tree.insert("y", Entry::symlink("x", Why::default())).unwrap();
-        assert!(tree.insert("x/z", file("x", "t")).is_err());
+        assert_eq!(tree.follow("x/z"), Err(TooManyLinks { path: "/x/z".to_owned() }));
+        let error = tree.insert("x/z", file("x", "t")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot put \"x/z\" into the image: more than 40 links to follow in /x"), "{error}");
     }
 }
