@@ -15,7 +15,7 @@ use core::fmt::{self, Write};
 use core::num::ParseIntError;
 
 /// The first line; the number grows with the format.
-const HEADER: &str = "vmatic-kinds 2";
+const HEADER: &str = "vmatic-kinds 3";
 /// Most bytes of the text.
 const TEXT_MAX_BYTES: usize = 256 * 1024;
 /// Most kinds of guests in one cluster.
@@ -91,7 +91,7 @@ pub struct Kind {
     /// Whether disk and card are those that every PC system knows (IDE, e1000), rather than virtio.
     pub legacy_devices: bool,
     /// Whether VMatic's guest agent runs in it: it then joins the tree.
-    pub leaf: bool,
+    pub guest_agent: bool,
     /// Whether guests start from a state that was saved once, when the first was ready.
     pub snapshot: bool,
     /// The kernel's command line.
@@ -362,7 +362,7 @@ impl Kind {
             ("initrd", self.initrd),
             ("cdrom", self.cdrom),
             ("legacy_devices", self.legacy_devices),
-            ("leaf", self.leaf),
+            ("guest_agent", self.guest_agent),
             ("snapshot", self.snapshot),
         ]
     }
@@ -380,7 +380,7 @@ impl Kind {
             "initrd" => self.initrd = true,
             "cdrom" => self.cdrom = true,
             "legacy_devices" => self.legacy_devices = true,
-            "leaf" => self.leaf = true,
+            "guest_agent" => self.guest_agent = true,
             "snapshot" => self.snapshot = true,
             "cmdline" => self.cmdline = value.to_string(),
             "ready" => self.ready = value.to_string(),
@@ -411,7 +411,7 @@ impl Kind {
             KindError::NotOneLine
         } else if self.snapshot && self.ready.is_empty() {
             KindError::SnapshotWithoutReady
-        } else if self.snapshot && self.leaf {
+        } else if self.snapshot && self.guest_agent {
             KindError::SnapshotOfManaged
         } else {
             return Ok(());

@@ -17,9 +17,10 @@ fn what_is_written_is_read() {
     };
     let disk = Some(Disk { format: DiskFormat::Qcow2, virtual_bytes: DISK_MAX_BYTES });
     let debian = Kind { disk, kernel: false, cdrom: true, ..sample("debian", RangeSet::span(5, 8)) };
-    let ours = Kind { kernel: false, leaf: true, ..sample("ours", RangeSet::span(9, 9)) };
+    let ours = Kind { kernel: false, guest_agent: true, ..sample("ours", RangeSet::span(9, 9)) };
     let kinds = Kinds { all_in_qemu: true, kinds: [memtest, debian, ours].into() };
     assert_eq!(Kinds::decode(&kinds.encode()), Ok(kinds.clone()));
+    assert!(kinds.encode().starts_with("vmatic-kinds 3\n") && kinds.encode().contains("\nguest_agent\n"));
     assert_eq!(kinds.of(GuestId(7)).map(|kind| kind.name.as_str()), Some("debian"));
     assert_eq!(kinds.of(GuestId(4)), None);
     assert!(kinds.kinds[2].is_guest_image() && !kinds.kinds[1].is_guest_image());
@@ -29,18 +30,19 @@ fn what_is_written_is_read() {
 fn mistakes_are_refused() {
     for (wrong, why) in [
         ("", "first line"),
-        ("vmatic-kinds 1\n", "first line"),
-        ("vmatic-kinds 2\nguests 1\n", "no place"),
-        ("vmatic-kinds 2\nkind a\nguests 1\n", "must be 1 to"),
-        ("vmatic-kinds 2\nkind a/../b\nguests 1\nmemory_mib 9\ncpus 1\n", "a name is"),
-        ("vmatic-kinds 2\nkind a\nguests 0-3\nmemory_mib 9\ncpus 1\n", "begin at 1"),
-        ("vmatic-kinds 2\nkind a\nguests 1\nmemory_mib 9\ncpus 1\nsnapshot\n", "by which words"),
-        ("vmatic-kinds 2\nkind a\nguests 1\nmemory_mib 9\ncpus 1\ninitrd\n", "needs a kernel"),
-        ("vmatic-kinds 2\nkind a\ndisk vmdk 512\n", "line 3: \"vmdk 512\" is no disk"),
-        ("vmatic-kinds 2\nkind a\ndisk raw\n", "\"raw\" is no disk"),
-        ("vmatic-kinds 2\nkind a\ndisk raw 0\n", "\"raw 0\" is no disk"),
-        ("vmatic-kinds 2\nkind a\ndisk raw 17592186044417\n", "is no disk"),
-        ("vmatic-kinds 2\nkind a\nfloppy\n", "unknown"),
+        ("vmatic-kinds 2\n", "first line"),
+        ("vmatic-kinds 3\nguests 1\n", "no place"),
+        ("vmatic-kinds 3\nkind a\nguests 1\n", "must be 1 to"),
+        ("vmatic-kinds 3\nkind a/../b\nguests 1\nmemory_mib 9\ncpus 1\n", "a name is"),
+        ("vmatic-kinds 3\nkind a\nguests 0-3\nmemory_mib 9\ncpus 1\n", "begin at 1"),
+        ("vmatic-kinds 3\nkind a\nguests 1\nmemory_mib 9\ncpus 1\nsnapshot\n", "by which words"),
+        ("vmatic-kinds 3\nkind a\nguests 1\nmemory_mib 9\ncpus 1\ninitrd\n", "needs a kernel"),
+        ("vmatic-kinds 3\nkind a\ndisk vmdk 512\n", "line 3: \"vmdk 512\" is no disk"),
+        ("vmatic-kinds 3\nkind a\ndisk raw\n", "\"raw\" is no disk"),
+        ("vmatic-kinds 3\nkind a\ndisk raw 0\n", "\"raw 0\" is no disk"),
+        ("vmatic-kinds 3\nkind a\ndisk raw 17592186044417\n", "is no disk"),
+        ("vmatic-kinds 3\nkind a\nfloppy\n", "unknown"),
+        ("vmatic-kinds 3\nkind a\nleaf\n", "\"leaf\" is unknown"),
     ] {
         let error = Kinds::decode(wrong).unwrap_err();
         assert!(error.to_string().contains(why), "{wrong:?}: {error}");

@@ -99,7 +99,7 @@ fn read_one(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) -
         cpus: number("cpus", CPUS_MAX, 1),
         disk_writes_mib: number("disk_writes_mib", MEMORY_MAX_MIB, DISK_WRITES_MIB),
         legacy_devices: table.flag("legacy_devices"),
-        leaf: table.flag("leaf"),
+        guest_agent: table.flag("guest_agent"),
         snapshot: table.flag("snapshot"),
         cmdline: table.string("cmdline", "console=ttyS0").map_or_else(String::new, |text| text.value),
         ready: table.string("ready", "login:").map_or_else(String::new, |text| text.value),
@@ -128,7 +128,7 @@ fn read_one(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) -
             return None;
         }
     }
-    kind.leaf |= kind.is_guest_image();
+    kind.guest_agent |= kind.is_guest_image();
     if let Err(why) = kind.check() {
         wrong(
             item.span.clone(),

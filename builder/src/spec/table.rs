@@ -11,8 +11,13 @@ use super::diagnose::Problems;
 use crate::ui::suggest;
 
 /// Keys that have another name now.
-const RENAMED: [(&str, &str); 4] =
-    [("template", "base"), ("common", "legacy_devices"), ("saved", "snapshot"), ("overlay_mib", "disk_writes_mib")];
+const RENAMED: [(&str, &str); 5] = [
+    ("template", "base"),
+    ("common", "legacy_devices"),
+    ("saved", "snapshot"),
+    ("overlay_mib", "disk_writes_mib"),
+    ("leaf", "guest_agent"),
+];
 
 /// A value with its place in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -107,7 +107,7 @@ fn a_word_that_was_renamed_is_a_usage_error_with_the_new_word() {
 #[test]
 fn keys_of_a_spec_that_were_renamed_are_shown_with_the_new_word() {
     let lab = Fixture::with_inputs();
-    let kind = "[[guest.kinds]]\nname = \"x\"\nguests = 1\nkernel = \"spec.toml\"\ncommon = true\nsaved = true\noverlay_mib = 9\n";
+    let kind = "[[guest.kinds]]\nname = \"x\"\nguests = 1\nkernel = \"spec.toml\"\ncommon = true\nsaved = true\noverlay_mib = 9\nleaf = true\n";
     let spec = format!("name = \"lab\"\n[plan]\nhosts = 1\n[host]\ntemplate = \"busybox\"\n[guest]\n{kind}");
     lab.write("old.toml", &spec);
     let output = lab.vmatic(&["check", "old.toml"]);
@@ -118,6 +118,7 @@ fn keys_of_a_spec_that_were_renamed_are_shown_with_the_new_word() {
         (11, "common", "legacy_devices"),
         (12, "saved", "snapshot"),
         (13, "overlay_mib", "disk_writes_mib"),
+        (14, "leaf", "guest_agent"),
     ] {
         let place = format!("old.toml:{line}:1: the key {old:?} is {new:?} now\n");
         assert!(said.contains(&place), "{place}: {said}");

@@ -30,8 +30,8 @@ fn kinds_name_guests_of_every_host_and_the_rest_stay_as_they_are() {
     assert!(kinds.of(GuestId(6)).unwrap().snapshot && kinds.of(GuestId(6)).unwrap().disk.is_some());
     assert_eq!(kinds.of(GuestId(2)).unwrap().guests, RangeSet::span(2, 2));
     assert!(kinds.of(GuestId(1)).is_none(), "an ordinary guest");
-    // Nothing to boot but the guest image: VMatic's leaf runs in it.
-    assert!(kinds.of(GuestId(3)).unwrap().is_guest_image() && kinds.of(GuestId(3)).unwrap().leaf);
+    // Nothing to boot but the guest image: VMatic's guest agent runs in it.
+    assert!(kinds.of(GuestId(3)).unwrap().is_guest_image() && kinds.of(GuestId(3)).unwrap().guest_agent);
     assert_eq!(spec.kinds[0].files, [("disk", FileSource::File(lab.at("debian.img")))]);
     let package = FileSource::Package { name: PackageName::known("memtest86+"), path: "boot/memtest86+x64.bin".into() };
     assert_eq!(spec.kinds[1].files, [("kernel", package)]);
@@ -51,6 +51,8 @@ fn mistakes_have_a_place_and_a_remedy() {
         (kind("disks = \"x\"\n"), "= did you mean \"disk\"?"),
         (kind("snapshot = true\n"), "by which words"),
         (kind("snapshot = \"yes\"\n"), "= write snapshot = true"),
+        (kind("guest_agent = 1\n"), "= write guest_agent = true"),
+        (kind("guest_agent = true\nsnapshot = true\nready = \"x\"\n"), "it cannot start from a snapshot"),
         (kind("cpus = 0\n"), "must lie between 1 and 255"),
         ("[[guest.kinds]]\nguests = 1\n".into(), "a kind of guests needs a name"),
         ("[[guest.kinds]]\nname = \"A b\"\nguests = 1\n".into(), "a name is lower-case letters"),

@@ -119,7 +119,7 @@ fn guest_image(plan: &Plan) -> Kind {
         name: "guest-image".into(),
         memory_mib: plan.guest_memory_mib + MORE_MIB,
         cpus: 1,
-        leaf: true,
+        guest_agent: true,
         disk_writes_mib: 1,
         ..Kind::default()
     }
@@ -162,7 +162,7 @@ impl Machine {
         let image = kind.is_guest_image();
         let board =
             if image { Board::MicroVm(image::discovery()) } else { Board::Pc { legacy_devices: kind.legacy_devices } };
-        let cmdline = match (image, kind.leaf) {
+        let cmdline = match (image, kind.guest_agent) {
             (true, _) => Some(format!("{} {}", image::cmdline(plan, node), kind.cmdline)),
             (false, true) => Some(format!("{} {}", image::identity_words(plan, node), kind.cmdline)),
             (false, false) => Some(kind.cmdline.clone()),
@@ -210,7 +210,7 @@ impl Machine {
             serial: serial_end.as_raw_fd(),
             cable: cable_end.as_raw_fd(),
             monitor: monitor_end.as_raw_fd(),
-            control: (self.kind.leaf || self.kind.is_guest_image()).then(|| ends.control.as_raw_fd()),
+            control: (self.kind.guest_agent || self.kind.is_guest_image()).then(|| ends.control.as_raw_fd()),
         };
         let inherited: Vec<RawFd> =
             [fds.serial, fds.cable, fds.monitor].into_iter().chain(fds.control).chain(what.state_fd).collect();
