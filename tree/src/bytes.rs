@@ -1,5 +1,5 @@
-//! Sequences on the wire, for serde's `with` and `deserialize_with`: bytes as one block instead of a sequence of numbers,
-//! and how many there may be of what is larger in memory than on the wire.
+//! Sequences on the wire, for serde's `with` and `deserialize_with`: bytes as one block instead of a sequence of
+//! numbers, and how many there may be of what is larger in memory than on the wire.
 
 use alloc::vec::Vec;
 use core::fmt;

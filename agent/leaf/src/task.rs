@@ -1,8 +1,8 @@
 //! One process that the host wants run, from its start to its answer.
 //!
 //! The process leads a session of its own and is in a control group of its own, so that all it starts can be ended
-//! with it, also what left the session. Its answer is given when it ends, not when its last descendant closes the pipes:
-//! a daemon left behind must not hold the operation.
+//! with it, also what left the session. Its answer is given when it ends, not when its last descendant closes the
+//! pipes: a daemon left behind must not hold the operation.
 
 use alloc::ffi::CString;
 use alloc::format;

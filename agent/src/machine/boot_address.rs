@@ -4,8 +4,8 @@
 //! Documentation/admin-guide/nfs/nfsroot.rst's:
 //!
 //! `CLIENT:SERVER:ROUTER:NETMASK:NAME:CARD:AUTOCONF:DNS0:DNS1:NTP0`, trailing fields may be missing and
-//! any may be empty, or it is AUTOCONF alone. Loaders write 0.0.0.0 for what they do not know (PXELINUX, where DHCP names
-//! no router).
+//! any may be empty, or it is AUTOCONF alone. Loaders write 0.0.0.0 for what they do not know (PXELINUX, where DHCP
+//! names no router).
 
 use crate::error::Error;
 use std::net::Ipv4Addr;

@@ -109,13 +109,13 @@ async fn read_all(
     events: mpsc::Sender<Event>,
 ) {
     let mut buffer = vec![0; READ_BYTES];
-    let mut pace = Pace::new();
+    let mut rate = MessageRate::new();
     'link: while let Ok(n @ 1..) = stream.read(&mut buffer).await {
         reader.push(&buffer[..n]);
         loop {
             match reader.next_message() {
                 Ok(Some(message)) => {
-                    pace.wait().await;
+                    rate.wait().await;
                     if events.send(Event::Received { link: id, message }).await.is_err() {
                         return;
                     }
@@ -132,7 +132,7 @@ async fn read_all(
 }
 
 /// How fast messages of one link are taken: whoever says more waits, and so does what it sends.
-struct Pace {
+struct MessageRate {
     /// When the next message would be due if they came evenly.
     due: Instant,
 }
@@ -142,9 +142,9 @@ struct Pace {
 const MESSAGES_PER_S: u32 = 1_000;
 const MESSAGES_AT_ONCE: u32 = 2_000;
 
-impl Pace {
-    fn new() -> Pace {
-        Pace { due: Instant::now() }
+impl MessageRate {
+    fn new() -> MessageRate {
+        MessageRate { due: Instant::now() }
     }
 
     /// Waits until one more message may come.
@@ -224,20 +224,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_link_that_says_too_much_is_heard_more_slowly() {
-        let (start, mut pace) = (Instant::now(), Pace::new());
+        let (start, mut rate) = (Instant::now(), MessageRate::new());
         for _ in 0..MESSAGES_AT_ONCE {
-            pace.wait().await;
+            rate.wait().await;
         }
         assert_eq!(start.elapsed(), Duration::ZERO, "as many at once as may be");
         for _ in 0..MESSAGES_PER_S {
-            pace.wait().await;
+            rate.wait().await;
         }
         let second = start.elapsed().as_secs_f64();
         assert!((0.99..1.02).contains(&second), "{second}");
         tokio::time::sleep(Duration::from_secs(60)).await;
         let later = Instant::now();
         for _ in 0..MESSAGES_AT_ONCE {
-            pace.wait().await;
+            rate.wait().await;
         }
         assert_eq!(later.elapsed(), Duration::ZERO, "silence is saved up, to the same bound");
     }

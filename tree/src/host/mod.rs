@@ -337,7 +337,7 @@ impl Host {
                 self.out.push(Action::Start { op, guests, order, remaining_ms: below_ms });
                 rest = rest.difference(&operation.local);
             }
-            // Apart from all else that is asked: of each of a thousand guests' links only this host's part is looked at.
+            // Apart from all else that is asked: for each of a thousand guests' links this host's part is looked at.
             own = rest.intersection(&self.membership.subtree_of(number));
             rest = rest.difference(&own);
             for (link, side, reach) in self.peers.reach(number) {

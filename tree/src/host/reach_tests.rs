@@ -6,7 +6,7 @@ use crate::wire::order::{GuestAction, LinkOrder, Serial};
 use alloc::vec::Vec;
 use vmatic_plan::{GuestId, HostId, Node};
 
-/// Small messages that a Unix socket of Linux holds while nobody reads: each is charged a whole buffer (measured, 6.18).
+/// Small messages that a Unix socket holds while nobody reads: each is charged a whole buffer (measured, Linux 6.18).
 const SOCKET_MESSAGES: u32 = 278;
 
 /// Guests 1 of all hosts but the root have no process any more: the operator stopped them.
@@ -91,4 +91,34 @@ fn a_guest_that_reads_nothing_without_being_paused_is_lost() {
     world.run_to(world.now_ms + 2 * 60_000);
     let sides: Vec<Direction> = world.hosts[&HostId(1)].peers.links_for_tests().values().map(|l| l.side).collect();
     assert!(!sides.contains(&Direction::Guest(GuestId(1))), "{sides:?}");
+}
+
+#[test]
+fn a_guest_without_a_leaf_is_up_and_takes_no_commands() {
+    let mut world = World::new(2, 2);
+    world.run_to(3_000);
+    world.tell(HostId(2), Event::Guest { guest: GuestId(1), state: GuestState::Queued });
+    let link = world.hosts[&HostId(2)]
+        .peers
+        .links_for_tests()
+        .iter()
+        .find(|(_, l)| l.side == Direction::Guest(GuestId(1)))
+        .map(|(id, _)| *id)
+        .unwrap();
+    world.tell(HostId(2), Event::Closed { link });
+    let guest = NodeSet::one(Node::guest(HostId(2), GuestId(1)));
+    let down = |state: GuestState| (state.clone(), false, Unreachable::Guest(state));
+    let up = (GuestState::Unmanaged, true, Unreachable::Unmanaged);
+    let states = [up.clone(), down(GuestState::Paused), up, down(GuestState::WaitingForPressure)];
+    for (sequence, (state, reached, why)) in (1..).zip(states) {
+        world.tell(HostId(2), Event::Guest { guest: GuestId(1), state });
+        world.run_to(world.now_ms + 1_000);
+        assert_eq!(world.hosts[&HostId(2)].guests_up().contains(1), reached);
+        let console = world.attach(HostId(1));
+        world.command(console, sequence, &guest, run(), 2_000, &key());
+        world.run_to(world.now_ms + 3_000);
+        let groups = world.answers(sequence);
+        let unreachable = |o: &Outcome| *o == Outcome::Unreachable(why.clone());
+        assert_eq!(nodes_where(&groups, unreachable), guest, "{groups:?}");
+    }
 }

@@ -63,6 +63,10 @@ impl Model {
                     assert_eq!(*unexpected, exit.reason != ExitReason::Operator);
                     assert_eq!(exit.was_up, self.came_up);
                     self.said += 1;
+                    if self.came_up {
+                        // Whoever came up begins anew, also where nothing is waited for after it: it was to be stopped.
+                        self.last_backoff_s = 0;
+                    }
                     self.came_up = false;
                 }
             }
