@@ -36,7 +36,7 @@ pub async fn run(run: Run, deadline: Duration, stop: oneshot::Receiver<()>) -> (
     let group = Group::make();
     let entrance = group.as_ref().and_then(Group::entrance);
     let cgroup = entrance.as_ref().map(Fd::raw);
-    let before = BeforeExec { default_signals: true, ordinary_oom: true, cgroup, ..BeforeExec::default() };
+    let before = BeforeExec { default_signals: true, ended_first: true, cgroup, ..BeforeExec::default() };
     before_exec(command.as_std_mut(), before);
     let limits = Limits { output_max_bytes: run.output_max_bytes as usize, deadline };
     end_with(command, run.stdin, limits, stop, group).await
@@ -193,6 +193,12 @@ mod tests {
         assert_eq!(outcome, Outcome::Exit(3));
         assert_eq!(output.stdout, b"inb\n/\n");
         assert_eq!(output.stderr, b"oops\n");
+    }
+
+    #[test]
+    fn what_leaks_memory_is_ended_before_the_guests() {
+        let (outcome, output) = shell("cat /proc/self/oom_score_adj", LONG_MS);
+        assert_eq!((outcome, &output.stdout[..]), (Outcome::Exit(0), &b"500\n"[..]));
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn start(console: &Console) -> io::Result<Program> {
         }
     };
     let session = Some(if terminal { Terminal::Input } else { Terminal::None });
-    let before = BeforeExec { session, default_signals: true, ordinary_oom: true, ..BeforeExec::default() };
+    let before = BeforeExec { session, default_signals: true, ended_first: true, ..BeforeExec::default() };
     before_exec(command.as_std_mut(), before);
     let child = command.spawn()?;
     let session = child.id().and_then(|id| Pid::from_raw(id as i32)).ok_or(io::ErrorKind::NotFound)?;

@@ -10,12 +10,10 @@ use serde::Serialize;
 use std::fs;
 use std::os::fd::{AsRawFd, RawFd};
 use std::process::Command;
-use vmatic_sys::child::{BeforeExec, before_exec};
+use vmatic_sys::child::{BeforeExec, ENDED_FIRST, before_exec};
 
 /// The file of this program.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
-/// The first that the kernel ends when memory runs out; the node itself is at -999.
-const OOM_FIRST: &str = "500";
 /// As any program.
 const OOM_ORDINARY: &str = "0";
 
@@ -45,7 +43,7 @@ pub fn watched(command: Command) -> tokio::process::Command {
 
 /// Has this process end before others when memory runs out.
 pub fn end_before_others() {
-    set_oom_score(OOM_FIRST);
+    set_oom_score(ENDED_FIRST);
 }
 
 /// Has this process be no more spared than any when memory runs out: the node starts another.

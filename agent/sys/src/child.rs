@@ -2,7 +2,7 @@
 //!
 //! Takes a description, so that nothing but system calls can stand between fork and exec.
 
-use crate::calls::{Errno, read_file, write_file};
+use crate::calls::write_file;
 use crate::processes::default_signals;
 use core::ffi::CStr;
 use std::io;
@@ -10,7 +10,10 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// By how much a process is spared when memory runs out, or ended before others.
+/// What is added to the score of a process that the kernel is to end first when memory runs out: half of what one
+/// scores that has all memory, so of two such the larger goes.
+pub const ENDED_FIRST: &str = "500";
+/// By how much a process is spared when memory runs out, or ended before others (proc_pid_oom_score_adj(5)).
 const OOM_SCORE_ADJ: &CStr = c"/proc/self/oom_score_adj";
 
 /// What a child does before it becomes its program. It ends when the thread that started it does, whatever is said
@@ -28,8 +31,8 @@ pub struct BeforeExec {
     /// Whether it takes every signal as a new process does, whatever its parent was started with: a parent that
     /// ignores SIGINT, as in the background of a shell script, would otherwise have programs that Ctrl-C cannot end.
     pub default_signals: bool,
-    /// Whether it is ended for want of memory as any program is, though its parent is spared (oom_score_adj).
-    pub ordinary_oom: bool,
+    /// Whether the kernel ends it before others when memory runs out ([`ENDED_FIRST`]), though its parent is spared.
+    pub ended_first: bool,
     /// The signal that it gets when the thread that started it ends, in place of SIGKILL.
     pub death_signal: Option<i32>,
     /// Whether its parent traces it (ptrace(2)): it stops at its program's first instruction.
@@ -47,15 +50,14 @@ pub enum Terminal {
 
 /// Has the command's process do this before it becomes its program.
 pub fn before_exec(command: &mut Command, what: BeforeExec) {
-    let spared = || read_file(OOM_SCORE_ADJ, 16).is_ok_and(|score| score.starts_with(b"-"));
-    let ordinary_oom = what.ordinary_oom && spared();
     let in_child = move || {
         let check = |result: libc::c_int| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
         if what.default_signals {
             default_signals();
         }
-        if ordinary_oom {
-            write_file(OOM_SCORE_ADJ, b"0").map_err(|Errno(n)| io::Error::from_raw_os_error(n))?;
+        if what.ended_first {
+            // Without /proc it is as its parent is: no reason not to run.
+            let _ = write_file(OOM_SCORE_ADJ, ENDED_FIRST.as_bytes());
         }
         // SAFETY: system calls with integers and constants alone, all async-signal-safe.
         unsafe {
