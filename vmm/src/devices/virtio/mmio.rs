@@ -19,6 +19,11 @@ const STATUS_DRIVER_OK: u32 = 4;
 const STATUS_FEATURES_OK: u32 = 8;
 const INTERRUPT_USED: u32 = 1;
 const NO_INTERRUPT: u16 = 1;
+/// A descriptor's size, where its flags and the number of the next lie in it, and two of the flags (virtio 1.2, 2.7.5).
+const DESCRIPTOR_BYTES: u64 = 16;
+const FLAGS_AT: u64 = 12;
+const DESCRIPTOR_NEXT: u16 = 1;
+const DESCRIPTOR_INDIRECT: u16 = 4;
 /// Most rings that a device here has.
 const RINGS_MAX: usize = 3;
 
@@ -48,13 +53,50 @@ pub(crate) fn answer_each(
     let mut used = false;
     for queue in queues {
         for _ in 0..queue.size() {
-            let Some(chain) = queue.pop_descriptor_chain(memory) else { break };
+            let Some(chain) = next_chain(queue, memory, &mut used) else { break };
             let head = chain.head_index();
             let written = serve(chain);
             used |= queue.add_used(memory, head, written as u32).is_ok();
         }
     }
     used
+}
+
+/// The next chain that waits. Those with an indirect table go back unserved, which sets `used`: the table is not offered
+/// (VIRTIO_F_INDIRECT_DESC), and could make one chain of 65,535 parts, where a ring has 64.
+pub(crate) fn next_chain<'m>(
+    queue: &mut Queue,
+    memory: &'m Memory,
+    used: &mut bool,
+) -> Option<DescriptorChain<&'m Memory>> {
+    for _ in 0..queue.size() {
+        let chain = queue.pop_descriptor_chain(memory)?;
+        let head = chain.head_index();
+        if !is_indirect(queue, memory, head) {
+            return Some(chain);
+        }
+        *used |= queue.add_used(memory, head, 0).is_ok();
+    }
+    None
+}
+
+/// Whether any part of a chain is an indirect table. The guest stands still while it is looked at.
+fn is_indirect(queue: &Queue, memory: &Memory, head: u16) -> bool {
+    let mut index = head;
+    for _ in 0..queue.size() {
+        let entry = queue.desc_table().checked_add(u64::from(index) * DESCRIPTOR_BYTES);
+        let Some(flags_at) = entry.and_then(|entry| entry.checked_add(FLAGS_AT)) else { return false };
+        // What cannot be read ends the chain for the device, too.
+        let Ok([flags, next]) = memory.read_obj::<[u16; 2]>(GuestAddress(flags_at)) else { return false };
+        if flags & DESCRIPTOR_INDIRECT != 0 {
+            return true;
+        }
+        if flags & DESCRIPTOR_NEXT == 0 {
+            return false;
+        }
+        index = next;
+    }
+    false
 }
 
 /// What a driver has made of a window: all of its registers, and its rings.

@@ -128,3 +128,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_chain_with_an_indirect_table_goes_back_unserved() {
+    const NEXT: u16 = 1;
+    const WRITABLE: u16 = 2;
+    const INDIRECT: u16 = 4;
+    let memory = memory::create(1).unwrap();
+    // What the table would have a device write to.
+    memory.write_obj(0x9000u64, GuestAddress(0x8000)).unwrap();
+    memory.write_obj(8u32, GuestAddress(0x8008)).unwrap();
+    memory.write_obj(WRITABLE, GuestAddress(0x800c)).unwrap();
+    let mut ring = crate::devices::virtio::rings::driver(&memory, 0);
+    (ring.offer)(&[(0x8000, 16, false)]);
+    (ring.offer)(&[(0xa000, 8, false), (0x8000, 16, false)]);
+    (ring.offer)(&[(0xb000, 8, true)]);
+    let flags_of = |entry: u64| GuestAddress(0x1_0000 + entry * 16 + 12);
+    memory.write_obj(INDIRECT, flags_of(0)).unwrap();
+    memory.write_obj(NEXT, flags_of(1)).unwrap();
+    memory.write_obj(INDIRECT, flags_of(2)).unwrap();
+    let mut served = Vec::new();
+    let used = answer_each(std::slice::from_mut(&mut ring.queue), &memory, |chain| {
+        served.extend(chain.map(|part| part.addr().0));
+        8
+    });
+    assert!(used);
+    assert_eq!(served, [0xb000], "only the chain without a table");
+    assert_eq!((ring.used)(), [0, 0, 8]);
+}

@@ -4,7 +4,7 @@
 //! the guest needs buffers of one frame only, which keeps a small guest small.
 
 use crate::devices::tap::HEADER_BYTES;
-use crate::devices::virtio::mmio::{Device, has_buffers};
+use crate::devices::virtio::mmio::{Device, has_buffers, next_chain};
 use crate::memory::Memory;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -56,7 +56,7 @@ impl Net {
             }
             // One buffer a frame, since VIRTIO_NET_F_MRG_RXBUF is not offered.
             self.frame[10..12].copy_from_slice(&1u16.to_le_bytes());
-            let Some(chain) = queue.pop_descriptor_chain(memory) else { break };
+            let Some(chain) = next_chain(queue, memory, &mut used) else { break };
             let head = chain.head_index();
             let written = chain.writer(memory).map_or(0, |mut writer| match writer.available_bytes() >= bytes {
                 true => writer.write(&self.frame[..bytes]).unwrap_or(0),
@@ -70,7 +70,7 @@ impl Net {
     fn transmit(&mut self, queue: &mut Queue, memory: &Memory) -> bool {
         let mut used = false;
         for _ in 0..queue.size() {
-            let Some(chain) = queue.pop_descriptor_chain(memory) else { break };
+            let Some(chain) = next_chain(queue, memory, &mut used) else { break };
             let head = chain.head_index();
             if let Ok(mut reader) = chain.reader(memory) {
                 let bytes = reader.available_bytes();

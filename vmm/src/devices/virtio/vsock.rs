@@ -7,7 +7,7 @@
 //! Not rust-vmm's virtio-vsock, which design.md named: that parses packets, and leaves connections and credit to its
 //! user. Those are most of what is here, and they have to be saved with a template and restored in each clone.
 
-use crate::devices::virtio::mmio::{Device, has_buffers};
+use crate::devices::virtio::mmio::{Device, has_buffers, next_chain};
 use crate::devices::virtio::vsock_stream::{BUFFER_BYTES, HEADER_BYTES, Header, Stream};
 use crate::memory::Memory;
 use rustix::io::Errno;
@@ -71,7 +71,7 @@ impl Vsock {
             if !self.stream.listening() {
                 break;
             }
-            let Some(chain) = queue.pop_descriptor_chain(memory) else { break };
+            let Some(chain) = next_chain(queue, memory, &mut used) else { break };
             let head = chain.head_index();
             if let Ok(mut reader) = chain.reader(memory) {
                 let mut header = [0; HEADER_BYTES];
@@ -131,7 +131,7 @@ impl Vsock {
             if (!self.stream.has_answer() && credit == 0) || !has_buffers(queue, memory) {
                 break;
             }
-            let Some(chain) = queue.pop_descriptor_chain(memory) else { break };
+            let Some(chain) = next_chain(queue, memory, &mut used) else { break };
             let head = chain.head_index();
             let Ok(mut writer) = chain.writer(memory) else {
                 used |= queue.add_used(memory, head, 0).is_ok();
