@@ -95,6 +95,14 @@ fn outcomes_are_told_apart(place: &Workplace) {
     assert!(stderr(&output).contains("failed 1/1-3: no such program or directory"), "{}", stderr(&output));
     let output = place.vmatic(&["run", "-t", "15", "1/1", "sleep", "600"]);
     assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+    // What left by setsid ends with its command, on a host and in a guest.
+    let output = place.vmatic(&["run", "-t", "15", "1,1/1", "sh", "-c", "setsid sleep 600 & sleep 600"]);
+    assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+    let sleepers = "cat /proc/[0-9]*/comm | grep -cx sleep || true";
+    assert_run(place, &["1,1/1", "sh", "-c", sleepers], "1,1/1: 0\n", "2 ok");
+    // The node alone is spared when memory runs out, and guests wait where processors are scarce.
+    let favours = "cat /proc/self/oom_score_adj /sys/fs/cgroup/guests/cpu.weight";
+    assert_run(place, &["1", "sh", "-c", favours], "--- 1 (1)\n0\n20\n", "1 ok");
     assert_run(
         place,
         &["-e", "COLOUR=red", "-C", "/etc", "1/1", "sh", "-c", "echo $COLOUR; pwd"],
