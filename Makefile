@@ -9,6 +9,7 @@ ifneq ($(TARGET),x86_64-unknown-linux-musl)
 export RUSTUP_TOOLCHAIN ?= 1.95.0
 STATIC_FLAGS := -C target-feature=+crt-static
 endif
+NO_UNWIND_TABLES := -C link-arg=-Wl,--no-eh-frame-hdr,-T,$(CURDIR)/agent/no-unwind-tables.ld
 # The tests that need root run through sudo where make does not run as root.
 SUDO := $(shell [ $$(id -u) = 0 ] || echo sudo -E)
 SPEC ?= examples/laptop.toml
@@ -39,7 +40,7 @@ deps:
 
 build:
 	cargo build --release -p vmatic
-	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --profile tiny --target $(TARGET) -p vmatic-agent
+	RUSTFLAGS="$(STATIC_FLAGS)" cargo rustc --profile tiny --target $(TARGET) -p vmatic-agent -- $(NO_UNWIND_TABLES)
 	@# Apart from the agent, whose std would be the leaf's too.
 	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --profile tiny --target $(TARGET) -p vmatic-leaf
 	@mkdir -p bin
