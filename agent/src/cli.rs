@@ -1,12 +1,14 @@
 //! The agent's command line: which process it is, and with what.
 //!
-//! On a booted host nobody types it: process 1 starts `node`, and `node` starts the others and hands each its
-//! configuration. By hand, `vmatic-agent node` joins a tree from any Linux machine.
+//! On a booted host nobody types it: process 1 starts `keeper`, which starts `node`, and `node` starts the others and
+//! hands each its configuration. By hand, `vmatic-agent node` joins a tree from any Linux machine.
 
 use crate::bench::BenchOptions;
 use crate::error::{Error, Kind};
 use crate::guest::qemu::sandbox::{self, QemuConfig};
 use crate::guest::vmm::process::{self, ColdConfig, TemplateConfig};
+use crate::keeper::process as keeper;
+use crate::keeper::upgrade::UpgradeOptions;
 use crate::node::host_order::{self, HostOrder};
 use crate::node::options::NodeOptions;
 use crate::process::{config, fd};
@@ -14,21 +16,27 @@ use crate::switch::client::{AskOptions, CaptureOptions};
 use crate::switch::server::SwitchConfig;
 use lexopt::prelude::*;
 use serde::de::DeserializeOwned;
+use std::ffi::OsString;
 use std::os::fd::RawFd;
 
 const USAGE: &str = "usage: vmatic-agent node [--plan FILE] [--operator FILE] [--host N] [--listen ADDR:PORT]
                         [--parent ADDR:PORT]... [--no-guests] [--cmdline TEXT]
+       vmatic-agent keeper [NODE'S ARGUMENTS]...
        vmatic-agent switch --host N [--plan FILE] [--socket PATH]
        vmatic-agent ask [--socket PATH] REQUEST...
        vmatic-agent capture [--socket PATH] [--id N] [--seconds S] [--bytes N] GUEST|uplink
+       vmatic-agent upgrade --piece BYTE | --use SHA256
+       vmatic-agent version
        vmatic-agent bench [--stub PAGES] [--memory-mib N] [--cold N,N...] [--clones N,N...] [--qemu N,N...]
 As process 1 of a host it takes no arguments and reads the image's /etc/vmatic.";
 
 /// What this process is to be.
 #[derive(Debug)]
 pub enum Subcommand {
-    /// Process 1: it keeps a node running.
+    /// Process 1: it keeps a keeper running.
     Init,
+    /// What keeps a node running that has these arguments, and holds what its guests need without one.
+    Keeper(Vec<OsString>),
     /// A node of the control tree.
     Node(NodeOptions),
     /// The monitor of one guest that boots cold.
@@ -47,6 +55,10 @@ pub enum Subcommand {
     Ask(AskOptions),
     /// A capture of what passes the switch.
     Capture(CaptureOptions),
+    /// A piece of another program for nodes, or that it is to be used.
+    Upgrade(UpgradeOptions),
+    /// What this program is.
+    Version,
     /// What guests take, to be measured here.
     Bench(BenchOptions),
 }
@@ -60,6 +72,7 @@ pub fn parse() -> Result<Subcommand, Error> {
     let mut args = lexopt::Parser::from_env();
     let Some(Value(name)) = args.next().map_err(wrong)? else { return Err(unknown()) };
     match name.to_str().unwrap_or_default() {
+        keeper::KEEPER => args.raw_args().map(|words| Subcommand::Keeper(words.collect())).map_err(wrong),
         "node" => NodeOptions::parse(args).map_err(wrong).map(Subcommand::Node),
         process::GUEST => configured(args).map(Subcommand::Guest),
         process::TEMPLATE => template(args),
@@ -68,6 +81,8 @@ pub fn parse() -> Result<Subcommand, Error> {
         host_order::ORDER => configured(args).map(Subcommand::Order),
         "ask" => AskOptions::parse(args).map_err(wrong).map(Subcommand::Ask),
         "capture" => CaptureOptions::parse(args).map_err(wrong).map(Subcommand::Capture),
+        "upgrade" => UpgradeOptions::parse(args).map_err(wrong).map(Subcommand::Upgrade),
+        "version" => Ok(Subcommand::Version),
         "bench" => BenchOptions::parse(args).map_err(wrong).map(Subcommand::Bench),
         _ => Err(unknown()),
     }

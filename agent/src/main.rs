@@ -1,7 +1,8 @@
 //! The agent: the only program of VMatic on a host.
 //!
 //! One file, many processes, told apart by the first argument:
-//! * none, as process 1: mounts, loads modules, keeps the node running, reaps;
+//! * none, as process 1: mounts, loads modules, keeps the keeper running, reaps;
+//! * `keeper`: keeps the node running, and holds what guests need to outlive it;
 //! * `node`: the host's place in the control tree, and the launcher of its guests;
 //! * `guest`: the monitor of one guest that boots cold, a process of its own;
 //! * `template`: a frozen guest, from which the other guests' processes are forked;
@@ -9,6 +10,7 @@
 //! * `switch`: what leads from each guest to the others and to the world;
 //! * `order`: what the operator wants of the host for its guests: links, captures, usage, snapshots;
 //! * `ask` and `capture`: the switch, asked by hand;
+//! * `upgrade` and `version`: another program for nodes, and what this one is;
 //! * `bench`: what guests take, measured here.
 
 mod bench;
@@ -17,6 +19,7 @@ mod error;
 mod exec;
 mod guest;
 mod init;
+mod keeper;
 mod log;
 mod machine;
 mod node;
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     log::open();
     let result = cli::parse().and_then(|subcommand| match subcommand {
         Subcommand::Init => init::supervise::supervise(),
+        Subcommand::Keeper(words) => keeper::process::run(words),
         Subcommand::Node(options) => node::run::run(options),
         Subcommand::Guest(config) => monitor::run(config),
         Subcommand::Template(config) => monitor::template(config),
@@ -46,6 +50,8 @@ fn main() -> ExitCode {
         Subcommand::Order(order) => node::host_order::run(&order),
         Subcommand::Ask(options) => switch::client::run(&options),
         Subcommand::Capture(options) => switch::client::capture(&options),
+        Subcommand::Upgrade(options) => keeper::upgrade::run(&options),
+        Subcommand::Version => keeper::upgrade::version(),
         Subcommand::Bench(options) => bench::run(&options),
     });
     let status = match result {

@@ -16,6 +16,9 @@ pub struct Opening {
     pub from: Option<IpAddr>,
     /// Told when the link closes: whether it had been welcome.
     pub closed: Option<oneshot::Sender<bool>>,
+    /// The number that the guest's agent drew, where an earlier node had the stream before: see
+    /// [`vmatic_tree::wire::resync`].
+    pub boot: Option<[u8; 16]>,
 }
 
 /// What a link runs over.
@@ -29,12 +32,24 @@ pub enum LinkStream {
 impl Opening {
     /// To the parent.
     pub fn parent(stream: TcpStream, closed: oneshot::Sender<bool>) -> Self {
-        Opening { side: Direction::Parent, stream: LinkStream::Tcp(stream), from: None, closed: Some(closed) }
+        Opening {
+            side: Direction::Parent,
+            stream: LinkStream::Tcp(stream),
+            from: None,
+            closed: Some(closed),
+            boot: None,
+        }
     }
 
     /// To a guest's monitor.
     pub fn guest(guest: GuestId, stream: UnixStream) -> Self {
-        Opening { side: Direction::Guest(guest), stream: LinkStream::Unix(stream), from: None, closed: None }
+        let stream = LinkStream::Unix(stream);
+        Opening { side: Direction::Guest(guest), stream, from: None, closed: None, boot: None }
+    }
+
+    /// The same; an earlier node had the stream, and the agent in the guest drew this number.
+    pub fn guest_again(guest: GuestId, stream: UnixStream, boot: [u8; 16]) -> Self {
+        Opening { boot: Some(boot), ..Opening::guest(guest, stream) }
     }
 
     /// From whoever called, at this address.
@@ -44,6 +59,7 @@ impl Opening {
             stream: LinkStream::Tcp(stream),
             from: Some(from.to_canonical()),
             closed: None,
+            boot: None,
         }
     }
 }

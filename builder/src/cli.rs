@@ -34,7 +34,7 @@ const GROUPS: [(&str, &[&str]); 3] = [
         "Spec and image",
         &["new", "check", "build", "kernel", "list", "why", "size", "diff", "cat", "unpack", "deps", "trace"],
     ),
-    ("Cluster", &["boot", "nodes", "run", "console", "guests", "link", "capture"]),
+    ("Cluster", &["boot", "nodes", "run", "console", "guests", "link", "capture", "upgrade"]),
     ("This machine", &["doctor", "bench", "completions", "man"]),
 ];
 
@@ -92,6 +92,7 @@ verbs! {
     Console => cluster::console,
     Link => cluster::link,
     Capture => cluster::capture,
+    Upgrade => cluster::upgrade,
     Doctor => doctor,
     Bench => bench,
     #[command(hide = true)]

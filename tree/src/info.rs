@@ -48,6 +48,8 @@ pub struct NodeInfo {
     pub stats: GuestStats,
     /// The guest that was lost, or failed to start, last.
     pub last_lost: Option<LostGuest>,
+    /// The version of the protocol that it speaks ([`VERSION`](crate::wire::message::VERSION)).
+    pub protocol: u16,
 }
 
 /// A guest that ended though nobody wished it.

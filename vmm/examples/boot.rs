@@ -62,7 +62,7 @@ fn boot(mut args: impl Iterator<Item = String>) -> Result<Exit, AnyError> {
         }
     }
     serve(far, echo)?;
-    Ok(run(config, 0)?)
+    Ok(run(config, 0, false)?)
 }
 
 /// The host's end of the control stream, on threads that end with the process.

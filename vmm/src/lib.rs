@@ -40,12 +40,12 @@ use template::fork;
 /// Runs a guest in the calling thread until it ends.
 ///
 /// The process becomes `user`, with the group of that number and no other (0 changes
-/// nothing), dies with its parent, and can do nothing but run its guest.
+/// nothing), dies with its parent unless it `outlives` that, and can do nothing but run its guest.
 ///
 /// Call it once a process: SIGIO, SIGALRM and SIGTERM are blocked in this thread
 /// meanwhile, and other threads must not wait for them. SIGKILL at any time leaves
 /// nothing behind.
-pub fn run(config: GuestConfig, user: u32) -> Result<Exit, Error> {
+pub fn run(config: GuestConfig, user: u32, outlives: bool) -> Result<Exit, Error> {
     let memory = memory::create(config.memory_mib)?;
     memory::mergeable(&memory);
     let share = config.software.share.as_ref().map(devices::share::Opened::new).transpose()?;
@@ -58,7 +58,9 @@ pub fn run(config: GuestConfig, user: u32) -> Result<Exit, Error> {
     }
     sandbox::become_user(user).context(format!("become user {user}"), "start the node as root")?;
     // Becoming another user forgets whom to die with, so this comes second.
-    fork::die_with(parent).context("die with the node", "start it again")?;
+    if !outlives {
+        fork::die_with(parent).context("die with the node", "start it again")?;
+    }
     sandbox::lock(&sandbox::filter()?)?;
     machine.run()
 }

@@ -98,7 +98,7 @@ impl Clone {
         let (control, its) = UnixStream::pair().unwrap();
         let (console, log) = std::io::pipe().unwrap();
         let (its, log): (OwnedFd, OwnedFd) = (its.into(), log.into());
-        zygote.order(&CloneOrder { tag, user: USER + tag }, &[its.as_fd(), log.as_fd()]).unwrap();
+        zygote.order(&CloneOrder { tag, user: USER + tag, outlives: false }, &[its.as_fd(), log.as_fd()]).unwrap();
         let Some(ZygoteReply::Started { tag: its_tag, pid }) = zygote.answer().unwrap() else { panic!("not started") };
         assert_eq!(its_tag, tag);
         control.set_read_timeout(Some(CLONE_TIMEOUT)).unwrap();

@@ -17,6 +17,7 @@ use vmatic_tree::session::{Console, SESSIONS_PER_GUEST_MAX, SessionInput, Sessio
 use vmatic_tree::wire::frame::{self, FrameReader};
 use vmatic_tree::wire::message::{GUEST_PORT, Identity, Message, PeerRole, VERSION};
 use vmatic_tree::wire::order::Order;
+use vmatic_tree::wire::resync::{Mark, MarkSearch};
 
 /// How long to wait before the host is called again.
 const HOST_RETRY_INTERVAL_MS: u32 = 200;
@@ -33,6 +34,11 @@ struct GuestAgent {
     dying: Vec<(libc::pid_t, u64)>,
     outgoing: Vec<u8>,
     clock: ClockSync,
+    /// Where the host's end becomes another's.
+    host_mark: MarkSearch,
+    /// What came is no message: perhaps the beginning of a mark at the end of what another node said. Nothing is
+    /// understood until the mark, or until the link ends.
+    deaf: bool,
 }
 
 /// Serves the host until the guest ends; calls it again when the link breaks.
@@ -96,9 +102,12 @@ fn children() -> Fd {
 
 impl GuestAgent {
     fn new(node: Node) -> Self {
+        let boot = calls::random16();
         GuestAgent {
             node,
-            boot: calls::random16(),
+            boot,
+            host_mark: MarkSearch::new(Mark::of_host(boot)),
+            deaf: false,
             tasks: Vec::new(),
             sessions: Vec::new(),
             dying: Vec::new(),
@@ -127,12 +136,31 @@ impl GuestAgent {
             return;
         }
         self.outgoing.clear();
-        self.send(&Message::Hello { version: VERSION, who: PeerRole::Guest(self.node.guest), boot: self.boot });
+        self.deaf = false;
+        self.hello();
         while self.poll_once(link, children, &mut reader).is_some() {}
+        self.end_all();
+    }
+
+    fn hello(&mut self) {
+        self.send(&Message::Hello { version: VERSION, who: PeerRole::Guest(self.node.guest), boot: self.boot });
+    }
+
+    /// Whoever asked for what runs is gone.
+    fn end_all(&mut self) {
         for task in &mut self.tasks {
             task.kill(false);
         }
         self.close_sessions(|_| true);
+    }
+
+    /// The host's node is another now, and the stream the same.
+    fn begin_anew(&mut self) {
+        self.end_all();
+        self.deaf = false;
+        self.outgoing.clear();
+        self.outgoing.extend_from_slice(&Mark::of_guest(self.boot).bytes());
+        self.hello();
     }
 
     /// The operator of these sessions is gone.
@@ -262,12 +290,30 @@ impl GuestAgent {
         let mut buffer = [0; 4096];
         match link.read(&mut buffer) {
             Ok(0) => return None,
-            Ok(n) => reader.push(&buffer[..n]),
+            Ok(n) => {
+                let mut bytes = &buffer[..n];
+                if let Some(end) = self.host_mark.push(bytes) {
+                    self.begin_anew();
+                    *reader = FrameReader::new();
+                    bytes = &bytes[end..];
+                }
+                if !self.deaf {
+                    reader.push(bytes);
+                }
+            }
             Err(Errno(libc::EAGAIN | libc::EINTR)) => return Some(()),
             Err(_) => return None,
         }
-        while let Some(message) = reader.next_message().ok()? {
-            self.apply(message);
+        while !self.deaf {
+            match reader.next_message() {
+                Ok(Some(message)) => self.apply(message),
+                Ok(None) => break,
+                Err(e) => {
+                    log(&format!("what the host says is not understood: {e}"));
+                    self.deaf = true;
+                    *reader = FrameReader::new();
+                }
+            }
         }
         Some(())
     }
@@ -329,3 +375,7 @@ impl GuestAgent {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;

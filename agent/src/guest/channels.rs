@@ -44,6 +44,13 @@ pub fn make(cable: OwnedFd) -> Result<(HostEnds, GuestEnds), Error> {
     Ok((HostEnds { control: control_end, serial: serial_end }, GuestEnds { control, serial, cable }))
 }
 
+/// Our end of a stream, as an earlier node left it.
+pub fn stream(fd: OwnedFd) -> Result<UnixStream, Error> {
+    let stream = std::os::unix::net::UnixStream::from(fd);
+    stream.set_nonblocking(true).context("set up a socket")?;
+    UnixStream::from_std(stream).context("set up a socket")
+}
+
 /// A stream both ways: our end, and the guest's.
 fn pair() -> Result<(UnixStream, OwnedFd), Error> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().context("make a socket pair")?;

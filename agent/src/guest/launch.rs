@@ -4,17 +4,20 @@
 //! the process with all that the driver holds of it. Dropped, the process ends.
 
 use super::admission;
+use super::adopted::AdoptedProcess;
 use super::backend::GuestProcess;
 use super::channels::{self, GuestEnds};
+use super::outliving::{Found, GuestNote, Ran};
 use super::qemu::snapshot::Begin;
-use super::qemu::{self, command::Accel};
+use super::qemu::{self, QemuEnds, Qmp, command::Accel};
 use super::shared::Shared;
 use super::vmm::template::{self, Template, ZygoteClient};
 use super::{image, vmm};
 use crate::error::{Context, Error, no_guest};
 use crate::log::log;
 use crate::opening::Opening;
-use std::os::fd::AsRawFd;
+use rustix::process::{Pid, PidfdFlags};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -62,6 +65,9 @@ pub struct Launched {
     pub kvm: bool,
     /// Its kind, if it started from that kind's snapshot.
     pub restored: Option<vmatic_plan::guest_kinds::Kind>,
+    /// Its agent's stream, of one that an earlier node started: a link as soon as the guest goes on, since one that is
+    /// paused cannot say that it is there.
+    pub opening: Option<Opening>,
 }
 
 impl Source {
@@ -107,16 +113,19 @@ pub async fn prepare(shared: &Shared, machine: Option<qemu::Machine>) -> Source 
     }
 }
 
-/// Starts a guest.
-pub async fn launch(shared: &Shared, guest: GuestId, source: Source) -> Result<Launched, Error> {
+/// Starts a guest that was restarted so often.
+pub async fn launch(shared: &Shared, guest: GuestId, source: Source, restarts: u32) -> Result<Launched, Error> {
     let cable = shared.switch.plug(guest).await?;
     let (mut ours, theirs) = channels::make(cable)?;
     let node = Node::guest(shared.host, guest);
     match source {
-        Source::Qemu(machine, begin) => launch_in_qemu(shared, node, *machine, *begin, ours, theirs).await,
+        Source::Qemu(machine, begin) => {
+            launch_in_qemu(shared, node, (*machine, *begin), (ours, theirs), restarts).await
+        }
         Source::Clone(zygote) => {
-            let clone = zygote.start(guest, &theirs).await?;
+            let clone = zygote.start(guest, &theirs, shared.outliving.is_there()).await?;
             drop(theirs);
+            keep(shared, guest, clone.pid(), clone.pidfd(), &ours, restarts)?;
             shared.guests.count(|stats| stats.cloned += 1);
             // It runs already, so that the time it is told is the time.
             let told = frame::encode(&Message::Become(image::identity(&shared.plan, node)));
@@ -127,6 +136,8 @@ pub async fn launch(shared: &Shared, guest: GuestId, source: Source) -> Result<L
         Source::Cold(_) => {
             let child = start_cold(shared, node, &theirs)?;
             drop(theirs);
+            let (pid, pidfd) = opened(&child)?;
+            keep(shared, guest, pid, pidfd.as_fd(), &ours, restarts)?;
             shared.guests.count(|stats| stats.cold += 1);
             managed(shared, guest, GuestProcess::Cold(child), ours, None).await
         }
@@ -144,22 +155,72 @@ async fn managed(
     let report = Report::Agent(heard(shared, guest)?);
     let console = tokio::task::spawn_local(shared.ports.of(guest).keep(ours.serial));
     let _ = shared.openings.send(Opening::guest(guest, ours.control)).await;
-    Ok(Launched { process, report, console, zygote, kvm: true, restored: None })
+    Ok(Launched { process, report, console, zygote, kvm: true, restored: None, opening: None })
+}
+
+/// A child of ours as a descriptor.
+fn opened(child: &tokio::process::Child) -> Result<(Pid, OwnedFd), Error> {
+    let tried = "watch a guest's process";
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).ok_or("it has ended").context(tried)?;
+    Ok((pid, rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).context(tried)?))
+}
+
+/// Has a guest in VMatic's own monitor outlive this node.
+fn keep(
+    shared: &Shared,
+    guest: GuestId,
+    pid: Pid,
+    pidfd: BorrowedFd,
+    ours: &channels::HostEnds,
+    restarts: u32,
+) -> Result<(), Error> {
+    let cable = shared.switch.end(guest).ok_or("it has no cable").context("have a guest outlive the node")?;
+    let fds = [pidfd, ours.control.as_fd(), ours.serial.as_fd(), cable.as_fd()];
+    shared.outliving.keep(guest, pid, GuestNote::new(Ran::Monitor, restarts), &fds)
+}
+
+/// Goes on with a guest that an earlier node started; its process is ended if that fails.
+pub async fn adopt(shared: &Shared, guest: GuestId, found: Found) -> Result<(Launched, GuestNote), Error> {
+    let Found { note, process, fds, .. } = found;
+    let process = AdoptedProcess::new(process, shared.outliving.ended(guest))?;
+    let lacks = || Error::new("go on with a guest").because("the keeper did not hold all of it");
+    let mut fds = fds.into_iter();
+    let managed = !matches!(note.ran, Ran::Qemu { managed: false, .. });
+    let control = if managed { Some(channels::stream(fds.next().ok_or_else(lacks)?)?) } else { None };
+    let (process, serial, kvm) = match note.ran {
+        Ran::Monitor => {
+            let serial = channels::stream(fds.next().ok_or_else(lacks)?)?;
+            shared.switch.plug_end(guest, fds.next().ok_or_else(lacks)?).await;
+            (GuestProcess::Adopted(process, None), serial, true)
+        }
+        Ran::Qemu { kvm, .. } => {
+            let ends = QemuEnds::take(fds).ok_or_else(lacks)??;
+            let (ours, theirs) = channels::make(shared.switch.plug(guest).await?)?;
+            let (qmp, ..) = ends.relay(&theirs, "", |monitor| Qmp::goes_on(monitor, image::unix_ns()))?;
+            (GuestProcess::Adopted(process, Some(qmp)), ours.serial, kvm)
+        }
+    };
+    let console = tokio::task::spawn_local(shared.ports.of(guest).keep(serial));
+    let report = if managed { Report::Agent(heard(shared, guest)?) } else { Report::Ready(None) };
+    let opening = control.map(|control| Opening::guest_again(guest, control, note.boot.unwrap_or_default()));
+    shared.outliving.goes_on(guest, note.clone());
+    Ok((Launched { process, report, console, zygote: None, kvm, restored: None, opening }, note))
 }
 
 async fn launch_in_qemu(
     shared: &Shared,
     node: Node,
-    machine: qemu::Machine,
-    begin: Begin,
-    ours: channels::HostEnds,
-    theirs: GuestEnds,
+    (machine, begin): (qemu::Machine, Begin),
+    (ours, theirs): (channels::HostEnds, GuestEnds),
+    restarts: u32,
 ) -> Result<Launched, Error> {
     shared.ksm.merge_pages();
     let restored = matches!(begin, Begin::From(_));
     let group = shared.group.as_ref().map(AsRawFd::as_raw_fd);
-    let (qemu, ready) = machine.start(&shared.plan, node, &theirs, group, begin).await?;
+    let start = qemu::Start { ends: &theirs, group, begin, outlives: shared.outliving.is_there() };
+    let (mut qemu, ready) = machine.start(&shared.plan, node, start).await?;
     drop(theirs);
+    keep_qemu(shared, node.guest, &mut qemu, (&ours, machine.accel), restarts)?;
     shared.guests.count(|stats| {
         stats.qemu += 1;
         stats.restored += u64::from(restored);
@@ -173,7 +234,26 @@ async fn launch_in_qemu(
     };
     let kvm = machine.accel == Accel::Kvm;
     let restored = restored.then_some(machine.kind);
-    Ok(Launched { process: GuestProcess::Qemu(qemu), report, console, zygote: None, kvm, restored })
+    Ok(Launched { process: GuestProcess::Qemu(qemu), report, console, zygote: None, kvm, restored, opening: None })
+}
+
+/// Has a guest in QEMU outlive this node.
+fn keep_qemu(
+    shared: &Shared,
+    guest: GuestId,
+    qemu: &mut qemu::Qemu,
+    (ours, accel): (&channels::HostEnds, Accel),
+    restarts: u32,
+) -> Result<(), Error> {
+    let held = std::mem::take(&mut qemu.held);
+    if held.is_empty() {
+        return Ok(());
+    }
+    let (pid, pidfd) = opened(&qemu.child)?;
+    let ran = Ran::Qemu { kvm: accel == Accel::Kvm, managed: qemu.managed };
+    let control = qemu.managed.then(|| ours.control.as_fd());
+    let fds: Vec<BorrowedFd> = [pidfd.as_fd()].into_iter().chain(control).chain(held.iter().map(AsFd::as_fd)).collect();
+    shared.outliving.keep(guest, pid, GuestNote::new(ran, restarts), &fds)
 }
 
 fn heard(shared: &Shared, guest: GuestId) -> Result<watch::Receiver<bool>, Error> {
@@ -182,7 +262,8 @@ fn heard(shared: &Shared, guest: GuestId) -> Result<watch::Receiver<bool>, Error
 
 fn start_cold(shared: &Shared, node: Node, ends: &GuestEnds) -> Result<tokio::process::Child, Error> {
     shared.ksm.merge_pages();
-    vmm::process::start_cold(&shared.plan, node, ends, shared.group.as_ref().map(AsRawFd::as_raw_fd))
+    let group = shared.group.as_ref().map(AsRawFd::as_raw_fd);
+    vmm::process::start_cold(&shared.plan, node, ends, group, shared.outliving.is_there())
 }
 
 impl Launched {

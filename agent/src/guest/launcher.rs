@@ -11,10 +11,12 @@ use super::desired::DesiredStates;
 use super::image;
 use super::launch::BOOT_TIMEOUT;
 use super::life::driver::drive;
+use super::outliving::Outliving;
 use super::qemu;
 use super::shared::Shared;
 use super::state::Guests;
 use super::vmm::template::{self, Template};
+use crate::keeper::client::Kept;
 use crate::log::log;
 use crate::machine::{cgroup, ksm::Ksm};
 use crate::opening::Opening;
@@ -51,18 +53,34 @@ pub struct Launcher {
     pub no_kvm: Option<String>,
     /// QEMU, where the host image has it.
     pub qemu: qemu::Layer,
+    /// What of them outlives this node.
+    pub outliving: Rc<Outliving>,
+    /// What the node before left of them.
+    pub kept: Vec<Kept>,
 }
 
 impl Launcher {
     /// Keeps every guest of the plan running; returns when all have their drivers.
-    pub async fn run(self) {
-        if let Some(why) = self.no_kvm.as_ref().filter(|_| !self.qemu.there) {
-            return self.none(NoGuests::NoKvm(ShortText::new(why))).await;
-        }
-        if let Some(file) = image::missing() {
-            return self.none(NoGuests::NoFile(ShortText::new(file))).await;
+    pub async fn run(mut self) {
+        let kept = std::mem::take(&mut self.kept);
+        // Those that run have no need of what others would start from.
+        if kept.is_empty() {
+            if let Some(why) = self.no_kvm.as_ref().filter(|_| !self.qemu.there) {
+                return self.none(NoGuests::NoKvm(ShortText::new(why))).await;
+            }
+            if let Some(file) = image::missing() {
+                return self.none(NoGuests::NoFile(ShortText::new(file))).await;
+            }
         }
         let guests = self.plan.guests_per_host;
+        let mut found = self.outliving.sort(kept, guests, |guest, restarts, exit| {
+            if !self.desired.ends(guest, restarts) {
+                self.guests.lost(guest, exit);
+            }
+        });
+        if !found.is_empty() {
+            log(&format!("{} guests go on from the node before", found.len()));
+        }
         if guests == 0 {
             return;
         }
@@ -85,6 +103,7 @@ impl Launcher {
             guests: self.guests,
             desired: self.desired,
             ports: self.ports,
+            outliving: self.outliving,
             group,
             template,
             booting: Arc::new(Semaphore::new(max_concurrent_starts(false))),
@@ -95,7 +114,7 @@ impl Launcher {
             qemu: self.qemu,
         });
         for guest in (1..=guests).map(GuestId) {
-            tokio::task::spawn_local(drive(shared.clone(), guest));
+            tokio::task::spawn_local(drive(shared.clone(), guest, found.remove(&guest)));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::console::Ports;
 use super::desired::DesiredStates;
+use super::outliving::Outliving;
 use super::qemu::{self, command::Accel};
 use super::state::Guests;
 use super::vmm::template::Template;
@@ -31,6 +32,8 @@ pub struct Shared {
     pub desired: Rc<DesiredStates>,
     /// Their serial ports.
     pub ports: Ports,
+    /// What of them outlives this node.
+    pub outliving: Rc<Outliving>,
     /// What plugs their cables into the switch.
     pub switch: Rc<SwitchSupervisor>,
     /// Their control group, open to enter it.

@@ -3,7 +3,10 @@
 //! Takes what the drivers and the tree say; tells the tree each guest's state when it changes, and drivers when their
 //! guest's agent is heard or not any more. Everybody else asks here.
 
+use crate::guest::outliving::Outliving;
+use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use tokio::sync::{mpsc, watch};
 use vmatic_plan::{GuestId, RangeSet};
 use vmatic_tree::guest::{GuestExit, GuestState, GuestStats};
@@ -17,6 +20,17 @@ struct Slot {
     heard: watch::Sender<bool>,
 }
 
+/// What was counted on this host since it started its first guest, whichever node did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// RAM that was in use before the first guest, in MiB.
+    pub booted_mib: u64,
+    /// What became of guests.
+    pub stats: GuestStats,
+    /// The guest that was lost or failed last.
+    pub last_lost: Option<LostGuest>,
+}
+
 /// All guests of this host.
 pub struct Guests {
     /// By number; the place 0 is nobody's.
@@ -24,8 +38,9 @@ pub struct Guests {
     events: mpsc::Sender<Event>,
     /// Whose agents the tree last said it hears.
     heard: RefCell<RangeSet>,
-    stats: RefCell<GuestStats>,
-    last_lost: RefCell<Option<LostGuest>>,
+    counted: RefCell<Counted>,
+    /// Who keeps that for the next node.
+    outliving: Option<Rc<Outliving>>,
     kvm_ran: Cell<bool>,
 }
 
@@ -37,10 +52,16 @@ impl Guests {
             each: (0..=guests).map(slot).collect(),
             events,
             heard: RefCell::default(),
-            stats: RefCell::default(),
-            last_lost: RefCell::default(),
+            counted: RefCell::default(),
+            outliving: None,
             kvm_ran: Cell::new(false),
         }
+    }
+
+    /// The same, which goes on to count from here, and has the next node go on.
+    pub fn counting_from(self, counted: Counted, outliving: Rc<Outliving>) -> Self {
+        outliving.keep_counted(&counted);
+        Guests { counted: RefCell::new(counted), outliving: Some(outliving), ..self }
     }
 
     /// A guest is doing this now; the tree is told if that is new.
@@ -98,18 +119,28 @@ impl Guests {
 
     /// Has `what` change the counters.
     pub fn count(&self, what: impl FnOnce(&mut GuestStats)) {
-        what(&mut self.stats.borrow_mut());
+        self.change(|counted| what(&mut counted.stats));
+    }
+
+    fn change(&self, what: impl FnOnce(&mut Counted)) {
+        what(&mut self.counted.borrow_mut());
+        if let Some(outliving) = &self.outliving {
+            outliving.keep_counted(&*self.counted.borrow());
+        }
     }
 
     /// Counts a guest whose life ended unexpectedly.
     pub fn lost(&self, guest: GuestId, exit: GuestExit) {
-        self.count(|stats| *(if exit.was_up { &mut stats.lost } else { &mut stats.failed }) += 1);
-        self.last_lost.replace(Some(LostGuest { guest, exit }));
+        self.change(|Counted { stats, last_lost, .. }| {
+            *(if exit.was_up { &mut stats.lost } else { &mut stats.failed }) += 1;
+            *last_lost = Some(LostGuest { guest, exit });
+        });
     }
 
     /// What was counted so far, and the guest that was lost or failed last.
     pub fn stats(&self) -> (GuestStats, Option<LostGuest>) {
-        (*self.stats.borrow(), self.last_lost.borrow().clone())
+        let counted = self.counted.borrow();
+        (counted.stats, counted.last_lost.clone())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Process 1 of a host: what the machine needs before its node starts, and the node's restarts.
+//! Process 1 of a host: what the machine needs before its keeper starts, and the keeper's restarts.
 //!
 //! One state: the signal that asked for the machine's end, kept by `vmatic_sys::signals`.
 

@@ -1,12 +1,14 @@
-//! Process 1: keeps the node running and reaps orphans.
+//! Process 1: keeps the keeper running and reaps orphans.
 //!
 //! It does as little as possible, because a process 1 that ends is a kernel
-//! panic. The node is a child; if it dies its guests die with it, and a while
-//! later a new node starts and builds everything again: a second at first, ever
-//! longer where nodes do not live. Whatever it waits for, it sees signals and the dead.
+//! panic. The keeper is a child, and the node the keeper's. If the keeper dies
+//! nobody knows any more what guests there are: then everything on the host is
+//! ended, and a while later a new keeper starts and builds everything again: a
+//! second at first, ever longer where keepers do not live. Whatever it waits for, it sees signals and the dead.
 
 use crate::error::{Context, Error};
 use crate::init::setup;
+use crate::keeper::process::KEEPER;
 use crate::log::{self, log};
 use crate::process::spawn::THIS_PROGRAM;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
@@ -14,11 +16,11 @@ use rustix::system::RebootCommand;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use vmatic_sys::child::{BeforeExec, before_exec};
-use vmatic_sys::signals;
+use vmatic_sys::{processes, signals};
 
-/// Waits before the node is started again.
+/// Waits before the keeper is started again.
 const BACKOFF_S: [u64; 6] = [1, 2, 5, 10, 30, 60];
-/// A node that lived as long did not die of its start.
+/// One that lived as long did not die of its start.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
 /// How long nothing may happen until it looks again all the same.
 const IDLE_LIMIT: Duration = Duration::from_secs(3600);
@@ -30,13 +32,13 @@ const REBOOT: i32 = Signal::TERM.as_raw();
 const CHILD: i32 = Signal::CHILD.as_raw();
 const SIGNALS: [i32; 4] = [CHILD, Signal::USR1.as_raw(), Signal::USR2.as_raw(), REBOOT];
 
-/// The node's process: the one that runs, or when the next is due.
-enum Node {
+/// The keeper's process: the one that runs, or when the next is due.
+enum Keeper {
     Runs(Pid, Instant),
     DueAt(Instant),
 }
 
-/// Prepares the machine, then watches the node until the machine is switched off.
+/// Prepares the machine, then watches the keeper until the machine is switched off.
 pub fn supervise() -> Result<(), Error> {
     signals::hold(&SIGNALS);
     setup::mount_all();
@@ -45,64 +47,65 @@ pub fn supervise() -> Result<(), Error> {
     setup::load_modules();
     setup::tune_kvm();
     let mut failures = Failures::default();
-    let mut node = Node::DueAt(Instant::now());
+    let mut keeper = Keeper::DueAt(Instant::now());
     loop {
-        if let Node::DueAt(due) = node
+        if let Keeper::DueAt(due) = keeper
             && due <= Instant::now()
         {
-            node = start().unwrap_or_else(|e| {
+            keeper = start().unwrap_or_else(|e| {
                 log(&e.to_string());
                 failures.ended(Duration::ZERO)
             });
         }
-        match signals::take(&SIGNALS, wait(&node).as_millis() as u64) {
+        match signals::take(&SIGNALS, wait(&keeper).as_millis() as u64) {
             None | Some(CHILD) => {}
             Some(REBOOT) => stop_machine(RebootCommand::Restart),
             Some(_) => stop_machine(RebootCommand::PowerOff),
         }
         // Children, whosever they are. One signal may stand for many.
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            if let Node::Runs(running, since) = node
+            if let Keeper::Runs(running, since) = keeper
                 && running == pid
             {
-                log(&format!("the node ended ({})", how(status)));
-                node = failures.ended(since.elapsed());
+                log(&format!("the keeper ended ({}): all that ran here is ended", how(status)));
+                processes::kill_all();
+                keeper = failures.ended(since.elapsed());
             }
         }
         log::retry();
     }
 }
 
-fn start() -> Result<Node, Error> {
+fn start() -> Result<Keeper, Error> {
     let mut command = Command::new(THIS_PROGRAM);
-    command.arg("node");
+    command.arg(KEEPER);
     // Process 1 holds signals, which its children must not.
     before_exec(&mut command, BeforeExec { default_signals: true, ..BeforeExec::default() });
-    let child = command.spawn().context("start the node")?;
-    let pid = Pid::from_raw(child.id() as i32).ok_or("it has no number").context("start the node")?;
-    Ok(Node::Runs(pid, Instant::now()))
+    let child = command.spawn().context("start the keeper")?;
+    let pid = Pid::from_raw(child.id() as i32).ok_or("it has no number").context("start the keeper")?;
+    Ok(Keeper::Runs(pid, Instant::now()))
 }
 
 /// How long there is nothing to do, if nothing happens.
-fn wait(node: &Node) -> Duration {
-    let due = match node {
-        Node::Runs(..) => IDLE_LIMIT,
+fn wait(keeper: &Keeper) -> Duration {
+    let due = match keeper {
+        Keeper::Runs(..) => IDLE_LIMIT,
         // A millisecond more, since waits are whole ones.
-        Node::DueAt(at) => at.saturating_duration_since(Instant::now()) + Duration::from_millis(1),
+        Keeper::DueAt(at) => at.saturating_duration_since(Instant::now()) + Duration::from_millis(1),
     };
     if log::waits() { due.min(log::RETRY_INTERVAL) } else { due }
 }
 
-/// How many nodes in a row did not live long.
+/// How many in a row did not live long.
 #[derive(Default)]
 struct Failures(usize);
 
 impl Failures {
-    /// A node ended after so long, or never was: when the next is due.
-    fn ended(&mut self, lived: Duration) -> Node {
+    /// One ended after so long, or never was: when the next is due.
+    fn ended(&mut self, lived: Duration) -> Keeper {
         let pause = self.pause(lived);
-        log(&format!("the node starts again in {} s", pause.as_secs()));
-        Node::DueAt(Instant::now() + pause)
+        log(&format!("it starts again in {} s", pause.as_secs()));
+        Keeper::DueAt(Instant::now() + pause)
     }
 
     fn pause(&mut self, lived: Duration) -> Duration {
@@ -136,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_that_do_not_live_are_started_ever_more_slowly_and_others_at_once() {
+    fn those_that_do_not_live_are_started_ever_more_slowly_and_others_at_once() {
         let mut failures = Failures::default();
         let pauses: Vec<u64> = (0..8).map(|_| failures.pause(Duration::ZERO).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 5, 10, 30, 60, 60, 60]);

@@ -3,10 +3,10 @@
 use crate::log::log;
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
-/// Open files of the node: a plan has at most 65,535 guests a host.
-const DESCRIPTORS: u64 = 262_144;
+/// Open files of the node and of its keeper: a plan has at most 65,535 guests a host.
+const DESCRIPTORS: u64 = 524_288;
 
-/// Lets this process hold descriptors for thousands of guests: three each, and links to hosts and consoles.
+/// Lets this process hold descriptors for thousands of guests: six each, and links to hosts and consoles.
 pub fn raise_limits() {
     let limit = getrlimit(Resource::Nofile);
     // None is no limit.

@@ -8,7 +8,7 @@ use crate::log::log;
 use crate::machine::boot_address::{self, BootAddress, Given};
 use crate::machine::cmdline::{boot_mac, word};
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use vmatic_plan::Mac;
@@ -31,10 +31,9 @@ pub fn bring_up(cmdline: &str) -> Result<Ipv4Addr, Error> {
         BootAddress::Ask { card } => {
             let card = find_card(cmdline, card.as_deref())?;
             netdev::up(&card).map_err(os_error).with_context(|| format!("set up {card}"))?;
-            let lease = ask_for_lease(&card)?;
-            match boot_address::read(&lease)? {
-                BootAddress::Given(given) => (card, given),
-                _ => return Err(Error::new("get an address").because(format!("{LEASE} has none: {lease:?}"))),
+            match kept_lease() {
+                Some(given) => (card, given),
+                None => (card.clone(), of_lease(&ask_for_lease(&card)?)?),
             }
         }
         BootAddress::Off => {
@@ -98,6 +97,20 @@ fn cards() -> Vec<(String, Mac)> {
         .collect();
     cards.sort();
     cards
+}
+
+/// What DHCP gave to a node before this one, if the machine has it still: nobody is to wait for a server again.
+fn kept_lease() -> Option<Given> {
+    let given = of_lease(&fs::read_to_string(LEASE).ok()?).ok()?;
+    // Only an address of this machine's can be bound to.
+    UdpSocket::bind((given.address, 0)).ok().map(|_| given)
+}
+
+fn of_lease(lease: &str) -> Result<Given, Error> {
+    match boot_address::read(lease)? {
+        BootAddress::Given(given) => Ok(given),
+        _ => Err(Error::new("get an address").because(format!("{LEASE} has none: {lease:?}"))),
+    }
 }
 
 /// Asks DHCP; the script of the base layer writes `address::router:netmask`.

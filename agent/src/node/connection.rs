@@ -17,6 +17,7 @@ use vmatic_tree::host::{Direction, Event};
 use vmatic_tree::id::LinkId;
 use vmatic_tree::wire::frame::{self, FrameError, FrameReader};
 use vmatic_tree::wire::message::Message;
+use vmatic_tree::wire::resync::{Mark, MarkSearch};
 
 use crate::log::log;
 use crate::opening::LinkStream;
@@ -57,20 +58,28 @@ impl fmt::Display for SendError {
 }
 
 impl Link {
-    /// Makes a stream that was opened a link.
-    pub fn over(stream: LinkStream, side: Direction, id: LinkId, events: mpsc::Sender<Event>) -> Link {
-        let reader = if side == Direction::Parent { FrameReader::new() } else { FrameReader::of_stranger() };
+    /// Makes a stream that was opened a link; `boot` is the number of a guest's agent to whom another node talked on it
+    /// before.
+    pub fn over(
+        stream: LinkStream,
+        side: Direction,
+        id: LinkId,
+        events: mpsc::Sender<Event>,
+        boot: Option<[u8; 16]>,
+    ) -> Link {
+        let known = side == Direction::Parent || boot.is_some();
+        let reader = if known { FrameReader::new() } else { FrameReader::of_stranger() };
         match stream {
             LinkStream::Tcp(stream) => {
                 let _ = stream.set_nodelay(true);
-                Link::start(id, stream, reader, events)
+                Link::start(id, stream, reader, events, boot)
             }
-            LinkStream::Unix(stream) => Link::start(id, stream, reader, events),
+            LinkStream::Unix(stream) => Link::start(id, stream, reader, events, boot),
         }
     }
 
     /// Starts reading and writing `stream`; messages go to `events`.
-    fn start<S>(id: LinkId, stream: S, frames: FrameReader, events: mpsc::Sender<Event>) -> Link
+    fn start<S>(id: LinkId, stream: S, frames: FrameReader, events: mpsc::Sender<Event>, boot: Option<[u8; 16]>) -> Link
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
@@ -78,7 +87,14 @@ impl Link {
         let (queue, waiting) = mpsc::unbounded_channel();
         let queued = Arc::new(AtomicUsize::new(0));
         tokio::spawn(write_all(write_half, waiting, queued.clone()));
-        let reader = tokio::spawn(read_all(id, read_half, frames, events));
+        if let Some(boot) = boot {
+            let mark = Mark::of_host(boot).bytes();
+            queued.fetch_add(mark.len(), Ordering::Relaxed);
+            // The other end was handed to its task above.
+            let _ = queue.send(mark.to_vec());
+        }
+        let rest = boot.map(|boot| MarkSearch::new(Mark::of_guest(boot)));
+        let reader = tokio::spawn(read_all(id, read_half, frames, events, rest));
         Link { queue, queued, reader }
     }
 
@@ -102,16 +118,23 @@ impl Drop for Link {
     }
 }
 
+/// Reads to the end. What comes before the mark in `rest`, if there is one, was meant for another node.
 async fn read_all(
     id: LinkId,
     mut stream: impl AsyncRead + Unpin,
     mut reader: FrameReader,
     events: mpsc::Sender<Event>,
+    mut rest: Option<MarkSearch>,
 ) {
     let mut buffer = vec![0; READ_BYTES];
     let mut rate = MessageRate::new();
     'link: while let Ok(n @ 1..) = stream.read(&mut buffer).await {
-        reader.push(&buffer[..n]);
+        let mut bytes = &buffer[..n];
+        if let Some(search) = &mut rest {
+            let Some(end) = search.push(bytes) else { continue };
+            (rest, bytes) = (None, &bytes[end..]);
+        }
+        reader.push(bytes);
         loop {
             match reader.next_message() {
                 Ok(Some(message)) => {
@@ -203,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_an_answer_that_fits_no_message_hears_so() {
         let (ours, mut theirs) = duplex(64 * 1024);
-        let link = Link::start(1, ours, FrameReader::new(), mpsc::channel(1).0);
+        let link = Link::start(1, ours, FrameReader::new(), mpsc::channel(1).0, None);
         assert_eq!(link.send(&answers(FRAME_MAX_BYTES)), Ok(()));
         let Message::Answers { op, groups } = next(&mut theirs).await else { panic!("no answers") };
         assert_eq!(op, OP);
@@ -213,7 +236,7 @@ mod tests {
     #[tokio::test]
     async fn a_message_that_fits_no_frame_and_a_peer_that_does_not_read_end_the_link() {
         let (ours, _theirs) = duplex(1024);
-        let link = Link::start(1, ours, FrameReader::new(), mpsc::channel(1).0);
+        let link = Link::start(1, ours, FrameReader::new(), mpsc::channel(1).0, None);
         let plan = "x".repeat(FRAME_MAX_BYTES);
         assert!(matches!(link.send(&Message::Welcome { host: HostId(1), plan }), Err(SendError::Frame(_))));
         let half = answers(FRAME_MAX_BYTES / 2);
@@ -240,5 +263,25 @@ mod tests {
             rate.wait().await;
         }
         assert_eq!(later.elapsed(), Duration::ZERO, "silence is saved up, to the same bound");
+    }
+
+    #[tokio::test]
+    async fn a_guest_s_stream_goes_on_with_another_node_in_the_middle_of_a_frame() {
+        let boot = [7; 16];
+        let (ours, mut theirs) = duplex(1024);
+        // The rest of an answer to the node before, and a hello that it did not read any more.
+        let hello = Message::Hello { version: 1, who: vmatic_tree::wire::message::PeerRole::Console, boot };
+        let stale = [&frame::encode(&answers(100)).unwrap()[50..], &frame::encode(&hello).unwrap()].concat();
+        theirs.write_all(&stale).await.unwrap();
+        let (events, mut came) = mpsc::channel(9);
+        let link = Link::start(1, ours, FrameReader::new(), events, Some(boot));
+        link.send(&answers(0)).unwrap();
+        let mut mark = [0; 16];
+        theirs.read_exact(&mut mark).await.unwrap();
+        assert_eq!(mark, Mark::of_host(boot).bytes());
+        assert_eq!(next(&mut theirs).await, answers(0));
+        theirs.write_all(&Mark::of_guest(boot).bytes()).await.unwrap();
+        theirs.write_all(&frame::encode(&answers(3)).unwrap()).await.unwrap();
+        assert!(matches!(came.recv().await, Some(Event::Received { link: 1, message }) if message == answers(3)));
     }
 }

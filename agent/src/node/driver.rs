@@ -8,6 +8,7 @@ use crate::exec::session::{self, Ends};
 use crate::guest::console::Ports;
 use crate::guest::desired::DesiredStates;
 use crate::guest::image;
+use crate::guest::outliving::Outliving;
 use crate::guest::state::Guests;
 use crate::log::log;
 use crate::machine::kvm::KvmFound;
@@ -44,6 +45,8 @@ pub struct Resources {
     pub guests: Rc<Guests>,
     /// What the operator wants of them.
     pub desired: Rc<DesiredStates>,
+    /// What of the guests outlives this node.
+    pub outliving: Rc<Outliving>,
     /// What KVM can do here.
     pub kvm: KvmFound,
     /// RAM that was in use before the first guest, in MiB.
@@ -97,7 +100,7 @@ impl Driver {
         self.last_link += 1;
         let id = self.last_link;
         let events = self.events.clone();
-        let link = Link::over(opening.stream, opening.side, id, events);
+        let link = Link::over(opening.stream, opening.side, id, events, opening.boot);
         self.links.insert(id, Open { link, side: opening.side, closed: opening.closed });
         self.event(Event::Opened { link: id, side: opening.side, from: opening.from });
     }
@@ -112,11 +115,24 @@ impl Driver {
             Event::Closed { link } => self.forget(*link),
             _ => {}
         }
+        let hello = match &event {
+            Event::Received { link, message: Message::Hello { boot, .. } } => Some((*link, *boot)),
+            _ => None,
+        };
         let now_ms = self.start.elapsed().as_millis() as u64;
         for action in self.host.handle(now_ms, event) {
             self.carry_out(action);
         }
+        // One that was refused has no link any more.
+        hello.into_iter().for_each(|(link, boot)| self.hello(link, boot));
         self.resources.guests.set_heard(self.host.guests_up());
+    }
+
+    /// A guest's agent says by which number it knows its stream again.
+    fn hello(&self, link: LinkId, boot: [u8; 16]) {
+        if let Some(Open { side: Direction::Guest(guest), .. }) = self.links.get(&link) {
+            self.resources.outliving.heard(*guest, boot);
+        }
     }
 
     fn carry_out(&mut self, action: Action) {

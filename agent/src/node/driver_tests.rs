@@ -34,6 +34,7 @@ impl Node {
             ports: Ports::default(),
             guests: guests.clone(),
             desired: Rc::new(DesiredStates::new(1, Wanted::Run)),
+            outliving: Rc::new(Outliving::new(crate::keeper::client::Keeper::none())),
             kvm: KvmFound::None("not needed".into()),
             booted_mib: 0,
         };

@@ -6,6 +6,7 @@ use crate::machine::memory::memory_mib;
 use std::fs;
 use vmatic_tree::info::NodeInfo;
 use vmatic_tree::text::ShortText;
+use vmatic_tree::wire::message::VERSION;
 
 /// What this host says of itself.
 pub fn info(kvm: &KvmFound, guests: &Guests, guests_planned: u32, booted_mib: u64) -> NodeInfo {
@@ -22,5 +23,6 @@ pub fn info(kvm: &KvmFound, guests: &Guests, guests_planned: u32, booted_mib: u6
         memory_used_at_boot_mib: booted_mib,
         stats,
         last_lost,
+        protocol: VERSION,
     }
 }

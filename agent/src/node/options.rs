@@ -1,6 +1,7 @@
 //! The node's arguments.
 
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use vmatic_plan::{HostId, host_image};
 
@@ -21,6 +22,8 @@ pub struct NodeOptions {
     pub guests: bool,
     /// The boot command line; the kernel's own if unset.
     pub cmdline: Option<String>,
+    /// The socket to the keeper, if there is one.
+    pub keeper_fd: Option<RawFd>,
 }
 
 impl NodeOptions {
@@ -35,6 +38,7 @@ impl NodeOptions {
             parents: Vec::new(),
             guests: true,
             cmdline: None,
+            keeper_fd: None,
         };
         while let Some(arg) = args.next()? {
             match arg {
@@ -44,6 +48,7 @@ impl NodeOptions {
                 Long("listen") => options.listen = Some(args.value()?.parse()?),
                 Long("parent") => options.parents.push(args.value()?.parse()?),
                 Long("cmdline") => options.cmdline = Some(args.value()?.string()?),
+                Long("keeper-fd") => options.keeper_fd = Some(args.value()?.parse()?),
                 Long("no-guests") => options.guests = false,
                 other => return Err(other.unexpected()),
             }

@@ -5,11 +5,13 @@
 
 use crate::error::{Context, Error, no_host};
 use crate::guest::console::Ports;
-use crate::guest::desired::{DesiredStates, first};
+use crate::guest::desired::{DESIRED, DesiredStates, first};
 use crate::guest::launcher::Launcher;
+use crate::guest::outliving::{self, Outliving};
 use crate::guest::qemu;
-use crate::guest::state::Guests;
+use crate::guest::state::{Counted, Guests};
 use crate::guest::vmm::snapshot;
+use crate::keeper::client::{Keeper, Kept};
 use crate::log::{self, log};
 use crate::machine::cmdline;
 use crate::machine::identity;
@@ -21,10 +23,12 @@ use crate::node::driver::{Driver, Resources};
 use crate::node::options::NodeOptions;
 use crate::node::parent::{self, Parents};
 use crate::opening::Opening;
+use crate::process::fd;
 use ed25519_dalek::VerifyingKey;
 use rustix::net::sockopt;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,13 +52,29 @@ const KEEPALIVE_PROBES: u32 = 3;
 pub fn run(options: NodeOptions) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime.context("start the event loop")?, serve(options))
+    local.block_on(&runtime.context("start the event loop")?, async {
+        let served = serve(options).await;
+        if let Err(e) = served {
+            log(&e.to_string());
+        }
+        // At once: what is dropped would end the guests, which outlive the node.
+        std::process::exit(1)
+    })
+}
+
+/// What the last node left, and who holds what this one has to leave.
+async fn connect_keeper(options: &NodeOptions) -> Result<(Rc<Keeper>, Vec<Kept>), Error> {
+    match options.keeper_fd {
+        Some(fd) => Keeper::connect(fd::inherit(fd)?).await,
+        None => Ok((Keeper::none(), Vec::new())),
+    }
 }
 
 async fn serve(options: NodeOptions) -> Result<(), Error> {
-    let (plan, operator) = read_image(&options)?;
     raise_limits();
     tokio::spawn(log::keep_writing());
+    let (keeper, mut kept) = connect_keeper(&options).await?;
+    let (plan, operator) = read_image(&options)?;
     let cmdline = options.cmdline.clone().unwrap_or_else(cmdline::kernel);
     let (number, name) = set_up_machine(&options, &plan, &cmdline)?;
     let listen = options.listen.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), plan.port));
@@ -63,16 +83,21 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
 
     let (openings, mut opened) = mpsc::channel(EVENTS_MAX);
     let (events, mut waiting) = mpsc::channel(EVENTS_MAX);
-    let guests = Rc::new(Guests::new(plan.guests_per_host, events.clone()));
-    let (total, available) = memory_mib();
-    let booted_mib = total.saturating_sub(available);
-    log(&format!("{booted_mib} of {total} MiB of RAM used before the first guest"));
+    let outliving = Rc::new(Outliving::new(keeper));
+    let counted = outliving::counted(&mut kept).unwrap_or_else(before_the_first_guest);
+    let booted_mib = counted.booted_mib;
+    let guests = Guests::new(plan.guests_per_host, events.clone()).counting_from(counted, outliving.clone());
+    let guests = Rc::new(guests);
     let parents = Parents::new(&plan, number, &options.parents, &cmdline);
     if parents.any() {
         tokio::spawn(parent::keep_joined(parents, openings.clone()));
     }
     let kvm = if options.guests { kvm::find() } else { KvmFound::None("not asked for".into()) };
-    let desired = Rc::new(DesiredStates::new(plan.guests_per_host, first(&cmdline)));
+    let mut desired = DesiredStates::new(plan.guests_per_host, first(&cmdline));
+    if outliving.is_there() && options.guests {
+        desired.keep_in(Path::new(DESIRED));
+    }
+    let desired = Rc::new(desired);
     snapshot::forget();
     let ports = Ports::default();
     let launcher = Launcher {
@@ -86,11 +111,21 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         ports: ports.clone(),
         no_kvm: if let KvmFound::None(why) = &kvm { Some(why.clone()) } else { None },
         qemu: if options.guests { qemu::Layer::find() } else { qemu::Layer::default() },
+        outliving: outliving.clone(),
+        kept,
     };
     tokio::task::spawn_local(launcher.run());
     let host = Host::new(plan.clone(), number, operator, vmatic_sys::calls::random16());
-    let mut driver = Driver::new(host, plan, events, Resources { ports, guests, desired, kvm, booted_mib });
+    let mut driver = Driver::new(host, plan, events, Resources { ports, guests, desired, outliving, kvm, booted_mib });
     drive(&mut driver, &mut waiting, &mut opened, &listener).await
+}
+
+/// What there is to count when no node was here before.
+fn before_the_first_guest() -> Counted {
+    let (total, available) = memory_mib();
+    let booted_mib = total.saturating_sub(available);
+    log(&format!("{booted_mib} of {total} MiB of RAM used before the first guest"));
+    Counted { booted_mib, ..Counted::default() }
 }
 
 /// Sets up the machine's card and name; gives the host's number and name.

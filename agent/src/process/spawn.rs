@@ -26,10 +26,23 @@ pub fn configured(
     fds: &[RawFd],
     cgroup: Option<RawFd>,
 ) -> Result<Command, Error> {
+    outliving(subcommand, title, config, fds, cgroup, false)
+}
+
+/// The same; with `outlives`, its process goes on when ours ends.
+pub fn outliving(
+    subcommand: &str,
+    title: &str,
+    config: &impl Serialize,
+    fds: &[RawFd],
+    cgroup: Option<RawFd>,
+    outlives: bool,
+) -> Result<Command, Error> {
     let config = config::seal(config)?;
     let mut command = Command::new(THIS_PROGRAM);
     command.arg(subcommand).arg(title).arg("--config-fd").arg(config.as_raw_fd().to_string());
-    let before = BeforeExec { inherit: fds.to_vec(), hand_over: vec![config], cgroup, ..BeforeExec::default() };
+    let before =
+        BeforeExec { inherit: fds.to_vec(), hand_over: vec![config], cgroup, outlives, ..BeforeExec::default() };
     before_exec(&mut command, before);
     Ok(command)
 }

@@ -10,6 +10,7 @@ use crate::error::{Context, Error, no_host, os_error};
 use crate::log::log;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -22,6 +23,9 @@ pub const TUN: &str = "guests";
 const ROUTES_MAX: usize = 1024;
 /// How long a route that could not be made is not tried again.
 const ROUTE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the switch before may take to end, and how often it is looked whether it has.
+const TUN_TIMEOUT: Duration = Duration::from_secs(5);
+const TUN_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A route to another host's block.
 struct Route {
@@ -39,10 +43,23 @@ pub struct Routes {
     clock: u64,
 }
 
+/// The tun, once the switch of the node before has let it go.
+fn open_tun() -> io::Result<OwnedFd> {
+    let start = Instant::now();
+    loop {
+        match vmatic_vmm::open_tun(TUN) {
+            Err(e) if e.kind() == io::ErrorKind::ResourceBusy && start.elapsed() < TUN_TIMEOUT => {
+                std::thread::sleep(TUN_RETRY_INTERVAL);
+            }
+            tun => return tun,
+        }
+    }
+}
+
 impl Routes {
     /// Makes the tun and leads this host's guests, and all others', to it.
     pub fn open(plan: &Plan, host: HostId) -> Result<(OwnedFd, Routes), Error> {
-        let tun = vmatic_vmm::open_tun(TUN);
+        let tun = open_tun();
         let tun = tun.with_context(|| format!("make the tun {TUN} at /dev/net/tun"));
         let tun = tun.map_err(|e| e.help("the kernel needs CONFIG_TUN"))?;
         netdev::up(TUN).map_err(os_error).with_context(|| format!("set up the link of {TUN}"))?;

@@ -20,6 +20,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags,
     SocketType,
 };
+use rustix::process::Signal;
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -148,6 +149,8 @@ pub fn run(options: &SwitchConfig) -> Result<(), Error> {
     // What guests send is read from here on; only routes are still to be changed.
     let user = user::SWITCH;
     user::drop_privileges(user, CapabilitySet::NET_ADMIN).with_context(|| format!("become user {user}"))?;
+    // The kernel forgot it when the user changed (prctl(2)). Without its node it would keep the tun from the next.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context("end with the node")?;
     server.serve()
 }
 

@@ -8,8 +8,8 @@ use super::protocol;
 use super::shaper::Link;
 use crate::error::{Context, Error};
 use crate::log::log;
-use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 use vmatic_plan::{GuestId, RangeSet};
 
@@ -54,18 +54,18 @@ pub fn remember(guests: &RangeSet, all: bool, link: Link) -> Result<(), Error> {
 
 fn remember_in(path: &Path, guests: &str, properties: &str) -> Result<(), Error> {
     let tried = || format!("keep the link in {}: it is lost when the switch restarts", path.display());
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(path).with_context(tried)?;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
     // Two operators may set links at a time.
-    file.lock().with_context(tried)?;
-    let mut text = String::new();
-    (&file).take(BYTES_MAX).read_to_string(&mut text).with_context(tried)?;
-    let text = with(&text, guests, properties);
+    let lock = options.open(path.with_extension("lock")).with_context(tried)?;
+    lock.lock().with_context(tried)?;
+    let text = with(&read(path)?, guests, properties);
     if text.len() as u64 > BYTES_MAX {
         return Err("too many different sets of guests have links of their own").with_context(tried);
     }
-    file.rewind().and_then(|()| file.write_all(text.as_bytes())).with_context(tried)?;
-    file.set_len(text.len() as u64).with_context(tried)
+    // Beside it first: a part would be another setting, and who writes here may be ended with its node at any time.
+    let part = path.with_extension("part");
+    fs::write(&part, text).and_then(|()| fs::rename(&part, path)).with_context(tried)
 }
 
 /// The lines with one more; an older one for the same guests goes.

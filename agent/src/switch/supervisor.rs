@@ -27,6 +27,8 @@ use super::protocol::{ANSWER_BYTES_MAX, Answer, Request};
 use super::server::{CABLE_BYTES, SwitchConfig};
 use vmatic_plan::{GuestId, HostId};
 
+/// The subcommand.
+pub const SWITCH: &str = "switch";
 /// Waits before the switch is started again.
 const BACKOFF_S: [u64; 4] = [0, 1, 5, 20];
 /// Who lived as long did not die of its start.
@@ -55,14 +57,24 @@ impl SwitchSupervisor {
         let tried = "set up a cable";
         rustix::io::ioctl_fionbio(&theirs, true).context(tried)?;
         rustix::net::sockopt::set_socket_send_buffer_size(&theirs, CABLE_BYTES).context(tried)?;
-        let ours = Rc::new(ours);
-        self.ends.borrow_mut().insert(guest, ours.clone());
+        self.plug_end(guest, ours).await;
+        Ok(theirs)
+    }
+
+    /// The switch's end of a guest's cable, which the switch of an earlier node had.
+    pub async fn plug_end(&self, guest: GuestId, end: OwnedFd) {
+        let end = Rc::new(end);
+        self.ends.borrow_mut().insert(guest, end.clone());
         // Without a switch the cable waits here for the next.
         let session = self.session.borrow().clone();
         if let Some(session) = session {
-            plug_in(&session, guest, &ours).await.unwrap_or_else(|e| log_unplugged(guest, &e));
+            plug_in(&session, guest, &end).await.unwrap_or_else(|e| log_unplugged(guest, &e));
         }
-        Ok(theirs)
+    }
+
+    /// The switch's end of a guest's cable.
+    pub fn end(&self, guest: GuestId) -> Option<Rc<OwnedFd>> {
+        self.ends.borrow().get(&guest).cloned()
     }
 
     /// The guest is gone.
@@ -94,7 +106,7 @@ impl SwitchSupervisor {
         rustix::io::ioctl_fionbio(&ours, true).context("set up a socket")?;
         let config = SwitchConfig { plan: self.plan.clone(), host: self.host, socket: super::SOCKET.into() };
         let title = format!("host {}", self.host);
-        let mut command = spawn::watched(spawn::configured("switch", &title, &config, &[], None)?);
+        let mut command = spawn::watched(spawn::configured(SWITCH, &title, &config, &[], None)?);
         command.stdin(Stdio::from(theirs));
         let mut process = command.spawn().context("start the switch")?;
         // The command still has the other end, which would keep the session open.

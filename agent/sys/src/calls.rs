@@ -72,6 +72,14 @@ impl Fd {
     }
 }
 
+#[cfg(any(test, feature = "std"))]
+impl std::os::fd::AsFd for Fd {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        // SAFETY: the descriptor is open as long as this value lives, which the result borrows.
+        unsafe { std::os::fd::BorrowedFd::borrow_raw(self.0) }
+    }
+}
+
 impl Drop for Fd {
     fn drop(&mut self) {
         // SAFETY: the descriptor is ours and is not used after this.

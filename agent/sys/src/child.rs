@@ -16,8 +16,8 @@ pub const ENDED_FIRST: &str = "500";
 /// By how much a process is spared when memory runs out, or ended before others (proc_pid_oom_score_adj(5)).
 const OOM_SCORE_ADJ: &CStr = c"/proc/self/oom_score_adj";
 
-/// What a child does before it becomes its program. It ends when the thread that started it does, whatever is said
-/// here: by SIGKILL, if no other signal is named.
+/// What a child does before it becomes its program. It ends when the thread that started it does, unless it is to
+/// outlive it: by SIGKILL, if no other signal is named.
 #[derive(Debug, Default)]
 pub struct BeforeExec {
     /// Descriptors that stay open in the program.
@@ -33,6 +33,8 @@ pub struct BeforeExec {
     pub default_signals: bool,
     /// Whether the kernel ends it before others when memory runs out ([`ENDED_FIRST`]), though its parent is spared.
     pub ended_first: bool,
+    /// Whether it goes on when the thread that started it ends.
+    pub outlives: bool,
     /// The signal that it gets when the thread that started it ends, in place of SIGKILL.
     pub death_signal: Option<i32>,
     /// Whether its parent traces it (ptrace(2)): it stops at its program's first instruction.
@@ -67,7 +69,9 @@ pub fn before_exec(command: &mut Command, what: BeforeExec) {
                     check(libc::ioctl(0, libc::TIOCSCTTY as _, 0))?;
                 }
             }
-            check(libc::prctl(libc::PR_SET_PDEATHSIG, what.death_signal.unwrap_or(libc::SIGKILL)))?;
+            if !what.outlives {
+                check(libc::prctl(libc::PR_SET_PDEATHSIG, what.death_signal.unwrap_or(libc::SIGKILL)))?;
+            }
             if what.traced {
                 check(libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) as libc::c_int)?;
             }

@@ -145,6 +145,12 @@ pub fn kill_group(leader: libc::pid_t) {
     }
 }
 
+/// Ends every process but this one and process 1; from process 1, all but itself.
+pub fn kill_all() {
+    // SAFETY: no memory is involved.
+    unsafe { libc::kill(-1, libc::SIGKILL) };
+}
+
 /// Tells all processes of a session that their terminal is gone; those that are stopped hear it, too.
 pub fn hang_up(session: libc::pid_t) {
     signal_session(session, libc::SIGHUP);

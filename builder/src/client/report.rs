@@ -123,7 +123,8 @@ fn reply_json(reply: &Reply) -> Value {
 
 fn info_text(info: &NodeInfo) -> String {
     let [(_, up), (_, planned), numbers @ ..] = info_numbers(info);
-    let mut text = format!("kernel={} kvm={} guests={up}/{planned}", info.kernel, info.kvm.word());
+    let (kernel, kvm, protocol) = (&info.kernel, info.kvm.word(), info.protocol);
+    let mut text = format!("kernel={kernel} kvm={kvm} protocol={protocol} guests={up}/{planned}");
     for (name, number) in numbers {
         text += &format!(" {name}={number}");
     }
@@ -206,6 +207,7 @@ fn info_json(info: &NodeInfo) -> Value {
     let numbers = info_numbers(info).map(|(name, number)| (name.to_string(), json!(number)));
     let mut all: serde_json::Map<String, Value> = numbers.into_iter().collect();
     all.insert("kernel".into(), json!(info.kernel.as_str()));
+    all.insert("protocol".into(), json!(info.protocol));
     all.insert("kvm".into(), json!(info.kvm.word()));
     if let Some(lost) = &info.last_lost {
         all.insert("last_lost".into(), json!({ "guest": lost.guest, "why": lost.exit.to_string() }));

@@ -17,6 +17,7 @@ mod pty;
 mod wait;
 
 mod consoles;
+mod keeper;
 mod programs;
 mod reexec;
 mod switch;

@@ -22,3 +22,4 @@ mod images;
 mod loaders;
 mod promises;
 mod qemu;
+mod survive;

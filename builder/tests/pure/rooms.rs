@@ -67,7 +67,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["bench", "node"],
             &["exec", "init"],
             &["guest"],
-            &["switch"],
+            &["switch", "keeper"],
             &["machine", "process", "opening"],
             &["log"],
             &["error"],

@@ -156,3 +156,19 @@ fn who_does_not_say_who_it_is_has_only_so_long() {
     assert!(!closed(host.handle(HELLO_MS - 1, Event::Tick)));
     assert!(closed(host.handle(HELLO_MS + TICK_MS, Event::Tick)));
 }
+
+#[test]
+fn versions_one_step_apart_understand_each_other_and_others_are_told_why_not() {
+    let mut world = World::new(3, 3);
+    for (version, understood) in
+        [(VERSION - 2, false), (VERSION - 1, true), (VERSION, true), (VERSION + 1, true), (VERSION + 2, false)]
+    {
+        world.heard.clear();
+        let hello = Message::Hello { version, who: PeerRole::Console, boot: [0; 16] };
+        stranger(&mut world, HostId(1), [hello]);
+        let welcomed = world.heard.iter().any(|message| matches!(message, Message::Welcome { .. }));
+        assert_eq!(welcomed, understood, "{version}");
+        let refused = refusals(&world).iter().any(|why| matches!(why, Refusal::Version { version: VERSION, .. }));
+        assert_eq!(refused, !understood, "{version}");
+    }
+}

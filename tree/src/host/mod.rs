@@ -27,7 +27,7 @@ use crate::id::{LinkId, OpId};
 use crate::refusal::{CommandError, Refusal};
 use crate::session::{SessionInput, SessionOutput};
 use crate::unreachable::{LinkEnd, Peer, Unreachable};
-use crate::wire::message::{Message, PeerRole, Report, VERSION};
+use crate::wire::message::{Message, PeerRole, Report, VERSION, understands};
 use crate::wire::order::Order;
 use alloc::format;
 use alloc::vec::Vec;
@@ -190,7 +190,7 @@ impl Host {
 
     fn hello(&mut self, link: LinkId, side: Direction, version: u16, who: PeerRole, boot: [u8; 16]) {
         let number = self.membership.number;
-        if version != VERSION {
+        if !understands(version) {
             return self.refuse(link, Refusal::Version { host: number, version: VERSION });
         }
         match (side, who) {
@@ -213,6 +213,9 @@ impl Host {
             _ => return self.refuse(link, Refusal::NotANeighbour),
         }
         self.peers.identify(link, who, boot, self.out.now_ms);
+        if let (PeerRole::Host(host), true) = (who, version != VERSION) {
+            self.out.note(format!("host {host} speaks version {version} of the protocol, and this one {VERSION}"));
+        }
         if side == Direction::Child {
             let welcome = Message::Welcome { host: number, plan: self.membership.plan.encode() };
             self.peers.send(link, welcome, &mut self.out);

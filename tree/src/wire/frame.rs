@@ -4,7 +4,7 @@
 //! grows with what has arrived, never with what a length claims.
 
 use crate::answer::Group;
-use crate::wire::message::{HELLO_MAX_BYTES, Message};
+use crate::wire::message::{HELLO_MAX_BYTES, KINDS, Message};
 use alloc::vec::Vec;
 use alloc::{format, vec};
 use core::fmt;
@@ -113,26 +113,33 @@ impl FrameReader {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole message, if it has arrived.
+    /// The next whole message of a kind that this version knows, if it has arrived.
     pub fn next_message(&mut self) -> Result<Option<Message>, FrameError> {
-        let rest = &self.buffer[self.taken..];
-        let Some((length, body)) = rest.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
-        let length = u32::from_le_bytes(*length) as usize;
-        if length > self.max {
-            return Err(FrameError::ClaimsTooMuch(length));
+        loop {
+            let rest = &self.buffer[self.taken..];
+            let Some((length, body)) = rest.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+            let length = u32::from_le_bytes(*length) as usize;
+            if length > self.max {
+                return Err(FrameError::ClaimsTooMuch(length));
+            }
+            let Some(body) = body.get(..length) else { return Ok(None) };
+            // What a later version appended. Nobody says such a thing before its hello.
+            let is_of_later = body.first().is_some_and(|kind| *kind >= KINDS) && self.max == FRAME_MAX_BYTES;
+            let message = match postcard::take_from_bytes(body) {
+                _ if is_of_later => None,
+                Ok((message, [])) => Some(message),
+                Ok(_) => return Err(FrameError::Trailing),
+                Err(e) => return Err(FrameError::Decode(e)),
+            };
+            self.taken += LENGTH_BYTES + length;
+            self.max = FRAME_MAX_BYTES;
+            if self.taken == self.buffer.len() {
+                (self.buffer, self.taken) = (Vec::new(), 0);
+            }
+            if message.is_some() {
+                return Ok(message);
+            }
         }
-        let Some(body) = body.get(..length) else { return Ok(None) };
-        let message = match postcard::take_from_bytes(body) {
-            Ok((message, [])) => message,
-            Ok(_) => return Err(FrameError::Trailing),
-            Err(e) => return Err(FrameError::Decode(e)),
-        };
-        self.taken += LENGTH_BYTES + length;
-        self.max = FRAME_MAX_BYTES;
-        if self.taken == self.buffer.len() {
-            (self.buffer, self.taken) = (Vec::new(), 0);
-        }
-        Ok(Some(message))
     }
 }
 
@@ -182,6 +189,24 @@ mod tests {
             reader.push(&(bytes.len() as u32).to_le_bytes());
             reader.push(&bytes);
             let _ = reader.next_message();
+        }
+
+        /// Of the next version, which is one step away; between others, and in a row.
+        #[test]
+        fn messages_of_kinds_that_are_not_known_are_skipped(kinds in proptest::collection::vec(KINDS..=0xff, 0..5)) {
+            let mut reader = FrameReader::new();
+            reader.push(&encode(&Message::Heartbeat).unwrap());
+            for kind in kinds {
+                reader.push(&3u32.to_le_bytes());
+                reader.push(&[kind, 1, 2]);
+            }
+            reader.push(&encode(&sample(1)).unwrap());
+            prop_assert_eq!(reader.next_message(), Ok(Some(Message::Heartbeat)));
+            prop_assert_eq!(reader.next_message(), Ok(Some(sample(1))));
+            prop_assert_eq!(reader.next_message(), Ok(None));
+            let mut stranger = FrameReader::of_stranger();
+            stranger.push(&[1, 0, 0, 0, KINDS]);
+            prop_assert!(stranger.next_message().is_err(), "a stranger says hello and nothing else");
         }
 
         #[test]

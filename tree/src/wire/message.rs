@@ -1,8 +1,12 @@
 //! The words that nodes say to each other.
 //!
 //! One enum for all links, so that a frame can be read before it is known who
-//! sent it. Encoded with postcard (<https://postcard.jamesmunns.com/wire-format>);
-//! fields are only ever appended behind a new [`VERSION`].
+//! sent it. Encoded with postcard (<https://postcard.jamesmunns.com/wire-format>).
+//!
+//! Versions that are one step apart understand each other, so that a cluster can be upgraded host by host. So a new
+//! [`VERSION`] appends kinds of messages, orders and states at the end of their lists, and nothing else; everybody
+//! skips a message of a kind that it does not know. What is to change otherwise is appended under a new name, and the
+//! old name stays for one version more.
 
 use crate::answer::Group;
 use crate::bytes;
@@ -17,8 +21,12 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 use vmatic_plan::{GuestId, HostId, Mac, Node, NodeSet};
 
-/// The protocol's version; nodes of different versions refuse each other.
-pub const VERSION: u16 = 6;
+/// The protocol's version.
+pub const VERSION: u16 = 7;
+/// By how much versions may differ that understand each other.
+pub const VERSION_STEPS_MAX: u16 = 1;
+/// How many kinds of messages this version knows.
+pub const KINDS: u8 = 15;
 /// Most bytes of a hello: nobody has said more who has not yet said who it is.
 pub const HELLO_MAX_BYTES: usize = 64;
 /// Most states in a report, the one for those that were left out among them.
@@ -27,6 +35,11 @@ pub const STATES_MAX: usize = 17;
 pub const GROUPS_MAX: usize = 2048;
 /// The vsock port on which a host hears its guests.
 pub const GUEST_PORT: u32 = vmatic_plan::defaults::PORT as u32;
+
+/// Whether nodes of this version understand those of another.
+pub const fn understands(version: u16) -> bool {
+    version.abs_diff(VERSION) <= VERSION_STEPS_MAX
+}
 
 /// Who opened a link, as it says of itself; the other end checks it against the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

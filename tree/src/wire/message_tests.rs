@@ -90,8 +90,8 @@ fn stats() -> impl Strategy<Value = GuestStats> {
 fn info() -> impl Strategy<Value = NodeInfo> {
     let kvm = prop_oneof![Just(KvmSupport::None), Just(KvmSupport::Bare), Just(KvmSupport::Linux)];
     let lost = proptest::option::of((guest_id(), exit()).prop_map(|(guest, exit)| LostGuest { guest, exit }));
-    (text(), kvm, any::<(u32, u32)>(), any::<[u64; 3]>(), stats(), lost).prop_map(
-        |(kernel, kvm, (guests_up, guests_planned), memory, stats, last_lost)| {
+    (text(), kvm, any::<(u32, u32, u16)>(), any::<[u64; 3]>(), stats(), lost).prop_map(
+        |(kernel, kvm, (guests_up, guests_planned, protocol), memory, stats, last_lost)| {
             let [memory_mib, memory_used_mib, memory_used_at_boot_mib] = memory;
             NodeInfo {
                 kernel,
@@ -103,6 +103,7 @@ fn info() -> impl Strategy<Value = NodeInfo> {
                 memory_used_at_boot_mib,
                 stats,
                 last_lost,
+                protocol,
             }
         },
     )
@@ -238,4 +239,12 @@ proptest! {
         let node = Node::guest(HostId(host), GuestId(guest));
         prop_assert_eq!(postcard::to_allocvec(&node).unwrap(), postcard::to_allocvec(&(host, guest)).unwrap());
     }
+}
+
+/// A message of a later kind is skipped by its number, so the number of kinds must be what it says.
+#[test]
+fn there_are_as_many_kinds_of_messages_as_it_says() {
+    assert_eq!(postcard::to_allocvec(&Message::Time { unix_ns: 1 }).unwrap(), [KINDS - 1, 1]);
+    let unknown = [&[KINDS][..], &[0; 64]].concat();
+    assert!(postcard::take_from_bytes::<Message>(&unknown).is_err());
 }

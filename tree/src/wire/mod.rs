@@ -1,6 +1,7 @@
 //! What is said on a link: messages ([`message`]), the orders that some of them carry ([`order`]), and the frames in
-//! which they travel ([`frame`]). No state.
+//! which they travel ([`frame`]); how a guest's stream goes on with another node ([`resync`]). No state.
 
 pub mod frame;
 pub mod message;
 pub mod order;
+pub mod resync;

@@ -29,10 +29,12 @@ pub struct Rootfs {
     pub scratch_mib: u32,
     /// Whether it may use /dev/kvm.
     pub kvm: bool,
+    /// Whether it goes on when its parent ends.
+    pub outlives: bool,
 }
 
 /// Makes this root and moves this process into it for good. It has no network but the descriptors that it holds, ends
-/// when its parent does, and can gain no rights by starting programs.
+/// when its parent does if it is to, and can gain no rights by starting programs.
 pub fn enter(rootfs: &Rootfs) -> Result<(), Error> {
     let namespaces = UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
     sandbox::unshare(namespaces).context("leave the host's files and networks", HELP)?;
@@ -53,9 +55,12 @@ pub fn enter(rootfs: &Rootfs) -> Result<(), Error> {
     sandbox::enter_root().context("enter the sandbox", HELP)?;
     let parent = rustix::process::getppid();
     sandbox::become_user(rootfs.user).context("become the guest's user", HELP)?;
-    // A change of user forgets both.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context("end with the node", HELP)?;
+    // A change of user forgets this and what follows.
     rustix::thread::set_no_new_privs(true).context("forgo new rights", HELP)?;
+    if rootfs.outlives {
+        return Ok(());
+    }
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context("end with the node", HELP)?;
     if rustix::process::getppid() != parent {
         let why = "the node exited first (harmless)";
         return Err(Error::new("end with the node", why, "nothing needs to be done"));

@@ -12,7 +12,7 @@ use crate::machine::{self, Machine, RunStop, open_kvm};
 use crate::memory;
 use crate::sandbox::{self, Filter};
 use crate::template::fork::{self, Pid, Side};
-use crate::template::protocol::WorkingSet;
+use crate::template::protocol::{CloneOrder, WorkingSet};
 use crate::template::snapshot::{self, Loaded};
 use kvm_ioctls::Kvm;
 use rustix::fs::SealFlags;
@@ -113,16 +113,22 @@ impl Template {
         Ok(())
     }
 
-    /// Starts a clone in a process of its own, which has this process's parent and dies
-    /// with it; gives its number. `first` runs there before anything else. The process
-    /// becomes `user` (0: stays what it is) and can do what `filter` lets it. Refused in a process of several threads.
-    pub fn spawn(&self, channels: GuestChannels, user: u32, filter: &Filter, first: impl FnOnce()) -> io::Result<Pid> {
+    /// Starts a clone in a process of its own, which has this process's parent and, unless the order says otherwise,
+    /// dies with it; gives its number. `first` runs there before anything else. The process becomes the order's user
+    /// and can do what `filter` lets it. Refused in a process of several threads.
+    pub fn spawn(
+        &self,
+        channels: GuestChannels,
+        order: &CloneOrder,
+        filter: &Filter,
+        first: impl FnOnce(),
+    ) -> io::Result<Pid> {
         let parent = fork::parent();
         match fork::fork_sibling()? {
             Side::Old(pid) => Ok(pid),
             Side::New => {
                 first();
-                let Err(failed) = self.live(channels, user, filter, parent);
+                let Err(failed) = self.live(channels, order, filter, parent);
                 log(&format!("clone: {failed}"));
                 fork::leave(FAILED_STATUS)
             }
@@ -130,10 +136,18 @@ impl Template {
     }
 
     /// The life of a clone, in its own process, which ends with it.
-    fn live(&self, channels: GuestChannels, user: u32, filter: &Filter, parent: Pid) -> Result<Infallible, Error> {
+    fn live(
+        &self,
+        channels: GuestChannels,
+        &CloneOrder { user, outlives, .. }: &CloneOrder,
+        filter: &Filter,
+        parent: Pid,
+    ) -> Result<Infallible, Error> {
         sandbox::become_user(user).context(format!("become user {user}"), "start the node as root")?;
         // Becoming another user forgets whom to die with, so this comes second.
-        fork::die_with(parent).context("die with the node", "start it again")?;
+        if !outlives {
+            fork::die_with(parent).context("die with the node", "start it again")?;
+        }
         let memory = memory::map_private(self.memory_mib, &self.memory)?;
         memory::copy_pages(&memory, &self.working_set.written);
         let mut machine = Machine::restore(&self.kvm, &self.state, memory, channels, self.share.as_ref())?;

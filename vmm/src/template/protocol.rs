@@ -29,6 +29,8 @@ pub struct CloneOrder {
     pub tag: u32,
     /// The user and the group that the clone's process is to be; 0 keeps this process's.
     pub user: u32,
+    /// Whether the clone goes on when its parent, who started this process, ends.
+    pub outlives: bool,
 }
 
 /// What is said to a template's process.
@@ -159,7 +161,7 @@ mod tests {
     fn an_order_arrives_with_its_channels_and_an_end_is_told_apart() {
         let (asking, serving) = sockets().unwrap();
         let (reader, writer) = io::pipe().unwrap();
-        let order = CloneOrder { tag: 7, user: 8 };
+        let order = CloneOrder { tag: 7, user: 8, outlives: true };
         send_order(&asking, &order, &[reader.as_fd(), writer.as_fd()]).unwrap();
         let (got, fds) = receive::<ZygoteRequest>(&serving).unwrap().unwrap();
         assert_eq!((got, fds.len()), (ZygoteRequest::Start(order), 2));

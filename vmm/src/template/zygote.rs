@@ -177,7 +177,7 @@ fn serve(template: &mut Template, socket: OwnedFd, again: ReexecCommand) -> Resu
         };
         let first = || start_clone(order.tag, &mut socket);
         let answer = match channels(fds) {
-            Some(channels) => match template.spawn(channels, order.user, &filter, first) {
+            Some(channels) => match template.spawn(channels, &order, &filter, first) {
                 Ok(pid) => {
                     born += 1;
                     ZygoteReply::Started { tag: order.tag, pid }

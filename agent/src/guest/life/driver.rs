@@ -9,6 +9,7 @@ use crate::guest::admission;
 use crate::guest::backend::{GuestProcess, Handle};
 use crate::guest::desired::Desired;
 use crate::guest::launch::{Launched, Report, Source};
+use crate::guest::outliving::Found;
 use crate::guest::shared::Shared;
 use crate::guest::vmm::template::Template;
 use crate::guest::{channels, launch};
@@ -59,10 +60,11 @@ struct GuestDriver {
     launched: Option<Box<Launched>>,
 }
 
-/// Drives a guest of the plan for ever; needs a `LocalSet`.
-pub async fn drive(shared: Rc<Shared>, guest: GuestId) {
+/// Drives a guest of the plan for ever, from what an earlier node left of it, if something is; needs a `LocalSet`.
+pub async fn drive(shared: Rc<Shared>, guest: GuestId, found: Option<Found>) {
     let Some(mut desired) = shared.desired.of(guest) else { return };
-    let (life, actions) = Life::new(*desired.borrow_and_update());
+    let wanted = *desired.borrow_and_update();
+    let (life, actions, launched) = begin(&shared, guest, wanted, found).await;
     let mut driver = GuestDriver {
         shared,
         guest,
@@ -74,7 +76,7 @@ pub async fn drive(shared: Rc<Shared>, guest: GuestId) {
         source: None,
         permit: None,
         wake_permit: None,
-        launched: None,
+        launched,
     };
     driver.carry_out(actions).await;
     loop {
@@ -86,6 +88,32 @@ pub async fn drive(shared: Rc<Shared>, guest: GuestId) {
         driver.life = life;
         driver.carry_out(actions).await;
     }
+}
+
+/// How the life begins, with the process if there is one.
+async fn begin(
+    shared: &Shared,
+    guest: GuestId,
+    desired: Desired,
+    found: Option<Found>,
+) -> (Life, Vec<Action>, Option<Box<Launched>>) {
+    if let Some(found) = found {
+        match launch::adopt(shared, guest, found).await {
+            Ok((launched, note)) => {
+                if launched.kvm {
+                    shared.guests.set_kvm_ran();
+                }
+                let (life, actions) = Life::adopted(desired, note.restarts, launched.opening.is_some(), 0);
+                return (life, actions, Some(Box::new(launched)));
+            }
+            Err(e) => {
+                log(&format!("guest {guest}: {e}"));
+                shared.outliving.forget(guest);
+            }
+        }
+    }
+    let (life, actions) = Life::new(desired);
+    (life, actions, None)
 }
 
 impl GuestDriver {
@@ -180,7 +208,10 @@ impl GuestDriver {
                 Action::ReturnPermit => self.permit = None,
                 Action::ReturnWakePermit => self.wake_permit = None,
                 Action::Pause => self.set_paused(true).await,
-                Action::Resume => self.set_paused(false).await,
+                Action::Resume => {
+                    self.set_paused(false).await;
+                    self.open_again().await;
+                }
                 Action::Kill => {
                     if let Some(launched) = &mut self.launched {
                         launched.process.start_kill();
@@ -189,6 +220,9 @@ impl GuestDriver {
                 Action::CameUp => self.came_up().await,
                 Action::Ended { exit, unexpected, in_a_row } => self.ended(exit, unexpected, in_a_row).await,
             }
+        }
+        if self.life.has_process() {
+            self.shared.outliving.restarted(self.guest, self.life.restarts_done());
         }
         self.shared.guests.set(self.guest, self.life.state()).await;
     }
@@ -249,8 +283,10 @@ impl GuestDriver {
 
     fn launch(&mut self) {
         let (shared, guest) = (self.shared.clone(), self.guest);
-        let Some(source) = self.source.take() else { return };
-        self.wait_for(async move { Came::Launched(launch::launch(&shared, guest, source).await.map(Box::new)) });
+        let (Some(source), restarts) = (self.source.take(), self.desired.borrow().restarts) else { return };
+        self.wait_for(
+            async move { Came::Launched(launch::launch(&shared, guest, source, restarts).await.map(Box::new)) },
+        );
     }
 
     async fn set_paused(&mut self, pause: bool) {
@@ -260,7 +296,16 @@ impl GuestDriver {
         }
     }
 
+    /// One that an earlier node started goes on: its agent can be heard again.
+    async fn open_again(&mut self) {
+        if let Some(opening) = self.launched.as_mut().and_then(|launched| launched.opening.take()) {
+            // Fails only when the node ends.
+            let _ = self.shared.openings.send(opening).await;
+        }
+    }
+
     async fn came_up(&mut self) {
+        self.shared.outliving.ready(self.guest);
         let Some(launched) = &self.launched else { return };
         if launched.kvm {
             self.shared.guests.set_kvm_ran();
@@ -275,6 +320,7 @@ impl GuestDriver {
         let (shared, guest) = (self.shared.clone(), self.guest);
         let launched = self.launched.take();
         shared.switch.unplug(guest);
+        shared.outliving.forget(guest);
         shared.ports.of(guest).note(&format!("guest {guest} {exit}"));
         // Here, and not only when the tree notices: the next life would take what was heard of this one for its own.
         shared.guests.forget(guest);

@@ -33,21 +33,12 @@
 //! A guest that is `Resuming` was up before it was paused, and has some time until its silence counts. Whoever has a
 //! process can be paused; a guest that is wanted paused and ends is paused again as soon as it has a process.
 
+use super::times::{
+    ADOPTED_TIMEOUT_MS, BACKOFF_S, BOOT_LIMIT_DOUBLINGS_MAX, EXIT_GRACE_MS, RESUME_TIMEOUT_MS, WAKE_TIMEOUT_MS,
+};
 use crate::guest::desired::{Desired, Wanted};
 use vmatic_tree::guest::{ExitReason, GuestExit, GuestState, StartMode};
 use vmatic_tree::text::ShortText;
-
-/// How long a guest that fell silent may take to end by itself.
-pub const EXIT_GRACE_MS: u64 = 1_000;
-/// How long a guest that goes on may take until it counts as up again.
-pub const RESUME_TIMEOUT_MS: u64 = 10_000;
-/// How long a guest that goes on may keep others waiting.
-pub const WAKE_TIMEOUT_MS: u64 = 2_000;
-/// How often the time in which a guest has to report is doubled while its lives end in a row: what is too slow for the
-/// first limit would never come up else, and take its host's time for ever.
-pub const BOOT_LIMIT_DOUBLINGS_MAX: u32 = 3;
-/// Waits before a guest is started again: short at first, then a minute.
-pub const BACKOFF_S: [u32; 4] = [1, 5, 20, 60];
 
 /// Where in its life a guest is; times are the driver's, in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,7 +187,32 @@ pub struct Life {
 impl Life {
     /// Before the first event.
     pub fn new(desired: Desired) -> (Life, Vec<Action>) {
-        let mut life = Life {
+        let (mut life, mut actions) = (Life::stopped(desired), Vec::new());
+        life.begin(&mut actions);
+        (life, actions)
+    }
+
+    /// Of a guest that was up under the node before this one, and has its process still; so many of its restarts were
+    /// done by then. Nobody knows whether it is held: so it is held once more, or let go on.
+    pub fn adopted(desired: Desired, restarts_done: u32, managed: bool, now_ms: u64) -> (Life, Vec<Action>) {
+        // Fewer restarts than were done: what the operator asked for was forgotten. Nobody asked for another.
+        let restarts_done = restarts_done.min(desired.restarts);
+        let mut life = Life { restarts_done, managed, was_up: true, ..Life::stopped(desired) };
+        let mut actions = Vec::new();
+        if desired.wanted == Wanted::Pause {
+            actions.push(Action::Pause);
+            life.phase = Phase::Paused;
+        } else {
+            actions.push(Action::Resume);
+            let again = Phase::Resuming { deadline_ms: now_ms + ADOPTED_TIMEOUT_MS };
+            life.phase = if managed { again } else { Phase::Up };
+        }
+        life.apply_desired(now_ms, &mut actions);
+        (life, actions)
+    }
+
+    fn stopped(desired: Desired) -> Life {
+        Life {
             phase: Phase::Stopped,
             desired,
             restarts_done: desired.restarts,
@@ -209,10 +225,7 @@ impl Life {
             wake_permit_until_ms: None,
             failures: 0,
             lives_never_up: 0,
-        };
-        let mut actions = Vec::new();
-        life.begin(&mut actions);
-        (life, actions)
+        }
     }
 
     /// What it is doing, for the operator.
@@ -231,6 +244,11 @@ impl Life {
                 GuestState::BackingOff { retry_in_s: *retry_in_s, cause: cause.clone() }
             }
         }
+    }
+
+    /// Of the restarts that the operator asked for, those that were done.
+    pub fn restarts_done(&self) -> u32 {
+        self.restarts_done
     }
 
     /// Whether it came up in this life.

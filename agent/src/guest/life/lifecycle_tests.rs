@@ -326,3 +326,31 @@ fn a_guest_without_an_agent_goes_on_without_a_word() {
     let (life, _) = launched(RUN, &[unmanaged, Event::Desired(PAUSE), Event::Desired(RUN), Event::WakePermitted]);
     assert_eq!((&life.phase, life.state()), (&Phase::Up, GuestState::Unmanaged));
 }
+
+#[test]
+fn a_guest_of_the_node_before_goes_on_as_the_operator_wants_it() {
+    let of = |wanted, restarts| Life::adopted(Desired { wanted, restarts }, 3, true, 1000);
+    let (life, actions) = of(Wanted::Run, 3);
+    assert_eq!((life.state(), actions), (GuestState::Up, vec![Action::Resume]));
+    assert_eq!(life.deadline_ms(), Some(1000 + ADOPTED_TIMEOUT_MS), "its agent has to be heard again");
+    let (life, actions) = life.step(Event::Reported { managed: true }, 1500);
+    assert_eq!((life.state(), actions), (GuestState::Up, vec![]), "it came up long ago");
+    let (life, _) = of(Wanted::Run, 3);
+    let (life, _) = life.step(Event::Tick, 1000 + ADOPTED_TIMEOUT_MS);
+    let (life, actions) = life.step(Event::Tick, 1000 + ADOPTED_TIMEOUT_MS + EXIT_GRACE_MS);
+    assert_eq!((life.phase, actions), (Phase::Ending(ExitReason::Silent), vec![Action::Kill]));
+    let (life, actions) = of(Wanted::Pause, 3);
+    assert_eq!((life.state(), actions), (GuestState::Paused, vec![Action::Pause]));
+    let (life, actions) = life.step(Event::Desired(Desired { wanted: Wanted::Run, restarts: 3 }), 2000);
+    assert_eq!(actions, [Action::AwaitWakePermit]);
+    let (life, actions) = life.step(Event::WakePermitted, 2000);
+    assert_eq!((&life.phase, actions), (&Phase::Resuming { deadline_ms: 12_000 }, vec![Action::Resume]));
+    let (life, actions) = of(Wanted::Run, 0);
+    assert_eq!((life.state(), actions), (GuestState::Up, vec![Action::Resume]), "what was wanted was forgotten");
+    for (life, actions) in [of(Wanted::Stop, 3), of(Wanted::Run, 4)] {
+        assert_eq!(life.phase, Phase::Ending(ExitReason::Operator));
+        assert_eq!(actions.last(), Some(&Action::Kill));
+    }
+    let (life, actions) = Life::adopted(Desired { wanted: Wanted::Run, restarts: 0 }, 0, false, 0);
+    assert_eq!((life.state(), actions, life.deadline_ms()), (GuestState::Unmanaged, vec![Action::Resume], None));
+}

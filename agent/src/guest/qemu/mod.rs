@@ -6,6 +6,7 @@
 
 pub mod command;
 mod disk;
+mod ends;
 mod port;
 mod qmp;
 pub mod sandbox;
@@ -21,6 +22,7 @@ use crate::process::fd::message_pair;
 use crate::process::spawn;
 use crate::process::user::user;
 use command::{Accel, Board, Fds, Guest};
+pub use ends::QemuEnds;
 pub use qmp::Qmp;
 use sandbox::{BackingDisk, QemuConfig};
 use serde_json::Value;
@@ -79,7 +81,21 @@ pub struct Qemu {
     pub qmp: Rc<Qmp>,
     /// Whether VMatic's agent runs in it.
     pub managed: bool,
+    /// What has to be held so that it can go on without this node, if it is to.
+    pub held: Vec<OwnedFd>,
     words: JoinHandle<Vec<u8>>,
+}
+
+/// How a guest starts in QEMU.
+pub struct Start<'a> {
+    /// Its ends of its channels.
+    pub ends: &'a GuestEnds,
+    /// The control group that it enters.
+    pub group: Option<RawFd>,
+    /// What it starts from.
+    pub begin: Begin,
+    /// Whether it goes on when the node ends.
+    pub outlives: bool,
 }
 
 impl Layer {
@@ -187,9 +203,7 @@ impl Machine {
         &self,
         plan: &Plan,
         node: Node,
-        ends: &GuestEnds,
-        group: Option<RawFd>,
-        begin: Begin,
+        Start { ends, group, begin, outlives }: Start<'_>,
     ) -> Result<(Qemu, oneshot::Receiver<()>), Error> {
         let (saving, from) = match begin {
             Begin::Cold => (None, None),
@@ -214,24 +228,21 @@ impl Machine {
         };
         let inherited: Vec<RawFd> =
             [fds.serial, fds.cable, fds.monitor].into_iter().chain(fds.control).chain(what.state_fd).collect();
-        let config = self.config(&what, node, from.as_deref(), &fds)?;
+        let mut config = self.config(&what, node, from.as_deref(), &fds)?;
+        config.sandbox.outlives = outlives;
         let mut command = spawn::watched(config.command(&what.name, &inherited, group)?);
         let (words, stderr) = channels::console()?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         let child = command.spawn().context("start QEMU")?;
         // The command still has the other end of what QEMU says.
         drop(command);
-        let qmp = Qmp::new(monitor);
+        let process = child.id();
+        let ours = QemuEnds { monitor, serial, cable, words };
+        let held = if outlives { ours.duplicate()? } else { Vec::new() };
+        let (qmp, words, heard) = ours.relay(ends, &self.kind.ready, Qmp::new)?;
         let (told, ready) = oneshot::channel();
-        let wire = ends.serial.try_clone().context("duplicate a console")?;
-        let to_switch = ends.cable.try_clone().context("duplicate a cable")?;
-        tokio::task::spawn_local(async move { port::relay(cable, to_switch).await });
-        let (said, heard) = oneshot::channel();
-        let needle = self.kind.ready.clone();
-        tokio::task::spawn_local(async move { serial::relay(serial, wire, &needle, said).await });
         // What goes on from a state has said its words before.
         let (asking, by_words) = (qmp.clone(), !self.kind.ready.is_empty() && from.is_none());
-        let process = child.id();
         tokio::task::spawn_local(async move {
             if asking.greet().await && is_up(&asking, by_words, heard).await {
                 if let Some(saving) = saving {
@@ -240,9 +251,8 @@ impl Machine {
                 let _ = told.send(());
             }
         });
-        let words = tokio::task::spawn_local(channels::last_words(words));
         let managed = fds.control.is_some();
-        Ok((Qemu { child, qmp, managed, words }, ready))
+        Ok((Qemu { child, qmp, managed, held, words }, ready))
     }
 
     /// What its process is told: where it lives, and what it runs there.
@@ -274,6 +284,7 @@ impl Machine {
             binds,
             scratch_mib: self.kind.disk_writes_mib,
             kvm: self.accel == Accel::Kvm,
+            outlives: false,
         };
         Ok((sandbox, disk))
     }

@@ -42,10 +42,19 @@ pub struct Qmp {
 impl Qmp {
     /// Begins to talk; needs a `LocalSet`. Ends when QEMU does.
     pub fn new(stream: UnixStream) -> Rc<Qmp> {
+        Qmp::from(stream, 0)
+    }
+
+    /// Goes on to talk where another process had begun to; `after` is greater than any number that its commands had.
+    pub fn goes_on(stream: UnixStream, after: u64) -> Rc<Qmp> {
+        Qmp::from(stream, after)
+    }
+
+    fn from(stream: UnixStream, id: u64) -> Rc<Qmp> {
         let stream = Rc::new(stream);
         let (to, answers) = mpsc::channel(4);
         let reader = tokio::task::spawn_local(read(stream.clone(), to));
-        let (id, pauses) = (Cell::new(0), Cell::new(0));
+        let (id, pauses) = (Cell::new(id), Cell::new(0));
         Rc::new(Qmp { stream, answers: Mutex::new(answers), reader, id, pauses })
     }
 

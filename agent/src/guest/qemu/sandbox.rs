@@ -43,7 +43,7 @@ pub struct BackingDisk {
 impl QemuConfig {
     /// Its process, which inherits these descriptors.
     pub fn command(&self, title: &str, fds: &[RawFd], cgroup: Option<RawFd>) -> Result<Command, Error> {
-        spawn::configured(QEMU, title, self, fds, cgroup)
+        spawn::outliving(QEMU, title, self, fds, cgroup, self.sandbox.outlives)
     }
 }
 

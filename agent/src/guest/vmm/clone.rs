@@ -4,7 +4,7 @@ use crate::error::{Context, Error};
 use crate::guest::exit;
 use crate::process::fd;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use tokio::io::unix::AsyncFd;
 use vmatic_tree::guest::ExitReason;
 use vmatic_tree::text::ShortText;
@@ -36,6 +36,11 @@ impl CloneProcess {
     /// Its number, which is its own until its end was waited for.
     pub fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// The same as a descriptor.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.handle.get_ref().as_fd()
     }
 
     /// Waits for its end; says how it ended.

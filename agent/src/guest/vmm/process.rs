@@ -2,7 +2,7 @@
 //! from which clones are forked.
 //!
 //! Each takes its configuration as one value, which names the descriptors that it inherits; gives a running
-//! guest. Each ends with its guest or with the node.
+//! guest. A template ends with the node; a guest's process with its guest, and with the node where there is no keeper.
 
 use crate::error::{Context, Error, no_guest};
 use crate::guest::channels::GuestEnds;
@@ -18,7 +18,7 @@ use std::process::Command;
 use std::time::Duration;
 use vmatic_plan::{GuestId, Mac, Node, Plan};
 use vmatic_tree::wire::frame::FrameReader;
-use vmatic_tree::wire::message::{Message, VERSION};
+use vmatic_tree::wire::message::{Message, understands};
 use vmatic_vmm::stub::{self, StubFile};
 use vmatic_vmm::template::Readiness;
 use vmatic_vmm::template::zygote::{self, ReexecCommand, SnapshotFiles};
@@ -72,6 +72,8 @@ pub struct ColdConfig {
     pub serial_fd: RawFd,
     /// Its end of its cable, as it leads to the switch.
     pub cable_fd: RawFd,
+    /// Whether it goes on when the node ends.
+    pub outlives: bool,
 }
 
 /// A template. The socket that orders come over is its standard input.
@@ -160,26 +162,30 @@ impl TemplateConfig {
 impl ColdConfig {
     /// A guest with these ends of its channels.
     pub fn new(machine: MachineConfig, mac: Mac, guest: GuestId, [control, serial, cable]: [RawFd; 3]) -> Self {
-        ColdConfig { machine, mac, user: user(guest), control_fd: control, serial_fd: serial, cable_fd: cable }
+        let (control_fd, serial_fd, cable_fd) = (control, serial, cable);
+        ColdConfig { machine, mac, user: user(guest), control_fd, serial_fd, cable_fd, outlives: false }
     }
 
     /// The command of its process, to be started.
     pub fn command(&self, cgroup: Option<RawFd>) -> Result<Command, Error> {
         let fds = [self.control_fd, self.serial_fd, self.cable_fd];
-        spawn::configured(GUEST, &format!("cmdline={:?}", self.machine.cmdline), self, &fds, cgroup)
+        let title = format!("cmdline={:?}", self.machine.cmdline);
+        spawn::outliving(GUEST, &title, self, &fds, cgroup, self.outlives)
     }
 }
 
-/// Starts a guest of this host that boots cold.
+/// Starts a guest of this host that boots cold; with `outlives` it goes on when the node ends.
 pub fn start_cold(
     plan: &Plan,
     node: Node,
     ends: &GuestEnds,
     cgroup: Option<RawFd>,
+    outlives: bool,
 ) -> Result<tokio::process::Child, Error> {
     let mac = plan.mac(node).ok_or_else(no_guest)?;
     let machine = MachineConfig::of_plan(plan, image::cmdline(plan, node));
     let config = ColdConfig::new(machine, mac, node.guest, ends.all().map(|fd| fd.as_raw_fd()));
+    let config = ColdConfig { outlives, ..config };
     let command = spawn::watched(config.command(cgroup)?).spawn();
     command.context("start the guest's monitor")
 }
@@ -194,7 +200,7 @@ pub fn run(config: ColdConfig) -> Result<(), Error> {
     };
     let stub = config.machine.stub_file()?;
     let guest = config.machine.with(config.mac, channels, stub.as_ref());
-    match vmatic_vmm::run(guest, config.user).context("run the guest")? {
+    match vmatic_vmm::run(guest, config.user, config.outlives).context("run the guest")? {
         Exit::Shutdown => Ok(()),
         Exit::Killed => std::process::exit(TERMINATED_STATUS),
     }
@@ -235,7 +241,7 @@ fn said(bytes: &[u8]) -> Readiness {
     let mut reader = FrameReader::new();
     reader.push(bytes);
     match reader.next_message() {
-        Ok(Some(Message::Ready { version: VERSION })) => Readiness::Ready,
+        Ok(Some(Message::Ready { version })) if understands(version) => Readiness::Ready,
         Ok(None) => Readiness::Waiting,
         Ok(Some(_)) | Err(_) => Readiness::Wrong,
     }
@@ -249,6 +255,7 @@ fn stub_said(bytes: &[u8]) -> Readiness {
 mod tests {
     use super::*;
     use vmatic_tree::wire::frame;
+    use vmatic_tree::wire::message::{VERSION, VERSION_STEPS_MAX};
 
     #[test]
     fn a_template_is_ready_when_it_has_said_so_in_whole() {
@@ -257,7 +264,13 @@ mod tests {
             assert_eq!(said(&ready[..cut]), Readiness::Waiting, "{cut} bytes");
         }
         assert_eq!(said(&ready), Readiness::Ready);
-        assert_eq!(said(&frame::encode(&Message::Ready { version: VERSION + 1 }).unwrap()), Readiness::Wrong);
+        for (version, said_so) in [
+            (VERSION + VERSION_STEPS_MAX, Readiness::Ready),
+            (VERSION - VERSION_STEPS_MAX, Readiness::Ready),
+            (VERSION + VERSION_STEPS_MAX + 1, Readiness::Wrong),
+        ] {
+            assert_eq!(said(&frame::encode(&Message::Ready { version }).unwrap()), said_so, "{version}");
+        }
         assert_eq!(said(&frame::encode(&Message::Heartbeat).unwrap()), Readiness::Wrong);
         assert_eq!(said(&[0xff; 16]), Readiness::Wrong);
     }

@@ -7,7 +7,7 @@
 use crate::error::{Context, Error};
 use crate::guest::admission;
 use crate::guest::channels::{self, GuestEnds};
-use crate::guest::life::lifecycle::BOOT_LIMIT_DOUBLINGS_MAX;
+use crate::guest::life::times::BOOT_LIMIT_DOUBLINGS_MAX;
 use crate::guest::state::Guests;
 use crate::guest::vmm::clone::CloneProcess;
 use crate::guest::vmm::process::TemplateConfig;
@@ -131,9 +131,9 @@ impl ZygoteClient {
         *self.orders.lock().await = None;
     }
 
-    /// Starts a clone for `guest`.
-    pub async fn start(&self, guest: GuestId, ends: &GuestEnds) -> Result<CloneProcess, Error> {
-        let order = CloneOrder { tag: guest.0, user: user(guest) };
+    /// Starts a clone for `guest`; with `outlives` it goes on when the node ends.
+    pub async fn start(&self, guest: GuestId, ends: &GuestEnds, outlives: bool) -> Result<CloneProcess, Error> {
+        let order = CloneOrder { tag: guest.0, user: user(guest), outlives };
         let mut orders = self.orders.lock().await;
         let orders = orders.as_mut().ok_or_else(ended)?;
         let fds = ends.all();
@@ -311,7 +311,7 @@ mod tests {
             let heard = rustix::net::recv(&theirs, &mut byte, rustix::net::RecvFlags::DONTWAIT).unwrap();
             assert_eq!(heard.1, 0);
             let (_, ends) = channels::make(fd::message_pair().unwrap().0).unwrap();
-            let error = client.start(GuestId(1), &ends).await.err().map(|e| e.to_string());
+            let error = client.start(GuestId(1), &ends, false).await.err().map(|e| e.to_string());
             assert_eq!(error.as_deref(), Some("cannot get a clone: the template's process has ended"));
         });
     }
@@ -328,7 +328,7 @@ mod tests {
         let client = ZygoteClient::new(fd::watch(ours).unwrap(), false);
         let (_, ends) = channels::make(fd::message_pair().unwrap().0).unwrap();
         // Nobody answers, though nothing has ended: it hangs.
-        let error = client.start(GuestId(7), &ends).await.err().map(|e| e.to_string());
+        let error = client.start(GuestId(7), &ends, false).await.err().map(|e| e.to_string());
         assert!(error.is_some_and(|why| why.contains("within 20 s")));
         timeout(Duration::from_secs(1), client.hangs.notified()).await.unwrap();
         // It was slow: the same guest's next life is another order, whatever comes first.
@@ -337,7 +337,7 @@ mod tests {
             let pid = child.id().unwrap() as i32;
             protocol::send_reply(&theirs, &ZygoteReply::Started { tag: 7, pid }).unwrap();
         }
-        let clone = client.start(GuestId(7), &ends).await.unwrap();
+        let clone = client.start(GuestId(7), &ends, false).await.unwrap();
         assert_eq!(Some(clone.pid().as_raw_nonzero().get()), own.id().map(|id| id as i32));
         // It was reaped as a clone's process is.
         assert!(late.try_wait().is_err(), "nobody waits for it: it has ended");

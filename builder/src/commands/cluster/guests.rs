@@ -22,7 +22,7 @@ use crate::{Exit, key};
 /// Start, stop, pause and count guests, and show what they use
 ///
 /// Their host does it, so it works for a guest that hangs, too. What is stopped or paused stays so until it is started
-/// or resumed, or until its host's node starts anew.
+/// or resumed, or until its host boots anew.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -236,6 +236,7 @@ mod tests {
                 memory_used_at_boot_mib: 10,
                 stats: GuestStats { lost, ..GuestStats::default() },
                 last_lost: None,
+                protocol: 7,
             })
         };
         let stats = sums(vec![group(1, 3, info(4, 1)), group(4, 4, info(0, 2)), dead]);

@@ -8,6 +8,7 @@ pub mod guests;
 pub mod link;
 pub mod nodes;
 pub mod run;
+pub mod upgrade;
 
 use std::time::Duration;
 

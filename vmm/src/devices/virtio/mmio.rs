@@ -62,8 +62,8 @@ pub(crate) fn answer_each(
     used
 }
 
-/// The next chain that waits. Those with an indirect table go back unserved, which sets `used`: the table is not offered
-/// (VIRTIO_F_INDIRECT_DESC), and could make one chain of 65,535 parts, where a ring has 64.
+/// The next chain that waits. Those with an indirect table go back unserved, which sets `used`: the table is not
+/// offered (VIRTIO_F_INDIRECT_DESC), and could make one chain of 65,535 parts, where a ring has 64.
 pub(crate) fn next_chain<'m>(
     queue: &mut Queue,
     memory: &'m Memory,

@@ -1,0 +1,56 @@
+//! The agent over a socket pair; the test plays the host. Nothing is run: who waits for children here would bury those
+//! of other tests.
+
+use super::*;
+use std::io::Write;
+use std::os::fd::IntoRawFd;
+use std::os::unix::net::UnixStream;
+use vmatic_plan::{GuestId, HostId};
+
+const OP: OpId = OpId { session: [1; 8], sequence: 1 };
+
+/// An agent that has said hello, its end of the stream, and the host's.
+fn agent() -> (GuestAgent, Fd, UnixStream) {
+    let (host, theirs) = UnixStream::pair().unwrap();
+    let link = Fd::new(theirs.into_raw_fd()).unwrap();
+    link.set_nonblocking().unwrap();
+    let mut agent = GuestAgent::new(Node::guest(HostId(1), GuestId(2)));
+    agent.hello();
+    (agent, link, host)
+}
+
+#[test]
+fn with_a_new_node_in_the_middle_of_a_frame_the_agent_begins_anew() {
+    let ping = frame::encode(&Message::Task { op: OP, order: Order::Ping, remaining_ms: 60_000 }).unwrap();
+    for (rest, cut) in (0..ping.len()).flat_map(|rest| [0, 1, 7, 15].map(|cut| (rest, cut))) {
+        let (mut agent, link, mut host) = agent();
+        let hello = agent.outgoing.clone();
+        let mut reader = FrameReader::new();
+        // An order of the node before, of which there is no end; and the mark, in two pieces.
+        let mark = Mark::of_host(agent.boot).bytes();
+        for piece in [&ping[..rest], &mark[..cut], &mark[cut..], &ping[..]] {
+            host.write_all(piece).unwrap();
+            agent.read_some(&link, &mut reader).unwrap();
+        }
+        let mut want = GuestAgent::new(agent.node);
+        want.outgoing = [&Mark::of_guest(agent.boot).bytes()[..], &hello].concat();
+        want.answer(OP, Outcome::Exit(0), Output::default());
+        assert_eq!(agent.outgoing, want.outgoing, "{rest} bytes of a frame, {cut} of the mark");
+    }
+}
+
+#[test]
+fn noise_is_not_understood_until_there_is_another_node() {
+    let (mut agent, link, mut host) = agent();
+    let mut reader = FrameReader::new();
+    let ping = frame::encode(&Message::Heartbeat).unwrap();
+    for piece in [&[0xff; 40][..], &ping, &ping] {
+        host.write_all(piece).unwrap();
+        agent.read_some(&link, &mut reader).unwrap();
+    }
+    assert!(agent.deaf);
+    let before = agent.outgoing.len();
+    host.write_all(&Mark::of_host(agent.boot).bytes()).unwrap();
+    agent.read_some(&link, &mut reader).unwrap();
+    assert!(!agent.deaf && agent.outgoing.len() == before + 16);
+}
