@@ -285,6 +285,11 @@ impl Machine {
                         devices.flush();
                         return Ok(RunStop::Ended(Exit::Killed));
                     }
+                    if wake.held {
+                        // Else its watchdog takes the time for a processor that hangs. Only a guest that has not (yet)
+                        // set up KVM's clock has none to be told by.
+                        let _ = self.cpu.kvmclock_ctrl();
+                    }
                     if wake.io {
                         devices.work(memory);
                     }

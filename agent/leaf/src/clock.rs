@@ -8,11 +8,16 @@
 //! Answers come in the questions' order, and each belongs to the oldest that has none: taken for a later one's, it
 //! would seem quick and be old. Where an answer was lost with its link, the next seem slower than they were, which is
 //! safe.
+//!
+//! A guest that was held may have stood still with its clock. So its host says the time once more, unasked, when it goes
+//! on: what it says was right when it was sent, so whoever is behind it is wrong, and asks anew.
 
 use alloc::vec::Vec;
 
 /// A question that took no longer is good enough, in milliseconds.
 const GOOD_ROUND_TRIP_MS: u64 = 50;
+/// Who is so far behind what its host said was held with its clock, in milliseconds.
+const BEHIND_MS: u64 = 100;
 /// How long until it asks again, in milliseconds.
 const RETRY_INTERVAL_MS: u64 = 1_000;
 /// How often it asks so, at most; then more rarely, as a host that is so busy for so long has other work.
@@ -69,10 +74,13 @@ impl ClockSync {
         true
     }
 
-    /// Takes the host's answer, in nanoseconds since 1970; gives what to set the clock to, if that is better than what
-    /// it is.
-    pub fn answer(&mut self, unix_ns: u64, now_ms: u64) -> Option<u64> {
+    /// Takes what the host says, in nanoseconds since 1970, where the clock says `own_ns`; gives what to set it to, if
+    /// that is better.
+    pub fn told(&mut self, unix_ns: u64, own_ns: u64, now_ms: u64) -> Option<u64> {
         if self.pending_ms.is_empty() {
+            if unix_ns.saturating_sub(own_ns) / 1_000_000 >= BEHIND_MS {
+                *self = ClockSync::new(now_ms);
+            }
             return None;
         }
         let round_trip_ms = now_ms.saturating_sub(self.pending_ms.remove(0));
@@ -95,11 +103,11 @@ mod tests {
     fn a_slow_answer_is_taken_for_the_middle_and_asked_for_again_until_one_is_quick() {
         let mut clock = ClockSync::new(1_000);
         assert!(clock.ask(1_000) && !clock.ask(1_000));
-        assert_eq!(clock.answer(5_000_000_000, 3_000), Some(6_000_000_000));
+        assert_eq!(clock.told(5_000_000_000, 0, 3_000), Some(6_000_000_000));
         assert!(clock.ask(3_000));
-        assert_eq!(clock.answer(7_000_000_000, 6_000), None, "it took longer than the one before");
+        assert_eq!(clock.told(7_000_000_000, 0, 6_000), None, "it took longer than the one before");
         assert!(clock.ask(6_000));
-        assert_eq!(clock.answer(9_000_000_000, 6_020), Some(9_010_000_000));
+        assert_eq!(clock.told(9_000_000_000, 0, 6_020), Some(9_010_000_000));
         assert_eq!(clock.due_ms(), None);
         assert!(!clock.ask(100_000));
     }
@@ -107,12 +115,12 @@ mod tests {
     #[test]
     fn a_busy_host_is_asked_more_rarely_and_nobody_answers_unasked() {
         let mut clock = ClockSync::new(0);
-        assert_eq!(clock.answer(1, 0), None);
+        assert_eq!(clock.told(1, 1, 0), None);
         let mut asked = 0;
         for second in 0..400 {
             if clock.ask(second * 1_000) {
                 asked += 1;
-                let _ = clock.answer(1, second * 1_000 + 900);
+                let _ = clock.told(1, 1, second * 1_000 + 900);
             }
         }
         assert_eq!(asked, QUESTIONS_MAX as usize + (400 - QUESTIONS_MAX as usize).div_ceil(60));
@@ -120,8 +128,26 @@ mod tests {
         let mut clock = ClockSync::new(0);
         assert_eq!((0..120).filter(|second| clock.ask(second * 1_000)).count(), PENDING_MAX);
         assert!(clock.ask(120_000));
-        assert!(clock.answer(u64::MAX, 500_000).is_some());
+        assert!(clock.told(u64::MAX, 0, 500_000).is_some());
         assert!(!ClockSync::known().ask(u64::MAX));
+    }
+
+    #[test]
+    fn only_who_is_behind_what_the_host_says_unasked_asks_anew() {
+        let second = 1_000_000_000;
+        for mut clock in [ClockSync::known(), ClockSync::new(0)] {
+            if clock.ask(0) {
+                assert!(clock.told(second, 0, 10).is_some());
+            }
+            // What it says may have been long on its way.
+            assert_eq!(clock.told(70 * second, 72 * second, 100), None);
+            assert_eq!(clock.told(70 * second, 70 * second - 50_000_000, 100), None);
+            assert!(!clock.ask(1_000));
+            assert_eq!(clock.told(70 * second, 10 * second, 2_000), None);
+            assert!(clock.ask(2_000), "it was held for a minute");
+            assert_eq!(clock.told(71 * second, 11 * second, 2_020), Some(71 * second + 10_000_000));
+            assert!(!clock.ask(100_000));
+        }
     }
 
     /// The way takes seconds, and more at one time than at another: whatever is asked meanwhile, the clock is wrong by
@@ -146,7 +172,7 @@ mod tests {
                 }
                 while events.first().is_some_and(|(arrives, _)| *arrives <= now_ms) {
                     let (_, told_ms) = events.remove(0);
-                    if let Some(unix_ns) = clock.answer((told_ms + 1_000_000) * 1_000_000, now_ms) {
+                    if let Some(unix_ns) = clock.told((told_ms + 1_000_000) * 1_000_000, 0, now_ms) {
                         error_ms = (unix_ns / 1_000_000).abs_diff(now_ms + 1_000_000);
                         assert!(error_ms <= clock.best_round_trip_ms / 2 + 1, "wrong by {error_ms} ms");
                     }

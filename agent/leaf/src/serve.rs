@@ -328,7 +328,7 @@ impl GuestAgent {
                 self.close_sessions(|s| s.op == op);
             }
             Message::Time { unix_ns } => {
-                if let Some(unix_ns) = self.clock.answer(unix_ns, calls::now_ms()) {
+                if let Some(unix_ns) = self.clock.told(unix_ns, calls::unix_ns(), calls::now_ms()) {
                     boot::set_clock(unix_ns);
                 }
             }

@@ -185,10 +185,21 @@ pub fn restart() -> ! {
 
 /// Milliseconds since boot.
 pub fn now_ms() -> u64 {
+    let t = clock(libc::CLOCK_MONOTONIC);
+    t.tv_sec as u64 * 1000 + t.tv_nsec as u64 / 1_000_000
+}
+
+/// Nanoseconds since 1970, as the clock has them.
+pub fn unix_ns() -> u64 {
+    let t = clock(libc::CLOCK_REALTIME);
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
+fn clock(which: libc::clockid_t) -> libc::timespec {
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut t) };
-    t.tv_sec as u64 * 1000 + t.tv_nsec as u64 / 1_000_000
+    unsafe { libc::clock_gettime(which, &raw mut t) };
+    t
 }
 
 /// Waits so many milliseconds, or until a signal comes.

@@ -124,7 +124,7 @@ fn reply_json(reply: &Reply) -> Value {
 fn info_text(info: &NodeInfo) -> String {
     let [(_, up), (_, planned), numbers @ ..] = info_numbers(info);
     let (kernel, kvm, protocol) = (&info.kernel, info.kvm.word(), info.protocol);
-    let mut text = format!("kernel={kernel} kvm={kvm} protocol={protocol} guests={up}/{planned}");
+    let mut text = format!("protocol={protocol} kernel={kernel} kvm={kvm} guests={up}/{planned}");
     for (name, number) in numbers {
         text += &format!(" {name}={number}");
     }

@@ -473,4 +473,8 @@ fn only_a_guest_that_said_who_it_is_is_told_the_time() {
     for link in [2, 3] {
         assert!(!told(host.handle(0, ask(link))), "link {link}");
     }
+    // Unasked, when it goes on.
+    let mut becomes = |state| told(host.handle(0, Event::Guest { guest: GuestId(1), state }));
+    assert!(!becomes(GuestState::Up) && !becomes(GuestState::Paused) && !becomes(GuestState::Paused));
+    assert!(becomes(GuestState::Up) && !becomes(GuestState::Up));
 }

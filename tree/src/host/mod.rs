@@ -130,15 +130,18 @@ impl Host {
     }
 
     fn guest_state(&mut self, guest: GuestId, state: GuestState) {
+        let was_paused = self.peers.guest_is_paused(guest);
         let linked = match state {
             GuestState::Up => self.peers.pause_guest(guest, false, self.out.now_ms),
             GuestState::Paused => self.peers.pause_guest(guest, true, self.out.now_ms),
             // Paused between its hello and the launcher's hearing of it, it goes on as one that starts.
-            GuestState::Starting(_) if self.peers.guest_is_paused(guest) => {
-                self.peers.pause_guest(guest, false, self.out.now_ms)
-            }
+            GuestState::Starting(_) if was_paused => self.peers.pause_guest(guest, false, self.out.now_ms),
             _ => false,
         };
+        if linked && was_paused {
+            // Its clock may have stood still with it.
+            self.peers.links_of(guest).into_iter().for_each(|link| self.out.push(Action::TellTime { link }));
+        }
         self.status.set(guest, state, linked);
         self.changed();
     }

@@ -262,6 +262,12 @@ impl Peers {
         up
     }
 
+    /// The links on which a guest's agent has said hello.
+    pub fn links_of(&self, guest: GuestId) -> Vec<LinkId> {
+        let of_guest = |link: &&Link| link.side == Direction::Guest(guest) && link.who.is_some();
+        self.links.iter().filter(|(_, link)| of_guest(link)).map(|(id, _)| *id).collect()
+    }
+
     /// Whether a guest's agent has said hello on some link.
     pub fn has_guest(&self, guest: GuestId) -> bool {
         self.links.values().any(|link| link.side == Direction::Guest(guest) && link.who.is_some())

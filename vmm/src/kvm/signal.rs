@@ -2,8 +2,10 @@
 //!
 //! Takes file descriptors; makes readiness interrupt `KVM_RUN`. One thread then
 //! does everything: it runs the guest, and when a signal ends the run it serves the
-//! devices. SIGIO (readiness), SIGALRM (time) and SIGTERM (the end) are blocked except
-//! inside `KVM_RUN`, so none is ever lost between a check and the next run.
+//! devices. SIGIO (readiness), SIGALRM (time), SIGTERM (the end) and SIGCONT (it was held
+//! until now) are blocked except inside `KVM_RUN`, so none is ever lost between a check and
+//! the next run. A process is stopped and goes on whether SIGCONT is blocked or not, and it is
+//! stopped outside of `KVM_RUN` always: so SIGCONT stays pending until it is taken.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -19,7 +21,12 @@ pub(crate) struct Wake {
     pub tick: bool,
     /// Somebody asked this process to end.
     pub term: bool,
+    /// This process was stopped, and goes on.
+    pub held: bool,
 }
+
+/// The signals that are taken here.
+const OURS: [libc::c_int; 4] = [libc::SIGIO, libc::SIGALRM, libc::SIGTERM, libc::SIGCONT];
 
 /// Restores the thread's signal mask when the guest has ended.
 pub(crate) struct Signals {
@@ -37,7 +44,7 @@ struct KvmSignalMask {
 }
 
 impl Signals {
-    /// Blocks the three signals in this thread.
+    /// Blocks these signals in this thread.
     pub fn block() -> io::Result<Self> {
         let mut ours = MaybeUninit::uninit();
         let mut before = MaybeUninit::uninit();
@@ -45,7 +52,7 @@ impl Signals {
         // touch nothing else but this thread's mask.
         unsafe {
             libc::sigemptyset(ours.as_mut_ptr());
-            for signal in [libc::SIGIO, libc::SIGALRM, libc::SIGTERM] {
+            for signal in OURS {
                 libc::sigaddset(ours.as_mut_ptr(), signal);
             }
             let ours = ours.assume_init();
@@ -57,12 +64,12 @@ impl Signals {
         }
     }
 
-    /// Lets the three signals end this vCPU's `KVM_RUN`, without being delivered.
+    /// Lets these signals end this vCPU's `KVM_RUN`, without being delivered.
     pub fn open_during_run(&self, vcpu: RawFd) -> io::Result<()> {
         let mut mask = self.before;
         // SAFETY: `mask` is an initialised set of our own.
         unsafe {
-            for signal in [libc::SIGIO, libc::SIGALRM, libc::SIGTERM] {
+            for signal in OURS {
                 libc::sigdelset(&mut mask, signal);
             }
         }
@@ -90,6 +97,7 @@ impl Signals {
                 libc::SIGTERM => wake.term = true,
                 libc::SIGALRM => wake.tick = true,
                 libc::SIGIO => wake.io = true,
+                libc::SIGCONT => wake.held = true,
                 _ => return wake,
             }
         }
@@ -183,5 +191,14 @@ mod tests {
         // SAFETY: a signal to this very thread, which blocks it.
         unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGTERM) };
         assert_eq!(signals.take(), Wake { term: true, ..Wake::default() });
+    }
+
+    #[test]
+    fn whoever_was_held_learns_of_it_once() {
+        let signals = Signals::block().unwrap();
+        // SAFETY: as above.
+        unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGCONT) };
+        assert_eq!(signals.take(), Wake { held: true, ..Wake::default() });
+        assert_eq!(signals.take(), Wake::default());
     }
 }

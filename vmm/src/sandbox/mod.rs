@@ -21,6 +21,7 @@ const NEW_ROOT: &str = "/proc";
 const KVM_RUN: u32 = 0xae80;
 const KVM_IRQ_LINE: u32 = 0x4008_ae61;
 const KVM_GET_REGS: u32 = 0x8090_ae81;
+const KVM_KVMCLOCK_CTRL: u32 = 0xaead;
 
 /// The system calls of a running guest's process, compiled.
 pub struct Filter(BpfProgram);
@@ -58,7 +59,7 @@ pub fn filter() -> Result<Filter, Error> {
         .into_iter()
         .map(|number| Call { number, args: None })
         .chain([
-            filtered(libc::SYS_ioctl, 1, u32::MAX, &[KVM_RUN, KVM_IRQ_LINE, KVM_GET_REGS]),
+            filtered(libc::SYS_ioctl, 1, u32::MAX, &[KVM_RUN, KVM_IRQ_LINE, KVM_GET_REGS, KVM_KVMCLOCK_CTRL]),
             // The standard library asks whether a descriptor is open before it closes it, where
             // it was built to check itself.
             filtered(libc::SYS_fcntl, 1, u32::MAX, &[libc::F_GETFD as u32]),
