@@ -1,6 +1,6 @@
 //! Who is taken in, who is not, and what is said of hosts that are gone.
 
-use super::tests::{CONSOLE, Travelling, World, key, nodes_where, run};
+use super::world_tests::{CONSOLE, Travelling, World, key, nodes_where, run};
 use super::*;
 use alloc::vec::Vec;
 use vmatic_plan::{HostId, HostNames, Node};

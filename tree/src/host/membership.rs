@@ -65,10 +65,9 @@ impl Membership {
         if order.is_for_guests_host() { self.subtrees_of(&up.hosts_themselves()) } else { up }
     }
 
-    /// What a child may report: nodes of the plan, none of ours, none of a host that is linked itself.
-    pub fn may_report(&self, linked: RangeSet) -> NodeSet {
-        let others = linked.union(&RangeSet::one(self.number.0));
-        self.plan.all_nodes().difference(&self.subtrees_of(&others))
+    /// What a child may report: nodes of the plan, none of ours.
+    pub fn may_report(&self) -> NodeSet {
+        self.plan.all_nodes().difference(&self.subtree_of(self.number))
     }
 
     /// Whether a host may join below: a number is taken while the machine that has it is alive, here or, as a child

@@ -170,9 +170,8 @@ impl Host {
             (Message::Heartbeat, _, Some(PeerRole::Host(_) | PeerRole::Guest(_))) => {}
             (Message::AskTime, Direction::Guest(_), Some(_)) => self.out.push(Action::TellTime { link }),
             (Message::Report(report), Direction::Child, Some(PeerRole::Host(_))) => {
-                let may = self.membership.may_report(self.peers.hosts_beside(link));
-                let its = |host| self.membership.subtree_of(host);
-                self.peers.set_report(link, status::credible(report, &may), its);
+                let may = self.membership.may_report();
+                self.peers.set_report(link, status::credible(report, &may));
                 self.changed();
             }
             (Message::Command { signed, asked, remaining_ms }, Direction::Parent | Direction::Child, Some(_)) => {
@@ -426,9 +425,13 @@ impl Host {
 
 #[cfg(test)]
 #[path = "host_tests.rs"]
-pub(crate) mod tests;
+mod tests;
 
 #[cfg(test)]
 mod joining_tests;
 #[cfg(test)]
 mod reach_tests;
+#[cfg(test)]
+mod simulator_tests;
+#[cfg(test)]
+mod world_tests;

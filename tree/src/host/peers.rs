@@ -8,7 +8,7 @@ use crate::wire::message::{Message, PeerRole, Report};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use vmatic_plan::{GuestId, HostId, Node, NodeSet, RangeSet};
+use vmatic_plan::{GUESTS_MAX, GuestId, HostId, Node, NodeSet, RangeSet};
 
 /// How often something is said on a link to a host.
 pub const HOST_HEARTBEAT_MS: u64 = 1_000;
@@ -35,8 +35,13 @@ pub(super) struct Link {
     /// Who it is, once it has said so and was accepted.
     pub who: Option<PeerRole>,
     pub boot: [u8; 16],
-    /// What is up and down behind it; nothing until a child has reported.
+    /// What is up and down behind it, of hosts that are no other link's; nothing until a child has reported.
     pub report: Report,
+    /// All that the child last said of that.
+    told: Report,
+    /// The hosts of which the child says that they are below it; and those of them that are, of no other link.
+    pub claims: RangeSet,
+    pub owned: RangeSet,
     /// Whether it has reported.
     pub reported: bool,
     pub heard_ms: u64,
@@ -53,6 +58,9 @@ impl Link {
             who: None,
             boot: [0; 16],
             report: Report::default(),
+            told: Report::default(),
+            claims: RangeSet::new(),
+            owned: RangeSet::new(),
             reported: false,
             heard_ms: now_ms,
             paused: false,
@@ -72,6 +80,26 @@ impl Link {
             (Direction::Guest(_), Some(PeerRole::Guest(guest))) => NodeSet::one(Node::guest(host, guest)),
             _ => NodeSet::new(),
         }
+    }
+
+    /// The host that is at its other end, if that is a child that has reported.
+    fn direct(&self) -> Option<HostId> {
+        match (self.side, self.who) {
+            (Direction::Child, Some(PeerRole::Host(host))) if self.reported => Some(host),
+            _ => None,
+        }
+    }
+
+    /// Sums up what is behind it, by what was told and what is its own.
+    fn sum_up(&mut self) {
+        self.report = self.told.clone();
+        if self.owned != self.claims {
+            self.report.up = of_hosts(&self.told.up, &self.owned);
+        }
+        self.report.down.retain_mut(|(_, nodes)| {
+            *nodes = of_hosts(nodes, &self.owned);
+            !nodes.is_empty()
+        });
     }
 
     /// How often something is said on it, and how long the other end may be silent, in milliseconds.
@@ -112,6 +140,11 @@ impl Link {
     }
 }
 
+/// The nodes of a set that are these hosts' or they themselves.
+fn of_hosts(nodes: &NodeSet, hosts: &RangeSet) -> NodeSet {
+    nodes.intersection(&NodeSet::product(hosts, &RangeSet::span(0, GUESTS_MAX)))
+}
+
 /// The links of a host.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
@@ -131,7 +164,11 @@ impl Peers {
 
     /// A link is gone; what was known of it, if it was open.
     pub fn remove(&mut self, link: LinkId) -> Option<Link> {
-        self.links.remove(&link)
+        let gone = self.links.remove(&link)?;
+        if !gone.owned.is_empty() {
+            self.settle();
+        }
+        Some(gone)
     }
 
     /// Something came over a link; where it leads, and who is there. Whoever has not said who it is has only so long to
@@ -197,27 +234,40 @@ impl Peers {
         self.children().map(|(_, link)| &link.report)
     }
 
-    /// The hosts that are children over other links than this.
-    pub fn hosts_beside(&self, link: LinkId) -> RangeSet {
-        let mut hosts = RangeSet::new();
-        for (_, other) in self.children().filter(|(id, _)| **id != link) {
-            if let Some(PeerRole::Host(host)) = other.who {
-                hosts.insert(host.0);
-            }
+    /// Takes what a child reports of what is below it.
+    pub fn set_report(&mut self, link: LinkId, told: Report) {
+        let Some(child) = self.links.get_mut(&link) else { return };
+        let claims = told.up.hosts();
+        let settled = child.reported && child.claims == claims;
+        (child.told, child.claims, child.reported) = (told, claims, true);
+        child.sum_up();
+        if !settled {
+            self.settle();
         }
-        hosts
     }
 
-    /// Takes what a child reports. With the first, `host` is ours: what another child reported of it and of its guests,
-    /// `its`, holds no more.
-    pub fn set_report(&mut self, link: LinkId, report: Report, its: impl FnOnce(HostId) -> NodeSet) {
-        let Some(child) = self.links.get_mut(&link) else { return };
-        child.report = report;
-        let first = !core::mem::replace(&mut child.reported, true);
-        if let (true, Some(PeerRole::Host(host))) = (first, child.who) {
-            let its = its(host);
-            for (_, other) in self.links.iter_mut().filter(|(id, _)| **id != link) {
-                other.report.up = other.report.up.difference(&its);
+    /// Gives each host that several children claim to one of them: the child that it is itself, or else the one that
+    /// had it first, for as long as that claims it. So no child is lost by another's word, and sets of nodes that are
+    /// joined have no host in common.
+    fn settle(&mut self) {
+        let direct: Vec<u32> = self.links.values().filter_map(Link::direct).map(|host| host.0).collect();
+        let direct = RangeSet::from_ranges(direct.into_iter().map(|host| (host, host)).collect());
+        let mut taken = direct.clone();
+        let mut owned: BTreeMap<LinkId, RangeSet> = BTreeMap::new();
+        for (id, link) in self.links.iter().filter(|(_, link)| link.reported) {
+            let kept = link.owned.intersection(&link.claims).difference(&direct);
+            taken = taken.union(&kept);
+            let itself = link.direct().map_or_else(RangeSet::new, |host| RangeSet::one(host.0));
+            owned.insert(*id, kept.union(&itself.intersection(&link.claims)));
+        }
+        for (id, mut owned) in owned {
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            let more = link.claims.difference(&taken);
+            taken = taken.union(&more);
+            owned = owned.union(&more);
+            if link.owned != owned {
+                link.owned = owned;
+                link.sum_up();
             }
         }
     }

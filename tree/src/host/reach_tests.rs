@@ -1,6 +1,6 @@
 //! Whom orders reach: guests that are down or paused, on hosts below other hosts.
 
-use super::tests::{World, key, nodes_where, run};
+use super::world_tests::{World, key, nodes_where, run};
 use super::*;
 use crate::wire::order::{GuestAction, LinkOrder, Serial};
 use alloc::vec::Vec;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::answer::{Outcome, Output};
 use crate::host::event::Event;
-use crate::host::tests::{CONSOLE, Travelling, World, key};
+use crate::host::world_tests::{CONSOLE, Travelling, World, key};
 use crate::session::{Console, INPUT_WINDOW_BYTES, LEASE_MS, OUTPUT_WINDOW_BYTES, PIECE_MAX_BYTES, SESSIONS_MAX};
 use crate::wire::order::Order;
 use alloc::string::{String, ToString};
