@@ -296,6 +296,10 @@ impl Host {
         let remaining_ms = remaining_ms.min(command.deadline_ms);
         let mut operation = Operation::new(&command, self.out.now_ms + u64::from(remaining_ms));
         match self.peers.parent() {
+            // Who repeats what he heard would end the command of whoever is first, when he gives up.
+            Some(parent) if !self.peers.is_parent_side(link) && self.operations.is_asked(command.op, parent) => {
+                operation.add(Group::failed(asked, "rejected: duplicate command".into()), self.out.now_ms);
+            }
             Some(parent) if !self.peers.is_parent_side(link) => {
                 operation.outstanding.insert(parent, asked.clone());
                 let up = Message::Command { signed, asked, remaining_ms: less_slack(remaining_ms) };

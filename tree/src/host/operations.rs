@@ -176,6 +176,11 @@ impl Operations {
         self.running.values().any(|operation| operation.outstanding.contains_key(&link))
     }
 
+    /// Whether somebody waits for answers to this operation from this link.
+    pub fn is_asked(&self, op: OpId, link: LinkId) -> bool {
+        self.running.range((op, 0)..=(op, LinkId::MAX)).any(|(_, operation)| operation.outstanding.contains_key(&link))
+    }
+
     /// Why a command that is the operator's cannot be obeyed now.
     pub fn refusal(&self, command: &Command, asked: &NodeSet) -> Option<&'static str> {
         let sessions = || self.running.values().filter(|operation| operation.relay.is_some()).count();

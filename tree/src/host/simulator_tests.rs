@@ -229,3 +229,19 @@ proptest! {
         trial.others_obeyed(&groups, &RangeSet::new());
     }
 }
+
+#[test]
+fn a_child_that_repeats_what_it_hears_ends_nobodys_command() {
+    let mut trial = Trial::new(4);
+    trial.world.task_ms = 300;
+    let up = NodeSet::one(Node::host(LIAR));
+    trial.lie(&Message::Report(Report { up: up.clone(), down: Vec::new() }));
+    trial.world.run_to(trial.world.now_ms + 500);
+    // It is below the host that the console is at: both send the same command up, and it gives up first.
+    let groups = trial.ask(1, |trial, now| match now {
+        50 => trial.lie(&Message::Command { signed: Vec::new(), asked: up.clone(), remaining_ms: 1_000 }),
+        90 => trial.lie(&Message::Cancel(OpId { session: [5; 8], sequence: 1 })),
+        _ => {}
+    });
+    trial.others_obeyed(&groups, &RangeSet::one(LIAR.0));
+}
