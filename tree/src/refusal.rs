@@ -45,6 +45,15 @@ pub enum Refusal {
         /// That of the tree.
         tree: [u8; 16],
     },
+    /// The host that wants to join is on the way from the root to the one that it calls.
+    Loop {
+        /// The host that wants to join.
+        host: HostId,
+        /// The host that it calls.
+        below: HostId,
+    },
+    /// The host has a parent, and somebody waits for what passes that.
+    HasParent,
 }
 
 /// Why a command is not obeyed, or cannot be made.
@@ -78,6 +87,8 @@ impl fmt::Display for Refusal {
             Refusal::OtherCluster { own, tree } => {
                 write!(f, "its image is of another cluster, {}, and this tree is of {}", Hex(own), Hex(tree))
             }
+            Refusal::Loop { host, below } => write!(f, "host {host} is above host {below}, and cannot join below it"),
+            Refusal::HasParent => f.write_str("it keeps the parent that it has while somebody waits"),
             Refusal::Command(error) => write!(f, "{error}"),
         }
     }

@@ -238,7 +238,10 @@ mod tests {
         let (ours, _theirs) = duplex(1024);
         let link = Link::start(1, ours, FrameReader::new(), mpsc::channel(1).0, None);
         let plan = "x".repeat(FRAME_MAX_BYTES);
-        assert!(matches!(link.send(&Message::Welcome { host: HostId(1), plan }), Err(SendError::Frame(_))));
+        assert!(matches!(
+            link.send(&Message::Welcome { host: HostId(1), plan, path: vec![] }),
+            Err(SendError::Frame(_))
+        ));
         let half = answers(FRAME_MAX_BYTES / 2);
         let sent = (0..QUEUE_MAX_BYTES / (FRAME_MAX_BYTES / 2)).take_while(|_| link.send(&half).is_ok()).count();
         assert!(sent > 0);

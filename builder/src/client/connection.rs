@@ -51,7 +51,7 @@ impl Connection {
         let mut link = Connection { stream, reader: FrameReader::new(), address };
         link.send(&Message::Hello { version: VERSION, who: PeerRole::Console, boot: [0; 16] })?;
         match link.first_word()? {
-            Some(Message::Welcome { host, plan }) => {
+            Some(Message::Welcome { host, plan, .. }) => {
                 let plan = Plan::decode(&plan).map_err(|why| {
                     let unread = tried().because("its plan cannot be read").because(why);
                     unread.help("use the vmatic that built its image")

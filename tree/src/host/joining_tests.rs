@@ -2,7 +2,10 @@
 
 use super::world_tests::{CONSOLE, Travelling, World, key, nodes_where, run};
 use super::*;
+use crate::unreachable::Unreachable;
+use crate::wire::message::{VERSION, VERSION_MIN};
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use vmatic_plan::{HostId, HostNames, Node};
 
 /// What a machine that is in no plan says, and the link that it says it on.
@@ -122,7 +125,7 @@ fn a_plan_that_cannot_be_read_is_nobodys_tree() {
     let plan = Plan::new("t", HostNames::count(3).unwrap());
     let mut host = Host::new(plan, HostId(2), key().verifying_key(), [0; 16]);
     host.handle(0, Event::Opened { link: 1, side: Direction::Parent, from: None });
-    let welcome = Message::Welcome { host: HostId(1), plan: "no plan".into() };
+    let welcome = Message::Welcome { host: HostId(1), plan: "no plan".into(), path: Vec::new() };
     let actions = host.handle(0, Event::Received { link: 1, message: welcome });
     assert!(actions.iter().any(|action| matches!(action, Action::Close { link: 1 })));
     assert!(!host.has_parent());
@@ -160,8 +163,9 @@ fn who_does_not_say_who_it_is_has_only_so_long() {
 #[test]
 fn versions_one_step_apart_understand_each_other_and_others_are_told_why_not() {
     let mut world = World::new(3, 3);
+    let before = VERSION > VERSION_MIN;
     for (version, understood) in
-        [(VERSION - 2, false), (VERSION - 1, true), (VERSION, true), (VERSION + 1, true), (VERSION + 2, false)]
+        [(VERSION - 2, false), (VERSION - 1, before), (VERSION, true), (VERSION + 1, true), (VERSION + 2, false)]
     {
         world.heard.clear();
         let hello = Message::Hello { version, who: PeerRole::Console, boot: [0; 16] };
@@ -171,4 +175,63 @@ fn versions_one_step_apart_understand_each_other_and_others_are_told_why_not() {
         let refused = refusals(&world).iter().any(|why| matches!(why, Refusal::Version { version: VERSION, .. }));
         assert_eq!(refused, !understood, "{version}");
     }
+}
+
+#[test]
+fn hosts_that_join_below_each_other_at_one_moment_have_one_root() {
+    // One boot line for all, `vmatic.join=` with the addresses of hosts 1 and 2: each calls the other.
+    let mut world = World::new(2, 2);
+    world.leave(HostId(2));
+    world.connect(HostId(1), HostId(2), Direction::Parent);
+    world.connect(HostId(2), HostId(1), Direction::Parent);
+    world.run_to(world.now_ms + 2_000);
+    assert_eq!(world.roots(), [HostId(1)]);
+    everybody_obeys(&mut world, 1);
+
+    // Without host 1, 2 (with 4 and 5) joins host 6 below 3 while 3 joins host 4 below 2.
+    let mut world = World::new(6, 2);
+    world.kill(HostId(1));
+    world.run_to(world.now_ms + 1_000);
+    world.connect(HostId(2), HostId(6), Direction::Parent);
+    world.connect(HostId(3), HostId(4), Direction::Parent);
+    world.run_to(world.now_ms + 2_000);
+    let roots = world.roots();
+    assert_eq!(roots.len(), 1, "{roots:?}");
+    assert_eq!(world.hosts[&roots[0]].report().up.hosts(), RangeSet::span(2, 6));
+}
+
+#[test]
+fn a_root_does_not_join_below_itself() {
+    for below in [1, 2, 6] {
+        let mut world = World::new(6, 2);
+        world.connect(HostId(1), HostId(below), Direction::Parent);
+        world.run_to(world.now_ms + 1_000);
+        assert_eq!(world.roots(), [HostId(1)], "below {below}");
+        everybody_obeys(&mut world, 1);
+    }
+}
+
+#[test]
+fn who_is_below_a_stand_in_goes_back_to_its_parent_unless_somebody_waits() {
+    let mut world = World::new(7, 2);
+    world.leave(HostId(7));
+    world.run_to(world.now_ms + 1_000);
+    world.connect(HostId(7), HostId(1), Direction::Parent);
+    world.run_to(world.now_ms + 1_000);
+    let path = |world: &World| world.hosts[&HostId(7)].path();
+    assert_eq!(path(&world), [1, 7].map(HostId));
+    let console = world.attach(HostId(7));
+    let asked = NodeSet::one(Node::guest(HostId(1), vmatic_plan::GuestId(1)));
+    world.mute = asked.clone();
+    world.command(console, 1, &asked, run(), 3_000, &key());
+    world.run_to(world.now_ms + 500);
+    world.rejoin();
+    world.run_to(world.now_ms + 500);
+    assert_eq!(path(&world), [1, 7].map(HostId), "while a command is on its way");
+    world.run_to(world.now_ms + 4_000);
+    world.mute = NodeSet::new();
+    world.rejoin();
+    world.run_to(world.now_ms + 1_000);
+    assert_eq!(path(&world), [1, 3, 7].map(HostId));
+    everybody_obeys(&mut world, 2);
 }

@@ -9,11 +9,13 @@
 //! * `event`: what a host is told and wants done, and the outbox in which the latter gathers;
 //! * `peers`: the links, who is at their other ends and what they report;
 //! * `membership`: who this host is by the plan, and whom it lets join;
+//! * `joining`: how links begin and end, and the way from the root;
 //! * `operations`: what somebody waits for, and which commands were obeyed before;
 //! * `sessions`: console sessions, the operations that go on;
 //! * `status`: the states of this host's guests, and what it reports upwards.
 
 mod event;
+mod joining;
 mod membership;
 mod operations;
 mod peers;
@@ -26,16 +28,15 @@ use crate::guest::GuestState;
 use crate::id::{LinkId, OpId};
 use crate::refusal::{CommandError, Refusal};
 use crate::session::{SessionInput, SessionOutput};
-use crate::unreachable::{LinkEnd, Peer, Unreachable};
-use crate::wire::message::{Message, PeerRole, Report, VERSION, understands};
+use crate::unreachable::LinkEnd;
+use crate::wire::message::{Message, PeerRole, Report};
 use crate::wire::order::Order;
 use alloc::format;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 use ed25519_dalek::VerifyingKey;
 use event::Outbox;
 pub use event::{Action, Event};
-use membership::{Membership, Newcomer};
+use membership::Membership;
 use operations::{Operation, Operations, concise, less_slack};
 use peers::Peers;
 pub use peers::{Direction, GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LINKS_BELOW_MAX};
@@ -55,6 +56,8 @@ pub struct Host {
     status: Status,
     out: Outbox,
     looked_ms: u64,
+    /// The path that the children were told last.
+    told_path: Vec<HostId>,
 }
 
 impl Host {
@@ -68,6 +71,7 @@ impl Host {
             status: Status::default(),
             out: Outbox::default(),
             looked_ms: 0,
+            told_path: [number].into(),
         }
     }
 
@@ -90,6 +94,7 @@ impl Host {
         }
         self.operations.advance(&mut self.peers, &mut self.out);
         self.report_up();
+        self.tell_path();
         self.out.take()
     }
 
@@ -119,16 +124,6 @@ impl Host {
         self.status.changed(self.out.now_ms);
     }
 
-    fn refuse(&mut self, link: LinkId, why: Refusal) {
-        self.peers.send(link, Message::Refuse(why), &mut self.out);
-        self.close(link, LinkEnd::Refused);
-    }
-
-    fn close(&mut self, link: LinkId, how: LinkEnd) {
-        self.out.push(Action::Close { link });
-        self.closed(link, how);
-    }
-
     fn guest_state(&mut self, guest: GuestId, state: GuestState) {
         let was_paused = self.peers.guest_is_paused(guest);
         let linked = match state {
@@ -146,16 +141,6 @@ impl Host {
         self.changed();
     }
 
-    fn opened(&mut self, link: LinkId, side: Direction, from: Option<IpAddr>) {
-        let full = side == Direction::Child && self.peers.count_children() >= LINKS_BELOW_MAX;
-        self.peers.open(link, side, from, self.out.now_ms);
-        if side == Direction::Parent {
-            self.peers.send(link, self.membership.hello(), &mut self.out);
-        } else if full {
-            self.refuse(link, Refusal::TooManyLinks);
-        }
-    }
-
     fn received(&mut self, link: LinkId, message: Message) {
         let now_ms = self.out.now_ms;
         let Some((side, who)) = self.peers.heard(link, now_ms) else { return };
@@ -163,7 +148,8 @@ impl Host {
             (Message::Hello { version, who, boot }, Direction::Child | Direction::Guest(_), None) => {
                 self.hello(link, side, version, who, boot);
             }
-            (Message::Welcome { host, plan }, Direction::Parent, None) => self.welcomed(link, host, &plan),
+            (Message::Welcome { host, plan, path }, Direction::Parent, None) => self.welcomed(link, host, &plan, path),
+            (Message::Path(path), Direction::Parent, Some(_)) => self.moved(link, path),
             (Message::Refuse(why), _, _) if self.may_refuse(link) => self.refused(link, &why),
             // What nobody waits for is not looked at, and not answered with the same.
             (Message::Refuse(_), _, _) => self.close(link, LinkEnd::Refused),
@@ -187,93 +173,6 @@ impl Host {
                 self.operations.receive(link, op, &groups, guest, now_ms);
             }
             _ => self.refuse(link, Refusal::UnexpectedMessage),
-        }
-    }
-
-    fn hello(&mut self, link: LinkId, side: Direction, version: u16, who: PeerRole, boot: [u8; 16]) {
-        let number = self.membership.number;
-        if !understands(version) {
-            return self.refuse(link, Refusal::Version { host: number, version: VERSION });
-        }
-        match (side, who) {
-            (Direction::Guest(expected), PeerRole::Guest(guest)) if guest == expected => self.status.linked(guest),
-            (Direction::Child, PeerRole::Host(host)) => {
-                let newcomer = Newcomer { host, boot, from: self.peers.from(link) };
-                let elsewhere = self.peers.reported_elsewhere(host);
-                match self.membership.admit(&newcomer, self.peers.child(host), elsewhere, self.out.now_ms) {
-                    Ok(None) => {}
-                    Ok(Some(old)) => self.close(old, LinkEnd::Replaced),
-                    Err(why) => {
-                        if let (Refusal::NumberTaken { .. }, Some(from)) = (&why, newcomer.from) {
-                            self.out.note(format!("a machine at {from} says that it is host {host}, too: {why}"));
-                        }
-                        return self.refuse(link, why);
-                    }
-                }
-            }
-            (Direction::Child, PeerRole::Console) => {}
-            _ => return self.refuse(link, Refusal::NotANeighbour),
-        }
-        self.peers.identify(link, who, boot, self.out.now_ms);
-        if let (PeerRole::Host(host), true) = (who, version != VERSION) {
-            self.out.note(format!("host {host} speaks version {version} of the protocol, and this one {VERSION}"));
-        }
-        if side == Direction::Child {
-            let welcome = Message::Welcome { host: number, plan: self.membership.plan.encode() };
-            self.peers.send(link, welcome, &mut self.out);
-        }
-        self.changed();
-    }
-
-    /// A parent takes us in, if we are of its tree: by two plans, two hosts would take each other for others.
-    fn welcomed(&mut self, link: LinkId, host: HostId, plan: &str) {
-        let own = self.membership.plan.cluster;
-        match Plan::decode(plan).map(|plan| plan.cluster) {
-            Ok(tree) if tree != own => {
-                let why = Refusal::OtherCluster { own, tree };
-                self.out.note(format!("host {host} is none to join: {why}"));
-                return self.refuse(link, why);
-            }
-            Ok(_) => {}
-            Err(_) => return self.refuse(link, Refusal::UnexpectedMessage),
-        }
-        self.peers.identify(link, PeerRole::Host(host), [0; 16], self.out.now_ms);
-        self.status.report_now(self.out.now_ms);
-        self.out.note(format!("joined the tree below host {host}"));
-    }
-
-    /// Whether the other end was asked something that it may refuse: to take us in or be taken in, or a command.
-    fn may_refuse(&self, link: LinkId) -> bool {
-        self.peers.may_turn_away(link) || self.operations.any_asked_of(link)
-    }
-
-    /// The other end refuses: a parent or a child refuses us, or a command.
-    fn refused(&mut self, link: LinkId, why: &Refusal) {
-        self.out.note(format!("{}: {why}", self.peers.name(link)));
-        self.operations.give_up(link, self.out.now_ms, |nodes| Group::failed(nodes, format!("refused: {why}")));
-        if let (Refusal::OtherCluster { own, .. }, Peer::Host(host)) = (why, self.peers.name(link)) {
-            self.status.see_stranger(host, *own);
-        }
-        // One that was welcome refuses a command, not us.
-        if self.peers.may_turn_away(link) {
-            self.close(link, LinkEnd::Refused);
-        }
-    }
-
-    fn closed(&mut self, link: LinkId, how: LinkEnd) {
-        let Some(gone) = self.peers.remove(link) else { return };
-        let peer = gone.peer();
-        if let (Direction::Guest(guest), Some(_)) = (gone.side, gone.who)
-            && !self.peers.has_guest(guest)
-        {
-            self.status.unlinked(guest);
-        }
-        let unreachable = |nodes| Group::unreachable(nodes, Unreachable::Link(peer, how));
-        self.operations.give_up(link, self.out.now_ms, unreachable);
-        self.operations.cancel_all_of(link, &mut self.peers, &mut self.out);
-        if gone.who.is_some_and(|who| who != PeerRole::Console) {
-            self.out.note(format!("the link to {peer} {how}"));
-            self.changed();
         }
     }
 

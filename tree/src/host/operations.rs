@@ -176,6 +176,11 @@ impl Operations {
         self.running.values().any(|operation| operation.outstanding.contains_key(&link))
     }
 
+    /// Whether something is waited for over this link, from either side.
+    pub fn involves(&self, link: LinkId) -> bool {
+        self.any_of(link) || self.any_asked_of(link)
+    }
+
     /// Whether somebody waits for answers to this operation from this link.
     pub fn is_asked(&self, op: OpId, link: LinkId) -> bool {
         self.running.range((op, 0)..=(op, LinkId::MAX)).any(|(_, operation)| operation.outstanding.contains_key(&link))

@@ -35,6 +35,8 @@ pub(super) struct Link {
     /// Who it is, once it has said so and was accepted.
     pub who: Option<PeerRole>,
     pub boot: [u8; 16],
+    /// To a parent: the hosts from the root to it.
+    path: Vec<HostId>,
     /// What is up and down behind it, of hosts that are no other link's; nothing until a child has reported.
     pub report: Report,
     /// All that the child last said of that.
@@ -57,6 +59,7 @@ impl Link {
             from,
             who: None,
             boot: [0; 16],
+            path: Vec::new(),
             report: Report::default(),
             told: Report::default(),
             claims: RangeSet::new(),
@@ -222,6 +225,25 @@ impl Peers {
 
     fn children(&self) -> impl Iterator<Item = (&LinkId, &Link)> {
         self.links.iter().filter(|(_, link)| link.side == Direction::Child)
+    }
+
+    /// The links to children that are hosts.
+    pub fn hosts_below(&self) -> Vec<LinkId> {
+        let hosts = self.children().filter(|(_, link)| matches!(link.who, Some(PeerRole::Host(_))));
+        hosts.map(|(id, _)| *id).collect()
+    }
+
+    /// The hosts from the root to this host's parent, if it has one.
+    pub fn path(&self) -> &[HostId] {
+        let parent = self.links.values().find(|link| link.is_parent());
+        parent.map(|link| link.path.as_slice()).unwrap_or_default()
+    }
+
+    /// The parent says where it is in the tree.
+    pub fn set_path(&mut self, link: LinkId, path: Vec<HostId>) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.path = path;
+        }
     }
 
     /// How many links others have opened.

@@ -2,6 +2,7 @@
 
 use super::world_tests::{World, key, nodes_where, run};
 use super::*;
+use crate::unreachable::Unreachable;
 use crate::wire::order::{GuestAction, LinkOrder, Serial};
 use alloc::vec::Vec;
 use vmatic_plan::{GuestId, HostId, Node};

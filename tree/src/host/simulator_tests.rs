@@ -7,6 +7,8 @@
 
 use super::world_tests::{CONSOLE, GUESTS, Travelling, World, key, nodes_where, run};
 use super::*;
+use crate::wire::message::VERSION;
+use alloc::vec;
 use proptest::collection::vec as any_vec;
 use proptest::prelude::*;
 use vmatic_plan::Node;
@@ -32,6 +34,8 @@ enum Fault {
     Deaf(u32),
     /// A second machine says to some host that it is this one.
     Twin(u32, u32),
+    /// The host calls another host as a parent.
+    Stray(u32, u32),
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -42,6 +46,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         host().prop_map(Fault::Mute),
         host().prop_map(Fault::Deaf),
         (host(), 1u32..HOSTS).prop_map(|(host, to)| Fault::Twin(host, to)),
+        (host(), 1u32..HOSTS).prop_map(|(host, to)| Fault::Stray(host, to)),
     ]
 }
 
@@ -74,10 +79,11 @@ fn lie() -> impl Strategy<Value = Message> {
         1 => Just(Message::AskTime),
         1 => refusal.prop_map(Message::Refuse),
         1 => op().prop_map(Message::Cancel),
-        1 => host().prop_map(|host| Message::Welcome { host, plan: "".into() }),
+        1 => host().prop_map(|host| Message::Welcome { host, plan: "".into(), path: Vec::new() }),
         1 => host().prop_map(|host| hello(host, 66)),
         2 => (any_vec(any::<u8>(), 0..2), nodes(), 0u32..4_000)
             .prop_map(|(signed, asked, remaining_ms)| Message::Command { signed, asked, remaining_ms }),
+        1 => any_vec(host(), 0..5).prop_map(Message::Path),
         1 => op().prop_map(|op| Message::Task { op, order: run(), remaining_ms: 1 }),
     ]
 }
@@ -135,7 +141,10 @@ impl Trial {
             Fault::Death(host) | Fault::Silence(host) => {
                 (self.broken, self.gone) = (self.broken.union(&below(host)), self.gone.union(&RangeSet::one(host)));
             }
-            Fault::Mute(host) | Fault::Deaf(host) => self.broken = self.broken.union(&cut(host)),
+            // Between two parents, some do not know yet where it is.
+            Fault::Mute(host) | Fault::Deaf(host) | Fault::Stray(host, _) => {
+                self.broken = self.broken.union(&cut(host))
+            }
             Fault::Twin(..) => {}
         }
         match *fault {
@@ -143,6 +152,9 @@ impl Trial {
             Fault::Silence(host) => self.world.dark.extend([HostId(host)]),
             Fault::Mute(host) => self.world.cut(HostId(host), true),
             Fault::Deaf(host) => self.world.cut(HostId(host), false),
+            Fault::Stray(host, to) => {
+                self.world.connect(HostId(host), HostId(to), Direction::Parent);
+            }
             Fault::Twin(host, to) => {
                 let link = self.world.connect(CONSOLE, HostId(to), Direction::Parent);
                 self.world.played.insert(link);
@@ -225,6 +237,7 @@ proptest! {
             trial.world.boot(HostId(host));
         }
         trial.rejoin_for(30_000);
+        prop_assert_eq!(trial.world.roots().len(), 1);
         let groups = trial.ask(3, |_, _| {});
         trial.others_obeyed(&groups, &RangeSet::new());
     }

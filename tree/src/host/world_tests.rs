@@ -4,10 +4,12 @@ extern crate std;
 use super::*;
 use crate::auth::command::Command;
 use crate::session::SessionInput;
+use crate::wire::message::VERSION;
 use crate::wire::order::Run;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec;
+use core::net::IpAddr;
 use ed25519_dalek::SigningKey;
 use vmatic_plan::{GuestId, HostId, HostNames, Node};
 
@@ -137,20 +139,40 @@ impl World {
         self.link_guests(host);
     }
 
-    /// Every host that has no link to a parent calls its own; where nobody is there, one that stands in.
+    /// Every host that has no link to a parent calls its own; where nobody is there, one that stands in. Who is below
+    /// another than its own calls that again.
     pub fn rejoin(&mut self) {
-        let lonely = |host: &Host| !host.peers.links_for_tests().values().any(|link| link.side == Direction::Parent);
         let there = |world: &World, host: &HostId| world.hosts.contains_key(host) && !world.dark.contains(host);
-        let hosts = self.hosts.iter().filter(|(number, host)| there(self, number) && lonely(host));
-        for host in hosts.map(|(number, _)| *number).collect::<Vec<_>>() {
-            let planned = self.plan.parent(Node::host(host)).map(|parent| parent.host);
+        for host in self.hosts.keys().filter(|host| there(self, host)).copied().collect::<Vec<_>>() {
+            let Some(planned) = self.plan.parent(Node::host(host)).map(|parent| parent.host) else { continue };
+            let links = self.hosts[&host].peers.links_for_tests().values();
+            let parents: Vec<_> = links.filter(|link| link.side == Direction::Parent).map(|link| link.who).collect();
             let stand_ins = self.plan.stand_ins(host);
-            let stand_ins = stand_ins.iter().map(HostId).filter(|_| planned.is_some());
-            let parents: Vec<HostId> = planned.into_iter().chain(stand_ins).collect();
-            if let Some(parent) = parents.iter().find(|parent| there(self, parent)) {
-                self.connect(host, *parent, Direction::Parent);
+            let next = match parents[..] {
+                [] => [planned].into_iter().chain(stand_ins.iter().map(HostId)).find(|parent| there(self, parent)),
+                [Some(who)] if who != PeerRole::Host(planned) => Some(planned).filter(|parent| there(self, parent)),
+                _ => None,
+            };
+            if let Some(parent) = next {
+                self.connect(host, parent, Direction::Parent);
             }
         }
+    }
+
+    /// A host leaves its parent, cleanly.
+    pub fn leave(&mut self, host: HostId) {
+        let Some(link) = self.hosts.get(&host).and_then(|host| host.peers.parent()) else { return };
+        if let Some(end) = self.ends.remove(&(host, link)) {
+            self.ends.remove(&(end.owner, end.link));
+            self.tell(end.owner, Event::Closed { link: end.link });
+        }
+        self.tell(host, Event::Closed { link });
+    }
+
+    /// The hosts that have no parent.
+    pub fn roots(&self) -> Vec<HostId> {
+        let roots = self.hosts.iter().filter(|(_, host)| !host.has_parent());
+        roots.map(|(number, _)| *number).collect()
     }
 
     /// A host and all that are below it by the plan.

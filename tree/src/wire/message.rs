@@ -25,12 +25,16 @@ use vmatic_plan::{GuestId, HostId, Mac, Node, NodeSet};
 pub const VERSION: u16 = 7;
 /// By how much versions may differ that understand each other.
 pub const VERSION_STEPS_MAX: u16 = 1;
+/// The oldest that follows this rule.
+pub const VERSION_MIN: u16 = 7;
 /// How many kinds of messages this version knows.
-pub const KINDS: u8 = 15;
+pub const KINDS: u8 = 16;
 /// Most bytes of a hello: nobody has said more who has not yet said who it is.
 pub const HELLO_MAX_BYTES: usize = 64;
 /// Most states in a report, the one for those that were left out among them.
 pub const STATES_MAX: usize = 17;
+/// Most hosts from the root to a host: what is longer is a circle.
+pub const PATH_MAX: usize = 64;
 /// Most groups in a message of answers: as many of the least size as a batch takes.
 pub const GROUPS_MAX: usize = 2048;
 /// The vsock port on which a host hears its guests.
@@ -38,7 +42,7 @@ pub const GUEST_PORT: u32 = vmatic_plan::defaults::PORT as u32;
 
 /// Whether nodes of this version understand those of another.
 pub const fn understands(version: u16) -> bool {
-    version.abs_diff(VERSION) <= VERSION_STEPS_MAX
+    version.abs_diff(VERSION) <= VERSION_STEPS_MAX && version >= VERSION_MIN
 }
 
 /// Who opened a link, as it says of itself; the other end checks it against the plan.
@@ -100,6 +104,9 @@ pub enum Message {
         host: HostId,
         /// The plan's text, so that a console needs no file.
         plan: String,
+        /// The hosts from the root to the one that accepts, at most [`PATH_MAX`]: nobody joins below himself.
+        #[serde(deserialize_with = "bytes::at_most::<PATH_MAX, _, _>")]
+        path: Vec<HostId>,
     },
     /// The host's answer to one that it does not accept; the link closes.
     Refuse(Refusal),
@@ -164,6 +171,8 @@ pub enum Message {
         /// When it was sent, in nanoseconds since 1970.
         unix_ns: u64,
     },
+    /// Downwards, from a host to its children, when it changes: the path of [`Message::Welcome`].
+    Path(#[serde(deserialize_with = "bytes::at_most::<PATH_MAX, _, _>")] Vec<HostId>),
 }
 
 #[cfg(test)]

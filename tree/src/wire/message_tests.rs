@@ -190,6 +190,8 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         (host_id(), host_id()).prop_map(|(host, below)| Refusal::CannotJoin { host, below }),
         (host_id(), any::<Option<IpAddr>>()).prop_map(|(host, at)| Refusal::NumberTaken { host, at }),
         any::<[[u8; 16]; 2]>().prop_map(|[own, tree]| Refusal::OtherCluster { own, tree }),
+        (host_id(), host_id()).prop_map(|(host, below)| Refusal::Loop { host, below }),
+        Just(Refusal::HasParent),
         Just(Refusal::Command(CommandError::CutShort)),
         Just(Refusal::Command(CommandError::WrongKey)),
         Just(Refusal::Command(CommandError::WrongCluster)),
@@ -234,8 +236,8 @@ proptest! {
         let bytes = |message: &Message| postcard::to_allocvec(message).unwrap();
         let hello = Message::Hello { version: 1, who: PeerRole::Guest(GuestId(guest)), boot: [7; 16] };
         prop_assert_eq!(bytes(&hello), postcard::to_allocvec(&(0u8, 1u16, 1u8, guest, [7u8; 16])).unwrap());
-        let welcome = Message::Welcome { host: HostId(host), plan: "p".into() };
-        prop_assert_eq!(bytes(&welcome), postcard::to_allocvec(&(1u8, host, "p")).unwrap());
+        let welcome = Message::Welcome { host: HostId(host), plan: "p".into(), path: vec![HostId(host)] };
+        prop_assert_eq!(bytes(&welcome), postcard::to_allocvec(&(1u8, host, "p", [1u8], host)).unwrap());
         let node = Node::guest(HostId(host), GuestId(guest));
         prop_assert_eq!(postcard::to_allocvec(&node).unwrap(), postcard::to_allocvec(&(host, guest)).unwrap());
     }
@@ -244,7 +246,7 @@ proptest! {
 /// A message of a later kind is skipped by its number, so the number of kinds must be what it says.
 #[test]
 fn there_are_as_many_kinds_of_messages_as_it_says() {
-    assert_eq!(postcard::to_allocvec(&Message::Time { unix_ns: 1 }).unwrap(), [KINDS - 1, 1]);
+    assert_eq!(postcard::to_allocvec(&Message::Path(vec![HostId(1)])).unwrap(), [KINDS - 1, 1, 1]);
     let unknown = [&[KINDS][..], &[0; 64]].concat();
     assert!(postcard::take_from_bytes::<Message>(&unknown).is_err());
 }

@@ -1,0 +1,174 @@
+//! How links begin and end: who may join, below whom this host is, and what an end means for those who wait.
+//!
+//! A host learns from its parent by which hosts the way from the root leads to it ([`Message::Path`]), and tells its
+//! children. Nobody joins a host whose path names it, so no tree closes to a circle that has no root.
+
+use super::Host;
+use super::event::Action;
+use super::membership::Newcomer;
+use super::peers::{Direction, LINKS_BELOW_MAX};
+use crate::answer::Group;
+use crate::id::LinkId;
+use crate::refusal::Refusal;
+use crate::unreachable::{LinkEnd, Peer, Unreachable};
+use crate::wire::message::{Message, PATH_MAX, PeerRole, VERSION, understands};
+use alloc::format;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use vmatic_plan::{HostId, Plan};
+
+impl Host {
+    pub(super) fn refuse(&mut self, link: LinkId, why: Refusal) {
+        self.peers.send(link, Message::Refuse(why), &mut self.out);
+        self.close(link, LinkEnd::Refused);
+    }
+
+    pub(super) fn close(&mut self, link: LinkId, how: LinkEnd) {
+        self.out.push(Action::Close { link });
+        self.closed(link, how);
+    }
+
+    pub(super) fn opened(&mut self, link: LinkId, side: Direction, from: Option<IpAddr>) {
+        let full = side == Direction::Child && self.peers.count_children() >= LINKS_BELOW_MAX;
+        self.peers.open(link, side, from, self.out.now_ms);
+        if side == Direction::Parent {
+            self.peers.send(link, self.membership.hello(), &mut self.out);
+        } else if full {
+            self.refuse(link, Refusal::TooManyLinks);
+        }
+    }
+
+    pub(super) fn hello(&mut self, link: LinkId, side: Direction, version: u16, who: PeerRole, boot: [u8; 16]) {
+        let number = self.membership.number;
+        if !understands(version) {
+            return self.refuse(link, Refusal::Version { host: number, version: VERSION });
+        }
+        match (side, who) {
+            (Direction::Guest(expected), PeerRole::Guest(guest)) if guest == expected => self.status.linked(guest),
+            (Direction::Child, PeerRole::Host(host)) => {
+                if self.peers.path().contains(&host) {
+                    return self.refuse(link, Refusal::Loop { host, below: number });
+                }
+                let newcomer = Newcomer { host, boot, from: self.peers.from(link) };
+                let elsewhere = self.peers.reported_elsewhere(host);
+                match self.membership.admit(&newcomer, self.peers.child(host), elsewhere, self.out.now_ms) {
+                    Ok(None) => {}
+                    Ok(Some(old)) => self.close(old, LinkEnd::Replaced),
+                    Err(why) => {
+                        if let (Refusal::NumberTaken { .. }, Some(from)) = (&why, newcomer.from) {
+                            self.out.note(format!("a machine at {from} says that it is host {host}, too: {why}"));
+                        }
+                        return self.refuse(link, why);
+                    }
+                }
+            }
+            (Direction::Child, PeerRole::Console) => {}
+            _ => return self.refuse(link, Refusal::NotANeighbour),
+        }
+        self.peers.identify(link, who, boot, self.out.now_ms);
+        if let (PeerRole::Host(host), true) = (who, version != VERSION) {
+            self.out.note(format!("host {host} speaks version {version} of the protocol, and this one {VERSION}"));
+        }
+        if side == Direction::Child {
+            let (plan, path) = (self.membership.plan.encode(), self.path());
+            self.peers.send(link, Message::Welcome { host: number, plan, path }, &mut self.out);
+        }
+        self.changed();
+    }
+
+    /// A parent takes us in, if we are of its tree: by two plans, two hosts would take each other for others. From
+    /// another parent we come over when nobody waits for anything that passes it.
+    pub(super) fn welcomed(&mut self, link: LinkId, host: HostId, plan: &str, path: Vec<HostId>) {
+        let own = self.membership.plan.cluster;
+        match Plan::decode(plan).map(|plan| plan.cluster) {
+            Ok(tree) if tree != own => {
+                let why = Refusal::OtherCluster { own, tree };
+                self.out.note(format!("host {host} is none to join: {why}"));
+                return self.refuse(link, why);
+            }
+            Ok(_) => {}
+            Err(_) => return self.refuse(link, Refusal::UnexpectedMessage),
+        }
+        let number = self.membership.number;
+        if path.contains(&number) || path.len() >= PATH_MAX {
+            self.out.note(format!("host {host} is below this one, and cannot be its parent"));
+            return self.refuse(link, Refusal::Loop { host: number, below: host });
+        }
+        if let Some(old) = self.peers.parent() {
+            if self.operations.involves(old) {
+                return self.refuse(link, Refusal::HasParent);
+            }
+            self.close(old, LinkEnd::Replaced);
+        }
+        self.peers.identify(link, PeerRole::Host(host), [0; 16], self.out.now_ms);
+        self.peers.set_path(link, path);
+        self.status.report_now(self.out.now_ms);
+        self.out.note(format!("joined the tree below host {host}"));
+    }
+
+    /// The hosts from the root to this one.
+    pub(super) fn path(&self) -> Vec<HostId> {
+        let mut path = self.peers.path().to_vec();
+        path.push(self.membership.number);
+        path
+    }
+
+    /// The parent's place has changed. Where two hosts joined below each other at one moment, each finds itself in its
+    /// parent's path: the one with the least number of those in the circle leaves it, and is the root.
+    pub(super) fn moved(&mut self, link: LinkId, path: Vec<HostId>) {
+        let number = self.membership.number;
+        let circle = path.iter().position(|host| *host == number).map(|at| &path[at..]);
+        if path.len() >= PATH_MAX || circle.is_some_and(|circle| circle.iter().min() == Some(&number)) {
+            self.out.note("the parent is below this host: left it".into());
+            return self.refuse(link, Refusal::Loop { host: number, below: path.last().copied().unwrap_or(number) });
+        }
+        let rest = circle.map(|circle| circle[1..].to_vec());
+        self.peers.set_path(link, rest.unwrap_or(path));
+    }
+
+    /// Tells the children where this host is, if that has changed.
+    pub(super) fn tell_path(&mut self) {
+        let path = self.path();
+        if path != self.told_path {
+            for link in self.peers.hosts_below() {
+                self.peers.send(link, Message::Path(path.clone()), &mut self.out);
+            }
+            self.told_path = path;
+        }
+    }
+
+    /// Whether the other end was asked something that it may refuse: to take us in or be taken in, or a command.
+    pub(super) fn may_refuse(&self, link: LinkId) -> bool {
+        self.peers.may_turn_away(link) || self.operations.any_asked_of(link)
+    }
+
+    /// The other end refuses: a parent or a child refuses us, or a command.
+    pub(super) fn refused(&mut self, link: LinkId, why: &Refusal) {
+        self.out.note(format!("{}: {why}", self.peers.name(link)));
+        self.operations.give_up(link, self.out.now_ms, |nodes| Group::failed(nodes, format!("refused: {why}")));
+        if let (Refusal::OtherCluster { own, .. }, Peer::Host(host)) = (why, self.peers.name(link)) {
+            self.status.see_stranger(host, *own);
+        }
+        // One that was welcome refuses a command, not us.
+        if self.peers.may_turn_away(link) {
+            self.close(link, LinkEnd::Refused);
+        }
+    }
+
+    pub(super) fn closed(&mut self, link: LinkId, how: LinkEnd) {
+        let Some(gone) = self.peers.remove(link) else { return };
+        let peer = gone.peer();
+        if let (Direction::Guest(guest), Some(_)) = (gone.side, gone.who)
+            && !self.peers.has_guest(guest)
+        {
+            self.status.unlinked(guest);
+        }
+        let unreachable = |nodes| Group::unreachable(nodes, Unreachable::Link(peer, how));
+        self.operations.give_up(link, self.out.now_ms, unreachable);
+        self.operations.cancel_all_of(link, &mut self.peers, &mut self.out);
+        if gone.who.is_some_and(|who| who != PeerRole::Console) {
+            self.out.note(format!("the link to {peer} {how}"));
+            self.changed();
+        }
+    }
+}
