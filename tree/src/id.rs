@@ -15,6 +15,14 @@ pub struct OpId {
     pub sequence: u64,
 }
 
+impl OpId {
+    /// When its session began, by its console's clock, in seconds since 1970.
+    pub fn began_s(&self) -> u64 {
+        let [a, b, c, d, ..] = self.session;
+        u32::from_be_bytes([a, b, c, d]).into()
+    }
+}
+
 impl fmt::Display for OpId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}.{}", u64::from_be_bytes(self.session), self.sequence)

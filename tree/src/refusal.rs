@@ -70,6 +70,8 @@ pub enum CommandError {
     NotUnderstood(ShortText),
     /// Something in it is beyond a limit, which the text names.
     BeyondLimit(ShortText),
+    /// Its time is over; the text says by how much and by whose clock.
+    Expired(ShortText),
 }
 
 impl fmt::Display for Refusal {
@@ -110,7 +112,7 @@ impl fmt::Display for CommandError {
             CommandError::WrongKey => f.write_str("not signed with this cluster's operator key"),
             CommandError::WrongCluster => f.write_str("signed for another cluster"),
             CommandError::NotUnderstood(why) => write!(f, "signed, but not understood: {why}"),
-            CommandError::BeyondLimit(why) => write!(f, "{why}"),
+            CommandError::BeyondLimit(why) | CommandError::Expired(why) => write!(f, "{why}"),
         }
     }
 }

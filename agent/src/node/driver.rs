@@ -120,6 +120,7 @@ impl Driver {
             _ => None,
         };
         let now_ms = self.start.elapsed().as_millis() as u64;
+        self.host.set_clock(image::unix_ns() / 1_000_000_000);
         for action in self.host.handle(now_ms, event) {
             self.carry_out(action);
         }

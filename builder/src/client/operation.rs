@@ -81,8 +81,7 @@ impl Console {
         let mut session = [0; 8];
         getrandom::fill(&mut session).context("cannot draw a random session")?;
         // Sessions begin with the time, so that nodes can tell old ones that they have forgotten from new ones.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as u32);
-        session[..4].copy_from_slice(&now.to_be_bytes());
+        session[..4].copy_from_slice(&(unix_s() as u32).to_be_bytes());
         Ok(Console { link, key, session, sequence: 0, plan: welcome.plan, host: welcome.host })
     }
 
@@ -101,9 +100,10 @@ impl Console {
         self.sequence += 1;
         let op = OpId { session: self.session, sequence: self.sequence };
         let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
-        let command = Command { cluster: self.plan.cluster, op, nodes: nodes.clone(), deadline_ms, order };
+        let (cluster, nodes) = (self.plan.cluster, nodes.clone());
+        let command = Command { cluster, issued_s: unix_s(), op, nodes, deadline_ms, order };
         let signed = command.sign(&self.key).context("cannot make the command")?;
-        self.link.send(&Message::Command { signed, asked: nodes.clone(), remaining_ms: deadline_ms })?;
+        self.link.send(&Message::Command { signed, asked: command.nodes, remaining_ms: deadline_ms })?;
         Ok(op)
     }
 
@@ -154,6 +154,11 @@ impl Console {
         groups.sort_by_key(|g| g.nodes.iter().next());
         Ok(Answered { groups, took: start.elapsed() })
     }
+}
+
+/// The time, in seconds since 1970.
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The cluster's word against a command.

@@ -6,6 +6,7 @@
 //! only drop it, and then the nodes below it are counted as unreachable.
 
 use crate::answer::OUTPUT_MAX_BYTES;
+use crate::auth::freshness::SLACK_S;
 use crate::id::OpId;
 use crate::refusal::CommandError;
 use crate::session::{LEASE_MS, PIECE_MAX_BYTES};
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use vmatic_plan::NodeSet;
 
 /// Separates these signatures from any other use of the key.
-const DOMAIN: &[u8] = b"vmatic command v1\0";
+const DOMAIN: &[u8] = b"vmatic command v2\0";
 /// Longest time that an operation may take: a day.
 pub const DEADLINE_MAX_MS: u32 = 24 * 3600 * 1000;
 /// Bytes of an Ed25519 signature.
@@ -31,6 +32,9 @@ const SIGNATURE_BYTES: usize = 64;
 pub struct Command {
     /// The cluster that it is meant for.
     pub cluster: [u8; 16],
+    /// When it was issued, in seconds since 1970 by the console's clock: a node that gets it long after that and its
+    /// time refuses it ([`super::freshness`]).
+    pub issued_s: u64,
     /// The operation's number, by which it is obeyed once and its answers are known.
     pub op: OpId,
     /// The nodes that are to obey.
@@ -74,6 +78,10 @@ impl Command {
     fn check_limits(&self) -> Result<(), CommandError> {
         if self.deadline_ms == 0 || self.deadline_ms > DEADLINE_MAX_MS {
             return beyond(format!("a deadline is 1 to {DEADLINE_MAX_MS} ms"));
+        }
+        // Which sessions are old is told by when they began: none may claim to be younger than its commands.
+        if self.op.began_s() > self.issued_s.saturating_add(SLACK_S) {
+            return beyond("its session begins after it");
         }
         match &self.order {
             Order::Run(run) => check_run(run),
@@ -150,9 +158,13 @@ pub(crate) mod tests {
     use proptest::prelude::*;
     use vmatic_plan::{HostId, Node};
 
+    /// When the commands of tests are issued.
+    pub(crate) const ISSUED_S: u64 = 1_800_000_000;
+
     pub(crate) fn command(sequence: u64, order: Order) -> Command {
         let op = OpId { session: [9; 8], sequence };
-        Command { cluster: [7; 16], op, nodes: NodeSet::one(Node::host(HostId(1))), deadline_ms: 1000, order }
+        let nodes = NodeSet::one(Node::host(HostId(1)));
+        Command { cluster: [7; 16], issued_s: ISSUED_S, op, nodes, deadline_ms: 1000, order }
     }
 
     #[test]
@@ -178,6 +190,18 @@ pub(crate) mod tests {
             signed[at] ^= 1 << bit;
             prop_assert!(Command::verify(&signed, &key.verifying_key(), &[7; 16]).is_err());
         }
+    }
+
+    #[test]
+    fn a_session_is_no_younger_than_its_commands() {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let began = |began_s: u64| {
+            let mut command = command(1, Order::Ping);
+            command.op.session[..4].copy_from_slice(&(began_s as u32).to_be_bytes());
+            command.sign(&key).is_ok()
+        };
+        assert!(began(ISSUED_S) && began(ISSUED_S + SLACK_S) && began(0));
+        assert!(!began(ISSUED_S + SLACK_S + 1) && !began(u64::from(u32::MAX)));
     }
 
     #[test]

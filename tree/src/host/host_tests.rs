@@ -189,3 +189,49 @@ fn only_a_guest_that_said_who_it_is_is_told_the_time() {
     assert!(!becomes(GuestState::Up) && !becomes(GuestState::Paused) && !becomes(GuestState::Paused));
     assert!(becomes(GuestState::Up) && !becomes(GuestState::Up));
 }
+
+#[test]
+fn who_missed_a_command_refuses_it_later() {
+    let mut world = World::new(7, 2);
+    let all = world.plan.all_nodes();
+    // Host 3, with 6 and 7, is cut off, and misses one.
+    world.leave(HostId(3));
+    world.run_to(world.now_ms + 1_000);
+    let signed = world.signed(1, &all, run(), 2_000, &key());
+    let recording =
+        |asked: &NodeSet| Message::Command { signed: signed.clone(), asked: asked.clone(), remaining_ms: 2_000 };
+    let link = world.attach(HostId(1));
+    world.post(CONSOLE, link, Travelling::Message(recording(&all)));
+    world.run_to(world.now_ms + 2_500);
+    let below = NodeSet::product(&RangeSet::from_ranges([(3, 3), (6, 7)].into()), &RangeSet::span(0, GUESTS));
+    assert_eq!(nodes_where(&world.answers(1), Outcome::is_ok), all.difference(&below));
+    // Days later it obeys another one; somebody who has no key has kept the first.
+    world.issued_s += 3 * 24 * 3600;
+    let link = world.attach(HostId(3));
+    world.command(link, 2, &below, run(), 2_000, &key());
+    world.run_to(world.now_ms + 2_500);
+    assert_eq!(nodes_where(&world.answers(2), Outcome::is_ok), below);
+    world.heard.clear();
+    world.post(CONSOLE, link, Travelling::Message(recording(&below)));
+    world.run_to(world.now_ms + 2_500);
+    let groups = world.answers(1);
+    let expired = |outcome: &Outcome| matches!(outcome, Outcome::Failed(why) if why.contains("expired"));
+    assert_eq!(nodes_where(&groups, expired), below, "{groups:?}");
+}
+
+#[test]
+fn a_host_whose_clock_is_wrong_costs_only_itself() {
+    let mut world = World::new(7, 2);
+    let all = world.plan.all_nodes();
+    for (host, clock_s) in [(1, world.issued_s + 400_000_000), (2, 0), (3, world.issued_s - 30_000_000)] {
+        world.hosts.get_mut(&HostId(host)).unwrap().set_clock(clock_s);
+    }
+    let link = world.attach(HostId(7));
+    world.command(link, 1, &all, run(), 2_000, &key());
+    world.run_to(world.now_ms + 2_500);
+    let groups = world.answers(1);
+    let ahead = NodeSet::product(&RangeSet::one(1), &RangeSet::span(0, GUESTS));
+    let expired = |outcome: &Outcome| matches!(outcome, Outcome::Failed(why) if why.contains("by the host's clock"));
+    assert_eq!(nodes_where(&groups, expired), ahead, "{groups:?}");
+    assert_eq!(nodes_where(&groups, Outcome::is_ok), all.difference(&ahead), "one that is behind obeys");
+}

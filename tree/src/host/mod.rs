@@ -98,6 +98,11 @@ impl Host {
         self.out.take()
     }
 
+    /// The machine's clock says this time, in seconds since 1970. Whether it is right, nobody knows.
+    pub fn set_clock(&mut self, unix_s: u64) {
+        self.operations.set_clock(unix_s, self.out.now_ms);
+    }
+
     /// When [`Event::Tick`] is due at the latest.
     pub fn wake_ms(&self) -> u64 {
         let due = self.operations.due_ms().chain(self.status.report_due_ms());
@@ -204,7 +209,7 @@ impl Host {
                 let up = Message::Command { signed, asked, remaining_ms: less_slack(remaining_ms) };
                 self.peers.send(parent, up, &mut self.out);
             }
-            _ if !self.operations.first_time(command.op) => {
+            _ if !self.operations.first_time(command.op, self.out.now_ms) => {
                 let why = "rejected: duplicate command, or this console's clock is behind";
                 operation.add(Group::failed(asked, why.into()), self.out.now_ms);
             }
@@ -232,12 +237,18 @@ impl Host {
     ) {
         let (below_ms, now_ms, number) = (less_slack(remaining_ms), self.out.now_ms, self.membership.number);
         let (mut rest, mut own) = (asked.clone(), NodeSet::new());
+        // Each host judges for itself and its guests: the clock of one must not keep the others from obeying.
+        if let Err(why) = self.operations.judge(command, now_ms) {
+            let mine = rest.intersection(&self.membership.subtree_of(number));
+            rest = rest.difference(&mine);
+            operation.add(Group::failed(mine, format!("refused: {why}")), now_ms);
+        }
         if command.order == Order::Ping {
-            let up = asked.intersection(&self.report().up);
+            let up = rest.intersection(&self.report().up);
             rest = rest.difference(&up);
             operation.add(Group { outcome: Outcome::Exit(0), output: Output::default(), nodes: up }, now_ms);
         } else {
-            operation.local = asked.intersection(&self.membership.answers_for(&command.order));
+            operation.local = rest.intersection(&self.membership.answers_for(&command.order));
             if !operation.local.is_empty() {
                 let (op, order) = (command.op, command.order.clone());
                 let members = operation.local.members(number).cloned().unwrap_or_default();

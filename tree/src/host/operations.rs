@@ -4,8 +4,10 @@ use super::event::{Action, Outbox};
 use super::peers::Peers;
 use crate::answer::{Answers, Group, Outcome, Output};
 use crate::auth::command::Command;
+use crate::auth::freshness::Freshness;
 use crate::auth::replay::ReplayWindow;
 use crate::id::{LinkId, OpId};
+use crate::refusal::CommandError;
 use crate::session::{Relay, SESSIONS_MAX};
 use crate::unreachable::Unreachable;
 use crate::wire::message::{GROUPS_MAX, Message};
@@ -138,6 +140,7 @@ pub(super) type Key = (OpId, LinkId);
 pub(super) struct Operations {
     running: BTreeMap<Key, Operation>,
     obeyed: ReplayWindow,
+    fresh: Freshness,
 }
 
 impl Operations {
@@ -201,8 +204,20 @@ impl Operations {
     }
 
     /// Notes that a command is obeyed here; false if it was before, or is too old to tell.
-    pub fn first_time(&mut self, op: OpId) -> bool {
-        self.obeyed.first_time(op)
+    pub fn first_time(&mut self, op: OpId, now_ms: u64) -> bool {
+        self.obeyed.first_time(op, self.fresh.latest_s(now_ms))
+    }
+
+    /// The host's clock says this time, in seconds since 1970.
+    pub fn set_clock(&mut self, unix_s: u64, now_ms: u64) {
+        self.fresh.set_clock(unix_s, now_ms);
+    }
+
+    /// Whether a command's time is not over, as far as this host knows the time, which it learns from such commands.
+    pub fn judge(&mut self, command: &Command, now_ms: u64) -> Result<(), CommandError> {
+        self.fresh.judge(command.issued_s, command.deadline_ms, now_ms)?;
+        self.fresh.obeyed(command.issued_s, now_ms);
+        Ok(())
     }
 
     /// When something is to be done without an event: deadlines, and answers that were gathered.

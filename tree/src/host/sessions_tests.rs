@@ -202,7 +202,14 @@ fn sessions_are_limited_and_a_serial_port_is_its_hosts() {
     host.handle(5_000, Event::Received { link: 99, message: hello });
     let order = Order::Serial(crate::wire::order::Serial { follow: true });
     let asked = NodeSet::one(Node::guest(HostId(1), GuestId(2)));
-    let command = Command { cluster: [7; 16], op: op(1), nodes: asked.clone(), deadline_ms: LEASE_MS, order };
+    let command = Command {
+        cluster: [7; 16],
+        issued_s: 1_800_000_000,
+        op: op(1),
+        nodes: asked.clone(),
+        deadline_ms: LEASE_MS,
+        order,
+    };
     let signed = command.sign(&key()).unwrap();
     let actions =
         host.handle(5_001, Event::Received { link: 99, message: Message::Command { signed, asked, remaining_ms: 9 } });

@@ -3,6 +3,7 @@
 extern crate std;
 use super::*;
 use crate::auth::command::Command;
+use crate::auth::command::tests::ISSUED_S;
 use crate::session::SessionInput;
 use crate::wire::message::VERSION;
 use crate::wire::order::Run;
@@ -69,6 +70,8 @@ pub(crate) struct World {
     pub cuts: BTreeSet<(HostId, LinkId)>,
     /// Whether guests give signs of life by themselves.
     pub guests_speak: bool,
+    /// The time by the console's clock.
+    pub issued_s: u64,
     /// How many machines were booted after the first.
     boots: u8,
 }
@@ -99,6 +102,7 @@ impl World {
             dark: BTreeSet::new(),
             cuts: BTreeSet::new(),
             guests_speak: false,
+            issued_s: ISSUED_S,
             boots: 100,
         };
         for n in (1..=hosts).map(HostId) {
@@ -346,11 +350,17 @@ impl World {
         deadline_ms: u32,
         key: &SigningKey,
     ) {
-        let op = OpId { session: [5; 8], sequence };
-        let command = Command { cluster: [7; 16], op, nodes: nodes.clone(), deadline_ms, order };
-        let signed = command.sign(key).unwrap();
+        let signed = self.signed(sequence, nodes, order, deadline_ms, key);
         let message = Message::Command { signed, asked: nodes.clone(), remaining_ms: deadline_ms };
         self.post(CONSOLE, link, Travelling::Message(message));
+    }
+
+    /// What the operator signs.
+    pub fn signed(&self, sequence: u64, nodes: &NodeSet, order: Order, deadline_ms: u32, key: &SigningKey) -> Vec<u8> {
+        let op = OpId { session: [5; 8], sequence };
+        let command =
+            Command { cluster: [7; 16], issued_s: self.issued_s, op, nodes: nodes.clone(), deadline_ms, order };
+        command.sign(key).unwrap()
     }
 
     /// Every answer heard for `sequence`: each node must be in exactly one.

@@ -197,6 +197,7 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         Just(Refusal::Command(CommandError::WrongCluster)),
         text().prop_map(|why| Refusal::Command(CommandError::NotUnderstood(why))),
         text().prop_map(|why| Refusal::Command(CommandError::BeyondLimit(why))),
+        text().prop_map(|why| Refusal::Command(CommandError::Expired(why))),
     ]
 }
 
