@@ -4,6 +4,7 @@ use crate::bytes::OUTPUT_MAX_BYTES;
 use crate::guest::Usage;
 use crate::info::NodeInfo;
 use crate::traffic::{PORTS_MAX, Piece, Ports};
+use crate::twins::Twins;
 use serde::{Deserialize, Serialize};
 use vmatic_plan::LinkProperties;
 
@@ -28,6 +29,8 @@ pub enum Reply {
     Piece(Piece),
     /// To `Order::Link` that sets: how all these links are shaped now.
     Link(LinkProperties),
+    /// To `Order::Ping`, of a host that two machines say they are.
+    Twins(Twins),
 }
 
 impl Reply {
@@ -35,7 +38,7 @@ impl Reply {
     pub fn size(&self) -> usize {
         FIXED_BYTES
             + match self {
-                Reply::Info(_) | Reply::Link(_) => 0,
+                Reply::Info(_) | Reply::Link(_) | Reply::Twins(_) => 0,
                 Reply::Usage(usage) => usage.each.len() * USAGE_BYTES,
                 Reply::Ports(ports) => ports.ports.len() * PORT_BYTES,
                 Reply::Piece(piece) => piece.bytes.len(),
@@ -45,7 +48,7 @@ impl Reply {
     /// Whether it is as long as it may be: its neighbours' answers share a message with it.
     pub fn fits(&self) -> bool {
         match self {
-            Reply::Info(_) => true,
+            Reply::Info(_) | Reply::Twins(_) => true,
             Reply::Link(link) => link.is_valid(),
             Reply::Usage(usage) => usage.each.len() <= USAGE_EACH_MAX,
             Reply::Ports(ports) => ports.ports.len() <= PORTS_MAX,

@@ -75,6 +75,7 @@ fn reply_text(reply: &Reply) -> String {
             ports.ports.iter().map(|port| port_text(port) + "\n").collect::<String>() + more
         }
         Reply::Link(link) => format!("{link}\n"),
+        Reply::Twins(twins) => format!("{twins}\n"),
         // Pieces are written to files, not shown.
         Reply::Piece(_) => String::new(),
     }
@@ -117,6 +118,10 @@ fn reply_json(reply: &Reply) -> Value {
             json!({ "links": ports.ports.iter().map(port).collect::<Vec<_>>(), "truncated": ports.truncated })
         }
         Reply::Link(link) => json!({ "link": link.to_string() }),
+        Reply::Twins(twins) => {
+            let (first, second) = (twins.first.to_string(), twins.second.to_string());
+            json!({ "twins": { "host": twins.host, "first": first, "second": second } })
+        }
         Reply::Piece(piece) => json!({ "bytes": piece.bytes.len(), "dropped": piece.dropped }),
     }
 }

@@ -10,6 +10,7 @@ use super::peers::{Direction, LINKS_BELOW_MAX};
 use crate::answer::Group;
 use crate::id::LinkId;
 use crate::refusal::Refusal;
+use crate::twins::{Place, Twins};
 use crate::unreachable::{LinkEnd, Peer, Unreachable};
 use crate::wire::message::{Message, PATH_MAX, PeerRole, VERSION, understands};
 use alloc::format;
@@ -55,9 +56,7 @@ impl Host {
                     Ok(None) => {}
                     Ok(Some(old)) => self.close(old, LinkEnd::Replaced),
                     Err(why) => {
-                        if let (Refusal::NumberTaken { .. }, Some(from)) = (&why, newcomer.from) {
-                            self.out.note(format!("a machine at {from} says that it is host {host}, too: {why}"));
-                        }
+                        self.turned_away(&newcomer, &why);
                         return self.refuse(link, why);
                     }
                 }
@@ -74,6 +73,31 @@ impl Host {
             self.peers.send(link, Message::Welcome { host: number, plan, path }, &mut self.out);
         }
         self.changed();
+    }
+
+    /// Says who was turned away, and remembers it where two machines are one host.
+    fn turned_away(&mut self, newcomer: &Newcomer, why: &Refusal) {
+        let Newcomer { host, boot, from } = *newcomer;
+        let second = from.map_or(Place::Unknown, Place::Address);
+        let mine = host == self.membership.number && boot != self.membership.boot;
+        if mine || matches!(why, Refusal::NumberTaken { .. }) {
+            self.out.note(format!("a machine at {second} says that it is host {host}, too: {why}"));
+            self.twins.note(Twins { host, first: self.peers.place_of(host), second }, self.out.now_ms);
+        }
+    }
+
+    /// Notes hosts that two children claim, and tells what has become certain.
+    pub(super) fn look_for_twins(&mut self) {
+        for twins in self.peers.twins() {
+            self.twins.note(twins, self.out.now_ms);
+        }
+        let (new, changed) = self.twins.advance(self.out.now_ms);
+        for twins in new {
+            self.out.note(format!("{twins}"));
+        }
+        if changed {
+            self.changed();
+        }
     }
 
     /// A parent takes us in, if we are of its tree: by two plans, two hosts would take each other for others. From

@@ -2,6 +2,8 @@
 
 use super::world_tests::{CONSOLE, Travelling, World, key, nodes_where, run};
 use super::*;
+use crate::reply::Reply;
+use crate::twins::{Place, Twins};
 use crate::unreachable::Unreachable;
 use crate::wire::message::{VERSION, VERSION_MIN};
 use alloc::vec::Vec;
@@ -56,7 +58,7 @@ fn a_machine_elsewhere_does_not_take_the_place_of_a_host_that_lives_further_down
         everybody_obeys(&mut world, sequence);
     }
     // What it reports is nothing that is believed either.
-    let report = Report { up: NodeSet::one(Node::host(HostId(12))), down: Vec::new() };
+    let report = Report { up: NodeSet::one(Node::host(HostId(12))), ..Report::default() };
     stranger(&mut world, HostId(1), [hello(12, 9), Message::Report(report)]);
     everybody_obeys(&mut world, 3);
 }
@@ -234,4 +236,66 @@ fn who_is_below_a_stand_in_goes_back_to_its_parent_unless_somebody_waits() {
     world.run_to(world.now_ms + 1_000);
     assert_eq!(path(&world), [1, 3, 7].map(HostId));
     everybody_obeys(&mut world, 2);
+}
+
+/// What `vmatic nodes` is told of a host at host 1.
+fn pinged(world: &mut World, sequence: u64, host: u32) -> Vec<Outcome> {
+    let link = world.attach(HostId(1));
+    world.command(link, sequence, &NodeSet::one(Node::host(HostId(host))), Order::Ping, 2_000, &key());
+    world.run_to(world.now_ms + 500);
+    world.answers(sequence).into_iter().map(|group| group.outcome).collect()
+}
+
+#[test]
+fn two_machines_with_one_number_are_both_named_and_the_first_keeps_its_place() {
+    let mut world = World::new(7, 2);
+    world.guests_speak = true;
+    let console = world.address(CONSOLE).map(Place::Address).unwrap();
+    assert_eq!(pinged(&mut world, 1, 7), [Outcome::Exit(0)]);
+    // Host 7 is below host 3: a machine elsewhere calls that, and the root, again and again.
+    for (sequence, to, first) in
+        [(2, 3, Place::Address(world.address(HostId(7)).unwrap())), (3, 1, Place::Below(HostId(3)))]
+    {
+        for _ in 0..20 {
+            stranger(&mut world, HostId(to), [hello(7, 77)]);
+            world.run_to(world.now_ms + 900);
+        }
+        let twins = Twins { host: HostId(7), first, second: console };
+        assert_eq!(pinged(&mut world, sequence, 7), [Outcome::Done(Reply::Twins(twins))], "at host {to}");
+        world.run_to(world.now_ms + 40_000);
+    }
+    assert_eq!(pinged(&mut world, 4, 7), [Outcome::Exit(0)], "it is gone");
+    // Below host 2, which has never heard of the first, it gets in.
+    let up = NodeSet::one(Node::host(HostId(7)));
+    let link = stranger(&mut world, HostId(2), [hello(7, 77), Message::Report(Report { up, ..Report::default() })]);
+    for _ in 0..20 {
+        world.post(CONSOLE, link, Travelling::Message(Message::Heartbeat));
+        world.run_to(world.now_ms + 1_000);
+    }
+    let twins = Twins { host: HostId(7), first: Place::Below(HostId(3)), second: Place::Below(HostId(2)) };
+    assert_eq!(pinged(&mut world, 5, 7), [Outcome::Done(Reply::Twins(twins))]);
+    everybody_obeys(&mut world, 6);
+}
+
+#[test]
+fn a_host_that_reboots_or_goes_to_another_parent_is_no_twin() {
+    let mut world = World::new(7, 2);
+    world.guests_speak = true;
+    for _ in 0..3 {
+        world.dark.insert(HostId(7));
+        world.run_to(world.now_ms + 500);
+        world.boot(HostId(7));
+        for to in [3, 1, 2] {
+            for _ in 0..24 {
+                let parents = world.hosts[&HostId(7)].peers.links_for_tests().values();
+                if parents.filter(|link| link.side == Direction::Parent).count() == 0 {
+                    world.connect(HostId(7), HostId(to), Direction::Parent);
+                }
+                world.run_to(world.now_ms + 500);
+            }
+            assert!(world.hosts[&HostId(7)].has_parent(), "below host {to}");
+            world.leave(HostId(7));
+        }
+    }
+    assert!(!world.notes.iter().any(|(_, note)| note.contains("two machines")), "{:?}", world.notes);
 }

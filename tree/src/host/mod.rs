@@ -12,6 +12,7 @@
 //! * `joining`: how links begin and end, and the way from the root;
 //! * `operations`: what somebody waits for, and which commands were obeyed before;
 //! * `sessions`: console sessions, the operations that go on;
+//! * `twin_log`: machines that say they are one host;
 //! * `status`: the states of this host's guests, and what it reports upwards.
 
 mod event;
@@ -21,16 +22,20 @@ mod operations;
 mod peers;
 mod sessions;
 mod status;
+mod twin_log;
 
 use crate::answer::{Group, Outcome, Output};
 use crate::auth::command::Command;
 use crate::guest::GuestState;
 use crate::id::{LinkId, OpId};
 use crate::refusal::{CommandError, Refusal};
+use crate::reply::Reply;
 use crate::session::{SessionInput, SessionOutput};
+use crate::twins::{TWINS_MAX, Twins};
 use crate::unreachable::LinkEnd;
 use crate::wire::message::{Message, PeerRole, Report};
 use crate::wire::order::Order;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 use ed25519_dalek::VerifyingKey;
@@ -42,7 +47,8 @@ use peers::Peers;
 pub use peers::{Direction, GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LINKS_BELOW_MAX};
 use sessions::Sessions;
 use status::{Status, TooLong};
-use vmatic_plan::{GuestId, HostId, NodeSet, Plan, RangeSet};
+use twin_log::TwinLog;
+use vmatic_plan::{GuestId, HostId, Node, NodeSet, Plan, RangeSet};
 
 /// Longest time between two looks at the links.
 const TICK_MS: u64 = 500;
@@ -58,6 +64,7 @@ pub struct Host {
     looked_ms: u64,
     /// The path that the children were told last.
     told_path: Vec<HostId>,
+    twins: TwinLog,
 }
 
 impl Host {
@@ -72,6 +79,7 @@ impl Host {
             out: Outbox::default(),
             looked_ms: 0,
             told_path: [number].into(),
+            twins: TwinLog::default(),
         }
     }
 
@@ -121,7 +129,11 @@ impl Host {
 
     /// What is up and down in this host's subtree.
     pub fn report(&self) -> Report {
-        self.status.report(self.membership.number, &self.peers)
+        let mut report = self.status.report(self.membership.number, &self.peers);
+        let all: BTreeSet<Twins> =
+            self.twins.told().chain(self.peers.reports().flat_map(|r| r.twins.clone())).collect();
+        report.twins = all.into_iter().take(TWINS_MAX).collect();
+        report
     }
 
     fn changed(&mut self) {
@@ -244,8 +256,15 @@ impl Host {
             operation.add(Group::failed(mine, format!("refused: {why}")), now_ms);
         }
         if command.order == Order::Ping {
-            let up = rest.intersection(&self.report().up);
+            let report = self.report();
+            let mut up = rest.intersection(&report.up);
             rest = rest.difference(&up);
+            for twins in report.twins {
+                let nodes = up.intersection(&NodeSet::one(Node::host(twins.host)));
+                up = up.difference(&nodes);
+                let outcome = Outcome::Done(Reply::Twins(twins));
+                operation.add(Group { outcome, output: Output::default(), nodes }, now_ms);
+            }
             operation.add(Group { outcome: Outcome::Exit(0), output: Output::default(), nodes: up }, now_ms);
         } else {
             operation.local = rest.intersection(&self.membership.answers_for(&command.order));
@@ -317,6 +336,7 @@ impl Host {
                 self.close(link, how);
             }
         }
+        self.look_for_twins();
         self.peers.send_heartbeats(&mut self.out);
     }
 

@@ -3,6 +3,7 @@
 pub use super::event::Direction;
 use super::event::{Action, Outbox};
 use crate::id::LinkId;
+use crate::twins::{Place, Twins};
 use crate::unreachable::{LinkEnd, Peer};
 use crate::wire::message::{Message, PeerRole, Report};
 use alloc::collections::BTreeMap;
@@ -22,6 +23,9 @@ pub const GUEST_SILENCE_MS: u64 = 60_000;
 pub const CONSOLE_SILENCE_MS: u64 = 600_000;
 /// How long a new link may take to say who it is.
 pub const HELLO_MS: u64 = 10_000;
+
+/// Most hosts of a child that are told to be claimed by others, too.
+const TWINS_PER_LINK_MAX: usize = 4;
 
 /// Most links that were opened by others (hosts and consoles).
 pub const LINKS_BELOW_MAX: usize = 256;
@@ -90,6 +94,15 @@ impl Link {
         match (self.side, self.who) {
             (Direction::Child, Some(PeerRole::Host(host))) if self.reported => Some(host),
             _ => None,
+        }
+    }
+
+    /// Where a host is that is behind it.
+    fn place_of(&self, host: HostId) -> Place {
+        match (self.who, self.from) {
+            (Some(PeerRole::Host(own)), Some(address)) if own == host => Place::Address(address),
+            (Some(PeerRole::Host(own)), _) if own != host => Place::Below(own),
+            _ => Place::Unknown,
         }
     }
 
@@ -227,6 +240,23 @@ impl Peers {
         self.links.iter().filter(|(_, link)| link.side == Direction::Child)
     }
 
+    /// Where the machine is that is this host, of those below.
+    pub fn place_of(&self, host: HostId) -> Place {
+        let its = self.links.values().find(|link| link.owned.contains(host.0) || link.direct() == Some(host));
+        its.map_or(Place::Unknown, |link| link.place_of(host))
+    }
+
+    /// Hosts that are claimed a second time, a few of each child's.
+    pub fn twins(&self) -> Vec<Twins> {
+        let denied = |link: &Link| link.claims.difference(&link.owned);
+        let claimed = self.links.values().filter(|link| link.claims != link.owned);
+        let each = claimed.flat_map(|link| {
+            let hosts: Vec<u32> = denied(link).iter().take(TWINS_PER_LINK_MAX).collect();
+            hosts.into_iter().map(move |host| (HostId(host), link.place_of(HostId(host))))
+        });
+        each.map(|(host, second)| Twins { host, first: self.place_of(host), second }).collect()
+    }
+
     /// The links to children that are hosts.
     pub fn hosts_below(&self) -> Vec<LinkId> {
         let hosts = self.children().filter(|(_, link)| matches!(link.who, Some(PeerRole::Host(_))));
@@ -257,9 +287,10 @@ impl Peers {
     }
 
     /// Takes what a child reports of what is below it.
-    pub fn set_report(&mut self, link: LinkId, told: Report) {
+    pub fn set_report(&mut self, link: LinkId, mut told: Report) {
         let Some(child) = self.links.get_mut(&link) else { return };
         let claims = told.up.hosts();
+        told.twins.retain(|twins| claims.contains(twins.host.0));
         let settled = child.reported && child.claims == claims;
         (child.told, child.claims, child.reported) = (told, claims, true);
         child.sum_up();

@@ -7,6 +7,7 @@
 
 use super::world_tests::{CONSOLE, GUESTS, Travelling, World, key, nodes_where, run};
 use super::*;
+use crate::twins::{Place, Twins};
 use crate::wire::message::VERSION;
 use alloc::vec;
 use proptest::collection::vec as any_vec;
@@ -71,9 +72,12 @@ fn lie() -> impl Strategy<Value = Message> {
         Just(Refusal::OtherCluster { own: [1; 16], tree: [7; 16] }),
         Just(Refusal::Command(CommandError::WrongKey)),
     ];
-    let report = (nodes(), nodes());
+    let twins = any_vec(host().prop_map(|host| Twins { host, first: Place::Unknown, second: Place::Unknown }), 0..3);
+    let report = (nodes(), nodes(), twins);
     prop_oneof![
-        6 => report.prop_map(|(up, down)| Message::Report(Report { up, down: [(GuestState::Stopped, down)].into() })),
+        6 => report.prop_map(|(up, down, twins)| {
+            Message::Report(Report { up, down: [(GuestState::Stopped, down)].into(), twins })
+        }),
         4 => (op(), groups).prop_map(|(op, groups)| Message::Answers { op, groups }),
         1 => Just(Message::Heartbeat),
         1 => Just(Message::AskTime),
@@ -159,7 +163,7 @@ impl Trial {
                 let link = self.world.connect(CONSOLE, HostId(to), Direction::Parent);
                 self.world.played.insert(link);
                 let up = NodeSet::product(&RangeSet::one(host), &RangeSet::span(0, GUESTS));
-                for says in [hello(HostId(host), 99), Message::Report(Report { up, down: Vec::new() })] {
+                for says in [hello(HostId(host), 99), Message::Report(Report { up, ..Report::default() })] {
                     self.world.post(CONSOLE, link, Travelling::Message(says));
                 }
             }
@@ -248,7 +252,7 @@ fn a_child_that_repeats_what_it_hears_ends_nobodys_command() {
     let mut trial = Trial::new(4);
     trial.world.task_ms = 300;
     let up = NodeSet::one(Node::host(LIAR));
-    trial.lie(&Message::Report(Report { up: up.clone(), down: Vec::new() }));
+    trial.lie(&Message::Report(Report { up: up.clone(), ..Report::default() }));
     trial.world.run_to(trial.world.now_ms + 500);
     // It is below the host that the console is at: both send the same command up, and it gives up first.
     let groups = trial.ask(1, |trial, now| match now {

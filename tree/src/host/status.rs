@@ -172,7 +172,7 @@ impl Status {
                 *set = set.union(nodes);
             }
         }
-        Report { up, down: down.into_iter().collect() }
+        Report { up, down: down.into_iter().collect(), twins: Vec::new() }
     }
 
     /// Nodes that cannot be asked, by the reason.
@@ -226,7 +226,7 @@ pub(super) fn credible(report: Report, may: &NodeSet) -> Report {
         *nodes = nodes.intersection(may);
         !state.is_up() && !nodes.is_empty()
     });
-    Report { up: report.up.intersection(may), down }
+    Report { up: report.up.intersection(may), down, twins: report.twins }
 }
 
 #[cfg(test)]
@@ -260,6 +260,7 @@ mod tests {
         let report = |hosts| Report {
             up: scattered(hosts, 1),
             down: [GuestState::Paused, GuestState::Stopped].map(|state| (state, scattered(hosts, 2))).into(),
+            twins: Vec::new(),
         };
         let (short, long, too_long) = (report(300), report(600), report(1200));
         assert_eq!(status.fitting(short.clone()), Ok(short.clone()));

@@ -291,7 +291,11 @@ mod tests {
     fn what_is_small_on_the_wire_and_large_in_memory_is_counted_first() {
         use crate::guest::GuestState;
         use crate::wire::message::{Report, STATES_MAX};
-        let report = |states| Report { up: NodeSet::new(), down: vec![(GuestState::Queued, NodeSet::new()); states] };
+        let report = |states| Report {
+            up: NodeSet::new(),
+            down: vec![(GuestState::Queued, NodeSet::new()); states],
+            twins: Vec::new(),
+        };
         let sent = |states| {
             let mut reader = FrameReader::new();
             reader.push(&encode(&Message::Report(report(states)))?);

@@ -14,6 +14,7 @@ use crate::guest::GuestState;
 use crate::id::OpId;
 use crate::refusal::Refusal;
 use crate::session::{SessionInput, SessionOutput};
+use crate::twins::{TWINS_MAX, Twins};
 use crate::wire::order::Order;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -84,6 +85,9 @@ pub struct Report {
     /// Guests known to be down, folded by their state: at most [`STATES_MAX`].
     #[serde(deserialize_with = "bytes::at_most::<STATES_MAX, _, _>")]
     pub down: Vec<(GuestState, NodeSet)>,
+    /// Machines that say they are hosts of the subtree, beside those: at most [`TWINS_MAX`].
+    #[serde(deserialize_with = "bytes::at_most::<TWINS_MAX, _, _>")]
+    pub twins: Vec<Twins>,
 }
 
 /// Everything that can be said on a link.

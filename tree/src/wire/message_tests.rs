@@ -8,6 +8,7 @@ use crate::refusal::CommandError;
 use crate::reply::Reply;
 use crate::text::ShortText;
 use crate::traffic::{DropReason, Frames, Piece, PortCounters, PortStatus, Ports};
+use crate::twins::{Place, Twins};
 use crate::unreachable::{LinkEnd, Peer, Unreachable};
 use crate::wire::frame::{FrameReader, encode};
 use alloc::vec;
@@ -139,7 +140,15 @@ fn reply() -> impl Strategy<Value = Reply> {
         (vec(port(), 0..20), any::<bool>()).prop_map(|(ports, truncated)| Reply::Ports(Ports { ports, truncated })),
         (any::<Vec<u8>>(), any::<u64>()).prop_map(|(bytes, dropped)| Reply::Piece(Piece { bytes, dropped })),
         link().prop_map(Reply::Link),
+        twins().prop_map(Reply::Twins),
     ]
+}
+
+fn twins() -> impl Strategy<Value = Twins> {
+    let place = || {
+        prop_oneof![any::<IpAddr>().prop_map(Place::Address), host_id().prop_map(Place::Below), Just(Place::Unknown)]
+    };
+    (host_id(), place(), place()).prop_map(|(host, first, second)| Twins { host, first, second })
 }
 
 fn unreachable() -> impl Strategy<Value = Unreachable> {
@@ -209,8 +218,12 @@ fn travel(message: &Message) -> Message {
 
 proptest! {
     #[test]
-    fn states_of_guests_arrive_as_they_were_reported(up in nodes(), down in vec((guest_state(), nodes()), 0..9)) {
-        let report = Message::Report(Report { up, down });
+    fn states_of_guests_arrive_as_they_were_reported(
+        up in nodes(),
+        down in vec((guest_state(), nodes()), 0..9),
+        twins in vec(twins(), 0..9),
+    ) {
+        let report = Message::Report(Report { up, down, twins });
         prop_assert_eq!(travel(&report), report);
     }
 

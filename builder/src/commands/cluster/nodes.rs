@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use vmatic_plan::{NodeSet, Plan};
 use vmatic_tree::answer::{Group, Outcome};
+use vmatic_tree::reply::Reply;
 use vmatic_tree::wire::order::Order;
 
 use crate::client::cluster::ClusterArgs;
@@ -81,6 +82,7 @@ fn table(plan: &Plan, reached: &Answered) -> String {
 
 fn state(group: &Group) -> String {
     match &group.outcome {
+        Outcome::Done(Reply::Twins(twins)) => format!("up; {twins}"),
         outcome if outcome.is_ok() => "up".into(),
         Outcome::Unreachable(why) => format!("down: {}", escape_control(why.to_string().as_bytes())),
         outcome => report::outcome_text(outcome),
