@@ -10,7 +10,7 @@ pub const TWINS_MAX: usize = 16;
 
 /// Where a machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Place {
+pub enum Whereabouts {
     /// At this address, from which it called.
     Address(IpAddr),
     /// Below this host, which reports it.
@@ -25,17 +25,17 @@ pub struct Twins {
     /// The number that both claim.
     pub host: HostId,
     /// The machine that is the host of that number.
-    pub first: Place,
+    pub first: Whereabouts,
     /// The one that is not.
-    pub second: Place,
+    pub second: Whereabouts,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Whereabouts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Address(address) => write!(f, "{address}"),
-            Place::Below(host) => write!(f, "one below host {host}"),
-            Place::Unknown => f.write_str("one at an unknown address"),
+            Whereabouts::Address(address) => write!(f, "{address}"),
+            Whereabouts::Below(host) => write!(f, "one below host {host}"),
+            Whereabouts::Unknown => f.write_str("one at an unknown address"),
         }
     }
 }

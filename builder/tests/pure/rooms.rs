@@ -28,7 +28,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["wire"],
             &["answer", "session"],
             &["reply", "unreachable"],
-            &["info"],
+            &["info", "twins"],
             &["guest", "traffic", "refusal"],
             &["id", "bytes", "text"],
         ],

@@ -8,8 +8,8 @@
 //! * if it is not older than what was obeyed before; or else,
 //! * where nothing was obeyed since the host booted, unless its clock says that the command is old.
 //!
-//! So a host whose clock is behind, or was never set, obeys like any other: only its first command after a boot is taken
-//! at its word. A console whose clock is ahead makes others' commands old on no host whose clock is right.
+//! So a host whose clock is behind, or was never set, obeys like any other: only its first command after a boot is
+//! taken at its word. A console whose clock is ahead makes others' commands old on no host whose clock is right.
 
 use crate::refusal::CommandError;
 use crate::text::ShortText;

@@ -10,7 +10,7 @@ use super::peers::{Direction, LINKS_BELOW_MAX};
 use crate::answer::Group;
 use crate::id::LinkId;
 use crate::refusal::Refusal;
-use crate::twins::{Place, Twins};
+use crate::twins::{Twins, Whereabouts};
 use crate::unreachable::{LinkEnd, Peer, Unreachable};
 use crate::wire::message::{Message, PATH_MAX, PeerRole, VERSION, understands};
 use alloc::format;
@@ -78,7 +78,7 @@ impl Host {
     /// Says who was turned away, and remembers it where two machines are one host.
     fn turned_away(&mut self, newcomer: &Newcomer, why: &Refusal) {
         let Newcomer { host, boot, from } = *newcomer;
-        let second = from.map_or(Place::Unknown, Place::Address);
+        let second = from.map_or(Whereabouts::Unknown, Whereabouts::Address);
         let mine = host == self.membership.number && boot != self.membership.boot;
         if mine || matches!(why, Refusal::NumberTaken { .. }) {
             self.out.note(format!("a machine at {second} says that it is host {host}, too: {why}"));

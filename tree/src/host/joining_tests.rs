@@ -3,7 +3,7 @@
 use super::world_tests::{CONSOLE, Travelling, World, key, nodes_where, run};
 use super::*;
 use crate::reply::Reply;
-use crate::twins::{Place, Twins};
+use crate::twins::{Twins, Whereabouts};
 use crate::unreachable::Unreachable;
 use crate::wire::message::{VERSION, VERSION_MIN};
 use alloc::vec::Vec;
@@ -250,11 +250,11 @@ fn pinged(world: &mut World, sequence: u64, host: u32) -> Vec<Outcome> {
 fn two_machines_with_one_number_are_both_named_and_the_first_keeps_its_place() {
     let mut world = World::new(7, 2);
     world.guests_speak = true;
-    let console = world.address(CONSOLE).map(Place::Address).unwrap();
+    let console = world.address(CONSOLE).map(Whereabouts::Address).unwrap();
     assert_eq!(pinged(&mut world, 1, 7), [Outcome::Exit(0)]);
     // Host 7 is below host 3: a machine elsewhere calls that, and the root, again and again.
     for (sequence, to, first) in
-        [(2, 3, Place::Address(world.address(HostId(7)).unwrap())), (3, 1, Place::Below(HostId(3)))]
+        [(2, 3, Whereabouts::Address(world.address(HostId(7)).unwrap())), (3, 1, Whereabouts::Below(HostId(3)))]
     {
         for _ in 0..20 {
             stranger(&mut world, HostId(to), [hello(7, 77)]);
@@ -272,7 +272,7 @@ fn two_machines_with_one_number_are_both_named_and_the_first_keeps_its_place() {
         world.post(CONSOLE, link, Travelling::Message(Message::Heartbeat));
         world.run_to(world.now_ms + 1_000);
     }
-    let twins = Twins { host: HostId(7), first: Place::Below(HostId(3)), second: Place::Below(HostId(2)) };
+    let twins = Twins { host: HostId(7), first: Whereabouts::Below(HostId(3)), second: Whereabouts::Below(HostId(2)) };
     assert_eq!(pinged(&mut world, 5, 7), [Outcome::Done(Reply::Twins(twins))]);
     everybody_obeys(&mut world, 6);
 }

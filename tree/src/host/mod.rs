@@ -362,6 +362,8 @@ impl Host {
 mod tests;
 
 #[cfg(test)]
+mod claims_tests;
+#[cfg(test)]
 mod joining_tests;
 #[cfg(test)]
 mod reach_tests;

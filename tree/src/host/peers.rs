@@ -3,7 +3,7 @@
 pub use super::event::Direction;
 use super::event::{Action, Outbox};
 use crate::id::LinkId;
-use crate::twins::{Place, Twins};
+use crate::twins::{Twins, Whereabouts};
 use crate::unreachable::{LinkEnd, Peer};
 use crate::wire::message::{Message, PeerRole, Report};
 use alloc::collections::BTreeMap;
@@ -98,11 +98,11 @@ impl Link {
     }
 
     /// Where a host is that is behind it.
-    fn place_of(&self, host: HostId) -> Place {
+    fn place_of(&self, host: HostId) -> Whereabouts {
         match (self.who, self.from) {
-            (Some(PeerRole::Host(own)), Some(address)) if own == host => Place::Address(address),
-            (Some(PeerRole::Host(own)), _) if own != host => Place::Below(own),
-            _ => Place::Unknown,
+            (Some(PeerRole::Host(own)), Some(address)) if own == host => Whereabouts::Address(address),
+            (Some(PeerRole::Host(own)), _) if own != host => Whereabouts::Below(own),
+            _ => Whereabouts::Unknown,
         }
     }
 
@@ -241,9 +241,9 @@ impl Peers {
     }
 
     /// Where the machine is that is this host, of those below.
-    pub fn place_of(&self, host: HostId) -> Place {
+    pub fn place_of(&self, host: HostId) -> Whereabouts {
         let its = self.links.values().find(|link| link.owned.contains(host.0) || link.direct() == Some(host));
-        its.map_or(Place::Unknown, |link| link.place_of(host))
+        its.map_or(Whereabouts::Unknown, |link| link.place_of(host))
     }
 
     /// Hosts that are claimed a second time, a few of each child's.

@@ -7,7 +7,7 @@
 
 use super::world_tests::{CONSOLE, GUESTS, Travelling, World, key, nodes_where, run};
 use super::*;
-use crate::twins::{Place, Twins};
+use crate::twins::{Twins, Whereabouts};
 use crate::wire::message::VERSION;
 use alloc::vec;
 use proptest::collection::vec as any_vec;
@@ -72,7 +72,10 @@ fn lie() -> impl Strategy<Value = Message> {
         Just(Refusal::OtherCluster { own: [1; 16], tree: [7; 16] }),
         Just(Refusal::Command(CommandError::WrongKey)),
     ];
-    let twins = any_vec(host().prop_map(|host| Twins { host, first: Place::Unknown, second: Place::Unknown }), 0..3);
+    let twins = any_vec(
+        host().prop_map(|host| Twins { host, first: Whereabouts::Unknown, second: Whereabouts::Unknown }),
+        0..3,
+    );
     let report = (nodes(), nodes(), twins);
     prop_oneof![
         6 => report.prop_map(|(up, down, twins)| {

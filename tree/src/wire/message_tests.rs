@@ -8,7 +8,7 @@ use crate::refusal::CommandError;
 use crate::reply::Reply;
 use crate::text::ShortText;
 use crate::traffic::{DropReason, Frames, Piece, PortCounters, PortStatus, Ports};
-use crate::twins::{Place, Twins};
+use crate::twins::{Twins, Whereabouts};
 use crate::unreachable::{LinkEnd, Peer, Unreachable};
 use crate::wire::frame::{FrameReader, encode};
 use alloc::vec;
@@ -146,7 +146,11 @@ fn reply() -> impl Strategy<Value = Reply> {
 
 fn twins() -> impl Strategy<Value = Twins> {
     let place = || {
-        prop_oneof![any::<IpAddr>().prop_map(Place::Address), host_id().prop_map(Place::Below), Just(Place::Unknown)]
+        prop_oneof![
+            any::<IpAddr>().prop_map(Whereabouts::Address),
+            host_id().prop_map(Whereabouts::Below),
+            Just(Whereabouts::Unknown)
+        ]
     };
     (host_id(), place(), place()).prop_map(|(host, first, second)| Twins { host, first, second })
 }
