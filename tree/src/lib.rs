@@ -6,9 +6,9 @@
 //! with poll, tests drive it with time of their own making.
 //!
 //! Rooms, from the lowest: [`id`], [`text`] and the values that answers carry ([`guest`], [`info`], [`traffic`],
-//! [`twins`], [`reply`], [`mod@unreachable`], [`refusal`], folded by [`answer`]), [`session`] (an operator's terminal on
-//! a node); [`wire`], what is said on a link; `auth`, whose commands are obeyed; `host`, a host's state machine. The
-//! only state is `host`'s, which says who owns which part of it.
+//! [`twins`], [`reply`], [`mod@unreachable`], [`refusal`], folded by [`answer`]), [`session`] (an operator's terminal
+//! on a node); [`wire`], what is said on a link; `auth`, whose commands are obeyed; `host`, a host's state machine.
+//! The only state is `host`'s, which says who owns which part of it.
 #![no_std]
 #![deny(unsafe_code)]
 

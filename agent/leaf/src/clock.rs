@@ -9,8 +9,8 @@
 //! would seem quick and be old. Where an answer was lost with its link, the next seem slower than they were, which is
 //! safe.
 //!
-//! A guest that was held may have stood still with its clock. So its host says the time once more, unasked, when it goes
-//! on: what it says was right when it was sent, so whoever is behind it is wrong, and asks anew.
+//! A guest that was held may have stood still with its clock. So its host says the time once more, unasked, when it
+//! goes on: what it says was right when it was sent, so whoever is behind it is wrong, and asks anew.
 
 use alloc::vec::Vec;
 

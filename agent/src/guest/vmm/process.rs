@@ -264,10 +264,9 @@ mod tests {
             assert_eq!(said(&ready[..cut]), Readiness::Waiting, "{cut} bytes");
         }
         assert_eq!(said(&ready), Readiness::Ready);
-        for (version, said_so) in [
-            (VERSION + VERSION_STEPS_MAX, Readiness::Ready),
-            (VERSION + VERSION_STEPS_MAX + 1, Readiness::Wrong),
-        ] {
+        for (version, said_so) in
+            [(VERSION + VERSION_STEPS_MAX, Readiness::Ready), (VERSION + VERSION_STEPS_MAX + 1, Readiness::Wrong)]
+        {
             assert_eq!(said(&frame::encode(&Message::Ready { version }).unwrap()), said_so, "{version}");
         }
         assert_eq!(said(&frame::encode(&Message::Heartbeat).unwrap()), Readiness::Wrong);
