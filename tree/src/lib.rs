@@ -7,8 +7,8 @@
 //!
 //! Rooms, from the lowest: [`id`], [`text`] and the values that answers carry ([`guest`], [`info`], [`traffic`],
 //! [`twins`], [`reply`], [`mod@unreachable`], [`refusal`], folded by [`answer`]), [`session`] (an operator's terminal
-//! on a node); [`wire`], what is said on a link; `auth`, whose commands are obeyed; `host`, a host's state machine.
-//! The only state is `host`'s, which says who owns which part of it.
+//! on a node); [`wire`], what is said on a link; `auth`, whose commands are obeyed; `host`, a host's state machine. The
+//! only state is `host`'s, which says who owns which part of it.
 #![no_std]
 #![deny(unsafe_code)]
 

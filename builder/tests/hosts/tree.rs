@@ -74,6 +74,33 @@ fn when_a_parent_dies_its_children_join_elsewhere_and_it_may_come_back() {
     rack.wait_for(3, "1-5");
 }
 
+#[test]
+#[ignore = "level two: make test-hosts"]
+fn one_boot_line_for_all_that_names_two_hosts_makes_one_tree() {
+    let mut rack = Rack::new(3, 2);
+    let line = "vmatic.join=172.20.0.1,172.20.0.2";
+    rack.agents = (1..=3).map(|host| Some(rack.start_with(host, line))).collect();
+    rack.wait_for(1, "1-3");
+    rack.wait_for(3, "1-3");
+    let output = rack.vmatic(2, "key", &["run", ".", "true"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+#[ignore = "level two: make test-hosts"]
+fn two_machines_that_say_they_are_one_host_are_both_named() {
+    let rack = Rack::with_agents(2, 2);
+    rack.wait_for(1, "1-2");
+    let _twin = rack.start_twin(2);
+    rack.deadline.until("both machines are named", || {
+        let text = stdout(&rack.vmatic(1, "key", &["nodes", "."]));
+        let named = "two machines say they are host 2: 172.20.0.2 and 172.20.255.1";
+        if text.contains(named) { Ok(()) } else { Err(text) }
+    });
+    let output = rack.vmatic(1, "key", &["run", "2", "--", "cat", "/sys/class/net/eth0/address"]);
+    assert_eq!(stdout(&output), "2: 02:00:00:02:00:00\n", "the first keeps its place");
+}
+
 /// How many strangers call: what is said of them fills any terminal.
 const STRANGERS: usize = 2_000;
 

@@ -22,6 +22,16 @@ const SWITCH_ADDRESS: &str = "172.20.255.1";
 /// How long a test may take in all.
 const TEST_TIME: Duration = Duration::from_secs(300);
 
+/// An agent that ends with the test.
+pub struct Twin(Child);
+
+impl Drop for Twin {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A rack: one namespace with the bridge, one for each host.
 pub struct Rack {
     pub id: String,
@@ -108,11 +118,29 @@ impl Rack {
 
     /// On a console of the test's own.
     pub fn start_on(&self, host: u32, console: impl Into<Stdio>) -> Child {
+        self.node(&self.namespace(host)).stderr(console).spawn().expect("bin/vmatic-agent was built by make")
+    }
+
+    /// With a kernel's command line of its own.
+    pub fn start_with(&self, host: u32, cmdline: &str) -> Child {
+        let log = fs::File::create(self.folder.path().join(format!("{host}.log"))).unwrap();
+        self.node(&self.namespace(host)).args(["--cmdline", cmdline]).stderr(log).spawn().unwrap()
+    }
+
+    /// A machine that says it is this host, and is beside the rack.
+    pub fn start_twin(&self, host: u32) -> Twin {
+        let log = fs::File::create(self.folder.path().join("twin.log")).unwrap();
+        let listen = format!("{SWITCH_ADDRESS}:{}", self.plan.port);
+        let arguments = ["--host", &host.to_string(), "--listen", &listen];
+        Twin(self.node(&self.wire_namespace()).args(arguments).stderr(log).spawn().unwrap())
+    }
+
+    fn node(&self, namespace: &str) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace(host)]).arg(agent()).arg("node").arg("--no-guests");
+        command.args(["netns", "exec", namespace]).arg(agent()).arg("node").arg("--no-guests");
         command.arg("--plan").arg(self.folder.path().join("plan"));
         command.arg("--operator").arg(self.folder.path().join("operator.pub"));
-        command.stderr(console).spawn().expect("bin/vmatic-agent was built by make")
+        command
     }
 
     /// So many strangers call a host, each with what is no frame.

@@ -13,7 +13,7 @@ const KEPT_MS: u64 = 30_000;
 const GAP_MS: u64 = 10_000;
 
 #[derive(Debug)]
-struct Claim {
+struct Sighting {
     first_ms: u64,
     last_ms: u64,
     told: bool,
@@ -22,7 +22,7 @@ struct Claim {
 /// Twins, and when they were seen.
 #[derive(Debug, Default)]
 pub(super) struct TwinLog {
-    seen: BTreeMap<Twins, Claim>,
+    seen: BTreeMap<Twins, Sighting>,
 }
 
 impl TwinLog {
@@ -34,7 +34,7 @@ impl TwinLog {
             }
             seen.last_ms = now_ms;
         } else if self.seen.len() < TWINS_MAX {
-            self.seen.insert(twins, Claim { first_ms: now_ms, last_ms: now_ms, told: false });
+            self.seen.insert(twins, Sighting { first_ms: now_ms, last_ms: now_ms, told: false });
         }
     }
 
