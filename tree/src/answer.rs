@@ -82,6 +82,13 @@ impl Group {
         Group { outcome: Outcome::Unreachable(why), output: Output::default(), nodes }
     }
 
+    /// The same without what was written, if anything was: for a link that cannot take more.
+    pub fn without_output(mut self) -> Self {
+        let written = !self.output.stdout.is_empty() || !self.output.stderr.is_empty();
+        self.output = Output { truncated: self.output.truncated || written, ..Output::default() };
+        self
+    }
+
     /// About how many bytes it takes in a message, never less than it does.
     pub fn size(&self) -> usize {
         let text = match &self.outcome {

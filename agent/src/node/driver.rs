@@ -14,6 +14,7 @@ use crate::log::log;
 use crate::machine::kvm::KvmFound;
 use crate::node::connection::{Link, SendError};
 use crate::node::host_order::{self, HostOrder};
+use crate::node::inbound::{Arrival, Inbound};
 use crate::node::info;
 use crate::opening::Opening;
 use std::collections::HashMap;
@@ -59,6 +60,7 @@ pub struct Driver {
     plan: Plan,
     start: Instant,
     events: mpsc::Sender<Event>,
+    inbound: Inbound,
     links: HashMap<LinkId, Open>,
     last_link: LinkId,
     tasks: HashMap<OpId, oneshot::Sender<()>>,
@@ -67,13 +69,14 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Without any link yet; what the tasks report comes back as `events`.
-    pub fn new(host: Host, plan: Plan, events: mpsc::Sender<Event>, resources: Resources) -> Self {
+    /// Without any link yet; what the tasks report comes back as `events`, what links say goes to `inbound`.
+    pub fn new(host: Host, plan: Plan, events: mpsc::Sender<Event>, inbound: Inbound, resources: Resources) -> Self {
         Driver {
             host,
             plan,
             start: Instant::now(),
             events,
+            inbound,
             links: HashMap::new(),
             last_link: 0,
             tasks: HashMap::new(),
@@ -99,10 +102,25 @@ impl Driver {
     pub fn open(&mut self, opening: Opening) {
         self.last_link += 1;
         let id = self.last_link;
-        let events = self.events.clone();
-        let link = Link::over(opening.stream, opening.side, id, events, opening.boot);
+        let link = Link::over(opening.stream, opening.side, id, self.inbound.clone(), opening.boot);
         self.links.insert(id, Open { link, side: opening.side, closed: opening.closed });
         self.event(Event::Opened { link: id, side: opening.side, from: opening.from });
+    }
+
+    /// Hands the state machine what came over a link. What its waiting cost is given back.
+    pub fn hear(&mut self, arrival: Arrival) {
+        let link = arrival.link;
+        let event = match arrival.frame.map(|frame| frame.decode()) {
+            Some(Ok(Some(message))) => Event::Received { link, message },
+            // Of a later version.
+            Some(Ok(None)) => return,
+            Some(Err(e)) => {
+                log(&format!("link {link}: {e}"));
+                Event::Closed { link }
+            }
+            None => Event::Closed { link },
+        };
+        self.event(event);
     }
 
     /// Hands the state machine what happened, and carries out what it asks for.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::guest::desired::{Desired, Wanted};
 use crate::guest::life::lifecycle::{self, Life};
+use crate::node::inbound::Arrivals;
 use ed25519_dalek::SigningKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -19,6 +20,7 @@ struct Node {
     driver: Driver,
     guests: Rc<Guests>,
     waiting: mpsc::Receiver<Event>,
+    arrivals: Arrivals,
     life: Life,
     agent: UnixStream,
 }
@@ -29,6 +31,7 @@ impl Node {
         let plan = Plan { guests_per_host: 1, ..Plan::new("t", HostNames::count(1).unwrap()) };
         let operator = SigningKey::from_bytes(&[1; 32]).verifying_key();
         let (events, waiting) = mpsc::channel(16);
+        let (inbound, arrivals) = Inbound::new();
         let guests = Rc::new(Guests::new(1, events.clone()));
         let resources = Resources {
             ports: Ports::default(),
@@ -39,11 +42,11 @@ impl Node {
             booted_mib: 0,
         };
         let host = Host::new(plan.clone(), HostId(1), operator, [0; 16]);
-        let mut driver = Driver::new(host, plan, events, resources);
+        let mut driver = Driver::new(host, plan, events, inbound, resources);
         let (ours, agent) = UnixStream::pair().unwrap();
         driver.open(Opening::guest(GUEST, ours));
         let (life, _) = Life::new(Desired { wanted: Wanted::Run, restarts: 0 });
-        let mut node = Node { driver, guests, waiting, life, agent };
+        let mut node = Node { driver, guests, waiting, arrivals, life, agent };
         let prepared = lifecycle::Event::Prepared(StartMode::Clone, 120_000);
         for event in [prepared, lifecycle::Event::Permitted, lifecycle::Event::Admitted, lifecycle::Event::Launched] {
             node.step(event).await;
@@ -62,8 +65,13 @@ impl Node {
     }
 
     async fn handle_next(&mut self) {
-        let event = timeout(Duration::from_secs(10), self.waiting.recv()).await.expect("an event").unwrap();
-        self.driver.event(event);
+        let next = async {
+            tokio::select! {
+                Some(event) = self.waiting.recv() => self.driver.event(event),
+                arrival = self.arrivals.next() => self.driver.hear(arrival),
+            }
+        };
+        timeout(Duration::from_secs(10), next).await.expect("an event");
     }
 
     async fn say_hello(&mut self) {

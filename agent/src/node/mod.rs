@@ -1,11 +1,13 @@
 //! The host in the control tree: its links, its state machine's actions carried out, and what it says of itself.
 //!
 //! `driver` owns the tree's state machine, all open links and what runs for the operator; `run` starts it and hands it
-//! what happens. `connection` is a link, `parent` looks for one, `host_order` and `info` carry orders out.
+//! what happens. `connection` is a link, `inbound` what links say, `parent` looks for one, `host_order` and `info`
+//! carry orders out.
 
 pub mod connection;
 mod driver;
 pub mod host_order;
+pub mod inbound;
 pub mod info;
 pub mod options;
 pub mod parent;

@@ -20,6 +20,7 @@ use crate::machine::limits::raise_limits;
 use crate::machine::memory::memory_mib;
 use crate::machine::network;
 use crate::node::driver::{Driver, Resources};
+use crate::node::inbound::{Arrivals, Inbound};
 use crate::node::options::NodeOptions;
 use crate::node::parent::{self, Parents};
 use crate::opening::Opening;
@@ -37,7 +38,7 @@ use tokio::time::sleep_until;
 use vmatic_plan::{HostId, Plan, unhex};
 use vmatic_tree::host::{Event, Host};
 
-/// How many events may wait: links stop being read while the node is behind.
+/// How many events of the node's own tasks may wait.
 const EVENTS_MAX: usize = 1024;
 
 /// How long nothing is accepted after that failed.
@@ -81,8 +82,9 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
     log(&format!("host {number} ({name}) of {} listens on {listen}", plan.name));
 
-    let (openings, mut opened) = mpsc::channel(EVENTS_MAX);
-    let (events, mut waiting) = mpsc::channel(EVENTS_MAX);
+    let (openings, opened) = mpsc::channel(EVENTS_MAX);
+    let (events, waiting) = mpsc::channel(EVENTS_MAX);
+    let (inbound, arrivals) = Inbound::new();
     let outliving = Rc::new(Outliving::new(keeper));
     let counted = outliving::counted(&mut kept).unwrap_or_else(before_the_first_guest);
     let booted_mib = counted.booted_mib;
@@ -116,8 +118,9 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     };
     tokio::task::spawn_local(launcher.run());
     let host = Host::new(plan.clone(), number, operator, vmatic_sys::calls::random16());
-    let mut driver = Driver::new(host, plan, events, Resources { ports, guests, desired, outliving, kvm, booted_mib });
-    drive(&mut driver, &mut waiting, &mut opened, &listener).await
+    let resources = Resources { ports, guests, desired, outliving, kvm, booted_mib };
+    let mut driver = Driver::new(host, plan, events, inbound, resources);
+    drive(&mut driver, Sources { waiting, arrivals, opened, listener }).await
 }
 
 /// What there is to count when no node was here before.
@@ -155,22 +158,30 @@ fn read_image(options: &NodeOptions) -> Result<(Plan, VerifyingKey), Error> {
     Ok((plan, operator))
 }
 
+/// Where what happens comes from.
+struct Sources {
+    /// From the node's own tasks.
+    waiting: mpsc::Receiver<Event>,
+    /// From links.
+    arrivals: Arrivals,
+    /// Links that we open, and guests'.
+    opened: mpsc::Receiver<Opening>,
+    /// Links that others open.
+    listener: TcpListener,
+}
+
 /// Takes what happens, one thing at a time, until the process is ended.
-async fn drive(
-    driver: &mut Driver,
-    waiting: &mut mpsc::Receiver<Event>,
-    opened: &mut mpsc::Receiver<Opening>,
-    listener: &TcpListener,
-) -> Result<(), Error> {
+async fn drive(driver: &mut Driver, mut from: Sources) -> Result<(), Error> {
     let mut accept_at = Instant::now();
     loop {
         let now = Instant::now();
         let wake = if now < accept_at { driver.wake_at().min(accept_at) } else { driver.wake_at() };
         // No order among them: whoever keeps one of them busy must not keep the others from being heard.
         tokio::select! {
-            Some(event) = waiting.recv() => driver.event(event),
-            Some(opening) = opened.recv() => driver.open(opening),
-            accepted = listener.accept(), if now >= accept_at => match accepted {
+            Some(event) = from.waiting.recv() => driver.event(event),
+            arrival = from.arrivals.next() => driver.hear(arrival),
+            Some(opening) = from.opened.recv() => driver.open(opening),
+            accepted = from.listener.accept(), if now >= accept_at => match accepted {
                 // An experiment's guests command nobody: their way to their host is vsock.
                 Ok((_, peer)) if driver.is_guest(peer) => {}
                 Ok((stream, peer)) => {
@@ -201,3 +212,7 @@ fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
     let unanswered = KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_PROBES;
     sockopt::set_tcp_user_timeout(stream, unanswered.as_millis() as u32)
 }
+
+#[cfg(test)]
+#[path = "flood_tests.rs"]
+mod flood_tests;

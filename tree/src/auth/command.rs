@@ -75,6 +75,13 @@ impl Command {
         Ok(command)
     }
 
+    /// The operation that a command says it is, whoever signed it: enough to turn it away, and nothing else.
+    pub fn claimed_op(signed: &[u8]) -> Option<OpId> {
+        let (_, body) = signed.split_first_chunk::<SIGNATURE_BYTES>()?;
+        let ((_, op), _) = postcard::take_from_bytes::<([u8; 16], OpId)>(body).ok()?;
+        Some(op)
+    }
+
     fn check_limits(&self) -> Result<(), CommandError> {
         if self.deadline_ms == 0 || self.deadline_ms > DEADLINE_MAX_MS {
             return beyond(format!("a deadline is 1 to {DEADLINE_MAX_MS} ms"));

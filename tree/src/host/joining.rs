@@ -30,13 +30,23 @@ impl Host {
     }
 
     pub(super) fn opened(&mut self, link: LinkId, side: Direction, from: Option<IpAddr>) {
-        let full = side == Direction::Child && self.peers.count_children() >= LINKS_BELOW_MAX;
+        let full = side == Direction::Child && self.peers.count_children() >= LINKS_BELOW_MAX && !self.make_room();
         self.peers.open(link, side, from, self.out.now_ms);
         if side == Direction::Parent {
             self.peers.send(link, self.membership.hello(), &mut self.out);
         } else if full {
             self.refuse(link, Refusal::TooManyLinks);
         }
+    }
+
+    /// Where all links are taken, the oldest goes that is no host's and waits for nothing: strangers that hold links,
+    /// or call without end, keep nobody out who has something to say. Whether there was one.
+    fn make_room(&mut self) -> bool {
+        let idle = self.peers.callers().find(|link| !self.operations.any_of(*link));
+        if let Some(link) = idle {
+            self.refuse(link, Refusal::TooManyLinks);
+        }
+        idle.is_some()
     }
 
     pub(super) fn hello(&mut self, link: LinkId, side: Direction, version: u16, who: PeerRole, boot: [u8; 16]) {
@@ -161,22 +171,14 @@ impl Host {
         }
     }
 
-    /// Whether the other end was asked something that it may refuse: to take us in or be taken in, or a command.
-    pub(super) fn may_refuse(&self, link: LinkId) -> bool {
-        self.peers.may_turn_away(link) || self.operations.any_asked_of(link)
-    }
-
-    /// The other end refuses: a parent or a child refuses us, or a command.
+    /// The other end turns us away: a parent, or a child that we welcomed. Commands are answered, not refused.
     pub(super) fn refused(&mut self, link: LinkId, why: &Refusal) {
         self.out.note(format!("{}: {why}", self.peers.name(link)));
         self.operations.give_up(link, self.out.now_ms, |nodes| Group::failed(nodes, format!("refused: {why}")));
         if let (Refusal::OtherCluster { own, .. }, Peer::Host(host)) = (why, self.peers.name(link)) {
             self.status.see_stranger(host, *own);
         }
-        // One that was welcome refuses a command, not us.
-        if self.peers.may_turn_away(link) {
-            self.close(link, LinkEnd::Refused);
-        }
+        self.close(link, LinkEnd::Refused);
     }
 
     pub(super) fn closed(&mut self, link: LinkId, how: LinkEnd) {

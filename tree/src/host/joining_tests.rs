@@ -163,6 +163,46 @@ fn who_does_not_say_who_it_is_has_only_so_long() {
 }
 
 #[test]
+fn a_command_that_a_host_turns_away_is_answered_and_what_else_it_does_goes_on() {
+    let mut world = World::new(3, 2);
+    world.task_ms = 1_000;
+    let (all, link) = (NodeSet::product(&RangeSet::span(1, 3), &RangeSet::one(0)), world.attach(HostId(1)));
+    world.command(link, 1, &all, run(), 5_000, &key());
+    world.run_to(world.now_ms + 500);
+    // What it is told next is not its operator's.
+    let other = ed25519_dalek::SigningKey::from_bytes(&[2; 32]).verifying_key();
+    world.hosts.get_mut(&HostId(2)).unwrap().operator = other;
+    world.command(link, 2, &all, run(), 5_000, &key());
+    world.run_to(world.now_ms + 4_000);
+    assert_eq!(nodes_where(&world.answers(1), Outcome::is_ok), all, "obeyed before, answered after");
+    let turned_away = nodes_where(&world.answers(2), |outcome| !outcome.is_ok());
+    assert_eq!(turned_away, NodeSet::one(Node::host(HostId(2))));
+    let why = world.answers(2).into_iter().find(|group| !group.outcome.is_ok()).unwrap().outcome;
+    assert!(matches!(&why, Outcome::Failed(why) if why.starts_with("refused: ")), "{why:?}");
+    assert!(world.hosts[&HostId(2)].has_parent(), "the link goes on");
+}
+
+#[test]
+fn strangers_that_hold_all_links_keep_no_operator_out_and_nobody_out_who_waits() {
+    let mut world = World::new(3, 2);
+    world.task_ms = 3_000;
+    let (hosts, link) = (NodeSet::product(&RangeSet::span(1, 3), &RangeSet::one(0)), world.attach(HostId(1)));
+    world.command(link, 1, &hosts, run(), 5_000, &key());
+    world.run_to(world.now_ms + 500);
+    for _ in 0..LINKS_BELOW_MAX {
+        world.attach(HostId(1));
+    }
+    let link = world.attach(HostId(1));
+    world.command(link, 2, &hosts, Order::Ping, 2_000, &key());
+    world.run_to(world.now_ms + 1_000);
+    assert_eq!(nodes_where(&world.answers(2), Outcome::is_ok), hosts, "the newest is let in");
+    assert!(refusals(&world).contains(&&Refusal::TooManyLinks));
+    world.run_to(world.now_ms + 4_000);
+    assert_eq!(nodes_where(&world.answers(1), Outcome::is_ok), hosts, "who waits is not sent away");
+    assert!(world.hosts[&HostId(1)].peers.count_children() <= LINKS_BELOW_MAX);
+}
+
+#[test]
 fn versions_one_step_apart_understand_each_other_and_others_are_told_why_not() {
     let mut world = World::new(3, 3);
     let before = VERSION > VERSION_MIN;

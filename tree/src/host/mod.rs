@@ -167,7 +167,7 @@ impl Host {
             }
             (Message::Welcome { host, plan, path }, Direction::Parent, None) => self.welcomed(link, host, &plan, path),
             (Message::Path(path), Direction::Parent, Some(_)) => self.moved(link, path),
-            (Message::Refuse(why), _, _) if self.may_refuse(link) => self.refused(link, &why),
+            (Message::Refuse(why), _, _) if self.peers.may_turn_away(link) => self.refused(link, &why),
             // What nobody waits for is not looked at, and not answered with the same.
             (Message::Refuse(_), _, _) => self.close(link, LinkEnd::Refused),
             (Message::Heartbeat, _, Some(PeerRole::Host(_) | PeerRole::Guest(_))) => {}
@@ -197,7 +197,7 @@ impl Host {
     fn command(&mut self, link: LinkId, signed: Vec<u8>, asked: NodeSet, remaining_ms: u32) {
         let command = match Command::verify(&signed, &self.operator, &self.membership.plan.cluster) {
             Ok(command) => command,
-            Err(error) => return self.refuse_command(link, error),
+            Err(error) => return self.refuse_command(link, &signed, asked, error),
         };
         if let Order::SessionInput(feed) = &command.order {
             return self.session_input(link, &command, feed, &signed, remaining_ms);
@@ -230,11 +230,15 @@ impl Host {
         self.operations.insert((command.op, link), operation);
     }
 
-    /// Turns away a command that is not the operator's.
-    fn refuse_command(&mut self, link: LinkId, why: CommandError) {
-        self.peers.send(link, Message::Refuse(Refusal::Command(why)), &mut self.out);
-        if self.peers.is_console(link) {
-            self.close(link, LinkEnd::Refused);
+    /// Turns away a command that is not the operator's. One that the parent passed down is answered as that one: others
+    /// that it passed down go on. Consoles and hosts below know better than to pass on such a thing, if they are any.
+    fn refuse_command(&mut self, link: LinkId, signed: &[u8], asked: NodeSet, why: CommandError) {
+        match Command::claimed_op(signed) {
+            Some(op) if self.peers.is_parent_side(link) => {
+                let groups = [Group::failed(asked, format!("refused: {why}"))].into();
+                self.peers.send(link, Message::Answers { op, groups }, &mut self.out);
+            }
+            _ => self.refuse(link, Refusal::Command(why)),
         }
     }
 

@@ -281,6 +281,12 @@ impl Peers {
         self.children().count()
     }
 
+    /// The links of consoles, and of those that have not said who they are; the oldest first.
+    pub fn callers(&self) -> impl Iterator<Item = LinkId> {
+        let is_host = |link: &Link| matches!(link.who, Some(PeerRole::Host(_)));
+        self.children().filter(move |(_, link)| !is_host(link)).map(|(id, _)| *id)
+    }
+
     /// What each child last reported of its subtree.
     pub fn reports(&self) -> impl Iterator<Item = &Report> {
         self.children().map(|(_, link)| &link.report)

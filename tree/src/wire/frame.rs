@@ -74,6 +74,34 @@ pub fn encode_or_failed(message: &Message) -> Result<Vec<u8>, FrameError> {
     })
 }
 
+/// A message as it came, its length before it: as long as it waits, it takes no more room than on its way. In memory a
+/// message may take fifteen times as much.
+#[derive(Debug)]
+pub struct Frame {
+    bytes: Vec<u8>,
+    /// Whether it is the first of who has not said who it is.
+    first: bool,
+}
+
+impl Frame {
+    /// The message in it; none if it is of a kind that a later version appended. Nobody says such a thing before its
+    /// hello.
+    ///
+    /// # Errors
+    /// It is none of this version: the stream that it came on has to close.
+    pub fn decode(&self) -> Result<Option<Message>, FrameError> {
+        let body = self.bytes.get(LENGTH_BYTES..).unwrap_or_default();
+        if !self.first && body.first().is_some_and(|kind| *kind >= KINDS) {
+            return Ok(None);
+        }
+        match postcard::take_from_bytes(body) {
+            Ok((message, [])) => Ok(Some(message)),
+            Ok(_) => Err(FrameError::Trailing),
+            Err(e) => Err(FrameError::Decode(e)),
+        }
+    }
+}
+
 /// Puts messages together from pieces of a stream.
 #[derive(Debug)]
 pub struct FrameReader {
@@ -113,33 +141,54 @@ impl FrameReader {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// How many bytes the next frame has, as it claims, if so much has arrived of it.
+    ///
+    /// # Errors
+    /// It claims more than it may have.
+    pub fn claimed(&self) -> Result<Option<usize>, FrameError> {
+        let Some((length, _)) = self.buffer[self.taken..].split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+        let length = u32::from_le_bytes(*length) as usize;
+        if length > self.max { Err(FrameError::ClaimsTooMuch(length)) } else { Ok(Some(LENGTH_BYTES + length)) }
+    }
+
+    /// The next whole frame, if it has arrived.
+    ///
+    /// # Errors
+    /// It claims more than it may have.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        let Some(bytes) = self.claimed()? else { return Ok(None) };
+        let end = self.taken + bytes;
+        if end > self.buffer.len() {
+            return Ok(None);
+        }
+        let first = core::mem::replace(&mut self.max, FRAME_MAX_BYTES) != FRAME_MAX_BYTES;
+        if self.taken == 0 && bytes > KEPT_BYTES {
+            // A long one is not copied; what is behind it is.
+            let rest = self.buffer[end..].to_vec();
+            let mut frame = core::mem::replace(&mut self.buffer, rest);
+            frame.truncate(end);
+            frame.shrink_to_fit();
+            return Ok(Some(Frame { bytes: frame, first }));
+        }
+        let frame = self.buffer[self.taken..end].to_vec();
+        self.taken = end;
+        if end == self.buffer.len() {
+            (self.buffer, self.taken) = (Vec::new(), 0);
+        }
+        Ok(Some(Frame { bytes: frame, first }))
+    }
+
     /// The next whole message of a kind that this version knows, if it has arrived.
+    ///
+    /// # Errors
+    /// It claims more than it may have, or is none of this version.
     pub fn next_message(&mut self) -> Result<Option<Message>, FrameError> {
-        loop {
-            let rest = &self.buffer[self.taken..];
-            let Some((length, body)) = rest.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
-            let length = u32::from_le_bytes(*length) as usize;
-            if length > self.max {
-                return Err(FrameError::ClaimsTooMuch(length));
-            }
-            let Some(body) = body.get(..length) else { return Ok(None) };
-            // What a later version appended. Nobody says such a thing before its hello.
-            let is_of_later = body.first().is_some_and(|kind| *kind >= KINDS) && self.max == FRAME_MAX_BYTES;
-            let message = match postcard::take_from_bytes(body) {
-                _ if is_of_later => None,
-                Ok((message, [])) => Some(message),
-                Ok(_) => return Err(FrameError::Trailing),
-                Err(e) => return Err(FrameError::Decode(e)),
-            };
-            self.taken += LENGTH_BYTES + length;
-            self.max = FRAME_MAX_BYTES;
-            if self.taken == self.buffer.len() {
-                (self.buffer, self.taken) = (Vec::new(), 0);
-            }
-            if message.is_some() {
-                return Ok(message);
+        while let Some(frame) = self.next_frame()? {
+            if let Some(message) = frame.decode()? {
+                return Ok(Some(message));
             }
         }
+        Ok(None)
     }
 }
 
