@@ -141,6 +141,15 @@ fn names_fold() {
 }
 
 #[test]
+fn guests_stand_behind_each_pattern_of_their_hosts() {
+    let plan = Plan { guests_per_host: 4, ..Plan::new("two", HostNames::parse("dn[4-5],x[1-2]y[01-02]").unwrap()) };
+    let nodes = crate::parse_nodes("./[1-2]", &plan).unwrap();
+    let text = plan.fold_names(&nodes);
+    assert_eq!(text, "dn[4-5]-g[1-2],x1y[01-02]-g[1-2],x2y[01-02]-g[1-2]");
+    assert_eq!(crate::parse_nodes(&text, &plan), Ok(nodes));
+}
+
+#[test]
 fn wrong_plans_name_the_field() {
     let good = plan(20, 4, 16);
     let with = |change: fn(&mut Plan)| {

@@ -248,6 +248,11 @@ impl HostNames {
 
     /// The names of `hosts`, folded: `dn[4-11,16]`.
     pub fn fold(&self, hosts: &RangeSet) -> String {
+        self.fold_each(hosts).join(",")
+    }
+
+    /// The patterns that [`Self::fold`] puts commas between.
+    pub(crate) fn fold_each(&self, hosts: &RangeSet) -> Vec<String> {
         let mut parts: Vec<String> = Vec::new();
         let mut first = 1u64;
         for term in &self.terms {
@@ -256,7 +261,7 @@ impl HostNames {
             fold_term(term, &own, first as u32, &mut parts);
             first = last + 1;
         }
-        parts.join(",")
+        parts
     }
 }
 

@@ -131,12 +131,13 @@ impl Plan {
     pub fn fold_names(&self, nodes: &NodeSet) -> String {
         let mut parts: Vec<String> = Vec::new();
         for (hosts, members) in nodes.products() {
-            let hosts = self.hosts.fold(&hosts);
-            match members.ranges() {
-                [(0, 0)] => parts.push(hosts),
-                [(a, b)] if a == b => parts.push(format!("{hosts}-g{a}")),
-                _ => parts.push(format!("{hosts}-g[{members}]")),
-            }
+            let guests = match members.ranges() {
+                [(0, 0)] => String::new(),
+                [(a, b)] if a == b => format!("-g{a}"),
+                _ => format!("-g[{members}]"),
+            };
+            // Each pattern of hosts by itself: behind a comma stands another node.
+            parts.extend(self.hosts.fold_each(&hosts).into_iter().map(|hosts| hosts + &guests));
         }
         parts.join(",")
     }
