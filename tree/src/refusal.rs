@@ -112,6 +112,11 @@ impl fmt::Display for CommandError {
             CommandError::WrongKey => f.write_str("not signed with this cluster's operator key"),
             CommandError::WrongCluster => f.write_str("signed for another cluster"),
             CommandError::NotUnderstood(why) => write!(f, "signed, but not understood: {why}"),
+            // Whoever refuses may be anybody.
+            CommandError::BeyondLimit(why) if why.as_str().is_empty() => {
+                f.write_str("beyond a limit that it does not name")
+            }
+            CommandError::Expired(why) if why.as_str().is_empty() => f.write_str("issued too long ago"),
             CommandError::BeyondLimit(why) | CommandError::Expired(why) => write!(f, "{why}"),
         }
     }
@@ -127,3 +132,17 @@ impl core::error::Error for Refusal {
 }
 
 impl core::error::Error for CommandError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    /// What a stranger sends is shown after "it refuses:".
+    #[test]
+    fn a_refusal_always_says_something() {
+        let silent = |error| Refusal::Command(error).to_string();
+        assert_eq!(silent(CommandError::BeyondLimit("\t".into())), "beyond a limit that it does not name");
+        assert!(silent(CommandError::NotUnderstood("".into())).contains("not understood"));
+    }
+}
