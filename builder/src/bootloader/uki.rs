@@ -9,6 +9,8 @@ use std::fmt;
 /// Sections are loaded at multiples of this: a page, whatever the stub says.
 const PAGE_BYTES: u32 = 0x1000;
 const SECTION_HEADER_BYTES: usize = 40;
+/// Most that PE allows sections to be aligned to in a file.
+const FILE_ALIGNMENT_MAX: u32 = 64 << 10;
 /// CNT_INITIALIZED_DATA and MEM_READ.
 const READ_ONLY_DATA: u32 = 0x4000_0040;
 
@@ -157,7 +159,8 @@ impl PeHeaders {
         };
         let powers = layout.file_alignment.is_power_of_two() && layout.section_alignment.is_power_of_two();
         // 72 bytes of the optional header are read and written.
-        if !powers || layout.headers_bytes > stub.len() || layout.sections < optional + 72 {
+        let too_far = layout.file_alignment > FILE_ALIGNMENT_MAX;
+        if !powers || too_far || layout.headers_bytes > stub.len() || layout.sections < optional + 72 {
             return Err(UkiError::Contradiction);
         }
         Ok(layout)
@@ -224,6 +227,18 @@ mod tests {
         let error = assemble(&stub(), &parts).unwrap_err();
         assert_eq!(error, UkiError::NoRoom { sections: 9 });
         assert_eq!(error.to_string(), "its headers have no room for 9 more sections");
+    }
+
+    /// Sections are padded to it: two would take gigabytes.
+    #[test]
+    fn no_file_is_aligned_to_more_than_pe_allows() {
+        let aligned = |bytes: u32| {
+            let mut stub = stub();
+            stub[0x58 + 36..0x58 + 40].copy_from_slice(&bytes.to_le_bytes());
+            assemble(&stub, &[(".linux", b"kernel")])
+        };
+        assert!(aligned(FILE_ALIGNMENT_MAX).is_ok_and(|image| image.len() == 2 * FILE_ALIGNMENT_MAX as usize));
+        assert_eq!(aligned(2 * FILE_ALIGNMENT_MAX).err(), Some(UkiError::Contradiction));
     }
 
     proptest! {
