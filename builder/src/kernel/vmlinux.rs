@@ -50,6 +50,8 @@ pub enum VmlinuxError {
     Elf(goblin::error::Error),
     /// The segments of its vmlinux end behind it.
     SegmentsPastEnd,
+    /// The segments of its vmlinux overlap: together they are more than it is.
+    SegmentsOverlap,
     /// The program headers of its vmlinux end behind it.
     ProgramHeadersPastEnd,
 }
@@ -72,6 +74,7 @@ impl fmt::Display for VmlinuxError {
             VmlinuxError::PayloadNotElf => f.write_str("its payload does not unpack to an ELF file"),
             VmlinuxError::Elf(cause) => cause.fmt(f),
             VmlinuxError::SegmentsPastEnd => f.write_str("the segments of its vmlinux lie beyond its end"),
+            VmlinuxError::SegmentsOverlap => f.write_str("its segments overlap: they are more than the file"),
             VmlinuxError::ProgramHeadersPastEnd => f.write_str("its program headers lie beyond its end"),
         }
     }
@@ -145,6 +148,10 @@ fn trim(vmlinux: Vec<u8>) -> Result<Vec<u8>, VmlinuxError> {
     for program in programs.iter().filter(|program| program.p_type == PT_LOAD) {
         let range = segment(program, vmlinux.len()).ok_or(VmlinuxError::SegmentsPastEnd)?;
         loads.push((program.p_offset, range));
+    }
+    let bytes: usize = loads.iter().map(|(_, range)| range.len()).sum();
+    if bytes > vmlinux.len() {
+        return Err(VmlinuxError::SegmentsOverlap);
     }
     // Another class or byte order is no kernel that we could run: it stays as it is, as one that has no segments.
     if header.e_ident[4] != 2 || header.e_ident[5] != 1 || loads.is_empty() {
@@ -273,6 +280,19 @@ mod tests {
         let five = with_size(decompress::pack_lz4_legacy(&elf), 5);
         let error = extract_vmlinux(&bzimage(&five)).unwrap_err();
         assert!(matches!(error, VmlinuxError::WrongSize { stated: 5, .. }), "{error}");
+    }
+
+    /// Each would be copied: of a file of a megabyte, gigabytes.
+    #[test]
+    fn segments_that_are_more_than_their_file_are_refused() {
+        let (mut elf, _) = vmlinux();
+        let whole = elf.len() as u64;
+        for at in [64, 120] {
+            elf[at + 8..at + 16].fill(0);
+            elf[at + 32..at + 40].copy_from_slice(&whole.to_le_bytes());
+        }
+        let error = extract_vmlinux(&bzimage(&elf)).err();
+        assert!(matches!(error, Some(VmlinuxError::SegmentsOverlap)), "{error:?}");
     }
 
     proptest! {
