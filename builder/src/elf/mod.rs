@@ -219,7 +219,8 @@ fn read_dynamic(
     let Some(dynamic) = Dynamic::parse(&bytes, &[here], ctx).map_err(ElfError::structure)? else {
         return Ok(());
     };
-    let value = |tag| dynamic.dyns.iter().find(|entry| entry.d_tag == tag).map(|entry| entry.d_val);
+    // The last of several counts, as it does for the loader.
+    let value = |tag| dynamic.dyns.iter().rev().find(|entry| entry.d_tag == tag).map(|entry| entry.d_val);
     needs.no_default_folders = value(DT_FLAGS_1).is_some_and(|flags| flags & DF_1_NODEFLIB != 0);
     let (Some(address), Some(size)) = (value(DT_STRTAB), value(DT_STRSZ)) else {
         return match value(DT_NEEDED) {
@@ -363,6 +364,30 @@ mod tests {
         assert!(matches!(needs(&bytes[..64]), Err(ElfError::CutOff(Part::ProgramHeaders))));
         assert!(matches!(needs(&bytes[..8]), Err(ElfError::Header(_))));
         assert!(matches!(section(&bytes[..4096], ".interp"), Err(ElfError::NoSections)));
+    }
+
+    /// As ld.so and musl have it.
+    #[test]
+    fn of_two_string_tables_the_last_counts() {
+        let mut file = vec![0; 0x240];
+        file[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\x00");
+        let mut put = |at: usize, value: u64| file[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        for (at, value) in [(0x10, 0x0001_003e_0003), (0x20, 64), (0x34, 0x0002_0038_0040)] {
+            put(at, value);
+        }
+        for (at, [kind, offset, size]) in [(64, [1, 0, 0x240]), (120, [2, 0x100, 0x50])] {
+            for (place, value) in [(0, kind), (8, offset), (16, offset), (32, size), (40, size)] {
+                put(at + place, value);
+            }
+        }
+        let dynamic = [[5, 0x200], [1, 1], [10, 0x20], [5, 0x220], [0, 0]];
+        for (at, [tag, value]) in (0x100..).step_by(16).zip(dynamic) {
+            put(at, tag);
+            put(at + 8, value);
+        }
+        file[0x200..0x206].copy_from_slice(b"\0libx\0");
+        file[0x220..0x226].copy_from_slice(b"\0liby\0");
+        assert_eq!(needs(&file[..]).unwrap().libraries, ["liby"]);
     }
 
     proptest! {
