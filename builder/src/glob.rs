@@ -1,29 +1,35 @@
-//! Shell patterns: `*` is any text, `?` any byte, `[a-fx]` one of a set; a `[` without its `]` is itself.
+//! Shell patterns: `*` is any text, `?` any character, `[a-fx]` one of a set; a `[` without its `]` is itself.
 //!
 //! Takes a pattern and a text; gives what each `*` stood for. The time it takes grows with the product of their
 //! lengths, whatever they are: both may come from files that anyone made. The names of paths and the aliases of kernel
-//! modules are matched here.
+//! modules are matched here: paths by characters, so that no capture is half of one, and aliases by bytes.
 
 use std::ops::RangeInclusive;
 
-/// Most bytes of a pattern, and of a text: more than any path or alias has. Longer ones do not match.
-const BYTES_MAX: usize = 4096;
+/// Most symbols of a pattern, and of a text: more than any path or alias has. Longer ones do not match.
+const SYMBOLS_MAX: usize = 4096;
+
+/// What texts are made of: bytes or characters.
+trait Symbol: Copy + Ord + From<u8> {}
+
+impl Symbol for u8 {}
+impl Symbol for char {}
 
 /// One part of a pattern.
-enum Token {
+enum Token<S> {
     Star,
     One,
-    Set(Vec<RangeInclusive<u8>>),
-    Byte(u8),
+    Set(Vec<RangeInclusive<S>>),
+    Symbol(S),
 }
 
-impl Token {
-    fn fits(&self, byte: u8) -> bool {
+impl<S: Symbol> Token<S> {
+    fn fits(&self, symbol: S) -> bool {
         match self {
             Token::Star => false,
             Token::One => true,
-            Token::Set(ranges) => ranges.iter().any(|range| range.contains(&byte)),
-            Token::Byte(own) => *own == byte,
+            Token::Set(ranges) => ranges.iter().any(|range| range.contains(&symbol)),
+            Token::Symbol(own) => *own == symbol,
         }
     }
 }
@@ -31,8 +37,9 @@ impl Token {
 /// What each `*` of a path's pattern stood for, where nothing but a slash stands for a slash; none where the path does
 /// not match. The first `*` takes as much as it can, then the second.
 pub fn path_captures(pattern: &str, path: &str) -> Option<Vec<String>> {
-    let found = captures(pattern.as_bytes(), path.as_bytes(), Some(b'/'))?;
-    Some(found.into_iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect())
+    let (pattern, path): (Vec<char>, Vec<char>) = (pattern.chars().collect(), path.chars().collect());
+    let found = captures(&pattern, &path, Some('/'))?;
+    Some(found.into_iter().map(|part| part.iter().collect()).collect())
 }
 
 /// Whether a text matches as a whole.
@@ -40,16 +47,17 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     captures(pattern, text, None).is_some()
 }
 
-fn captures<'t>(pattern: &[u8], text: &'t [u8], separator: Option<u8>) -> Option<Vec<&'t [u8]>> {
+fn captures<'t, S: Symbol>(pattern: &[S], text: &'t [S], separator: Option<S>) -> Option<Vec<&'t [S]>> {
     // Most texts differ before the first star.
-    let plain = pattern.iter().position(|byte| b"*?[".contains(byte)).unwrap_or(pattern.len());
+    let special = |symbol: &S| b"*?[".iter().any(|byte| S::from(*byte) == *symbol);
+    let plain = pattern.iter().position(special).unwrap_or(pattern.len());
     let (start, pattern) = pattern.split_at(plain);
     let text = text.strip_prefix(start)?;
-    if pattern.len() > BYTES_MAX || text.len() > BYTES_MAX {
+    if pattern.len() > SYMBOLS_MAX || text.len() > SYMBOLS_MAX {
         return None;
     }
     let tokens = tokens(pattern);
-    let within = |at: usize| text.get(at).copied().filter(|byte| separator != Some(*byte));
+    let within = |at: usize| text.get(at).copied().filter(|symbol| separator != Some(*symbol));
     // For each token and place, from the end: whether what is left of the pattern matches what is left of the text.
     let width = text.len() + 1;
     let mut rest_fits = vec![false; (tokens.len() + 1) * width];
@@ -60,8 +68,8 @@ fn captures<'t>(pattern: &[u8], text: &'t [u8], separator: Option<u8>) -> Option
                 Token::Star => {
                     rest_fits[(nth + 1) * width + at] || within(at).is_some() && rest_fits[nth * width + at + 1]
                 }
-                Token::Byte(byte) => text.get(at) == Some(byte) && rest_fits[(nth + 1) * width + at + 1],
-                token => within(at).is_some_and(|byte| token.fits(byte)) && rest_fits[(nth + 1) * width + at + 1],
+                Token::Symbol(own) => text.get(at) == Some(own) && rest_fits[(nth + 1) * width + at + 1],
+                token => within(at).is_some_and(|symbol| token.fits(symbol)) && rest_fits[(nth + 1) * width + at + 1],
             };
         }
     }
@@ -81,32 +89,31 @@ fn captures<'t>(pattern: &[u8], text: &'t [u8], separator: Option<u8>) -> Option
     Some(found)
 }
 
-fn tokens(mut pattern: &[u8]) -> Vec<Token> {
+fn tokens<S: Symbol>(mut pattern: &[S]) -> Vec<Token<S>> {
+    let [star, one, open, close] = b"*?[]".map(S::from);
     let mut tokens = Vec::new();
     while let Some((first, rest)) = pattern.split_first() {
         pattern = rest;
-        tokens.push(match first {
-            b'*' => Token::Star,
-            b'?' => Token::One,
-            b'[' => match rest.iter().position(|byte| *byte == b']') {
-                Some(end) => {
-                    pattern = &rest[end + 1..];
-                    Token::Set(ranges(&rest[..end]))
-                }
-                None => Token::Byte(b'['),
-            },
-            byte => Token::Byte(*byte),
+        let end = rest.iter().position(|symbol| *first == open && *symbol == close);
+        tokens.push(match end {
+            Some(end) => {
+                pattern = &rest[end + 1..];
+                Token::Set(ranges(&rest[..end]))
+            }
+            None if *first == star => Token::Star,
+            None if *first == one => Token::One,
+            None => Token::Symbol(*first),
         });
     }
     tokens
 }
 
 /// The ranges of a set, as `a-fx`.
-fn ranges(mut set: &[u8]) -> Vec<RangeInclusive<u8>> {
+fn ranges<S: Symbol>(mut set: &[S]) -> Vec<RangeInclusive<S>> {
     let mut ranges = Vec::new();
     while let Some((first, rest)) = set.split_first() {
         let (last, rest) = match rest {
-            [b'-', last, rest @ ..] => (last, rest),
+            [dash, last, rest @ ..] if *dash == S::from(b'-') => (last, rest),
             rest => (first, rest),
         };
         ranges.push(*first..=*last);
@@ -128,6 +135,9 @@ mod tests {
             ("a*b*c", "a-b-c", Some(vec!["-", "-"])),
             ("a*b*c", "a-b-b-c", Some(vec!["-b-", "-"])),
             ("a*b*c", "ac", None),
+            ("a?*", "aéü", Some(vec!["ü"])),
+            ("*[à-é]", "xé", Some(vec!["x"])),
+            ("*[Ã]*", "é", None),
             ("x", "x", Some(vec![])),
             ("x", "xx", None),
             ("", "", Some(vec![])),
@@ -152,7 +162,7 @@ mod tests {
         assert!(matches(b"a*z", b"a/b/z") && matches(b"[0-3x]", b"x") && matches(b"[0-3x]", b"2"));
         assert!(!matches(b"[0-3x]", b"4") && !matches(b"[]", b"a") && matches(b"[a-]", b"-"));
         let long = |length: usize| matches(b"*", &vec![b'a'; length]);
-        assert!(long(BYTES_MAX) && !long(BYTES_MAX + 1));
+        assert!(long(SYMBOLS_MAX) && !long(SYMBOLS_MAX + 1));
     }
 
     /// The same by trying every way, for short texts.
