@@ -16,7 +16,7 @@ SPEC ?= examples/laptop.toml
 # Tests end themselves; should one hang all the same, this ends it. .ci/machines has limits of its own.
 LIMIT := timeout --foreground --kill-after=30 1800
 
-.PHONY: all build man demo test test-pure test-hosts test-machines test-programs lint fmt bench bench-switch clean deps help
+.PHONY: all build man demo test test-pure test-hosts test-machines test-programs fuzz lint fmt bench bench-switch clean deps help
 
 # What deps finds decides how build builds, so build is made by a make of its own.
 all: deps
@@ -29,6 +29,7 @@ help:
 	@echo "make test-hosts     agents in network namespaces (root)"
 	@echo "make test-machines  QEMU boots the images (TESTS=\"clones qemu\": these modules alone)"
 	@echo "make test-programs  32 programs of Debian in images of only what they need (root)"
+	@echo "make fuzz           parsers and devices under libFuzzer (FUZZ=\"frames policy\", FUZZ_SECONDS=3600; 60 each)"
 	@echo "make lint           formatting, clippy, documentation, house rules, licences of dependencies"
 	@echo "make bench          the figures of the README, measured here (BENCH=--least-ram: minutes more)"
 	@echo "make bench-switch   guests' links beside a bridge and this machine's own clock (as root)"
@@ -71,8 +72,13 @@ test-machines: all
 test-programs: deps
 	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") $(LIMIT) cargo test -p vmatic --test hosts programs:: -- --ignored --nocapture
 
+fuzz: deps
+	@.ci/install fuzz
+	@fuzz/run $(FUZZ)
+
 lint: deps
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --all --check
 	cargo clippy --workspace --exclude vmatic-leaf --all-targets -- -D warnings
 	cargo clippy -p vmatic-leaf --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace --exclude vmatic-leaf

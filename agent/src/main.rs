@@ -17,6 +17,9 @@ mod bench;
 mod cli;
 mod error;
 mod exec;
+#[cfg(any(test, fuzzing))]
+#[path = "../../fuzz/targets/agent/mod.rs"]
+pub mod fuzz;
 mod guest;
 mod init;
 mod keeper;

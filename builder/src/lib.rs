@@ -17,6 +17,9 @@ pub mod doctor;
 pub mod elf;
 pub mod error;
 pub mod fs;
+#[cfg(any(test, fuzzing))]
+#[path = "../../fuzz/targets/builder/mod.rs"]
+pub mod fuzz;
 pub mod glob;
 pub mod image;
 pub mod kernel;

@@ -17,6 +17,9 @@ pub mod boot_words;
 mod codec;
 pub mod defaults;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[path = "../../fuzz/targets/plan/mod.rs"]
+pub mod fuzz;
 pub mod guest_kinds;
 pub mod host_image;
 mod ids;

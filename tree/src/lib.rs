@@ -18,6 +18,9 @@ pub mod answer;
 #[cfg(feature = "host")]
 pub mod auth;
 mod bytes;
+#[cfg(all(any(test, fuzzing), feature = "host"))]
+#[path = "../../fuzz/targets/tree/mod.rs"]
+pub mod fuzz;
 pub mod guest;
 #[cfg(feature = "host")]
 pub mod host;

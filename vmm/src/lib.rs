@@ -13,6 +13,9 @@ mod boot;
 pub mod config;
 mod devices;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[path = "../../fuzz/targets/vmm/mod.rs"]
+pub mod fuzz;
 mod kvm;
 mod layout;
 mod log;

@@ -16,6 +16,9 @@ extern crate alloc;
 
 pub mod boot;
 pub mod clock;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../fuzz/targets/leaf/mod.rs"]
+pub mod fuzz;
 pub mod identity;
 pub mod log;
 pub mod serve;

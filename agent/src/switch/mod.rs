@@ -8,9 +8,9 @@
 pub mod capture;
 pub mod client;
 mod counters;
-mod forward;
+pub mod forward;
 pub mod frame;
-mod policy;
+pub mod policy;
 pub mod protocol;
 mod reply;
 mod routes;

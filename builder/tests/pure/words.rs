@@ -65,8 +65,8 @@ const REPLACED: &[(&str, &str)] = &[
 ];
 
 /// Folders that a path in a document begins with, if it is one of the repository.
-const FOLDERS: [&str; 9] =
-    [".ci/", "agent/", "builder/", "docs/", "examples/", "kernel-configs/", "plan/", "tree/", "vmm/"];
+const FOLDERS: [&str; 10] =
+    [".ci/", "agent/", "builder/", "docs/", "examples/", "fuzz/", "kernel-configs/", "plan/", "tree/", "vmm/"];
 
 /// The code of a line: without its comment, and without what stands between quotes.
 fn code(line: &str) -> String {

@@ -202,7 +202,7 @@ pub(crate) fn read(path: &Path, kvm: &Kvm, software: &Software, memory_mib: u32)
     Ok(Loaded { state: header.state, memory })
 }
 
-fn read_header(file: &mut File) -> io::Result<Header<machine::MachineState>> {
+fn read_header(file: &mut impl Read) -> io::Result<Header<machine::MachineState>> {
     let mut start = [0; START];
     read_whole(file, &mut start)?;
     let (magic, numbers) = start.split_at(MAGIC.len());
@@ -259,6 +259,10 @@ fn read_pages(file: &mut File, header: &Header<machine::MachineState>, memory: &
     }
     Ok(())
 }
+
+#[cfg(any(test, fuzzing))]
+#[path = "../../../fuzz/targets/vmm/snapshot.rs"]
+pub(crate) mod fuzz;
 
 #[cfg(test)]
 mod tests {

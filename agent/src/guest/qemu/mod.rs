@@ -8,7 +8,7 @@ pub mod command;
 mod disk;
 mod ends;
 mod port;
-mod qmp;
+pub mod qmp;
 pub mod sandbox;
 mod serial;
 pub mod snapshot;

@@ -222,6 +222,10 @@ impl Lines {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../../../fuzz/targets/agent/qmp.rs"]
+pub mod fuzz;
+
 #[cfg(test)]
 mod tests {
     use super::*;

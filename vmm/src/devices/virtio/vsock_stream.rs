@@ -311,6 +311,10 @@ impl Stream {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../../../fuzz/targets/vmm/vsock.rs"]
+pub(crate) mod fuzz;
+
 #[cfg(test)]
 #[path = "vsock_stream_tests.rs"]
 mod tests;

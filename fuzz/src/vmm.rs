@@ -1,0 +1,10 @@
+//! The monitor's targets.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(
+    init: vmatic_fuzz::choose(&[vmatic_vmm::fuzz::TARGETS]),
+    |data: &[u8]| vmatic_fuzz::run(data)
+);

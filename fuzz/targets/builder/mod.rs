@@ -1,0 +1,51 @@
+//! What the fuzzer feeds the builder: archives, programs, kernels, loaders, disks, package lists, specs, patterns.
+
+mod archive;
+mod disks;
+mod elf;
+mod escapes;
+mod glob;
+mod ldcache;
+mod notes;
+mod packages;
+#[cfg(test)]
+#[path = "../replay.rs"]
+mod replay;
+mod script;
+mod spec;
+mod uki;
+mod unpack;
+mod vmlinux;
+
+/// A target: its name, what is done with an input, the inputs to begin with, most bytes that an input may cost.
+pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>, usize);
+
+/// Most memory that a decoder may ask for by a header (`WINDOW_BYTES_MAX` of archive/decompress.rs), and what comes
+/// out.
+const UNPACKING_COST_BYTES_MAX: usize = (128 + 32) << 20;
+
+/// All of this crate.
+pub const TARGETS: &[Target] = &[
+    ("archive", archive::run, archive::seeds, UNPACKING_COST_BYTES_MAX),
+    ("unpack", unpack::run, unpack::seeds, UNPACKING_COST_BYTES_MAX),
+    ("vmlinux", vmlinux::run, vmlinux::seeds, UNPACKING_COST_BYTES_MAX),
+    ("elf", elf::run, elf::seeds, 16 << 20),
+    ("ldcache", ldcache::run, ldcache::seeds, 16 << 20),
+    ("notes", notes::run, notes::seeds, 16 << 20),
+    ("script", script::run, script::seeds, 1 << 20),
+    ("uki", uki::run, uki::seeds, 4 << 20),
+    ("disks", disks::run, disks::seeds, 1 << 20),
+    ("packages", packages::run, packages::seeds, 16 << 20),
+    ("glob", glob::run, glob::seeds, 64 << 20),
+    ("escapes", escapes::run, escapes::seeds, 8 << 20),
+    ("spec", spec::run, spec::seeds, 64 << 20),
+];
+
+fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+#[test]
+fn what_was_found_stays_found() {
+    replay::replay(TARGETS, env!("CARGO_MANIFEST_DIR"));
+}

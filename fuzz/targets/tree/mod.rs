@@ -1,0 +1,84 @@
+//! What the fuzzer feeds the control tree: frames, messages, commands, sessions, a host among hostile peers.
+
+mod commands;
+mod frames;
+mod host;
+#[path = "../input.rs"]
+mod input;
+mod messages;
+#[cfg(test)]
+#[path = "../replay.rs"]
+mod replay;
+mod sessions;
+
+use crate::id::OpId;
+use crate::wire::message::{Message, PeerRole, Report, VERSION};
+use crate::wire::order::{Order, Run};
+use crate::{answer, guest, refusal, reply, traffic, unreachable};
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use vmatic_plan::{GuestId, HostId, NodeSet, RangeSet};
+
+/// A target: its name, what is done with an input, the inputs to begin with, most bytes that an input may cost.
+pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>, usize);
+
+/// A value in memory takes some fifty times the bytes that it takes in a message, at worst.
+const MESSAGE_COST_BYTES_MAX: usize = 16 << 20;
+
+/// All of this crate.
+pub const TARGETS: &[Target] = &[
+    ("frames", frames::run, frames::seeds, MESSAGE_COST_BYTES_MAX),
+    ("messages", messages::run, messages::seeds, MESSAGE_COST_BYTES_MAX),
+    ("commands", commands::run, commands::seeds, MESSAGE_COST_BYTES_MAX),
+    ("sessions", sessions::run, sessions::seeds, MESSAGE_COST_BYTES_MAX),
+    ("host", host::run, host::seeds, MESSAGE_COST_BYTES_MAX),
+];
+
+/// One message of many kinds, with something in each.
+fn messages() -> Vec<Message> {
+    let op = OpId { session: [1; 8], sequence: 2 };
+    let nodes = NodeSet::product(&RangeSet::span(1, 4), &RangeSet::span(0, 2));
+    let run = Run {
+        argv: vec!["uname".into(), "-n".into()],
+        env: vec![("A".into(), "b".into())],
+        dir: String::new(),
+        stdin: vec![7; 9],
+        output_max_bytes: 1,
+    };
+    let output = answer::Output { stdout: b"out".to_vec(), stderr: b"err".to_vec(), truncated: true };
+    let exit = guest::GuestExit { reason: guest::ExitReason::Signal(9), was_up: true, console: None };
+    let outcomes = [
+        answer::Outcome::Exit(0),
+        answer::Outcome::Failed("no".into()),
+        answer::Outcome::Unreachable(unreachable::Unreachable::TimedOut),
+        answer::Outcome::Done(reply::Reply::Usage(guest::Usage::default())),
+        answer::Outcome::Done(reply::Reply::Ports(traffic::Ports::default())),
+    ];
+    let group = |outcome| answer::Group { outcome, output: output.clone(), nodes: nodes.clone() };
+    let down = vec![
+        (guest::GuestState::Paused, nodes.clone()),
+        (guest::GuestState::Ended(exit.clone()), nodes.clone()),
+        (guest::GuestState::BackingOff { retry_in_s: 3, cause: exit }, nodes.clone()),
+    ];
+    vec![
+        Message::Hello { version: VERSION, who: PeerRole::Host(HostId(2)), boot: [2; 16] },
+        Message::Hello { version: VERSION, who: PeerRole::Guest(GuestId(1)), boot: [3; 16] },
+        Message::Welcome { host: HostId(1), plan: "p".into() },
+        Message::Refuse(refusal::Refusal::NumberTaken { host: HostId(2), at: Some([10, 0, 0, 1].into()) }),
+        Message::Heartbeat,
+        Message::Report(Report { up: nodes.clone(), down }),
+        Message::Command { signed: vec![7; 70], asked: nodes.clone(), remaining_ms: 500 },
+        Message::Task { op, order: Order::Run(run), remaining_ms: 3 },
+        Message::Task { op, order: Order::Usage { each: true }, remaining_ms: 3 },
+        Message::Cancel(op),
+        Message::Answers { op, groups: outcomes.into_iter().map(group).collect() },
+        Message::Ready { version: VERSION },
+        Message::Time { unix_ns: 1 },
+    ]
+}
+
+#[test]
+fn what_was_found_stays_found() {
+    replay::replay(TARGETS, env!("CARGO_MANIFEST_DIR"));
+}
