@@ -266,13 +266,30 @@ impl fmt::Display for GuestExit {
             ExitReason::Signal(signal) => write!(f, "{ended} (signal {signal})")?,
             ExitReason::Silent => f.write_str("no heartbeat from its guest agent: it was ended")?,
             ExitReason::NoReport { within_s } => write!(f, "did not report within {within_s} s")?,
+            // A report may leave out why.
+            ExitReason::NotStarted(why) if why.as_str().is_empty() => f.write_str("could not be started")?,
             ExitReason::NotStarted(why) => write!(f, "{why}")?,
             ExitReason::Operator => f.write_str("ended by the operator")?,
+            ExitReason::Monitor(why) if why.as_str().is_empty() => f.write_str(ended)?,
             ExitReason::Monitor(why) => write!(f, "{ended} ({why})")?,
         }
         match &self.console {
             Some(line) => write!(f, ": {line}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    /// A state stands in a column of its own.
+    #[test]
+    fn an_end_always_says_something() {
+        let ended = |reason| GuestExit { reason, was_up: true, console: None }.to_string();
+        assert_eq!(ended(ExitReason::NotStarted("".into())), "could not be started");
+        assert_eq!(ended(ExitReason::Monitor(" ".into())), "ended");
     }
 }
