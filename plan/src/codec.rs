@@ -13,17 +13,18 @@ use core::fmt::Write;
 use core::str::FromStr;
 
 /// The first line; the number grows with the format.
-const HEADER: &str = "vmatic-plan 1";
+const HEADER: &str = "vmatic-plan 2";
 /// Most bytes of the text.
 const TEXT_MAX_BYTES: usize = 16 * 1024;
 /// The fields, in the order written.
-const FIELDS: [PlanField; 10] = [
+const FIELDS: [PlanField; 11] = [
     PlanField::Name,
     PlanField::Cluster,
     PlanField::Hosts,
     PlanField::GuestsPerHost,
     PlanField::HostNetwork,
     PlanField::GuestNetwork,
+    PlanField::GuestReach,
     PlanField::Fanout,
     PlanField::Port,
     PlanField::GuestMemoryMib,
@@ -44,6 +45,7 @@ impl Plan {
             self.guests_per_host.to_string(),
             self.host_network.to_string(),
             self.guest_network.to_string(),
+            self.guest_reach.to_string(),
             self.fanout.to_string(),
             self.port.to_string(),
             self.guest_memory_mib.to_string(),
@@ -86,10 +88,11 @@ impl Plan {
             guests_per_host: parse(FIELDS[3], value(3)?, Kind::Number)?,
             host_network: parse(FIELDS[4], value(4)?, Kind::Network)?,
             guest_network: parse(FIELDS[5], value(5)?, Kind::Network)?,
-            fanout: parse(FIELDS[6], value(6)?, Kind::Number)?,
-            port: parse(FIELDS[7], value(7)?, Kind::Number)?,
-            guest_memory_mib: parse(FIELDS[8], value(8)?, Kind::Number)?,
-            guest_cmdline: value(9)?.into(),
+            guest_reach: parse(FIELDS[6], value(6)?, Kind::GuestReach)?,
+            fanout: parse(FIELDS[7], value(7)?, Kind::Number)?,
+            port: parse(FIELDS[8], value(8)?, Kind::Number)?,
+            guest_memory_mib: parse(FIELDS[9], value(9)?, Kind::Number)?,
+            guest_cmdline: value(10)?.into(),
         };
         plan.check()?;
         Ok(plan)
@@ -119,6 +122,7 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reach::GuestReach;
     use proptest::prelude::*;
 
     fn sample() -> Plan {
@@ -129,6 +133,7 @@ mod tests {
             guests_per_host: 4,
             host_network: "172.20.0.0/16".parse().unwrap(),
             guest_network: "10.0.0.0/8".parse().unwrap(),
+            guest_reach: GuestReach::Hosts,
             fanout: 16,
             port: 7117,
             guest_memory_mib: 96,
@@ -147,7 +152,9 @@ mod tests {
     fn what_was_changed_is_refused() {
         let text = sample().encode();
         for (from, to, field) in [
-            ("vmatic-plan 1", "vmatic-plan 2", "plan"),
+            ("vmatic-plan 2", "vmatic-plan 1", "plan"),
+            ("guest_reach hosts", "guest_reach all", "guest_reach"),
+            ("guest_reach hosts\n", "", "guest_reach"),
             ("fanout 16", "fanout x", "fanout"),
             ("fanout 16\n", "", "fanout"),
             ("port 7117", "port 7117\nport 7118", "port"),

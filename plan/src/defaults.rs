@@ -1,8 +1,9 @@
 //! What a plan says where the operator says nothing.
 
+use crate::address::net::Ipv4Net;
 use crate::names::HostNames;
-use crate::net::Ipv4Net;
 use crate::plan::Plan;
+use crate::reach::GuestReach;
 use alloc::string::String;
 
 /// How many guests each host starts.
@@ -28,6 +29,7 @@ impl Plan {
             guests_per_host: GUESTS_PER_HOST,
             host_network: HOST_NETWORK,
             guest_network: GUEST_NETWORK,
+            guest_reach: GuestReach::Guests,
             fanout: FANOUT,
             port: PORT,
             guest_memory_mib: GUEST_MEMORY_MIB,

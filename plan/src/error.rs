@@ -3,7 +3,8 @@
 //! A type for each, which tells callers what is wrong; the sentences that operators read are made here, and nowhere
 //! is one read. Limits come with the error, so that this file knows no parser.
 
-use crate::net::{Ipv4Net, NetError};
+use crate::address::net::{Ipv4Net, NetError};
+use crate::reach::ReachError;
 use crate::sets::RangeSet;
 use alloc::string::String;
 use core::fmt;
@@ -223,6 +224,8 @@ pub enum PlanField {
     HostNetwork,
     /// `guest_network`.
     GuestNetwork,
+    /// `guest_reach`.
+    GuestReach,
     /// `fanout`.
     Fanout,
     /// `port`.
@@ -244,6 +247,7 @@ impl PlanField {
             PlanField::GuestsPerHost => "guests_per_host",
             PlanField::HostNetwork => "host_network",
             PlanField::GuestNetwork => "guest_network",
+            PlanField::GuestReach => "guest_reach",
             PlanField::Fanout => "fanout",
             PlanField::Port => "port",
             PlanField::GuestMemoryMib => "guest_memory_mib",
@@ -329,6 +333,8 @@ pub enum PlanErrorKind {
     Number(String, ParseIntError),
     /// A value that is no network, and why.
     Network(String, NetError),
+    /// A value that is no reach of guests, and why.
+    GuestReach(String, ReachError),
 }
 
 impl fmt::Display for PlanErrorKind {
@@ -359,6 +365,7 @@ impl fmt::Display for PlanErrorKind {
             Self::Names(kind) => kind.fmt(f),
             Self::Number(text, e) => write!(f, "{text:?}: {e}"),
             Self::Network(text, e) => write!(f, "{text:?}: {e}"),
+            Self::GuestReach(text, e) => write!(f, "{text:?}: {e}"),
         }
     }
 }
@@ -389,6 +396,7 @@ impl core::error::Error for PlanError {
         match &self.kind {
             PlanErrorKind::Number(_, e) => Some(e),
             PlanErrorKind::Network(_, e) => Some(e),
+            PlanErrorKind::GuestReach(_, e) => Some(e),
             _ => None,
         }
     }

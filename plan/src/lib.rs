@@ -24,23 +24,23 @@ pub mod guest_kinds;
 pub mod host_image;
 mod ids;
 pub mod link;
-mod mac;
 pub mod measurement;
 mod names;
-mod net;
 mod path;
 mod plan;
+mod reach;
 mod sets;
 
+pub use address::mac::{Mac, MacError};
+pub use address::net::{Ipv4Net, NetError};
 pub use codec::unhex;
 pub use error::{NameError, NameErrorKind, PathError, PathErrorKind, PlanError, PlanErrorKind, PlanField};
 pub use ids::{GuestId, HostId};
 pub use link::{LinkError, LinkProperties};
-pub use mac::{Mac, MacError};
 pub use names::HostNames;
-pub use net::{Ipv4Net, NetError};
 pub use path::{parse_nodes, parse_numbers};
 pub use plan::Plan;
+pub use reach::{GuestReach, ReachError};
 pub use sets::{Node, NodeSet, RangeSet};
 
 /// Most hosts of one cluster: a host's number fills 24 bits of MAC and IPv6 prefix.

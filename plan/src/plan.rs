@@ -4,9 +4,10 @@
 //! `address.rs` something to compute from. Its checks name the field that is
 //! wrong, so that the builder can point at the line.
 
+use crate::address::net::Ipv4Net;
 use crate::error::{PlanError, PlanErrorKind as Kind, PlanField};
 use crate::names::{self, HostNames};
-use crate::net::Ipv4Net;
+use crate::reach::GuestReach;
 use crate::sets::{Node, NodeSet, RangeSet};
 use crate::{GUESTS_MAX, HOSTS_MAX};
 use alloc::format;
@@ -28,6 +29,8 @@ pub struct Plan {
     pub host_network: Ipv4Net,
     /// The guests' network: host n routes its n-th block.
     pub guest_network: Ipv4Net,
+    /// What guests may reach.
+    pub guest_reach: GuestReach,
     /// Most children of a host in the control tree, 2 to 64.
     pub fanout: u32,
     /// The TCP port on which a host accepts its children and the console.

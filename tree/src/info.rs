@@ -3,7 +3,7 @@
 use crate::guest::{GuestExit, GuestStats};
 use crate::text::ShortText;
 use serde::{Deserialize, Serialize};
-use vmatic_plan::GuestId;
+use vmatic_plan::{GuestId, GuestReach};
 
 /// What KVM turned out to do on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ pub struct NodeInfo {
     pub memory_used_at_boot_mib: u64,
     /// What became of its guests.
     pub stats: GuestStats,
+    /// What its guests may reach.
+    pub guest_reach: GuestReach,
     /// The guest that was lost, or failed to start, last.
     pub last_lost: Option<LostGuest>,
     /// The version of the protocol that it speaks ([`VERSION`](crate::wire::message::VERSION)).

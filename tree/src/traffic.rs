@@ -27,11 +27,15 @@ pub enum DropReason {
     Lost,
     /// The host has no route to its destination.
     NoRoute,
+    /// It is no ARP, IPv4 or IPv6: nothing else is forwarded.
+    EtherType,
+    /// Its destination, or its source, is none that guests reach (`plan.guest_reach`).
+    OutOfReach,
 }
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [DropReason; 8] = [
+    pub const ALL: [DropReason; 10] = [
         DropReason::Malformed,
         DropReason::Spoofed,
         DropReason::NoSuchNode,
@@ -40,6 +44,8 @@ impl DropReason {
         DropReason::Full,
         DropReason::Lost,
         DropReason::NoRoute,
+        DropReason::EtherType,
+        DropReason::OutOfReach,
     ];
 
     /// A word for operators and programs.
@@ -53,6 +59,8 @@ impl DropReason {
             DropReason::Full => "full",
             DropReason::Lost => "lost",
             DropReason::NoRoute => "no_route",
+            DropReason::EtherType => "ether_type",
+            DropReason::OutOfReach => "out_of_reach",
         }
     }
 }

@@ -209,14 +209,8 @@ impl Driver {
             return self.open_session(op, guests, order, stopped);
         }
         // Counts all guests: only for who asks.
-        let info = matches!(order, Order::Info).then(|| {
-            info::info(
-                &self.resources.kvm,
-                &self.resources.guests,
-                self.plan.guests_per_host,
-                self.resources.booted_mib,
-            )
-        });
+        let info = matches!(order, Order::Info)
+            .then(|| info::info(&self.resources.kvm, &self.resources.guests, &self.plan, self.resources.booted_mib));
         let all = guests.len() == u64::from(self.plan.guests_per_host);
         let guests = guests.clone();
         tokio::spawn(async move {

@@ -4,12 +4,13 @@ use crate::guest::state::Guests;
 use crate::machine::kvm::KvmFound;
 use crate::machine::memory::memory_mib;
 use std::fs;
+use vmatic_plan::Plan;
 use vmatic_tree::info::NodeInfo;
 use vmatic_tree::text::ShortText;
 use vmatic_tree::wire::message::VERSION;
 
 /// What this host says of itself.
-pub fn info(kvm: &KvmFound, guests: &Guests, guests_planned: u32, booted_mib: u64) -> NodeInfo {
+pub fn info(kvm: &KvmFound, guests: &Guests, plan: &Plan, booted_mib: u64) -> NodeInfo {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let (memory_mib, available) = memory_mib();
     let (stats, last_lost) = guests.stats();
@@ -17,11 +18,12 @@ pub fn info(kvm: &KvmFound, guests: &Guests, guests_planned: u32, booted_mib: u6
         kernel: ShortText::new(kernel),
         kvm: kvm.support(),
         guests_up: guests.up(),
-        guests_planned,
+        guests_planned: plan.guests_per_host,
         memory_mib,
         memory_used_mib: memory_mib.saturating_sub(available),
         memory_used_at_boot_mib: booted_mib,
         stats,
+        guest_reach: plan.guest_reach,
         last_lost,
         protocol: VERSION,
     }

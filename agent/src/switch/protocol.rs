@@ -17,8 +17,8 @@ use vmatic_tree::traffic::{Piece, PortStatus, Ports};
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// Most bytes of an answer: a piece of a capture is longest.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Most links in an answer: some 120 bytes each.
-pub const PORTS_PER_ANSWER: usize = 400;
+/// Most links in an answer: at most 175 bytes each.
+pub const PORTS_PER_ANSWER: usize = 360;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +158,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use vmatic_plan::{GuestId, HostNames, LinkProperties, Plan};
+    use vmatic_tree::traffic::DropReason;
 
     fn rules() -> Rules {
         Rules::new(Plan { guests_per_host: 9, ..Plan::new("t", HostNames::count(3).unwrap()) }, HostId(2)).unwrap()
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn the_longest_answer_fits_a_message() {
         let frames = vmatic_tree::traffic::Frames { count: u64::MAX, bytes: u64::MAX };
-        let counters = PortCounters { sent: frames, received: frames, dropped: [u64::MAX; 8] };
+        let counters = PortCounters { sent: frames, received: frames, dropped: [u64::MAX; DropReason::ALL.len()] };
         let link = LinkProperties { rate_bits_s: u64::MAX, delay_us: u64::MAX, loss_ppm: u64::MAX };
         let port = PortStatus { guest: GuestId(u32::MAX), link, counters };
         let ports = Ports { ports: vec![port; PORTS_PER_ANSWER], truncated: true };

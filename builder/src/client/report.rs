@@ -130,6 +130,7 @@ fn info_text(info: &NodeInfo) -> String {
     let [(_, up), (_, planned), numbers @ ..] = info_numbers(info);
     let (kernel, kvm, protocol) = (&info.kernel, info.kvm.word(), info.protocol);
     let mut text = format!("protocol={protocol} kernel={kernel} kvm={kvm} guests={up}/{planned}");
+    text += &format!(" guest_reach={}", info.guest_reach);
     for (name, number) in numbers {
         text += &format!(" {name}={number}");
     }
@@ -214,6 +215,7 @@ fn info_json(info: &NodeInfo) -> Value {
     all.insert("kernel".into(), json!(info.kernel.as_str()));
     all.insert("protocol".into(), json!(info.protocol));
     all.insert("kvm".into(), json!(info.kvm.word()));
+    all.insert("guest_reach".into(), json!(info.guest_reach.word()));
     if let Some(lost) = &info.last_lost {
         all.insert("last_lost".into(), json!({ "guest": lost.guest, "why": lost.exit.to_string() }));
     }
@@ -264,8 +266,10 @@ mod tests {
     use super::*;
     use crate::error::Exit;
     use std::time::Duration;
-    use vmatic_plan::{NodeSet, RangeSet};
+    use vmatic_plan::{GuestReach, NodeSet, RangeSet};
     use vmatic_tree::answer::Output;
+    use vmatic_tree::guest::GuestStats;
+    use vmatic_tree::info::KvmSupport;
 
     fn group(guests: (u32, u32), outcome: Outcome, stdout: &str) -> Group {
         let nodes = NodeSet::product(&RangeSet::span(1, 1), &RangeSet::span(guests.0, guests.1));
@@ -294,6 +298,29 @@ mod tests {
             (Some(2), Some(1), Some(6))
         );
         assert_eq!(json["groups"][2]["detail"]["why"], "has not joined");
+    }
+
+    #[test]
+    fn a_host_says_what_its_guests_reach() {
+        for (reach, word) in
+            [(GuestReach::Guests, "guests"), (GuestReach::Hosts, "hosts"), (GuestReach::World, "world")]
+        {
+            let info = NodeInfo {
+                kernel: "6".into(),
+                kvm: KvmSupport::Linux,
+                guests_up: 4,
+                guests_planned: 4,
+                memory_mib: 100,
+                memory_used_mib: 50,
+                memory_used_at_boot_mib: 10,
+                stats: GuestStats::default(),
+                guest_reach: reach,
+                last_lost: None,
+            };
+            let text = info_text(&info);
+            assert!(text.starts_with(&format!("kernel=6 kvm=linux guests=4/4 guest_reach={word} ")), "{text}");
+            assert_eq!(info_json(&info)["guest_reach"], word);
+        }
     }
 
     #[test]

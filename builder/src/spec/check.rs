@@ -69,6 +69,7 @@ pub fn plan(draft: &Draft, source: &SpecText, problems: &mut Problems) -> Option
         guests: number(&draft.plan.guests, defaults::GUESTS_PER_HOST.into()) as u32,
         host_network,
         guest_network,
+        guest_reach: draft.plan.guest_reach.unwrap_or_default(),
         fanout: number(&draft.plan.fanout, defaults::FANOUT.into()) as u32,
         port: number(&draft.plan.port, defaults::PORT.into()) as u16,
     })

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use ed25519_dalek::VerifyingKey;
 use vmatic_plan::guest_kinds::Kinds;
-use vmatic_plan::{HostNames, Ipv4Net, Plan, defaults};
+use vmatic_plan::{GuestReach, HostNames, Ipv4Net, Plan, defaults};
 use vmatic_tree::auth::cluster_id::cluster_id;
 
 use super::kinds::{Backend, KindSpec};
@@ -48,6 +48,8 @@ pub struct PlanSpec {
     pub host_network: Ipv4Net,
     /// The guests' network.
     pub guest_network: Ipv4Net,
+    /// What guests may reach.
+    pub guest_reach: GuestReach,
     /// Most children of a host in the control tree.
     pub fanout: u32,
     /// The agents' TCP port.
@@ -113,6 +115,7 @@ impl Spec {
             guests_per_host: self.plan.guests,
             host_network: self.plan.host_network,
             guest_network: self.plan.guest_network,
+            guest_reach: self.plan.guest_reach,
             fanout: self.plan.fanout,
             port: self.plan.port,
             guest_memory_mib: self.guest.memory_mib.unwrap_or(defaults::GUEST_MEMORY_MIB),

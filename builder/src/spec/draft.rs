@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use vmatic_plan::GuestReach;
+
 use super::data::FileSpec;
 use super::kinds::{Backend, KindSpec};
 use super::table::Located;
@@ -41,6 +43,8 @@ pub struct DraftPlan {
     pub host_network: Option<Located<String>>,
     /// The guests' IPv4 network, as text.
     pub guest_network: Option<Located<String>>,
+    /// What guests may reach.
+    pub guest_reach: Option<GuestReach>,
     /// Children in the tree.
     pub fanout: Option<Located<i64>>,
     /// A TCP port.

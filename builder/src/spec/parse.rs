@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
+use vmatic_plan::GuestReach;
 
 use super::check;
 use super::data::{FileSpec, HOST_MEMORY_MIB, ImageSpec, Spec};
@@ -132,6 +133,9 @@ fn read_draft(table: &Table, folder: &Path, draft: &mut Draft, problems: &RefCel
         set(&mut draft.guests, plan.number("guests", 0..=i64::from(vmatic_plan::GUESTS_MAX)));
         set(&mut draft.host_network, plan.string("host_network", "172.20.0.0/16"));
         set(&mut draft.guest_network, plan.string("guest_network", "10.0.0.0/8"));
+        if let Some(text) = plan.string("guest_reach", "guests") {
+            set(&mut draft.guest_reach, read_reach(text, problems));
+        }
         set(&mut draft.fanout, plan.number("fanout", 2..=64));
         set(&mut draft.port, plan.number("port", 1..=65535));
         plan.finish();
@@ -285,6 +289,20 @@ fn read_compression(text: Located<String>, problems: &RefCell<Problems>) -> Opti
         problems.borrow_mut().add(text.span, message, format!("write one of {}", names.join(", ")));
     }
     compression
+}
+
+fn read_reach(text: Located<String>, problems: &RefCell<Problems>) -> Option<GuestReach> {
+    let reach = text.value.parse();
+    if reach.is_err() {
+        let words = GuestReach::ALL.map(|reach| format!("{:?}", reach.word()));
+        let message = format!("unknown reach of guests {:?}", text.value);
+        let remedy = match suggest::nearest(&text.value, GuestReach::ALL.iter().map(|reach| reach.word())) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("write one of {}: each opens more than the one before", words.join(", ")),
+        };
+        problems.borrow_mut().add(text.span, message, remedy);
+    }
+    reach.ok()
 }
 
 fn read_copy(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) -> Option<FileSpec> {

@@ -79,7 +79,7 @@ fn the_plan_holds(place: &Workplace) {
     // Real guests: a kernel of their own, under KVM, with the RAM that the spec gives them.
     assert_run(place, &["./.", "grep", "-c", "hypervisor", "/proc/cpuinfo"], "1/1-4: 1\n", "4 ok");
     let output = place.vmatic(&["nodes", "--long"]);
-    assert!(stdout(&output).contains("kvm=linux guests=4/4"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("kvm=linux guests=4/4 guest_reach=guests "), "{}", stdout(&output));
 }
 
 fn outcomes_are_told_apart(place: &Workplace) {

@@ -217,6 +217,7 @@ hostz = 3
 hosts = \"dn[4-\"
 guests = \"four\"
 host_network = \"172.20.0.0\"
+guest_reach = \"internet\"
 port = 70000
 
 [host]

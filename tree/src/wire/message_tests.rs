@@ -15,7 +15,7 @@ use alloc::vec;
 use core::net::IpAddr;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use vmatic_plan::{LinkProperties, RangeSet};
+use vmatic_plan::{GuestReach, LinkProperties, RangeSet};
 
 fn text() -> impl Strategy<Value = ShortText> {
     "\\PC{0,200}".prop_map(ShortText::new)
@@ -91,8 +91,9 @@ fn stats() -> impl Strategy<Value = GuestStats> {
 fn info() -> impl Strategy<Value = NodeInfo> {
     let kvm = prop_oneof![Just(KvmSupport::None), Just(KvmSupport::Bare), Just(KvmSupport::Linux)];
     let lost = proptest::option::of((guest_id(), exit()).prop_map(|(guest, exit)| LostGuest { guest, exit }));
-    (text(), kvm, any::<(u32, u32, u16)>(), any::<[u64; 3]>(), stats(), lost).prop_map(
-        |(kernel, kvm, (guests_up, guests_planned, protocol), memory, stats, last_lost)| {
+    let reach = proptest::sample::select(GuestReach::ALL.to_vec());
+    (text(), kvm, any::<(u32, u32, u16)>(), any::<[u64; 3]>(), stats(), reach, lost).prop_map(
+        |(kernel, kvm, (guests_up, guests_planned, protocol), memory, stats, guest_reach, last_lost)| {
             let [memory_mib, memory_used_mib, memory_used_at_boot_mib] = memory;
             NodeInfo {
                 kernel,
@@ -103,6 +104,7 @@ fn info() -> impl Strategy<Value = NodeInfo> {
                 memory_used_mib,
                 memory_used_at_boot_mib,
                 stats,
+                guest_reach,
                 last_lost,
                 protocol,
             }

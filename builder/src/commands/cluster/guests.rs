@@ -235,6 +235,7 @@ mod tests {
                 memory_used_mib: 50,
                 memory_used_at_boot_mib: 10,
                 stats: GuestStats { lost, ..GuestStats::default() },
+                guest_reach: Default::default(),
                 last_lost: None,
                 protocol: 7,
             })

@@ -5,11 +5,14 @@
 //! a host suffices; a MAC and an IPv6 address carry the two numbers as they
 //! are. Block 0 stays free, which keeps `10.0.17.4` readable as 17/3.
 
+pub mod mac;
+pub mod net;
+
 use crate::ids::{GuestId, HostId};
-use crate::mac::Mac;
 use crate::plan::Plan;
 use crate::sets::{Node, RangeSet};
 use core::net::{Ipv4Addr, Ipv6Addr};
+use mac::Mac;
 
 /// First byte of every MAC: locally administered, unicast (IEEE 802-2014, 8.2).
 const MAC_PREFIX: u8 = 0x02;
