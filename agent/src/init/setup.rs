@@ -27,9 +27,12 @@ pub fn load_modules() {
 /// Settings of the kernel that a host of guests wants.
 pub fn tune() {
     for (path, value) in [
-        // Guests reach each other and the world through the host's routing.
-        ("/proc/sys/net/ipv4/ip_forward", "1"),
-        ("/proc/sys/net/ipv6/conf/all/forwarding", "1"),
+        // Each host that guests talk to is a neighbour, in either protocol; the switch has at most 1,024 at a time, and
+        // what the host itself needs must always find a place beside them.
+        ("/proc/sys/net/ipv4/neigh/default/gc_thresh2", "2048"),
+        ("/proc/sys/net/ipv4/neigh/default/gc_thresh3", "4096"),
+        ("/proc/sys/net/ipv6/neigh/default/gc_thresh2", "2048"),
+        ("/proc/sys/net/ipv6/neigh/default/gc_thresh3", "4096"),
         // The agent is the last to die when memory runs out; its guests are the first (process/spawn.rs).
         ("/proc/self/oom_score_adj", "-999"),
         // Clones share pages by birth; huge pages would copy 2 MiB for each byte written.

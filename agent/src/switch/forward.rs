@@ -3,25 +3,35 @@
 //! Takes frames with the time; hands frames to whoever carries them ([`Egress`]). It does
 //! no I/O and knows no clock, so that tests drive it. Nothing in it grows but with the
 //! ports that are plugged in; what waits is bounded, and what does not fit is dropped
-//! and counted at the port that is to blame.
+//! and counted at the port that is to blame. What all share no guest uses up alone: frames
+//! for everyone and routes have rates of their own for each, links a share of what may wait.
 
 use super::capture::{CapturePoint, Captures};
 use super::counters::{Count, DropReason, PortCounters, pass};
+use super::fairness::{Bucket, Contention, Rate, Recent};
 use super::frame::{self, PACKET_AT};
 use super::policy::{PolicyDecision, Rules};
-use super::shaper::{Link, ShapeResult, Shaper};
+use super::shaper::{self, Link, ShapeResult, Shaper};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
 use vmatic_plan::{GuestId, HostId};
 
-/// Most bytes under way on all links together.
+/// Most memory that frames under way on all links together take.
 const QUEUED_BYTES_MAX: usize = 64 << 20;
-/// How many frames for everyone a guest may send at once, and how many each second afterwards.
-const FLOOD_BURST: u64 = 50;
-const FLOOD_PER_S: u64 = 20;
+/// The part of what is left of it that one direction of a link may take: however many are full, the next has room.
+const QUEUED_SHARE: usize = 8;
+/// Most frames that are let go in one turn.
+const RELEASE_BATCH: usize = 512;
+/// How many frames for everyone a guest may send.
+const FLOOD: Rate = Rate { burst: 50, per_s: 20 };
 /// The same for all guests together, counted in copies: a thousand guests hear each other's broadcasts.
-const COPIES_BURST: u64 = 200_000;
-const COPIES_PER_S: u64 = 100_000;
+const COPIES: Rate = Rate { burst: 200_000, per_s: 100_000 };
+/// How many routes to other hosts a guest may have made: each costs system calls, and a place in the kernel's table of
+/// neighbours.
+const GUEST_ROUTES: Rate = Rate { burst: 256, per_s: 16 };
+/// The same for all guests together, and for what the host itself sends.
+const ALL_ROUTES: Rate = Rate { burst: 1024, per_s: 100 };
 
 /// Who carries frames away. Each says whether it took the frame.
 pub trait Egress {
@@ -29,40 +39,29 @@ pub trait Egress {
     fn to_guest(&mut self, guest: GuestId, frame: &[u8]) -> bool;
     /// To the host's kernel, a packet.
     fn to_uplink(&mut self, packet: &[u8]) -> bool;
-    /// Sees to it that the kernel has a route to another host's guests; `missing` if the kernel
-    /// has just shown that it has none.
-    fn route_to(&mut self, host: HostId, missing: bool) -> bool;
-}
-
-/// So many at once, and so many a second.
-struct Bucket {
-    level: u64,
-    filled_us: u64,
-}
-
-impl Bucket {
-    fn full(burst: u64) -> Self {
-        Bucket { level: burst, filled_us: 0 }
-    }
-
-    fn take(&mut self, now_us: u64, count: u64, burst: u64, per_s: u64) -> bool {
-        let gained = now_us.saturating_sub(self.filled_us).saturating_mul(per_s) / 1_000_000;
-        if gained > 0 {
-            self.level = (self.level + gained).min(burst);
-            self.filled_us = now_us;
-        }
-        let enough = self.level >= count;
-        self.level -= if enough { count } else { 0 };
-        enough
-    }
+    /// Whether the kernel has a route to another host's guests; nothing if that is not known yet.
+    fn has_route(&mut self, host: HostId) -> Option<bool>;
+    /// Makes one.
+    fn make_route(&mut self, host: HostId) -> bool;
 }
 
 struct Port {
     counts: PortCounters,
     flood: Bucket,
+    routes: Bucket,
+    /// Who sends to the guest.
+    contention: Contention,
     link: Link,
     /// From the guest, and to it. None on an ideal cable, which costs nothing.
     shapers: [Option<Box<Shaper>>; 2],
+}
+
+/// When a frame passes a link.
+#[derive(PartialEq, Eq)]
+enum Passage {
+    Now,
+    Later,
+    Never,
 }
 
 /// The directions of a port's link.
@@ -106,6 +105,8 @@ pub struct Switch {
     queued_bytes: usize,
     order: u64,
     copies: Bucket,
+    routes: Bucket,
+    nearby: Recent,
     /// What came from the kernel, and went to it.
     pub uplink: PortCounters,
     pub captures: Captures,
@@ -121,7 +122,9 @@ impl Switch {
             queue: BinaryHeap::new(),
             queued_bytes: 0,
             order: 0,
-            copies: Bucket::full(COPIES_BURST),
+            copies: Bucket::full(COPIES),
+            routes: Bucket::full(ALL_ROUTES),
+            nearby: Recent::default(),
             uplink: PortCounters::default(),
             captures: Captures::default(),
         }
@@ -149,8 +152,14 @@ impl Switch {
             self.ports.resize_with(at + 1, || None);
         }
         self.ports[at].get_or_insert_with(|| {
-            let (counts, flood) = (PortCounters::default(), Bucket::full(FLOOD_BURST));
-            Box::new(Port { counts, flood, link: Link::default(), shapers: [None, None] })
+            Box::new(Port {
+                counts: PortCounters::default(),
+                flood: Bucket::full(FLOOD),
+                routes: Bucket::full(GUEST_ROUTES),
+                contention: Contention::default(),
+                link: Link::default(),
+                shapers: [None, None],
+            })
         })
     }
 
@@ -184,7 +193,7 @@ impl Switch {
         self.captures.take(CapturePoint::Guest(guest), frame);
         let Some(port) = self.port(guest) else { return };
         pass(&mut port.counts.sent, frame.len().saturating_sub(frame::HEADER_BYTES));
-        if self.passes(now_us, guest, FROM, frame) {
+        if self.passes(now_us, guest, FROM, frame) == Passage::Now {
             self.forward(now_us, guest, frame, egress);
         }
     }
@@ -194,28 +203,31 @@ impl Switch {
         self.captures.take(CapturePoint::Uplink, frame);
         pass(&mut self.uplink.sent, frame.len().saturating_sub(PACKET_AT));
         match self.rules.uplink_sent(frame) {
-            PolicyDecision::Guest(guest) => self.deliver(now_us, guest, frame, egress),
+            PolicyDecision::Guest(guest) => self.deliver(now_us, None, guest, frame, egress),
+            // That it came shows that the kernel has no route, whatever we know.
             PolicyDecision::Uplink(Some(host)) => {
-                let sent =
-                    if egress.route_to(host, true) { self.send_up(frame, egress) } else { Err(DropReason::NoRoute) };
+                let routed = self.routes.take(now_us, 1, ALL_ROUTES) && egress.make_route(host);
+                let sent = if routed { self.send_up(frame, egress) } else { Err(DropReason::NoRoute) };
                 if let Err(why) = sent {
                     self.uplink.drop(why);
                 }
             }
             PolicyDecision::Drop(why) => self.uplink.drop(why),
-            PolicyDecision::Everyone | PolicyDecision::Answer(_) | PolicyDecision::Uplink(None) => {
-                self.uplink.drop(DropReason::Ignored)
-            }
+            PolicyDecision::Everyone
+            | PolicyDecision::Answer(_)
+            | PolicyDecision::Uplink(None)
+            | PolicyDecision::Nearby(_) => self.uplink.drop(DropReason::Ignored),
         }
     }
 
-    /// Lets those frames go on whose time has come.
+    /// Lets those frames go on whose time has come, a batch of them.
     pub fn release(&mut self, now_us: u64, egress: &mut impl Egress) {
-        while let Some(Reverse(queued)) = self.queue.peek()
-            && queued.due_us <= now_us
-        {
+        for _ in 0..RELEASE_BATCH {
+            if self.queue.peek().is_none_or(|Reverse(queued)| queued.due_us > now_us) {
+                return;
+            }
             let Some(Reverse(mut queued)) = self.queue.pop() else { return };
-            let bytes = queued.frame.len();
+            let bytes = shaper::queue_cost(queued.frame.len());
             self.queued_bytes -= bytes;
             if let Some(shaper) = self.port(queued.guest).and_then(|port| port.shapers[queued.direction].as_mut()) {
                 shaper.done(bytes);
@@ -223,52 +235,73 @@ impl Switch {
             // What follows begins when it arrived, not when we looked.
             match queued.direction {
                 FROM => self.forward(queued.due_us, queued.guest, &mut queued.frame, egress),
-                _ => self.hand_over(queued.guest, &queued.frame, egress),
+                _ => {
+                    self.hand_over(queued.due_us, queued.guest, &queued.frame, egress);
+                }
             }
         }
     }
 
-    /// Whether a frame passes one direction of a link at once; else it is under way, or gone.
-    fn passes(&mut self, now_us: u64, guest: GuestId, direction: usize, frame: &[u8]) -> bool {
-        let room = self.queued_bytes + frame.len() <= QUEUED_BYTES_MAX;
-        let Some(port) = self.port(guest) else { return false };
+    /// Whether a frame passes one direction of a link at once; else it is under way now, or gone.
+    fn passes(&mut self, now_us: u64, guest: GuestId, direction: usize, frame: &[u8]) -> Passage {
+        let room = QUEUED_BYTES_MAX.saturating_sub(self.queued_bytes) / QUEUED_SHARE;
+        let Some(port) = self.port(guest) else { return Passage::Never };
         let fate = match &mut port.shapers[direction] {
-            None => return true,
-            Some(shaper) => shaper.send(now_us, frame.len()),
+            None => return Passage::Now,
+            Some(shaper) => shaper.send(now_us, frame.len(), room),
         };
         match fate {
-            ShapeResult::Now => return true,
+            ShapeResult::Now => return Passage::Now,
             ShapeResult::Lost => port.counts.drop(DropReason::Lost),
-            ShapeResult::Full => port.counts.drop(DropReason::Full),
-            ShapeResult::At(_) if !room => {
+            ShapeResult::Full => {
                 port.counts.drop(DropReason::Full);
-                if let Some(shaper) = &mut port.shapers[direction] {
-                    shaper.done(frame.len());
+                if direction == TO {
+                    port.contention.full(now_us);
                 }
             }
             ShapeResult::At(due_us) => {
                 self.order += 1;
-                self.queued_bytes += frame.len();
+                self.queued_bytes += shaper::queue_cost(frame.len());
                 let queued = QueuedFrame { due_us, order: self.order, guest, direction, frame: frame.into() };
                 self.queue.push(Reverse(queued));
+                return Passage::Later;
             }
         }
-        false
+        Passage::Never
     }
 
     /// What a guest sent, past its own link.
     fn forward(&mut self, now_us: u64, guest: GuestId, frame: &mut [u8], egress: &mut impl Egress) {
         let blamed = match self.rules.guest_sent(guest, frame) {
-            PolicyDecision::Guest(to) => return self.deliver(now_us, to, frame, egress),
-            PolicyDecision::Answer(answer) => return self.deliver(now_us, guest, &answer, egress),
+            PolicyDecision::Guest(to) => return self.deliver(now_us, Some(guest), to, frame, egress),
+            PolicyDecision::Answer(answer) => return self.deliver(now_us, None, guest, &answer, egress),
             PolicyDecision::Everyone => self.flood(now_us, guest, frame, egress),
-            PolicyDecision::Uplink(Some(host)) if !egress.route_to(host, false) => Err(DropReason::NoRoute),
-            PolicyDecision::Uplink(_) => self.send_up(frame, egress),
+            PolicyDecision::Uplink(Some(host)) if !self.routes_to(now_us, guest, host, egress) => {
+                Err(DropReason::NoRoute)
+            }
+            PolicyDecision::Nearby(address) if !self.finds(now_us, guest, address) => Err(DropReason::NoRoute),
+            PolicyDecision::Uplink(_) | PolicyDecision::Nearby(_) => self.send_up(frame, egress),
             PolicyDecision::Drop(why) => Err(why),
         };
         if let (Err(why), Some(port)) = (blamed, self.port(guest)) {
             port.counts.drop(why);
         }
+    }
+
+    /// Sees to it that the kernel has a route to another host's guests; a guest that asks for too many gets none.
+    fn routes_to(&mut self, now_us: u64, guest: GuestId, host: HostId, egress: &mut impl Egress) -> bool {
+        egress.has_route(host).unwrap_or_else(|| self.may_find(now_us, guest) && egress.make_route(host))
+    }
+
+    /// Whether a guest may have the kernel look for a neighbour that it does not know yet.
+    fn may_find(&mut self, now_us: u64, guest: GuestId) -> bool {
+        let may = self.port(guest).is_some_and(|port| port.routes.take(now_us, 1, GUEST_ROUTES));
+        may && self.routes.take(now_us, 1, ALL_ROUTES)
+    }
+
+    /// Whether a packet may go to an address of the hosts' network, where a walk over all would cost a neighbour each.
+    fn finds(&mut self, now_us: u64, guest: GuestId, address: IpAddr) -> bool {
+        self.nearby.knows(address) || self.may_find(now_us, guest) && self.nearby.note(address)
     }
 
     fn send_up(&mut self, frame: &[u8], egress: &mut impl Egress) -> Result<(), DropReason> {
@@ -284,32 +317,43 @@ impl Switch {
     fn flood(&mut self, now_us: u64, guest: GuestId, frame: &[u8], egress: &mut impl Egress) -> Result<(), DropReason> {
         let copies = self.plugged;
         let Some(port) = self.port(guest) else { return Err(DropReason::NoSuchNode) };
-        if !port.flood.take(now_us, 1, FLOOD_BURST, FLOOD_PER_S)
-            || !self.copies.take(now_us, copies, COPIES_BURST, COPIES_PER_S)
-        {
+        if !port.flood.take(now_us, 1, FLOOD) || !self.copies.take(now_us, copies, COPIES) {
             return Err(DropReason::Flood);
         }
         for to in (1..self.ports.len() as u32).map(GuestId).filter(|to| *to != guest) {
-            self.deliver(now_us, to, frame, egress);
+            self.deliver(now_us, Some(guest), to, frame, egress);
         }
         Ok(())
     }
 
-    /// To a guest, through its link.
-    fn deliver(&mut self, now_us: u64, guest: GuestId, frame: &[u8], egress: &mut impl Egress) {
-        if self.passes(now_us, guest, TO, frame) {
-            self.hand_over(guest, frame, egress);
+    /// To a guest, through its link; from nobody is from the kernel, or from the switch itself.
+    fn deliver(&mut self, now_us: u64, from: Option<GuestId>, guest: GuestId, frame: &[u8], egress: &mut impl Egress) {
+        let Some(port) = self.port(guest) else { return };
+        if !port.contention.admits(now_us, from) {
+            return port.counts.drop(DropReason::Full);
+        }
+        let took = match self.passes(now_us, guest, TO, frame) {
+            Passage::Now => self.hand_over(now_us, guest, frame, egress),
+            Passage::Later => true,
+            Passage::Never => false,
+        };
+        if let (true, Some(port)) = (took, self.port(guest)) {
+            port.contention.took(now_us, from);
         }
     }
 
-    fn hand_over(&mut self, guest: GuestId, frame: &[u8], egress: &mut impl Egress) {
+    /// Gives a guest a frame; says whether there was room.
+    fn hand_over(&mut self, now_us: u64, guest: GuestId, frame: &[u8], egress: &mut impl Egress) -> bool {
         let taken = egress.to_guest(guest, frame);
-        let Some(port) = self.port(guest) else { return };
+        let Some(port) = self.port(guest) else { return false };
         if !taken {
-            return port.counts.drop(DropReason::Full);
+            port.contention.full(now_us);
+            port.counts.drop(DropReason::Full);
+            return false;
         }
         pass(&mut port.counts.received, frame.len().saturating_sub(frame::HEADER_BYTES));
         self.captures.take(CapturePoint::Guest(guest), frame);
+        true
     }
 }
 

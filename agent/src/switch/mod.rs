@@ -1,17 +1,20 @@
 //! The switch of a host: what leads from each guest to its neighbours and to the world.
 //!
-//! `policy` says where a frame goes, `reply` what the switch says itself, `shaper` what a
-//! cable is like, `forward` puts them together without I/O; `server` is the process that
-//! moves the frames, `routes` tells the kernel, `protocol` is what can be asked of it,
-//! `supervisor` the node's side, `client` the operator's; `settings` hands links to the next switch.
+//! `policy` says where a frame goes, `reach` how far guests get, `reply` what the switch says
+//! itself, `shaper` what a cable is like, `fairness` who may take how much of what all share,
+//! `forward` puts them together without I/O; `server` is the process that moves the frames,
+//! `routes` tells the kernel, `protocol` is what can be asked of it, `supervisor` the node's side,
+//! `client` the operator's; `settings` hands links to the next switch.
 
 pub mod capture;
 pub mod client;
 mod counters;
+mod fairness;
 pub mod forward;
 pub mod frame;
 pub mod policy;
 pub mod protocol;
+mod reach;
 mod reply;
 mod routes;
 pub mod server;

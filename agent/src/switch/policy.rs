@@ -2,13 +2,14 @@
 //!
 //! Takes a frame and the port that it came from; gives a [`PolicyDecision`]. The switch answers
 //! ARP, neighbour discovery and DHCP itself, forwards between the guests of its host by
-//! the inverse of the plan, and gives the rest to the host's kernel as packets. A guest
-//! may speak only as itself.
+//! the inverse of the plan, and gives the host's kernel packets for what else guests may reach.
+//! A guest may speak only as itself: what cannot be read to its end is not forwarded.
 
 use super::counters::DropReason;
-use super::frame::{self, ARP, ETHERNET_BYTES, Ethernet, ICMPV6, IPV4, IPV6, Mac, PACKET_AT, UDP};
+use super::frame::{self, ARP, ETHERNET_BYTES, Ethernet, ICMP, ICMPV6, IPV4, IPV6, Mac, PACKET_AT, UDP};
+use super::reach::{self, Location};
 use super::reply::{self, Lease};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use vmatic_plan::{GuestId, HostId, Node, Plan};
 
 /// What is to be done with a frame.
@@ -20,6 +21,8 @@ pub enum PolicyDecision {
     Everyone,
     /// Its packet goes to the host's kernel; on to this host, if another host's guest is meant.
     Uplink(Option<HostId>),
+    /// Its packet goes to the host's kernel, and on to this address of the hosts' network.
+    Nearby(IpAddr),
     /// This frame goes back to where it came from.
     Answer(Vec<u8>),
     /// Nowhere, and why.
@@ -43,10 +46,23 @@ mod icmpv6 {
     pub const REDIRECT: u8 = 137;
 }
 
+/// ICMP types with which routers speak (RFC 792, 1256).
+const ICMP_REDIRECT: u8 = 5;
+const ICMP_ROUTER_ADVERTISEMENT: u8 = 9;
 const DHCP_SERVER: u16 = 67;
 const DHCP_CLIENT: u16 = 68;
-/// The port of DHCPv6 servers (RFC 8415, 7.2).
+/// DHCPv6's (RFC 8415, 7.2).
+const DHCPV6_CLIENT: u16 = 546;
 const DHCPV6_SERVER: u16 = 547;
+
+/// What routing needs to know of a packet.
+struct Packet {
+    from: IpAddr,
+    to: IpAddr,
+    hops: u8,
+    /// Whether it may go to the router in every setting.
+    opens_nothing: bool,
+}
 
 impl Rules {
     /// Those of `host`; none if the plan has no such host.
@@ -84,8 +100,8 @@ impl Rules {
             ARP => Some(self.arp(guest, ethernet.from, frame::packet(frame))),
             IPV4 => self.look_at_ipv4(guest, &ethernet, frame::packet(frame)),
             IPV6 => self.look_at_ipv6(guest, &ethernet, frame::packet(frame)),
-            // Only what is looked at is passed on: a system takes a tagged frame (IEEE 802.1Q) for the one in it.
-            _ => Some(PolicyDecision::Drop(DropReason::Ignored)),
+            // Tagged frames too: their receiver takes off a tag of VLAN 0, and believes what is inside.
+            _ => return PolicyDecision::Drop(DropReason::EtherType),
         };
         if let Some(verdict) = special {
             return verdict;
@@ -114,36 +130,66 @@ impl Rules {
     /// Routes a packet: to a guest of this host with a new Ethernet header, or to the kernel.
     /// One from a guest loses a hop; one from the kernel has lost it there.
     fn route(&self, frame: &mut [u8], kind: u16, from_guest: bool) -> PolicyDecision {
-        let packet = frame::packet(frame);
-        let (node, hops, group) = match kind {
-            IPV4 => match frame::ipv4(packet) {
-                Some(ip) => (self.plan.node_by_ipv4(ip.to), ip.ttl, ip.to.is_multicast() || ip.to.is_broadcast()),
-                None => return PolicyDecision::Drop(DropReason::Malformed),
-            },
-            IPV6 => match frame::ipv6(packet) {
-                Some(ip) => (self.plan.node_by_ipv6(ip.to), ip.hop_limit, ip.to.is_multicast()),
-                None => return PolicyDecision::Drop(DropReason::Malformed),
-            },
-            _ => return PolicyDecision::Drop(DropReason::Ignored),
+        let Some(packet) = read(frame::packet(frame), kind) else { return PolicyDecision::Drop(DropReason::Malformed) };
+        let place = |address| reach::place(&self.plan, self.host, address);
+        let decision = match from_guest {
+            true => self.guest_reaches(place(packet.to), &packet),
+            false => self.kernel_reaches(place(packet.from), place(packet.to)),
         };
-        if group {
-            return PolicyDecision::Drop(DropReason::Ignored);
-        }
-        match (node.and_then(|node| self.ours(node)), node) {
-            // The kernel says that the packet's time is over.
-            (Some(_), _) if from_guest && hops <= 1 => PolicyDecision::Uplink(None),
-            (Some(guest), _) => {
-                let Some(to) = self.mac(guest) else { return PolicyDecision::Drop(DropReason::NoSuchNode) };
-                if from_guest {
-                    frame::take_a_hop(frame);
-                }
-                frame::set_ethernet(frame, Ethernet { to, from: self.router, kind });
-                PolicyDecision::Guest(guest)
+        if let PolicyDecision::Guest(guest) = decision {
+            let Some(to) = self.mac(guest) else { return PolicyDecision::Drop(DropReason::NoSuchNode) };
+            if from_guest {
+                frame::take_a_hop(frame);
             }
-            (None, Some(node)) if node.host != self.host && !node.is_host() => PolicyDecision::Uplink(Some(node.host)),
-            (None, _) if from_guest => PolicyDecision::Uplink(None),
+            frame::set_ethernet(frame, Ethernet { to, from: self.router, kind });
+        }
+        decision
+    }
+
+    /// Where a guest's packet goes.
+    fn guest_reaches(&self, to: Location, packet: &Packet) -> PolicyDecision {
+        match to {
+            // The kernel says that the packet's time is over.
+            Location::Ours(_) if packet.hops <= 1 => PolicyDecision::Uplink(None),
+            Location::Ours(guest) => PolicyDecision::Guest(guest),
+            Location::Elsewhere(host) => PolicyDecision::Uplink(Some(host)),
+            Location::Router if packet.opens_nothing => PolicyDecision::Uplink(None),
+            Location::Nobody => PolicyDecision::Drop(DropReason::NoSuchNode),
+            _ if packet.to.is_multicast() || packet.to == IpAddr::V4(Ipv4Addr::BROADCAST) => {
+                PolicyDecision::Drop(DropReason::Ignored)
+            }
+            place if place.needs().is_none_or(|needs| self.plan.guest_reach < needs) => {
+                PolicyDecision::Drop(DropReason::OutOfReach)
+            }
+            Location::RouterOf(host) => PolicyDecision::Uplink(Some(host)),
+            Location::Host(host) if host != self.host => PolicyDecision::Nearby(packet.to),
+            Location::HostNetwork => PolicyDecision::Nearby(packet.to),
+            _ => PolicyDecision::Uplink(None),
+        }
+    }
+
+    /// Where a packet goes that the kernel gave: it comes from this host, or from where guests may reach. Hosts of the
+    /// plan may speak to every guest, since their operator does.
+    fn kernel_reaches(&self, from: Location, to: Location) -> PolicyDecision {
+        let allowed = match from {
+            Location::Router | Location::RouterOf(_) | Location::Host(_) | Location::Elsewhere(_) => true,
+            // What a guest sent for another host's comes back, if the kernel had no route; never to one of ours.
+            Location::Ours(_) => matches!(to, Location::Elsewhere(_) | Location::RouterOf(_)),
+            place => place.needs().is_some_and(|needs| self.plan.guest_reach >= needs),
+        };
+        let ours = matches!(from, Location::Ours(_) | Location::Router) || from == Location::Host(self.host);
+        match to {
+            Location::Nowhere => PolicyDecision::Drop(DropReason::Ignored),
+            _ if !allowed => match from {
+                Location::Ours(_) => PolicyDecision::Drop(DropReason::Spoofed),
+                _ => PolicyDecision::Drop(DropReason::OutOfReach),
+            },
+            Location::Ours(guest) => PolicyDecision::Guest(guest),
+            Location::Elsewhere(host) | Location::RouterOf(host) if ours => PolicyDecision::Uplink(Some(host)),
+            // We are no router for others.
+            Location::Elsewhere(_) | Location::RouterOf(_) => PolicyDecision::Drop(DropReason::OutOfReach),
             // The kernel thinks that it is ours, but no guest has that number.
-            (None, _) => PolicyDecision::Drop(DropReason::NoSuchNode),
+            _ => PolicyDecision::Drop(DropReason::NoSuchNode),
         }
     }
 
@@ -193,56 +239,65 @@ impl Rules {
 
     /// Answers DHCP, and stops what a guest must not say; nothing for packets that just travel.
     fn look_at_ipv4(&self, guest: GuestId, ethernet: &Ethernet, packet: &[u8]) -> Option<PolicyDecision> {
-        let Some(ip) = frame::ipv4(packet) else { return Some(PolicyDecision::Drop(DropReason::Malformed)) };
-        let payload = packet.get(ip.payload_at..).unwrap_or_default();
-        let ports = (ip.protocol == UDP && ip.first).then(|| frame::ports(payload)).flatten();
+        let drop = |why| Some(PolicyDecision::Drop(why));
+        let Some(ip) = frame::ipv4(packet) else { return drop(DropReason::Malformed) };
+        let payload = packet.get(ip.payload_at..ip.end).unwrap_or_default();
+        let ports = (ip.protocol == UDP && ip.first).then(|| frame::ports(payload));
+        let icmp = (ip.protocol == ICMP && ip.first).then(|| payload.first().copied());
         let own = Some(ip.from) == self.plan.ipv4(Node::guest(self.host, guest));
         let for_router = ethernet.to == Mac::BROADCAST || ethernet.to == self.router;
-        match ports {
-            Some((DHCP_CLIENT, DHCP_SERVER)) if for_router && (own || ip.from.is_unspecified()) => {
+        match (ports, icmp) {
+            // Whoever puts fragments together would see more than we do.
+            (Some(None), _) | (_, Some(None)) => drop(DropReason::Malformed),
+            (Some(Some((DHCP_CLIENT, DHCP_SERVER))), _) if for_router && (own || ip.from.is_unspecified()) => {
                 let answer = self.lease(guest).and_then(|lease| reply::dhcp(payload, &lease));
                 Some(answer.map_or(PolicyDecision::Drop(DropReason::Ignored), PolicyDecision::Answer))
             }
-            // Only the switch leases addresses.
-            Some((DHCP_SERVER, _)) => Some(PolicyDecision::Drop(DropReason::Spoofed)),
-            _ if !own => Some(PolicyDecision::Drop(DropReason::Spoofed)),
+            // Only the switch leases addresses: clients look at the port that they hear on, not at the server's.
+            (Some(Some((DHCP_SERVER, _) | (_, DHCP_CLIENT))), _) => drop(DropReason::Spoofed),
+            // Only the host is a router.
+            (_, Some(Some(ICMP_REDIRECT | ICMP_ROUTER_ADVERTISEMENT))) => drop(DropReason::Spoofed),
+            _ if !own => drop(DropReason::Spoofed),
             _ => None,
         }
     }
 
-    /// The same for IPv6 and its neighbour discovery.
+    /// The same for IPv6 and its neighbour discovery, behind whatever headers it hides (RFC 7113).
     fn look_at_ipv6(&self, guest: GuestId, ethernet: &Ethernet, packet: &[u8]) -> Option<PolicyDecision> {
-        let Some(ip) = frame::ipv6(packet) else { return Some(PolicyDecision::Drop(DropReason::Malformed)) };
+        let drop = |why| Some(PolicyDecision::Drop(why));
+        let Some(ip) = frame::ipv6(packet) else { return drop(DropReason::Malformed) };
+        // What cannot be walked to its end could be anything to who receives it (RFC 7112).
+        let Some(upper) = frame::ipv6_payload(packet, &ip) else { return drop(DropReason::Malformed) };
         let node = Node::guest(self.host, guest);
         let own = |address| Some(address) == self.plan.ipv6(node) || address == link_local(ethernet.from.0);
-        // What cannot be walked to its end could be anything to who receives it (RFC 7112).
-        let Some(upper) = frame::ipv6_payload(ip.next, packet) else {
-            return Some(PolicyDecision::Drop(DropReason::Malformed));
-        };
-        let payload = packet.get(upper.at..).unwrap_or_default();
-        let kind = if upper.protocol == ICMPV6 && upper.first { payload.first().copied() } else { None };
-        let ports = (upper.protocol == UDP && upper.first).then(|| frame::ports(payload)).flatten();
-        // Neighbour discovery stands alone in its packet: behind other headers, or in fragments, it is there to pass
-        // guards like this one (RFC 7113, 6980).
-        let discovery = kind.is_some_and(|kind| (icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT).contains(&kind));
-        if (discovery && upper.at != frame::IPV6_BYTES) || matches!(ports, Some((DHCPV6_SERVER, _))) {
-            return Some(PolicyDecision::Drop(DropReason::Spoofed));
+        let payload = packet.get(upper.at..ip.end).unwrap_or_default();
+        let icmp = (upper.protocol == ICMPV6 && upper.first).then(|| payload.first().copied());
+        let ports = (upper.protocol == UDP && upper.first).then(|| frame::ports(payload));
+        if matches!(icmp, Some(None)) || matches!(ports, Some(None)) {
+            return drop(DropReason::Malformed);
         }
+        let kind = icmp.flatten();
         let reports = kind.is_some_and(is_listener_report);
         let allowed = own(ip.from) || (ip.from.is_unspecified() && (reports || kind == Some(icmpv6::SOLICITATION)));
         match kind {
             // Who may be heard is computed, so nobody has to say it; routers are not looked for either.
-            _ if reports && allowed => Some(PolicyDecision::Drop(DropReason::Ignored)),
-            Some(icmpv6::ROUTER_SOLICITATION) => Some(PolicyDecision::Drop(DropReason::Ignored)),
+            _ if reports && allowed => drop(DropReason::Ignored),
             // Only the host is a router.
-            Some(icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT) => Some(PolicyDecision::Drop(DropReason::Spoofed)),
+            Some(icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT) => drop(DropReason::Spoofed),
+            // Discovery stands alone in its packet: behind other headers, or in fragments, it is there to pass guards
+            // like this one (RFC 7113, 6980).
+            Some(icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT) if upper.at != frame::IPV6_BYTES => {
+                drop(DropReason::Spoofed)
+            }
+            Some(icmpv6::ROUTER_SOLICITATION) => drop(DropReason::Ignored),
             Some(icmpv6::SOLICITATION) if allowed => Some(self.solicited(&ip, ethernet.from, packet, own)),
             Some(icmpv6::ADVERTISEMENT) => {
                 let target: Option<[u8; 16]> = packet.get(48..64).and_then(|bytes| bytes.try_into().ok());
                 let honest = own(ip.from) && target.is_some_and(|target| own(target.into()));
-                Some(PolicyDecision::Drop(if honest { DropReason::Ignored } else { DropReason::Spoofed }))
+                drop(if honest { DropReason::Ignored } else { DropReason::Spoofed })
             }
-            _ if !own(ip.from) => Some(PolicyDecision::Drop(DropReason::Spoofed)),
+            _ if matches!(ports, Some(Some((DHCPV6_SERVER, _) | (_, DHCPV6_CLIENT)))) => drop(DropReason::Spoofed),
+            _ if !own(ip.from) => drop(DropReason::Spoofed),
             _ => None,
         }
     }
@@ -277,6 +332,26 @@ impl Rules {
         let router = self.plan.ipv6(Node::host(self.host))?;
         let same_block = address.octets()[..8] == router.octets()[..8];
         (!same_block || node.is_some()).then_some(self.router)
+    }
+}
+
+/// What routing looks at; nothing if the packet is not whole.
+fn read(packet: &[u8], kind: u16) -> Option<Packet> {
+    match kind {
+        IPV4 => frame::ipv4(packet).map(|ip| Packet {
+            from: ip.from.into(),
+            to: ip.to.into(),
+            hops: ip.ttl,
+            opens_nothing: reach::opens_nothing_v4(packet, &ip),
+        }),
+        IPV6 => frame::ipv6(packet).map(|ip| Packet {
+            from: ip.from.into(),
+            to: ip.to.into(),
+            hops: ip.hop_limit,
+            opens_nothing: frame::ipv6_payload(packet, &ip)
+                .is_some_and(|upper| reach::opens_nothing_v6(packet, &ip, &upper)),
+        }),
+        _ => None,
     }
 }
 

@@ -2,7 +2,10 @@ use super::*;
 use crate::switch::frame::{HEADER_BYTES, build, packet};
 use proptest::prelude::*;
 use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress, Icmpv6Packet, Ipv4Packet};
-use vmatic_plan::{GuestId, HostId, HostNames};
+use vmatic_plan::{GuestId, GuestReach, HostId, HostNames};
+
+#[path = "spoofing_tests.rs"]
+mod spoofing;
 
 const HOST: u32 = 7;
 
@@ -169,7 +172,7 @@ fn what_is_hidden_behind_other_headers_is_seen() {
     for kind in [0x8100, 0x88a8, 0x9100, 0x88cc] {
         let mut tagged = arp_frame(mac(1), v4(HOST, 1), v4(HOST, 2));
         tagged[HEADER_BYTES + 12..][..2].copy_from_slice(&u16::to_be_bytes(kind));
-        assert_eq!(dropped(tagged), Some(DropReason::Ignored), "{kind:#x}");
+        assert_eq!(dropped(tagged), Some(DropReason::EtherType), "{kind:#x}");
     }
     let all: Ipv6Addr = "ff02::1".parse().unwrap();
     let options: &[u8] = &[0; 8];
@@ -195,22 +198,117 @@ fn what_is_hidden_behind_other_headers_is_seen() {
     assert_eq!(dropped(leases), Some(spoofed), "no other leases addresses");
 }
 
+/// An IPv6 packet whose headers and payload are these, behind the first number.
+fn ipv6_chain(to_mac: Mac, from: Ipv6Addr, to: Ipv6Addr, next: u8, rest: &[u8]) -> Vec<u8> {
+    build(Ethernet { to: to_mac, from: mac(1), kind: IPV6 }, 40 + rest.len(), |packet| {
+        packet[0] = 0x60;
+        packet[4..6].copy_from_slice(&(rest.len() as u16).to_be_bytes());
+        (packet[6], packet[7]) = (next, 255);
+        packet[8..24].copy_from_slice(&from.octets());
+        packet[24..40].copy_from_slice(&to.octets());
+        packet[40..].copy_from_slice(rest);
+    })
+}
+
+/// Where the router takes what a guest sends through it, if guests reach so far.
+fn through_router(reach: GuestReach, mut frame: Vec<u8>) -> PolicyDecision {
+    let rules = Rules::new(Plan { guest_reach: reach, ..plan() }, HostId(HOST)).unwrap();
+    rules.guest_sent(GuestId(1), &mut frame)
+}
+
 #[test]
-fn frames_go_to_neighbours_packets_to_the_world() {
+fn guests_reach_guests_and_more_only_by_the_word() {
+    let own = v4(HOST, 1);
+    let four = |to| ipv4_frame(mac(0), own, to, 64, (1000, 2000));
+    let six = |to| ipv6_chain(mac(0), v6(HOST, 1), to, 17, &[0, 9, 0, 9, 0, 8, 0, 0]);
+    let six_of = |text: &str| six(text.parse().unwrap());
+    let none = || PolicyDecision::Drop(DropReason::OutOfReach);
+    for reach in GuestReach::ALL {
+        assert_eq!(through_router(reach, four(v4(8, 1))), PolicyDecision::Uplink(Some(HostId(8))), "{reach}");
+        assert_eq!(through_router(reach, six(v6(9, 3))), PolicyDecision::Uplink(Some(HostId(9))), "{reach}");
+        let by = |needs: GuestReach, decision| if reach >= needs { decision } else { none() };
+        let up = || PolicyDecision::Uplink(None);
+        for (host, decision) in [
+            (v4(HOST, 0), up()),
+            (v4(8, 0), PolicyDecision::Uplink(Some(HostId(8)))),
+            (Ipv4Addr::new(172, 20, 0, 7), up()),
+            (Ipv4Addr::new(172, 20, 0, 8), PolicyDecision::Nearby(Ipv4Addr::new(172, 20, 0, 8).into())),
+            (Ipv4Addr::new(172, 20, 9, 9), PolicyDecision::Nearby(Ipv4Addr::new(172, 20, 9, 9).into())),
+        ] {
+            assert_eq!(through_router(reach, four(host)), by(GuestReach::Hosts, decision), "{reach}: {host}");
+        }
+        let (host, other) = (plan().host_ipv6(HostId(7)).unwrap(), plan().host_ipv6(HostId(8)).unwrap());
+        for (host, decision) in [
+            (v6(HOST, 0), up()),
+            (v6(8, 0), PolicyDecision::Uplink(Some(HostId(8)))),
+            (host, up()),
+            (other, PolicyDecision::Nearby(other.into())),
+        ] {
+            assert_eq!(through_router(reach, six(host)), by(GuestReach::Hosts, decision), "{reach}: {host}");
+        }
+        assert_eq!(through_router(reach, four(Ipv4Addr::new(1, 1, 1, 1))), by(GuestReach::World, up()), "{reach}");
+        assert_eq!(through_router(reach, six_of("2001:db8::1")), by(GuestReach::World, up()), "{reach}");
+        for nowhere in [Ipv4Addr::LOCALHOST, Ipv4Addr::new(169, 254, 169, 254), Ipv4Addr::new(0, 0, 0, 1)] {
+            assert_eq!(through_router(reach, four(nowhere)), none(), "{reach}: {nowhere}");
+        }
+        for nowhere in ["::1", "::ffff:172.20.0.7", "fe80::1"] {
+            assert_eq!(through_router(reach, six_of(nowhere)), none(), "{reach}: {nowhere}");
+        }
+    }
+}
+
+#[test]
+fn the_router_answers_pings_and_keeps_its_ports_shut() {
+    let (own, router) = (v4(HOST, 1), v4(HOST, 0));
+    let four = |protocol: u8, at: usize, byte: u8, fragment: u8| {
+        let payload = [0; 20];
+        let mut frame = build(Ethernet { to: mac(0), from: mac(1), kind: IPV4 }, 20 + payload.len(), |packet| {
+            (packet[0], packet[3], packet[8], packet[9]) = (0x45, 40, 64, protocol);
+            packet[6] = fragment;
+            packet[12..16].copy_from_slice(&own.octets());
+            packet[16..20].copy_from_slice(&router.octets());
+            packet[20 + at] = byte;
+        });
+        rules().guest_sent(GuestId(1), &mut frame)
+    };
+    let six = |next: u8, at: usize, byte: u8| {
+        let mut payload = [0; 20];
+        payload[at] = byte;
+        verdict(ipv6_chain(mac(0), v6(HOST, 1), v6(HOST, 0), next, &payload))
+    };
+    let passes = || PolicyDecision::Uplink(None);
+    let none = || PolicyDecision::Drop(DropReason::OutOfReach);
+    assert_eq!([four(ICMP, 0, 8, 0), four(ICMP, 0, 0, 0), six(ICMPV6, 0, 128)], [passes(), passes(), passes()]);
+    let (syn, rst, syn_ack, ack) = (2, 4, 18, 16);
+    for flags in [rst, syn_ack, ack] {
+        assert_eq!([four(6, 13, flags, 0), six(6, 13, flags)], [passes(), passes()], "what the host opened goes on");
+    }
+    for flags in [syn, 0, 1, 32] {
+        assert_eq!([four(6, 13, flags, 0), six(6, 13, flags)], [none(), none()], "TCP with flags {flags}");
+    }
+    assert_eq!([four(17, 0, 0, 0), six(17, 0, 0), four(132, 0, 0, 0)], [none(), none(), none()]);
+    assert_eq!(four(ICMP, 0, 13, 0), none(), "a timestamp");
+    assert_eq!(four(ICMP, 0, 8, 0x20), none(), "a fragment");
+    let mut routed = ipv4_frame(mac(0), own, router, 64, (0, 0));
+    routed.splice(PACKET_AT + 20..PACKET_AT + 20, [131, 7, 4, 172, 20, 0, 8, 0]);
+    let length = (routed.len() - PACKET_AT) as u8;
+    (routed[PACKET_AT], routed[PACKET_AT + 3], routed[PACKET_AT + 9]) = (0x47, length, ICMP);
+    routed[PACKET_AT + 28] = 8;
+    assert_eq!(verdict(routed), none(), "a ping that says by which way it wants to go");
+}
+
+#[test]
+fn frames_go_to_neighbours_packets_elsewhere() {
     let own = v4(HOST, 1);
     let data = (1000, 2000);
-    assert_eq!(verdict(ipv4_frame(mac(0), own, v4(8, 1), 64, data)), PolicyDecision::Uplink(Some(HostId(8))));
-    assert_eq!(verdict(ipv4_frame(mac(0), own, Ipv4Addr::new(1, 1, 1, 1), 64, data)), PolicyDecision::Uplink(None));
-    assert_eq!(verdict(ipv4_frame(mac(0), own, v4(HOST, 0), 64, data)), PolicyDecision::Uplink(None));
     assert_eq!(verdict(ipv4_frame(Mac([0xff; 6]), own, Ipv4Addr::BROADCAST, 64, data)), PolicyDecision::Everyone);
     assert_eq!(verdict(ipv4_frame(mac(1), own, own, 64, data)), PolicyDecision::Drop(DropReason::NoSuchNode));
+    for nobody in [Ipv4Addr::new(10, 0, 7, 200), Ipv4Addr::new(10, 0, 200, 1)] {
+        assert_eq!(verdict(ipv4_frame(mac(0), own, nobody, 64, data)), PolicyDecision::Drop(DropReason::NoSuchNode));
+    }
     assert_eq!(
         verdict(ipv4_frame(Mac([4; 6]), own, v4(HOST, 2), 64, data)),
         PolicyDecision::Drop(DropReason::NoSuchNode)
-    );
-    assert_eq!(
-        verdict(ipv6_frame(mac(0), v6(HOST, 1), v6(9, 3), 128, v6(9, 3))),
-        PolicyDecision::Uplink(Some(HostId(9)))
     );
 }
 
@@ -236,10 +334,34 @@ fn what_comes_from_the_kernel_gets_the_guests_mac() {
     let ethernet = frame::ethernet(&frame).unwrap();
     assert_eq!((ethernet.to, ethernet.from, ethernet.kind), (mac(2), mac(0), IPV4));
     assert_eq!(frame::ipv4(packet(&frame)).unwrap().ttl, 64, "the kernel took its hop");
-    let up = |to| rules().uplink_sent(&mut ipv4_frame(Mac([0; 6]), v4(8, 1), to, 64, (1, 2)));
-    assert_eq!(up(v4(9, 1)), PolicyDecision::Uplink(Some(HostId(9))), "a route is missing");
-    assert_eq!(up(Ipv4Addr::new(10, 0, 7, 200)), PolicyDecision::Drop(DropReason::NoSuchNode));
-    assert_eq!(up(Ipv4Addr::new(224, 0, 0, 1)), PolicyDecision::Drop(DropReason::Ignored));
+    let up = |from, to| rules().uplink_sent(&mut ipv4_frame(Mac([0; 6]), from, to, 64, (1, 2)));
+    for ours in [v4(HOST, 1), v4(HOST, 0), plan().host_ipv4(HostId(HOST)).unwrap()] {
+        assert_eq!(up(ours, v4(9, 1)), PolicyDecision::Uplink(Some(HostId(9))), "a route is missing");
+    }
+    assert_eq!(up(v4(8, 1), Ipv4Addr::new(10, 0, 7, 200)), PolicyDecision::Drop(DropReason::NoSuchNode));
+    assert_eq!(up(v4(8, 1), Ipv4Addr::new(224, 0, 0, 1)), PolicyDecision::Drop(DropReason::Ignored));
+}
+
+#[test]
+fn a_host_is_no_router_for_strangers() {
+    let up = |reach, from, to| {
+        let rules = Rules::new(Plan { guest_reach: reach, ..plan() }, HostId(HOST)).unwrap();
+        rules.uplink_sent(&mut ipv4_frame(Mac([0; 6]), from, to, 64, (1, 2)))
+    };
+    let (guest, other) = (v4(HOST, 2), plan().host_ipv4(HostId(8)).unwrap());
+    let none = || PolicyDecision::Drop(DropReason::OutOfReach);
+    let (stranger, world) = (Ipv4Addr::new(172, 20, 99, 1), Ipv4Addr::new(1, 1, 1, 1));
+    for reach in GuestReach::ALL {
+        assert_eq!(up(reach, other, guest), PolicyDecision::Guest(GuestId(2)), "{reach}: hosts reach guests");
+        assert_eq!(up(reach, v4(8, 1), v4(9, 1)), none(), "{reach}: another's guest to a third's");
+        assert_eq!(up(reach, stranger, v4(9, 1)), none(), "{reach}: a stranger to another host's");
+        let spoofed = PolicyDecision::Drop(DropReason::Spoofed);
+        assert_eq!(up(reach, v4(HOST, 1), guest), spoofed, "{reach}: our own guest from outside");
+        for (from, needs) in [(stranger, GuestReach::Hosts), (world, GuestReach::World)] {
+            let want = if reach >= needs { PolicyDecision::Guest(GuestId(2)) } else { none() };
+            assert_eq!(up(reach, from, guest), want, "{reach}: {from}");
+        }
+    }
 }
 
 #[test]

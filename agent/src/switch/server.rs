@@ -32,8 +32,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use vmatic_plan::{GuestId, HostId, Plan, host_image};
 
-/// Frames taken from one guest before it is the next one's turn.
+/// Frames taken from one guest before it is the next one's turn, and bytes, for the largest cost as much as many small.
 const GUEST_BATCH: usize = 32;
+const GUEST_BATCH_BYTES: usize = 64 * 1024;
 /// Packets taken from the kernel at a time.
 const TUN_BATCH: usize = 128;
 /// Events taken at a time.
@@ -93,8 +94,12 @@ impl Egress for Io {
         self.uplink.as_ref().is_some_and(|(tun, _)| rustix::io::write(tun, packet).is_ok())
     }
 
-    fn route_to(&mut self, host: HostId, missing: bool) -> bool {
-        self.uplink.as_mut().is_some_and(|(_, routes)| routes.ensure(host, missing))
+    fn has_route(&mut self, host: HostId) -> Option<bool> {
+        self.uplink.as_mut().map_or(Some(false), |(_, routes)| routes.has(host))
+    }
+
+    fn make_route(&mut self, host: HostId) -> bool {
+        self.uplink.as_mut().is_some_and(|(_, routes)| routes.make(host))
     }
 }
 
@@ -215,7 +220,11 @@ impl Server {
 
     fn read_guest(&mut self, guest: GuestId) {
         let now_us = self.now_us();
+        let mut taken = 0;
         for _ in 0..GUEST_BATCH {
+            if taken >= GUEST_BATCH_BYTES {
+                return;
+            }
             let Some(cable) = self.io.cables.get(guest.0 as usize).and_then(Option::as_ref) else { return };
             match rustix::net::recv(cable, &mut self.buffer[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
                 Ok((0, _)) => return self.unplug(guest),
@@ -224,6 +233,7 @@ impl Server {
                     self.switch.guest_sent(now_us, guest, &mut [], &mut self.io);
                 }
                 Ok((bytes, _)) => {
+                    taken += bytes;
                     self.switch.guest_sent(now_us, guest, &mut self.buffer[..bytes], &mut self.io);
                 }
                 Err(Errno::AGAIN | Errno::INTR) => return,

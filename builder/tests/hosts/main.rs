@@ -13,12 +13,15 @@ mod netns;
 mod output;
 #[path = "../support/pty.rs"]
 mod pty;
+#[path = "../support/switch_lab.rs"]
+mod switch_lab;
 #[path = "../support/wait.rs"]
 mod wait;
 
 mod consoles;
 mod keeper;
 mod programs;
+mod reach;
 mod reexec;
 mod switch;
 mod tree;

@@ -54,7 +54,11 @@ pub fn agent() -> PathBuf {
 
 impl Rack {
     pub fn new(hosts: u32, fanout: u32) -> Rack {
-        let plan = Plan { guests_per_host: 2, fanout, ..Plan::new("rack", HostNames::count(hosts).unwrap()) };
+        Rack::of(Plan { guests_per_host: 2, fanout, ..Plan::new("rack", HostNames::count(hosts).unwrap()) })
+    }
+
+    /// A rack of this plan, whose cluster is that of the rack's key.
+    pub fn of(plan: Plan) -> Rack {
         plan.check().unwrap();
         let folder = Folder::new();
         let key = SigningKey::from_bytes(&[7; 32]);
