@@ -1,6 +1,7 @@
-//! A benchmark of the switch: how fast it moves frames from guest to guest, and how true the delays of its links are,
-//! beside a kernel bridge with veth pairs and this machine's own sleep in the same minute. Needs root, ip(8) and the
-//! agent (its path is the argument, bin/vmatic-agent by default); prints rows of JSON.
+//! A benchmark of the switch: how fast it moves frames from guest to guest, alone and while another guest floods, and
+//! how true the delays and rates of its links are, beside a kernel bridge with veth pairs, this machine's own sleep and
+//! the rate itself in the same minute. Needs root, ip(8) and the agent (its path is the argument, bin/vmatic-agent by
+//! default); prints rows of JSON.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +12,9 @@ use rustix::net::{
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use vmatic_plan::{GuestId, HostId, HostNames, Node, Plan};
 
@@ -21,6 +24,8 @@ const TIME: Duration = Duration::from_secs(2);
 const SIZES: [usize; 2] = [60, 1514];
 /// Delays as links between sites have them, in milliseconds.
 const DELAYS_MS: [u32; 3] = [2, 20, 100];
+/// Rates as slow and fast lines have them, in megabits a second.
+const RATES_MBIT: [u32; 2] = [10, 100];
 /// How many frames are timed on a delayed link.
 const DELAYED_FRAMES: usize = 50;
 /// Bytes of virtio-net header on a guest's cable.
@@ -36,7 +41,7 @@ fn main() {
 }
 
 fn measure(agent: &str, name: &str) {
-    let plan = Plan { guests_per_host: 2, ..Plan::new("rate", HostNames::count(1).unwrap()) };
+    let plan = Plan { guests_per_host: 4, ..Plan::new("rate", HostNames::count(1).unwrap()) };
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("plan"), plan.encode()).unwrap();
     let pair = || rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
@@ -47,31 +52,30 @@ fn measure(agent: &str, name: &str) {
     command.arg("--socket").arg(&socket).stdin(Stdio::from(theirs)).stderr(Stdio::null());
     let mut switch = command.spawn().unwrap();
     drop(command);
-    let cables = [1, 2].map(|guest| {
+    let cable = |guest| {
         let (cable, end) = pair().unwrap();
         plug(&session, GuestId(guest), &end);
         cable
-    });
-    for side in ["va", "vb"] {
-        ip(&format!("-n {name} link add {side} type veth peer name {side}p"));
-    }
+    };
+    let (cables, loud) = ([1, 2].map(cable), [3, 4].map(cable));
     ip(&format!("-n {name} link add br0 type bridge"));
-    for link in ["vap", "vbp"] {
-        ip(&format!("-n {name} link set {link} master br0 up"));
+    for side in ["va", "vb", "vc", "vd"] {
+        ip(&format!("-n {name} link add {side} type veth peer name {side}p"));
+        ip(&format!("-n {name} link set {side}p master br0 up"));
+        ip(&format!("-n {name} link set {side} up"));
     }
-    for link in ["va", "vb", "br0"] {
-        ip(&format!("-n {name} link set {link} up"));
-    }
+    ip(&format!("-n {name} link set br0 up"));
     // Where bridges ask the packet filter, this one shall not: it is to be as fast as it can.
     let quiet = "for f in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $f ] || echo 0 > $f; done";
     let done = Command::new("ip").args(["netns", "exec", name, "sh", "-c", quiet]).status().unwrap();
     assert!(done.success(), "the bridge's packet filter cannot be switched off");
     std::thread::sleep(Duration::from_secs(1));
     let veths = ["va", "vb"].map(|link| packet_socket(name, link));
+    let loud_veths = ["vc", "vd"].map(|link| packet_socket(name, link));
     for bytes in SIZES {
         for _ in 0..3 {
-            let own = rates(&cables, &frame(&plan, bytes, HEADER), &frame_back(&plan, bytes, HEADER));
-            let bridge = rates(&veths, &frame(&plan, bytes, 0), &frame_back(&plan, bytes, 0));
+            let own = rates(&cables, &between(&plan, 1, 2, bytes, HEADER), &between(&plan, 2, 1, bytes, HEADER));
+            let bridge = rates(&veths, &between(&plan, 1, 2, bytes, 0), &between(&plan, 2, 1, bytes, 0));
             println!(
                 "{{\"bytes\": {bytes}, \"switch_frames_s\": {:.0}, \"bridge_frames_s\": {:.0}, \"frames_ratio\": {:.2}, \
                  \"switch_trip_us\": {:.1}, \"bridge_trip_us\": {:.1}, \"trip_ratio\": {:.2}}}",
@@ -84,12 +88,32 @@ fn measure(agent: &str, name: &str) {
             );
         }
     }
+    flooded(&plan, HEADER, ("switch", &cables, &loud));
+    flooded(&plan, 0, ("bridge", &veths, &loud_veths));
+    links(&plan, agent, &socket, &cables);
+    drop(session);
+    switch.wait().unwrap();
+}
+
+/// Prints how true rates and delays are.
+fn links(plan: &Plan, agent: &str, socket: &Path, cables: &[OwnedFd; 2]) {
+    let set = |link: &str| {
+        let mut set = Command::new(agent);
+        set.args(["ask", "link", "1", link, "--socket"]).arg(socket).stdout(Stdio::null());
+        assert!(set.status().unwrap().success(), "a link of {link}");
+    };
+    // A line passes what it is told, headers and all; nobody passes more.
+    for mbit in RATES_MBIT {
+        set(&format!("rate={mbit}mbit"));
+        let bytes = SIZES[1];
+        let frames_s = one_way(cables, &between(plan, 1, 2, bytes, HEADER));
+        let own = frames_s * (bytes + HEADER) as f64 * 8.0 / 1e6;
+        println!("{{\"rate_mbit\": {mbit}, \"switch_mbit\": {own:.2}, \"ratio\": {:.3}}}", own / f64::from(mbit));
+    }
     // Nobody holds a frame more exactly than the machine sleeps; netem, the peer, is not in every kernel.
     for ms in DELAYS_MS {
-        let mut set = Command::new(agent);
-        set.args(["ask", "link", "1", &format!("delay={ms}ms"), "--socket"]).arg(&socket).stdout(Stdio::null());
-        assert!(set.status().unwrap().success(), "a link of {ms} ms");
-        let own = delays(&cables, &frame(&plan, SIZES[0], HEADER));
+        set(&format!("delay={ms}ms"));
+        let own = delays(cables, &between(plan, 1, 2, SIZES[0], HEADER));
         let limit = times(|| std::thread::sleep(Duration::from_millis(ms.into())));
         println!(
             "{{\"delay_ms\": {ms}, \"switch_ms\": {:.3}, \"switch_worst_ms\": {:.3}, \"sleep_ms\": {:.3}, \
@@ -101,8 +125,6 @@ fn measure(agent: &str, name: &str) {
             own.0 / limit.0
         );
     }
-    drop(session);
-    switch.wait().unwrap();
 }
 
 fn ip(arguments: &str) {
@@ -137,14 +159,6 @@ fn packet_socket(namespace: &str, link: &str) -> OwnedFd {
     opened.join().unwrap()
 }
 
-fn frame(plan: &Plan, bytes: usize, header: usize) -> Vec<u8> {
-    between(plan, 1, 2, bytes, header)
-}
-
-fn frame_back(plan: &Plan, bytes: usize, header: usize) -> Vec<u8> {
-    between(plan, 2, 1, bytes, header)
-}
-
 /// An IPv4 packet from one guest to the other.
 fn between(plan: &Plan, from: u32, to: u32, bytes: usize, header: usize) -> Vec<u8> {
     let (from, to) = (Node::guest(HostId(1), GuestId(from)), Node::guest(HostId(1), GuestId(to)));
@@ -163,8 +177,33 @@ fn between(plan: &Plan, from: u32, to: u32, bytes: usize, header: usize) -> Vec<
     frame
 }
 
+/// Prints how long frames take there and back, and how many are lost, while a third floods a fourth that reads nothing.
+fn flooded(plan: &Plan, header: usize, (name, ends, loud): (&str, &[OwnedFd; 2], &[OwnedFd; 2])) {
+    let (there, back) = (between(plan, 1, 2, SIZES[0], header), between(plan, 2, 1, SIZES[0], header));
+    let noise = between(plan, 3, 4, SIZES[1], header);
+    // A bridge then knows where the fourth is, and shows the noise to nobody else.
+    let _ = rustix::net::send(&loud[1], &between(plan, 4, 3, SIZES[0], header), SendFlags::empty());
+    let stop = AtomicBool::new(false);
+    let (trip_us, lost, trips) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = rustix::net::send(&loud[0], &noise, SendFlags::empty());
+            }
+        });
+        let trips = trips(ends, &there, &back);
+        stop.store(true, Ordering::Relaxed);
+        trips
+    });
+    println!("{{\"flooded\": \"{name}\", \"trip_us\": {trip_us:.1}, \"lost\": {lost}, \"trips\": {trips}}}");
+}
+
 /// Frames a second one way, and microseconds there and back, one frame at a time.
 fn rates(ends: &[OwnedFd; 2], there: &[u8], back: &[u8]) -> (f64, f64) {
+    (one_way(ends, there), trips(ends, there, back).0)
+}
+
+/// Frames a second one way.
+fn one_way(ends: &[OwnedFd; 2], there: &[u8]) -> f64 {
     for end in ends {
         sockopt::set_socket_timeout(end, sockopt::Timeout::Recv, Some(Duration::from_millis(100))).unwrap();
     }
@@ -188,14 +227,30 @@ fn rates(ends: &[OwnedFd; 2], there: &[u8], back: &[u8]) -> (f64, f64) {
     let per_s = frames as f64 / start.elapsed().as_secs_f64();
     let mut buffer = [0; 2048];
     while rustix::net::recv(&ends[1], &mut buffer, RecvFlags::empty()).is_ok() {}
-    let (start, mut trips) = (Instant::now(), 0u32);
+    per_s
+}
+
+/// Microseconds there and back, one frame at a time; how many were lost, and how many came back.
+fn trips(ends: &[OwnedFd; 2], there: &[u8], back: &[u8]) -> (f64, u32, u32) {
+    for end in ends {
+        sockopt::set_socket_timeout(end, sockopt::Timeout::Recv, Some(Duration::from_millis(100))).unwrap();
+    }
+    let mut buffer = [0; 2048];
+    let mut hears = |end: &OwnedFd, sent: &[u8]| {
+        // A bridge shows everybody what it floods.
+        std::iter::repeat_with(|| rustix::net::recv(end, &mut buffer, RecvFlags::empty()))
+            .map_while(Result::ok)
+            .any(|(bytes, _)| bytes == sent.len())
+    };
+    let (start, mut lost, mut trips) = (Instant::now(), 0, 0);
     while start.elapsed() < TIME {
         let _ = rustix::net::send(&ends[0], there, SendFlags::empty());
-        let heard = rustix::net::recv(&ends[1], &mut buffer, RecvFlags::empty()).is_ok();
+        let heard = hears(&ends[1], there);
         let _ = rustix::net::send(&ends[1], back, SendFlags::empty());
-        trips += u32::from(heard && rustix::net::recv(&ends[0], &mut buffer, RecvFlags::empty()).is_ok());
+        let came_back = heard && hears(&ends[0], back);
+        (lost, trips) = (lost + u32::from(!came_back), trips + u32::from(came_back));
     }
-    (per_s, start.elapsed().as_secs_f64() * 1e6 / f64::from(trips.max(1)))
+    (start.elapsed().as_secs_f64() * 1e6 / f64::from(trips.max(1)), lost, trips)
 }
 
 /// Milliseconds from one end to the other, one frame at a time: the median, and the worst.
