@@ -316,9 +316,13 @@ mod tests {
                 stats: GuestStats::default(),
                 guest_reach: reach,
                 last_lost: None,
+                protocol: 7,
             };
             let text = info_text(&info);
-            assert!(text.starts_with(&format!("kernel=6 kvm=linux guests=4/4 guest_reach={word} ")), "{text}");
+            assert!(
+                text.starts_with(&format!("protocol=7 kernel=6 kvm=linux guests=4/4 guest_reach={word} ")),
+                "{text}"
+            );
             assert_eq!(info_json(&info)["guest_reach"], word);
         }
     }

@@ -28,7 +28,12 @@ impl Egress for Recorder {
         !self.full
     }
 
-    fn route_to(&mut self, host: HostId, _missing: bool) -> bool {
+    fn has_route(&mut self, host: HostId) -> Option<bool> {
+        assert!(host != HOST);
+        Some(false)
+    }
+
+    fn make_route(&mut self, host: HostId) -> bool {
         assert!(host != HOST);
         !self.no_route
     }

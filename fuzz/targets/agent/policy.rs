@@ -99,6 +99,7 @@ pub fn run(data: &[u8]) {
             assert_eq!(frame, sent);
             passed(&plan, guest, &sent);
         }
+        PolicyDecision::Nearby(to) => panic!("the laboratory is closed, and {to} is no guest"),
         PolicyDecision::Answer(answer) => answered(mac, &answer),
         PolicyDecision::Drop(_) => {}
     }

@@ -18,7 +18,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         _ => None,
     });
     let op = OpId { session: [4; 8], sequence: 9 };
-    let command = |order| Command { cluster: [7; 16], op, nodes: nodes.clone(), deadline_ms: DEADLINE_MAX_MS, order };
+    let issued_s = 1_800_000_000;
+    let command =
+        |order| Command { cluster: [7; 16], op, nodes: nodes.clone(), issued_s, deadline_ms: DEADLINE_MAX_MS, order };
     let commands = orders.chain([Order::Ping, Order::Info, Order::Save { from: 0 }]).map(command);
     let bodies = commands.filter_map(|command| postcard::to_allocvec(&command).ok());
     bodies.map(|body| [&[1, 2], &body[..]].concat()).collect()

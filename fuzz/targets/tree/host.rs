@@ -227,8 +227,15 @@ impl World {
             0 => hello(PeerRole::Host(HostId(number % (HOSTS + 2)))),
             1 => hello(PeerRole::Guest(GuestId(1 + number % GUESTS))),
             2 => hello(PeerRole::Console),
-            3 => Message::Welcome { host: HostId(1 + number % HOSTS), plan: String::new() },
-            4 => Message::Report(crate::wire::message::Report { up: nodes, down: Vec::new() }),
+            3 => {
+                let host = HostId(1 + number % HOSTS);
+                let path = (0..u32::from(kind / 8) % 4).map(|step| HostId(1 + (number + step) % HOSTS)).collect();
+                match kind & 0x80 {
+                    0 => Message::Welcome { host, plan: self.plan.encode(), path },
+                    _ => Message::Path(path),
+                }
+            }
+            4 => Message::Report(crate::wire::message::Report { up: nodes, ..Default::default() }),
             5 => Message::SessionOutput { op, said: SessionOutput { bytes: vec![0; link as usize], taken: 0 } },
             6 => Message::Cancel(op),
             _ => {
@@ -277,7 +284,7 @@ impl World {
         self.sequence += 1;
         let op = OpId { session: [1; 8], sequence: self.sequence };
         let (cluster, asked) = (self.plan.cluster, nodes.clone());
-        let command = Command { cluster, op, nodes, deadline_ms: DEADLINE_MS, order };
+        let command = Command { cluster, op, nodes, issued_s: 1_800_000_000, deadline_ms: DEADLINE_MS, order };
         let Ok(signed) = command.sign(&self.key) else { return };
         if !session {
             let waiting = Waiting { asked: asked.clone(), answered: NodeSet::new() };

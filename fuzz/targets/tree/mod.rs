@@ -64,10 +64,10 @@ fn messages() -> Vec<Message> {
     vec![
         Message::Hello { version: VERSION, who: PeerRole::Host(HostId(2)), boot: [2; 16] },
         Message::Hello { version: VERSION, who: PeerRole::Guest(GuestId(1)), boot: [3; 16] },
-        Message::Welcome { host: HostId(1), plan: "p".into() },
+        Message::Welcome { host: HostId(1), plan: "p".into(), path: vec![HostId(1)] },
         Message::Refuse(refusal::Refusal::NumberTaken { host: HostId(2), at: Some([10, 0, 0, 1].into()) }),
         Message::Heartbeat,
-        Message::Report(Report { up: nodes.clone(), down }),
+        Message::Report(Report { up: nodes.clone(), down, ..Report::default() }),
         Message::Command { signed: vec![7; 70], asked: nodes.clone(), remaining_ms: 500 },
         Message::Task { op, order: Order::Run(run), remaining_ms: 3 },
         Message::Task { op, order: Order::Usage { each: true }, remaining_ms: 3 },
@@ -75,6 +75,7 @@ fn messages() -> Vec<Message> {
         Message::Answers { op, groups: outcomes.into_iter().map(group).collect() },
         Message::Ready { version: VERSION },
         Message::Time { unix_ns: 1 },
+        Message::Path(vec![HostId(1), HostId(2)]),
     ]
 }
 
