@@ -1,5 +1,6 @@
 //! The house rules that a machine can keep: who may use whom, how long files are, how they open.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -210,4 +211,14 @@ fn nothing_in_the_repository_is_secret_or_left_over() {
         }
     }
     report("left over", wrong);
+}
+
+/// The fuzzer compiles the agent's sources as a library, with a list of its own of what they use.
+#[test]
+fn the_fuzzers_agent_uses_what_the_agent_uses() {
+    let used = |manifest: &str| {
+        let manifest: toml::Table = fs::read_to_string(root().join(manifest)).unwrap().parse().unwrap();
+        manifest["dependencies"].as_table().unwrap().keys().cloned().collect::<BTreeSet<_>>()
+    };
+    assert_eq!(used("fuzz/agent/Cargo.toml"), used("agent/Cargo.toml"));
 }

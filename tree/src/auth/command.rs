@@ -78,7 +78,7 @@ impl Command {
     /// The operation that a command says it is, whoever signed it: enough to turn it away, and nothing else.
     pub fn claimed_op(signed: &[u8]) -> Option<OpId> {
         let (_, body) = signed.split_first_chunk::<SIGNATURE_BYTES>()?;
-        let ((_, op), _) = postcard::take_from_bytes::<([u8; 16], OpId)>(body).ok()?;
+        let ((_, _, op), _) = postcard::take_from_bytes::<([u8; 16], u64, OpId)>(body).ok()?;
         Some(op)
     }
 
