@@ -25,7 +25,7 @@ const USAGE: &str = "usage: vmatic-agent node [--plan FILE] [--operator FILE] [-
        vmatic-agent switch --host N [--plan FILE] [--socket PATH]
        vmatic-agent ask [--socket PATH] REQUEST...
        vmatic-agent capture [--socket PATH] [--id N] [--seconds S] [--bytes N] GUEST|uplink
-       vmatic-agent upgrade --piece BYTE | --use SHA256
+       vmatic-agent upgrade --piece BYTE | --use SHA256 | --confirm SHA256
        vmatic-agent version
        vmatic-agent bench [--stub PAGES] [--memory-mib N] [--cold N,N...] [--clones N,N...] [--qemu N,N...]
 As process 1 of a host it takes no arguments and reads the image's /etc/vmatic.";

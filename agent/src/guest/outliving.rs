@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::guest::exit;
 use crate::keeper::client::{FORMAT, Keeper, Kept};
 use crate::keeper::process::NODE;
-use crate::keeper::program::UPGRADE;
+use crate::keeper::program::{UPGRADE, confirmed};
 use crate::log::log;
 use crate::process::spawn;
 use crate::process::user::guest_of;
@@ -18,8 +18,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::rc::Rc;
 use tokio::sync::watch;
@@ -295,7 +297,9 @@ fn is_stray(pid: Pid, keeper: Pid) -> bool {
 fn is_of_guests(cmdline: &[u8]) -> bool {
     let mut words = cmdline.split(|byte| *byte == 0);
     let program = words.next().unwrap_or_default();
-    let program = [spawn::THIS_PROGRAM, UPGRADE].iter().any(|ours| ours.as_bytes() == program);
+    let confirmed = confirmed(Path::new(UPGRADE));
+    let ours = [spawn::THIS_PROGRAM.as_bytes(), UPGRADE.as_bytes(), confirmed.as_os_str().as_bytes()];
+    let program = ours.contains(&program);
     let subcommands =
         [super::vmm::process::GUEST, super::vmm::process::TEMPLATE, super::qemu::sandbox::QEMU, SWITCH, NODE];
     let word = words.next().unwrap_or_default();
@@ -397,6 +401,7 @@ mod tests {
             &b"/proc/self/exe\0guest\0x\0"[..],
             b"/proc/self/exe\0node\0--keeper-fd\x005\0",
             b"/run/vmatic/agent\0node\0",
+            b"/run/vmatic/agent.confirmed\0node\0",
             b"/proc/self/exe\0switch\0host 1\0",
         ] {
             assert!(is_of_guests(ours));

@@ -71,8 +71,6 @@ struct Node {
     silent_beats: u32,
     /// Since another program is there.
     outdated_beats: u32,
-    /// Beats of its program's trial.
-    trial_beats: u32,
     /// Why the keeper ended it, if it did.
     fault: Option<End>,
     /// When it is told something again, if the kernel has no room now.
@@ -86,6 +84,8 @@ struct Keeper {
     programs: Programs,
     node: Option<Node>,
     due: Instant,
+    /// Beats of the trial of a program, however many nodes of it there were.
+    trial_beats: u32,
 }
 
 /// Keeps a node running that has these arguments.
@@ -95,7 +95,8 @@ pub fn run(words: Vec<OsString>) -> Result<(), Error> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).context("become a subreaper")?;
     let children = processes::child_signal().map_err(os_error).context("watch children")?;
     let programs = Programs::new(Path::new(UPGRADE));
-    let mut keeper = Keeper { words, store: Store::default(), programs, node: None, due: Instant::now() };
+    let mut keeper =
+        Keeper { words, store: Store::default(), programs, node: None, due: Instant::now(), trial_beats: 0 };
     let mut beat = Instant::now();
     loop {
         keeper.start_if_due();
@@ -143,7 +144,6 @@ impl Keeper {
             heard: false,
             silent_beats: 0,
             outdated_beats: 0,
-            trial_beats: 0,
             fault: None,
             tell_at: None,
         })
@@ -198,6 +198,8 @@ impl Keeper {
     fn reap(&mut self, children: &Fd) {
         let _ = children.read(&mut [0; 1024]);
         while let Some((pid, status)) = processes::reap() {
+            // What the node said of it before counts.
+            self.hear(LAST_MESSAGES_MAX);
             let pid = pid.unsigned_abs();
             if self.node.as_ref().is_some_and(|node| node.pid == pid) {
                 self.node_ended(status);
@@ -264,11 +266,13 @@ impl Keeper {
             node.end(&format!("gave no sign for {} s", node.silent_beats), End::Young);
             node.silent_beats = 0;
         }
-        node.trial_beats = if on_trial { node.trial_beats + 1 } else { 0 };
-        if node.trial_beats == TRIAL_BEATS_MAX {
+        self.trial_beats = if on_trial { self.trial_beats + 1 } else { 0 };
+        if self.trial_beats >= TRIAL_BEATS_MAX && node.fault.is_none() {
             node.end("is of a program that its operator has not confirmed", End::Unfit);
         }
         node.outdated_beats = if self.programs.changed() { node.outdated_beats + 1 } else { 0 };
+        // The next one's trial is its own.
+        self.trial_beats = if self.programs.changed() { 0 } else { self.trial_beats };
         if node.outdated_beats == CHANGE_BEATS {
             node.end("makes way for another program", End::Blameless);
         }

@@ -55,7 +55,8 @@ pub fn run(options: &UpgradeOptions) -> Result<(), Error> {
     match options {
         UpgradeOptions::Piece(at) => add(&part(place), *at, io::stdin().lock()),
         UpgradeOptions::Use(hash) => accept(place, hash),
-        UpgradeOptions::Confirm(hash) => confirm(place, hash),
+        // Whoever runs this is of the node's program: one that was given up meanwhile is not confirmed.
+        UpgradeOptions::Confirm(hash) => confirm(place, hash, Path::new("/proc/self/exe")),
     }
 }
 
@@ -141,11 +142,14 @@ fn check(program: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Ends the trial of the program that was put in its place, if it is this: it is what others give way to from now on.
-fn confirm(place: &Path, wanted: &str) -> Result<(), Error> {
-    let there = hash(&read(&open(place)?)?);
-    if there != wanted {
-        return Err(refused(format!("another has come meanwhile: its hash is {there}, not {wanted}")));
+/// Ends the trial of the program that was put in its place, if it is this and runs: it is what others give way to from
+/// now on.
+fn confirm(place: &Path, wanted: &str, running: &Path) -> Result<(), Error> {
+    for (path, why) in [(place, "another has come meanwhile"), (running, "it does not run any more")] {
+        let there = hash(&read(&open(path)?)?);
+        if there != wanted {
+            return Err(refused(format!("{why}: its hash is {there}, not {wanted}")));
+        }
     }
     // A second name of the same file, which the one before has until then.
     let link = place.with_extension("link");
@@ -244,10 +248,11 @@ mod tests {
         let place = folder.path().join("agent");
         for program in [&b"one"[..], b"two"] {
             fs::write(&place, program).unwrap();
-            assert!(confirm(&place, &hash(b"another")).is_err());
+            assert!(confirm(&place, &hash(b"another"), &place).is_err());
+            assert!(confirm(&place, &hash(program), Path::new("/proc/self/exe")).is_err(), "the node before it runs");
             // The second time it is one that had been confirmed.
             for _ in 0..2 {
-                confirm(&place, &hash(program)).unwrap();
+                confirm(&place, &hash(program), &place).unwrap();
                 assert_eq!(fs::read(confirmed(&place)).unwrap(), program);
             }
             fs::remove_file(&place).unwrap();

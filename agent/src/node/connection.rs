@@ -20,7 +20,7 @@ use vmatic_tree::wire::frame::{self, FrameError};
 use vmatic_tree::wire::message::Message;
 use vmatic_tree::wire::resync::Mark;
 
-use crate::node::inbound::{Inbound, read_all};
+use crate::node::inbound::{Caller, Inbound, read_all};
 use crate::opening::LinkStream;
 
 /// Most bytes that wait to be sent on a link.
@@ -62,34 +62,35 @@ impl fmt::Display for SendError {
 }
 
 impl Link {
-    /// Makes a stream that was opened a link; `boot` is the number of a guest's agent to whom another node talked on it
-    /// before.
-    pub fn over(stream: LinkStream, side: Direction, id: LinkId, inbound: Inbound, boot: Option<[u8; 16]>) -> Link {
+    /// Makes a stream that was opened a link.
+    pub fn over(stream: LinkStream, caller: Caller, id: LinkId, inbound: Inbound) -> Link {
         match stream {
             LinkStream::Tcp(stream) => {
                 let _ = stream.set_nodelay(true);
-                Link::start(id, side, stream, inbound, boot)
+                Link::start(id, caller, stream, inbound)
             }
-            LinkStream::Unix(stream) => Link::start(id, side, stream, inbound, boot),
+            LinkStream::Unix(stream) => Link::start(id, caller, stream, inbound),
         }
     }
 
     /// Starts reading and writing `stream`; messages go to `inbound`.
-    fn start<S>(id: LinkId, side: Direction, stream: S, inbound: Inbound, boot: Option<[u8; 16]>) -> Link
+    fn start<S>(id: LinkId, caller: Caller, stream: S, inbound: Inbound) -> Link
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         let (read_half, write_half) = tokio::io::split(stream);
         let (queue, waiting) = mpsc::unbounded_channel();
         let queued = Arc::new(AtomicUsize::new(0));
-        tokio::spawn(write_all(write_half, waiting, queued.clone()));
-        if let Some(boot) = boot {
+        // A guest may be held for any time; who is not, and takes nothing, is noticed by its silence.
+        let limit = (!matches!(caller.side, Direction::Guest(_))).then_some(WRITE_MAX);
+        tokio::spawn(write_all(write_half, waiting, queued.clone(), limit));
+        if let Some(boot) = caller.boot {
             let mark = Mark::of_host(boot).bytes();
             queued.fetch_add(cost(&mark), Ordering::Relaxed);
             // The other end was handed to its task above.
             let _ = queue.send(mark.to_vec());
         }
-        let reader = tokio::spawn(read_all(id, side, read_half, inbound, boot));
+        let reader = tokio::spawn(read_all(id, caller, read_half, inbound));
         Link { queue, queued, reader }
     }
 
@@ -128,11 +129,17 @@ async fn write_all(
     mut stream: impl AsyncWrite + Unpin,
     mut waiting: mpsc::UnboundedReceiver<Vec<u8>>,
     queued: Arc<AtomicUsize>,
+    limit: Option<Duration>,
 ) {
     while let Some(bytes) = waiting.recv().await {
         queued.fetch_sub(cost(&bytes), Ordering::Relaxed);
         // A message that is not taken in this time never will be; its bytes must not be kept for a peer that sleeps.
-        if !matches!(timeout(WRITE_MAX, stream.write_all(&bytes)).await, Ok(Ok(()))) {
+        let write = stream.write_all(&bytes);
+        let written = match limit {
+            Some(limit) => timeout(limit, write).await.is_ok_and(|written| written.is_ok()),
+            None => write.await.is_ok(),
+        };
+        if !written {
             return;
         }
     }
@@ -147,6 +154,10 @@ mod tests {
     use vmatic_tree::answer::{Outcome, Output};
     use vmatic_tree::id::OpId;
     use vmatic_tree::wire::frame::{FRAME_MAX_BYTES, FrameReader};
+
+    fn caller(side: Direction, boot: Option<[u8; 16]>) -> Caller {
+        Caller { side, is_planned: false, boot }
+    }
 
     const OP: OpId = OpId { session: [1; 8], sequence: 1 };
 
@@ -169,7 +180,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_an_answer_that_fits_no_message_hears_so() {
         let (ours, mut theirs) = duplex(64 * 1024);
-        let link = Link::start(1, Direction::Child, ours, Inbound::new().0, None);
+        let link = Link::start(1, caller(Direction::Child, None), ours, Inbound::new().0);
         let mut reader = FrameReader::new();
         assert_eq!(link.send(&answers(FRAME_MAX_BYTES)), Ok(()));
         let Message::Answers { op, groups } = next(&mut theirs, &mut reader).await else { panic!("no answers") };
@@ -180,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn answers_of_a_hundred_hosts_that_write_much_close_no_link_and_say_what_was_cut() {
         let (ours, mut theirs) = duplex(64 * 1024);
-        let link = Link::start(1, Direction::Child, ours, Inbound::new().0, None);
+        let link = Link::start(1, caller(Direction::Child, None), ours, Inbound::new().0);
         for host in 0..100 {
             assert_eq!(link.send(&answers(2 * 384 * 1024)), Ok(()), "host {host}");
         }
@@ -197,7 +208,7 @@ mod tests {
     #[tokio::test]
     async fn a_message_that_fits_no_frame_and_a_peer_that_does_not_read_end_the_link() {
         let (ours, _theirs) = duplex(1024);
-        let link = Link::start(1, Direction::Child, ours, Inbound::new().0, None);
+        let link = Link::start(1, caller(Direction::Child, None), ours, Inbound::new().0);
         let plan = "x".repeat(FRAME_MAX_BYTES);
         let welcome = |plan| Message::Welcome { host: HostId(1), plan, path: vec![] };
         assert!(matches!(link.send(&welcome(plan)), Err(SendError::Frame(_))));
@@ -216,7 +227,7 @@ mod tests {
         let stale = [&frame::encode(&answers(100)).unwrap()[50..], &frame::encode(&hello).unwrap()].concat();
         theirs.write_all(&stale).await.unwrap();
         let (inbound, mut came) = Inbound::new();
-        let link = Link::start(1, Direction::Guest(vmatic_plan::GuestId(1)), ours, inbound, Some(boot));
+        let link = Link::start(1, caller(Direction::Guest(vmatic_plan::GuestId(1)), Some(boot)), ours, inbound);
         link.send(&answers(0)).unwrap();
         let mut mark = [0; 16];
         theirs.read_exact(&mut mark).await.unwrap();

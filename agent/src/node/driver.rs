@@ -14,7 +14,7 @@ use crate::log::log;
 use crate::machine::kvm::KvmFound;
 use crate::node::connection::{Link, SendError};
 use crate::node::host_order::{self, HostOrder};
-use crate::node::inbound::{Arrival, Inbound};
+use crate::node::inbound::{Arrival, Caller, Inbound};
 use crate::node::info;
 use crate::opening::Opening;
 use std::collections::HashMap;
@@ -36,6 +36,8 @@ struct Open {
     link: Link,
     side: Direction,
     closed: Option<oneshot::Sender<bool>>,
+    /// Another node talked on it before.
+    goes_on: bool,
 }
 
 /// What orders ask about and change on this host.
@@ -92,18 +94,29 @@ impl Driver {
 
     /// Whether who calls has the address of a guest.
     pub fn is_guest(&self, peer: SocketAddr) -> bool {
-        match peer.ip() {
+        match peer.ip().to_canonical() {
             IpAddr::V4(address) => self.plan.guest_network.contains(address),
             IpAddr::V6(address) => self.plan.node_by_ipv6(address).is_some(),
         }
+    }
+
+    /// Whether this is the address that the plan gives a host.
+    fn is_host(&self, from: Option<IpAddr>) -> bool {
+        let node = from.and_then(|address| match address {
+            IpAddr::V4(address) => self.plan.node_by_ipv4(address),
+            IpAddr::V6(address) => self.plan.node_by_ipv6(address),
+        });
+        node.is_some_and(|node| node.is_host())
     }
 
     /// A stream becomes a link.
     pub fn open(&mut self, opening: Opening) {
         self.last_link += 1;
         let id = self.last_link;
-        let link = Link::over(opening.stream, opening.side, id, self.inbound.clone(), opening.boot);
-        self.links.insert(id, Open { link, side: opening.side, closed: opening.closed });
+        let caller = Caller { side: opening.side, is_planned: self.is_host(opening.from), boot: opening.boot };
+        let link = Link::over(opening.stream, caller, id, self.inbound.clone());
+        let goes_on = opening.boot.is_some();
+        self.links.insert(id, Open { link, side: opening.side, closed: opening.closed, goes_on });
         self.event(Event::Opened { link: id, side: opening.side, from: opening.from });
     }
 
@@ -143,14 +156,19 @@ impl Driver {
             self.carry_out(action);
         }
         // One that was refused has no link any more.
-        hello.into_iter().for_each(|(link, boot)| self.hello(link, boot));
+        if let Some((link, boot)) = hello {
+            self.hello(link, boot);
+        }
         self.resources.guests.set_heard(self.host.guests_up());
     }
 
     /// A guest's agent says by which number it knows its stream again.
-    fn hello(&self, link: LinkId, boot: [u8; 16]) {
-        if let Some(Open { side: Direction::Guest(guest), .. }) = self.links.get(&link) {
-            self.resources.outliving.heard(*guest, boot);
+    fn hello(&mut self, link: LinkId, boot: [u8; 16]) {
+        let Some(Open { side: Direction::Guest(guest), goes_on, .. }) = self.links.get(&link) else { return };
+        self.resources.outliving.heard(*guest, boot);
+        if *goes_on {
+            // It may have been held, with its clock, while no node could tell it.
+            self.send(link, &Message::Time { unix_ns: image::unix_ns() });
         }
     }
 

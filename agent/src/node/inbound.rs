@@ -4,8 +4,9 @@
 //! may take fifteen times as much in memory as on its way. Links queue for room and are served in the order in which
 //! they came; who sends without pause waits like all others. A link holds at most [`WAITING_MAX`] frames or a long
 //! one, and a long one is read only once there is room for it among all long ones of its kind of link
-//! ([`LONG_MAX_BYTES`]); then it has to come in time ([`LONG_MAX`]). What is short does not wait until what is long is
-//! worked off.
+//! ([`LONG_MAX_BYTES`]). A stranger's has to find room and to come in time ([`LONG_MAX`]); guests, who may be held in
+//! the middle of one, and hosts that call from where the plan has them may not lose their link by it. What is short
+//! does not wait until what is long is worked off.
 //!
 //! So a peer costs at most 1 MiB and three times [`READ_BYTES`] while it sends a long frame and otherwise a tenth of
 //! that, and all links of a kind together [`LONG_MAX_BYTES`] and four times [`READ_BYTES`] each.
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use vmatic_tree::host::Direction;
 use vmatic_tree::id::LinkId;
 use vmatic_tree::wire::frame::{Frame, FrameReader};
@@ -30,8 +31,26 @@ const WAITING_MAX: u32 = 2;
 const ARRIVALS_MAX: usize = 256;
 /// Most bytes of long frames of one kind of link that are being read, or wait for the node.
 const LONG_MAX_BYTES: usize = 16 << 20;
-/// How long a long frame may take to find room, and then to come.
+/// How long a stranger's long frame may take to find room, and then to come.
 const LONG_MAX: Duration = Duration::from_secs(10);
+
+/// Whose link it is, as far as that is known when it is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// In which direction of the tree it leads.
+    pub side: Direction,
+    /// Whether it was opened from the address that the plan gives a host.
+    pub is_planned: bool,
+    /// The number of a guest's agent to whom another node talked before: what comes before its mark was meant for that
+    /// one.
+    pub boot: Option<[u8; 16]>,
+}
+
+impl Caller {
+    fn is_stranger(self) -> bool {
+        self.side == Direction::Child && !self.is_planned
+    }
+}
 
 /// What came over a link: a frame, or its end.
 pub struct Arrival {
@@ -48,8 +67,8 @@ pub struct Arrival {
 pub struct Inbound {
     short: mpsc::Sender<Arrival>,
     long: mpsc::Sender<Arrival>,
-    /// Room for long frames of guests, of whoever called, and of the parent: none takes it from the others.
-    room: [Arc<Semaphore>; 3],
+    /// Room for long frames of guests, of strangers, of hosts below, and of the parent: none takes it from the others.
+    room: [Arc<Semaphore>; 4],
 }
 
 /// Their end at the node.
@@ -67,17 +86,18 @@ impl Inbound {
     pub fn new() -> (Inbound, Arrivals) {
         let (short, short_arrivals) = mpsc::channel(ARRIVALS_MAX);
         // As many as there is room for.
-        let (long, long_arrivals) = mpsc::channel(3 * LONG_MAX_BYTES / READ_BYTES);
-        let room = [(); 3].map(|()| Arc::new(Semaphore::new(LONG_MAX_BYTES)));
+        let (long, long_arrivals) = mpsc::channel(4 * LONG_MAX_BYTES / READ_BYTES);
+        let room = [(); 4].map(|()| Arc::new(Semaphore::new(LONG_MAX_BYTES)));
         let arrivals =
             Arrivals { short: short_arrivals, long: long_arrivals, long_since: None, long_at: Instant::now() };
         (Inbound { short, long, room }, arrivals)
     }
 
-    fn room(&self, side: Direction) -> Arc<Semaphore> {
-        let [guests, below, parent] = &self.room;
-        match side {
+    fn room(&self, caller: Caller) -> Arc<Semaphore> {
+        let [guests, strangers, below, parent] = &self.room;
+        match caller.side {
             Direction::Guest(_) => guests.clone(),
+            Direction::Child if caller.is_stranger() => strangers.clone(),
             Direction::Child => below.clone(),
             Direction::Parent => parent.clone(),
         }
@@ -108,21 +128,15 @@ impl Arrivals {
     }
 }
 
-/// Reads a link until it ends, and says so; `boot` is the number of a guest's agent to whom another node talked before:
-/// what comes before its mark was meant for that one.
-pub async fn read_all(
-    link: LinkId,
-    side: Direction,
-    stream: impl AsyncRead + Unpin,
-    inbound: Inbound,
-    boot: Option<[u8; 16]>,
-) {
+/// Reads a link until it ends, and says so.
+pub async fn read_all(link: LinkId, caller: Caller, stream: impl AsyncRead + Unpin, inbound: Inbound) {
+    let Caller { side, boot, .. } = caller;
     // Whom we called, we know.
     let known = side == Direction::Parent || boot.is_some();
     let frames = if known { FrameReader::new() } else { FrameReader::of_stranger() };
     let rest = boot.map(|boot| MarkSearch::new(Mark::of_guest(boot)));
     let own = Arc::new(Semaphore::new(WAITING_MAX as usize));
-    let mut reader = Reader { link, side, frames, own: own.clone(), rate: MessageRate::new(), inbound, rest };
+    let mut reader = Reader { link, caller, frames, own: own.clone(), rate: MessageRate::new(), inbound, rest };
     if let Err(why) = reader.read(stream).await {
         log(&format!("link {link}: {why}"));
     }
@@ -134,7 +148,7 @@ pub async fn read_all(
 /// What reads one link.
 struct Reader {
     link: LinkId,
-    side: Direction,
+    caller: Caller,
     frames: FrameReader,
     /// Room for what of it waits for the node.
     own: Arc<Semaphore>,
@@ -150,27 +164,30 @@ impl Reader {
     async fn read(&mut self, mut stream: impl AsyncRead + Unpin) -> Result<(), String> {
         let mut buffer = vec![0; READ_BYTES];
         // The room of the long frame that is being read, and when it has to be there.
-        let mut long: Option<(OwnedSemaphorePermit, Instant)> = None;
+        let mut long: Option<(OwnedSemaphorePermit, Option<Instant>)> = None;
         loop {
             while let Some(bytes) = self.frames.claimed().map_err(|e| e.to_string())? {
                 if bytes > READ_BYTES && long.is_none() {
-                    let room = timeout(LONG_MAX, self.inbound.room(self.side).acquire_many_owned(bytes as u32)).await;
-                    let room = room.map_err(|_| format!("no room for a message of {bytes} bytes"))?;
-                    long = Some((room.map_err(|e| e.to_string())?, Instant::now() + LONG_MAX));
+                    let room = self.inbound.room(self.caller).acquire_many_owned(bytes as u32);
+                    let room = in_time(self.deadline(), room).await;
+                    let room = room.ok_or_else(|| format!("no room for a message of {bytes} bytes"))?;
+                    long = Some((room.map_err(|e| e.to_string())?, self.deadline()));
                 }
                 let Some(frame) = self.frames.next_frame().map_err(|e| e.to_string())? else { break };
                 self.pass_on(frame, long.take().map(|(room, _)| room)).await;
             }
-            let read = match &long {
-                Some((_, end)) => timeout_at(*end, stream.read(&mut buffer)).await,
-                None => Ok(stream.read(&mut buffer).await),
-            };
-            match read {
-                Ok(Ok(count @ 1..)) => self.push(&buffer[..count]),
-                Ok(_) => return Ok(()),
-                Err(_) => return Err(format!("a long message did not come within {} s", LONG_MAX.as_secs())),
+            let end = long.as_ref().and_then(|(_, end)| *end);
+            match in_time(end, stream.read(&mut buffer)).await {
+                Some(Ok(count @ 1..)) => self.push(&buffer[..count]),
+                Some(_) => return Ok(()),
+                None => return Err(format!("a long message did not come within {} s", LONG_MAX.as_secs())),
             }
         }
+    }
+
+    /// Until when a long frame of this link may take; none if it may take its time.
+    fn deadline(&self) -> Option<Instant> {
+        self.caller.is_stranger().then(|| Instant::now() + LONG_MAX)
     }
 
     /// Adds what was read, from the mark on if there is to be one.
@@ -191,6 +208,14 @@ impl Reader {
     }
 }
 
+/// What comes of it until then, if there is an end; none if nothing did.
+async fn in_time<T>(end: Option<Instant>, what: impl Future<Output = T>) -> Option<T> {
+    match end {
+        Some(end) => timeout_at(end, what).await.ok(),
+        None => Some(what.await),
+    }
+}
+
 /// How fast messages of one link are taken: whoever says more waits, and so does what it sends.
 struct MessageRate {
     /// When the next message would be due if they came evenly.
@@ -198,7 +223,7 @@ struct MessageRate {
 }
 
 /// Messages of one link a second, for long, and how many at once. Far more than a link has to say whose node is well:
-/// a session's outputs are pieces of 16 KiB, answers and reports are folded.
+/// a session's outputs are pieces of 4 KiB, answers and reports are folded.
 const MESSAGES_PER_S: u32 = 1_000;
 const MESSAGES_AT_ONCE: u32 = 2_000;
 
@@ -222,6 +247,7 @@ impl MessageRate {
 mod tests {
     use super::*;
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::timeout;
     use vmatic_plan::{GuestId, HostId};
     use vmatic_tree::wire::frame::{self, FRAME_MAX_BYTES};
     use vmatic_tree::wire::message::{HELLO_MAX_BYTES, Message, PeerRole, VERSION};
@@ -230,7 +256,8 @@ mod tests {
 
     fn start(id: LinkId, side: Direction, inbound: &Inbound) -> DuplexStream {
         let (ours, theirs) = duplex(4 << 20);
-        tokio::spawn(read_all(id, side, ours, inbound.clone(), None));
+        let caller = Caller { side, is_planned: false, boot: None };
+        tokio::spawn(read_all(id, caller, ours, inbound.clone()));
         theirs
     }
 
@@ -247,6 +274,26 @@ mod tests {
     async fn next(arrivals: &mut Arrivals) -> (LinkId, bool) {
         let arrival = timeout(Duration::from_secs(100), arrivals.next()).await.expect("an arrival");
         (arrival.link, arrival.frame.is_some())
+    }
+
+    /// It is held by SIGSTOP, for as long as its operator wants.
+    #[tokio::test(start_paused = true)]
+    async fn a_guest_that_is_held_in_the_middle_of_a_long_message_goes_on_with_it() {
+        let (inbound, mut arrivals) = Inbound::new();
+        let planned = Caller { side: Direction::Child, is_planned: true, boot: None };
+        let (ours, host) = duplex(4 << 20);
+        tokio::spawn(read_all(3, planned, ours, inbound.clone()));
+        for (id, mut theirs) in [(1, start(1, GUEST, &inbound)), (3, host)] {
+            let long = message(500_000);
+            theirs.write_all(&hello()).await.unwrap();
+            assert_eq!(next(&mut arrivals).await, (id, true));
+            theirs.write_all(&long[..300_000]).await.unwrap();
+            tokio::time::sleep(100 * LONG_MAX).await;
+            theirs.write_all(&long[300_000..]).await.unwrap();
+            assert_eq!(next(&mut arrivals).await, (id, true));
+            drop(theirs);
+            assert_eq!(next(&mut arrivals).await, (id, false));
+        }
     }
 
     #[tokio::test]
@@ -295,7 +342,11 @@ mod tests {
         for _ in 0..40 {
             assert!(next(&mut arrivals).await.1, "a hello");
         }
-        assert!(inbound.room(Direction::Child).available_permits() < FRAME_MAX_BYTES, "no room for one more");
+        assert!(
+            inbound.room(Caller { side: Direction::Child, is_planned: false, boot: None }).available_permits()
+                < FRAME_MAX_BYTES,
+            "no room for one more"
+        );
         let mut guest = start(99, GUEST, &inbound);
         guest.write_all(&[hello(), whole].concat()).await.unwrap();
         for _ in 0..2 {

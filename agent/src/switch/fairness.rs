@@ -29,10 +29,10 @@ impl Bucket {
     /// Takes so many, or none if there are fewer.
     pub fn take(&mut self, now_us: u64, count: u64, rate: Rate) -> bool {
         let gained = now_us.saturating_sub(self.filled_us).saturating_mul(rate.per_s) / 1_000_000;
-        if gained > 0 {
-            self.level = (self.level + gained).min(rate.burst);
-            self.filled_us = now_us;
-        }
+        self.level = self.level.saturating_add(gained).min(rate.burst);
+        // Parts of one count for the next, so that who asks often gets no less; a full one gathers nothing.
+        let full = self.level == rate.burst;
+        self.filled_us = if full { now_us } else { self.filled_us + gained * 1_000_000 / rate.per_s.max(1) };
         let enough = self.level >= count;
         self.level -= if enough { count } else { 0 };
         enough
@@ -138,19 +138,22 @@ impl Contention {
         }
     }
 
-    /// There was no room for a frame: who got more than an even share waits. Nobody loses by a lone sender.
-    pub fn full(&mut self, now_us: u64) {
+    /// There was no room for a frame of `sender`. If that had no more than an even share, who got more waits. Nobody
+    /// loses by a lone sender, nor by filling a cable that others have all they want of.
+    pub fn full(&mut self, now_us: u64, sender: Sender) {
         let active = |share: &&mut Share| now_us.saturating_sub(share.sent_us) < ACTIVE_US;
         let (count, taken) =
             self.shares.iter_mut().filter(active).fold((0, 0), |(count, all), share| (count + 1, all + share.taken));
         if count < 2 {
             return;
         }
-        for share in self.shares.iter_mut().filter(active) {
-            if share.taken * count > taken + SLACK * count {
-                share.held_back = HOLD_FRAMES;
-            }
+        let above = |share: &Share| share.taken * count > taken + SLACK * count;
+        if self.shares.iter().any(|share| share.sender == sender && above(share)) {
+            return;
         }
+        self.shares.iter_mut().filter(active).filter(|share| above(share)).for_each(|share| {
+            share.held_back = HOLD_FRAMES;
+        });
     }
 }
 
@@ -165,6 +168,8 @@ mod tests {
         assert_eq!((0..20).filter(|_| bucket.take(0, 1, rate)).count(), 10);
         assert_eq!((0..20).filter(|_| bucket.take(1_000_000, 1, rate)).count(), 5);
         assert!(!bucket.take(1_100_000, 1, rate), "a tenth of a second is half a place");
+        let asked_often = (0..100).filter(|turn| bucket.take(1_100_000 + turn * 70_000, 1, rate)).count();
+        assert_eq!(asked_often, 35, "7 s, however often it is asked");
         assert!(bucket.take(u64::MAX, 10, rate) && !bucket.take(u64::MAX, 1, rate), "never more than the burst");
     }
 
@@ -192,7 +197,7 @@ mod tests {
                         continue;
                     }
                     if waiting == PLACES {
-                        contention.full(turn * 1000);
+                        contention.full(turn * 1000, Some(GuestId(sender as u32)));
                     } else {
                         contention.took(turn * 1000, Some(GuestId(sender as u32)));
                         (waiting, arrived[sender]) = (waiting + 1, arrived[sender] + 1);

@@ -61,6 +61,8 @@ struct Port {
 enum Passage {
     Now,
     Later,
+    /// There is no room for it.
+    Full,
     Never,
 }
 
@@ -236,7 +238,7 @@ impl Switch {
             match queued.direction {
                 FROM => self.forward(queued.due_us, queued.guest, &mut queued.frame, egress),
                 _ => {
-                    self.hand_over(queued.due_us, queued.guest, &queued.frame, egress);
+                    self.hand_over(queued.guest, &queued.frame, egress);
                 }
             }
         }
@@ -255,9 +257,7 @@ impl Switch {
             ShapeResult::Lost => port.counts.drop(DropReason::Lost),
             ShapeResult::Full => {
                 port.counts.drop(DropReason::Full);
-                if direction == TO {
-                    port.contention.full(now_us);
-                }
+                return Passage::Full;
             }
             ShapeResult::At(due_us) => {
                 self.order += 1;
@@ -332,22 +332,24 @@ impl Switch {
         if !port.contention.admits(now_us, from) {
             return port.counts.drop(DropReason::Full);
         }
-        let took = match self.passes(now_us, guest, TO, frame) {
-            Passage::Now => self.hand_over(now_us, guest, frame, egress),
+        let room = match self.passes(now_us, guest, TO, frame) {
+            Passage::Now => self.hand_over(guest, frame, egress),
             Passage::Later => true,
-            Passage::Never => false,
+            Passage::Full => false,
+            Passage::Never => return,
         };
-        if let (true, Some(port)) = (took, self.port(guest)) {
-            port.contention.took(now_us, from);
+        match self.port(guest) {
+            Some(port) if room => port.contention.took(now_us, from),
+            Some(port) => port.contention.full(now_us, from),
+            None => {}
         }
     }
 
     /// Gives a guest a frame; says whether there was room.
-    fn hand_over(&mut self, now_us: u64, guest: GuestId, frame: &[u8], egress: &mut impl Egress) -> bool {
+    fn hand_over(&mut self, guest: GuestId, frame: &[u8], egress: &mut impl Egress) -> bool {
         let taken = egress.to_guest(guest, frame);
         let Some(port) = self.port(guest) else { return false };
         if !taken {
-            port.contention.full(now_us);
             port.counts.drop(DropReason::Full);
             return false;
         }

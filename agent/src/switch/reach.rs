@@ -93,10 +93,11 @@ fn place_v6(plan: &Plan, host: HostId, address: Ipv6Addr) -> Location {
     if unrouted { Location::Nowhere } else { Location::World }
 }
 
-/// ICMP's types that ask for nothing but an echo, or report on what was asked (RFC 792).
-const ICMP_PASSES: [u8; 5] = [0, 3, 8, 11, 12];
+/// ICMP's echo and its reply (RFC 792). Not what reports on packets: the kernel would believe a guest that says how
+/// long packets on the way to other hosts may be.
+const ICMP_PASSES: [u8; 2] = [0, 8];
 /// The same of ICMPv6 (RFC 4443).
-const ICMPV6_PASSES: [u8; 6] = [1, 2, 3, 4, 128, 129];
+const ICMPV6_PASSES: [u8; 2] = [128, 129];
 /// An IPv4 header without options.
 const IPV4_BYTES: usize = 20;
 /// TCP's flags (RFC 9293, 3.1).

@@ -102,7 +102,7 @@ fn outcomes_are_told_apart(place: &Workplace) {
     assert_run(place, &["1,1/1", "sh", "-c", sleepers], "1,1/1: 0\n", "2 ok");
     // The node alone is spared when memory runs out, and guests wait where processors are scarce.
     let favours = "cat /proc/self/oom_score_adj /sys/fs/cgroup/guests/cpu.weight";
-    assert_run(place, &["1", "sh", "-c", favours], "--- 1 (1)\n0\n20\n", "1 ok");
+    assert_run(place, &["1", "sh", "-c", favours], "--- 1 (1)\n500\n20\n", "1 ok");
     assert_run(
         place,
         &["-e", "COLOUR=red", "-C", "/etc", "1/1", "sh", "-c", "echo $COLOUR; pwd"],

@@ -50,6 +50,7 @@ fn guests_survive_node_switch_and_template() {
         mark idle; end node; until_adopted 1; goes_on
         mark boots after that; boots 1/1-2
         # A host below another, whose child it is again.
+        until boots 2/1 | grep -q 2/1; do sleep 0.3; done
         mark below; boots 2/1; end_on 2 node
         until [ "$(tr -d '\r' <logs/2.log | grep -c 'go on from the node before')" = 1 ]; do sleep 0.3; done
         until boots 2/1 | grep -q 2/1; do sleep 0.3; done

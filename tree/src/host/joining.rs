@@ -6,6 +6,7 @@
 use super::Host;
 use super::event::Action;
 use super::membership::Newcomer;
+use super::peers::Link;
 use super::peers::{Direction, LINKS_BELOW_MAX};
 use crate::answer::Group;
 use crate::id::LinkId;
@@ -39,14 +40,22 @@ impl Host {
         }
     }
 
-    /// Where all links are taken, the oldest goes that is no host's and waits for nothing: strangers that hold links,
-    /// or call without end, keep nobody out who has something to say. Whether there was one.
+    /// Where all links are taken, one goes that waits for nothing: of those that have not said who they are the oldest,
+    /// then of hosts that do not call from where the plan has them, then of consoles. So strangers that hold links, or
+    /// call without end, keep nobody out who has something to say. Whether there was one.
     fn make_room(&mut self) -> bool {
-        let idle = self.peers.callers().find(|link| !self.operations.any_of(*link));
-        if let Some(link) = idle {
+        let rank = |link: &Link| match link.who {
+            None => Some(0),
+            Some(PeerRole::Host(host)) => (!self.membership.is_planned(link.from, host)).then_some(1),
+            Some(PeerRole::Console) => Some(2),
+            Some(PeerRole::Guest(_)) => None,
+        };
+        let idle = self.peers.callers().filter(|(link, _)| !self.operations.any_of(*link));
+        let least = idle.filter_map(|(id, link)| Some((rank(link)?, id))).min();
+        if let Some((_, link)) = least {
             self.refuse(link, Refusal::TooManyLinks);
         }
-        idle.is_some()
+        least.is_some()
     }
 
     pub(super) fn hello(&mut self, link: LinkId, side: Direction, version: u16, who: PeerRole, boot: [u8; 16]) {

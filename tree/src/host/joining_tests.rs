@@ -339,3 +339,24 @@ fn a_host_that_reboots_or_goes_to_another_parent_is_no_twin() {
     }
     assert!(!world.notes.iter().any(|(_, note)| note.contains("two machines")), "{:?}", world.notes);
 }
+
+#[test]
+fn a_host_that_is_silent_for_a_moment_keeps_its_place_and_fake_hosts_keep_nobody_out() {
+    let mut world = World::new(3, 2);
+    // The root itself stands still, and hears a stranger first.
+    world.now_ms += 8 * HOST_HEARTBEAT_MS;
+    let link = world.connect(CONSOLE, HostId(1), Direction::Parent);
+    world.post(CONSOLE, link, Travelling::Message(hello(2, 77)));
+    world.run_to(world.now_ms + 2_000);
+    everybody_obeys(&mut world, 1);
+
+    let mut world = World::new(600, 2);
+    for host in 300..300 + LINKS_BELOW_MAX as u32 {
+        stranger(&mut world, HostId(7), [hello(host, 9)]);
+    }
+    let link = world.attach(HostId(7));
+    let asked = NodeSet::one(Node::host(HostId(7)));
+    world.command(link, 1, &asked, Order::Ping, 2_000, &key());
+    world.run_to(world.now_ms + 1_000);
+    assert_eq!(nodes_where(&world.answers(1), Outcome::is_ok), asked);
+}

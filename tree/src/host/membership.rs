@@ -71,9 +71,9 @@ impl Membership {
     }
 
     /// Whether a host may join below: a number is taken while the machine that has it is alive, here or, as a child
-    /// reports (`elsewhere`), further down. Only who calls from the address that the plan gives the number may take its
-    /// place there: it has lost its parent, which does not know yet. Gives the link that the same machine had before,
-    /// or that of a dead one.
+    /// reports (`elsewhere`), further down. Only who calls from the address that the plan gives the number, or from
+    /// where that machine called, may take its place as long as the link is there: it has lost its parent, which does
+    /// not know yet, or booted anew. Gives the link that the same machine had before, or that of a dead one.
     pub fn admit(
         &self,
         newcomer: &Newcomer,
@@ -90,6 +90,8 @@ impl Membership {
             Some((_, old)) if old.boot != boot && now_ms.saturating_sub(old.heard_ms) < 3 * HOST_HEARTBEAT_MS => {
                 taken(old.from)
             }
+            // Silence may be ours; and what tells machines apart can be overheard.
+            Some((_, old)) if old.from != from && !self.is_planned(from, host) => taken(old.from),
             None if elsewhere && !self.is_planned(from, host) => taken(None),
             old => Ok(old.map(|(link, _)| link)),
         }
@@ -97,7 +99,7 @@ impl Membership {
 
     /// Whether `host` has this address by the plan. Who calls from this machine itself is not asked: on one machine,
     /// whoever may start hosts may start any.
-    fn is_planned(&self, from: Option<IpAddr>, host: HostId) -> bool {
+    pub fn is_planned(&self, from: Option<IpAddr>, host: HostId) -> bool {
         from.is_none_or(|address| match address {
             IpAddr::V4(address) => address.is_loopback() || self.plan.host_ipv4(host) == Some(address),
             IpAddr::V6(address) => address.is_loopback() || self.plan.host_ipv6(host) == Some(address),

@@ -233,8 +233,10 @@ impl Host {
     /// Turns away a command that is not the operator's. One that the parent passed down is answered as that one: others
     /// that it passed down go on. Consoles and hosts below know better than to pass on such a thing, if they are any.
     fn refuse_command(&mut self, link: LinkId, signed: &[u8], asked: NodeSet, why: CommandError) {
+        // One that a later version signed is nobody's fault.
+        let is_signed = matches!(why, CommandError::NotUnderstood(_));
         match Command::claimed_op(signed) {
-            Some(op) if self.peers.is_parent_side(link) => {
+            Some(op) if self.peers.is_parent_side(link) || is_signed => {
                 let groups = [Group::failed(asked, format!("refused: {why}"))].into();
                 self.peers.send(link, Message::Answers { op, groups }, &mut self.out);
             }

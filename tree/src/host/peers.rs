@@ -281,10 +281,9 @@ impl Peers {
         self.children().count()
     }
 
-    /// The links of consoles, and of those that have not said who they are; the oldest first.
-    pub fn callers(&self) -> impl Iterator<Item = LinkId> {
-        let is_host = |link: &Link| matches!(link.who, Some(PeerRole::Host(_)));
-        self.children().filter(move |(_, link)| !is_host(link)).map(|(id, _)| *id)
+    /// The links that others opened, the oldest first.
+    pub fn callers(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+        self.children().map(|(id, link)| (*id, link))
     }
 
     /// What each child last reported of its subtree.

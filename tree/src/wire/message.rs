@@ -4,9 +4,9 @@
 //! sent it. Encoded with postcard (<https://postcard.jamesmunns.com/wire-format>).
 //!
 //! Versions that are one step apart understand each other, so that a cluster can be upgraded host by host. So a new
-//! [`VERSION`] appends kinds of messages, orders and states at the end of their lists, and nothing else; everybody
-//! skips a message of a kind that it does not know. What is to change otherwise is appended under a new name, and the
-//! old name stays for one version more.
+//! [`VERSION`] appends kinds of messages and orders at the end of their lists, and nothing else: everybody skips a
+//! message of a kind that it does not know, and answers an order so. A value inside of a known message, a state in a
+//! report, is not understood: it comes with a new kind of message, and the old kind stays for one version more.
 
 use crate::answer::Group;
 use crate::bytes;
