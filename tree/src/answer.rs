@@ -3,11 +3,12 @@
 //! A thousand guests that print the same line are one group with one node
 //! set, so that what reaches the root does not grow with their number.
 
-use crate::bytes;
 pub use crate::bytes::OUTPUT_MAX_BYTES;
+use crate::bytes::{self, JOINT_MAX_BYTES};
 use crate::reply::Reply;
 use crate::unreachable::Unreachable;
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -124,6 +125,8 @@ impl Group {
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
     groups: BTreeMap<(Outcome, Output), NodeSet>,
+    /// Those that would make a longer set of nodes than is kept.
+    apart: Vec<Group>,
 }
 
 impl Answers {
@@ -132,19 +135,28 @@ impl Answers {
         if group.nodes.is_empty() {
             return;
         }
-        let nodes = self.groups.entry((group.outcome, group.output)).or_default();
-        *nodes = nodes.union(&group.nodes);
+        match self.groups.entry((group.outcome, group.output)) {
+            Entry::Occupied(equal) if NodeSet::joint_size(&[equal.get(), &group.nodes]) > JOINT_MAX_BYTES => {
+                let (outcome, output) = equal.key().clone();
+                self.apart.push(Group { outcome, output, nodes: group.nodes });
+            }
+            equal => {
+                let nodes = equal.or_default();
+                *nodes = nodes.union(&group.nodes);
+            }
+        }
     }
 
     /// Whether no answer was added since they were taken out.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.groups.is_empty() && self.apart.is_empty()
     }
 
     /// Takes all groups out, ordered by outcome, then output.
     pub fn take(&mut self) -> Vec<Group> {
         let groups = core::mem::take(&mut self.groups);
-        groups.into_iter().map(|((outcome, output), nodes)| Group { outcome, output, nodes }).collect()
+        let folded = groups.into_iter().map(|((outcome, output), nodes)| Group { outcome, output, nodes });
+        folded.chain(core::mem::take(&mut self.apart)).collect()
     }
 }
 
@@ -155,9 +167,25 @@ mod tests {
     use crate::traffic::Piece;
     use crate::wire::frame;
     use crate::wire::message::Message;
-    use vmatic_plan::{GuestId, HostId};
+    use vmatic_plan::{GuestId, HostId, RangeSet};
 
     const OP: OpId = OpId { session: [1; 8], sequence: 1 };
+
+    #[test]
+    fn equal_answers_of_many_different_nodes_are_several_groups() {
+        let every_other = |last| RangeSet::from_ranges((1..=last).step_by(2).map(|n| (n, n)).collect());
+        let dense = NodeSet::product(&RangeSet::span(1, 20_000), &every_other(7_000));
+        let sparse = NodeSet::product(&every_other(20_000), &RangeSet::span(0, 2));
+        let mut answers = Answers::default();
+        for nodes in [&dense, &sparse, &dense] {
+            let (outcome, output) = (Outcome::Exit(0), Output::default());
+            answers.add(Group { outcome, output, nodes: nodes.clone() });
+        }
+        let groups: Vec<NodeSet> = answers.take().into_iter().map(|group| group.nodes).collect();
+        assert_eq!(groups.iter().map(NodeSet::size).max(), Some(sparse.size()), "{} groups", groups.len());
+        assert_eq!(groups, [dense, sparse]);
+        assert!(answers.is_empty());
+    }
 
     #[test]
     fn equal_answers_are_one_group() {

@@ -10,6 +10,9 @@ use serde::{Deserialize, Deserializer, Serializer};
 /// Most bytes kept of each of a process's two output streams.
 pub const OUTPUT_MAX_BYTES: u32 = 384 * 1024;
 
+/// Most bytes that any set of nodes takes that is made of what children say.
+pub const JOINT_MAX_BYTES: u64 = 16 << 20;
+
 pub fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
     s.serialize_bytes(bytes)
 }

@@ -54,6 +54,8 @@ pub enum Refusal {
     },
     /// The host has a parent, and somebody waits for what passes that.
     HasParent,
+    /// The host's report, with all others, makes longer sets of nodes than a host keeps.
+    TooMuchReported,
 }
 
 /// Why a command is not obeyed, or cannot be made.
@@ -90,6 +92,7 @@ impl fmt::Display for Refusal {
                 write!(f, "its image is of another cluster, {}, and this tree is of {}", Hex(own), Hex(tree))
             }
             Refusal::Loop { host, below } => write!(f, "host {host} is above host {below}, and cannot join below it"),
+            Refusal::TooMuchReported => f.write_str("it reports too many different nodes"),
             Refusal::HasParent => f.write_str("it keeps the parent that it has while somebody waits"),
             Refusal::Command(error) => write!(f, "{error}"),
         }

@@ -98,6 +98,20 @@ impl NodeSet {
         self.runs.iter().map(|r| 15 + 10 * r.members.ranges().len()).sum::<usize>() + 5
     }
 
+    /// Most bytes that any set takes in a message that is made of these, however often they are joined and cut: a
+    /// union of many hosts with few members and few hosts with many can be as long as the product of the two. Where
+    /// none of them changes from one host to the next, none that is made of them does.
+    pub fn joint_size(sets: &[&NodeSet]) -> u64 {
+        let runs = || sets.iter().flat_map(|set| &set.runs);
+        let mut edges: Vec<u64> = runs().flat_map(|r| [u64::from(r.first), u64::from(r.last) + 1]).collect();
+        // Each set's are in order already: this sort makes use of that.
+        edges.sort();
+        edges.dedup();
+        let at = |edge: u64| edges.partition_point(|e| *e < edge) as u64;
+        let members = |r: &Run| 10 * r.members.ranges().len() as u64 * (at(u64::from(r.last) + 1) - at(r.first.into()));
+        runs().map(members).sum::<u64>() + 15 * edges.len() as u64 + 5
+    }
+
     /// Whether `node` is in it.
     pub fn contains(&self, node: Node) -> bool {
         self.members(node.host).is_some_and(|m| m.contains(node.guest.0))
@@ -298,6 +312,10 @@ mod tests {
             prop_assert_eq!(model(&a.intersection(&b)), &model(&a) & &model(&b));
             prop_assert_eq!(model(&a.difference(&b)), &model(&a) - &model(&b));
             prop_assert_eq!(a.len() as usize, model(&a).len());
+            let joint = NodeSet::joint_size(&[&a, &b]);
+            for made in [a.union(&b), a.intersection(&b), a.difference(&b), a.difference(&b).union(&b.difference(&a))] {
+                prop_assert!(made.size() as u64 <= joint, "{} of {joint}", made.size());
+            }
             let back: Vec<Run> = a.union(&b).into();
             prop_assert!(NodeSet::try_from(back).is_ok());
         }
@@ -334,6 +352,16 @@ mod tests {
             }
             prop_assert_eq!((&whole, count), (&set, set.len()));
         }
+    }
+
+    #[test]
+    fn what_two_sets_can_make_is_known_before_it_is_made() {
+        let every_other = |last: u32| RangeSet::from_ranges((1..=last).step_by(2).map(|n| (n, n)).collect());
+        let dense = NodeSet::product(&RangeSet::span(1, 2_000), &every_other(700));
+        let sparse = NodeSet::product(&every_other(2_000), &RangeSet::one(0));
+        let (union, joint) = (dense.union(&sparse).size() as u64, NodeSet::joint_size(&[&dense, &sparse]));
+        assert!(union > 200 * (dense.size() + sparse.size()) as u64, "{union}");
+        assert!((union..union + union / 100).contains(&joint), "{joint} bytes for {union}");
     }
 
     #[test]

@@ -173,9 +173,7 @@ impl Host {
             (Message::Heartbeat, _, Some(PeerRole::Host(_) | PeerRole::Guest(_))) => {}
             (Message::AskTime, Direction::Guest(_), Some(_)) => self.out.push(Action::TellTime { link }),
             (Message::Report(report), Direction::Child, Some(PeerRole::Host(_))) => {
-                let may = self.membership.may_report();
-                self.peers.set_report(link, status::credible(report, &may));
-                self.changed();
+                self.reported(link, report);
             }
             (Message::Command { signed, asked, remaining_ms }, Direction::Parent | Direction::Child, Some(_)) => {
                 self.command(link, signed, asked, remaining_ms);
@@ -191,6 +189,22 @@ impl Host {
             }
             _ => self.refuse(link, Refusal::UnexpectedMessage),
         }
+    }
+
+    /// Takes a child's report. Where children together report more than a host keeps, the longest reports make room.
+    fn reported(&mut self, link: LinkId, report: Report) {
+        let may = self.membership.may_report();
+        let relief = self.peers.set_report(link, status::credible(report, &may));
+        for link in relief.without_reasons {
+            let who = self.peers.name(link);
+            self.out.note(format!("{who} reports too many different nodes: why they are down is left out"));
+        }
+        for link in relief.too_much {
+            let (who, why) = (self.peers.name(link), Refusal::TooMuchReported);
+            self.out.note(format!("{who} is turned away: {why}"));
+            self.refuse(link, why);
+        }
+        self.changed();
     }
 
     /// Passes a command up to the root, or, at the root and below it, down.

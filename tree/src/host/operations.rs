@@ -6,6 +6,7 @@ use crate::answer::{Answers, Group, Outcome, Output};
 use crate::auth::command::Command;
 use crate::auth::freshness::Freshness;
 use crate::auth::replay::ReplayWindow;
+use crate::bytes::JOINT_MAX_BYTES;
 use crate::id::{LinkId, OpId};
 use crate::refusal::CommandError;
 use crate::session::{Relay, SESSIONS_MAX};
@@ -83,6 +84,10 @@ impl Operation {
     /// Takes an answer that came over `link`: only nodes asked there count, and each once.
     pub fn receive(&mut self, link: LinkId, group: Group, now_ms: u64) {
         let Some(waiting) = self.outstanding.get_mut(&link) else { return };
+        if NodeSet::joint_size(&[waiting, &group.nodes]) > JOINT_MAX_BYTES {
+            return self
+                .give_up(link, now_ms, |nodes| Group::failed(nodes, "answered for too many different nodes".into()));
+        }
         let nodes = group.nodes.intersection(waiting);
         *waiting = waiting.difference(&nodes);
         if waiting.is_empty() {
@@ -338,5 +343,22 @@ mod tests {
         for groups in batches {
             assert!(frame::encode(&Message::Answers { op: OpId { session: [1; 8], sequence: 1 }, groups }).is_ok());
         }
+    }
+
+    #[test]
+    fn answers_for_many_different_nodes_end_the_wait_for_the_rest() {
+        let every_other = |last: u32| RangeSet::from_ranges((1..=last).step_by(2).map(|n| (n, n)).collect());
+        let asked = NodeSet::product(&RangeSet::span(1, 20_000), &RangeSet::span(0, 7_000));
+        let dense = NodeSet::product(&RangeSet::span(1, 20_000), &every_other(7_000));
+        let sparse = NodeSet::product(&every_other(20_000), &RangeSet::span(0, 2));
+        let mut operation = Operation::new(&command(1, Order::Ping), 1000);
+        operation.outstanding.insert(1, asked.clone());
+        for nodes in [&dense, &sparse] {
+            operation.receive(1, Group::failed(nodes.clone(), "out of memory".into()), 0);
+        }
+        let groups = operation.answers.take();
+        assert!(groups.iter().all(|group| group.nodes.size() < 2 * dense.size()), "what is left is not cut");
+        assert!(operation.is_done() && groups.iter().map(|group| group.nodes.len()).sum::<u64>() == asked.len());
+        assert!(matches!(&groups[0].outcome, Outcome::Failed(why) if why.contains("too many different nodes")));
     }
 }

@@ -1,4 +1,8 @@
 //! The links of a host: who is at the other end, and what it reported.
+//!
+//! * `claims`: whose a host is that several children claim, and how much of all reports is kept.
+
+mod claims;
 
 pub use super::event::Direction;
 use super::event::{Action, Outbox};
@@ -182,7 +186,7 @@ impl Peers {
     pub fn remove(&mut self, link: LinkId) -> Option<Link> {
         let gone = self.links.remove(&link)?;
         if !gone.owned.is_empty() {
-            self.settle();
+            self.settle().into_iter().for_each(|id| self.sum_up(id));
         }
         Some(gone)
     }
@@ -289,45 +293,6 @@ impl Peers {
     /// What each child last reported of its subtree.
     pub fn reports(&self) -> impl Iterator<Item = &Report> {
         self.children().map(|(_, link)| &link.report)
-    }
-
-    /// Takes what a child reports of what is below it.
-    pub fn set_report(&mut self, link: LinkId, mut told: Report) {
-        let Some(child) = self.links.get_mut(&link) else { return };
-        let claims = told.up.hosts();
-        told.twins.retain(|twins| claims.contains(twins.host.0));
-        let settled = child.reported && child.claims == claims;
-        (child.told, child.claims, child.reported) = (told, claims, true);
-        child.sum_up();
-        if !settled {
-            self.settle();
-        }
-    }
-
-    /// Gives each host that several children claim to one of them: the child that it is itself, or else the one that
-    /// had it first, for as long as that claims it. So no child is lost by another's word, and sets of nodes that are
-    /// joined have no host in common.
-    fn settle(&mut self) {
-        let direct: Vec<u32> = self.links.values().filter_map(Link::direct).map(|host| host.0).collect();
-        let direct = RangeSet::from_ranges(direct.into_iter().map(|host| (host, host)).collect());
-        let mut taken = direct.clone();
-        let mut owned: BTreeMap<LinkId, RangeSet> = BTreeMap::new();
-        for (id, link) in self.links.iter().filter(|(_, link)| link.reported) {
-            let kept = link.owned.intersection(&link.claims).difference(&direct);
-            taken = taken.union(&kept);
-            let itself = link.direct().map_or_else(RangeSet::new, |host| RangeSet::one(host.0));
-            owned.insert(*id, kept.union(&itself.intersection(&link.claims)));
-        }
-        for (id, mut owned) in owned {
-            let Some(link) = self.links.get_mut(&id) else { continue };
-            let more = link.claims.difference(&taken);
-            taken = taken.union(&more);
-            owned = owned.union(&more);
-            if link.owned != owned {
-                link.owned = owned;
-                link.sum_up();
-            }
-        }
     }
 
     /// The hosts that children report as up.
