@@ -39,15 +39,6 @@ fn wait_until(rack: &Rack, what: &str, test: impl Fn() -> bool) {
     rack.deadline.until(what, || if test() { Ok(()) } else { Err(String::new()) });
 }
 
-/// Resident kilobytes of an agent.
-fn agent_kb(rack: &Rack, host: u32) -> u64 {
-    // `ip netns exec` becomes the agent.
-    let pid = rack.agents[host as usize - 1].as_ref().unwrap().id();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
-    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 #[test]
 #[ignore = "level two: make test-hosts"]
 fn a_terminal_two_relays_away_is_a_terminal() {
@@ -124,7 +115,7 @@ fn statuses_pipes_and_refusals_are_as_with_ssh() {
 #[ignore = "level two: make test-hosts"]
 fn a_flood_costs_no_relay_memory_starves_nobody_and_hears_ctrl_c() {
     let rack = rack();
-    let before: Vec<u64> = (1..=HOSTS).map(|h| agent_kb(&rack, h)).collect();
+    let before: Vec<u64> = (1..=HOSTS).map(|h| rack.agent_kb(h)).collect();
     let mut flood = desk(&rack, &["4"]);
     flood.wait_for("# ");
     let [seen, unseen] = ["seen", "unseen"].map(|name| format!("{name}-{}", std::process::id()));
@@ -136,7 +127,7 @@ fn a_flood_costs_no_relay_memory_starves_nobody_and_hears_ctrl_c() {
     let output = rack.vmatic(3, "key", &["run", ".", "--", "echo", "here"]);
     assert_eq!(stdout(&output), "1-5: here\n", "{}", stderr(&output));
     for (host, before) in (1..=HOSTS).zip(before) {
-        let now = agent_kb(&rack, host);
+        let now = rack.agent_kb(host);
         assert!(now < before + 2048, "host {host}: {before} kB before, {now} kB now");
     }
     flood.types("\x03");

@@ -20,6 +20,7 @@ mod wait;
 
 mod consoles;
 mod keeper;
+mod outputs;
 mod programs;
 mod reach;
 mod reexec;

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
+use rustix::process::{Pid, Signal, kill_process};
 use vmatic_plan::{HostId, HostNames, Node, Plan};
 use vmatic_tree::auth::cluster_id::cluster_id;
 
@@ -165,6 +166,28 @@ impl Rack {
         }
     }
 
+    /// The process of an agent: `ip netns exec` becomes it.
+    fn process(&self, host: u32) -> &Child {
+        self.agents[host as usize - 1].as_ref().unwrap()
+    }
+
+    /// Resident kilobytes of an agent.
+    pub fn agent_kb(&self, host: u32) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process(host).id())).unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Stops an agent where it is, or lets it go on.
+    pub fn signal(&self, host: u32, signal: Signal) {
+        kill_process(Pid::from_child(self.process(host)), signal).unwrap();
+    }
+
+    /// What an agent has said on its console.
+    pub fn log(&self, host: u32) -> String {
+        fs::read_to_string(self.folder.at(&format!("{host}.log"))).unwrap_or_default()
+    }
+
     pub fn vmatic(&self, at: u32, key: &str, arguments: &[&str]) -> Output {
         self.command(at, key, arguments).output().expect("vmatic runs")
     }
@@ -196,8 +219,7 @@ impl Rack {
             if up == [hosts] {
                 return Ok(());
             }
-            let log = fs::read_to_string(self.folder.at(&format!("{at}.log"))).unwrap_or_default();
-            Err(format!("have\n{text}{}\nhost {at}:\n{log}", stderr(&output)))
+            Err(format!("have\n{text}{}\nhost {at}:\n{}", stderr(&output), self.log(at)))
         });
     }
 }
