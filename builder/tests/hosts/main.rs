@@ -19,6 +19,7 @@ mod switch_lab;
 mod wait;
 
 mod consoles;
+mod flood;
 mod keeper;
 mod outputs;
 mod programs;

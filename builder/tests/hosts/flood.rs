@@ -1,0 +1,154 @@
+//! Level two: strangers flood a host's port, and its operators are heard all the same.
+//!
+//! Needs root (`ip netns`) and bin/vmatic-agent; `make test-hosts` runs it.
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use vmatic_plan::{HostId, Node};
+use vmatic_tree::answer::{Group, Outcome, Output};
+use vmatic_tree::id::OpId;
+use vmatic_tree::wire::frame::encode;
+use vmatic_tree::wire::message::{Message, PeerRole, VERSION};
+
+use crate::netns::Rack;
+use crate::output::{stderr, stdout};
+
+/// As many as a host has links for.
+const STRANGERS: usize = 256;
+/// How often an operator asks while they flood.
+const VISITS: usize = 6;
+/// Most that an operator waits, the start of `vmatic` with it.
+const VISIT_MAX: Duration = Duration::from_secs(1);
+/// Most kilobytes by which the node grows: 16 MiB of long frames, 4 MiB of short ones, and 64 KiB a stranger.
+const GROWTH_MAX_KB: u64 = 36 * 1024;
+const OP: OpId = OpId { session: [9; 8], sequence: 1 };
+
+/// What a stranger says: a beginning, and what follows without end, if anything.
+struct Speech {
+    first: Vec<u8>,
+    again: Vec<u8>,
+}
+
+/// Hellos, no frames, half of a long one, short ones and long ones without end.
+fn speeches() -> [Speech; 5] {
+    let console = encode(&Message::Hello { version: VERSION, who: PeerRole::Console, boot: [2; 16] }).unwrap();
+    let answer = |bytes: usize| {
+        let output = Output { stdout: vec![7; bytes], ..Output::default() };
+        let groups = vec![Group::one(Node::host(HostId(1)), Outcome::Exit(0), output)];
+        encode(&Message::Answers { op: OP, groups }).unwrap()
+    };
+    let (half, cancels) = (answer(300_000), encode(&Message::Cancel(OP)).unwrap().repeat(1000));
+    let speech = |first: &[u8], again: &[u8]| Speech { first: first.to_vec(), again: again.to_vec() };
+    [
+        speech(&console, &[]),
+        speech(&[0xff; 100], &[]),
+        speech(&[&console, &half[..half.len() - 1]].concat(), &[]),
+        speech(&console, &cancels),
+        speech(&console, &answer(300_000)),
+    ]
+}
+
+/// One stranger: calls, talks as fast as it is heard, and calls again where the node hangs up.
+struct Stranger<'a> {
+    address: SocketAddr,
+    speech: &'a Speech,
+    /// The stream, and how much was said on it.
+    link: Option<(TcpStream, usize)>,
+}
+
+impl Stranger<'_> {
+    /// Says what the node takes now; gives the bytes, none where it has hung up.
+    fn talk(&mut self) -> Option<usize> {
+        let Some((stream, said)) = &mut self.link else {
+            let stream = TcpStream::connect_timeout(&self.address, VISIT_MAX).ok()?;
+            stream.set_nonblocking(true).unwrap();
+            self.link = Some((stream, 0));
+            return Some(0);
+        };
+        let Speech { first, again } = self.speech;
+        let rest = match said.checked_sub(first.len()) {
+            None => &first[*said..],
+            Some(_) if again.is_empty() => &[],
+            Some(more) => &again[more % again.len()..],
+        };
+        let would_block = |result: std::io::Result<usize>| match result {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Some(0),
+            Err(_) => None,
+            Ok(count) => Some(count),
+        };
+        let hung_up = matches!(stream.read(&mut [0; 512]), Ok(0));
+        let count = if rest.is_empty() { Some(0) } else { would_block(stream.write(rest)) };
+        match count.filter(|_| !hung_up) {
+            Some(count) => *said += count,
+            None => self.link = None,
+        }
+        count
+    }
+}
+
+/// All strangers talk, from the wire between the hosts, until they are told to end.
+fn flood(rack: &Rack, over: &AtomicBool, calls: &AtomicUsize, bytes: &AtomicUsize) {
+    let file = fs::File::open(format!("/run/netns/{}", rack.wire_namespace())).unwrap();
+    // This thread alone.
+    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+    let (address, speeches) = ((rack.plan.host_ipv4(HostId(1)).unwrap(), rack.plan.port).into(), speeches());
+    let stranger = |at: usize| Stranger { address, speech: &speeches[at % speeches.len()], link: None };
+    let mut strangers: Vec<Stranger> = (0..STRANGERS).map(stranger).collect();
+    while !over.load(Ordering::Relaxed) {
+        for stranger in &mut strangers {
+            let new = stranger.link.is_none();
+            let said = stranger.talk();
+            calls.fetch_add(usize::from(new && stranger.link.is_some()), Ordering::Relaxed);
+            bytes.fetch_add(said.unwrap_or(0), Ordering::Relaxed);
+        }
+        sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+#[ignore = "level two: make test-hosts"]
+fn an_operator_is_heard_while_strangers_flood_the_host_that_he_calls() {
+    let rack = Rack::with_agents(2, 2);
+    rack.wait_for(1, "1-2");
+    let visit = || {
+        let start = Instant::now();
+        let output = rack.vmatic(1, "key", &["run", "2", "--", "echo", "it lives"]);
+        assert_eq!(stdout(&output), "2: it lives\n", "{}", stderr(&output));
+        start.elapsed()
+    };
+    let (quiet, before) = (visit(), rack.agent_kb(1));
+    let (over, calls, bytes) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (took, most) = std::thread::scope(|scope| {
+        scope.spawn(|| flood(&rack, &over, &calls, &bytes));
+        // The flood ends with the visits, however they end.
+        let visits = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            rack.deadline.until("all strangers have called", || match calls.load(Ordering::Relaxed) {
+                STRANGERS.. => Ok(()),
+                count => Err(format!("{count} of them")),
+            });
+            let (mut took, mut most) = (Vec::new(), 0);
+            for _ in 0..VISITS {
+                sleep(Duration::from_millis(300));
+                took.push(visit());
+                most = most.max(rack.agent_kb(1));
+            }
+            (took, most)
+        }));
+        over.store(true, Ordering::Relaxed);
+        visits.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    let (calls, mb) = (calls.into_inner(), bytes.into_inner() / 1_000_000);
+    let grown = most.saturating_sub(before);
+    eprintln!("{calls} calls, {mb} MB; visits took {took:?}, {quiet:?} before; the node grew by {grown} kB");
+    assert!(calls > STRANGERS && mb > 10, "it was no flood: {calls} calls, {mb} MB");
+    assert!(took.iter().all(|took| *took < VISIT_MAX), "{took:?}, {quiet:?} before");
+    assert!(grown < GROWTH_MAX_KB, "{before} kB before, {most} kB then");
+    rack.wait_for(1, "1-2");
+}
