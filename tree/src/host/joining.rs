@@ -40,22 +40,20 @@ impl Host {
         }
     }
 
-    /// Where all links are taken, one goes that waits for nothing: of those that have not said who they are the oldest,
-    /// then of hosts that do not call from where the plan has them, then of consoles. So strangers that hold links, or
-    /// call without end, keep nobody out who has something to say. Whether there was one.
+    /// Where all links are taken, the oldest goes that waits for nothing and is not of a host that calls from where the
+    /// plan has it: strangers that hold links, or call without end, keep nobody out who has something to say. Whether
+    /// there was one.
     fn make_room(&mut self) -> bool {
-        let rank = |link: &Link| match link.who {
-            None => Some(0),
-            Some(PeerRole::Host(host)) => (!self.membership.is_planned(link.from, host)).then_some(1),
-            Some(PeerRole::Console) => Some(2),
-            Some(PeerRole::Guest(_)) => None,
+        let is_true_host = |link: &Link| match link.who {
+            Some(PeerRole::Host(host)) => self.membership.is_planned(link.from, host),
+            _ => false,
         };
-        let idle = self.peers.callers().filter(|(link, _)| !self.operations.any_of(*link));
-        let least = idle.filter_map(|(id, link)| Some((rank(link)?, id))).min();
-        if let Some((_, link)) = least {
+        let may_go = |(id, link): &(LinkId, &Link)| !self.operations.any_of(*id) && !is_true_host(link);
+        let oldest = self.peers.callers().find(may_go).map(|(id, _)| id);
+        if let Some(link) = oldest {
             self.refuse(link, Refusal::TooManyLinks);
         }
-        least.is_some()
+        oldest.is_some()
     }
 
     pub(super) fn hello(&mut self, link: LinkId, side: Direction, version: u16, who: PeerRole, boot: [u8; 16]) {
