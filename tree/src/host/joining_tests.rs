@@ -351,9 +351,13 @@ fn a_host_that_is_silent_for_a_moment_keeps_its_place_and_fake_hosts_keep_nobody
     everybody_obeys(&mut world, 1);
 
     let mut world = World::new(600, 2);
-    for host in 300..300 + LINKS_BELOW_MAX as u32 {
-        stranger(&mut world, HostId(7), [hello(host, 9)]);
+    // Each is a host when the next one calls; those of our own subtree are turned away.
+    for host in 100..=550 {
+        let link = world.connect(CONSOLE, HostId(7), Direction::Parent);
+        world.post(CONSOLE, link, Travelling::Message(hello(host, 9)));
+        world.run_to(world.now_ms + 10);
     }
+    assert!(world.hosts[&HostId(7)].peers.count_children() > LINKS_BELOW_MAX - 2, "all places are taken");
     let link = world.attach(HostId(7));
     let asked = NodeSet::one(Node::host(HostId(7)));
     world.command(link, 1, &asked, Order::Ping, 2_000, &key());
