@@ -87,13 +87,10 @@ impl DesiredStates {
         let Some(file) = &self.file else { return };
         let mut groups: BTreeMap<Desired, Vec<(u32, u32)>> = BTreeMap::new();
         for (guest, each) in self.each.iter().enumerate().skip(1) {
-            let ranges = groups.entry(*each.borrow()).or_default();
-            match ranges.last_mut() {
-                Some((_, last)) if *last + 1 == guest as u32 => *last += 1,
-                _ => ranges.push((guest as u32, guest as u32)),
-            }
+            groups.entry(*each.borrow()).or_default().push((guest as u32, guest as u32));
         }
-        let groups: Groups = groups.into_iter().map(|(desired, ranges)| (desired, set(ranges))).collect();
+        let groups: Groups =
+            groups.into_iter().map(|(desired, ranges)| (desired, RangeSet::from_ranges(ranges))).collect();
         if let Err(e) = write(file, &groups) {
             log(&format!("the next node will not know what the operator wants of guests: {e}"));
         }
@@ -123,10 +120,6 @@ impl DesiredStates {
 
 /// Guests of whom the same is wanted.
 type Groups = Vec<(Desired, RangeSet)>;
-
-fn set(ranges: Vec<(u32, u32)>) -> RangeSet {
-    ranges.into_iter().fold(RangeSet::new(), |set, (first, last)| set.union(&RangeSet::span(first, last)))
-}
 
 /// Nothing, if there is no such file.
 fn read(file: &Path) -> Result<Groups, Error> {
