@@ -8,6 +8,7 @@
 //! is left out, and said.
 
 mod cache;
+pub mod certainty;
 pub mod error;
 pub mod layout;
 pub mod load;
@@ -21,6 +22,7 @@ use crate::elf::{self, script};
 use crate::error::{Error, Result};
 use crate::rootfs::root::{EntryKind, Found, Rootfs};
 pub use cache::{Tables, WhichRoot};
+pub use certainty::Certainty;
 use error::LoadError;
 use layout::Configured;
 use load::{Edge, Hit, Loading, Met, Missing};
@@ -32,6 +34,8 @@ pub struct Need {
     pub reason: String,
     /// The file that asked for it; None for what the spec names.
     pub needed_by: Option<String>,
+    /// How sure that is.
+    pub certainty: Certainty,
 }
 
 /// How much a file that is brought must work.
@@ -187,7 +191,8 @@ impl<'a> Closure<'a> {
             Some(EntryKind::File { .. }) => self.push(WhichRoot::Root, found, reason, needed_by, kind),
             Some(EntryKind::Dir) => {
                 self.links.extend(found.links.clone());
-                let need = || Need { reason: reason.to_owned(), needed_by: needed_by.map(str::to_owned) };
+                let (reason, needed_by) = (reason.to_owned(), needed_by.map(str::to_owned));
+                let need = || Need { reason, needed_by, certainty: Certainty::Certain };
                 self.folders.entry(found.real.clone()).or_insert_with(need);
             }
             _ => {}
@@ -313,7 +318,8 @@ impl<'a> Closure<'a> {
 
     fn note_file(&mut self, real: &str, reason: &str, needed_by: Option<&str>) {
         if !self.files.contains_key(real) {
-            let need = Need { reason: reason.to_owned(), needed_by: needed_by.map(str::to_owned) };
+            let (reason, needed_by) = (reason.to_owned(), needed_by.map(str::to_owned));
+            let need = Need { reason, needed_by, certainty: Certainty::Certain };
             self.files.insert(real.to_owned(), need);
             if real.contains(".so") || self.tables.root.runs(real) {
                 self.apply_rules(real);
