@@ -206,9 +206,13 @@ impl Switch {
         pass(&mut self.uplink.sent, frame.len().saturating_sub(PACKET_AT));
         match self.rules.uplink_sent(frame) {
             PolicyDecision::Guest(guest) => self.deliver(now_us, None, guest, frame, egress),
-            // That it came shows that the kernel has no route, whatever we know.
+            // That it came shows that the kernel has no route, whatever we know. Who sent it pays for the next.
             PolicyDecision::Uplink(Some(host)) => {
-                let routed = self.routes.take(now_us, 1, ALL_ROUTES) && egress.make_route(host);
+                let may = match self.rules.guest_behind(frame) {
+                    Some(guest) => self.may_find(now_us, guest),
+                    None => self.routes.take(now_us, 1, ALL_ROUTES),
+                };
+                let routed = may && egress.make_route(host);
                 let sent = if routed { self.send_up(frame, egress) } else { Err(DropReason::NoRoute) };
                 if let Err(why) = sent {
                     self.uplink.drop(why);

@@ -217,12 +217,19 @@ fn a_walk_over_the_hosts_network_finds_few_neighbours() {
 
 #[test]
 fn packets_that_come_back_for_want_of_a_route_do_not_make_routes_without_end() {
-    let (mut switch, mut recorder) = (wide_switch(1), Recorder::default());
-    for _ in 0..3 * ALL_ROUTES.burst {
-        switch.uplink_sent(0, &mut frame(node(1, 1), node(2, 2), None, 50), &mut recorder);
-    }
-    assert_eq!(recorder.routes.len() as u64, ALL_ROUTES.burst);
-    assert_eq!(switch.uplink.dropped[DropReason::NoRoute as usize], 2 * ALL_ROUTES.burst);
+    let back = |switch: &mut Switch, from: u32, recorder: &mut Recorder| {
+        let before = recorder.routes.len() as u64;
+        for _ in 0..3 * ALL_ROUTES.burst {
+            switch.uplink_sent(0, &mut frame(node(1, from), node(2, 2), None, 50), recorder);
+        }
+        recorder.routes.len() as u64 - before
+    };
+    let (mut switch, mut recorder) = (wide_switch(2), Recorder::default());
+    // What guest 1 sends leaves a share to guest 2, and to the host itself.
+    assert_eq!(back(&mut switch, 1, &mut recorder), GUEST_ROUTES.burst);
+    assert_eq!(back(&mut switch, 2, &mut recorder), GUEST_ROUTES.burst);
+    assert_eq!(back(&mut switch, 0, &mut recorder), ALL_ROUTES.burst - 2 * GUEST_ROUTES.burst);
+    assert_eq!(switch.uplink.dropped[DropReason::NoRoute as usize], 9 * ALL_ROUTES.burst - ALL_ROUTES.burst);
 }
 
 #[test]

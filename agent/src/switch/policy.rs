@@ -127,6 +127,15 @@ impl Rules {
         }
     }
 
+    /// The guest of this host that sent a packet which the kernel gave back.
+    pub fn guest_behind(&self, frame: &[u8]) -> Option<GuestId> {
+        let kind = if frame.get(PACKET_AT)? >> 4 == 4 { IPV4 } else { IPV6 };
+        match reach::place(&self.plan, self.host, read(frame::packet(frame), kind)?.from) {
+            Location::Ours(guest) => Some(guest),
+            _ => None,
+        }
+    }
+
     /// Routes a packet: to a guest of this host with a new Ethernet header, or to the kernel.
     /// One from a guest loses a hop; one from the kernel has lost it there.
     fn route(&self, frame: &mut [u8], kind: u16, from_guest: bool) -> PolicyDecision {

@@ -172,6 +172,46 @@ fn a_host_forwards_for_no_stranger_in_either_protocol() {
     }
 }
 
+#[test]
+#[ignore = "level two: make test-hosts"]
+fn a_card_that_appears_later_brings_strangers_no_further() {
+    let (rack, _switches, _guests) = lab();
+    let (wire, first) = (rack.wire_namespace(), rack.namespace(1));
+    ip(&format!("-n {first} link add late type veth peer name later netns {wire}"));
+    for (namespace, card, address) in [(&first, "late", "2001:db8::1"), (&wire, "later", "2001:db8::2")] {
+        ip(&format!("-n {namespace} -6 addr add {address}/64 dev {card} nodad"));
+        ip(&format!("-n {namespace} link set {card} up"));
+    }
+    let stranger: Ipv6Addr = "2001:db8::2".parse().unwrap();
+    let second = rack.plan.host_ipv6(HostId(2)).unwrap();
+    ip(&format!("-n {wire} -6 route add {second} via 2001:db8::1 src {stranger}"));
+    let seen = sniff(&rack);
+    // The host itself still goes by its cards, and what it sends is seen behind what it would have forwarded.
+    let own = rack.plan.host_ipv6(HostId(1)).unwrap();
+    let mut forwarded = 0;
+    rack.deadline.until("what the host itself sends", || {
+        call(&wire, second.into());
+        call(&first, second.into());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let mut all = Vec::new();
+        let mut frame = [0; 2000];
+        while let Ok((bytes, _)) = rustix::net::recv(&seen, &mut frame, RecvFlags::DONTWAIT) {
+            all.push(frame[..bytes].to_vec());
+        }
+        // Sent with 64 hops; whoever forwards it takes one.
+        let udp = |from: Ipv6Addr, hops: u8| {
+            let is = |frame: &&Vec<u8>| {
+                let whole = frame.len() >= 54 && frame[12..14] == [0x86, 0xdd];
+                whole && frame[20..22] == [17, hops] && frame[22..38] == from.octets()
+            };
+            all.iter().filter(is).count()
+        };
+        forwarded += udp(stranger, 63);
+        if udp(own, 64) > 0 { Ok(()) } else { Err("nothing yet".to_string()) }
+    });
+    assert_eq!(forwarded, 0);
+}
+
 /// Ends a flood with its test, also where that fails.
 struct Stop<'a>(&'a AtomicBool);
 

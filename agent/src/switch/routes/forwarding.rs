@@ -21,28 +21,40 @@ const MAIN: u8 = 254;
 /// Addresses with a prefix in common.
 type Prefix = (IpAddr, u8);
 
-/// A rule: what comes in by this interface, for these addresses, is looked for in the table of routes, or dropped.
+/// Where packets come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source<'a> {
+    Interface(&'a str),
+    /// Anywhere, the host itself included.
+    Anywhere,
+    /// Any interface, also one that appears later: what the host itself sends is not meant. The kernel turns a rule
+    /// round as a whole, so that such a rule says nothing of addresses.
+    Outside,
+}
+
+/// A rule: what comes from there, for these addresses, is looked for in the table of routes, or dropped.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Rule {
-    interface: String,
+pub struct Rule<'a> {
+    from: Source<'a>,
     to: Prefix,
     passes: bool,
-    /// How many rules of its interface go before it.
+    /// How many rules go before it.
     place: u32,
 }
 
 const ALL_V4: Prefix = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 const ALL_V6: Prefix = (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
-/// The rules of one interface, in order: these may pass, all others are dropped.
-fn of(interface: &str, passes: &[Prefix], all: Prefix) -> Vec<Rule> {
-    let passes = passes.iter().map(|to| (*to, true)).chain([(all, false)]);
-    let rule = |(place, (to, passes))| Rule { interface: interface.into(), to, passes, place };
-    (0..).zip(passes).map(rule).collect()
+/// The rules of one source, in order: these may pass, all others are dropped. They follow those that are there.
+fn add<'a>(rules: &mut Vec<Rule<'a>>, from: Source<'a>, passes: &[Prefix], all: Prefix) {
+    let ends = passes.iter().map(|to| (*to, true)).chain([(all, false)]);
+    for (to, passes) in ends {
+        rules.push(Rule { from, to, passes, place: rules.len() as u32 });
+    }
 }
 
 /// What a host's kernel forwards of IPv4: by its guests' tun, and by the card of the hosts' network.
-pub fn ipv4(plan: &Plan, host: HostId, tun: &str, card: Option<&str>) -> Vec<Rule> {
+pub fn ipv4<'a>(plan: &Plan, host: HostId, tun: &'a str, card: Option<&'a str>) -> Vec<Rule<'a>> {
     let network = |net: vmatic_plan::Ipv4Net| (IpAddr::from(Ipv4Addr::from(net.base())), net.prefix());
     let guests = match plan.guest_reach {
         GuestReach::Guests => vec![network(plan.guest_network)],
@@ -50,12 +62,16 @@ pub fn ipv4(plan: &Plan, host: HostId, tun: &str, card: Option<&str>) -> Vec<Rul
         GuestReach::World => vec![ALL_V4],
     };
     let block = plan.host_block(host).map(|(base, prefix)| (base.into(), prefix));
-    let cards = card.into_iter().flat_map(|card| of(card, block.as_slice(), ALL_V4));
-    of(tun, &guests, ALL_V4).into_iter().chain(cards).collect()
+    let mut rules = Vec::new();
+    add(&mut rules, Source::Interface(tun), &guests, ALL_V4);
+    if let Some(card) = card {
+        add(&mut rules, Source::Interface(card), block.as_slice(), ALL_V4);
+    }
+    rules
 }
 
-/// The same of IPv6, which forwards between all interfaces or none: each but the tun is a `card`.
-pub fn ipv6(plan: &Plan, host: HostId, tun: &str, cards: &[String]) -> Vec<Rule> {
+/// The same of IPv6, which forwards between all interfaces or none: whatever does not come by the tun is for guests.
+pub fn ipv6<'a>(plan: &Plan, host: HostId, tun: &'a str) -> Vec<Rule<'a>> {
     let Some(router) = plan.ipv6(Node::host(host)).map(|router| router.octets()) else { return Vec::new() };
     let cut = |bytes: usize| {
         let mut base = router;
@@ -69,12 +85,14 @@ pub fn ipv6(plan: &Plan, host: HostId, tun: &str, cards: &[String]) -> Vec<Rule>
         GuestReach::Guests | GuestReach::Hosts => vec![cluster],
         GuestReach::World => vec![ALL_V6],
     };
-    let mut rules = of(tun, &guests, ALL_V6);
+    let (mut rules, from) = (Vec::new(), Source::Interface(tun));
     if plan.guest_reach == GuestReach::Guests {
-        rules.iter_mut().for_each(|rule| rule.place += 1);
-        rules.insert(0, Rule { interface: tun.into(), to: hosts, passes: false, place: 0 });
+        rules.push(Rule { from, to: hosts, passes: false, place: 0 });
     }
-    rules.extend(cards.iter().flat_map(|card| of(card, &[block], ALL_V6)));
+    add(&mut rules, from, &guests, ALL_V6);
+    for (from, to, passes) in [(Source::Anywhere, block, true), (Source::Outside, ALL_V6, false)] {
+        rules.push(Rule { from, to, passes, place: rules.len() as u32 });
+    }
     rules
 }
 
@@ -102,20 +120,31 @@ fn message(rule: &Rule) -> Vec<u8> {
     const FRA_DST: u16 = 1;
     const FRA_IIFNAME: u16 = 3;
     const FRA_PRIORITY: u16 = 6;
+    /// The rule is for all that does not match (FIB_RULE_INVERT), and what the kernel says that its own packets come by.
+    const INVERT: u32 = 0x2;
+    const OWN: &str = "lo";
     let (family, address) = match rule.to.0 {
         IpAddr::V4(address) => (2u8, address.octets().to_vec()),
         IpAddr::V6(address) => (10u8, address.octets().to_vec()),
     };
     let action = if rule.passes { TO_TABLE } else { BLACKHOLE };
     let table = if rule.passes { MAIN } else { 0 };
-    let mut body = vec![family, rule.to.1, 0, 0, table, 0, 0, action, 0, 0, 0, 0];
+    let (interface, flags) = match rule.from {
+        Source::Interface(name) => (Some(name), 0),
+        Source::Anywhere => (None, 0),
+        Source::Outside => (Some(OWN), INVERT),
+    };
+    let mut body = vec![family, rule.to.1, 0, 0, table, 0, 0, action];
+    body.extend(flags.to_ne_bytes());
     let mut attribute = |kind: u16, value: &[u8]| {
         body.extend((value.len() as u16 + 4).to_ne_bytes());
         body.extend(kind.to_ne_bytes());
         body.extend(value);
         body.resize(body.len().next_multiple_of(4), 0);
     };
-    attribute(FRA_IIFNAME, &[rule.interface.as_bytes(), &[0]].concat());
+    if let Some(interface) = interface {
+        attribute(FRA_IIFNAME, &[interface.as_bytes(), &[0]].concat());
+    }
     attribute(FRA_PRIORITY, &(PRIORITY + rule.place).to_ne_bytes());
     if rule.to.1 > 0 {
         attribute(FRA_DST, &address);
@@ -152,32 +181,35 @@ mod tests {
     fn words(rules: &[Rule]) -> Vec<String> {
         let word = |rule: &Rule| {
             let action = if rule.passes { "lookup main" } else { "blackhole" };
-            let Rule { interface, to: (to, prefix), place, .. } = rule;
-            format!("{place}: iif {interface} to {to}/{prefix} {action}")
+            let Rule { from, to: (to, prefix), place, .. } = rule;
+            let from = match from {
+                Source::Interface(name) => format!("iif {name}"),
+                Source::Anywhere => "all".to_owned(),
+                Source::Outside => "not iif lo".to_owned(),
+            };
+            format!("{place}: {from} to {to}/{prefix} {action}")
         };
         rules.iter().map(word).collect()
     }
 
     #[test]
     fn what_is_not_for_guests_is_dropped_and_what_they_send_passes_by_the_word() {
-        let of_card = ["0: iif eth0 to 10.0.7.0/24 lookup main", "1: iif eth0 to 0.0.0.0/0 blackhole"];
+        let of_card = ["2: iif eth0 to 10.0.7.0/24 lookup main", "3: iif eth0 to 0.0.0.0/0 blackhole"];
         let four = |reach| words(&ipv4(&plan(reach), HostId(7), "guests", Some("eth0")));
         let closed = ["0: iif guests to 10.0.0.0/8 lookup main", "1: iif guests to 0.0.0.0/0 blackhole"];
-        assert_eq!(four(GuestReach::Guests), [&closed[..], &of_card].concat());
+        assert_eq!(four(GuestReach::Guests), [closed, of_card].concat());
         let hosts = [closed[0], "1: iif guests to 172.20.0.0/16 lookup main", "2: iif guests to 0.0.0.0/0 blackhole"];
-        assert_eq!(four(GuestReach::Hosts), [&hosts[..], &of_card].concat());
+        assert_eq!(four(GuestReach::Hosts)[..3], hosts);
         assert_eq!(four(GuestReach::World)[0], "0: iif guests to 0.0.0.0/0 lookup main");
-        let six = |reach| words(&ipv6(&plan(reach), HostId(7), "guests", &["eth0".into(), "eth1".into()]));
-        let card = |card| {
-            [format!("0: iif {card} to fd05:505:500:7::/64 lookup main"), format!("1: iif {card} to ::/0 blackhole")]
-        };
+        let six = |reach| words(&ipv6(&plan(reach), HostId(7), "guests"));
         let closed = [
             "0: iif guests to fd05:505:500::/64 blackhole",
             "1: iif guests to fd05:505:500::/40 lookup main",
             "2: iif guests to ::/0 blackhole",
+            "3: all to fd05:505:500:7::/64 lookup main",
+            "4: not iif lo to ::/0 blackhole",
         ];
-        let closed = closed.map(String::from);
-        assert_eq!(six(GuestReach::Guests), [&closed[..], &card("eth0"), &card("eth1")].concat());
+        assert_eq!(six(GuestReach::Guests), closed);
         assert_eq!(six(GuestReach::Hosts)[0], "0: iif guests to fd05:505:500::/40 lookup main");
         assert_eq!(six(GuestReach::World)[0], "0: iif guests to ::/0 lookup main");
     }
@@ -185,7 +217,7 @@ mod tests {
     #[test]
     fn a_message_is_as_long_as_it_says_and_its_parts_are_aligned() {
         for interface in ["a", "eth0", "fifteen-letters"] {
-            let rules = ipv6(&plan(GuestReach::Guests), HostId(7), interface, &[]);
+            let rules = ipv6(&plan(GuestReach::Guests), HostId(7), interface);
             for message in rules.iter().map(message) {
                 assert_eq!(message.len() as u32, u32::from_ne_bytes(message[..4].try_into().unwrap()));
                 let mut rest = &message[28..];

@@ -219,8 +219,7 @@ fn write_setting(setting: &str, value: &str) {
 }
 
 fn set_up_ipv6(plan: &Plan, host: HostId, card: Option<&str>) -> Result<(), Error> {
-    let cards: Vec<String> = interfaces().filter(|name| name != TUN && name != "lo").collect();
-    forwarding::apply(&forwarding::ipv6(plan, host, TUN, &cards))?;
+    forwarding::apply(&forwarding::ipv6(plan, host, TUN))?;
     // IPv6 has this for all interfaces alone.
     write_setting("ipv6/conf/all/forwarding", "1");
     let tried = "set up IPv6";
