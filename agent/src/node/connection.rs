@@ -156,7 +156,7 @@ mod tests {
     use vmatic_tree::wire::frame::{FRAME_MAX_BYTES, FrameReader};
 
     fn caller(side: Direction, boot: Option<[u8; 16]>) -> Caller {
-        Caller { side, is_planned: false, boot }
+        Caller { side, is_planned: false, boot, toll: None }
     }
 
     const OP: OpId = OpId { session: [1; 8], sequence: 1 };

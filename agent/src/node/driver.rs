@@ -16,6 +16,7 @@ use crate::node::connection::{Link, SendError};
 use crate::node::host_order::{self, HostOrder};
 use crate::node::inbound::{Arrival, Caller, Inbound};
 use crate::node::info;
+use crate::node::toll::{Meter, Payer, Toll, Tolls};
 use crate::opening::Opening;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -38,6 +39,22 @@ struct Open {
     closed: Option<oneshot::Sender<bool>>,
     /// Another node talked on it before.
     goes_on: bool,
+    /// Where its cost is charged.
+    toll: Option<Toll>,
+}
+
+/// What is charged for what no meter sees, about what it was measured to be: a link's tasks from its call to its end, a
+/// call that is not taken, and the way of a frame to the driver.
+const CALL: Duration = Duration::from_micros(300);
+const TURNED_AWAY: Duration = Duration::from_micros(20);
+const ARRIVAL: Duration = Duration::from_micros(10);
+
+/// Who pays for a link.
+fn payer(opening: &Opening) -> Option<Payer> {
+    match opening.side {
+        Direction::Guest(guest) => Some(Payer::Guest(guest)),
+        _ => opening.from.and_then(Payer::at),
+    }
 }
 
 /// What orders ask about and change on this host.
@@ -64,6 +81,7 @@ pub struct Driver {
     events: mpsc::Sender<Event>,
     inbound: Inbound,
     links: HashMap<LinkId, Open>,
+    tolls: Tolls,
     last_link: LinkId,
     tasks: HashMap<OpId, oneshot::Sender<()>>,
     sessions: HashMap<OpId, mpsc::UnboundedSender<SessionInput>>,
@@ -80,6 +98,7 @@ impl Driver {
             events,
             inbound,
             links: HashMap::new(),
+            tolls: Tolls::default(),
             last_link: 0,
             tasks: HashMap::new(),
             sessions: HashMap::new(),
@@ -113,15 +132,38 @@ impl Driver {
     pub fn open(&mut self, opening: Opening) {
         self.last_link += 1;
         let id = self.last_link;
-        let caller = Caller { side: opening.side, is_planned: self.is_host(opening.from), boot: opening.boot };
+        let is_planned = self.is_host(opening.from);
+        // One that we opened to a host costs what we ask of it.
+        let toll = (opening.side != Direction::Parent).then(|| self.tolls.of(payer(&opening)));
+        let caller = Caller { side: opening.side, is_planned, boot: opening.boot, toll: toll.clone() };
         let link = Link::over(opening.stream, caller, id, self.inbound.clone());
         let goes_on = opening.boot.is_some();
-        self.links.insert(id, Open { link, side: opening.side, closed: opening.closed, goes_on });
+        self.links.insert(id, Open { link, side: opening.side, closed: opening.closed, goes_on, toll });
         self.event(Event::Opened { link: id, side: opening.side, from: opening.from });
     }
 
-    /// Hands the state machine what came over a link. What its waiting cost is given back.
+    /// Whether who calls has taken so much of this node's time that it has to wait.
+    pub fn has_used_up(&mut self, peer: SocketAddr) -> bool {
+        let toll = self.tolls.of(Payer::at(peer.ip()));
+        let used_up = toll.is_used_up();
+        toll.charge(if used_up { TURNED_AWAY } else { CALL });
+        used_up
+    }
+
+    /// Hands the state machine what came over a link, and charges for it. What its waiting cost is given back.
     pub fn hear(&mut self, arrival: Arrival) {
+        let (link, meter) = (arrival.link, Meter::start());
+        let toll = self.links.get(&link).and_then(|open| open.toll.clone());
+        self.hear_arrival(arrival);
+        match toll {
+            // What the operator does is nobody's guilt; a guest's own answers are few.
+            Some(toll) if self.host.works_for_operator(link) => toll.forgive(),
+            Some(toll) => toll.charge(meter.spent() + ARRIVAL),
+            None => {}
+        }
+    }
+
+    fn hear_arrival(&mut self, arrival: Arrival) {
         let link = arrival.link;
         let event = match arrival.frame.map(|frame| frame.decode()) {
             Some(Ok(Some(message))) => Event::Received { link, message },

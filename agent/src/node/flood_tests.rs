@@ -6,10 +6,9 @@ use crate::guest::desired::Wanted;
 use ed25519_dalek::SigningKey;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use tokio::net::{TcpSocket, UnixStream};
 use tokio::time::{sleep, timeout};
 use vmatic_plan::{GuestId, HostNames, Node, NodeSet};
 use vmatic_tree::answer::{Group, Outcome, Output};
@@ -73,10 +72,12 @@ async fn say(stream: &mut (impl AsyncWriteExt + AsyncReadExt + Unpin), speech: &
     Err(ErrorKind::UnexpectedEof.into())
 }
 
-/// Calls again and again.
-async fn call(address: SocketAddr, speech: Speech, calls: Arc<AtomicU64>) {
+/// Calls again and again, from an address of its own.
+async fn call(from: Ipv4Addr, address: SocketAddr, speech: Speech, calls: Arc<AtomicU64>) {
     loop {
-        if let Ok(mut stream) = TcpStream::connect(address).await {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        if let Ok(mut stream) = socket.connect(address).await {
             calls.fetch_add(1, Ordering::Relaxed);
             let _ = say(&mut stream, &speech).await;
         }
@@ -91,7 +92,8 @@ fn flood(address: SocketAddr, guests: Vec<StdUnixStream>, over: Arc<AtomicBool>,
     let long = answer(500_000);
     runtime.block_on(async {
         for at in 0..LINKS_BELOW_MAX {
-            tokio::spawn(call(address, strangers[at % strangers.len()].clone(), calls.clone()));
+            let from = Ipv4Addr::new(127, 0, 1 + (at / 200) as u8, 1 + (at % 200) as u8);
+            tokio::spawn(call(from, address, strangers[at % strangers.len()].clone(), calls.clone()));
         }
         for (number, stream) in (1..).zip(guests) {
             stream.set_nonblocking(true).unwrap();
@@ -186,7 +188,7 @@ async fn node(key: &SigningKey) -> (Driver, mpsc::Sender<Opening>, Sources) {
     };
     let host = Host::new(plan.clone(), HostId(1), key.verifying_key(), [0; 16]);
     let driver = Driver::new(host, plan, events, inbound, resources);
-    (driver, openings, Sources { waiting, arrivals, opened, listener })
+    (driver, openings, Sources::new(waiting, arrivals, opened, listener))
 }
 
 /// Visits of an operator while all others flood; how long each took, and by how many KiB the node grew.

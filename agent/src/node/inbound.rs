@@ -11,6 +11,7 @@
 //! So a peer costs at most 1 MiB and three times [`READ_BYTES`] while it sends a long frame and otherwise a tenth of
 //! that, and all links of a kind together [`LONG_MAX_BYTES`] and four times [`READ_BYTES`] each.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -22,6 +23,7 @@ use vmatic_tree::wire::frame::{Frame, FrameReader};
 use vmatic_tree::wire::resync::{Mark, MarkSearch};
 
 use crate::log::log;
+use crate::node::toll::{Meter, Toll};
 
 /// How much is read at a time; a frame of more is long.
 const READ_BYTES: usize = 16 * 1024;
@@ -35,7 +37,7 @@ const LONG_MAX_BYTES: usize = 16 << 20;
 const LONG_MAX: Duration = Duration::from_secs(10);
 
 /// Whose link it is, as far as that is known when it is opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     /// In which direction of the tree it leads.
     pub side: Direction,
@@ -44,10 +46,12 @@ pub struct Caller {
     /// The number of a guest's agent to whom another node talked before: what comes before its mark was meant for that
     /// one.
     pub boot: Option<[u8; 16]>,
+    /// Where what it costs is charged; none of whom we called.
+    pub toll: Option<Toll>,
 }
 
 impl Caller {
-    fn is_stranger(self) -> bool {
+    fn is_stranger(&self) -> bool {
         self.side == Direction::Child && !self.is_planned
     }
 }
@@ -93,7 +97,7 @@ impl Inbound {
         (Inbound { short, long, room }, arrivals)
     }
 
-    fn room(&self, caller: Caller) -> Arc<Semaphore> {
+    fn room(&self, caller: &Caller) -> Arc<Semaphore> {
         let [guests, strangers, below, parent] = &self.room;
         match caller.side {
             Direction::Guest(_) => guests.clone(),
@@ -130,7 +134,7 @@ impl Arrivals {
 
 /// Reads a link until it ends, and says so.
 pub async fn read_all(link: LinkId, caller: Caller, stream: impl AsyncRead + Unpin, inbound: Inbound) {
-    let Caller { side, boot, .. } = caller;
+    let (side, boot) = (caller.side, caller.boot);
     // Whom we called, we know.
     let known = side == Direction::Parent || boot.is_some();
     let frames = if known { FrameReader::new() } else { FrameReader::of_stranger() };
@@ -166,19 +170,21 @@ impl Reader {
         // The room of the long frame that is being read, and when it has to be there.
         let mut long: Option<(OwnedSemaphorePermit, Option<Instant>)> = None;
         loop {
-            while let Some(bytes) = self.frames.claimed().map_err(|e| e.to_string())? {
+            self.may_go_on().await;
+            while let Some(bytes) = self.charged(|reader| reader.frames.claimed()).map_err(|e| e.to_string())? {
                 if bytes > READ_BYTES && long.is_none() {
-                    let room = self.inbound.room(self.caller).acquire_many_owned(bytes as u32);
+                    let room = self.inbound.room(&self.caller).acquire_many_owned(bytes as u32);
                     let room = in_time(self.deadline(), room).await;
                     let room = room.ok_or_else(|| format!("no room for a message of {bytes} bytes"))?;
                     long = Some((room.map_err(|e| e.to_string())?, self.deadline()));
                 }
-                let Some(frame) = self.frames.next_frame().map_err(|e| e.to_string())? else { break };
+                let frame = self.charged(|reader| reader.frames.next_frame());
+                let Some(frame) = frame.map_err(|e| e.to_string())? else { break };
                 self.pass_on(frame, long.take().map(|(room, _)| room)).await;
             }
             let end = long.as_ref().and_then(|(_, end)| *end);
-            match in_time(end, stream.read(&mut buffer)).await {
-                Some(Ok(count @ 1..)) => self.push(&buffer[..count]),
+            match in_time(end, self.read_some(&mut stream, &mut buffer)).await {
+                Some(Ok(count @ 1..)) => self.charged(|reader| reader.push(&buffer[..count])),
                 Some(_) => return Ok(()),
                 None => return Err(format!("a long message did not come within {} s", LONG_MAX.as_secs())),
             }
@@ -188,6 +194,35 @@ impl Reader {
     /// Until when a long frame of this link may take; none if it may take its time.
     fn deadline(&self) -> Option<Instant> {
         self.caller.is_stranger().then(|| Instant::now() + LONG_MAX)
+    }
+
+    /// Reads what has come, and charges for it.
+    async fn read_some(&self, mut stream: impl AsyncRead + Unpin, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let mut read = std::pin::pin!(stream.read(buffer));
+        let Some(toll) = &self.caller.toll else { return read.await };
+        poll_fn(|context| {
+            let meter = Meter::start();
+            let count = read.as_mut().poll(context);
+            toll.charge(meter.spent());
+            count
+        })
+        .await
+    }
+
+    /// Does it, and charges for it.
+    fn charged<T>(&mut self, work: impl FnOnce(&mut Reader) -> T) -> T {
+        let meter = self.caller.toll.is_some().then(Meter::start);
+        let done = work(self);
+        if let (Some(toll), Some(meter)) = (&self.caller.toll, meter) {
+            toll.charge(meter.spent());
+        }
+        done
+    }
+
+    async fn may_go_on(&self) {
+        if let Some(toll) = &self.caller.toll {
+            toll.wait().await;
+        }
     }
 
     /// Adds what was read, from the mark on if there is to be one.
@@ -202,6 +237,7 @@ impl Reader {
     /// Hands a frame to the node when it is its turn: behind those that came before it.
     async fn pass_on(&mut self, frame: Frame, long: Option<OwnedSemaphorePermit>) {
         self.rate.wait().await;
+        self.may_go_on().await;
         let (queue, share) = if long.is_some() { (&self.inbound.long, WAITING_MAX) } else { (&self.inbound.short, 1) };
         let own = self.own.clone().acquire_many_owned(share).await.ok();
         let _ = queue.send(Arrival { link: self.link, frame: Some(frame), _room: [own, long] }).await;
@@ -256,7 +292,7 @@ mod tests {
 
     fn start(id: LinkId, side: Direction, inbound: &Inbound) -> DuplexStream {
         let (ours, theirs) = duplex(4 << 20);
-        let caller = Caller { side, is_planned: false, boot: None };
+        let caller = Caller { side, is_planned: false, boot: None, toll: None };
         tokio::spawn(read_all(id, caller, ours, inbound.clone()));
         theirs
     }
@@ -280,7 +316,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_guest_that_is_held_in_the_middle_of_a_long_message_goes_on_with_it() {
         let (inbound, mut arrivals) = Inbound::new();
-        let planned = Caller { side: Direction::Child, is_planned: true, boot: None };
+        let planned = Caller { side: Direction::Child, is_planned: true, boot: None, toll: None };
         let (ours, host) = duplex(4 << 20);
         tokio::spawn(read_all(3, planned, ours, inbound.clone()));
         for (id, mut theirs) in [(1, start(1, GUEST, &inbound)), (3, host)] {
@@ -343,7 +379,9 @@ mod tests {
             assert!(next(&mut arrivals).await.1, "a hello");
         }
         assert!(
-            inbound.room(Caller { side: Direction::Child, is_planned: false, boot: None }).available_permits()
+            inbound
+                .room(&Caller { side: Direction::Child, is_planned: false, boot: None, toll: None })
+                .available_permits()
                 < FRAME_MAX_BYTES,
             "no room for one more"
         );

@@ -12,3 +12,4 @@ pub mod info;
 pub mod options;
 pub mod parent;
 pub mod run;
+mod toll;

@@ -31,9 +31,10 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep_until;
 use vmatic_plan::{HostId, Plan, unhex};
 use vmatic_tree::host::{Event, Host};
@@ -43,6 +44,9 @@ const EVENTS_MAX: usize = 1024;
 
 /// How long nothing is accepted after that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a caller waits that has to call again later, and how many may wait.
+const PUT_OFF: Duration = Duration::from_secs(1);
+const PUT_OFF_MAX: usize = 64;
 /// How long a caller may be silent until it is asked whether it is there, how often it is asked again, and how often
 /// it may not answer: 25 s in all.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
@@ -120,7 +124,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     let host = Host::new(plan.clone(), number, operator, vmatic_sys::calls::random16());
     let resources = Resources { ports, guests, desired, outliving, kvm, booted_mib };
     let mut driver = Driver::new(host, plan, events, inbound, resources);
-    drive(&mut driver, Sources { waiting, arrivals, opened, listener }).await
+    drive(&mut driver, Sources::new(waiting, arrivals, opened, listener)).await
 }
 
 /// What there is to count when no node was here before.
@@ -168,6 +172,29 @@ struct Sources {
     opened: mpsc::Receiver<Opening>,
     /// Links that others open.
     listener: TcpListener,
+    /// Room for callers that are put off.
+    put_off: Arc<Semaphore>,
+}
+
+impl Sources {
+    fn new(
+        waiting: mpsc::Receiver<Event>,
+        arrivals: Arrivals,
+        opened: mpsc::Receiver<Opening>,
+        listener: TcpListener,
+    ) -> Sources {
+        Sources { waiting, arrivals, opened, listener, put_off: Arc::new(Semaphore::new(PUT_OFF_MAX)) }
+    }
+}
+
+/// Hangs up after a while: whoever calls again at once would cost more than one that waits.
+fn put_off(stream: TcpStream, room: &Arc<Semaphore>) {
+    if let Ok(room) = room.clone().try_acquire_owned() {
+        tokio::spawn(async move {
+            tokio::time::sleep(PUT_OFF).await;
+            drop((stream, room));
+        });
+    }
 }
 
 /// Takes what happens, one thing at a time, until the process is ended.
@@ -184,6 +211,7 @@ async fn drive(driver: &mut Driver, mut from: Sources) -> Result<(), Error> {
             accepted = from.listener.accept(), if now >= accept_at => match accepted {
                 // An experiment's guests command nobody: their way to their host is vsock.
                 Ok((_, peer)) if driver.is_guest(peer) => {}
+                Ok((stream, peer)) if driver.has_used_up(peer) => put_off(stream, &from.put_off),
                 Ok((stream, peer)) => {
                     if let Err(e) = keep_alive(&stream) {
                         log(&format!("the end of {peer} may not be noticed: {e}"));

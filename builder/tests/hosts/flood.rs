@@ -4,20 +4,21 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use vmatic_plan::{HostId, Node};
+use vmatic_plan::{HostId, Node, NodeSet};
 use vmatic_tree::answer::{Group, Outcome, Output};
 use vmatic_tree::id::OpId;
 use vmatic_tree::wire::frame::encode;
 use vmatic_tree::wire::message::{Message, PeerRole, VERSION};
 
-use crate::netns::Rack;
+use crate::netns::{self, Rack};
 use crate::output::{stderr, stdout};
 
 /// As many as a host has links for.
@@ -28,6 +29,10 @@ const VISITS: usize = 6;
 const VISIT_MAX: Duration = Duration::from_secs(1);
 /// Most kilobytes by which the node grows: 16 MiB of long frames, 4 MiB of short ones, and 64 KiB a stranger.
 const GROWTH_MAX_KB: u64 = 36 * 1024;
+/// How long one stranger talks, and what that may cost: the promise is a hundredth of a processor, and clocks tick
+/// coarsely.
+const TALK: Duration = Duration::from_secs(2);
+const SHARE_MAX: f64 = 0.03;
 const OP: OpId = OpId { session: [9; 8], sequence: 1 };
 
 /// What a stranger says: a beginning, and what follows without end, if anything.
@@ -36,8 +41,8 @@ struct Speech {
     again: Vec<u8>,
 }
 
-/// Hellos, no frames, half of a long one, short ones and long ones without end.
-fn speeches() -> [Speech; 5] {
+/// Hellos, no frames, half of a long one, short ones and long ones without end, commands of nobody.
+fn speeches() -> [Speech; 6] {
     let console = encode(&Message::Hello { version: VERSION, who: PeerRole::Console, boot: [2; 16] }).unwrap();
     let answer = |bytes: usize| {
         let output = Output { stdout: vec![7; bytes], ..Output::default() };
@@ -45,6 +50,7 @@ fn speeches() -> [Speech; 5] {
         encode(&Message::Answers { op: OP, groups }).unwrap()
     };
     let (half, cancels) = (answer(300_000), encode(&Message::Cancel(OP)).unwrap().repeat(1000));
+    let forged = Message::Command { signed: vec![3; 200], asked: NodeSet::one(Node::host(HostId(1))), remaining_ms: 9 };
     let speech = |first: &[u8], again: &[u8]| Speech { first: first.to_vec(), again: again.to_vec() };
     [
         speech(&console, &[]),
@@ -52,23 +58,41 @@ fn speeches() -> [Speech; 5] {
         speech(&[&console, &half[..half.len() - 1]].concat(), &[]),
         speech(&console, &cancels),
         speech(&console, &answer(300_000)),
+        speech(&console, &encode(&forged).unwrap()),
     ]
 }
 
 /// One stranger: calls, talks as fast as it is heard, and calls again where the node hangs up.
 struct Stranger<'a> {
     address: SocketAddr,
+    /// Its own address: the operator's is another.
+    from: Ipv4Addr,
     speech: &'a Speech,
     /// The stream, and how much was said on it.
     link: Option<(TcpStream, usize)>,
+}
+
+/// A stream from an address of the caller's own; none if nobody takes it at once.
+fn call(from: Ipv4Addr, to: SocketAddr) -> Option<TcpStream> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::from((from, 0))).unwrap();
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(VISIT_MAX)).unwrap();
+    rustix::net::connect(&socket, &to).ok()?;
+    let stream = TcpStream::from(socket);
+    stream.set_nonblocking(true).unwrap();
+    Some(stream)
+}
+
+/// The address of a stranger.
+fn stranger(at: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(netns::STRANGERS.to_bits() + at as u32)
 }
 
 impl Stranger<'_> {
     /// Says what the node takes now; gives the bytes, none where it has hung up.
     fn talk(&mut self) -> Option<usize> {
         let Some((stream, said)) = &mut self.link else {
-            let stream = TcpStream::connect_timeout(&self.address, VISIT_MAX).ok()?;
-            stream.set_nonblocking(true).unwrap();
+            let stream = call(self.from, self.address)?;
             self.link = Some((stream, 0));
             return Some(0);
         };
@@ -93,13 +117,18 @@ impl Stranger<'_> {
     }
 }
 
+/// This thread's network is that of the wire between the hosts.
+fn go_between_hosts(rack: &Rack) {
+    let file = fs::File::open(format!("/run/netns/{}", rack.wire_namespace())).unwrap();
+    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+}
+
 /// All strangers talk, from the wire between the hosts, until they are told to end.
 fn flood(rack: &Rack, over: &AtomicBool, calls: &AtomicUsize, bytes: &AtomicUsize) {
-    let file = fs::File::open(format!("/run/netns/{}", rack.wire_namespace())).unwrap();
-    // This thread alone.
-    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+    go_between_hosts(rack);
     let (address, speeches) = ((rack.plan.host_ipv4(HostId(1)).unwrap(), rack.plan.port).into(), speeches());
-    let stranger = |at: usize| Stranger { address, speech: &speeches[at % speeches.len()], link: None };
+    let stranger =
+        |at: usize| Stranger { address, from: stranger(at), speech: &speeches[at % speeches.len()], link: None };
     let mut strangers: Vec<Stranger> = (0..STRANGERS).map(stranger).collect();
     while !over.load(Ordering::Relaxed) {
         for stranger in &mut strangers {
@@ -151,4 +180,36 @@ fn an_operator_is_heard_while_strangers_flood_the_host_that_he_calls() {
     assert!(took.iter().all(|took| *took < VISIT_MAX), "{took:?}, {quiet:?} before");
     assert!(grown < GROWTH_MAX_KB, "{before} kB before, {most} kB then");
     rack.wait_for(1, "1-2");
+}
+
+#[test]
+#[ignore = "level two: make test-hosts"]
+fn a_single_stranger_costs_a_node_little_of_a_processor() {
+    let rack = Rack::with_agents(1, 2);
+    rack.wait_for(1, "1");
+    let address = (rack.plan.host_ipv4(HostId(1)).unwrap(), rack.plan.port).into();
+    let talk = |at: usize, speech: &Speech| {
+        let mut stranger = Stranger { address, from: stranger(at), speech, link: None };
+        let mut talk_for = |time: Duration| {
+            let (start, before, mut said) = (Instant::now(), rack.agent_cpu_ms(1), 0);
+            while start.elapsed() < time {
+                said += stranger.talk().unwrap_or(0);
+                sleep(Duration::from_micros(200));
+            }
+            (said, (rack.agent_cpu_ms(1) - before) as f64 / start.elapsed().as_millis() as f64)
+        };
+        // What it may have at once is gone by then.
+        talk_for(TALK);
+        let (said, share) = talk_for(TALK);
+        eprintln!("speech {at}: {said} bytes in {TALK:?}: {:.1} % of a processor", 100.0 * share);
+        share
+    };
+    let shares = std::thread::scope(|scope| {
+        let all = scope.spawn(|| {
+            go_between_hosts(&rack);
+            speeches().iter().enumerate().map(|(at, speech)| talk(at, speech)).collect::<Vec<_>>()
+        });
+        all.join().unwrap()
+    });
+    assert!(shares.iter().all(|share| *share < SHARE_MAX), "{shares:?}");
 }

@@ -3,6 +3,7 @@
 //! this process's id in its name, and goes away with the test, also when it fails.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -18,6 +19,8 @@ use crate::output::{stderr, stdout};
 use crate::wait::Deadline;
 
 /// The console's address on the hosts' network.
+/// Addresses of those who are no hosts, in the namespace of the wire.
+pub const STRANGERS: Ipv4Addr = Ipv4Addr::new(172, 20, 254, 0);
 const SWITCH_ADDRESS: &str = "172.20.255.1";
 
 /// How long a test may take in all.
@@ -98,6 +101,8 @@ impl Rack {
         ip(&format!("-n {switch} link add br0 type bridge"));
         ip(&format!("-n {switch} addr add {SWITCH_ADDRESS}/16 dev br0"));
         ip(&format!("-n {switch} link set br0 up"));
+        // Strangers have addresses of their own.
+        ip(&format!("-n {switch} route add local {STRANGERS}/24 dev br0"));
         for host in 1..=self.plan.host_count() {
             let ns = self.namespace(host);
             let mac = self.plan.mac(Node::host(HostId(host))).unwrap();
@@ -176,6 +181,14 @@ impl Rack {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process(host).id())).unwrap();
         let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
         line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Processor time that an agent has had, in milliseconds (proc(5), /proc/PID/stat, fields 14 and 15: hundredths of a second).
+    pub fn agent_cpu_ms(&self, host: u32) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process(host).id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        ticks * 10
     }
 
     /// Stops an agent where it is, or lets it go on.

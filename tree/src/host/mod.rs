@@ -65,6 +65,8 @@ pub struct Host {
     /// The path that the children were told last.
     told_path: Vec<HostId>,
     twins: TwinLog,
+    /// Over which link the last command came that was not refused.
+    obeyed: Option<LinkId>,
 }
 
 impl Host {
@@ -80,6 +82,7 @@ impl Host {
             looked_ms: 0,
             told_path: [number].into(),
             twins: TwinLog::default(),
+            obeyed: None,
         }
     }
 
@@ -120,6 +123,14 @@ impl Host {
     /// Whether a parent has welcomed this host.
     pub fn has_parent(&self) -> bool {
         self.peers.parent().is_some()
+    }
+
+    /// Whether what the link said last was a command of the operator's, or an operation waits for what is beyond it.
+    /// Never of a guest's: what it says is its own.
+    pub fn works_for_operator(&mut self, link: LinkId) -> bool {
+        let obeyed = self.obeyed.take() == Some(link);
+        let guest = matches!(self.peers.side(link), Some(Direction::Guest(_)));
+        obeyed || self.operations.involves(link) && !guest
     }
 
     /// This host's guests that have reported.
@@ -232,6 +243,7 @@ impl Host {
             }
             Some(parent) if !self.peers.is_parent_side(link) => {
                 operation.outstanding.insert(parent, asked.clone());
+                self.obeyed = Some(link);
                 let up = Message::Command { signed, asked, remaining_ms: less_slack(remaining_ms) };
                 self.peers.send(parent, up, &mut self.out);
             }
@@ -239,7 +251,10 @@ impl Host {
                 let why = "rejected: duplicate command, or this console's clock is behind";
                 operation.add(Group::failed(asked, why.into()), self.out.now_ms);
             }
-            _ => self.distribute(&mut operation, &command, signed, asked, remaining_ms),
+            _ => {
+                self.obeyed = Some(link);
+                self.distribute(&mut operation, &command, signed, asked, remaining_ms);
+            }
         }
         self.operations.insert((command.op, link), operation);
     }
