@@ -8,7 +8,8 @@
 pub const PLAN: &str = "/etc/vmatic/plan";
 /// The operator's public key, whose commands are obeyed: Ed25519, 64 hexadecimal digits.
 pub const OPERATOR: &str = "/etc/vmatic/operator.pub";
-/// The kernel modules to load, of a host's and of a guest's image: one path a line, dependencies first.
+/// The kernel modules to load, of a host's and of a guest's image: one a line, dependencies first, each a
+/// [`ListedModule`](crate::modules::ListedModule).
 pub const MODULES: &str = "/etc/vmatic/modules";
 /// How guests' links are at first, if there is such a file: lines such as `1-100 rate=10mbit delay=20ms`, `#` begins a
 /// comment. It comes with the spec's files.

@@ -25,6 +25,7 @@ pub mod host_image;
 mod ids;
 pub mod link;
 pub mod measurement;
+pub mod modules;
 mod names;
 mod path;
 mod plan;

@@ -7,6 +7,8 @@ use crate::identity::Identity;
 use alloc::format;
 use alloc::string::String;
 use core::ffi::CStr;
+use vmatic_plan::host_image::MODULES;
+use vmatic_plan::modules::ListedModule;
 use vmatic_sys::calls::{self, Errno};
 use vmatic_sys::{modules, mounts, netdev};
 use vmatic_tree::wire::message;
@@ -38,9 +40,13 @@ pub fn cmdline() -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Loads the modules that the image lists.
-pub fn load_modules() {
-    modules::load_listed(vmatic_plan::host_image::MODULES, |path, e| log_failure("load", path, Err(e)));
+/// Loads the modules that the image lists, with the parameters that list and command line have for them.
+pub fn load_modules(cmdline: &str) {
+    let read = |line| {
+        let module = ListedModule::parse(line)?;
+        Some((module.path, module.with_cmdline(cmdline)?))
+    };
+    modules::load_listed(MODULES, read, |path, e| log_failure("load", path, Err(e)));
 }
 
 /// Applies name and addresses.

@@ -44,8 +44,8 @@ unsafe extern "C" {}
 #[unsafe(no_mangle)]
 pub extern "C" fn main() -> core::ffi::c_int {
     boot::mount_all();
-    boot::load_modules();
     let cmdline = boot::cmdline();
+    boot::load_modules(&cmdline);
     let identity = Identity::parse(&cmdline);
     if identity.template {
         boot::prepare_template();

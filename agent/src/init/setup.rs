@@ -5,8 +5,11 @@
 
 use crate::error::os_error;
 use crate::log::log;
+use crate::machine::cmdline;
 use std::ffi::CStr;
 use std::fs;
+use vmatic_plan::host_image::MODULES;
+use vmatic_plan::modules::ListedModule;
 use vmatic_sys::calls::Errno;
 use vmatic_sys::{modules, mounts};
 
@@ -17,11 +20,18 @@ pub fn mount_all() {
     let _ = mounts::mount(c"cgroup2", c"/sys/fs/cgroup").map_err(|e| failed(c"/sys/fs/cgroup", e));
 }
 
-/// Loads the modules that the image lists.
+/// Loads the modules that the image lists, with the parameters that list and boot command line have for them.
 pub fn load_modules() {
-    modules::load_listed(vmatic_plan::host_image::MODULES, |path, e| {
-        log(&format!("cannot load {path}: {}", os_error(e)))
-    });
+    let cmdline = cmdline::kernel();
+    let read = |line| {
+        let module = ListedModule::parse(line)?;
+        let parameters = module.with_cmdline(&cmdline);
+        if parameters.is_none() {
+            log(&format!("does not load {}: modprobe.blacklist= on the boot command line", module.path));
+        }
+        Some((module.path, parameters?))
+    };
+    modules::load_listed(MODULES, read, |path, e| log(&format!("cannot load {path}: {}", os_error(e))));
 }
 
 /// Settings of the kernel that a host of guests wants.

@@ -3,6 +3,7 @@
 #[path = "../input.rs"]
 mod input;
 mod kinds;
+mod modules;
 mod names;
 mod nodes;
 mod plan;
@@ -26,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("nodes", nodes::run, nodes::seeds, TEXT_COST_BYTES_MAX),
     ("plan", plan::run, plan::seeds, TEXT_COST_BYTES_MAX),
     ("kinds", kinds::run, kinds::seeds, TEXT_COST_BYTES_MAX),
+    ("modules", modules::run, modules::seeds, TEXT_COST_BYTES_MAX),
     ("sets", sets::run, sets::seeds, TEXT_COST_BYTES_MAX),
     ("words", words::run, words::seeds, TEXT_COST_BYTES_MAX),
 ];
