@@ -188,9 +188,11 @@ impl Builder<'_> {
             Some(text) => Some(self.busybox(text, spec, inputs)?),
         };
         let packages = self.packages(spec, inputs)?;
-        let (kernel_origin, kernel) = (&kernel.origin, &kernel.kernel);
+        let (kernel_origin, warnings, kernel) = (&kernel.origin, &kernel.warnings, &kernel.kernel);
         let parts = assemble::ImageParts { which, base, busybox, kernel, kernel_origin, packages, extra, generated };
-        self.pack(which, spec, kernel, assemble::assemble(spec, parts)?)
+        let mut assembled = assemble::assemble(spec, parts)?;
+        assembled.warnings.splice(0..0, warnings.iter().cloned());
+        self.pack(which, spec, kernel, assembled)
     }
 
     fn pack(&self, which: &str, spec: &ImageSpec, kernel: &Kernel, assembled: Assembled) -> Result<PackedImage> {
@@ -301,8 +303,8 @@ fn kernels(spec: &Spec, inputs: &mut Inputs, stages: &mut Stages) -> Result<(Cho
 }
 
 fn kernel_of(spec: &ImageSpec, inputs: &mut Inputs) -> Result<ChosenKernel> {
-    let chosen = choice::choose(&spec.kernels, inputs)?;
-    spec.compression.check_kernel(&chosen.kernel.config, &chosen.kernel.release)?;
+    let mut chosen = choice::choose(&spec.kernels, inputs)?;
+    chosen.warnings.extend(chosen.kernel.check_unpacks(spec.compression)?);
     Ok(chosen)
 }
 

@@ -42,11 +42,14 @@ pub fn cmdline() -> String {
 
 /// Loads the modules that the image lists, with the parameters that list and command line have for them.
 pub fn load_modules(cmdline: &str) {
-    let read = |line| {
-        let module = ListedModule::parse(line)?;
-        Some((module.path, module.with_cmdline(cmdline)?))
-    };
-    modules::load_listed(MODULES, read, |path, e| log_failure("load", path, Err(e)));
+    modules::load_listed(
+        MODULES,
+        |line| {
+            let module = ListedModule::parse(line)?;
+            Some((module.path, module.with_cmdline(cmdline)?))
+        },
+        |path, e| log_failure("load", path, Err(e)),
+    );
 }
 
 /// Applies name and addresses.

@@ -23,15 +23,18 @@ pub fn mount_all() {
 /// Loads the modules that the image lists, with the parameters that list and boot command line have for them.
 pub fn load_modules() {
     let cmdline = cmdline::kernel();
-    let read = |line| {
-        let module = ListedModule::parse(line)?;
-        let parameters = module.with_cmdline(&cmdline);
-        if parameters.is_none() {
-            log(&format!("does not load {}: modprobe.blacklist= on the boot command line", module.path));
-        }
-        Some((module.path, parameters?))
-    };
-    modules::load_listed(MODULES, read, |path, e| log(&format!("cannot load {path}: {}", os_error(e))));
+    modules::load_listed(
+        MODULES,
+        |line| {
+            let module = ListedModule::parse(line)?;
+            let parameters = module.with_cmdline(&cmdline);
+            if parameters.is_none() {
+                log(&format!("does not load {}: modprobe.blacklist= on the boot command line", module.path));
+            }
+            Some((module.path, parameters?))
+        },
+        |path, e| log(&format!("cannot load {path}: {}", os_error(e))),
+    );
 }
 
 /// Settings of the kernel that a host of guests wants.

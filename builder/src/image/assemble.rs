@@ -8,12 +8,16 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::PathBuf;
 
+use vmatic_plan::host_image;
+
 use crate::elf;
 use crate::error::{Error, PathContext, Result};
 use crate::image::check;
 use crate::image::layer::{self, Layer};
 use crate::image::programs::{self, ExtraProgram};
-use crate::kernel::modules::{ChosenModules, ModuleTree};
+use crate::kernel::modules::choose::choose;
+use crate::kernel::modules::modprobe::ModprobeConfig;
+use crate::kernel::modules::tree::{ChosenModules, ModuleTree};
 use crate::kernel::{Kernel, firmware};
 use crate::rootfs::sysroot::Sysroot;
 use crate::rootfs::tree::{Entry, FileTree, LayerName, Why};
@@ -79,7 +83,6 @@ fn assemble_inner(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
     for (name, folder) in &spec.overlays {
         Layer::overlay(name, folder)?.lay(&mut tree)?;
     }
-    let modules = add_modules(spec, parts.kernel, parts.kernel_origin, &mut tree)?;
     for file in &spec.files {
         let data = fs::read(&file.from).at("read", &file.from)?;
         let why = Why::new(LayerName::Files, "file named in the spec").origin(&file.written);
@@ -89,39 +92,53 @@ fn assemble_inner(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
     if let Some(extra) = &parts.extra {
         warnings.extend(programs::add_extra(extra, &mut tree)?);
     }
+    // Comes after all that may bring modprobe.d.
+    let modules = add_modules(spec, parts.kernel, parts.kernel_origin, &mut tree)?;
+    warnings.extend_from_slice(&modules.warnings);
     for file in parts.generated {
         let why = Why::new(LayerName::Vmatic, file.reason).origin(file.origin);
         tree.insert(&file.path, Entry::file(file.data, file.mode, why))?;
     }
-    warnings.extend(firmware::add(&Sysroot::new(&spec.root), &modules, &mut tree)?);
+    warnings.extend(firmware::add(&Sysroot::new(&spec.root), parts.kernel, &modules, &mut tree)?);
+    warnings.extend(modprobe_missing(parts.kernel, &tree));
     warnings.extend(check::check(&tree, spec)?);
     Ok(Assembled { tree, modules, warnings })
 }
 
-/// The modules with modules.dep, and the list in load order.
+/// The modules with what modprobe reads, and the list in load order.
 fn add_modules(spec: &ImageSpec, kernel: &Kernel, origin: &str, tree: &mut FileTree) -> Result<ChosenModules> {
-    let chosen = ModuleTree::open(&kernel.modules)?.choose(&spec.modules)?;
+    let chosen = choose(&ModuleTree::open(kernel)?, &spec.modules, &ModprobeConfig::of(tree))?;
     let folder = format!("/lib/modules/{}", kernel.release);
-    let mut list = String::new();
     for name in &chosen.order {
         let module = &chosen.modules[name];
-        let path = format!("{folder}/{}", module.path);
-        list.push_str(&path);
-        list.push('\n');
         let mut why = Why::new(LayerName::Modules, format!("kernel module {name}")).origin(origin);
         why.needed_by = module.needed_by.as_ref().map(|asker| format!("{folder}/{}", chosen.modules[asker].path));
-        tree.insert(&path, Entry::file(&module.data[..], 0o644, why))?;
+        tree.insert(&format!("{folder}/{}", module.path), Entry::file(&module.data[..], 0o644, why))?;
     }
     let why = |reason| Why::new(LayerName::Modules, reason);
-    if !chosen.order.is_empty() {
-        let text = chosen.modules_dep().into_bytes();
-        tree.insert(&format!("{folder}/modules.dep"), Entry::file(text, 0o644, why("dependencies, for modprobe")))?;
+    for (name, text, reason) in [
+        ("modules.dep", chosen.modules_dep(), "dependencies, for modprobe"),
+        ("modules.alias", chosen.modules_alias(), "what the kernel asks modprobe for"),
+        ("modules.softdep", chosen.modules_softdep(), "soft dependencies, for modprobe"),
+        ("modules.weakdep", chosen.modules_weakdep(), "weak dependencies, for modprobe"),
+        ("modules.builtin", chosen.modules_builtin(), "what modprobe need not load"),
+    ] {
+        if !text.is_empty() {
+            tree.insert(&format!("{folder}/{name}"), Entry::file(text.into_bytes(), 0o644, why(reason)))?;
+        }
     }
-    tree.insert(
-        vmatic_plan::host_image::MODULES,
-        Entry::file(list.into_bytes(), 0o644, why("modules in the order to load them")),
-    )?;
+    let list = chosen.load_list(&folder)?.into_bytes();
+    tree.insert(host_image::MODULES, Entry::file(list, 0o644, why("modules in the order to load them")))?;
     Ok(chosen)
+}
+
+/// A kernel that asks another program for modules than the image has gets none while it runs.
+fn modprobe_missing(kernel: &Kernel, tree: &FileTree) -> Option<String> {
+    let path = kernel.config.value("CONFIG_MODPROBE_PATH").filter(|path| !path.is_empty())?;
+    let busybox = tree.real_path("/sbin/modprobe").is_some();
+    (busybox && tree.real_path(path).is_none()).then(|| {
+        format!("the kernel {} asks {path} for modules, which is not there: link it to /sbin/modprobe", kernel.release)
+    })
 }
 
 /// A program that runs before there is any library must be static, and for this machine.

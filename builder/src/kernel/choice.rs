@@ -28,6 +28,8 @@ pub struct ChosenKernel {
     pub own: bool,
     /// Recipes that the spec would rather have, and that nobody has built here.
     pub not_built: Vec<String>,
+    /// What the operator should know of it.
+    pub warnings: Vec<String>,
 }
 
 impl ChosenKernel {
@@ -45,7 +47,13 @@ pub fn choose(choices: &[KernelChoice], inputs: &mut Inputs) -> Result<ChosenKer
             KernelChoice::Input(input) => {
                 let fetched = inputs.fetch(input)?;
                 let kernel = Kernel::open(&fetched.folder)?;
-                return Ok(ChosenKernel { kernel, origin: fetched.origin, own: false, not_built });
+                return Ok(ChosenKernel {
+                    kernel,
+                    origin: fetched.origin,
+                    own: false,
+                    not_built,
+                    warnings: Vec::new(),
+                });
             }
             KernelChoice::Built(name) => Recipe::find(name, Path::new(""))?,
             KernelChoice::BuiltFrom(file) => Recipe::read(file)?,
@@ -57,7 +65,8 @@ pub fn choose(choices: &[KernelChoice], inputs: &mut Inputs) -> Result<ChosenKer
         let origin = format!("linux-{}", note.release);
         let asked = format!("built:{}", recipe.name);
         inputs.note(InputRecord { asked, file: origin.clone(), sha256: Some(note.image_sha256) });
-        return Ok(ChosenKernel { kernel: Kernel::open(&folder)?, origin, own: true, not_built });
+        let kernel = Kernel::open(&folder)?;
+        return Ok(ChosenKernel { kernel, origin, own: true, not_built, warnings: Vec::new() });
     }
     let name = not_built.pop().unwrap_or_default();
     Err(Error::new(format!("cannot use the kernel built:{name}"))

@@ -1,12 +1,13 @@
 //! Kernels: those of an unpacked distribution package, and those that we build ourselves.
 //!
-//! A kernel is a folder that looks like an unpacked package: boot/vmlinuz-RELEASE, its config, and
-//! lib/modules/RELEASE. Where the folder came from makes no difference to an image.
+//! A kernel is a folder that looks like an unpacked package: a boot image, lib/modules/RELEASE, mostly a config. Where
+//! each lies in it differs by distribution (`locate`), and where the folder came from makes no difference to an image.
 
 pub mod choice;
+pub mod config;
 pub mod firmware;
+pub mod locate;
 pub mod make;
-pub mod modalias;
 pub mod modules;
 pub mod recipe;
 pub mod vmlinux;
@@ -19,56 +20,48 @@ pub use vmlinux::extract_vmlinux;
 
 use vmatic_plan::host_image::Discovery;
 
+use self::config::KernelConfig;
 use crate::error::{Error, PathContext, Result};
+use crate::rootfs::sysroot::Sysroot;
+use crate::spec::values::Compression;
 
 /// A kernel package, unpacked.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     /// The release, e.g. 6.1.0-56-cloud-amd64.
     pub release: String,
+    /// The folder that it lies in.
+    pub root: PathBuf,
     /// The boot image on the building machine.
     pub image: PathBuf,
-    /// The text of its config; empty when the package has none.
-    pub config: String,
+    /// What it is built with, if that can be known.
+    pub config: KernelConfig,
     /// lib/modules/RELEASE on the building machine.
     pub modules: PathBuf,
 }
 
 impl Kernel {
-    /// Finds the kernel in a folder with boot/vmlinuz-RELEASE and lib/modules/RELEASE.
+    /// Finds the kernel in a folder, or in the folder above if it is lib/modules/RELEASE itself.
     pub fn open(folder: &Path) -> Result<Kernel> {
-        let boot = folder.join("boot");
-        let tried = || Error::new(format!("cannot find a kernel in {}", folder.display()));
-        let mut images: Vec<PathBuf> = fs::read_dir(&boot)
-            .at("list", &boot)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-")))
-            .collect();
-        images.sort();
-        let [image] = &images[..] else {
-            return Err(tried()
-                .because(format!("boot/ has {} files named vmlinuz-RELEASE instead of one", images.len()))
-                .help("name a package that holds one kernel, such as debian:linux-image-cloud-amd64"));
-        };
-        let release = image.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let release = release.trim_start_matches("vmlinuz-").to_owned();
-        let modules = ["lib/modules", "usr/lib/modules"]
-            .iter()
-            .map(|place| folder.join(place).join(&release))
-            .find(|place| place.is_dir())
-            .ok_or_else(|| tried().because(format!("it has no lib/modules/{release}")))?;
-        let config = fs::read_to_string(boot.join(format!("config-{release}"))).unwrap_or_default();
-        Ok(Kernel { release, image: image.clone(), config, modules })
+        let found = locate::locate(folder)?;
+        let config = KernelConfig::find(&Sysroot::new(&found.root), &found.release, &found.image);
+        Ok(Kernel { release: found.release, root: found.root, image: found.image, config, modules: found.modules })
     }
 
-    /// How the kernel finds virtio-mmio devices: by ACPI tables, or, without ACPI, by words of its command line.
+    /// How the kernel finds virtio-mmio devices: by ACPI tables, or, without ACPI, by words of its command line. One
+    /// whose config is not known is a distribution's, which have ACPI.
     pub fn device_discovery(&self) -> Discovery {
-        let has = |option: &str| self.config.lines().any(|line| line.strip_suffix("=y") == Some(option));
+        let has = |option: &str| self.config.has(option).unwrap_or(false);
         if has("CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES") && !has("CONFIG_ACPI") {
             Discovery::CommandLine
         } else {
             Discovery::Acpi
         }
+    }
+
+    /// Checks that it can unpack an image that is packed so. Where that cannot be known, gives a warning.
+    pub fn check_unpacks(&self, compression: Compression) -> Result<Option<String>> {
+        config::check_unpacks(&self.config, &self.release, compression, || self.vmlinux().ok())
     }
 
     /// The boot image's bytes.

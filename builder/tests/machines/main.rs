@@ -20,6 +20,7 @@ mod clones;
 mod faults;
 mod images;
 mod loaders;
+mod modules;
 mod promises;
 mod qemu;
 mod survive;

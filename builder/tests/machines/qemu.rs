@@ -12,7 +12,10 @@ use std::process::Command;
 use crate::cluster::Workplace;
 use crate::cluster::script::Played;
 use crate::output::succeed;
-use vmatic::kernel::modules::ModuleTree;
+use vmatic::kernel::Kernel;
+use vmatic::kernel::modules::choose::choose;
+use vmatic::kernel::modules::modprobe::ModprobeConfig;
+use vmatic::kernel::modules::tree::ModuleTree;
 use vmatic::packages::cache::Cache;
 use vmatic::spec::values::PackageName;
 
@@ -153,8 +156,9 @@ fn debian(place: &Workplace) -> PathBuf {
     let boot = fs::read_dir(kernel.join("boot")).unwrap().flatten();
     let vmlinuz = boot.map(|e| e.path()).find(|p| p.display().to_string().contains("/vmlinuz-")).unwrap();
     fs::copy(vmlinuz, place.path("vmlinuz")).unwrap();
-    let modules = fs::read_dir(kernel.join("lib/modules")).unwrap().flatten().next().unwrap().path();
-    let chosen = ModuleTree::open(&modules).unwrap().choose(&["virtio_pci", "virtio_blk"].map(str::to_owned)).unwrap();
+    let modules = ModuleTree::open(&Kernel::open(&kernel).unwrap()).unwrap();
+    let words = ["virtio_pci", "virtio_blk"].map(str::to_owned);
+    let chosen = choose(&modules, &words, &ModprobeConfig::default()).unwrap();
     let initrd = place.path("initrd");
     program(&initrd.join("init"), INITRD_INIT);
     for folder in ["bin", "dev", "root"] {

@@ -20,6 +20,7 @@ mod help;
 mod identity;
 mod imports;
 mod inspect;
+mod kernels;
 mod kinds;
 mod packages;
 mod rooms;

@@ -1,11 +1,13 @@
 //! What the fuzzer feeds the builder: archives, programs, kernels, loaders, disks, package lists, specs, patterns.
 
 mod archive;
+mod config;
 mod disks;
 mod elf;
 mod escapes;
 mod glob;
 mod ldcache;
+mod modules;
 mod notes;
 mod packages;
 #[cfg(test)]
@@ -38,6 +40,8 @@ pub const TARGETS: &[Target] = &[
     ("packages", packages::run, packages::seeds, 16 << 20),
     ("glob", glob::run, glob::seeds, 64 << 20),
     ("escapes", escapes::run, escapes::seeds, 8 << 20),
+    ("module-files", modules::run, modules::seeds, 4 << 20),
+    ("config", config::run, config::seeds, UNPACKING_COST_BYTES_MAX),
     ("spec", spec::run, spec::seeds, 64 << 20),
 ];
 
