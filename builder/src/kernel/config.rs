@@ -118,8 +118,8 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     }
 }
 
-/// Checks that a kernel can unpack an image that is packed so. Where that cannot be known, gives a warning; `vmlinux` is
-/// asked for only then.
+/// Checks that a kernel can unpack an image that is packed so. Where that cannot be known, gives a warning; `vmlinux`
+/// is asked for only then.
 pub fn check_unpacks(
     config: &KernelConfig,
     release: &str,
