@@ -153,6 +153,7 @@ impl Builder<'_> {
         };
         let mut loaders = Vec::new();
         for loader in &spec.loaders {
+            loader.note().into_iter().for_each(|note| say::line(format!("          {note}")));
             for package in loader.packages() {
                 loaders.extend(loader.files(package, &inputs.package(package)?.folder, &parts)?);
             }

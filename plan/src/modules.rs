@@ -60,10 +60,8 @@ struct ModuleWord<'a> {
 
 impl<'a> ModuleWord<'a> {
     fn parse(word: &'a str) -> Option<ModuleWord<'a>> {
-        let (quote, word) = word.split_at(usize::from(word.starts_with('"')));
-        let name = word.split('=').next().unwrap_or(word);
-        let (module, _) = name.split_once('.')?;
-        let parameter = &word[module.len() + 1..];
+        let (quote, word) = word.strip_prefix('"').map_or(("", word), |rest| ("\"", rest));
+        let (module, parameter) = word.split_once('.').filter(|(module, _)| !module.contains('='))?;
         // A parameter's name is one of C.
         let named = parameter.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_');
         (named && !module.is_empty()).then_some(ModuleWord { quote, module, parameter })

@@ -73,6 +73,13 @@ impl LoaderName {
         self.entry().packages.iter().map(|(package, _)| package)
     }
 
+    /// What whoever serves its files has to know.
+    pub fn note(self) -> Option<&'static str> {
+        (self == LoaderName::Grub).then_some(
+            "GRUB reads grub/grub.cfg at the TFTP root alone: if this folder will lie below it, copy the file there too",
+        )
+    }
+
     /// Its files of one package, unpacked in `folder`.
     pub fn files(self, package: &PackageName, folder: &Path, parts: &UkiParts) -> Result<Vec<(String, Vec<u8>)>> {
         let files = self.entry().packages.iter().filter(|(name, _)| name == package).flat_map(|(_, files)| *files);

@@ -52,13 +52,24 @@ LABEL vmatic
     )
 }
 
+/// Debian's signed GRUB has `/grub` built in as the folder of its config, and cannot see whether a file is there.
 fn grub(name: &str, words: &str) -> String {
     format!(
         "set default=0
 set timeout=0
+# GRUB reads grub/grub.cfg at the TFTP root, wherever it came from itself. A copy of this file there leads machines to
+# the cluster whose folder their GRUB came from.
+if [ \"$config_directory\" = \"$prefix\" -a \"$vmatic_from\" != \"$cmdpath\" ]; then
+  set vmatic_from=\"$cmdpath\"
+  export vmatic_from
+  configfile \"$cmdpath/grub/grub.cfg\"
+fi
+# Kernel and image lie beside this file's folder.
+regexp --set=1:vmatic '^(.*)/grub$' \"$config_directory\"
+export vmatic
 menuentry \"VMatic {name}\" {{
-  linux /vmlinuz {words} BOOTIF=01-${{net_default_mac}}
-  initrd /initramfs
+  linux $vmatic/vmlinuz {words} BOOTIF=01-${{net_default_mac}}
+  initrd $vmatic/initramfs
 }}
 "
     )
@@ -73,6 +84,14 @@ mod tests {
         for (path, text) in boot_files("laptop", " mitigations=off ") {
             let line = text.lines().find(|line| line.contains("panic=10")).unwrap();
             assert!(line.contains("quiet loglevel=4 panic=10 mitigations=off"), "{path}: {line}");
+        }
+    }
+
+    #[test]
+    fn no_loader_looks_at_the_tftp_root_for_kernel_and_image() {
+        for (path, text) in boot_files("laptop", "") {
+            let absolute = text.split_whitespace().any(|word| ["/vmlinuz", "/initramfs"].contains(&word));
+            assert!(!absolute, "{path}: {text}");
         }
     }
 
