@@ -9,7 +9,7 @@ pub mod sbom;
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
@@ -51,7 +51,7 @@ impl Output {
             Some(parent) => parent,
             None => return Err(tried().because("it has no parent folder").help("name a folder with --out DIR")),
         };
-        fs::create_dir_all(parent).at("create", parent)?;
+        create_folders(parent)?;
         remove_abandoned(parent, &name);
         let free = free_bytes(parent)?;
         if bytes + SPARE_BYTES > free {
@@ -61,7 +61,7 @@ impl Output {
         }
         let scratch = parent.join(format!(".{name}.new-{}", std::process::id()));
         let _ = fs::remove_dir_all(&scratch);
-        fs::DirBuilder::new().mode(0o755).create(&scratch).at("create", &scratch)?;
+        create_folders(&scratch)?;
         Ok(Output { target: target.to_owned(), scratch, placed: false })
     }
 
@@ -69,10 +69,10 @@ impl Output {
     pub fn write(&self, file: &str, data: &[u8]) -> Result<()> {
         let path = self.scratch.join(file);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).at("create", parent)?;
+            create_folders(parent)?;
         }
-        let mut file =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path).at("create", &path)?;
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&path).at("create", &path)?;
+        file.set_permissions(fs::Permissions::from_mode(0o644)).at("open to everybody", &path)?;
         file.write_all(data).at("write", &path)
     }
 
@@ -109,6 +109,23 @@ impl Drop for Output {
             let _ = fs::remove_dir_all(&self.scratch);
         }
     }
+}
+
+/// Creates a folder and those above it that are not there, readable by everybody whatever the umask: a TFTP server runs
+/// as somebody else, and nothing in an output is secret.
+fn create_folders(path: &Path) -> Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        create_folders(parent)?;
+    }
+    match fs::create_dir(path) {
+        // Another build was faster.
+        Err(_) if path.is_dir() => return Ok(()),
+        result => result.at("create", path)?,
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).at("open to everybody", path)
 }
 
 fn is_empty_dir(path: &Path) -> bool {
