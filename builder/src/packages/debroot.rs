@@ -1,24 +1,29 @@
 //! A root of Debian packages that are not installed: fetched with all they depend on, and unpacked together.
 //!
-//! Takes package names; gives a folder in the cache that looks like a system with these packages, its dpkg
-//! database included, so that the closure reads it as it reads an installed one. apt chooses the packages as
-//! for an empty system and checks them against its signed lists; maintainer scripts are never run, and this
-//! machine's own packages are not touched. As in `deb`, what the cache has is used without asking anyone.
+//! Takes package names; gives a folder in the cache that looks like a system with these packages, its dpkg database
+//! and scripts included, so that it is read as an installed one. What essential packages run scripts with comes along
+//! where a script asks for it, since nobody depends on that. apt chooses the packages as for an empty system and checks
+//! them against its signed lists; maintainer scripts are never run, and this machine's own packages are not touched. As
+//! in `deb`, what the cache has is used without asking anyone.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::io::Read;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use walkdir::WalkDir;
 use xshell::Shell;
 
 use crate::digest::hex;
+use crate::elf::script;
 use crate::error::{Context, Error, PathContext, Result};
 use crate::fs::write_file;
 use crate::packages::apt;
 use crate::packages::cache::Cache;
+use crate::packages::owners;
 use crate::spec::values::PackageName;
 
 /// A root in the cache.
@@ -29,6 +34,21 @@ pub struct DebRoot {
     /// The package files in it, with their sha256.
     pub packages: Vec<(String, String)>,
 }
+
+/// How roots are made: those of another way are made anew.
+const FORMAT: &str = "2";
+
+/// What Debian's essential packages run scripts with, by name: nobody depends on them, since every system has them. The
+/// shell is BusyBox' in an image.
+const ESSENTIAL: [(&str, PackageName); 4] = [
+    ("bash", PackageName::known("bash")),
+    ("rbash", PackageName::known("bash")),
+    ("dash", PackageName::known("dash")),
+    ("perl", PackageName::known("perl-base")),
+];
+
+/// The maintainer scripts that are kept, for what they would make.
+const SCRIPTS: [&str; 2] = ["preinst", "postinst"];
 
 /// The folders that a Debian system of today has only once.
 const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
@@ -45,7 +65,7 @@ impl Cache {
         let tried = || Error::new(format!("cannot get the packages {}", list(", ")));
         let roots = self.folder().join("root");
         fs::create_dir_all(&roots).at("create", &roots)?;
-        let key = hex(&Sha256::digest(list(" ").as_bytes()));
+        let key = hex(&Sha256::digest(format!("{FORMAT} {}", list(" ")).as_bytes()));
         let note = roots.join(format!("{}.json", &key[..16]));
         if !self.refreshes()
             && let Ok(text) = fs::read_to_string(&note)
@@ -65,32 +85,25 @@ impl Cache {
 fn fetch(names: &[PackageName], roots: &Path) -> Result<DebRoot> {
     let shell = Shell::new().context("cannot start a program")?;
     let scratch = tempfile::Builder::new().prefix(".fetch-").tempdir_in(roots).at("create a folder in", roots)?;
-    let files = download(&shell, names, scratch.path())?;
     let root = scratch.path().join("root");
     for name in MERGED {
         fs::create_dir_all(root.join("usr").join(name)).at("create", &root)?;
         symlink(format!("usr/{name}"), root.join(name)).at("create a link in", &root)?;
     }
-    let info = root.join("var/lib/dpkg/info");
-    fs::create_dir_all(&info).at("create", &info)?;
-    let mut status = String::new();
-    let mut packages = Vec::new();
-    for file in &files {
-        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        packages.push((name, hex(&Sha256::digest(fs::read(file).at("read", file)?))));
-        let control = apt::dpkg_deb(&shell, "-f", file, None)?;
-        let package = apt::field(&control, "Package").unwrap_or_default().to_owned();
-        let paths = apt::dpkg_deb(&shell, "-X", file, Some(&root))?;
-        let list: String =
-            paths.lines().map(|line| format!("{}\n", line.trim_start_matches('.').trim_end_matches('/'))).collect();
-        let place = info.join(format!("{package}.list"));
-        fs::write(&place, list).at("write", &place)?;
-        let _ = write!(status, "{}\nStatus: install ok unpacked\n\n", control.trim_end());
+    let mut unpacked = Unpacked { root, status: String::new(), owners: String::new(), packages: Vec::new() };
+    unpacked.add(&shell, &download(&shell, names, scratch.path())?)?;
+    let essential = essential(&unpacked.root);
+    if !essential.is_empty() {
+        unpacked.add(&shell, &download(&shell, &[names, &essential].concat(), scratch.path())?)?;
     }
-    let place = root.join("var/lib/dpkg/status");
-    fs::write(&place, status).at("write", &place)?;
+    let Unpacked { root, status, owners, mut packages } = unpacked;
+    for (path, text) in [("/var/lib/dpkg/status", status), (owners::LIST, owners)] {
+        let place = root.join(path.trim_start_matches('/'));
+        fs::write(&place, text).at("write", &place)?;
+    }
+    packages.sort();
     let sums: String = packages.iter().map(|(name, sum)| format!("{name} {sum}\n")).collect();
-    let folder = hex(&Sha256::digest(sums.as_bytes()))[..32].to_owned();
+    let folder = hex(&Sha256::digest(format!("{FORMAT}\n{sums}").as_bytes()))[..32].to_owned();
     let place = roots.join(&folder);
     match fs::rename(&root, &place) {
         // Another build was faster, or the same packages serve other names: the same content is there.
@@ -98,6 +111,80 @@ fn fetch(names: &[PackageName], roots: &Path) -> Result<DebRoot> {
         result => result.at("rename the unpacked packages to", &place)?,
     }
     Ok(DebRoot { folder, packages })
+}
+
+/// A root on the way.
+struct Unpacked {
+    root: PathBuf,
+    /// dpkg's status of it.
+    status: String,
+    /// Files that are not root's.
+    owners: String,
+    /// Package files with their sha256.
+    packages: Vec<(String, String)>,
+}
+
+impl Unpacked {
+    /// Unpacks package files that are not there yet, and notes them as dpkg would.
+    fn add(&mut self, shell: &Shell, files: &[PathBuf]) -> Result<()> {
+        let info = self.root.join("var/lib/dpkg/info");
+        fs::create_dir_all(&info).at("create", &info)?;
+        for file in files {
+            let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if self.packages.iter().any(|(known, _)| *known == name) {
+                continue;
+            }
+            self.packages.push((name, hex(&Sha256::digest(fs::read(file).at("read", file)?))));
+            let control = apt::dpkg_deb(shell, "-f", file, None)?;
+            let package = apt::field(&control, "Package").unwrap_or_default();
+            let package = PackageName::parse(package).ok_or_else(|| {
+                Error::new(format!("cannot unpack {}", file.display()))
+                    .because(format!("{package:?} is no name of a package"))
+                    .help("take it from another mirror")
+            })?;
+            let paths = apt::dpkg_deb(shell, "-X", file, Some(&self.root))?;
+            let list: String =
+                paths.lines().map(|line| format!("{}\n", line.trim_start_matches('.').trim_end_matches('/'))).collect();
+            let place = info.join(format!("{package}.list"));
+            fs::write(&place, list).at("write", &place)?;
+            self.owners += &owners::list(&apt::dpkg_deb(shell, "-c", file, None)?);
+            let scripts = file.with_extension("control");
+            apt::dpkg_deb(shell, "-e", file, Some(&scripts))?;
+            for script in SCRIPTS {
+                if let Ok(text) = fs::read(scripts.join(script)) {
+                    let place = info.join(format!("{package}.{script}"));
+                    fs::write(&place, text).at("write", &place)?;
+                }
+            }
+            let _ = write!(self.status, "{}\nStatus: install ok unpacked\n\n", control.trim_end());
+        }
+        Ok(())
+    }
+}
+
+/// The essential packages that scripts of a root ask for, and that it does not have.
+fn essential(root: &Path) -> Vec<PackageName> {
+    let there =
+        |name: &str| ["usr/bin", "usr/sbin", "bin", "sbin"].iter().any(|folder| root.join(folder).join(name).exists());
+    let mut wanted = Vec::new();
+    let runs = |about: &fs::Metadata| about.is_file() && about.permissions().mode() & 0o111 != 0;
+    for entry in WalkDir::new(root).sort_by_file_name().into_iter().flatten() {
+        if !entry.metadata().is_ok_and(|about| runs(&about)) {
+            continue;
+        }
+        let mut head = Vec::new();
+        let read = fs::File::open(entry.path())
+            .and_then(|file| file.take(script::LINE_BYTES_MAX as u64).read_to_end(&mut head));
+        let Some(line) = script::interpreter(&head).filter(|_| read.is_ok()) else { continue };
+        let names = [Some(line.path), line.program].into_iter().flatten();
+        for name in names.filter_map(|path| path.rsplit('/').next().map(str::to_owned)) {
+            let package = ESSENTIAL.into_iter().find(|(known, _)| *known == name && !there(&name));
+            wanted.extend(package.map(|(_, package)| package));
+        }
+    }
+    wanted.sort();
+    wanted.dedup();
+    wanted
 }
 
 /// The package files, as apt chooses them for a system that has nothing.
@@ -124,5 +211,10 @@ fn download(shell: &Shell, names: &[PackageName], scratch: &Path) -> Result<Vec<
         .filter(|path| path.extension().is_some_and(|end| end == "deb"))
         .collect();
     files.sort();
+    if files.is_empty() {
+        return Err(Error::new("cannot fetch packages")
+            .because("apt-get left no file: it takes those of a file: source where they are")
+            .help("write copy: in place of file: in /etc/apt/sources.list"));
+    }
     Ok(files)
 }

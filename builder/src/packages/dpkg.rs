@@ -2,10 +2,11 @@
 //!
 //! Takes a root folder with var/lib/dpkg (a Debian system, or a root that `debroot` unpacked); gives the
 //! packages that a named one stands for. The formats are deb-control(5) and dpkg's status and list files.
-//! Nothing of a package is ever run: what its maintainer scripts would do is not done.
+//! Nothing of a package is ever run: what its maintainer scripts would make is read off them (`setup`).
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -18,6 +19,8 @@ struct Package {
     architecture: String,
     section: String,
     essential: bool,
+    /// Whether its scripts ran: what they make is there.
+    configured: bool,
     /// Each need with its alternatives.
     depends: Vec<Vec<String>>,
 }
@@ -29,6 +32,9 @@ pub struct Database {
     packages: BTreeMap<String, Package>,
     provides: BTreeMap<String, Vec<String>>,
 }
+
+/// Most bytes of a maintainer script.
+const SCRIPT_BYTES_MAX: u64 = 1 << 20;
 
 /// Packages that only serve the installation or the running of a Debian system: the image's base does their
 /// part, or nobody does. Essential packages (BusyBox stands in for them) count among these too; what a
@@ -128,6 +134,7 @@ impl Database {
             architecture: field("Architecture").unwrap_or_default().to_owned(),
             section: field("Section").unwrap_or_default().to_owned(),
             essential: field("Essential") == Some("yes"),
+            configured: field("Status").is_some_and(|status| status.ends_with(" installed")),
             depends,
         };
         self.packages.insert(name.to_owned(), package);
@@ -136,6 +143,31 @@ impl Database {
     /// Whether a package is there.
     pub fn has(&self, name: &str) -> bool {
         self.packages.contains_key(name)
+    }
+
+    /// Whether the root was made by a package manager that this knows.
+    pub fn exists(&self) -> bool {
+        self.folder.join("status").is_file()
+    }
+
+    /// Whether a package's scripts ran in this root: what they make is there.
+    pub fn is_configured(&self, name: &str) -> bool {
+        self.packages.get(name).is_some_and(|package| package.configured)
+    }
+
+    /// A maintainer script of a package, if it has this one; what is no text in it is shown as such.
+    pub fn script(&self, name: &str, script: &str) -> Option<String> {
+        let mut text = Vec::new();
+        let file = self.info(name, script).into_iter().find_map(|path| fs::File::open(path).ok())?;
+        file.take(SCRIPT_BYTES_MAX).read_to_end(&mut text).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Where dpkg keeps something of a package: with its architecture, where others of it may be there, too.
+    fn info(&self, name: &str, what: &str) -> [PathBuf; 2] {
+        let architecture = self.packages.get(name).map(|package| package.architecture.as_str()).unwrap_or_default();
+        let info = self.folder.join("info");
+        [info.join(format!("{name}.{what}")), info.join(format!("{name}:{architecture}.{what}"))]
     }
 
     /// The packages whose files go into an image for `names`: these, and what they depend on, without what
@@ -182,10 +214,8 @@ impl Database {
     }
 
     /// dpkg's list of a package's files.
-    fn list(&self, name: &str) -> Result<String> {
-        let architecture = self.packages.get(name).map(|package| package.architecture.as_str()).unwrap_or_default();
-        let info = self.folder.join("info");
-        let lists = [info.join(format!("{name}.list")), info.join(format!("{name}:{architecture}.list"))];
+    pub fn list(&self, name: &str) -> Result<String> {
+        let lists = self.info(name, "list");
         lists.iter().find_map(|path| fs::read_to_string(path).ok()).ok_or_else(|| {
             Error::new(format!("cannot read the list of files of the package {name}"))
                 .because(format!("{} does not exist", lists[0].display()))

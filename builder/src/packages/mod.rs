@@ -4,6 +4,7 @@
 //!   what one build took.
 //! * [`deb`]: single packages, fetched and unpacked into the cache. [`debroot`]: packages with all that they depend
 //!   on, as one root. [`dpkg`]: the database of a root: which package a file belongs to.
+//! * [`setup`]: what only an installation makes, read off scripts that are never run. [`owners`]: whose files they are.
 //!
 //! State: the cache's folder on disk, of which each part appears whole or not at all; and the list of a build's
 //! inputs, owned by the build.
@@ -14,3 +15,5 @@ pub mod deb;
 pub mod debroot;
 pub mod dpkg;
 pub mod inputs;
+pub mod owners;
+pub mod setup;

@@ -1,5 +1,6 @@
 //! What the fuzzer feeds the builder: archives, programs, kernels, loaders, disks, package lists, specs, patterns.
 
+mod alternatives;
 mod archive;
 mod config;
 mod disks;
@@ -8,6 +9,7 @@ mod escapes;
 mod glob;
 mod ldcache;
 mod modules;
+mod maintainer;
 mod notes;
 mod packages;
 #[cfg(test)]
@@ -15,6 +17,8 @@ mod packages;
 mod replay;
 mod script;
 mod spec;
+mod sysusers;
+mod tmpfiles;
 mod uki;
 mod unpack;
 mod vmlinux;
@@ -38,6 +42,10 @@ pub const TARGETS: &[Target] = &[
     ("uki", uki::run, uki::seeds, 4 << 20),
     ("disks", disks::run, disks::seeds, 1 << 20),
     ("packages", packages::run, packages::seeds, 16 << 20),
+    ("maintainer", maintainer::run, maintainer::seeds, 256 << 20),
+    ("sysusers", sysusers::run, sysusers::seeds, 8 << 20),
+    ("tmpfiles", tmpfiles::run, tmpfiles::seeds, 8 << 20),
+    ("alternatives", alternatives::run, alternatives::seeds, 8 << 20),
     ("glob", glob::run, glob::seeds, 64 << 20),
     ("escapes", escapes::run, escapes::seeds, 8 << 20),
     ("module-files", modules::run, modules::seeds, 4 << 20),
