@@ -222,7 +222,7 @@ impl Builder<'_> {
 
     /// A root with the packages that the spec's root does not have.
     fn packages(&self, spec: &ImageSpec, inputs: &mut Inputs) -> Result<Option<PathBuf>> {
-        let names = programs::packages_to_fetch(spec);
+        let names = programs::packages_to_fetch(spec)?;
         if names.is_empty() { Ok(None) } else { inputs.root_of(&names).map(Some) }
     }
 

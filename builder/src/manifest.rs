@@ -94,6 +94,9 @@ pub struct FileRecord {
     /// Where its content came from.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub origin: Option<String>,
+    /// How its mode came about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mode_rule: Option<String>,
     /// Layers whose entry it replaced.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub overrode: Vec<String>,
@@ -179,6 +182,7 @@ pub fn files_of(tree: &FileTree, digests: &Digests) -> Vec<FileRecord> {
             reason: entry.why.reason.clone(),
             needed_by: entry.why.needed_by.clone(),
             origin: entry.why.origin.clone(),
+            mode_rule: entry.why.mode_rule.clone(),
             overrode: entry.overrode.iter().map(ToString::to_string).collect(),
         })
         .collect()

@@ -12,9 +12,9 @@ use vmatic_plan::host_image;
 
 use crate::elf;
 use crate::error::{Error, PathContext, Result};
-use crate::image::check;
 use crate::image::layer::{self, Layer};
 use crate::image::programs::{self, ExtraProgram};
+use crate::image::{check, modes};
 use crate::kernel::modules::choose::choose;
 use crate::kernel::modules::modprobe::ModprobeConfig;
 use crate::kernel::modules::tree::{ChosenModules, ModuleTree};
@@ -85,8 +85,12 @@ fn assemble_inner(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
     }
     for file in &spec.files {
         let data = fs::read(&file.from).at("read", &file.from)?;
-        let why = Why::new(LayerName::Files, "file named in the spec").origin(&file.written);
-        tree.insert(&file.to, Entry::file(data, file.mode, why).owned(file.owner.0, file.owner.1))?;
+        let (mode, rule) = match file.mode {
+            Some(mode) => (mode, modes::BY_SPEC),
+            None => modes::of_file(&file.from)?,
+        };
+        let why = Why::new(LayerName::Files, "file named in the spec").origin(&file.written).mode_rule(rule);
+        tree.insert(&file.to, Entry::file(data, mode, why).owned(file.owner.0, file.owner.1))?;
     }
     let mut warnings = programs::add(spec, parts.packages.as_deref(), &mut tree)?;
     if let Some(extra) = &parts.extra {

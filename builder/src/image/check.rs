@@ -5,7 +5,7 @@
 //! Gives warnings: setuid programs, capabilities and extended attributes that were lost on the way (an
 //! initramfs has none), links that lead nowhere or out of the tree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use walkdir::WalkDir;
@@ -15,9 +15,11 @@ use crate::closure::layout::Configured;
 use crate::closure::{BinaryKind, Closure};
 use crate::elf;
 use crate::error::{Error, Result};
+use crate::image::{modes, secrets};
 use crate::rootfs::root::{PROGRAM_FOLDERS, Rootfs};
-use crate::rootfs::tree::{Content, Entry, FileTree};
+use crate::rootfs::tree::{Content, Entry, FileTree, LayerName};
 use crate::spec::ImageSpec;
+use crate::ui::size::count;
 
 /// Most lines of one kind of warning.
 const LINES_MAX: usize = 5;
@@ -47,6 +49,12 @@ pub fn check(tree: &FileTree, spec: &ImageSpec) -> Result<Vec<String>> {
         "run the program as root, or set the capability at boot",
         lost(spec),
     );
+    add(
+        "secrets, in an image that is served to everybody",
+        "keep them out, or say that it is on purpose: secrets = [\"/PATH\"] in the spec",
+        secrets::found(tree, &spec.secrets),
+    );
+    warnings.extend(only_root(tree));
     Ok(warnings)
 }
 
@@ -131,9 +139,41 @@ fn broken_links(tree: &FileTree) -> Vec<String> {
     broken.map(|(path, target)| format!("{path} -> {target}")).collect()
 }
 
-/// Extended attributes of the files of overlays and of files =.
+/// Layers most of whose files only root may read: somebody checked them out for himself alone, or meant it.
+fn only_root(tree: &FileTree) -> Vec<String> {
+    let mut layers: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for (_, entry) in tree.iter().filter(|(_, entry)| matches!(entry.content, Content::File { .. })) {
+        if !matches!(entry.why.layer, LayerName::Overlay(_) | LayerName::Base) {
+            continue;
+        }
+        let counts = layers.entry(entry.why.layer.to_string()).or_default();
+        let asked = entry.why.mode_rule.as_deref().is_none_or(|rule| rule == modes::BY_MANIFEST);
+        counts.0 += usize::from(!asked && entry.mode & 0o077 == 0);
+        counts.1 += 1;
+    }
+    let most = layers.into_iter().filter(|(_, (only, all))| *only > 0 && only * 2 >= *all);
+    most.map(|(layer, (only, _))| {
+        let files = count(only as u64, "file");
+        format!(
+            "{files} of {layer} may be read by root only, as on disk (chmod them there, or [modes] in its layer.toml)"
+        )
+    })
+    .collect()
+}
+
+/// What to do without a file's attributes.
+pub fn without(names: &str) -> &'static str {
+    match names.contains("security.capability") {
+        true => "run it as root, or set the capability at boot",
+        false => "set them at boot if they are needed",
+    }
+}
+
+/// Extended attributes of the files of the base, of overlays and of files =.
 fn lost(spec: &ImageSpec) -> Vec<String> {
-    let overlays = spec.overlays.iter().flat_map(|(_, folder)| WalkDir::new(folder).sort_by_file_name()).flatten();
+    let base = spec.base.iter().map(|folder| folder.join("files"));
+    let folders = base.chain(spec.overlays.iter().map(|(_, folder)| folder.clone()));
+    let overlays = folders.flat_map(|folder| WalkDir::new(folder).sort_by_file_name()).flatten();
     let paths = overlays.map(walkdir::DirEntry::into_path).chain(spec.files.iter().map(|file| file.from.clone()));
     paths.filter_map(|path| attributes(&path).map(|names| format!("{} ({names})", path.display()))).collect()
 }

@@ -1,13 +1,12 @@
 //! A layer: a folder of files that is laid over an image, with an optional layer.toml for what a
 //! checkout cannot hold (devices, empty folders, owners, special modes).
 //!
-//! Takes a folder on disk or the base embedded in the program. Modes do not depend on the umask
-//! of who checked the folder out: a file is 0644, or 0755 when its owner may run it; a folder is 0755.
+//! Takes a folder on disk or the base embedded in the program. Modes and owners are those on disk, never wider
+//! (`modes` has the rule), unless layer.toml says others; a folder that an earlier layer has keeps what it has there.
 //! A file `.wh.NAME` removes NAME; `.wh..wh..opq` empties its folder.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -15,6 +14,7 @@ use walkdir::WalkDir;
 
 use crate::error::{Error, Kind, PathContext, Result};
 use crate::fs::octal;
+use crate::image::modes::{self, Access, OnDisk};
 use crate::rootfs::tree::{Content, Entry, FileTree, LayerName, Why};
 
 /// The file of a layer that is not laid over the image but says how.
@@ -40,8 +40,8 @@ pub struct LayerManifest {
 }
 
 enum Item {
-    Dir,
-    File { data: Vec<u8>, runs: bool },
+    Dir(Access),
+    File { data: Vec<u8>, access: Access },
     Symlink(String),
 }
 
@@ -63,7 +63,8 @@ impl Layer {
         let mut layer = Layer::empty(LayerName::Base, "vmatic's own base");
         for (path, runs, data) in BASE {
             if let Some(inside) = path.strip_prefix("files/") {
-                layer.items.insert(inside.to_owned(), Item::File { data: data.to_vec(), runs: *runs });
+                let access = Access { mode: if *runs { 0o755 } else { 0o644 }, uid: 0, gid: 0, rule: "" };
+                layer.items.insert(inside.to_owned(), Item::File { data: data.to_vec(), access });
             } else if *path == MANIFEST {
                 layer.manifest = parse_manifest(&String::from_utf8_lossy(data), Path::new("initramfs/layer.toml"))?;
             } else if *path == "applets" {
@@ -115,6 +116,7 @@ impl Layer {
     }
 
     fn read_files(&mut self, folder: &Path) -> Result<()> {
+        let builder = modes::Builder::of(folder);
         for entry in WalkDir::new(folder).min_depth(1).sort_by_file_name() {
             let entry = entry.at("read the layer", folder)?;
             let path = entry.path();
@@ -125,16 +127,16 @@ impl Layer {
                     .help("rename it")
             })?;
             let kind = entry.file_type();
+            let access = || Ok(builder.access(OnDisk::from(&entry.metadata().at("read", path)?)));
             let item = if inside == MANIFEST {
                 continue;
             } else if kind.is_dir() {
-                Item::Dir
+                Item::Dir(access()?)
             } else if kind.is_symlink() {
                 let target = fs::read_link(path).at("read the link", path)?;
                 Item::Symlink(target.to_string_lossy().into_owned())
             } else if kind.is_file() {
-                let runs = entry.metadata().at("read", path)?.permissions().mode() & 0o100 != 0;
-                Item::File { data: fs::read(path).at("read", path)?, runs }
+                Item::File { data: fs::read(path).at("read", path)?, access: access()? }
             } else {
                 return Err(Error::new(format!("cannot read {}", path.display()))
                     .because("it is neither a file, a folder nor a link")
@@ -168,20 +170,42 @@ impl Layer {
             let (block, major, minor, mode) = parse_device(device).ok_or_else(|| bad_value(&name, path, device))?;
             tree.insert(path, Entry::device(block, major, minor, mode, why(MANIFEST, "device of the layer")))?;
         }
+        // Folders that are closed on disk and open in the image, with what they keep from others.
+        let mut closed: Vec<(String, u32)> = Vec::new();
         for (path, item) in items {
             if path.rsplit('/').next().is_some_and(|file| file.starts_with(WHITEOUT)) {
                 continue;
             }
             let why = why(&path, "file of the layer");
+            let bits =
+                closed.iter().filter(|(folder, _)| path.starts_with(folder)).fold(0, |all, (_, bits)| all | bits);
             let entry = match item {
-                Item::Dir => Entry::dir(0o755, why),
+                Item::Dir(access) if is_folder(tree, &path) => {
+                    closed.push((format!("{path}/"), modes::closed_bits(access.mode)));
+                    continue;
+                }
+                Item::Dir(access) => set_access(Entry::dir(0, why), access, bits),
                 Item::Symlink(target) => Entry::symlink(target, why),
-                Item::File { data, runs } => Entry::file(data, if runs { 0o755 } else { 0o644 }, why),
+                Item::File { data, access } => set_access(Entry::file(data, 0, why), access, bits),
             };
             tree.insert(&path, entry)?;
         }
         set_modes_and_owners(&name, &manifest, tree)
     }
+}
+
+/// Whether an earlier layer has a folder at a path.
+fn is_folder(tree: &FileTree, path: &str) -> bool {
+    tree.real_path(path).is_some_and(|real| tree.get(&real).is_some_and(|entry| entry.content == Content::Dir))
+}
+
+/// Gives an entry the mode and owner that it has on disk, without `closed` bits.
+fn set_access(entry: Entry, access: Access, closed: u32) -> Entry {
+    let mode = access.mode & !closed;
+    let rule = if mode == access.mode { access.rule } else { modes::CLOSED_FOLDER };
+    let mut entry = Entry { mode, ..entry.owned(access.uid, access.gid) };
+    entry.why.mode_rule = (!rule.is_empty()).then(|| rule.to_owned());
+    entry
 }
 
 fn set_modes_and_owners(name: &LayerName, manifest: &LayerManifest, tree: &mut FileTree) -> Result<()> {
@@ -195,7 +219,10 @@ fn set_modes_and_owners(name: &LayerName, manifest: &LayerManifest, tree: &mut F
         tree.insert(path, changed)
     };
     for (path, mode) in &manifest.modes {
-        change(path, mode, &|entry| Some(Entry { mode: octal(mode)?, ..entry }))?;
+        change(path, mode, &|entry| {
+            let why = entry.why.clone().mode_rule(modes::BY_MANIFEST);
+            Some(Entry { mode: octal(mode)?, why, ..entry })
+        })?;
     }
     for (path, owner) in &manifest.owners {
         change(path, owner, &|entry| {
@@ -210,7 +237,7 @@ fn parse_manifest(text: &str, path: &Path) -> Result<LayerManifest> {
     toml::from_str(text).map_err(|cause| {
         Error::new(format!("cannot read {}", path.display()))
             .because(cause)
-            .help("it may have applets, modes, owners and devices")
+            .help("it may have busybox, [directories], [links], [devices], [modes] and [owners]")
             .of_kind(Kind::Spec)
     })
 }
@@ -269,6 +296,8 @@ pub fn add_busybox(tree: &mut FileTree, program: Vec<u8>, applets: &str, origin:
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -295,17 +324,20 @@ mod tests {
     }
 
     #[test]
-    fn an_overlay_replaces_removes_and_does_not_depend_on_the_umask() {
+    fn an_overlay_replaces_removes_and_opens_nothing() {
         let mut tree = FileTree::new();
         Layer::embedded_base().unwrap().lay(&mut tree).unwrap();
         let over =
             folder(&[("etc/hosts", "new"), ("etc/.wh.services", ""), ("lib/x.so", "x"), ("run.sh", "#!/bin/sh")]);
-        fs::set_permissions(over.path().join("etc/hosts"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(over.path().join("etc/hosts"), fs::Permissions::from_mode(0o640)).unwrap();
+        // The folder etc is the base's: it stays open, and what this one hid in it is hidden.
+        fs::set_permissions(over.path().join("etc"), fs::Permissions::from_mode(0o700)).unwrap();
         fs::set_permissions(over.path().join("run.sh"), fs::Permissions::from_mode(0o700)).unwrap();
         Layer::overlay("x", over.path()).unwrap().lay(&mut tree).unwrap();
         let hosts = tree.get("/etc/hosts").unwrap();
-        assert_eq!((hosts.mode, hosts.overrode.clone()), (0o644, vec![LayerName::Base]));
-        assert_eq!(tree.get("/run.sh").unwrap().mode, 0o755);
+        assert_eq!((hosts.mode, hosts.overrode.clone()), (0o600, vec![LayerName::Base]));
+        assert_eq!(tree.get("/etc").unwrap().mode, 0o755);
+        assert_eq!(tree.get("/run.sh").unwrap().mode, 0o700);
         assert!(tree.get("/etc/services").is_none());
         assert_eq!(tree.get("/lib").unwrap().kind(), "link", "merged /usr survives an overlay with lib/");
         assert!(tree.get("/usr/lib/x.so").is_some());

@@ -4,15 +4,18 @@
 //! Takes the spec's image and the tree so far; nothing that the tree has already is brought again, and an
 //! overlay's file stays when the root would bring another one at its path.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::closure::Closure;
-use crate::elf::ldcache;
-use crate::error::{Error, PathContext, Result};
-use crate::image::check;
+use crate::elf::{ldcache, script};
+use crate::error::{Error, Kind, PathContext, Result};
+use crate::image::setup::{self, Setup};
+use crate::image::{check, modes};
 use crate::packages::dpkg::Database;
+use crate::packages::owners::{Owner, Owners};
 use crate::rootfs::hardlinks::HardLinks;
 use crate::rootfs::root::Rootfs;
 use crate::rootfs::sysroot::Sysroot;
@@ -54,14 +57,34 @@ pub fn add_extra(extra: &ExtraProgram, tree: &mut FileTree) -> Result<Vec<String
     }
     closure.complete_image(check::programs(tree));
     closure.check().map_err(|error| error.while_trying(format!("cannot bring {}", extra.binary)))?;
-    lay(&closure, &root, tree)?;
-    Ok(warnings(&closure, &root))
+    let owners = Owners::of(&root, &extra.root);
+    let owned = lay(&closure, &root, &owners, tree)?;
+    let mut warnings = warnings(&closure, &root);
+    let database = Database::open(&extra.root);
+    warnings.extend(setup::apply(
+        &Setup { root: &root, database: &database, owners: &owners, packages: &[], owned },
+        tree,
+    )?);
+    Ok(warnings)
 }
 
 /// The packages of a spec that its root does not have.
-pub fn packages_to_fetch(spec: &ImageSpec) -> Vec<PackageName> {
+///
+/// # Errors
+/// When the root is not Debian's: libraries of two distributions do not fit each other.
+pub fn packages_to_fetch(spec: &ImageSpec) -> Result<Vec<PackageName>> {
+    const OTHERS: [(&str, &str); 4] =
+        [("var/lib/rpm", "rpm"), ("usr/lib/sysimage/rpm", "rpm"), ("lib/apk/db", "apk"), ("var/lib/pacman", "pacman")];
     let database = Database::open(&spec.root);
-    spec.packages.iter().filter(|name| !database.has(name.as_str())).cloned().collect()
+    if let Some(first) = spec.packages.first().filter(|_| !database.exists()) {
+        let other = OTHERS.iter().find(|(folder, _)| spec.root.join(folder).is_dir());
+        let whose = other.map_or(String::new(), |(_, whose)| format!(": its packages are {whose}'s"));
+        return Err(Error::new(format!("cannot take the package {first} into an image of {}", spec.root.display()))
+            .because(format!("the root has no database of dpkg (var/lib/dpkg/status){whose}"))
+            .help("name its programs with binaries = [...], which needs no packages, or set root to a Debian system")
+            .of_kind(Kind::Spec));
+    }
+    Ok(spec.packages.iter().filter(|name| !database.has(name.as_str())).cloned().collect())
 }
 
 fn from_root(
@@ -80,34 +103,67 @@ fn from_root(
     let database = Database::open(folder);
     let packages: Vec<PackageName> =
         spec.packages.iter().filter(|name| wanted(&database, name.as_str())).cloned().collect();
-    for (package, asked_by) in database.chosen(&packages, spec.package_depth)? {
+    let mut left_out = Vec::new();
+    let chosen = database.chosen(&packages, spec.package_depth)?;
+    for (package, asked_by) in &chosen {
         let reason = match asked_by {
             None => format!("package {package}"),
             Some(by) => format!("package {package}, which {by} depends on"),
         };
-        for path in database.files(&package)? {
-            closure.include(&path, &reason, None, check::kind_of(&path));
+        for path in database.files(package)? {
+            match absent_interpreter(&path, &root, &before) {
+                None => closure.include(&path, &reason, None, check::kind_of(&path)),
+                Some(name) => left_out.push(format!("{path} ({name})")),
+            }
         }
     }
     closure.complete_image(check::programs(tree));
     closure.check().map_err(|error| error.while_trying("cannot complete the programs of the image"))?;
-    lay(&closure, &root, tree)?;
-    Ok(warnings(&closure, &root))
+    let owners = Owners::of(&root, folder);
+    let owned = lay(&closure, &root, &owners, tree)?;
+    let mut warnings = warnings(&closure, &root);
+    if !left_out.is_empty() {
+        let scripts = setup::fold(left_out.into_iter());
+        warnings
+            .push(format!("scripts of packages left out, whose interpreter is not there: {scripts} (add its package)"));
+    }
+    let packages: Vec<String> = chosen.into_iter().map(|(package, _)| package).collect();
+    let setup = Setup { root: &root, database: &database, owners: &owners, packages: &packages, owned };
+    warnings.extend(setup::apply(&setup, tree)?);
+    Ok(warnings)
 }
 
-/// Lays a closure's files over the tree.
-fn lay(closure: &Closure, root: &Sysroot, tree: &mut FileTree) -> Result<()> {
+/// The interpreter that a package's script asks for, if neither root nor image has it.
+fn absent_interpreter(path: &str, root: &dyn Rootfs, image: &dyn Rootfs) -> Option<String> {
+    let found = root.find_file(path).filter(|found| root.runs(&found.real))?;
+    let line = script::interpreter(&root.head(&found.real, script::LINE_BYTES_MAX).ok()?)?;
+    let there = |place: &dyn Rootfs, name: &str| match name.starts_with('/') {
+        true => place.find_file(name).is_some(),
+        false => place.find_program(name).is_some(),
+    };
+    let mut names = [Some(line.path), line.program].into_iter().flatten();
+    names.find(|name| !there(root, name) && !there(image, name))
+}
+
+/// Lays a closure's files over the tree; gives those that are not root's.
+fn lay(closure: &Closure, root: &Sysroot, owners: &Owners, tree: &mut FileTree) -> Result<Vec<(String, Owner)>> {
+    let mut owned = Vec::new();
+    let mut note = |path: &str, disk: &Path| {
+        let owner = fs::symlink_metadata(disk).map_or((None, None), |about| owners.owner(path, &about));
+        if owner != (None, None) {
+            owned.push((path.to_owned(), owner));
+        }
+    };
     for (path, target) in &closure.links {
         add_link(tree, path, target)?;
     }
     for (path, need) in &closure.folders {
         let mut why = Why::new(LayerName::Binaries, &need.reason);
         why.needed_by = need.needed_by.clone();
+        make_folders(path, root, &why, tree, &mut note)?;
         if tree.real_path(path).is_none() {
-            let mode =
-                fs::metadata(root.on_disk(path)).map_or(0o755, |metadata| metadata.permissions().mode() & 0o7777);
-            let own = path.starts_with("/etc/") || path.starts_with("/var/");
-            tree.insert(path, Entry::dir(if own { mode } else { 0o755 }, why))?;
+            tree.insert(path, Entry::dir(folder_mode(path, root), why))?;
+            note(path, &root.on_disk(path));
         }
     }
     let mut links = HardLinks::default();
@@ -118,10 +174,33 @@ fn lay(closure: &Closure, root: &Sysroot, tree: &mut FileTree) -> Result<()> {
         let disk = root.on_disk(path);
         let mut why = Why::new(LayerName::Binaries, &need.reason).origin(path);
         why.needed_by = need.needed_by.clone();
+        make_folders(path, root, &why, tree, &mut note)?;
         let entry = links.entry(&disk, file_mode(path, &disk)?, why, tree)?;
         tree.insert(path, entry)?;
+        note(path, &disk);
     }
-    add_cache(closure, tree)
+    add_cache(closure, tree)?;
+    Ok(owned)
+}
+
+/// Makes the folders above a path that are not there yet, with the rights that they have in the root: what they keep
+/// from others stays so.
+fn make_folders(
+    path: &str,
+    root: &Sysroot,
+    why: &Why,
+    tree: &mut FileTree,
+    note: &mut dyn FnMut(&str, &Path),
+) -> Result<()> {
+    for (at, _) in path.match_indices('/').skip(1) {
+        let folder = &path[..at];
+        if tree.real_path(folder).is_none() && tree.get(folder).is_none() {
+            let why = Why::new(why.layer.clone(), "a parent directory").needed_by(path);
+            tree.insert(folder, Entry::dir(folder_mode(folder, root), why))?;
+            note(folder, &root.on_disk(folder));
+        }
+    }
+    Ok(())
 }
 
 /// Layers whose files a binary does not replace.
@@ -173,25 +252,33 @@ fn add_link(tree: &mut FileTree, path: &str, target: &str) -> Result<()> {
     }
 }
 
-/// A program's mode without what depends on who installed it. Settings keep theirs: sudo and sshd refuse
+/// A file's mode in the root, without what depends on who installed it. Settings keep theirs: sudo and sshd refuse
 /// others.
 fn file_mode(path: &str, disk: &Path) -> Result<u32> {
-    let mode = fs::metadata(disk).at("read", disk)?.permissions().mode() & 0o7777;
-    Ok(match mode {
-        _ if path.starts_with("/etc/") => mode,
-        _ if mode & 0o111 != 0 => 0o755 | (mode & 0o6000),
-        _ => 0o644,
-    })
+    let mode = fs::metadata(disk).at("read", disk)?.mode() & 0o7777;
+    Ok(if path.starts_with("/etc/") { mode } else { modes::of_root(mode, false) })
+}
+
+/// A folder's mode in the root; those of settings and data keep theirs whole.
+fn folder_mode(path: &str, root: &Sysroot) -> u32 {
+    let own = path.starts_with("/etc/") || path.starts_with("/var/");
+    let mode = fs::metadata(root.on_disk(path)).map(|about| about.mode() & 0o7777);
+    mode.map_or(0o755, |mode| if own { mode } else { modes::of_root(mode, true) })
 }
 
 /// What was left out, lost or is worth knowing.
 fn warnings(closure: &Closure, root: &Sysroot) -> Vec<String> {
     let mut warnings: Vec<String> = closure.notes.iter().cloned().collect();
     warnings.extend(closure.left_out.iter().map(|(path, why)| format!("{path} is left out: {why}")));
-    for path in closure.files.keys() {
+    let mut lost: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for path in closure.files.keys().chain(closure.folders.keys()) {
         if let Some(names) = check::attributes(&root.on_disk(path)) {
-            warnings.push(format!("{path} loses {names}: an initramfs has no extended attributes; run it as root"));
+            lost.entry(names).or_default().push(path.clone());
         }
     }
+    warnings.extend(lost.into_iter().map(|(names, paths)| {
+        let paths = setup::fold(paths.into_iter());
+        format!("{names} is lost, since an initramfs has no extended attributes: {paths} ({})", check::without(&names))
+    }));
     warnings
 }

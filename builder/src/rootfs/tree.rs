@@ -87,12 +87,14 @@ pub struct Why {
     pub needed_by: Option<String>,
     /// Where its content came from: a file on the building machine, or a package.
     pub origin: Option<String>,
+    /// How its mode came about, where that is not plain.
+    pub mode_rule: Option<String>,
 }
 
 impl Why {
     /// A reason of a layer.
     pub fn new(layer: LayerName, reason: impl Into<String>) -> Why {
-        Why { layer, reason: reason.into(), needed_by: None, origin: None }
+        Why { layer, reason: reason.into(), needed_by: None, origin: None, mode_rule: None }
     }
 
     /// Says which path asked for the entry.
@@ -104,6 +106,12 @@ impl Why {
     /// Says where the content came from.
     pub fn origin(mut self, origin: impl Into<String>) -> Why {
         self.origin = Some(origin.into());
+        self
+    }
+
+    /// Says how the mode came about.
+    pub fn mode_rule(mut self, rule: impl Into<String>) -> Why {
+        self.mode_rule = Some(rule.into());
         self
     }
 }

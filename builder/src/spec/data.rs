@@ -85,6 +85,8 @@ pub struct ImageSpec {
     pub modules: Vec<String>,
     /// Files to copy.
     pub files: Vec<FileSpec>,
+    /// Paths of files, or folders with a `/` behind, that hold secrets on purpose.
+    pub secrets: Vec<String>,
     /// How the image is packed.
     pub compression: Compression,
 }
@@ -98,8 +100,8 @@ pub struct FileSpec {
     pub written: String,
     /// The path in the image.
     pub to: String,
-    /// Permission bits, such as 0o644.
-    pub mode: u32,
+    /// Permission bits, such as 0o644, if the spec says.
+    pub mode: Option<u32>,
     /// Owner and group.
     pub owner: (u32, u32),
 }

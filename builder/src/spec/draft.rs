@@ -67,6 +67,7 @@ pub struct DraftImage {
     pub(super) package_depth: Option<Depth>,
     pub(super) modules: Option<Vec<String>>,
     pub(super) files: Option<Vec<FileSpec>>,
+    pub(super) secrets: Option<Vec<String>>,
     pub(super) compression: Option<Compression>,
 }
 

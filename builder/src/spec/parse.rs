@@ -206,6 +206,13 @@ fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &R
         image.library_path = Some(values(list));
     }
     set(&mut image.modules, table.strings("modules", "virtio_net").map(values));
+    if let Some(list) = table.strings("secrets", "/etc/ssh/ssh_host_ed25519_key") {
+        for item in list.iter().filter(|item| !item.value.starts_with('/')) {
+            let message = format!("{:?} is not an absolute path", item.value);
+            wrong(item.span.clone(), message, "write a path of the image, or of a folder with / behind");
+        }
+        image.secrets = Some(values(list));
+    }
     if let Some(text) = table.string("compression", "zstd") {
         image.compression = read_compression(text, problems);
     }
@@ -326,13 +333,16 @@ fn read_copy(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) 
     if !to.value.starts_with('/') || clean_path(&to.value).is_err() {
         wrong(to.span, format!("invalid path in an image: {:?}", to.value), "write an absolute path without `..`");
     }
-    let bits = mode.map_or(Some(0o644), |mode| {
-        let bits = octal(&mode.value);
-        if bits.is_none() {
-            wrong(mode.span, format!("invalid mode {:?}", mode.value), "write octal digits, e.g. \"0755\"");
-        }
-        bits
-    });
+    let bits = match mode {
+        None => None,
+        Some(mode) => match octal(&mode.value) {
+            None => {
+                wrong(mode.span, format!("invalid mode {:?}", mode.value), "write octal digits, e.g. \"0755\"");
+                return None;
+            }
+            bits => bits,
+        },
+    };
     let ids = owner.map_or(Some((0, 0)), |owner| {
         let ids = owner.value.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
         if ids.is_none() {
@@ -340,7 +350,7 @@ fn read_copy(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) 
         }
         ids
     });
-    Some(FileSpec { from: path, written: from.value, to: to.value, mode: bits?, owner: ids? })
+    Some(FileSpec { from: path, written: from.value, to: to.value, mode: bits, owner: ids? })
 }
 
 /// Fills in the defaults and checks what needs the whole.
@@ -389,6 +399,7 @@ fn image(draft: DraftImage, defaults: &Defaults) -> ImageSpec {
         package_depth: draft.package_depth.unwrap_or_default(),
         modules: draft.modules.unwrap_or_else(|| defaults.modules.iter().map(|name| (*name).to_owned()).collect()),
         files: draft.files.unwrap_or_default(),
+        secrets: draft.secrets.unwrap_or_default(),
         compression: draft.compression.unwrap_or(defaults.compression),
     }
 }

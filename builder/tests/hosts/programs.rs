@@ -237,7 +237,11 @@ fn image(lab: &Folder, root: &Path, busybox: &[u8], case: &Case) -> Result<FileT
     add_busybox(&mut tree, busybox.to_vec(), &applets, "busybox-static").unwrap();
     Layer::overlay("over", &lab.at("over")).unwrap().lay(&mut tree).unwrap();
     for file in &spec.files {
-        let entry = vmatic::rootfs::tree::Entry::file(fs::read(&file.from).unwrap(), file.mode, Default::default());
+        let entry = vmatic::rootfs::tree::Entry::file(
+            fs::read(&file.from).unwrap(),
+            file.mode.unwrap_or(0o644),
+            Default::default(),
+        );
         tree.insert(&file.to, entry).unwrap();
     }
     programs::add(&spec, None, &mut tree).map_err(|error| error.to_string())?;

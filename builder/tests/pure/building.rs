@@ -59,7 +59,7 @@ fn the_same_inputs_give_the_same_bytes_elsewhere_and_with_another_umask() {
     fs::copy(one.at("operator.key"), two.at("operator.key")).unwrap();
     // gcc wrote the same programs into other folders; only names and modes differ now.
     let mut command = std::process::Command::new("sh");
-    let build = "umask 077; chmod -R go-rwx . ; exec \"$0\" build spec.toml --agent vmatic-agent --leaf vmatic-leaf";
+    let build = "umask 077; chmod -R go-rwx kernel vmatic-* spec.toml; exec \"$0\" build spec.toml --agent vmatic-agent --leaf vmatic-leaf";
     let output = command
         .args(["-c", build, env!("CARGO_BIN_EXE_vmatic")])
         .current_dir(two.folder.path())

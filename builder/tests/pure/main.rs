@@ -22,6 +22,8 @@ mod imports;
 mod inspect;
 mod kernels;
 mod kinds;
+mod modes;
+mod package_setup;
 mod packages;
 mod rooms;
 mod tidy;

@@ -91,6 +91,9 @@ fn text(chain: &[&FileRecord]) -> String {
         if let Some(origin) = &file.origin {
             text.push_str(&format!("{indent}  from {origin}\n"));
         }
+        if let Some(rule) = &file.mode_rule {
+            text.push_str(&format!("{indent}  mode {}, {rule}\n", file.mode));
+        }
         if !file.overrode.is_empty() {
             text.push_str(&format!("{indent}  in place of the one of {}\n", file.overrode.join(", ")));
         }

@@ -1,0 +1,105 @@
+//! What the installation of packages would make, made in an image: accounts, folders, settings, owners, links of
+//! alternatives. What cannot be made without running a script is said.
+//!
+//! Takes the steps that `packages::setup` reads off a package, and a tree that has the package's files; lays the rest
+//! into it. Where the root has what a step makes, since the package is installed there, the root's is taken, but never
+//! more than the packages need: no other accounts, no data. What an overlay or the spec brings stays as it is.
+//!
+//! * [`making`]: accounts and owners. [`paths`]: folders, files, links and rights. [`links`]: alternatives. The order
+//!   of things is here.
+//!
+//! State: the tree and its accounts, owned by [`making::Making`] until all is made.
+
+mod links;
+mod making;
+mod paths;
+
+use std::collections::BTreeSet;
+
+use crate::error::Result;
+use crate::packages::setup;
+use crate::packages::setup::step::{Action, Step};
+use crate::rootfs::tree::FileTree;
+use making::Making;
+pub use making::Setup;
+
+/// Most items of one kind that a message shows.
+const SHOWN_MAX: usize = 5;
+
+/// Makes it; gives what the operator should know.
+pub fn apply(setup: &Setup, tree: &mut FileTree) -> Result<Vec<String>> {
+    let mut packages = setup.packages.to_vec();
+    packages.sort();
+    let steps: Vec<Step> =
+        packages.iter().flat_map(|package| setup::steps(setup.root, setup.database, package)).collect();
+    let mut making = Making::new(setup, tree);
+    for step in &steps {
+        making.account(step);
+    }
+    for step in &steps {
+        if let Action::Member(user, group) = &step.action {
+            making.accounts.add_member(user, group);
+        }
+    }
+    for step in &steps {
+        making.path(step)?;
+    }
+    for (path, owner) in &setup.owned {
+        making.owned(path, owner)?;
+    }
+    for step in &steps {
+        making.change(step)?;
+    }
+    links::lay(&making.alternatives(&steps), making.tree)?;
+    making.write_accounts()?;
+    let mut warnings = undone(&steps);
+    if !making.nobody.is_empty() {
+        let names = fold(making.nobody.iter().cloned());
+        warnings
+            .push(format!("owners that are no accounts: {names} (root owns it; add them in an overlay's /etc/passwd)"));
+    }
+    Ok(warnings)
+}
+
+/// The first few of some items, and how many more there are.
+pub fn fold(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.collect();
+    let shown = items[..items.len().min(SHOWN_MAX)].join(", ");
+    match items.len().saturating_sub(SHOWN_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// What the steps would do and nobody does here: once for each program of a script.
+fn undone(steps: &[Step]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut items = Vec::new();
+    let mut diverted = Vec::new();
+    for Step { package, place, action } in steps {
+        match action {
+            Action::Undone(command) => {
+                let program = command.split(' ').next().unwrap_or_default();
+                let file = place.split(':').next().unwrap_or_default();
+                if seen.insert((package, file, program.to_owned())) {
+                    items.push(format!("{package} ({place}): {command}"));
+                }
+            }
+            Action::Divert(path, to) => diverted.push(format!("{path} to {to} by {package} ({place})")),
+            _ => {}
+        }
+    }
+    let mut warnings = Vec::new();
+    if !items.is_empty() {
+        let items = fold(items.into_iter());
+        warnings
+            .push(format!("not done, since no script of a package is run: {items} (do it in an overlay, or at boot)"));
+    }
+    if !diverted.is_empty() {
+        let diverted = fold(diverted.into_iter());
+        warnings.push(format!(
+            "diversions that are not made: {diverted} (rename the files in an overlay if both are wanted)"
+        ));
+    }
+    warnings
+}
