@@ -141,22 +141,21 @@ fn broken_links(tree: &FileTree) -> Vec<String> {
 
 /// Layers most of whose files only root may read: somebody checked them out for himself alone, or meant it.
 fn only_root(tree: &FileTree) -> Vec<String> {
-    let mut layers: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    for (_, entry) in tree.iter().filter(|(_, entry)| matches!(entry.content, Content::File { .. })) {
+    let mut layers: BTreeMap<String, (Vec<&str>, usize)> = BTreeMap::new();
+    for (path, entry) in tree.iter().filter(|(_, entry)| matches!(entry.content, Content::File { .. })) {
         if !matches!(entry.why.layer, LayerName::Overlay(_) | LayerName::Base) {
             continue;
         }
-        let counts = layers.entry(entry.why.layer.to_string()).or_default();
+        let (only, all) = layers.entry(entry.why.layer.to_string()).or_default();
         let asked = entry.why.mode_rule.as_deref().is_none_or(|rule| rule == modes::BY_MANIFEST);
-        counts.0 += usize::from(!asked && entry.mode & 0o077 == 0);
-        counts.1 += 1;
+        only.extend((!asked && entry.mode & 0o077 == 0).then_some(path));
+        *all += 1;
     }
-    let most = layers.into_iter().filter(|(_, (only, all))| *only > 0 && only * 2 >= *all);
-    most.map(|(layer, (only, _))| {
-        let files = count(only as u64, "file");
-        format!(
-            "{files} of {layer} may be read by root only, as on disk (chmod them there, or [modes] in its layer.toml)"
-        )
+    let most = layers.into_iter().filter(|(_, (only, all))| only.len() * 2 >= *all);
+    most.filter_map(|(layer, (only, _))| {
+        let files = count(only.len() as u64, "file");
+        let remedy = format!("chmod them there, or in its layer.toml: [modes] \"/{}\" = \"0644\"", only.first()?);
+        Some(format!("{files} of {layer} may be read by root only, as on disk ({remedy})"))
     })
     .collect()
 }

@@ -192,6 +192,10 @@ fn make_folders(
     tree: &mut FileTree,
     note: &mut dyn FnMut(&str, &Path),
 ) -> Result<()> {
+    let above = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    if tree.real_path(above).is_some() {
+        return Ok(());
+    }
     for (at, _) in path.match_indices('/').skip(1) {
         let folder = &path[..at];
         if tree.real_path(folder).is_none() && tree.get(folder).is_none() {

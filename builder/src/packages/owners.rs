@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::packages::setup::accounts::Accounts;
+use crate::packages::setup::step::is_account_name;
 use crate::rootfs::root::Rootfs;
 
 /// The list of an unpacked root: lines of user, group and path, with tabs between.
@@ -45,13 +46,16 @@ impl Owners {
 
     /// Who owns a real path of the root.
     pub fn owner(&self, path: &str, about: &Metadata) -> Owner {
-        let named = |name: &str| Some(name.to_owned()).filter(|name| name != "root" && name != "0");
+        let good = |name: &str| is_account_name(name) || name.parse::<u32>().is_ok();
+        let named = |name: &str| Some(name.to_owned()).filter(|name| name != "root" && name != "0" && good(name));
         if let Some(listed) = &self.listed {
             return listed.get(path).map_or((None, None), |(user, group)| (named(user), named(group)));
         }
         let (uid, gid) = (about.uid(), about.gid());
-        let user = || self.accounts.user_name(uid).unwrap_or_else(|| uid.to_string());
-        let group = || self.accounts.group_name(gid).unwrap_or_else(|| gid.to_string());
+        let user =
+            || self.accounts.user_name(uid).filter(|name| is_account_name(name)).unwrap_or_else(|| uid.to_string());
+        let group =
+            || self.accounts.group_name(gid).filter(|name| is_account_name(name)).unwrap_or_else(|| gid.to_string());
         let user = (uid != 0 && uid != self.base.0).then(user);
         (user, (gid != 0 && gid != self.base.1).then(group))
     }

@@ -103,6 +103,7 @@ fn an_overlay_checked_out_for_its_owner_alone_is_for_root_alone_and_that_is_said
     lab.spec("overlays = [\"over\"]");
     let said = built(&lab);
     assert!(said.contains("3 files of overlay over may be read by root only"), "{said}");
+    assert!(said.contains("layer.toml: [modes] \"/etc/app/one\" = \"0644\""), "the line to write: {said}");
     assert_eq!(mode(&lab, "/etc/app/two"), "0600 0:0");
     // What the manifest of the layer says was asked for.
     lab.write("over/layer.toml", "[modes]\n\"/etc/app\" = \"0755\"\n\"/etc/app/one\" = \"0644\"\n\"/etc/app/two\" = \"0644\"\n\"/etc/app/three\" = \"0600\"\n");

@@ -18,7 +18,7 @@ pub fn run(data: &[u8]) {
     for line in owners::list(&text).lines() {
         assert!(line.split('\t').count() >= 3, "{line:?}");
     }
-    let there = |path: &str| path.len() % 2 == 0;
+    let there = |path: &str| path.len().is_multiple_of(2);
     let Some(choices) = read("name", &text, Some("/usr/bin/y")) else { return };
     for choice in best(&choices, &there) {
         assert!(there(&choice.path));

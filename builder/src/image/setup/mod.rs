@@ -52,7 +52,7 @@ pub fn apply(setup: &Setup, tree: &mut FileTree) -> Result<Vec<String>> {
     }
     links::lay(&making.alternatives(&steps), making.tree)?;
     making.write_accounts()?;
-    let mut warnings = undone(&steps);
+    let mut warnings = undone(&steps, &|package| setup.database.is_configured(package));
     if !making.nobody.is_empty() {
         let names = fold(making.nobody.iter().cloned());
         warnings
@@ -71,24 +71,32 @@ pub fn fold(items: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// What the steps would do and nobody does here: once for each program of a script.
-fn undone(steps: &[Step]) -> Vec<String> {
+/// What the steps would do and nobody does here: once for each program of a script. Folders, owners and modes whose
+/// words are not known come last; in a root where the package is `configured` they are as on disk.
+fn undone(steps: &[Step], configured: &dyn Fn(&str) -> bool) -> Vec<String> {
+    const OF_PATHS: [&str; 5] = ["chown", "chgrp", "chmod", "mkdir", "install"];
     let mut seen = BTreeSet::new();
-    let mut items = Vec::new();
-    let mut diverted = Vec::new();
+    let (mut items, mut of_paths, mut diverted) = (Vec::new(), Vec::new(), Vec::new());
     for Step { package, place, action } in steps {
         match action {
             Action::Undone(command) => {
                 let program = command.split(' ').next().unwrap_or_default();
                 let file = place.split(':').next().unwrap_or_default();
-                if seen.insert((package, file, program.to_owned())) {
-                    items.push(format!("{package} ({place}): {command}"));
+                if !seen.insert((package, file, program.to_owned())) {
+                    continue;
+                }
+                let item = format!("{package} ({place}): {command}");
+                match OF_PATHS.contains(&program) {
+                    false => items.push(item),
+                    true if !configured(package) => of_paths.push(item),
+                    true => {}
                 }
             }
             Action::Divert(path, to) => diverted.push(format!("{path} to {to} by {package} ({place})")),
             _ => {}
         }
     }
+    items.extend(of_paths);
     let mut warnings = Vec::new();
     if !items.is_empty() {
         let items = fold(items.into_iter());

@@ -64,7 +64,7 @@ pub fn of_script(script: &str, package: &str, name: &str, arguments: &[&str]) ->
 /// A command as an operator would know it again; what is not known is three dots.
 fn shown(command: &Command) -> String {
     let words: Vec<&str> = command.words.iter().map(|word| word.as_deref().unwrap_or("...")).collect();
-    let text = words.join(" ");
+    let text = words.join(" ").replace(char::is_control, " ");
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
         Some((end, _)) => format!("{} ...", &text[..end]),
         None => text,

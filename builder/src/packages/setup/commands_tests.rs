@@ -141,6 +141,11 @@ fn alternatives_with_their_slaves() {
 }
 
 #[test]
+fn no_command_forges_a_line() {
+    assert_eq!(read("setcap 'a\nwarning: b\u{1b}[2J'"), [Action::Undone("setcap a warning: b [2J".into())]);
+}
+
+#[test]
 fn services_and_triggers_are_passed_over_and_long_commands_cut() {
     assert!(
         read("systemctl daemon-reload; deb-systemd-helper enable x; update-rc.d x defaults; ldconfig; py3compile -p x")

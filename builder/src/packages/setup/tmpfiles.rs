@@ -18,7 +18,8 @@ fn read_line(line: &str) -> Option<Action> {
     let word = |at: usize| words.get(at).map(String::as_str).filter(|word| *word != "-" && !word.is_empty());
     let kind = word(0)?;
     let plain = kind.trim_end_matches(['+', '!', '-', '=', '~', '^', '$', '?']);
-    let undone = || Some(Action::Undone(line.split_whitespace().collect::<Vec<_>>().join(" ")));
+    let undone =
+        || Some(Action::Undone(line.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, " ")));
     let path = match word(1).map(specifiers)? {
         Some(path) => image_path(&path)?,
         None => return if "dDfFLCpcbvqQzZ".contains(plain) { undone() } else { None },
