@@ -5,10 +5,10 @@
 //! into it. Where the root has what a step makes, since the package is installed there, the root's is taken, but never
 //! more than the packages need: no other accounts, no data. What an overlay or the spec brings stays as it is.
 //!
-//! * [`making`]: accounts and owners. [`paths`]: folders, files, links and rights. [`links`]: alternatives. The order
+//! * `making`: accounts and owners. `paths`: folders, files, links and rights. `links`: alternatives. The order
 //!   of things is here.
 //!
-//! State: the tree and its accounts, owned by [`making::Making`] until all is made.
+//! State: the tree and its accounts, owned by `Making` until all is made.
 
 mod links;
 mod making;
