@@ -53,8 +53,18 @@ pub enum NameErrorKind {
         /// The pattern of the names that it has.
         hosts: String,
     },
-    /// A range does not fill its run of digits.
-    PartialNumber,
+    /// A step that is no number from 1, or has no range.
+    Step(String),
+    /// Numbers that are written in parts make more ranges than this.
+    TooManyRanges {
+        /// The most that they may make.
+        max: usize,
+    },
+    /// The pattern has more bytes than this when its steps and numbers in parts are written out.
+    TooLongWrittenOut {
+        /// The most that it may have.
+        bytes_max: usize,
+    },
     /// A character that no host name has.
     Character(char),
     /// A number has more digits than this.
@@ -104,7 +114,13 @@ impl fmt::Display for NameErrorKind {
                 write!(f, "{term} names hosts that the pattern has already ({name})")
             }
             Self::Unknown { name, hosts } => write!(f, "no host is called {name}: the hosts are {hosts}"),
-            Self::PartialNumber => f.write_str("a range must fill its digits: put a letter or - between numbers"),
+            Self::Step(item) => write!(f, "{item}: a step is a number from 1 behind a range, as in 0-8/2"),
+            Self::TooManyRanges { max } => {
+                write!(f, "these numbers side by side make more than {max} ranges: put a letter or - between them")
+            }
+            Self::TooLongWrittenOut { bytes_max } => {
+                write!(f, "without its steps the pattern has more than {bytes_max} characters: name hosts without gaps")
+            }
             Self::Character(c) => {
                 write!(f, "a host name cannot have {c:?}: letters, digits and - only (RFC 1123)")
             }
@@ -150,6 +166,13 @@ pub enum PathErrorKind {
     Unclosed,
     /// Neither a number nor a range.
     NotANumber(String),
+    /// A step that is no number from 1, or has no range.
+    Step(String),
+    /// Steps name more numbers than this.
+    StepTooWide {
+        /// The most that all steps of a node path may name.
+        max: usize,
+    },
     /// The range ends before it begins.
     Backwards {
         /// The number before the hyphen.
@@ -163,6 +186,8 @@ pub enum PathErrorKind {
         last: u32,
         /// Those that were named, and are not there.
         hosts: RangeSet,
+        /// What was meant, where the numbers stand in hosts' names.
+        meant: Option<String>,
     },
     /// Guests that no host of the plan has.
     NoSuchGuest {
@@ -183,12 +208,39 @@ impl fmt::Display for PathErrorKind {
             Self::NoHosts => f.write_str("the hosts are missing: . means all of them"),
             Self::Unclosed => f.write_str("unclosed `[`"),
             Self::NotANumber(text) => write!(f, "{text:?} is not a number or a range such as 1-4"),
+            Self::Step(text) => write!(f, "{text}: a step is a number from 1 behind a range, as in 0-8/2"),
+            Self::StepTooWide { max } => write!(f, "steps may name at most {max} numbers: name ranges"),
             Self::Backwards { first, last } => write!(f, "{first}-{last} runs backwards: write {last}-{first}"),
-            Self::NoSuchHost { last, hosts } => write!(f, "the plan has hosts 1-{last}, not host {hosts}"),
-            Self::NoSuchGuest { last: 0, guests } => write!(f, "the plan has no guests, and so not guest {guests}"),
-            Self::NoSuchGuest { last, guests } => write!(f, "the plan has guests 1-{last}, not guest {guests}"),
+            Self::NoSuchHost { last, hosts, meant } => {
+                write!(f, "the plan has hosts 1-{last}, not host {}", Shortened(hosts))?;
+                match meant {
+                    Some(meant) => write!(f, ": numbers count from 1, did you mean {meant}?"),
+                    None => Ok(()),
+                }
+            }
+            Self::NoSuchGuest { last: 0, guests } => {
+                write!(f, "the plan has no guests, and so not guest {}", Shortened(guests))
+            }
+            Self::NoSuchGuest { last, guests } => {
+                write!(f, "the plan has guests 1-{last}, not guest {}", Shortened(guests))
+            }
             Self::Name(kind) => kind.fmt(f),
         }
+    }
+}
+
+/// A set of which a sentence shows the first ranges.
+struct Shortened<'a>(&'a RangeSet);
+
+/// Most ranges that a sentence shows.
+const SHOWN_MAX: usize = 8;
+
+impl fmt::Display for Shortened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ranges = self.0.ranges();
+        let Some(first) = ranges.get(..SHOWN_MAX).filter(|_| ranges.len() > SHOWN_MAX) else { return self.0.fmt(f) };
+        let shown = RangeSet::from_ranges(first.to_vec());
+        write!(f, "{shown} and {} more", self.0.len() - shown.len())
     }
 }
 
@@ -281,6 +333,10 @@ pub enum PlanErrorKind {
         hosts: u64,
         /// How many addresses the network has.
         addresses: u64,
+        /// How many of them no host gets: the network's own, two for a gateway and a name server, the broadcast's.
+        reserved: u64,
+        /// The longest prefix of a network that has room.
+        prefix: u8,
     },
     /// The guests do not fit their network.
     GuestsDoNotFit {
@@ -345,8 +401,17 @@ impl fmt::Display for PlanErrorKind {
             }
             Self::HostCount { max } => write!(f, "a cluster has 1 to {max} hosts"),
             Self::GuestCount { max } => write!(f, "a host has at most {max} guests"),
-            Self::HostsDoNotFit { hosts, addresses } => {
-                write!(f, "{hosts} hosts do not fit its {addresses} addresses: take a shorter prefix")
+            Self::HostsDoNotFit { hosts, addresses, reserved, prefix } => {
+                let free = addresses.saturating_sub(*reserved);
+                write!(
+                    f,
+                    "it has room for {free} hosts, and there are {hosts}: of its {addresses} addresses the first "
+                )?;
+                write!(
+                    f,
+                    "and the last are not given out, and two are left for a gateway and a name server: take /{prefix}"
+                )?;
+                f.write_str(" or shorter")
             }
             Self::GuestsDoNotFit { need, addresses } => {
                 write!(f, "the plan needs {need} addresses, it has {addresses}: take a shorter prefix")

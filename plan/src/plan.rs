@@ -79,7 +79,9 @@ impl Plan {
         }
         let addresses = self.host_network.size();
         if hosts + HOST_NETWORK_RESERVED > addresses {
-            return wrong(PlanField::HostNetwork, Kind::HostsDoNotFit { hosts, addresses });
+            let reserved = HOST_NETWORK_RESERVED;
+            let prefix = 32 - (hosts + reserved).next_power_of_two().trailing_zeros() as u8;
+            return wrong(PlanField::HostNetwork, Kind::HostsDoNotFit { hosts, addresses, reserved, prefix });
         }
         let addresses = self.guest_network.size();
         if ((hosts + 1) << self.block_bits()) > addresses {
