@@ -32,7 +32,7 @@ Results go to standard output, messages to standard error. NO_COLOR is respected
 const GROUPS: [(&str, &[&str]); 3] = [
     (
         "Spec and image",
-        &["new", "check", "build", "kernel", "list", "why", "size", "diff", "cat", "unpack", "deps", "trace"],
+        &["new", "check", "plan", "build", "kernel", "list", "why", "size", "diff", "cat", "unpack", "deps", "trace"],
     ),
     ("Cluster", &["boot", "nodes", "run", "console", "guests", "link", "capture", "upgrade"]),
     ("This machine", &["doctor", "bench", "completions", "man"]),
@@ -75,6 +75,7 @@ macro_rules! verbs {
 verbs! {
     New => new,
     Check => check,
+    Plan => plan,
     Build => build,
     Kernel => kernel,
     List => image::list,

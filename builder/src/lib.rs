@@ -22,6 +22,7 @@ pub mod fs;
 pub mod fuzz;
 pub mod glob;
 pub mod image;
+pub mod inventory;
 pub mod kernel;
 pub mod key;
 pub mod manifest;

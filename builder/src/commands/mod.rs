@@ -14,5 +14,6 @@ pub mod image;
 pub mod kernel;
 pub mod man;
 pub mod new;
+pub mod plan;
 pub mod relay;
 pub mod trace;

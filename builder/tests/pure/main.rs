@@ -25,6 +25,7 @@ mod kinds;
 mod modes;
 mod package_setup;
 mod packages;
+mod plan;
 mod rooms;
 mod tidy;
 mod words;

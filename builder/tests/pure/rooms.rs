@@ -49,7 +49,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
         &[
             &["cli"],
             &["commands"],
-            &["build", "doctor", "trace"],
+            &["build", "doctor", "inventory", "trace"],
             &["output", "testbed"],
             &["image", "bootloader", "client"],
             &["closure", "kernel"],

@@ -176,4 +176,5 @@ pub(crate) fn find(names: &HostNames, name: &str) -> Option<Node> {
 }
 
 #[cfg(test)]
+#[path = "names_tests.rs"]
 mod tests;

@@ -75,7 +75,8 @@ impl Term {
         (text.len() <= bytes_max).then_some(text)
     }
 
-    /// Patterns for those of its names whose numbers are `own`; the first is number `first`. Folded over the last field.
+    /// Patterns for those of its names whose numbers are `own`, folded over the last field; the first name is number
+    /// `first`.
     pub fn fold(&self, own: &RangeSet, first: u32) -> Vec<String> {
         let tail = self.texts.last().map(String::as_str).unwrap_or_default();
         match self.fields.last() {
