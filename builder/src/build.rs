@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
-use vmatic_plan::{Plan, host_image};
+use vmatic_plan::{Plan, defaults, host_image};
 
 use crate::archive::compress::Effort;
 use crate::bootloader::loader::UkiParts;
@@ -21,6 +21,7 @@ use crate::image::qemu;
 use crate::kernel::Kernel;
 use crate::kernel::choice::{self, ChosenKernel};
 use crate::manifest::{self, ImageRecord, Manifest, OutputRecord};
+use crate::output::identity::Identity;
 use crate::output::{Output, sbom};
 use crate::packages::cache::Cache;
 use crate::packages::inputs::Inputs;
@@ -68,22 +69,29 @@ impl Builder<'_> {
     pub fn build(&self, spec: &Spec, stages: &mut Stages) -> Result<Built> {
         let mut inputs = Inputs::new(self.cache);
         let (guest_kernel, host_kernel) = kernels(spec, &mut inputs, stages)?;
-        let plan = self.plan(spec, &guest_kernel)?;
-        let guest = self.guest(spec, &guest_kernel, &mut inputs, stages)?;
-        let vmlinux = guest_kernel.kernel.vmlinux()?;
-        let guest_kernel_bytes = vmlinux.len() as u64;
-        let release = &guest_kernel.kernel.release;
-        stages.done("kernel", format!("{release} unpacked for the guests: {}", mb(guest_kernel_bytes)));
-        let for_guests = guest_files(&guest_kernel, vmlinux, guest.bytes);
+        let plan = self.plan(spec, guest_kernel.as_ref())?;
+        let mut images = Vec::new();
+        let (mut for_guests, mut guest_kernel_bytes) = (Vec::new(), 0);
+        if let Some(kernel) = &guest_kernel {
+            let guest = self.guest(spec, kernel, &mut inputs, stages)?;
+            let vmlinux = kernel.kernel.vmlinux()?;
+            guest_kernel_bytes = vmlinux.len() as u64;
+            let unpacked = format!("{} unpacked for the guests: {}", kernel.kernel.release, mb(guest_kernel_bytes));
+            stages.done("kernel", unpacked);
+            for_guests.extend(guest_files(kernel, vmlinux, guest.bytes));
+            images.push(guest.record);
+        }
         let host = self.host(spec, &plan, &host_kernel, for_guests, &mut inputs, stages)?;
+        images.insert(0, host.record);
         let files = self.boot_files(spec, &plan, &host_kernel.kernel, host.bytes, &mut inputs)?;
-        finish(spec, vec![host.record, guest.record], inputs, files, guest_kernel_bytes)
+        finish(spec, images, inputs, files, guest_kernel_bytes)
     }
 
     /// The plan that goes into the images: the spec's, with the RAM that the guests' kernel needs where the spec does
     /// not say. That is no part of the cluster's identity.
-    fn plan(&self, spec: &Spec, guest_kernel: &ChosenKernel) -> Result<Plan> {
-        let guest_memory_mib = spec.guest.memory_mib.unwrap_or(guest_kernel.guest_memory_mib());
+    fn plan(&self, spec: &Spec, guest_kernel: Option<&ChosenKernel>) -> Result<Plan> {
+        let needed = guest_kernel.map_or(defaults::GUEST_MEMORY_MIB, ChosenKernel::guest_memory_mib);
+        let guest_memory_mib = spec.guest.memory_mib.unwrap_or(needed);
         let plan = Plan { guest_memory_mib, ..spec.plan(&self.operator.verifying_key()) };
         plan.check().context("cannot use the plan")?;
         Ok(plan)
@@ -109,7 +117,7 @@ impl Builder<'_> {
         spec: &Spec,
         plan: &Plan,
         kernel: &ChosenKernel,
-        for_guests: [GeneratedFile; 3],
+        for_guests: Vec<GeneratedFile>,
         inputs: &mut Inputs,
         stages: &mut Stages,
     ) -> Result<PackedImage> {
@@ -248,6 +256,12 @@ impl Builder<'_> {
 }
 
 impl Built {
+    /// Which image and cluster it is.
+    pub fn identity(&self) -> Option<Identity> {
+        let (_, plan) = self.files.iter().find(|(name, _)| name == "plan")?;
+        Identity::of(&self.manifest, String::from_utf8_lossy(plan).into_owned())
+    }
+
     /// Writes the output folder.
     pub fn write(&self, target: &Path) -> Result<()> {
         let bytes = self.files.iter().map(|(_, data)| data.len() as u64).sum();
@@ -287,12 +301,13 @@ fn for_qemu(spec: &Spec, kernel: &ChosenKernel) -> ImageSpec {
     guest
 }
 
-/// The kernels of both images, each of which must be able to unpack its image.
-fn kernels(spec: &Spec, inputs: &mut Inputs, stages: &mut Stages) -> Result<(ChosenKernel, ChosenKernel)> {
-    let guest = kernel_of(&spec.guest, inputs)?;
+/// The kernels of both images, each of which must be able to unpack its image. Where hosts have no guests, only theirs.
+fn kernels(spec: &Spec, inputs: &mut Inputs, stages: &mut Stages) -> Result<(Option<ChosenKernel>, ChosenKernel)> {
+    let guest = if spec.has_guests() { Some(kernel_of(&spec.guest, inputs)?) } else { None };
     let host = kernel_of(&spec.host, inputs)?;
     stages.done("inputs", inputs.records.iter().map(|input| input.file.as_str()).collect::<Vec<_>>().join(", "));
-    let names = [&guest.not_built[..], &host.not_built[..]].concat().join(" ");
+    let not_built = |kernel: &ChosenKernel| kernel.not_built.clone();
+    let names = [guest.as_ref().map(not_built).unwrap_or_default(), not_built(&host)].concat().join(" ");
     if !names.is_empty() {
         say::line(format!(
             "          not built here, so a package's kernel is taken: {names} (`vmatic kernel build {names}` takes \

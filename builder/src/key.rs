@@ -40,6 +40,12 @@ pub fn load_or_create() -> Result<SigningKey> {
     load_from(&path)
 }
 
+/// Loads the operator's key, if there is one.
+pub fn load_if_there() -> Result<Option<SigningKey>> {
+    let path = path()?;
+    if path.exists() { load_from(&path).map(Some) } else { Ok(None) }
+}
+
 /// Loads the operator's key; an error if there is none.
 pub fn load() -> Result<SigningKey> {
     load_from(&path()?)

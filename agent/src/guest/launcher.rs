@@ -64,7 +64,8 @@ impl Launcher {
     pub async fn run(mut self) {
         let kept = std::mem::take(&mut self.kept);
         // Those that run have no need of what others would start from.
-        if kept.is_empty() {
+        // A plan without guests has nothing for them in its image, and misses nothing.
+        if kept.is_empty() && self.plan.guests_per_host > 0 {
             if let Some(why) = self.no_kvm.as_ref().filter(|_| !self.qemu.there) {
                 return self.none(NoGuests::NoKvm(ShortText::new(why))).await;
             }

@@ -1,12 +1,14 @@
 //! `vmatic build`: the images and boot files of a spec, as a TFTP root.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::archive::compress::Effort;
 use crate::build::{Builder, Built};
 use crate::error::Result;
+use crate::manifest::ImageRecord;
+use crate::output::identity::{self, Identity};
 use crate::output::lock::Lock;
 use crate::packages::cache::Cache;
 use crate::process::sibling_program;
@@ -43,6 +45,9 @@ pub struct Args {
     /// Refuse inputs that SPEC.lock does not name
     #[arg(long, conflicts_with = "lock")]
     locked: bool,
+    /// Replace an output folder that was built with another operator key
+    #[arg(long)]
+    new_cluster: bool,
     /// The host's process 1 [default: vmatic-agent beside this program]
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
@@ -59,6 +64,10 @@ pub fn run(args: Args) -> Result<Exit> {
     interrupt::watch();
     let mut stages = Stages::new();
     let spec = Spec::load(&args.spec)?;
+    let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(&spec.name));
+    if !args.dry_run && !args.new_cluster {
+        identity::check_operator(&target, key::load_if_there()?.as_ref())?;
+    }
     let operator = key::load_or_create()?;
     let cache = Cache::open(args.refresh)?;
     let builder = Builder {
@@ -70,7 +79,6 @@ pub fn run(args: Args) -> Result<Exit> {
     };
     stages.done("spec", format!("{}: {}", spec.name, spec.size()));
     let built = builder.build(&spec, &mut stages)?;
-    let target = args.out.unwrap_or_else(|| PathBuf::from("out").join(&spec.name));
     let lock = Lock::of(&built.manifest);
     if args.locked {
         lock.check(&args.spec)?;
@@ -78,19 +86,34 @@ pub fn run(args: Args) -> Result<Exit> {
     if args.dry_run {
         return dry_run(&built, args.json);
     }
+    let before = Identity::of_folder(&target);
     built.write(&target)?;
     if args.lock {
         let path = lock.write(&args.spec)?;
         stages.done("lock", path.display().to_string());
     }
     stages.done("output", target.display().to_string());
+    let now = built.identity();
+    tell(now.as_ref(), before.as_ref(), &mut stages);
     say::line(summary(&built, stages.seconds()));
     if args.json {
-        print_json(&figures(&built, &target.display().to_string(), stages.seconds()))?;
+        print_json(&figures(&built, &target, (now.as_ref(), before.as_ref()), stages.seconds()))?;
     } else {
         print(&format!("{}\n", target.display()))?;
     }
     Ok(Exit::Ok)
+}
+
+/// Says which image and cluster it is now, and what that means where it is another cluster.
+fn tell(now: Option<&Identity>, before: Option<&Identity>, stages: &mut Stages) {
+    let Some(now) = now else { return };
+    stages.done("identity", now.describe(before));
+    if let Some(why) = before.and_then(|before| now.why_another_cluster(before)) {
+        say::warn(format!(
+            "this is another cluster than before ({why}): hosts that run the old image take no commands from it until \
+             they boot this one"
+        ));
+    }
 }
 
 fn size_of(built: &Built, name: &str) -> u64 {
@@ -99,26 +122,39 @@ fn size_of(built: &Built, name: &str) -> u64 {
 
 fn summary(built: &Built, seconds: f64) -> String {
     let host = &built.manifest.images[0];
+    let without = match built.guest_kernel_bytes {
+        0 => String::new(),
+        kernel => format!(" ({} without the guests' kernel)", mb(host.unpacked_bytes.saturating_sub(kernel))),
+    };
     format!(
-        "host image {} on the wire, {} unpacked ({} without the guests' kernel); kernel {}; {} files; {seconds:.2} s",
+        "host image {} on the wire, {} unpacked{without}; kernel {}; {} files; {seconds:.2} s",
         mb(host.packed_bytes),
         mb(host.unpacked_bytes),
-        mb(host.unpacked_bytes - built.guest_kernel_bytes),
         mb(size_of(built, "vmlinuz")),
         host.files.len(),
     )
 }
 
-fn figures(built: &Built, folder: &str, seconds: f64) -> serde_json::Value {
-    let (host, guest) = (&built.manifest.images[0], &built.manifest.images[1]);
+fn figures(
+    built: &Built,
+    folder: &Path,
+    (now, before): (Option<&Identity>, Option<&Identity>),
+    seconds: f64,
+) -> serde_json::Value {
+    let image = |image: &ImageRecord| json!({ "packed_bytes": image.packed_bytes, "unpacked_bytes": image.unpacked_bytes, "files": image.files.len() });
+    let identity = |identity: Option<&Identity>| {
+        identity.map(|identity| json!({ "image_sha256": identity.image, "cluster": identity.cluster }))
+    };
     json!({
-        "folder": folder,
+        "folder": folder.display().to_string(),
         "name": built.manifest.name,
         "seconds": seconds,
         "kernel_bytes": size_of(built, "vmlinuz"),
         "guest_kernel_bytes": built.guest_kernel_bytes,
-        "host": { "packed_bytes": host.packed_bytes, "unpacked_bytes": host.unpacked_bytes, "files": host.files.len() },
-        "guest": { "packed_bytes": guest.packed_bytes, "unpacked_bytes": guest.unpacked_bytes, "files": guest.files.len() },
+        "host": built.manifest.images.first().map(image),
+        "guest": built.manifest.images.get(1).map(image),
+        "identity": identity(now),
+        "replaced": identity(before),
     })
 }
 

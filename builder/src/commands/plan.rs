@@ -37,7 +37,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit> {
     let spec = Spec::load(&args.spec)?;
     // Without a key there is no cluster yet, and only what is made of its identity is missing.
-    let operator = if key::path()?.exists() { Some(key::load()?) } else { None };
+    let operator = key::load_if_there()?;
     let nobody = SigningKey::from_bytes(&[0; 32]);
     let plan = spec.plan(&operator.as_ref().unwrap_or(&nobody).verifying_key());
     let nodes = match &args.nodes {

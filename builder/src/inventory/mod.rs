@@ -1,9 +1,9 @@
 //! The inventory of a plan: number, name, MAC, addresses and parent of its nodes, for people, programs and the servers
 //! that hand addresses out.
 //!
-//! Takes a plan and a set of its nodes; writes text. Nothing is held: each node is computed when its line is written, so
-//! that a plan of ten million nodes costs no more memory than one of ten. No state: `record` computes, `table` is for
-//! people and folds, `lists` has a line for each node, `servers` are the settings of DHCP servers.
+//! Takes a plan and a set of its nodes; writes text. Nothing is held: each node is computed when its line is written,
+//! so that a plan of ten million nodes costs no more memory than one of ten. No state: `record` computes, `table` is
+//! for people and folds, `lists` has a line for each node, `servers` are the settings of DHCP servers.
 
 mod lists;
 mod record;

@@ -3,6 +3,7 @@
 //! Everything is written to a folder beside the target, which then takes the target's place in one
 //! step. A build that fails, runs out of space or is interrupted leaves the old folder as it was.
 
+pub mod identity;
 pub mod inspect;
 pub mod lock;
 pub mod sbom;

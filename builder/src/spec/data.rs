@@ -132,9 +132,14 @@ impl Spec {
         format!("{}, {}", count(hosts, "host"), count(hosts * u64::from(self.plan.guests), "guest"))
     }
 
+    /// Whether hosts have guests: without, an image holds nothing for them.
+    pub fn has_guests(&self) -> bool {
+        self.plan.guests > 0
+    }
+
     /// Whether the host image needs QEMU.
     pub fn wants_qemu(&self) -> bool {
-        self.backend != Backend::Own || !self.kinds.is_empty()
+        self.has_guests() && (self.backend != Backend::Own || !self.kinds.is_empty())
     }
 
     /// What the agent is told of its guests' kinds.

@@ -42,6 +42,83 @@ fn built_plan(lab: &Fixture) -> Plan {
     Plan::decode(&fs::read_to_string(lab.at("out/lab/plan")).unwrap()).unwrap()
 }
 
+/// What a build says, in an environment with this key.
+fn build_with(lab: &Fixture, key: &str, words: &[&str]) -> (Option<i32>, String) {
+    let all = [&["build", "spec.toml", "--agent", "vmatic-agent", "--leaf", "vmatic-leaf"], words].concat();
+    let output = lab.command(&all).env("VMATIC_KEY", lab.at(key)).output().unwrap();
+    (output.status.code(), stderr(&output))
+}
+
+#[test]
+fn a_build_says_which_image_and_cluster_it_is_and_what_changed() {
+    let lab = lab();
+    let (status, said) = build_with(&lab, "operator.key", &[]);
+    assert_eq!(status, Some(0), "{said}");
+    let line = |said: &str| said.lines().find(|line| line.contains(" identity ")).unwrap_or_default().to_owned();
+    let first = line(&said);
+    assert!(first.contains("image ") && first.contains(", cluster ") && !first.contains("same"), "{said}");
+    let cluster = |lab: &Fixture| {
+        let plan = fs::read_to_string(lab.at("out/lab/plan")).unwrap();
+        plan.lines().find_map(|line| line.strip_prefix("cluster ")).unwrap()[..12].to_owned()
+    };
+    let old = cluster(&lab);
+    assert!(first.contains(&format!("cluster {old}")), "{first}");
+    let (_, said) = build_with(&lab, "operator.key", &[]);
+    assert_eq!(line(&said).matches(" (same)").count(), 2, "{said}");
+    assert!(!said.contains("warning: this is another cluster"), "{said}");
+    let text = fs::read_to_string(lab.at("spec.toml")).unwrap();
+    lab.write("spec.toml", &text.replace("hosts = 2", "hosts = 3"));
+    let (status, said) = build_with(&lab, "operator.key", &[]);
+    assert_eq!(status, Some(0));
+    assert!(line(&said).contains(&format!("(changed, it was {old})")), "{said}");
+    let why = "warning: this is another cluster than before (hosts is \"h[1-3]\" instead of \"h[1-2]\"): ";
+    assert!(said.contains(why), "{said}");
+}
+
+#[test]
+fn another_key_replaces_an_output_only_when_asked() {
+    let lab = lab();
+    assert_eq!(build_with(&lab, "operator.key", &[]).0, Some(0));
+    let before = crate::fixture::tree(&lab.at("out"));
+    // A key that is not there would be made, and could not command what runs.
+    let (status, said) = build_with(&lab, "other.key", &[]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("cannot replace out/lab: ") && said.contains("other.key does not exist"), "{said}");
+    assert!(said.contains("help: name its key with VMATIC_KEY") && said.contains("--new-cluster"), "{said}");
+    assert!(!lab.at("other.key").exists(), "no key is made");
+    vmatic::key::write_key(&lab.at("other.key"), &[9; 32]).unwrap();
+    let (status, said) = build_with(&lab, "other.key", &[]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("it was built with another operator key"), "{said}");
+    assert!(crate::fixture::tree(&lab.at("out")) == before, "nothing that fails loses what was there");
+    // Elsewhere, or where nothing is written, it is nobody's loss.
+    assert_eq!(build_with(&lab, "other.key", &["--out", "elsewhere"]).0, Some(0));
+    assert_eq!(build_with(&lab, "other.key", &["--dry-run"]).0, Some(0));
+    let (status, said) = build_with(&lab, "other.key", &["--new-cluster"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("this is another cluster than before (another operator key)"), "{said}");
+}
+
+#[test]
+fn a_plan_without_guests_packs_none() {
+    let lab = lab();
+    let text = fs::read_to_string(lab.at("spec.toml")).unwrap();
+    lab.write("spec.toml", &text.replace("hosts = 2\n", "hosts = 2\nguests = 0\n"));
+    let (status, said) = build_with(&lab, "operator.key", &["--json"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(!said.contains(" guest ") && !said.contains("guests' kernel"), "{said}");
+    let manifest = fs::read_to_string(lab.at("out/lab/manifest.json")).unwrap();
+    assert!(!manifest.contains("boot/guest") && !manifest.contains("\"guest\""), "nothing of guests is packed");
+    assert!(!fs::read_to_string(lab.at("out/lab/sbom.spdx.json")).unwrap().contains("boot/guest"));
+    let list = lab.vmatic(&["list", "--guest", "out/lab"]);
+    assert_eq!(list.status.code(), Some(1));
+    assert!(stderr(&list).contains("cannot find a guest image"), "{}", stderr(&list));
+    let without = fs::metadata(lab.at("out/lab/initramfs")).unwrap().len();
+    lab.write("spec.toml", &text);
+    assert_eq!(build_with(&lab, "operator.key", &[]).0, Some(0));
+    assert!(without < fs::metadata(lab.at("out/lab/initramfs")).unwrap().len());
+}
+
 #[test]
 fn a_kernel_in_the_cache_changes_neither_plan_nor_identity() {
     let lab = lab();
