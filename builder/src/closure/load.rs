@@ -14,6 +14,7 @@ use std::rc::Rc;
 use super::cache::{Tables, WhichRoot};
 use super::error::LoadError;
 use super::layout::Layout;
+use super::missing::Missing;
 use crate::elf::dlopen_note::Priority;
 use crate::elf::{ElfMachine, Needs, ldcache};
 use crate::rootfs::root::Found;
@@ -44,8 +45,8 @@ pub struct Object {
     /// Why it is loaded, in words.
     pub reason: String,
     /// What $ORIGIN means to it.
-    origin: String,
-    needs: Rc<Needs>,
+    pub(super) origin: String,
+    pub(super) needs: Rc<Needs>,
     /// Index of the object that loaded it.
     pub parent: Option<usize>,
 }
@@ -100,19 +101,6 @@ impl Met {
     }
 }
 
-/// A need that nothing meets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// The name that was asked for.
-    pub name: String,
-    /// Who asked, from the program on.
-    pub chain: Vec<String>,
-    /// Where it was looked for.
-    pub tried: Vec<String>,
-    /// What to do.
-    pub remedy: String,
-}
-
 /// What one program's loading comes to.
 #[derive(Debug, Default)]
 pub struct Loading {
@@ -131,21 +119,21 @@ pub struct Loading {
 }
 
 /// A loading under way.
-struct Loader<'t, 'a> {
-    tables: &'t mut Tables<'a>,
-    machine: ElfMachine,
-    layout: Layout,
-    musl: Option<String>,
+pub(super) struct Loader<'t, 'a> {
+    pub(super) tables: &'t mut Tables<'a>,
+    pub(super) machine: ElfMachine,
+    pub(super) layout: Layout,
+    pub(super) musl: Option<String>,
     /// Names and sonames that are loaded: index of their object.
     names: HashMap<String, usize>,
     /// Files that are loaded.
     files: HashMap<(WhichRoot, (u64, u64)), usize>,
     queue: VecDeque<usize>,
-    out: Loading,
+    pub(super) out: Loading,
 }
 
 /// The rule of the folders that the spec gives.
-const LIBRARY_PATH: &str = "library_path";
+pub(super) const LIBRARY_PATH: &str = "library_path";
 
 /// Whether a need must be met.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -341,147 +329,9 @@ impl Loader<'_, '_> {
         chain.reverse();
         self.out.missing.push(Missing { name: name.to_owned(), chain, tried, remedy });
     }
-
-    /// The file that the loader would take for a name. `variants` gets copies for newer processors.
-    fn search(&mut self, at: usize, name: &str, tried: &mut Vec<String>, variants: &mut Vec<Hit>) -> Option<Hit> {
-        if name.contains('/') {
-            let paths = self.layout.expand(name, &self.out.objects[at].origin);
-            return paths.into_iter().find_map(|path| {
-                if !path.starts_with('/') {
-                    tried.push(format!("{path} (it depends on the working directory)"));
-                    return None;
-                }
-                self.accept(&path, "a path", tried)
-            });
-        }
-        for (folder, how) in self.folders(at) {
-            variants.extend(self.variants(&folder, name));
-            if let Some(hit) = self.accept(&format!("{folder}/{name}"), &how, tried) {
-                if how == LIBRARY_PATH && self.musl.is_none() {
-                    // LD_LIBRARY_PATH may not be set where the image runs.
-                    let key = (name.to_owned(), ldcache::flags(self.machine));
-                    self.out.configured.insert(key, hit.found.asked.clone());
-                }
-                return Some(hit);
-            }
-        }
-        if self.musl.is_some() {
-            return None;
-        }
-        let default = !self.out.objects[at].needs.no_default_folders;
-        self.search_configured(name, default, tried, variants).or_else(|| {
-            let trusted = if default { self.layout.trusted.clone() } else { Vec::new() };
-            trusted.into_iter().find_map(|folder| {
-                variants.extend(self.variants(&folder, name));
-                self.accept(&format!("{folder}/{name}"), "trusted folder", tried)
-            })
-        })
-    }
-
-    /// By ld.so.conf, or by the cache.
-    fn search_configured(
-        &mut self,
-        name: &str,
-        default: bool,
-        tried: &mut Vec<String>,
-        variants: &mut Vec<Hit>,
-    ) -> Option<Hit> {
-        let key = (name.to_owned(), ldcache::flags(self.machine));
-        if let Some(path) = self.tables.cached(&key) {
-            let folder = folder_of(&path);
-            variants.extend(self.variants(&folder, name));
-            return self.accept(&path, "ld.so.cache", tried);
-        }
-        for folder in self.tables.configured_folders() {
-            let known = self.layout.trusted.contains(&folder);
-            if known && !default {
-                continue;
-            }
-            variants.extend(self.variants(&folder, name));
-            let how = if known { "trusted folder" } else { "ld.so.conf" };
-            let Some(hit) = self.accept(&format!("{folder}/{name}"), how, tried) else { continue };
-            if !known {
-                self.out.configured.insert(key, hit.found.asked.clone());
-            }
-            return Some(hit);
-        }
-        None
-    }
-
-    /// The folders that come before the system's, each with the rule that names it.
-    fn folders(&self, at: usize) -> Vec<(String, String)> {
-        let objects = &self.out.objects;
-        let mut folders = Vec::new();
-        let mut add = |object: &Object, paths: &[String], tag: &str| {
-            for path in paths.iter().flat_map(|path| self.layout.expand(path, &object.origin)) {
-                folders.push((path, format!("{tag} of {}", object.hit.found.real)));
-            }
-        };
-        let chain = std::iter::successors(Some(at), |index| objects[*index].parent);
-        if let Some(system) = &self.musl {
-            for object in chain.map(|index| &objects[index]) {
-                let needs = &object.needs;
-                let runpath = !needs.runpath.is_empty();
-                add(
-                    object,
-                    if runpath { &needs.runpath } else { &needs.rpath },
-                    if runpath { "RUNPATH" } else { "RPATH" },
-                );
-            }
-            let given = self.tables.library_path.iter().map(|folder| (folder.clone(), LIBRARY_PATH.to_owned()));
-            let mut all: Vec<_> = given.chain(folders).collect();
-            all.extend(
-                system
-                    .split([':', '\n'])
-                    .filter(|folder| folder.starts_with('/'))
-                    .map(|folder| (folder.to_owned(), "musl's path".to_owned())),
-            );
-            return all;
-        }
-        if objects[at].needs.runpath.is_empty() {
-            for object in chain.map(|index| &objects[index]).filter(|object| object.needs.runpath.is_empty()) {
-                add(object, &object.needs.rpath, "RPATH");
-            }
-        }
-        let before = folders.len();
-        let object = &objects[at];
-        for path in object.needs.runpath.iter().flat_map(|path| self.layout.expand(path, &object.origin)) {
-            folders.push((path, format!("RUNPATH of {}", object.hit.found.real)));
-        }
-        let given = self.tables.library_path.iter().map(|folder| (folder.clone(), LIBRARY_PATH.to_owned()));
-        folders.splice(before..before, given);
-        folders
-    }
-
-    /// The copies of a library for newer processors in one folder.
-    fn variants(&mut self, folder: &str, name: &str) -> Vec<Hit> {
-        let levels = if self.musl.is_some() { Vec::new() } else { self.tables.levels(folder) };
-        let paths = levels.into_iter().map(|level| (format!("{folder}/glibc-hwcaps/{level}/{name}"), level));
-        let paths: Vec<_> = paths.collect();
-        paths
-            .into_iter()
-            .filter_map(|(path, level)| self.accept(&path, &format!("glibc-hwcaps {level}"), &mut Vec::new()))
-            .collect()
-    }
-
-    /// A file counts only if it is a library for the same machine.
-    fn accept(&mut self, path: &str, how: &str, tried: &mut Vec<String>) -> Option<Hit> {
-        let Some((side, found)) = self.tables.find_file(path) else {
-            tried.push(path.to_owned());
-            return None;
-        };
-        let why_not = match self.tables.needs(side, &found.real) {
-            Ok(needs) if needs.machine != self.machine => "for another machine".to_owned(),
-            Ok(needs) if !needs.loadable => "no library for Linux".to_owned(),
-            Ok(_) => return Some(Hit { side, found, how: how.to_owned() }),
-            Err(cause) => cause.to_string(),
-        };
-        tried.push(format!("{path} ({why_not})"));
-        None
-    }
 }
 
-fn folder_of(path: &str) -> String {
+pub(super) fn folder_of(path: &str) -> String {
     path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned()
 }
 
