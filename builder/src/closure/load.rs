@@ -125,7 +125,7 @@ pub(super) struct Loader<'t, 'a> {
     pub(super) layout: Layout,
     pub(super) musl: Option<String>,
     /// Names and sonames that are loaded: index of their object.
-    names: HashMap<String, usize>,
+    pub(super) names: HashMap<String, usize>,
     /// Files that are loaded.
     files: HashMap<(WhichRoot, (u64, u64)), usize>,
     queue: VecDeque<usize>,
@@ -174,6 +174,7 @@ pub fn load(tables: &mut Tables, hit: Hit, reason: &str) -> Result<Loading, Load
         loading.enter_loader(path, found);
     }
     loading.run();
+    loading.check_versions();
     Ok(loading.out)
 }
 
@@ -324,6 +325,11 @@ impl Loader<'_, '_> {
 
     fn miss(&mut self, at: usize, name: &str, tried: Vec<String>, remedy: String) {
         self.edge(at, name, Met::Nothing);
+        self.lack(at, name, tried, remedy);
+    }
+
+    /// Notes that object `at` lacks something, with the chain that led to it.
+    pub(super) fn lack(&mut self, at: usize, name: &str, tried: Vec<String>, remedy: String) {
         let chain = std::iter::successors(Some(at), |index| self.out.objects[*index].parent);
         let mut chain: Vec<String> = chain.map(|index| self.out.objects[index].hit.found.real.clone()).collect();
         chain.reverse();

@@ -19,7 +19,8 @@ impl Missing {
     /// As an error that names the chain.
     pub fn error(&self) -> Error {
         let chain: Vec<&str> = self.chain.iter().map(String::as_str).chain([self.name.as_str()]).collect();
-        let what = if self.name.contains(".so") && !self.name.starts_with('/') { "the library " } else { "" };
+        let library = self.name.contains(".so") && !self.name.contains(['/', ' ']);
+        let what = if library { "the library " } else { "" };
         let mut error = Error::new(format!("cannot find {what}{}", self.name))
             .because(format!("asked for by {}", chain.join(" -> ")));
         if !self.tried.is_empty() {

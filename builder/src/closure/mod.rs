@@ -17,6 +17,7 @@ pub mod plugin_rules;
 pub mod plugins;
 mod scripts;
 mod search;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

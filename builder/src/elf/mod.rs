@@ -8,6 +8,7 @@ pub mod dlopen_note;
 pub mod error;
 pub mod ldcache;
 pub mod script;
+pub mod versions;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -22,6 +23,7 @@ use goblin::elf::program_header::{PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, Progr
 
 use dlopen_note::Dlopen;
 pub use error::{ElfError, Part, ReadError};
+use versions::Versions;
 
 /// A library whose symbols stand in for this one's, if it is there (gABI).
 const DT_AUXILIARY: u64 = 0x7fff_fffd;
@@ -72,6 +74,8 @@ pub struct Needs {
     pub names_built_in: bool,
     /// Libraries that it opens itself, by its own word (.note.dlopen).
     pub dlopen: Vec<Dlopen>,
+    /// The symbol versions that it asks for and defines.
+    pub versions: Versions,
 }
 
 impl Needs {
@@ -88,6 +92,7 @@ impl Needs {
             loadable: false,
             names_built_in: false,
             dlopen: Vec::new(),
+            versions: Versions::default(),
         }
     }
 }
@@ -244,6 +249,7 @@ fn read_dynamic(
             _ => {}
         }
     }
+    needs.versions = Versions::read(source, programs, ctx, (start, size), value);
     if needs.soname.as_deref() == Some("libc.so.6") {
         let names = range(source, Part::StringTable, start, size, LIBC_NAMES_BYTES_MAX)?;
         let wanted: &[u8] = b"_nss_files_getpwnam_r";

@@ -28,4 +28,5 @@ mod packages;
 mod plan;
 mod rooms;
 mod tidy;
+mod versions;
 mod words;
