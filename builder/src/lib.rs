@@ -30,6 +30,7 @@ pub mod output;
 pub mod packages;
 pub mod process;
 pub mod rootfs;
+pub mod scripts;
 pub mod spec;
 pub mod testbed;
 pub mod trace;

@@ -53,7 +53,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["output", "testbed"],
             &["image", "bootloader", "client"],
             &["closure", "kernel"],
-            &["packages", "archive"],
+            &["packages", "archive", "scripts"],
             &["manifest"],
             &["rootfs", "spec", "key"],
             &["elf", "fs", "glob", "ui", "process", "digest"],
