@@ -1,4 +1,5 @@
-//! What the fuzzer feeds the builder: archives, programs, kernels, loaders, disks, package lists, specs, patterns.
+//! What the fuzzer feeds the builder: archives, programs, kernels, loaders, disks, package lists, specs, patterns,
+//! scripts.
 
 mod alternatives;
 mod archive;
@@ -7,6 +8,7 @@ mod disks;
 mod elf;
 mod escapes;
 mod glob;
+mod imports;
 mod ldcache;
 mod modules;
 mod maintainer;
@@ -16,6 +18,7 @@ mod packages;
 #[path = "../replay.rs"]
 mod replay;
 mod script;
+mod shell;
 mod spec;
 mod sysusers;
 mod tmpfiles;
@@ -39,6 +42,11 @@ pub const TARGETS: &[Target] = &[
     ("ldcache", ldcache::run, ldcache::seeds, 16 << 20),
     ("notes", notes::run, notes::seeds, 16 << 20),
     ("script", script::run, script::seeds, 1 << 20),
+    ("shell", shell::run, shell::seeds, 16 << 20),
+    ("python", imports::python, imports::python_seeds, 16 << 20),
+    ("perl", imports::perl, imports::perl_seeds, 16 << 20),
+    ("ruby", imports::ruby, imports::ruby_seeds, 16 << 20),
+    ("javascript", imports::javascript, imports::javascript_seeds, 16 << 20),
     ("uki", uki::run, uki::seeds, 4 << 20),
     ("disks", disks::run, disks::seeds, 1 << 20),
     ("packages", packages::run, packages::seeds, 16 << 20),
