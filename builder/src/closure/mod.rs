@@ -2,7 +2,8 @@
 //! them, without ever running the program or its loader.
 //!
 //! Takes programs, scripts, packages and folders in a root; gives their files, each with who asked for it,
-//! and the links that lead there. `load` follows libraries, `script` interpreters, `plugins` knows what
+//! and the links that lead there. `load` follows libraries, `scripts` interpreters, `follow` brings what scripts
+//! import and call, `plugins` knows what
 //! programs open or start by themselves. What the image has already is not brought again. What cannot be
 //! found is an error that names the chain that asked, except for what only a plug-in needs: such a plug-in
 //! is left out, and said.
@@ -10,6 +11,8 @@
 mod cache;
 pub mod certainty;
 pub mod error;
+mod follow;
+mod followed;
 pub mod layout;
 pub mod load;
 pub mod missing;
@@ -95,6 +98,7 @@ pub struct Closure<'a> {
     seen: BTreeSet<(WhichRoot, String)>,
     tasks: VecDeque<Task>,
     waiting: Vec<Waiting>,
+    followed: followed::Followed,
     rules_done: BTreeSet<String>,
     finished: bool,
     libraries_only: bool,
@@ -122,6 +126,7 @@ impl<'a> Closure<'a> {
             seen: BTreeSet::new(),
             tasks: VecDeque::new(),
             waiting: Vec::new(),
+            followed: followed::Followed::default(),
             rules_done: BTreeSet::new(),
             finished: false,
             libraries_only: false,
@@ -324,7 +329,7 @@ impl<'a> Closure<'a> {
     fn note_file(&mut self, real: &str, reason: &str, needed_by: Option<&str>) {
         if !self.files.contains_key(real) {
             let (reason, needed_by) = (reason.to_owned(), needed_by.map(str::to_owned));
-            let need = Need { reason, needed_by, certainty: Certainty::Certain };
+            let need = Need { reason, needed_by, certainty: self.followed.certainty(real) };
             self.files.insert(real.to_owned(), need);
             if real.contains(".so") || self.tables.root.runs(real) {
                 self.apply_rules(real);

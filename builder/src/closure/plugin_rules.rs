@@ -25,6 +25,12 @@ impl Closure<'_> {
         }
     }
 
+    /// Whether a row is meant for this real path.
+    pub(super) fn has_rule(&self, real: &str) -> bool {
+        let fits = |trigger: &&str| path_captures(short(trigger), short(real)).is_some();
+        PLUGIN_RULES.iter().any(|rule| rule.trigger.iter().any(fits))
+    }
+
     fn apply_rule(&mut self, rule: &PluginRule, real: &str, found: &[String]) {
         for path in paths(rule.brings, real, found) {
             for path in self.here(&path) {

@@ -51,6 +51,7 @@ impl Closure<'_> {
             }
         }
         self.note(&task);
+        self.follow_script(&task, &wanted);
         for (name, (side, found)) in wanted {
             let how = "interpreter of a script".to_owned();
             let met = Met::By { path: found.real.clone(), rule: how.clone() };
@@ -59,7 +60,7 @@ impl Closure<'_> {
         }
     }
 
-    fn find_program(&mut self, name: &str) -> Option<(WhichRoot, Found)> {
+    pub(super) fn find_program(&mut self, name: &str) -> Option<(WhichRoot, Found)> {
         if name.contains('/') {
             return self.tables.find_file(name);
         }

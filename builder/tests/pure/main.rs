@@ -27,6 +27,7 @@ mod package_setup;
 mod packages;
 mod plan;
 mod rooms;
+mod scripts;
 mod tidy;
 mod versions;
 mod words;

@@ -1,0 +1,140 @@
+//! What scripts ask for, brought: `crate::scripts` reads them, this decides what comes of their needs.
+//!
+//! The bound. A script that somebody asked for (a binary of the spec, a program of a package or overlay, a command of
+//! such a script) brings the commands and modules that it calls; what it only tries (`guarded`) is likely, and is
+//! brought for what the spec names, not for what those scripts call in turn. A script among plug-ins or data brings
+//! what it imports, and of its commands only ELF programs without a rule of their own: no script, no language, no
+//! second system. So a package of 300 scripts brings as many small programs as it names, and no more. What is not
+//! brought for that reason is a suggestion; what is nowhere is a note, unless the script does without it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{BinaryKind, Closure, Task, WhichRoot};
+use crate::elf;
+use crate::rootfs::root::{Found, Rootfs};
+use crate::rootfs::stacked::Stacked;
+use crate::scripts::{self, Language, SCRIPT_BYTES_MAX, Script, ScriptNeed, Wanted};
+
+/// How many scripts may call each other in a row, the first not counted.
+const CALLS_DEPTH_MAX: usize = 4;
+
+/// Most names of one note.
+const NAMES_MAX: usize = 8;
+
+/// What is not there, by script.
+type Absent = BTreeMap<String, BTreeSet<String>>;
+
+impl Closure<'_> {
+    /// Brings what a script asks for; `wanted` is its interpreter, behind env where it is called by that.
+    pub(super) fn follow_script(&mut self, task: &Task, wanted: &[(String, (WhichRoot, Found))]) {
+        let Some((_, (_, interpreter))) = wanted.last() else { return };
+        let real = &task.found.real;
+        if self.finished || self.libraries_only || self.followed.modules.contains(real) {
+            return;
+        }
+        let Some(language) = Language::of(&interpreter.asked).or_else(|| Language::of(&interpreter.real)) else {
+            return;
+        };
+        let Some(text) = self.script_text(task) else { return };
+        let script = Script {
+            path: real.clone(),
+            text,
+            language,
+            interpreter: interpreter.asked.clone(),
+            interpreter_real: interpreter.real.clone(),
+        };
+        let needs = {
+            let stacked = Stacked { upper: self.tables.image, lower: self.tables.root };
+            scripts::needs(&stacked, &script)
+        };
+        let depth = self.followed.depth.get(real).copied().unwrap_or(0);
+        let mut absent = Absent::new();
+        for need in &needs {
+            match &need.wanted {
+                Wanted::File(path) => self.bring_module(path, need),
+                Wanted::Data(path) if task.kind != BinaryKind::Plugin || need.needed_by != *real => {
+                    self.bring_module(path, need);
+                }
+                Wanted::Data(_) => {}
+                Wanted::Command(name) => self.bring_command(name, need, task.kind, depth, &mut absent),
+                Wanted::Nothing(name) if task.kind == BinaryKind::Program && depth == 0 && !need.guarded => {
+                    let said = format!("the module {name} (line {})", need.line);
+                    absent.entry(need.needed_by.clone()).or_default().insert(said);
+                }
+                Wanted::Nothing(_) => {}
+            }
+        }
+        for (script, names) in absent {
+            let shown: Vec<&str> = names.iter().map(String::as_str).take(NAMES_MAX).collect();
+            let more = names.len().saturating_sub(NAMES_MAX);
+            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+            self.notes
+                .insert(format!("{script} asks for {}{rest}: neither in the root nor in the image", shown.join(", ")));
+        }
+    }
+
+    fn script_text(&self, task: &Task) -> Option<String> {
+        let place = self.tables.place(task.side);
+        if place.open(&task.found.real).ok()?.len() > SCRIPT_BYTES_MAX {
+            return None;
+        }
+        let bytes = place.head(&task.found.real, SCRIPT_BYTES_MAX as usize).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// A file that is read, not run; an extension module with the libraries that it needs.
+    fn bring_module(&mut self, path: &str, need: &ScriptNeed) {
+        let Some((WhichRoot::Root, found)) = self.tables.find_file(path) else { return };
+        if !need.guarded {
+            self.followed.likely.remove(&found.real);
+        } else if !self.files.contains_key(&found.real) && !self.followed.modules.contains(&found.real) {
+            self.followed.likely.insert(found.real.clone());
+        }
+        self.followed.modules.insert(found.real.clone());
+        let by = need.needed_by.clone();
+        self.push(WhichRoot::Root, found, &need.reason, Some(&by), BinaryKind::Plugin);
+    }
+
+    fn bring_command(&mut self, name: &str, need: &ScriptNeed, kind: BinaryKind, depth: usize, absent: &mut Absent) {
+        let plugin = kind == BinaryKind::Plugin;
+        let found = match self.find_program(name) {
+            Some((WhichRoot::Image, _)) => return,
+            Some((WhichRoot::Root, found)) => found,
+            None => {
+                if !plugin && depth == 0 && !need.guarded {
+                    let said = format!("the command {name} (line {})", need.line);
+                    absent.entry(need.needed_by.clone()).or_default().insert(said);
+                }
+                return;
+            }
+        };
+        let allowed = match plugin {
+            true => !need.guarded && self.is_small_program(&found.real),
+            false => depth < CALLS_DEPTH_MAX && (depth == 0 || !need.guarded),
+        };
+        if self.files.contains_key(&found.real) {
+            return;
+        }
+        if !allowed {
+            let what = format!("{} ({}, line {})", need.reason, need.needed_by, need.line);
+            self.suggested.entry(found.real).or_insert(what);
+            return;
+        }
+        let known = self.followed.depth.entry(found.real.clone()).or_insert(depth + 1);
+        *known = (*known).min(depth + 1);
+        if need.guarded {
+            self.followed.likely.insert(found.real.clone());
+        } else {
+            self.followed.likely.remove(&found.real);
+        }
+        let kind = if need.guarded || plugin { BinaryKind::Plugin } else { BinaryKind::Program };
+        let (reason, by) = (need.reason.clone(), need.needed_by.clone());
+        self.push(WhichRoot::Root, found, &reason, Some(&by), kind);
+    }
+
+    /// An ELF program that brings no more than libraries.
+    fn is_small_program(&self, real: &str) -> bool {
+        let root: &dyn Rootfs = self.tables.root;
+        root.head(real, 4).is_ok_and(|head| elf::is_elf(&head)) && !self.has_rule(real)
+    }
+}
