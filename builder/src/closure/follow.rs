@@ -1,8 +1,9 @@
 //! What scripts ask for, brought: `crate::scripts` reads them, this decides what comes of their needs.
 //!
 //! The bound. A script that somebody asked for (a binary of the spec, a program of a package or overlay, a command of
-//! such a script) brings the commands and modules that it calls; what it only tries (`guarded`) is likely, and is
-//! brought for what the spec names, not for what those scripts call in turn. A script among plug-ins or data brings
+//! such a script) brings the commands and modules that it calls. What it only tries (`guarded`), and what its modules
+//! start, is likely: it is brought for what the spec names, not for what those scripts call in turn, and not where a
+//! rule of its own would bring a whole system with it (an editor, a compiler, a language). A script among plug-ins or data brings
 //! what it imports, and of its commands only ELF programs without a rule of their own: no script, no language, no
 //! second system. So a package of 300 scripts brings as many small programs as it names, and no more. What is not
 //! brought for that reason is a suggestion; what is nowhere is a note, unless the script does without it.
@@ -110,7 +111,8 @@ impl Closure<'_> {
         };
         let allowed = match plugin {
             true => !need.guarded && self.is_small_program(&found.real),
-            false => depth < CALLS_DEPTH_MAX && (depth == 0 || !need.guarded),
+            false if need.guarded => depth == 0 && !self.has_rule(&found.real),
+            false => depth < CALLS_DEPTH_MAX,
         };
         if self.files.contains_key(&found.real) {
             return;

@@ -58,17 +58,20 @@ fn root(programs: &[&str]) -> Fixture {
 
 #[test]
 fn a_shell_scripts_commands_come_and_what_it_only_tries_is_likely() {
-    let lab = root(&["grep", "sort", "less", "vi"]);
+    let lab = root(&["grep", "sort", "less", "vi", "gdb"]);
     lab.write("usr/share/tool/words", "a\n");
     lab.write("usr/lib/tool/lib.sh", "sorted() { sort \"$@\"; }\n");
     lab.script(
         "usr/bin/tool",
         "#!/bin/sh\n. /usr/lib/tool/lib.sh\ngrep x /usr/share/tool/words | sorted\n\
-         if command -v vi >/dev/null; then vi; fi\n${PAGER:-less} x\nabsent y\ncommand -v other && other\n",
+         if command -v vi >/dev/null; then vi; fi\n${PAGER:-less} x\nabsent y\ncommand -v other && other\ntype gdb && gdb\n",
     );
     let said = brought(&lab, &["tool"]);
     said.has(&["/usr/bin/tool", "/usr/bin/sh", "/usr/bin/grep", "/usr/bin/sort", "/usr/lib/tool/lib.sh"]);
     said.has(&["/usr/bin/vi?", "/usr/bin/less?", "/usr/share/tool/words?"]);
+    // What a rule makes large comes only where it is called for certain.
+    said.lacks("/usr/bin/gdb");
+    assert!(said.suggested.contains("/usr/bin/gdb"), "{:?}", said.suggested);
     assert!(said.notes.contains("/usr/bin/tool asks for the command absent (line 6)"), "{}", said.notes);
     assert!(!said.notes.contains("other"), "{}", said.notes);
 }
@@ -297,10 +300,11 @@ fn a_node_scripts_modules_are_found_as_node_finds_them() {
     lab.write(&format!("{home}/npm/lib/unused.js"), "");
     lab.write(
         &format!("{home}/npm/node_modules/inner/package.json"),
-        r#"{"name": "inner", "exports": {"./sub": {"require": "./a.cjs"}}}"#,
+        r#"{"name": "inner", "exports": {"./sub": {"require": "./dist/a.cjs"}}}"#,
     );
-    lab.write(&format!("{home}/npm/node_modules/inner/a.cjs"), "require('./data')");
-    lab.write(&format!("{home}/npm/node_modules/inner/data.json"), "{}");
+    lab.write(&format!("{home}/npm/node_modules/inner/dist/a.cjs"), "require('./data')");
+    lab.write(&format!("{home}/npm/node_modules/inner/dist/data.json"), "{}");
+    lab.write(&format!("{home}/npm/node_modules/inner/dist/package.json"), r#"{"type": "commonjs"}"#);
     lab.write(&format!("{home}/semver/package.json"), r#"{"name": "semver", "main": "lib"}"#);
     lab.write(&format!("{home}/semver/lib/index.js"), "require(name)");
     lab.write(&format!("{home}/semver/lib/late.js"), "");
@@ -315,8 +319,8 @@ fn a_node_scripts_modules_are_found_as_node_finds_them() {
         "npm/bin/npm-cli.js",
         "npm/lib/cli.js",
         "npm/package.json",
-        "npm/node_modules/inner/a.cjs",
-        "npm/node_modules/inner/data.json",
+        "npm/node_modules/inner/dist/a.cjs",
+        "npm/node_modules/inner/dist/data.json",
     ] {
         said.has(&[&format!("/{home}/{path}")]);
     }

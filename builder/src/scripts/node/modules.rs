@@ -187,6 +187,8 @@ impl Following<'_> {
             return self.targets(&package.folder, &package.imports(name), folder, by, line, guarded);
         }
         let Some((place, rest)) = self.package_named(name, folder) else { return false };
+        // Its map is read even where its modules have a package.json nearer to them.
+        self.package_of(&place, by, guarded);
         match self.package(&place) {
             Some(package) if package.has_exports() => {
                 let name = if rest.is_empty() { ".".to_owned() } else { format!("./{rest}") };
