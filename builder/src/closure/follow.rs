@@ -53,6 +53,10 @@ impl Closure<'_> {
         for need in &needs {
             match &need.wanted {
                 Wanted::File(path) => self.bring_module(path, need),
+                // A path to a program is one that may be started.
+                Wanted::Data(path) if self.is_program(path) => {
+                    self.bring_command(path, need, task.kind, depth, &mut absent);
+                }
                 Wanted::Data(path) if task.kind != BinaryKind::Plugin || need.needed_by != *real => {
                     self.bring_module(path, need);
                 }
@@ -132,6 +136,11 @@ impl Closure<'_> {
         let kind = if need.guarded || plugin { BinaryKind::Plugin } else { BinaryKind::Program };
         let (reason, by) = (need.reason.clone(), need.needed_by.clone());
         self.push(WhichRoot::Root, found, &reason, Some(&by), kind);
+    }
+
+    fn is_program(&mut self, path: &str) -> bool {
+        let found = self.tables.find_file(path);
+        found.is_some_and(|(side, found)| self.tables.place(side).runs(&found.real))
     }
 
     /// An ELF program that brings no more than libraries.

@@ -205,13 +205,15 @@ fn virtual_environments_and_pth_files_have_folders_of_their_own() {
     std::fs::create_dir_all(lab.at("opt/venv/bin")).unwrap();
     symlink("/usr/bin/python3.11", lab.at("opt/venv/bin/python3")).unwrap();
     lab.write("opt/venv/pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n");
-    lab.write(&format!("{site}/more.pth"), "# x\nimport sys\n/opt/more\n");
+    lab.write(&format!("{site}/more.pth"), "# x\nimport sys; exec('x'); __import__('at_start')\n/opt/more\n");
     lab.write(&format!("{site}/inner.py"), "import outer, hidden\n");
     lab.write("opt/more/outer.py", "");
+    lab.write(&format!("{site}/at_start.py"), "");
     lab.write(&format!("{DIST}/hidden.py"), "");
     lab.script("opt/venv/bin/tool", "#!/opt/venv/bin/python3\nimport inner\n");
     let said = brought(&lab, &["/opt/venv/bin/tool"]);
     said.has(&["/opt/venv/pyvenv.cfg", &format!("/{site}/inner.py"), "/opt/more/outer.py", "/usr/bin/python3.11"]);
+    said.has(&[&format!("/{site}/more.pth?"), &format!("/{site}/at_start.py?")]);
     said.lacks("hidden");
 }
 
@@ -230,9 +232,10 @@ fn a_perl_scripts_modules_are_found_as_perl_finds_them() {
     std::fs::create_dir_all(lab.at(auto)).unwrap();
     lab.library(auto, "Fast.so", &[needed.to_str().unwrap()]);
     lab.write("usr/share/tool/lib/Own.pm", "1;");
+    lab.program("usr/bin/gdb", &["-static"]);
     lab.script(
         "usr/bin/tool",
-        "#!/usr/bin/perl -w\nuse strict;\nuse lib '/usr/share/tool/lib';\nuse Own; use Dpkg; use Dpkg::Vendor;\nuse Absent::One;\n\
+        "#!/usr/bin/perl -w\nmy $large = '/usr/bin/gdb'; use strict;\nuse lib '/usr/share/tool/lib';\nuse Own; use Dpkg; use Dpkg::Vendor;\nuse Absent::One;\n\
          my $x = `dpkg --print-architecture`;\n__END__\nuse Dpkg::Unused;\n",
     );
     let said = brought(&lab, &["tool"]);
@@ -241,6 +244,7 @@ fn a_perl_scripts_modules_are_found_as_perl_finds_them() {
     said.has(&["/usr/lib/x86_64-linux-gnu/libneeded.so.1", "/usr/share/perl5/Dpkg/Maybe.pm?"]);
     said.has(&["/usr/share/perl5/Dpkg/Vendor/Debian.pm?"]);
     said.lacks("Unused");
+    said.lacks("gdb");
     assert!(said.notes.contains("the module Absent::One (line 5)"), "{}", said.notes);
     assert!(!said.notes.contains("nowhere") && !said.notes.contains("XSLoader"), "{}", said.notes);
 }

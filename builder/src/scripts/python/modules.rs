@@ -81,6 +81,10 @@ pub fn needs(root: &dyn Rootfs, script: &Script) -> Vec<ScriptNeed> {
             false,
         );
     }
+    for (file, imports) in std::mem::take(&mut following.path.settings) {
+        following.need(Wanted::File(file.clone()), "read when Python starts".to_owned(), &script.path, 1, true);
+        following.take(&asks(&imports.join("\n")), "", &file, true, false);
+    }
     let first = asks(&script.text);
     following.take(&first, "", &script.path, false, true);
     following.run();

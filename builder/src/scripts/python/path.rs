@@ -34,6 +34,8 @@ pub struct ModulePath<'r> {
     pub standard: Vec<String>,
     /// What makes a virtual environment one.
     pub environment: Option<String>,
+    /// Files that site.py reads: those that name folders, and those that import, with what they say.
+    pub settings: Vec<(String, Vec<String>)>,
     names: HashMap<String, Vec<String>>,
 }
 
@@ -83,6 +85,7 @@ impl<'r> ModulePath<'r> {
             sites,
             standard,
             environment,
+            settings: Vec::new(),
             names: HashMap::new(),
         };
         path.folders.extend(path.standard.iter().cloned());
@@ -96,7 +99,10 @@ impl<'r> ModulePath<'r> {
         let mut more = Vec::new();
         for site in self.sites.clone() {
             for name in self.names(&site).iter().filter(|name| name.ends_with(".pth")) {
-                let text = self.root.text(&format!("{site}/{name}")).unwrap_or_default();
+                let file = format!("{site}/{name}");
+                let text = self.root.text(&file).unwrap_or_default();
+                let imports = text.lines().filter(|line| line.starts_with("import")).map(str::to_owned);
+                self.settings.push((file, imports.take(PTH_FOLDERS_MAX).collect()));
                 let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
                 for line in lines.filter(|line| !line.starts_with("import")).take(PTH_FOLDERS_MAX) {
                     more.push(if line.starts_with('/') { line.to_owned() } else { format!("{site}/{line}") });
