@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::error::{PathContext, Result};
+use crate::names;
 
 /// Longest path of an image, as Linux has it (PATH_MAX without the NUL).
 pub const PATH_BYTES_MAX: usize = 4095;
@@ -50,7 +51,7 @@ pub fn clean_path(path: &str) -> std::result::Result<String, &'static str> {
         }
     }
     let clean = parts.join("/");
-    if clean.len() > PATH_BYTES_MAX {
+    if clean.len() > PATH_BYTES_MAX && names::decode(&clean).len() > PATH_BYTES_MAX {
         return Err("the path is longer than 4095 bytes");
     }
     if clean == "TRAILER!!!" {

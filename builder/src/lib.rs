@@ -26,6 +26,7 @@ pub mod inventory;
 pub mod kernel;
 pub mod key;
 pub mod manifest;
+pub mod names;
 pub mod output;
 pub mod packages;
 pub mod process;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::digest::{hex, sha256};
-use crate::rootfs::tree::{Content, FileTree};
+use crate::rootfs::tree::{Content, Entry, FileTree};
 
 /// The version of this format.
 pub const VERSION: u32 = 1;
@@ -64,9 +64,9 @@ pub struct MemberRecord {
 /// One path of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
-    /// Absolute path in the image.
+    /// Absolute path in the image. A byte that is not part of UTF-8 is U+10F700 plus the byte ([`crate::names`]).
     pub path: String,
-    /// file, directory, link or device.
+    /// file, directory, link, device, fifo or socket.
     pub kind: String,
     /// Permission bits, octal.
     pub mode: String,
@@ -79,9 +79,15 @@ pub struct FileRecord {
     /// Of a file's content.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sha256: Option<String>,
-    /// Of a link.
+    /// Of a link; bytes as in the path.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub target: Option<String>,
+    /// Of a device: `c 5 1`, as a layer's manifest has it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device: Option<String>,
+    /// The first of the file's names, in all others of its names.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hard_link: Option<String>,
     /// The layer it is from.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub layer: String,
@@ -162,6 +168,14 @@ pub fn digests(tree: &FileTree) -> Digests<'_> {
 
 /// The records of a tree.
 pub fn files_of(tree: &FileTree, digests: &Digests) -> Vec<FileRecord> {
+    let mut first_names: HashMap<u32, &str> = HashMap::new();
+    let mut hard_link = |path, entry: &Entry| match entry.content {
+        Content::File { group: Some(group), .. } => {
+            let first = *first_names.entry(group).or_insert(path);
+            (first != path).then(|| format!("/{first}"))
+        }
+        _ => None,
+    };
     tree.iter()
         .map(|(path, entry)| FileRecord {
             path: format!("/{path}"),
@@ -178,6 +192,13 @@ pub fn files_of(tree: &FileTree, digests: &Digests) -> Vec<FileRecord> {
                 Content::Symlink(target) => Some(target.clone()),
                 _ => None,
             },
+            device: match entry.content {
+                Content::Device { block, major, minor } => {
+                    Some(format!("{} {major} {minor}", if block { 'b' } else { 'c' }))
+                }
+                _ => None,
+            },
+            hard_link: hard_link(path, entry),
             layer: entry.why.layer.to_string(),
             reason: entry.why.reason.clone(),
             needed_by: entry.why.needed_by.clone(),

@@ -1,41 +1,62 @@
-//! A reader of any initramfs: one or more newc archives after each other, each as it is or packed with gzip, xz, zstd
-//! or lz4, with zeros between them. Takes bytes that anyone may have made, so every length is checked, memory is
-//! bounded, and nothing panics. Gives the records and their data.
+//! A reader of any initramfs, as the kernel reads it (`unpack_to_rootfs` of its `init/initramfs.c`): newc archives and
+//! packed members, one after the other, with zeros between them.
+//!
+//! Takes bytes that anyone may have made, so every length is checked, memory is bounded, and nothing panics. Gives the
+//! records that a kernel comes to, in order, and says what it passes over and where it stops; [`super::tree`] says what
+//! becomes of them.
 
 use std::io;
 
-use crate::archive::{decompress, newc};
+use crate::archive::decompress;
+use crate::archive::newc::{HEADER_BYTES, Header, HeaderError, NAME_BYTES_MAX, TRAILER};
+use crate::archive::wrapping;
 use crate::error::{Error, Result};
+use crate::names;
 
 /// Most bytes an image may have when all its members are unpacked.
 pub const UNPACKED_BYTES_MAX: u64 = 4 << 30;
 /// Most records of an image.
 pub const RECORDS_MAX: usize = 4_000_000;
 
+/// Which bits of a mode are the type, and the types.
+pub(crate) const TYPE: u32 = 0o170000;
+pub(crate) const REGULAR: u32 = 0o100000;
+pub(crate) const LINK: u32 = 0o120000;
+
+/// What lies in an archive for the kernel's early start begins so (`lib/earlycpio.c`).
+const EARLY: [&str; 2] = ["kernel/x86/microcode/", "kernel/firmware/acpi/"];
+
 /// One record of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Path without leading slash or `./`; the root itself is empty. Bytes that are not UTF-8 are written `\xNN`.
-    pub path: String,
-    /// Type and permission bits.
+    /// Its name as it stands there, kept as [`crate::names`] keeps names.
+    pub name: String,
+    /// Type and permission bits: 16, as the kernel has it.
     pub mode: u32,
     /// The owner's user id.
     pub uid: u32,
     /// The owner's group id.
     pub gid: u32,
-    /// Inode number in its member.
-    pub inode: u32,
+    /// Inode number, and the file system that it is of.
+    pub inode: (u32, (u32, u32)),
     /// Number of names.
     pub links: u32,
     /// Seconds since 1970.
     pub mtime: u32,
-    /// Bytes of data in this record.
+    /// Bytes of data that the header speaks of.
     pub size: u64,
     /// Major and minor number of a device.
     pub device: (u32, u32),
     /// Which member holds it.
     pub member: usize,
-    offset: usize,
+    /// How many trailers stand before it: each makes the kernel forget whose names are one file's.
+    pub trailers: u32,
+    /// Whether the data's checksum is wrong.
+    pub wrong_sum: bool,
+    /// Where its header is: in the file, or in the unpacked member.
+    pub offset: usize,
+    /// Where its data is in its member, and how much of it is there.
+    data: (usize, usize),
 }
 
 /// One member: how it was packed, its sizes.
@@ -43,6 +64,8 @@ pub struct Record {
 pub struct Member {
     /// The method, or "none".
     pub packing: &'static str,
+    /// Where it begins in the file.
+    pub offset: usize,
     /// Bytes in the file.
     pub packed_bytes: u64,
     /// Bytes of the member, unpacked.
@@ -55,17 +78,39 @@ pub struct Member {
 pub struct Image {
     /// The members, in order.
     pub members: Vec<Member>,
-    /// All records, in order; a later one of a path wins.
+    /// All records that the kernel comes to, in order.
     pub entries: Vec<Record>,
+    /// What it passes over, and why it stops before the end, each with its place.
+    pub notes: Vec<String>,
 }
 
 impl Image {
-    /// The data of a record: a file's content or a link's target.
+    /// The data of a record, as much as is there: a file's content or a link's target.
     pub fn data(&self, record: &Record) -> &[u8] {
-        self.members
-            .get(record.member)
-            .and_then(|member| member.data.get(record.offset..record.offset + record.size as usize))
-            .unwrap_or(&[])
+        let (at, bytes) = record.data;
+        self.members.get(record.member).and_then(|member| member.data.get(at..at + bytes)).unwrap_or(&[])
+    }
+
+    /// The place of a record, for a message.
+    pub fn place(&self, record: &Record) -> String {
+        place(&self.members, record.member, record.offset)
+    }
+
+    /// The files that the kernel finds before it unpacks anything: microcode and tables in the plain archives that
+    /// the image begins with.
+    pub fn early(&self) -> impl Iterator<Item = &str> {
+        let plain = self.members.iter().take_while(|member| member.packing == "none").count();
+        let records = self.entries.iter().filter(move |record| record.member < plain && record.mode & TYPE == REGULAR);
+        records.map(|record| record.name.as_str()).filter(|name| EARLY.iter().any(|early| name.starts_with(early)))
+    }
+}
+
+fn place(members: &[Member], member: usize, offset: usize) -> String {
+    match members.get(member) {
+        Some(member) if member.packing != "none" => {
+            format!("byte {offset} of the {} member at byte {}", member.packing, member.offset)
+        }
+        _ => format!("byte {offset}"),
     }
 }
 
@@ -76,217 +121,304 @@ pub fn read(bytes: Vec<u8>) -> Result<Image> {
 
 /// Reads an image, unpacking at most `limit` bytes.
 pub fn read_limited(bytes: &[u8], limit: u64) -> Result<Image> {
-    let mut image = Image::default();
-    let mut at = 0;
-    let mut left = limit;
-    while let Some(skip) = bytes[at..].iter().position(|byte| *byte != 0) {
-        at += skip;
-        let (member, used) = unpack(&bytes[at..], left).map_err(|cause| failed(at, cause))?;
-        left -= member.unpacked_bytes;
-        at += used;
-        image.members.push(member);
-        read_member(&mut image).map_err(|cause| failed(at - used, cause))?;
-    }
-    if image.members.is_empty() {
-        return Err(failed(0, io::Error::other("the file is empty or all zeros")));
+    let failed = |cause: io::Error| {
+        Error::new("cannot read the image").because(cause).help(
+            "the file is damaged, or no initramfs: newc archives, plain or packed, alone or in a unified kernel image \
+             or behind U-Boot's header",
+        )
+    };
+    let (bytes, notes) = wrapping::unwrap(bytes).map_err(failed)?;
+    let mut reader = Reader { image: Image { notes, ..Image::default() }, left: limit, trailers: 0 };
+    reader.walk(&bytes).map_err(failed)?;
+    let mut image = reader.image;
+    // An archive of a trailer alone is one.
+    if image.entries.is_empty() && reader.trailers == 0 {
+        let why = image.notes.drain(..).next_back().unwrap_or_else(|| "the file is empty or all zeros".to_owned());
+        return Err(failed(io::Error::other(why)));
     }
     Ok(image)
 }
 
-fn failed(at: usize, cause: io::Error) -> Error {
-    Error::new(format!("cannot read the image's member at byte {at}"))
-        .because(cause)
-        .help("the file is damaged, or not an initramfs of gzip, xz, zstd, lz4 or plain newc members")
+struct Reader {
+    image: Image,
+    /// Bytes that may still come out of members.
+    left: u64,
+    trailers: u32,
 }
 
-/// One member: its bytes unpacked, and how many bytes of the file it took.
-fn unpack(bytes: &[u8], limit: u64) -> io::Result<(Member, usize)> {
-    let (packing, data, used) = if bytes.starts_with(b"0707") {
-        let used = plain_length(bytes)?;
-        if used as u64 > limit {
-            return Err(decompress::too_large(limit));
+/// How the records of a stretch ended.
+enum End {
+    /// Here, and something may follow.
+    At(usize),
+    /// The kernel takes nothing that follows.
+    Stop,
+}
+
+/// Where records are read from: the whole file, or an unpacked member.
+#[derive(Clone, Copy)]
+struct Stretch<'a> {
+    data: &'a [u8],
+    member: usize,
+    /// Where the member begins in `data`.
+    start: usize,
+    packed: bool,
+}
+
+impl Reader {
+    /// The members of a file. An error is one for which nothing can be said at all.
+    fn walk(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut at = 0;
+        while let Some(first) = bytes.get(at) {
+            let end = match first {
+                0 => End::At(at + zeros(&bytes[at..])),
+                b'0' if at % 4 == 0 => self.plain(bytes, at)?,
+                _ => self.packed(bytes, at)?,
+            };
+            match end {
+                End::At(next) => at = next,
+                End::Stop => return Ok(()),
+            }
         }
-        ("none", bytes[..used].to_vec(), used)
-    } else if let Some(unpacked) = decompress::unpack(bytes, limit)? {
-        (unpacked.method, unpacked.data, unpacked.used)
-    } else {
-        let magic: Vec<_> = bytes.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        return Err(io::Error::other(format!("unknown magic {}", magic.join(" "))));
-    };
-    let member = Member { packing, packed_bytes: used as u64, unpacked_bytes: data.len() as u64, data };
-    Ok((member, used))
-}
+        Ok(())
+    }
 
-/// Where a plain archive ends: after its trailer, or at the end of the bytes.
-fn plain_length(bytes: &[u8]) -> io::Result<usize> {
-    let mut at = 0;
-    while bytes[at..].starts_with(b"0707") {
-        let header = newc::header(bytes, at)?;
-        at = header.next;
-        if header.name == newc::TRAILER {
-            break;
+    /// A plain archive: up to its trailer, or to what is no record.
+    fn plain(&mut self, bytes: &[u8], at: usize) -> io::Result<End> {
+        let member = self.image.members.len();
+        let push = |reader: &mut Reader, end: usize| {
+            let data = bytes[at..end].to_vec();
+            reader.left = reader.left.checked_sub(data.len() as u64).ok_or_else(|| too_large(reader.left))?;
+            let (packed_bytes, unpacked_bytes) = (data.len() as u64, data.len() as u64);
+            let member = Member { packing: "none", offset: at, packed_bytes, unpacked_bytes, data };
+            reader.image.members.push(member);
+            Ok::<_, io::Error>(())
+        };
+        let end = self.records(Stretch { data: bytes, member, start: at, packed: false })?;
+        let reached = match end {
+            End::At(next) => next,
+            End::Stop => bytes.len(),
+        };
+        push(self, reached)?;
+        Ok(end)
+    }
+
+    /// A packed member. Where it is damaged, what came out before counts.
+    fn packed(&mut self, bytes: &[u8], at: usize) -> io::Result<End> {
+        if bytes[at..].starts_with(b"0707") {
+            self.stop(format!("byte {at}"), "an archive begins at an offset that is no multiple of 4");
+            return Ok(End::Stop);
+        }
+        let refused = decompress::refused_by_kernels(&bytes[at..]);
+        let unpacked = match refused {
+            Some(_) => None,
+            None => decompress::unpack_partly(&bytes[at..], self.left)?,
+        };
+        let Some(unpacked) = unpacked else {
+            self.stop(format!("byte {at}"), &refused.unwrap_or_default());
+            return Ok(End::Stop);
+        };
+        self.left = self.left.saturating_sub(unpacked.data.len() as u64);
+        let used = unpacked.used.unwrap_or(bytes.len() - at);
+        let member = self.image.members.len();
+        self.image.members.push(Member {
+            packing: unpacked.method,
+            offset: at,
+            packed_bytes: used as u64,
+            unpacked_bytes: unpacked.data.len() as u64,
+            data: Vec::new(),
+        });
+        let end = self.records(Stretch { data: &unpacked.data, member, start: 0, packed: true })?;
+        self.image.members[member].data = unpacked.data;
+        match (unpacked.used, unpacked.wrong) {
+            (None, Some(why)) => {
+                // That its last record is cut off follows from it.
+                self.stop(format!("byte {at}"), &format!("the {} member is damaged ({why})", unpacked.method));
+                Ok(End::Stop)
+            }
+            (_, Some(why)) => {
+                self.note(format!("byte {at}"), format!("{why}, which the kernel does not look at"));
+                Ok(if matches!(end, End::Stop) { End::Stop } else { End::At(at + used) })
+            }
+            (_, None) => Ok(if matches!(end, End::Stop) { End::Stop } else { End::At(at + used) }),
         }
     }
-    Ok(at)
-}
 
-/// Reads the records of the member pushed last. After a trailer, zeros and another archive may
-/// follow inside one packed member.
-fn read_member(image: &mut Image) -> io::Result<()> {
-    let member = image.members.len() - 1;
-    let Some(Member { data, .. }) = image.members.last() else { return Ok(()) };
-    let mut at = 0;
-    while let Some(skip) = data[at..].iter().position(|byte| *byte != 0) {
-        at += skip;
-        let header = newc::header(data, at)?;
-        at = header.next;
-        if header.name == newc::TRAILER {
-            continue;
+    /// The records from the start of a stretch on. In a plain archive they end with a trailer or with what is no
+    /// record; a packed member must hold records and zeros to its end.
+    fn records(&mut self, stretch: Stretch) -> io::Result<End> {
+        let Stretch { data, packed, .. } = stretch;
+        let mut at = stretch.start;
+        if packed {
+            at += zeros(data);
         }
-        if image.entries.len() == RECORDS_MAX {
-            return Err(io::Error::other(format!("more than {RECORDS_MAX} records")));
+        while at < data.len() {
+            if packed && data[at] != b'0' {
+                self.stop(self.place(stretch, at), "there is junk in the member");
+                return Ok(End::Stop);
+            }
+            let trailers = self.trailers;
+            let next = match self.record(stretch, at)? {
+                Some(next) => next,
+                // A plain archive that is cut off ends the file.
+                None => return Ok(End::Stop),
+            };
+            if next > data.len() as u64 {
+                if packed {
+                    self.stop(self.place(stretch, at), "the member ends inside a record");
+                    return Ok(End::Stop);
+                }
+                return Ok(End::At(data.len()));
+            }
+            at = next as usize;
+            let padding = zeros(&data[at..]);
+            at += padding;
+            if at < data.len() && at % 4 != 0 {
+                self.stop(self.place(stretch, at), "what follows zeros begins at an offset that is no multiple of 4");
+                return Ok(End::Stop);
+            }
+            if !packed && (self.trailers > trailers || data.get(at).is_some_and(|byte| *byte != b'0')) {
+                break;
+            }
         }
-        image.entries.push(Record {
-            path: plain_name(&text(header.name)).to_owned(),
-            mode: header.mode,
+        Ok(End::At(at))
+    }
+
+    /// One record; gives where the next one is to begin, or None where nothing can follow.
+    fn record(&mut self, stretch: Stretch, at: usize) -> io::Result<Option<u64>> {
+        let Stretch { data, .. } = stretch;
+        let here = || self.place(stretch, at);
+        let Some(head) = data[at..].first_chunk::<HEADER_BYTES>() else {
+            let (here, why) = (here(), "a header is cut off");
+            return Ok(self.cut(stretch, here, why));
+        };
+        let header = match Header::read(head) {
+            Ok(header) => header,
+            Err(why @ (HeaderError::NoMagic | HeaderError::OldFormat | HeaderError::NoDigits)) => {
+                let here = here();
+                self.stop(here, &why.to_string());
+                return Ok(None);
+            }
+        };
+        let (name_bytes, size) = (header.name_bytes as usize, header.size as usize);
+        // In 64 bits: a header may speak of 4 GiB of name and of data.
+        let body = at as u64 + (HEADER_BYTES as u64 + name_bytes as u64).next_multiple_of(4);
+        let next = (body + size as u64).next_multiple_of(4);
+        let mode = header.mode & 0xffff;
+        let passed_over = if name_bytes == 0 || name_bytes > NAME_BYTES_MAX {
+            Some(format!("a record has a name of {name_bytes} bytes, beyond 1 to {NAME_BYTES_MAX}"))
+        } else if mode & TYPE == LINK && size > NAME_BYTES_MAX {
+            Some(format!("{}: a link's target has {size} bytes", name_at(data, at, name_bytes)))
+        } else if !matches!(mode & TYPE, LINK | REGULAR) && size > 0 {
+            Some(format!("{} has data, which only files and links have", name_at(data, at, name_bytes)))
+        } else {
+            None
+        };
+        if let Some(why) = passed_over {
+            let here = here();
+            self.note(here, format!("left out: {why}"));
+            return Ok(Some(next));
+        }
+        let body = body as usize;
+        let needed = if mode & TYPE == LINK { body + size } else { body };
+        if needed > data.len() {
+            let (here, why) = (here(), "a record is cut off");
+            return Ok(self.cut(stretch, here, why));
+        }
+        let name = &data[at + HEADER_BYTES..at + HEADER_BYTES + name_bytes];
+        if name[name_bytes - 1] != 0 {
+            let here = here();
+            self.stop(here, "a name has no NUL at its end");
+            return Ok(None);
+        }
+        let name = &name[..name.iter().position(|byte| *byte == 0).unwrap_or(name_bytes)];
+        if name == TRAILER && mode & TYPE != LINK {
+            self.trailers += 1;
+            return Ok(Some(next));
+        }
+        self.push(stretch, at, header, name, body)?;
+        Ok(Some(next))
+    }
+
+    fn push(&mut self, stretch: Stretch, at: usize, header: Header, name: &[u8], body: usize) -> io::Result<()> {
+        if self.image.entries.len() == RECORDS_MAX {
+            return Err(io::Error::other(format!("it has more than {RECORDS_MAX} records")));
+        }
+        let size = header.size as usize;
+        let content = &stretch.data[body..stretch.data.len().min(body + size)];
+        let sum = || content.iter().fold(0u32, |sum, byte| sum.wrapping_add(u32::from(*byte)));
+        if content.len() < size {
+            let why = format!("{} is cut off: {} of its {size} bytes are there", shown(name), content.len());
+            self.note(self.place(stretch, at), why);
+        }
+        let mode = header.mode & 0xffff;
+        self.image.entries.push(Record {
+            name: names::encode(name).into_owned(),
+            mode,
             uid: header.uid,
             gid: header.gid,
-            inode: header.inode,
+            inode: (header.inode, header.filesystem),
             links: header.links,
             mtime: header.mtime,
-            size: header.size as u64,
-            device: header.device,
-            member,
-            offset: header.data,
+            size: size as u64,
+            device: device(header.device),
+            member: stretch.member,
+            trailers: self.trailers,
+            wrong_sum: mode & TYPE == REGULAR && content.len() == size && header.checksum.is_some_and(|it| it != sum()),
+            offset: at,
+            data: (body - stretch.start, content.len()),
         });
+        Ok(())
     }
-    Ok(())
+
+    /// What is cut off ends a file without an error of the kernel's, and a packed member with one.
+    fn cut(&mut self, stretch: Stretch, here: String, why: &str) -> Option<u64> {
+        if stretch.packed {
+            self.stop(here, &format!("{why}: the member ends inside a record"));
+            return None;
+        }
+        self.note(here, format!("{why}: the file ends here"));
+        Some(stretch.data.len() as u64)
+    }
+
+    fn place(&self, stretch: Stretch, at: usize) -> String {
+        place(&self.image.members, stretch.member, at)
+    }
+
+    fn note(&mut self, place: String, what: String) {
+        self.image.notes.push(format!("at {place}: {what}"));
+    }
+
+    fn stop(&mut self, place: String, why: &str) {
+        self.note(place, format!("{why}: the kernel stops here and takes nothing that follows"));
+    }
 }
 
-/// A name as text.
-fn text(name: &[u8]) -> String {
-    let part = |chunk: std::str::Utf8Chunk| {
-        let bytes: String = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")).collect();
-        chunk.valid().to_owned() + &bytes
-    };
-    name.utf8_chunks().map(part).collect()
+fn too_large(limit: u64) -> io::Error {
+    decompress::too_large(limit)
 }
 
-/// A name without leading slashes and `./`; "." is the root.
-fn plain_name(name: &str) -> &str {
-    let mut name = name;
-    while let Some(rest) = name.strip_prefix("./").or_else(|| name.strip_prefix('/')) {
-        name = rest;
-    }
-    let name = name.trim_end_matches('/');
-    if name == "." { "" } else { name }
+/// How many zeros bytes begin with.
+fn zeros(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len())
+}
+
+/// A name for a message.
+fn shown(name: &[u8]) -> String {
+    names::show(&names::encode(name)).into_owned()
+}
+
+/// The name of a record that is not looked at further, as much as is there of it.
+fn name_at(data: &[u8], at: usize, bytes: usize) -> String {
+    let name = &data[(at + HEADER_BYTES).min(data.len())..(at + HEADER_BYTES + bytes).min(data.len())];
+    shown(name.split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
+/// A device's number as the kernel keeps it: 12 bits and 20.
+fn device((major, minor): (u32, u32)) -> (u32, u32) {
+    let number = (major << 20) | minor;
+    (number >> 20, number & 0xf_ffff)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::archive;
-    use crate::archive::compress::{Effort, TABLE};
-    use crate::rootfs::tree::{Entry, FileTree, Why};
-    use proptest::prelude::*;
-
-    fn archive_of(path: &str, data: &[u8]) -> Vec<u8> {
-        let mut tree = FileTree::new();
-        tree.insert(path, Entry::file(data, 0o644, Why::default())).unwrap();
-        let mut bytes = Vec::new();
-        archive::write(&tree, 0, &mut bytes).unwrap();
-        bytes
-    }
-
-    #[test]
-    fn members_of_every_packing_are_read_after_each_other() {
-        let mut bytes = Vec::new();
-        for row in TABLE {
-            bytes.extend(row.compression.pack(&archive_of(row.compression.name(), b"data"), Effort::Work).unwrap());
-            bytes.extend([0; 64]);
-        }
-        let image = read(bytes).unwrap();
-        let found: Vec<_> = image.entries.iter().map(|entry| (entry.path.as_str(), entry.member)).collect();
-        assert_eq!(found, [("zstd", 0), ("gzip", 1), ("xz", 2), ("none", 3)]);
-        assert_eq!(image.members.iter().map(|m| m.packing).collect::<Vec<_>>(), ["zstd", "gzip", "xz", "none"]);
-        assert!(image.entries.iter().all(|entry| image.data(entry) == b"data"));
-    }
-
-    #[test]
-    fn a_bomb_is_stopped_at_the_limit() {
-        let plain = archive_of("x", &vec![0; 1 << 20]);
-        for row in TABLE {
-            let packed = row.compression.pack(&plain, Effort::Work).unwrap();
-            assert!(read_limited(&packed, plain.len() as u64).is_ok(), "{}", row.compression.name());
-            let error = read_limited(&packed, plain.len() as u64 - 513).unwrap_err().to_string();
-            assert!(error.contains("more than"), "{}: {error}", row.compression.name());
-        }
-    }
-
-    #[test]
-    fn names_that_are_not_utf8_are_shown() {
-        let mut bytes = archive_of("caf_", b"x");
-        let at = bytes.windows(4).position(|window| window == b"caf_").unwrap();
-        bytes[at + 3] = 0xe9;
-        assert_eq!(read(bytes).unwrap().entries[0].path, "caf\\xe9");
-    }
-
-    #[test]
-    fn a_checksum_is_checked() {
-        let mut bytes = archive_of("x", b"ab");
-        bytes[5] = b'2';
-        assert!(read(bytes.clone()).unwrap_err().to_string().contains("checksum"));
-        bytes[102..110].copy_from_slice(b"000000c3");
-        // The trailer has no data, and its sum of 0 is right whatever it says its format is.
-        assert_eq!(read(bytes).unwrap().entries[0].size, 2);
-    }
-
-    #[test]
-    fn names_are_plain() {
-        for (name, plain) in [("./a/b", "a/b"), (".", ""), ("/a/", "a"), (".hidden", ".hidden"), ("./.x", ".x")] {
-            assert_eq!(plain_name(name), plain);
-        }
-    }
-
-    #[test]
-    fn what_is_no_image_is_refused() {
-        for bytes in [
-            &b""[..],
-            b"\0\0\0\0",
-            b"#!/bin/sh\n",
-            b"070701",
-            b"0707010000000",
-            &[0x1f, 0x8b, 8],
-            &[0x28, 0xb5, 0x2f, 0xfd],
-        ] {
-            assert!(read(bytes.to_vec()).is_err(), "{bytes:?}");
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(512))]
-
-        /// A damaged archive gives records or an error, never a panic or a large allocation.
-        #[test]
-        fn damage_never_panics(cut in 0usize..700, at in 0usize..700, byte: u8, row in 0usize..4) {
-            let plain = archive_of("some/path", b"0123456789");
-            let mut bytes = TABLE[row].compression.pack(&plain, Effort::Work).unwrap();
-            let at = at % bytes.len();
-            bytes[at] = byte;
-            bytes.truncate(cut.max(1));
-            let _ = read_limited(&bytes, 1 << 20);
-            let mut damaged = plain.clone();
-            let at = at % damaged.len();
-            damaged[at] = byte;
-            let _ = read_limited(&damaged, 1 << 20);
-        }
-
-        /// Noise behind a right magic never panics.
-        #[test]
-        fn noise_never_panics(noise in proptest::collection::vec(any::<u8>(), 0..400), row in 0usize..4) {
-            let mut bytes = TABLE[row].magic.to_vec();
-            bytes.extend(noise);
-            let _ = read_limited(&bytes, 1 << 20);
-        }
-    }
-}
+#[path = "read_tests.rs"]
+mod tests;

@@ -1,16 +1,15 @@
 //! A writer of newc archives, the format of an initramfs, from a file tree.
 //!
-//! The records go through the cpio crate, behind a wrapper that refuses what the crate would let
-//! pass: sizes beyond 32 bits, bytes that do not match the size, names the kernel would skip.
-//! Sorted, parents first, inodes numbered from 1, hard links written once (the data on the first
-//! name, so that a streamed reader has it), one fixed mtime: the same tree gives the same bytes.
+//! Refuses what the kernel would pass over: sizes beyond 32 bits, names and targets that are too long, a name that ends
+//! an archive. Names are bytes. Sorted by them, parents first, inodes numbered from 1, hard links written once (with
+//! the data on the first name, so that a streamed reader has it), one fixed mtime: the same tree gives the same bytes.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use cpio::newc::{Builder, ModeFileType, trailer};
-
+use crate::archive::newc::{Header, NAME_BYTES_MAX, TRAILER};
 use crate::error::{Error, PathContext, Result};
+use crate::names;
 use crate::rootfs::tree::{Content, Entry, FileTree};
 
 /// Largest file a newc record can hold.
@@ -41,7 +40,9 @@ pub fn mtime_from_environment() -> Result<u32> {
 
 /// Writes the whole tree and the trailer.
 pub fn write(tree: &FileTree, mtime: u32, out: impl Write) -> Result<Written> {
-    write_entries(&tree.iter().collect::<Vec<_>>(), mtime, out)
+    let mut entries: Vec<_> = tree.iter().collect();
+    names::sort_by_bytes(&mut entries, |(path, _)| path);
+    write_entries(&entries, mtime, out)
 }
 
 /// Writes some of a tree's entries, in their order, and the trailer. All names of a hard-linked file must be among
@@ -64,7 +65,7 @@ pub fn write_entries(entries: &[(&str, &Entry)], mtime: u32, out: impl Write) ->
         };
         write_record(path, entry, InodeFields { inode, names, first, mtime }, &mut out)?;
     }
-    trailer(&mut out).at("write", "the archive's trailer")?;
+    put(Header { links: 1, ..Header::default() }, TRAILER, &[], &mut out).at("write", "the archive's trailer")?;
     let tail = out.bytes.next_multiple_of(BLOCK_BYTES) - out.bytes;
     out.write_all(&vec![0; tail as usize]).at("write", "the archive's padding")?;
     Ok(Written { bytes: out.bytes, records })
@@ -78,48 +79,67 @@ struct InodeFields {
 }
 
 fn write_record(path: &str, entry: &Entry, record: InodeFields, out: &mut Counted<impl Write>) -> Result<()> {
-    let (kind, data): (ModeFileType, &[u8]) = match &entry.content {
-        Content::Dir => (ModeFileType::Directory, &[]),
-        Content::Symlink(target) => (ModeFileType::Symlink, target.as_bytes()),
-        Content::Device { block: true, .. } => (ModeFileType::Block, &[]),
-        Content::Device { block: false, .. } => (ModeFileType::Char, &[]),
-        Content::File { data, .. } if record.first => (ModeFileType::Regular, data),
-        Content::File { .. } => (ModeFileType::Regular, &[]),
+    let name = names::decode(path);
+    let target = match &entry.content {
+        Content::Symlink(target) => names::decode(target),
+        _ => Default::default(),
     };
-    let size = checked_size(path, data.len() as u64)?;
-    let mut builder = Builder::new(path)
-        .ino(record.inode)
-        .nlink(record.names)
-        .mode(entry.mode)
-        .set_mode_file_type(kind)
-        .uid(entry.uid)
-        .gid(entry.gid)
-        .mtime(record.mtime);
-    if let Content::Device { major, minor, .. } = entry.content {
-        builder = builder.rdev_major(major).rdev_minor(minor);
-    }
-    let expected = out.bytes + record_bytes(path, u64::from(size));
-    let mut writer = builder.write(&mut *out, size);
-    writer.write_all(data).at("write", path)?;
-    writer.finish().at("write", path)?;
-    if out.bytes != expected {
-        return Err(Error::new(format!("cannot write /{path} into the archive"))
-            .because(format!("the record should end at byte {expected} and ends at {}", out.bytes)));
-    }
-    Ok(())
+    let data: &[u8] = match &entry.content {
+        Content::File { data, .. } if record.first => data,
+        _ => &target,
+    };
+    let (kind, device) = match entry.content {
+        Content::Dir => (0o040000, (0, 0)),
+        Content::Symlink(_) => (0o120000, (0, 0)),
+        Content::File { .. } => (0o100000, (0, 0)),
+        Content::Device { block: true, major, minor } => (0o060000, (major, minor)),
+        Content::Device { block: false, major, minor } => (0o020000, (major, minor)),
+        Content::Fifo => (0o010000, (0, 0)),
+        Content::Socket => (0o140000, (0, 0)),
+    };
+    check_names(path, &name, &target)?;
+    let header = Header {
+        inode: record.inode,
+        mode: kind | entry.mode,
+        uid: entry.uid,
+        gid: entry.gid,
+        links: record.names,
+        mtime: record.mtime,
+        size: checked_size(path, data.len() as u64)?,
+        device,
+        ..Header::default()
+    };
+    put(header, &name, data, out).at("write", path)
+}
+
+/// Writes a record: header, name and data, each padded to four bytes.
+fn put(header: Header, name: &[u8], data: &[u8], out: &mut Counted<impl Write>) -> io::Result<()> {
+    let header = Header { name_bytes: name.len() as u32 + 1, ..header };
+    out.write_all(&header.bytes())?;
+    out.write_all(name)?;
+    // The NUL of the name is padding that is always there.
+    out.pad(1)?;
+    out.write_all(data)?;
+    out.pad(0)
+}
+
+fn check_names(path: &str, name: &[u8], target: &[u8]) -> Result<()> {
+    let why = if name == TRAILER {
+        "an archive ends at this name".to_owned()
+    } else if name.len() >= NAME_BYTES_MAX || target.len() >= NAME_BYTES_MAX {
+        format!("a name or a link's target has at most {} bytes", NAME_BYTES_MAX - 1)
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(format!("cannot put /{} into the archive", names::show(path))).because(why).help("rename it"))
 }
 
 fn checked_size(path: &str, bytes: u64) -> Result<u32> {
     u32::try_from(bytes).map_err(|_| {
-        Error::new(format!("cannot put /{path} into the archive"))
+        Error::new(format!("cannot put /{} into the archive", names::show(path)))
             .because(format!("it has {bytes} bytes and a record holds at most {FILE_BYTES_MAX}"))
             .help("split the file, or let the node fetch it after boot")
     })
-}
-
-/// Bytes of one record: header and name, padded to 4; data, padded to 4.
-fn record_bytes(path: &str, size: u64) -> u64 {
-    (110 + path.len() as u64 + 1).next_multiple_of(4) + size.next_multiple_of(4)
 }
 
 fn count_links(entries: &[(&str, &Entry)]) -> HashMap<u32, u32> {
@@ -135,6 +155,14 @@ fn count_links(entries: &[(&str, &Entry)]) -> HashMap<u32, u32> {
 struct Counted<W> {
     inner: W,
     bytes: u64,
+}
+
+impl<W: Write> Counted<W> {
+    /// Writes so many zeros, and as many more as lead to a multiple of four.
+    fn pad(&mut self, least: u64) -> io::Result<()> {
+        let zeros = (self.bytes + least).next_multiple_of(4) - self.bytes;
+        self.write_all(&[0; 4][..zeros as usize])
+    }
 }
 
 impl<W: Write> Write for Counted<W> {
@@ -173,9 +201,9 @@ mod tests {
         assert_eq!(written.bytes, bytes.len() as u64);
         assert_eq!(written.bytes % BLOCK_BYTES, 0);
         let image = crate::archive::read::read(bytes).unwrap();
-        let names: Vec<_> = image.entries.iter().map(|entry| entry.path.as_str()).collect();
+        let names: Vec<_> = image.entries.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(names, ["bin", "bin/a", "bin/b", "bin/c", "dev", "dev/console", "own", "tmp"]);
-        let by = |path: &str| image.entries.iter().find(|entry| entry.path == path).unwrap();
+        let by = |path: &str| image.entries.iter().find(|entry| entry.name == path).unwrap();
         assert_eq!((by("bin/a").inode, by("bin/a").links, by("bin/a").size), (by("bin/b").inode, 2, 5));
         assert_eq!(by("bin/b").size, 0, "the data is on the first name");
         assert_eq!((by("dev/console").mode, by("dev/console").device), (0o020600, (5, 1)));
@@ -192,7 +220,7 @@ mod tests {
         let mut bytes = Vec::new();
         write(&tree, 0, &mut bytes).unwrap();
         let image = crate::archive::read::read(bytes).unwrap();
-        let b = image.entries.iter().find(|entry| entry.path == "bin/b").unwrap();
+        let b = image.entries.iter().find(|entry| entry.name == "bin/b").unwrap();
         assert_eq!((b.links, image.data(b)), (1, &b"hello"[..]));
     }
 
@@ -201,6 +229,31 @@ mod tests {
         assert_eq!(checked_size("x", FILE_BYTES_MAX).unwrap(), u32::MAX);
         let error = checked_size("x", FILE_BYTES_MAX + 1).unwrap_err().to_string();
         assert!(error.contains("4294967296"), "{error}");
+    }
+
+    #[test]
+    fn names_are_written_as_their_bytes_and_in_their_order() {
+        let mut tree = FileTree::new();
+        for name in [&b"\xff"[..], "\u{1f600}".as_bytes(), b"a"] {
+            tree.insert(&names::encode(name), Entry::symlink(names::encode(b"\xfe"), Why::default())).unwrap();
+        }
+        let mut bytes = Vec::new();
+        write(&tree, 0, &mut bytes).unwrap();
+        let at = |name: &[u8]| bytes.windows(name.len()).position(|window| window == name);
+        assert!(at(b"a\0").is_some() && at(b"a\0") < at(b"\xf0\x9f\x98\x80\0") && at(b"\x80\0") < at(b"\xff\0\xfe"));
+    }
+
+    #[test]
+    fn a_name_is_checked_at_the_limit_and_one_past_it() {
+        let written = |path: &str, target: &str| {
+            write_entries(&[(path, &Entry::symlink(target, Why::default()))], 0, Vec::new())
+                .map(|written| written.records)
+        };
+        let (long, longer) = ("n".repeat(4095), "n".repeat(4096));
+        assert!(written(&long, &long).is_ok_and(|records| records == 1));
+        assert!(
+            written(&longer, "x").is_err() && written("x", &longer).is_err() && written("TRAILER!!!", "x").is_err()
+        );
     }
 
     #[test]

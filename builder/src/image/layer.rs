@@ -3,10 +3,12 @@
 //!
 //! Takes a folder on disk or the base embedded in the program. Modes and owners are those on disk, never wider
 //! (`modes` has the rule), unless layer.toml says others; a folder that an earlier layer has keeps what it has there.
+//! FIFOs, sockets and devices are taken as they lie there, too.
 //! A file `.wh.NAME` removes NAME; `.wh..wh..opq` empties its folder.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -15,6 +17,7 @@ use walkdir::WalkDir;
 use crate::error::{Error, Kind, PathContext, Result};
 use crate::fs::octal;
 use crate::image::modes::{self, Access, OnDisk};
+use crate::names;
 use crate::rootfs::tree::{Content, Entry, FileTree, LayerName, Why};
 
 /// The file of a layer that is not laid over the image but says how.
@@ -41,8 +44,13 @@ pub struct LayerManifest {
 
 enum Item {
     Dir(Access),
-    File { data: Vec<u8>, access: Access },
+    File {
+        data: Vec<u8>,
+        access: Access,
+    },
     Symlink(String),
+    /// A device, FIFO or socket.
+    Special(Content, Access),
 }
 
 /// A layer, read into memory.
@@ -121,11 +129,7 @@ impl Layer {
             let entry = entry.at("read the layer", folder)?;
             let path = entry.path();
             let inside = path.strip_prefix(folder).unwrap_or(path);
-            let inside = inside.to_str().ok_or_else(|| {
-                Error::new(format!("cannot read the layer {}", folder.display()))
-                    .because(format!("the name {inside:?} is not UTF-8"))
-                    .help("rename it")
-            })?;
+            let inside = names::from_os(inside);
             let kind = entry.file_type();
             let access = || Ok(builder.access(OnDisk::from(&entry.metadata().at("read", path)?)));
             let item = if inside == MANIFEST {
@@ -134,15 +138,14 @@ impl Layer {
                 Item::Dir(access()?)
             } else if kind.is_symlink() {
                 let target = fs::read_link(path).at("read the link", path)?;
-                Item::Symlink(target.to_string_lossy().into_owned())
+                Item::Symlink(names::from_os(target))
             } else if kind.is_file() {
                 Item::File { data: fs::read(path).at("read", path)?, access: access()? }
             } else {
-                return Err(Error::new(format!("cannot read {}", path.display()))
-                    .because("it is neither a file, a folder nor a link")
-                    .help(format!("describe devices in {MANIFEST}")));
+                let about = entry.metadata().at("read", path)?;
+                Item::Special(special(&about), access()?)
             };
-            self.items.insert(inside.to_owned(), item);
+            self.items.insert(inside, item);
         }
         Ok(())
     }
@@ -167,8 +170,8 @@ impl Layer {
             tree.insert(path, Entry::symlink(target, why(MANIFEST, "link of the layer")))?;
         }
         for (path, device) in &manifest.devices {
-            let (block, major, minor, mode) = parse_device(device).ok_or_else(|| bad_value(&name, path, device))?;
-            tree.insert(path, Entry::device(block, major, minor, mode, why(MANIFEST, "device of the layer")))?;
+            let (content, mode) = parse_device(device).ok_or_else(|| bad_value(&name, path, device))?;
+            tree.insert(path, special_entry(content, mode, why(MANIFEST, "device of the layer")))?;
         }
         // Folders that are closed on disk and open in the image, with what they keep from others.
         let mut closed: Vec<(String, u32)> = Vec::new();
@@ -187,6 +190,7 @@ impl Layer {
                 Item::Dir(access) => set_access(Entry::dir(0, why), access, bits),
                 Item::Symlink(target) => Entry::symlink(target, why),
                 Item::File { data, access } => set_access(Entry::file(data, 0, why), access, bits),
+                Item::Special(content, access) => set_access(special_entry(content, 0, why), access, bits),
             };
             tree.insert(&path, entry)?;
         }
@@ -245,20 +249,42 @@ fn parse_manifest(text: &str, path: &Path) -> Result<LayerManifest> {
 fn bad_value(layer: &LayerName, path: &str, value: &str) -> Error {
     Error::new(format!("cannot use {value:?} for {path} in the {MANIFEST} of {layer}"))
         .because("it is no such value")
-        .help("write a mode like \"0755\", a device like \"c 5 1 0600\", an owner like \"0:0\"")
+        .help(
+            "write a mode like \"0755\", a device like \"c 5 1 0600\" or a FIFO like \"p 0600\", an owner like \"0:0\"",
+        )
         .of_kind(Kind::Spec)
 }
 
-/// "c 5 1 0600": kind, major, minor, mode.
-fn parse_device(text: &str) -> Option<(bool, u32, u32, u32)> {
+/// "c 5 1 0600": kind, major, minor, mode; "p 0600" or "s 0600": a FIFO, a socket.
+fn parse_device(text: &str) -> Option<(Content, u32)> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let [kind, major, minor, mode] = words[..] else { return None };
-    let block = match kind {
-        "b" => true,
-        "c" => false,
+    let (content, mode) = match words[..] {
+        [kind @ ("b" | "c"), major, minor, mode] => {
+            let (major, minor) = (major.parse().ok()?, minor.parse().ok()?);
+            (Content::Device { block: kind == "b", major, minor }, mode)
+        }
+        ["p", mode] => (Content::Fifo, mode),
+        ["s", mode] => (Content::Socket, mode),
         _ => return None,
     };
-    Some((block, major.parse().ok()?, minor.parse().ok()?, octal(mode)?))
+    Some((content, octal(mode)?))
+}
+
+/// What lies on disk and is neither a file, a folder nor a link.
+fn special(about: &fs::Metadata) -> Content {
+    let kind = about.file_type();
+    let (major, minor) = (rustix::fs::major(about.rdev()), rustix::fs::minor(about.rdev()));
+    if kind.is_fifo() {
+        Content::Fifo
+    } else if kind.is_socket() {
+        Content::Socket
+    } else {
+        Content::Device { block: kind.is_block_device(), major, minor }
+    }
+}
+
+fn special_entry(content: Content, mode: u32, why: Why) -> Entry {
+    Entry { content, ..Entry::fifo(mode, why) }
 }
 
 /// Adds BusyBox and the links of its applets. Every name of the list must occur in the program,

@@ -19,6 +19,7 @@ use crate::archive::compress::Effort;
 use crate::digest::hex;
 use crate::error::{Error, PathContext, Result};
 use crate::manifest::{Digests, MemberRecord};
+use crate::names;
 use crate::rootfs::tree::{Content, Entry, FileTree, LayerName};
 use crate::spec::values::Compression;
 
@@ -72,7 +73,7 @@ impl Packer {
     pub fn pack(&self, tree: &FileTree, digests: &Digests) -> Result<Packed> {
         // Unpacked, one archive has the least padding; a release has the fewest bytes.
         let parts = if self.compression == Compression::None || self.effort == Effort::Release {
-            vec![Part { name: "all".to_owned(), entries: tree.iter().collect() }]
+            vec![Part { name: "all".to_owned(), entries: in_order(tree) }]
         } else {
             split(tree)
         };
@@ -141,6 +142,8 @@ impl Packer {
                 Content::Dir => hash.update("d"),
                 Content::Symlink(target) => hash.update(format!("l{}\0{target}", target.len())),
                 Content::Device { block, major, minor } => hash.update(format!("n{block} {major} {minor}")),
+                Content::Fifo => hash.update("p"),
+                Content::Socket => hash.update("s"),
                 Content::File { data, group } => {
                     hash.update(format!("f{group:?} {} ", data.len()));
                     match digests.get(path) {
@@ -155,11 +158,18 @@ impl Packer {
     }
 }
 
+/// A tree's entries in the order of their names' bytes.
+fn in_order(tree: &FileTree) -> Vec<(&str, &Entry)> {
+    let mut entries: Vec<_> = tree.iter().collect();
+    names::sort_by_bytes(&mut entries, |(path, _)| path);
+    entries
+}
+
 /// The parts of a tree: folders first, then a part for each kind of layer, long ones cut between records.
 fn split(tree: &FileTree) -> Vec<Part<'_>> {
     let mut groups: BTreeMap<u32, u8> = BTreeMap::new();
     let mut parts: BTreeMap<u8, Vec<(&str, &Entry)>> = BTreeMap::new();
-    for (path, entry) in tree.iter() {
+    for (path, entry) in in_order(tree) {
         let own = rank(path, entry);
         let rank = match entry.content {
             // Names of one inode stay together, with the first of them.

@@ -12,7 +12,6 @@ use crate::error::{Error, PathContext, Result};
 use crate::image::member::GUEST_IMAGE;
 use crate::manifest::{self, FileRecord, Manifest, MemberRecord, OutputRecord};
 use crate::rootfs::tree::{Content, FileTree};
-use crate::ui::escape::escape_control;
 use crate::ui::say;
 
 /// An image to look at.
@@ -40,7 +39,12 @@ pub struct View {
     pub members: Vec<MemberRecord>,
     /// Every path of the image, sorted.
     pub files: Vec<FileRecord>,
+    /// Files that the kernel finds before it unpacks anything.
+    pub early: Vec<String>,
 }
+
+/// Most warnings of one image that are shown.
+const WARNINGS_MAX: usize = 20;
 
 impl ImageArgs {
     /// Its content, every file with its data.
@@ -144,6 +148,7 @@ fn from_manifest(folder: &Path, path: &Path, which: &str) -> Result<View> {
         explained: true,
         members: image.members,
         files: image.files,
+        early: Vec::new(),
     })
 }
 
@@ -163,15 +168,20 @@ fn from_image(path: &Path) -> Result<View> {
         unpacked_bytes: image.members.iter().map(|member| member.unpacked_bytes).sum(),
         explained: false,
         members: image.members.iter().map(member).collect(),
+        early: image.early().map(|name| format!("/{name}")).collect(),
         files: manifest::files_of(&tree, &manifest::digests(&tree)),
     })
 }
 
-/// The tree of an image, with a warning for each record that has no place in one.
+/// The tree of an image, with a warning for each record that a kernel does not take as it is.
 fn tree_of(image: &read::Image, path: &Path) -> FileTree {
     let (tree, left_out) = tree::tree(image);
-    for why in left_out {
-        say::warn(format!("{}: left out: {}", path.display(), escape_control(why.as_bytes())));
+    let all: Vec<&String> = image.notes.iter().chain(&left_out).collect();
+    for why in all.iter().take(WARNINGS_MAX) {
+        say::warn(format!("{}: {why}", path.display()));
+    }
+    if all.len() > WARNINGS_MAX {
+        say::warn(format!("{}: and {} more", path.display(), all.len() - WARNINGS_MAX));
     }
     tree
 }

@@ -177,7 +177,7 @@ impl Rootfs for FileTree {
         Some(match &entry.content {
             Content::Dir => EntryKind::Dir,
             Content::Symlink(target) => EntryKind::Link(target.clone()),
-            Content::Device { .. } => EntryKind::Other,
+            Content::Device { .. } | Content::Fifo | Content::Socket => EntryKind::Other,
             Content::File { data, group } => {
                 let id = group.map_or((0, Arc::as_ptr(data) as *const u8 as u64), |group| (1, u64::from(group)));
                 EntryKind::File { id, runs: entry.mode & 0o111 != 0 }

@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::elf::{ReadError, Source};
+use crate::names;
 use crate::rootfs::error::RootError;
 use crate::rootfs::root::{EntryKind, Rootfs};
 
@@ -34,7 +35,7 @@ impl Sysroot {
 
     /// Where a path of the root lies on the building machine. The path must be real (no links).
     pub fn on_disk(&self, real: &str) -> PathBuf {
-        self.folder.join(real.trim_start_matches('/'))
+        self.folder.join(names::to_path(real.trim_start_matches('/')))
     }
 
     fn look(&self, real: &str) -> Option<EntryKind> {
@@ -42,7 +43,7 @@ impl Sysroot {
         let metadata = fs::symlink_metadata(&disk).ok()?;
         let kind = metadata.file_type();
         Some(if kind.is_symlink() {
-            EntryKind::Link(fs::read_link(&disk).ok()?.to_str()?.to_owned())
+            EntryKind::Link(names::from_os(fs::read_link(&disk).ok()?))
         } else if kind.is_dir() {
             EntryKind::Dir
         } else if kind.is_file() {
@@ -69,10 +70,9 @@ impl Rootfs for Sysroot {
 
     fn list(&self, real: &str) -> Vec<String> {
         let entries = fs::read_dir(self.on_disk(real)).into_iter().flatten();
-        let mut names: Vec<String> =
-            entries.filter_map(|entry| entry.ok()?.file_name().to_str().map(str::to_owned)).collect();
-        names.sort();
-        names
+        let mut all: Vec<String> = entries.filter_map(|entry| Some(names::from_os(entry.ok()?.file_name()))).collect();
+        all.sort();
+        all
     }
 
     fn describe(&self, path: &str) -> String {

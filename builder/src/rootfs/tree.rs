@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::{PATH_BYTES_MAX, clean_path};
+use crate::names;
 use crate::rootfs::error::TooManyLinks;
 use crate::rootfs::links;
 
@@ -40,6 +41,10 @@ pub enum Content {
         /// The minor number: one of the driver's devices.
         minor: u32,
     },
+    /// A named pipe.
+    Fifo,
+    /// A socket's name; only a program that listens makes it one that can be connected to.
+    Socket,
 }
 
 /// The layer of an image that a path comes from.
@@ -158,6 +163,16 @@ impl Entry {
         Entry::new(Content::Device { block, major, minor }, mode, why)
     }
 
+    /// A named pipe, owned by root.
+    pub fn fifo(mode: u32, why: Why) -> Entry {
+        Entry::new(Content::Fifo, mode, why)
+    }
+
+    /// A socket's name, owned by root.
+    pub fn socket(mode: u32, why: Why) -> Entry {
+        Entry::new(Content::Socket, mode, why)
+    }
+
     /// Sets owner and group.
     pub fn owned(mut self, uid: u32, gid: u32) -> Entry {
         self.uid = uid;
@@ -177,26 +192,36 @@ impl Entry {
     pub fn size(&self) -> u64 {
         match &self.content {
             Content::File { data, .. } => data.len() as u64,
-            Content::Symlink(target) => target.len() as u64,
-            Content::Dir | Content::Device { .. } => 0,
+            Content::Symlink(target) => names::decode(target).len() as u64,
+            Content::Dir | Content::Device { .. } | Content::Fifo | Content::Socket => 0,
         }
     }
 
-    /// "file", "directory", "link" or "device".
+    /// "file", "directory", "link", "device", "fifo" or "socket".
     pub fn kind(&self) -> &'static str {
         match self.content {
             Content::Dir => "directory",
             Content::File { .. } => "file",
             Content::Symlink(_) => "link",
             Content::Device { .. } => "device",
+            Content::Fifo => "fifo",
+            Content::Socket => "socket",
         }
     }
 }
 
-/// The tree: relative paths without a leading slash, each with its entry.
+/// The tree: relative paths without a leading slash, each with its entry. Paths and targets are kept as
+/// [`crate::names`] keeps names.
 #[derive(Clone, Debug, Default)]
 pub struct FileTree {
     entries: BTreeMap<String, Entry>,
+}
+
+impl FromIterator<(String, Entry)> for FileTree {
+    /// A tree of paths that are real already: clean, with their folders, behind no link.
+    fn from_iter<T: IntoIterator<Item = (String, Entry)>>(entries: T) -> FileTree {
+        FileTree { entries: entries.into_iter().collect() }
+    }
 }
 
 impl FileTree {
@@ -344,7 +369,7 @@ impl FileTree {
 
 fn check_entry(path: &str, entry: &Entry) -> Result<()> {
     if let Content::Symlink(target) = &entry.content
-        && (target.is_empty() || target.len() > PATH_BYTES_MAX || target.contains('\0'))
+        && (target.is_empty() || names::decode(target).len() > PATH_BYTES_MAX || target.contains('\0'))
     {
         return Err(bad_path(path, "a link's target must have 1 to 4095 bytes and no NUL"));
     }
@@ -364,7 +389,7 @@ fn clash(path: &str, old: &Entry, new: &Entry) -> Error {
 }
 
 fn bad_path(path: &str, why: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
-    Error::new(format!("cannot put {path:?} into the image")).because(why).help("correct the path")
+    Error::new(format!("cannot put \"{}\" into the image", names::show(path))).because(why).help("correct the path")
 }
 
 #[cfg(test)]

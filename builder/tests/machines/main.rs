@@ -8,6 +8,10 @@
 
 #[path = "../support/cluster/mod.rs"]
 mod cluster;
+#[path = "../support/newc.rs"]
+mod newc;
+#[path = "../support/odd/mod.rs"]
+mod odd;
 #[path = "../support/output.rs"]
 mod output;
 #[path = "../support/pty.rs"]
@@ -15,6 +19,7 @@ mod pty;
 #[path = "../support/wait.rs"]
 mod wait;
 
+mod archives;
 mod boot;
 mod clones;
 mod faults;

@@ -30,7 +30,7 @@ fn a_spec_becomes_a_tftp_root_and_stdout_names_it() {
 
     let image = vmatic::archive::read::read(fs::read(lab.at("out/lab/initramfs")).unwrap()).unwrap();
     let content = |path: &str| {
-        let record = image.entries.iter().find(|entry| entry.path == path).unwrap_or_else(|| panic!("no {path}"));
+        let record = image.entries.iter().find(|entry| entry.name == path).unwrap_or_else(|| panic!("no {path}"));
         image.data(record).to_vec()
     };
     let modules = "/lib/modules/1.2.3/kernel/net/failover.ko\n/lib/modules/1.2.3/kernel/net/net_failover.ko\n/lib/modules/1.2.3/kernel/net/virtio_net.ko\n";
@@ -42,7 +42,7 @@ fn a_spec_becomes_a_tftp_root_and_stdout_names_it() {
     assert_eq!(content("etc/vmatic/operator.pub").len(), 65);
     assert_eq!(content("boot/guest/vmlinux"), fs::read(lab.at("kernel/boot/vmlinuz-1.2.3")).unwrap());
     let guest = vmatic::archive::read::read(content("boot/guest/initramfs")).unwrap();
-    assert!(guest.entries.iter().any(|entry| entry.path == "init"));
+    assert!(guest.entries.iter().any(|entry| entry.name == "init"));
     let secret = fs::read_to_string(lab.at("operator.key")).unwrap();
     let unpacked = image.entries.iter().flat_map(|entry| image.data(entry).to_vec()).collect::<Vec<u8>>();
     assert!(!text(&unpacked).contains(secret.trim()), "no secret in an image");

@@ -7,9 +7,14 @@
 mod fixture;
 #[path = "../support/folder.rs"]
 mod folder;
+#[path = "../support/newc.rs"]
+mod newc;
+#[path = "../support/odd/mod.rs"]
+mod odd;
 #[path = "../support/output.rs"]
 mod output;
 
+mod archives;
 mod boot_errors;
 mod building;
 mod closure;

@@ -57,7 +57,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["manifest"],
             &["rootfs", "spec", "key"],
             &["elf", "fs", "glob", "ui", "process", "digest"],
-            &["error"],
+            &["error", "names"],
         ],
     ),
     (

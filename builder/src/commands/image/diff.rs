@@ -8,12 +8,16 @@ use serde::Serialize;
 use crate::Exit;
 use crate::error::Result;
 use crate::manifest::FileRecord;
+use crate::names::show;
 use crate::output::inspect::{ImageArgs, View};
 use crate::ui::print::{print, print_json};
 
 /// Show what differs between two images
 ///
-/// Exits with 0 if nothing does, with 6 if something does, and with 1 if it could not be found out.
+/// Compared are kind, mode, owner, content, a link's target, a device's number, which names are one file's, and whether
+/// the kernel finds a file before it unpacks anything; not times, and not the order or the packing of the archive.
+///
+/// Exits with 0 if nothing differs, with 6 if something does, and with 1 if it could not be found out.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Output folder or image file
@@ -34,7 +38,7 @@ struct Difference {
     path: String,
     /// "added", "removed" or "changed".
     state: &'static str,
-    /// What changed: kind, mode, owner, target, content; with the values before and after.
+    /// What changed: kind, mode, owner, target, device, hard link, early, content; with the values before and after.
     what: Vec<String>,
     /// Bytes more, or less.
     bytes: i64,
@@ -55,9 +59,10 @@ pub fn run(args: Args) -> Result<Exit> {
     Ok(if differences.is_empty() { Exit::Ok } else { Exit::Differs })
 }
 
-fn differences(old: &View, new: &View) -> Vec<Difference> {
+fn differences(old_view: &View, new_view: &View) -> Vec<Difference> {
     let by_path = |view: &View| view.files.iter().map(|file| (file.path.clone(), file.clone())).collect();
-    let (old, new): (BTreeMap<String, FileRecord>, BTreeMap<String, FileRecord>) = (by_path(old), by_path(new));
+    let (old, new): (BTreeMap<String, FileRecord>, BTreeMap<String, FileRecord>) =
+        (by_path(old_view), by_path(new_view));
     let mut paths: Vec<&String> = old.keys().chain(new.keys()).collect();
     paths.sort();
     paths.dedup();
@@ -65,7 +70,11 @@ fn differences(old: &View, new: &View) -> Vec<Difference> {
         let size = |file: Option<&FileRecord>| file.map_or(0, |file| file.size as i64);
         let (before, after) = (old.get(path), new.get(path));
         let (state, what) = match (before, after) {
-            (Some(before), Some(after)) => ("changed", changes(before, after)),
+            (Some(before), Some(after)) => {
+                let early = |view: &View| if view.early.contains(path) { "yes" } else { "no" };
+                let early = (early(old_view), early(new_view));
+                ("changed", changes(before, after, early))
+            }
             (None, _) => ("added", Vec::new()),
             (_, None) => ("removed", Vec::new()),
         };
@@ -76,14 +85,22 @@ fn differences(old: &View, new: &View) -> Vec<Difference> {
     paths.into_iter().filter_map(difference).collect()
 }
 
-fn changes(old: &FileRecord, new: &FileRecord) -> Vec<String> {
+fn changes(old: &FileRecord, new: &FileRecord, early: (&str, &str)) -> Vec<String> {
     let owner = |file: &FileRecord| format!("{}:{}", file.uid, file.gid);
-    let target = |file: &FileRecord| file.target.clone().unwrap_or_default();
+    let name = |name: &Option<String>| name.as_deref().map_or("none".into(), show).into_owned();
+    let device = |file: &FileRecord| file.device.clone().unwrap_or_else(|| "none".to_owned());
+    let hard_link = |file: &FileRecord| match &file.hard_link {
+        Some(first) => format!("to {}", show(first)),
+        None => "none".to_owned(),
+    };
     let values = [
         ("kind", old.kind.clone(), new.kind.clone()),
         ("mode", old.mode.clone(), new.mode.clone()),
         ("owner", owner(old), owner(new)),
-        ("target", target(old), target(new)),
+        ("target", name(&old.target), name(&new.target)),
+        ("device", device(old), device(new)),
+        ("hard link", hard_link(old), hard_link(new)),
+        ("early", early.0.to_owned(), early.1.to_owned()),
     ];
     let mut what: Vec<String> = values
         .into_iter()
@@ -108,7 +125,7 @@ fn text(differences: &[Difference], old: &View, new: &View) -> String {
         format!(
             "{sign} {:>+10} {}{}{what}{layer}\n",
             difference.bytes,
-            difference.path,
+            show(&difference.path),
             if what.is_empty() { "" } else { ": " }
         )
     };
@@ -142,6 +159,7 @@ mod tests {
             unpacked_bytes: 2,
             explained: false,
             members: Vec::new(),
+            early: Vec::new(),
             files: files.iter().map(file).collect(),
         }
     }

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::Exit;
 use crate::error::Result;
 use crate::manifest::FileRecord;
+use crate::names::show;
 use crate::output::inspect::{ImageArgs, View};
 use crate::ui::print::{print, print_json};
 
@@ -84,7 +85,7 @@ fn sums(view: &View, key: impl Fn(&FileRecord) -> String) -> Vec<(String, u64, u
 fn table(head: &str, rows: &[(String, u64, usize)]) -> String {
     let mut text = format!("\n{:>12} {:>6} {head}\n", "BYTES", "FILES");
     for (name, bytes, files) in rows {
-        text.push_str(&format!("{bytes:>12} {files:>6} {name}\n"));
+        text.push_str(&format!("{bytes:>12} {files:>6} {}\n", show(name)));
     }
     text
 }
@@ -102,6 +103,7 @@ mod tests {
             unpacked_bytes: 0,
             explained: true,
             members: Vec::new(),
+            early: Vec::new(),
             files: vec![file("/init", 5), file("/usr/lib/a/b", 7), file("/usr/lib/c", 1), file("/etc/x", 2)],
         };
         let expected = [("/usr/lib".to_owned(), 8, 2), ("/".to_owned(), 5, 1), ("/etc".to_owned(), 2, 1)];

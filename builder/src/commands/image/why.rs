@@ -1,10 +1,13 @@
 //! `vmatic why`: the reason for a file, up to what the spec says.
 
+use std::ffi::OsString;
+
 use serde_json::json;
 
 use crate::Exit;
 use crate::error::{Error, Result};
 use crate::manifest::FileRecord;
+use crate::names::{self, show};
 use crate::output::inspect::{ImageArgs, View};
 use crate::ui::print::{print, print_json};
 use crate::ui::suggest;
@@ -15,8 +18,8 @@ use crate::ui::suggest;
 /// those that asked for it.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// A path in the image
-    path: String,
+    /// A path in the image, as it is or as `vmatic list` shows it
+    path: OsString,
     #[command(flatten)]
     image: ImageArgs,
     /// Print JSON
@@ -27,7 +30,9 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
     let view = args.image.open()?;
-    let chain = chain(&view, &args.path)?;
+    let path = names::from_os(&args.path);
+    let shown = names::unshow(&path).filter(|shown| find(&view, &path).is_none() && find(&view, shown).is_some());
+    let chain = chain(&view, shown.as_deref().unwrap_or(&path))?;
     if args.json {
         print_json(&json!({ "image": view.name, "path": chain[0].path, "chain": chain }))?;
     } else {
@@ -38,7 +43,7 @@ pub fn run(args: Args) -> Result<Exit> {
 
 /// The file and then each that asked for the one before.
 fn chain<'a>(view: &'a View, path: &str) -> Result<Vec<&'a FileRecord>> {
-    let tried = || Error::new(format!("cannot say why {path} is in {}", view.name));
+    let tried = || Error::new(format!("cannot say why {} is in {}", show(path), view.name));
     if !view.explained {
         return Err(tried()
             .because("an image file alone holds no reasons")
@@ -48,7 +53,7 @@ fn chain<'a>(view: &'a View, path: &str) -> Result<Vec<&'a FileRecord>> {
         let known = view.files.iter().map(|file| file.path.as_str());
         let error = tried().because("it is not there");
         match suggest::nearest(path, known) {
-            Some(near) => error.help(format!("did you mean {near}?")),
+            Some(near) => error.help(format!("did you mean {}?", show(near))),
             None => error.help("`vmatic list` shows all that is there"),
         }
     })?;
@@ -81,15 +86,20 @@ fn find<'a>(view: &'a View, path: &str) -> Option<&'a FileRecord> {
     None
 }
 
+/// Where it came from: a path, or a package with spaces in its description.
+fn show_origin(origin: &str) -> String {
+    origin.split(' ').map(show).collect::<Vec<_>>().join(" ")
+}
+
 fn text(chain: &[&FileRecord]) -> String {
     let mut text = String::new();
     for (depth, file) in chain.iter().enumerate() {
         let indent = "  ".repeat(depth);
-        let target = file.target.as_ref().map_or_else(String::new, |target| format!(" -> {target}"));
+        let target = file.target.as_ref().map_or_else(String::new, |target| format!(" -> {}", show(target)));
         let asked = if depth == 0 { "" } else { "needed by " };
-        text.push_str(&format!("{indent}{asked}{}{target}: {} ({})\n", file.path, file.reason, file.layer));
+        text.push_str(&format!("{indent}{asked}{}{target}: {} ({})\n", show(&file.path), file.reason, file.layer));
         if let Some(origin) = &file.origin {
-            text.push_str(&format!("{indent}  from {origin}\n"));
+            text.push_str(&format!("{indent}  from {}\n", show_origin(origin)));
         }
         if let Some(rule) = &file.mode_rule {
             text.push_str(&format!("{indent}  mode {}, {rule}\n", file.mode));
@@ -123,6 +133,7 @@ mod tests {
             unpacked_bytes: 0,
             explained: true,
             members: Vec::new(),
+            early: Vec::new(),
             files: vec![
                 record("/lib", "link", None, Some("usr/lib")),
                 record("/usr/lib/libc.so.6", "library libc.so.6", Some("/usr/lib/libz.so.1"), None),
