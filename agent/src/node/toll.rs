@@ -16,7 +16,8 @@ use vmatic_plan::GuestId;
 
 /// A guest may take one in so many parts of a processor.
 const GUEST_PARTS: u32 = 100;
-/// The same of whoever calls, who also has the kernel work for it, which no meter of ours sees: as much again, and more.
+/// The same of whoever calls, who also has the kernel work for it, which no meter of ours sees: as much again, and
+/// more.
 const PARTS: u32 = 250;
 /// How much one may take at once.
 const AT_ONCE: Duration = Duration::from_millis(50);

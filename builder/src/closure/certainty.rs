@@ -10,3 +10,13 @@ pub enum Certainty {
     /// spec says `strict`, and shown apart.
     Likely,
 }
+
+impl Certainty {
+    /// In one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Certainty::Certain => "certain",
+            Certainty::Likely => "likely",
+        }
+    }
+}

@@ -3,10 +3,10 @@
 //! The bound. A script that somebody asked for (a binary of the spec, a program of a package or overlay, a command of
 //! such a script) brings the commands and modules that it calls. What it only tries (`guarded`), and what its modules
 //! start, is likely: it is brought for what the spec names, not for what those scripts call in turn, and not where a
-//! rule of its own would bring a whole system with it (an editor, a compiler, a language). A script among plug-ins or data brings
-//! what it imports, and of its commands only ELF programs without a rule of their own: no script, no language, no
-//! second system. So a package of 300 scripts brings as many small programs as it names, and no more. What is not
-//! brought for that reason is a suggestion; what is nowhere is a note, unless the script does without it.
+//! rule of its own would bring a whole system with it (an editor, a compiler, a language). A script among plug-ins or
+//! data brings what it imports, and of its commands only ELF programs without a rule of their own: no script, no
+//! language, no second system. So a package of 300 scripts brings as many small programs as it names, and no more.
+//! What is not brought for that reason is a suggestion; what is nowhere is a note, unless the script does without it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -144,41 +144,71 @@ enum Must {
 
 /// Loads the ELF file `hit`.
 pub fn load(tables: &mut Tables, hit: Hit, reason: &str) -> Result<Loading, LoadError> {
-    let needs = tables.needs(hit.side, &hit.found.real)?;
-    let interpreter = needs.interpreter.clone();
-    let loader = interpreter.as_deref().map(|path| (path, tables.find_file(path)));
-    let musl = match &interpreter {
-        Some(path) => path.contains("/ld-musl-"),
-        None => needs.libraries.iter().any(|name| name == "libc.so" || name.starts_with("libc.musl-")),
-    };
-    let machine = needs.machine;
-    let found = loader.as_ref().and_then(|(_, found)| found.clone()).or_else(|| tables.usual_loader(machine));
-    let folders = match &found {
-        Some((side, found)) if !musl => tables.compiled_in(*side, &found.real),
-        _ => Vec::new(),
-    };
-    let real = found.map(|(_, found)| found.real);
-    let mut loading = Loader {
-        layout: Layout::of(real.as_deref(), &folders, machine),
-        musl: musl.then(|| tables.musl_path(interpreter.as_deref().unwrap_or_default())),
-        tables,
-        machine,
-        names: HashMap::new(),
-        files: HashMap::new(),
-        queue: VecDeque::new(),
-        out: Loading::default(),
-    };
-    let origin = folder_of(&hit.found.real);
-    loading.enter(Object { hit, reason: reason.to_owned(), origin, needs, parent: None });
-    if let Some((path, found)) = loader {
-        loading.enter_loader(path, found);
+    let mut loading = Loader::begin(tables, hit, reason)?;
+    let interpreter = loading.out.objects[0].needs.interpreter.clone();
+    if let Some(path) = interpreter {
+        let found = loading.tables.find_file(&path);
+        loading.enter_loader(&path, found);
     }
     loading.run();
     loading.check_versions();
     Ok(loading.out)
 }
 
-impl Loader<'_, '_> {
+/// Libraries that were looked for by name.
+pub struct Opened {
+    /// Those that were found.
+    pub hits: Vec<Hit>,
+    /// Of these, what the cache must say.
+    pub configured: ldcache::LdCache,
+}
+
+/// Looks for libraries that the file `hit` opens by name, as dlopen(3) does. None if it cannot be loaded.
+pub fn find_by_name(tables: &mut Tables, hit: Hit, names: &[&String]) -> Option<Opened> {
+    if names.is_empty() {
+        return None;
+    }
+    let mut loading = Loader::begin(tables, hit, "").ok()?;
+    let mut hits = Vec::new();
+    for name in names {
+        let mut variants = Vec::new();
+        hits.extend(loading.search(0, name, &mut Vec::new(), &mut variants));
+        hits.append(&mut variants);
+    }
+    Some(Opened { hits, configured: loading.out.configured })
+}
+
+impl<'t, 'a> Loader<'t, 'a> {
+    /// A loading of which only the file itself is there.
+    fn begin(tables: &'t mut Tables<'a>, hit: Hit, reason: &str) -> Result<Loader<'t, 'a>, LoadError> {
+        let needs = tables.needs(hit.side, &hit.found.real)?;
+        let interpreter = needs.interpreter.as_deref();
+        let musl = match interpreter {
+            Some(path) => path.contains("/ld-musl-"),
+            None => needs.libraries.iter().any(|name| name == "libc.so" || name.starts_with("libc.musl-")),
+        };
+        let machine = needs.machine;
+        let found = interpreter.and_then(|path| tables.find_file(path)).or_else(|| tables.usual_loader(machine));
+        let folders = match &found {
+            Some((side, found)) if !musl => tables.compiled_in(*side, &found.real),
+            _ => Vec::new(),
+        };
+        let real = found.map(|(_, found)| found.real);
+        let mut loading = Loader {
+            layout: Layout::of(real.as_deref(), &folders, machine),
+            musl: musl.then(|| tables.musl_path(interpreter.unwrap_or_default())),
+            tables,
+            machine,
+            names: HashMap::new(),
+            files: HashMap::new(),
+            queue: VecDeque::new(),
+            out: Loading::default(),
+        };
+        let origin = folder_of(&hit.found.real);
+        loading.enter(Object { hit, reason: reason.to_owned(), origin, needs, parent: None });
+        Ok(loading)
+    }
+
     fn enter(&mut self, object: Object) -> usize {
         let at = self.out.objects.len();
         if let Some(soname) = &object.needs.soname {

@@ -13,7 +13,10 @@ pub mod certainty;
 pub mod error;
 mod follow;
 mod followed;
+pub mod home;
+mod known;
 pub mod layout;
+mod likely;
 pub mod load;
 pub mod missing;
 pub mod plugin_rules;
@@ -31,6 +34,7 @@ use crate::rootfs::root::{EntryKind, Found, Rootfs};
 pub use cache::{Tables, WhichRoot};
 pub use certainty::Certainty;
 use error::LoadError;
+use known::Known;
 use layout::Configured;
 use load::{Edge, Hit, Loading};
 use missing::Missing;
@@ -64,6 +68,7 @@ struct Task {
     reason: String,
     needed_by: Option<String>,
     kind: BinaryKind,
+    certainty: Certainty,
     /// How many scripts deep an interpreter is.
     depth: usize,
 }
@@ -102,6 +107,9 @@ pub struct Closure<'a> {
     rules_done: BTreeSet<String>,
     finished: bool,
     libraries_only: bool,
+    /// How sure what is pushed now is.
+    certainty: Certainty,
+    known: Known<'a>,
 }
 
 impl<'a> Closure<'a> {
@@ -130,6 +138,8 @@ impl<'a> Closure<'a> {
             rules_done: BTreeSet::new(),
             finished: false,
             libraries_only: false,
+            certainty: Certainty::Certain,
+            known: Known::new(root),
         }
     }
 
@@ -202,7 +212,8 @@ impl<'a> Closure<'a> {
             Some(EntryKind::Dir) => {
                 self.links.extend(found.links.clone());
                 let (reason, needed_by) = (reason.to_owned(), needed_by.map(str::to_owned));
-                let need = || Need { reason, needed_by, certainty: Certainty::Certain };
+                let certainty = self.certainty;
+                let need = || Need { reason, needed_by, certainty };
                 self.folders.entry(found.real.clone()).or_insert_with(need);
             }
             _ => {}
@@ -252,7 +263,7 @@ impl<'a> Closure<'a> {
         depth: usize,
     ) {
         let (reason, needed_by) = (reason.to_owned(), by.map(str::to_owned));
-        self.tasks.push_back(Task { side, found, reason, needed_by, kind, depth });
+        self.tasks.push_back(Task { side, found, reason, needed_by, kind, certainty: self.certainty, depth });
     }
 
     /// Works off the tasks, then what waited for them, until nothing new comes.
@@ -323,13 +334,18 @@ impl<'a> Closure<'a> {
             return;
         }
         self.links.extend(task.found.links.clone());
-        self.note_file(&task.found.real, &task.reason, task.needed_by.as_deref());
+        // A row says all of what it brings: its texts are not read.
+        if task.kind == BinaryKind::Plugin && task.certainty == Certainty::Certain {
+            self.known.read.insert(task.found.real.clone());
+        }
+        self.note_file(&task.found.real, &task.reason, task.needed_by.as_deref(), task.certainty);
     }
 
-    fn note_file(&mut self, real: &str, reason: &str, needed_by: Option<&str>) {
+    fn note_file(&mut self, real: &str, reason: &str, needed_by: Option<&str>, certainty: Certainty) {
         if !self.files.contains_key(real) {
             let (reason, needed_by) = (reason.to_owned(), needed_by.map(str::to_owned));
-            let need = Need { reason, needed_by, certainty: self.followed.certainty(real) };
+            let certainty = certainty.max(self.followed.certainty(real));
+            let need = Need { reason, needed_by, certainty };
             self.files.insert(real.to_owned(), need);
             if real.contains(".so") || self.tables.root.runs(real) {
                 self.apply_rules(real);
@@ -385,7 +401,7 @@ impl<'a> Closure<'a> {
             if object.hit.side == WhichRoot::Root {
                 self.links.extend(object.hit.found.links.clone());
                 let parent = object.parent.map(path);
-                self.note_file(&object.hit.found.real, &object.reason, parent.as_deref());
+                self.note_file(&object.hit.found.real, &object.reason, parent.as_deref(), task.certainty);
             }
         }
     }

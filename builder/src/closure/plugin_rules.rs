@@ -6,6 +6,7 @@ use super::cache::WhichRoot;
 use super::plugins::{NEVER, PLUGIN_RULES, PluginRule};
 use super::{BinaryKind, Closure};
 use crate::glob::path_captures;
+use crate::packages::ownership::short;
 use crate::rootfs::root::{EntryKind, Found};
 
 impl Closure<'_> {
@@ -34,11 +35,13 @@ impl Closure<'_> {
     fn apply_rule(&mut self, rule: &PluginRule, real: &str, found: &[String]) {
         for path in paths(rule.brings, real, found) {
             for path in self.here(&path) {
+                self.known.decided.insert(format!("{}/", short(path.trim_end_matches('/'))));
                 self.include_tree(&path, rule.reason, Some(real), BinaryKind::Plugin, rule.exclude);
             }
         }
         for path in paths(rule.suggests, real, found) {
             for path in self.here(&path) {
+                self.known.decided.insert(format!("{}/", short(path.trim_end_matches('/'))));
                 self.suggested.insert(path, format!("{} ({real})", rule.reason));
             }
         }
@@ -134,11 +137,6 @@ impl Closure<'_> {
             self.include(&path, "a module of PAM", Some(service), BinaryKind::Plugin);
         }
     }
-}
-
-/// A path without /usr in front.
-fn short(path: &str) -> &str {
-    path.strip_prefix("/usr").filter(|rest| rest.starts_with('/')).unwrap_or(path)
 }
 
 /// The paths of a rule. $1 and $2 are captures, $L the last number of the trigger's name: 11 of python3.11.

@@ -63,6 +63,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let mut closure = Closure::new(&root);
     let first = which(&args.command[0], &root)?;
     closure.survey(&first)?;
+    closure.include_likely();
     let mut proposal = Proposal { binaries: [first].into(), ..Proposal::default() };
     for program in traced.executed.iter().filter(|path| !is_own(path)) {
         propose_binary(&mut closure, program, &mut proposal);

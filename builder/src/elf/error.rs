@@ -66,6 +66,8 @@ pub enum Part {
     DynamicName,
     /// A name of a section.
     SectionName,
+    /// The section headers.
+    Sections,
 }
 
 impl fmt::Display for Part {
@@ -79,6 +81,7 @@ impl fmt::Display for Part {
             Part::StringTable => "the string table",
             Part::DynamicName => "a name in the dynamic section",
             Part::SectionName => "a section's name",
+            Part::Sections => "the section headers",
         })
     }
 }

@@ -8,10 +8,10 @@ pub mod dlopen_note;
 pub mod error;
 pub mod ldcache;
 pub mod script;
+pub mod source;
+pub mod texts;
 pub mod versions;
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use goblin::container::Ctx;
@@ -19,10 +19,12 @@ use goblin::elf::dynamic::{
     DF_1_NODEFLIB, DT_FLAGS_1, DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, Dynamic,
 };
 use goblin::elf::header::{EI_OSABI, ELFMAG, ELFOSABI_GNU, ELFOSABI_NONE, ET_DYN, Header};
-use goblin::elf::program_header::{PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, ProgramHeader};
+use goblin::elf::program_header::{PT_DYNAMIC, PT_INTERP, PT_NOTE, ProgramHeader};
 
 use dlopen_note::Dlopen;
 pub use error::{ElfError, Part, ReadError};
+pub use source::{STRING_BYTES_MAX, Source};
+use source::{file_offset, name_at, range, string_at};
 use versions::Versions;
 
 /// A library whose symbols stand in for this one's, if it is there (gABI).
@@ -37,9 +39,6 @@ pub const DYNAMIC_BYTES_MAX: u64 = 1 << 20;
 pub const NOTE_BYTES_MAX: u64 = 1 << 20;
 /// Largest string table of a libc.so.6; glibc's has 32 kB.
 const LIBC_NAMES_BYTES_MAX: u64 = 1 << 20;
-/// Longest interpreter path, search path or library name.
-pub const STRING_BYTES_MAX: usize = 65_536;
-
 /// Class, byte order and machine: a library serves a program only if they are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ElfMachine {
@@ -100,51 +99,6 @@ impl Needs {
 /// Whether the bytes begin as an ELF file does.
 pub fn is_elf(bytes: &[u8]) -> bool {
     bytes.starts_with(ELFMAG)
-}
-
-/// Bytes that can be read at an offset: a file or a slice.
-pub trait Source {
-    /// Bytes of the whole file.
-    fn len(&self) -> u64;
-    /// Whether there are none.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-    /// Fills the buffer from `offset`, or says why not.
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ReadError>;
-}
-
-impl Source for File {
-    fn len(&self) -> u64 {
-        self.metadata().map_or(0, |metadata| metadata.len())
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ReadError> {
-        Ok(self.read_exact_at(buffer, offset)?)
-    }
-}
-
-impl Source for [u8] {
-    fn len(&self) -> u64 {
-        <[u8]>::len(self) as u64
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ReadError> {
-        let start = usize::try_from(offset).map_err(|_| ReadError::OffsetTooLarge)?;
-        let end = start.checked_add(buffer.len()).ok_or(ReadError::RangeTooLarge)?;
-        buffer.copy_from_slice(self.get(start..end).ok_or(ReadError::PastEnd)?);
-        Ok(())
-    }
-}
-
-impl<S: Source + ?Sized> Source for &S {
-    fn len(&self) -> u64 {
-        (**self).len()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ReadError> {
-        (**self).read_at(buffer, offset)
-    }
 }
 
 /// Reads what a file needs. The error is the cause alone; the caller knows the path.
@@ -258,58 +212,8 @@ fn read_dynamic(
     Ok(())
 }
 
-/// A name of the string table, read alone: the table of a large library has megabytes, its names here a few.
-fn name_at(source: &(impl Source + ?Sized), start: u64, size: u64, offset: u64) -> Result<String, ElfError> {
-    const CHUNK: u64 = 128;
-    if offset >= size {
-        return Err(ElfError::BadOffset(Part::DynamicName));
-    }
-    let mut bytes = Vec::new();
-    while bytes.len() < STRING_BYTES_MAX {
-        let at = offset + bytes.len() as u64;
-        let mut chunk = vec![0; CHUNK.min(size.saturating_sub(at)) as usize];
-        if chunk.is_empty() {
-            break;
-        }
-        source.read_at(&mut chunk, start + at)?;
-        let found = chunk.contains(&0);
-        bytes.extend(chunk);
-        if found {
-            break;
-        }
-    }
-    string_at(&bytes, 0, Part::DynamicName)
-}
-
 fn split_paths(text: &str) -> Vec<String> {
     text.split(':').filter(|part| !part.is_empty()).map(str::to_owned).collect()
-}
-
-fn file_offset(programs: &[ProgramHeader], address: u64) -> Option<u64> {
-    programs.iter().filter(|program| program.p_type == PT_LOAD).find_map(|program| {
-        let inside = address.checked_sub(program.p_vaddr)?;
-        (inside < program.p_filesz).then(|| program.p_offset.checked_add(inside)).flatten()
-    })
-}
-
-/// A range of the file, refused when it is larger than `max` or leaves the file.
-fn range(source: &(impl Source + ?Sized), part: Part, offset: u64, size: u64, max: u64) -> Result<Vec<u8>, ElfError> {
-    if size > max {
-        return Err(ElfError::TooLarge { part, bytes: size, max });
-    }
-    if offset.checked_add(size).is_none_or(|end| end > source.len()) {
-        return Err(ElfError::CutOff(part));
-    }
-    let mut bytes = vec![0; size as usize];
-    source.read_at(&mut bytes, offset)?;
-    Ok(bytes)
-}
-
-fn string_at(bytes: &[u8], offset: u64, part: Part) -> Result<String, ElfError> {
-    let tail = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).ok_or(ElfError::BadOffset(part))?;
-    let end = tail.iter().take(STRING_BYTES_MAX).position(|byte| *byte == 0);
-    let text = &tail[..end.ok_or(ElfError::NoEnd(part))?];
-    String::from_utf8(text.to_vec()).map_err(|_| ElfError::NotUtf8(part))
 }
 
 /// The content of a section by name, for kernel modules; None when there is no such section.
@@ -340,6 +244,7 @@ pub fn section<'a>(bytes: &'a [u8], name: &str) -> Result<Option<&'a [u8]>, ElfE
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs::File;
 
     fn own() -> Vec<u8> {
         std::fs::read(std::env::current_exe().unwrap()).unwrap()

@@ -9,7 +9,7 @@ use goblin::container::Ctx;
 use goblin::elf::dynamic::{DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM};
 use goblin::elf::program_header::ProgramHeader;
 
-use super::{Source, file_offset, name_at};
+use super::source::{Source, file_offset, name_at};
 
 /// Most versions read of one file; libstdc++ has a hundred.
 const VERSIONS_MAX: usize = 65_536;

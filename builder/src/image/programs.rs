@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::closure::Closure;
+use crate::closure::{Certainty, Closure, Need};
 use crate::elf::{ldcache, script};
 use crate::error::{Error, Kind, PathContext, Result};
 use crate::image::setup::{self, Setup};
@@ -118,6 +118,9 @@ fn from_root(
         }
     }
     closure.complete_image(check::programs(tree));
+    if !spec.strict {
+        closure.include_likely();
+    }
     closure.check().map_err(|error| error.while_trying("cannot complete the programs of the image"))?;
     let owners = Owners::of(&root, folder);
     let owned = lay(&closure, &root, &owners, tree)?;
@@ -158,7 +161,7 @@ fn lay(closure: &Closure, root: &Sysroot, owners: &Owners, tree: &mut FileTree) 
         add_link(tree, path, target)?;
     }
     for (path, need) in &closure.folders {
-        let mut why = Why::new(LayerName::Binaries, &need.reason);
+        let mut why = Why::new(LayerName::Binaries, reason(need));
         why.needed_by = need.needed_by.clone();
         make_folders(path, root, &why, tree, &mut note)?;
         if tree.real_path(path).is_none() {
@@ -172,7 +175,7 @@ fn lay(closure: &Closure, root: &Sysroot, owners: &Owners, tree: &mut FileTree) 
             continue;
         }
         let disk = root.on_disk(path);
-        let mut why = Why::new(LayerName::Binaries, &need.reason).origin(path);
+        let mut why = Why::new(LayerName::Binaries, reason(need)).origin(path);
         why.needed_by = need.needed_by.clone();
         make_folders(path, root, &why, tree, &mut note)?;
         let entry = links.entry(&disk, file_mode(path, &disk)?, why, tree)?;
@@ -205,6 +208,14 @@ fn make_folders(
         }
     }
     Ok(())
+}
+
+/// Why a file is there, as the manifest keeps it.
+fn reason(need: &Need) -> String {
+    match need.certainty {
+        Certainty::Certain => need.reason.clone(),
+        Certainty::Likely => format!("likely: {}", need.reason),
+    }
 }
 
 /// Layers whose files a binary does not replace.

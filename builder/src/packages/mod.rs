@@ -3,7 +3,8 @@
 //! * [`apt`]: Debian's own tools, which all of it goes through. [`cache`]: where it lies on this machine. [`inputs`]:
 //!   what one build took.
 //! * [`deb`]: single packages, fetched and unpacked into the cache. [`debroot`]: packages with all that they depend
-//!   on, as one root. [`dpkg`]: the database of a root: which package a file belongs to.
+//!   on, as one root. [`dpkg`]: the database of a root: what an image takes of a package. [`ownership`]: which package
+//!   a file belongs to, and which others that one may rely on.
 //! * [`setup`]: what only an installation makes, read off scripts that are never run. [`owners`]: whose files they are.
 //!
 //! State: the cache's folder on disk, of which each part appears whole or not at all; and the list of a build's
@@ -16,4 +17,5 @@ pub mod debroot;
 pub mod dpkg;
 pub mod inputs;
 pub mod owners;
+pub mod ownership;
 pub mod setup;

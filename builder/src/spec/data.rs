@@ -77,6 +77,8 @@ pub struct ImageSpec {
     pub binaries: Vec<String>,
     /// Folders of the root that count as LD_LIBRARY_PATH.
     pub library_path: Vec<String>,
+    /// Whether what programs only seem to need stays out.
+    pub strict: bool,
     /// Debian packages whose files go in.
     pub packages: Vec<PackageName>,
     /// How far the packages' dependencies are followed.

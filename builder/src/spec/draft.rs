@@ -63,6 +63,7 @@ pub struct DraftImage {
     pub(super) root: Option<PathBuf>,
     pub(super) binaries: Option<Vec<String>>,
     pub(super) library_path: Option<Vec<String>>,
+    pub(super) strict: Option<bool>,
     pub(super) packages: Option<Vec<PackageName>>,
     pub(super) package_depth: Option<Depth>,
     pub(super) modules: Option<Vec<String>>,

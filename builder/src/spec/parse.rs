@@ -205,6 +205,8 @@ fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &R
         }
         image.library_path = Some(values(list));
     }
+    let strict = table.flag("strict");
+    set(&mut image.strict, table.has("strict").then_some(strict));
     set(&mut image.modules, table.strings("modules", "virtio_net").map(values));
     if let Some(list) = table.strings("secrets", "/etc/ssh/ssh_host_ed25519_key") {
         for item in list.iter().filter(|item| !item.value.starts_with('/')) {
@@ -395,6 +397,7 @@ fn image(draft: DraftImage, defaults: &Defaults) -> ImageSpec {
         root: draft.root.unwrap_or_else(|| PathBuf::from("/")),
         binaries: draft.binaries.unwrap_or_default(),
         library_path: draft.library_path.unwrap_or_default(),
+        strict: draft.strict.unwrap_or_default(),
         packages: draft.packages.unwrap_or_default(),
         package_depth: draft.package_depth.unwrap_or_default(),
         modules: draft.modules.unwrap_or_else(|| defaults.modules.iter().map(|name| (*name).to_owned()).collect()),

@@ -27,6 +27,7 @@ mod imports;
 mod inspect;
 mod kernels;
 mod kinds;
+mod likely;
 mod modes;
 mod package_setup;
 mod packages;

@@ -183,7 +183,8 @@ impl Rack {
         line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    /// Processor time that an agent has had, in milliseconds (proc(5), /proc/PID/stat, fields 14 and 15: hundredths of a second).
+    /// Processor time that an agent has had, in milliseconds (proc(5), /proc/PID/stat, fields 14 and 15: hundredths
+    /// of a second).
     pub fn agent_cpu_ms(&self, host: u32) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process(host).id())).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();

@@ -10,8 +10,8 @@ mod escapes;
 mod glob;
 mod imports;
 mod ldcache;
-mod modules;
 mod maintainer;
+mod modules;
 mod notes;
 mod packages;
 #[cfg(test)]
@@ -20,6 +20,7 @@ mod replay;
 mod script;
 mod shell;
 mod spec;
+mod strings;
 mod sysusers;
 mod tmpfiles;
 mod uki;
@@ -58,6 +59,7 @@ pub const TARGETS: &[Target] = &[
     ("escapes", escapes::run, escapes::seeds, 8 << 20),
     ("module-files", modules::run, modules::seeds, 4 << 20),
     ("config", config::run, config::seeds, UNPACKING_COST_BYTES_MAX),
+    ("strings", strings::run, strings::seeds, 64 << 20),
     ("spec", spec::run, spec::seeds, 64 << 20),
 ];
 

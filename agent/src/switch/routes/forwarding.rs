@@ -120,7 +120,8 @@ fn message(rule: &Rule) -> Vec<u8> {
     const FRA_DST: u16 = 1;
     const FRA_IIFNAME: u16 = 3;
     const FRA_PRIORITY: u16 = 6;
-    /// The rule is for all that does not match (FIB_RULE_INVERT), and what the kernel says that its own packets come by.
+    /// The rule is for all that does not match (FIB_RULE_INVERT), and what the kernel says that its own packets come
+    /// by.
     const INVERT: u32 = 0x2;
     const OWN: &str = "lo";
     let (family, address) = match rule.to.0 {

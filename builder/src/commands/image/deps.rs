@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::Exit;
-use crate::closure::Closure;
 use crate::closure::load::{Edge, Met};
+use crate::closure::{Certainty, Closure};
 use crate::error::{PathContext, Result};
 use crate::rootfs::sysroot::Sysroot;
 use crate::ui::print::{print, print_json};
@@ -19,7 +19,8 @@ use crate::ui::size::mb;
 /// Show all that a program or script needs, without running it
 ///
 /// The tree shows libraries under who asks for them, each once, with the rule that found it; then what
-/// the program opens or starts by itself. Exit status 1 when something is missing.
+/// the program opens or starts by itself, and what it is likely to: names in its data that its packages have.
+/// Exit status 1 when something is missing.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Programs, scripts or libraries, by path or name
@@ -31,6 +32,9 @@ pub struct Args {
     /// Only what the loader loads, without plug-ins and what a program starts
     #[arg(long)]
     libraries: bool,
+    /// Only what is certain, without what programs seem to need by names in their data
+    #[arg(long)]
+    strict: bool,
     /// Look in this root instead of /; nothing outside it is used
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
@@ -53,6 +57,9 @@ pub fn run(args: Args) -> Result<Exit> {
     let mut programs = Vec::new();
     for file in &args.files {
         programs.push(closure.survey(&inside(file, &args.root)?)?);
+    }
+    if !args.strict {
+        closure.include_likely();
     }
     if args.json {
         print_json(&value(&closure, &root))?;
@@ -94,6 +101,11 @@ fn bytes_of(root: &Sysroot, path: &str) -> u64 {
 fn summary(closure: &Closure, root: &Sysroot) -> String {
     let bytes = closure.files.keys().map(|path| bytes_of(root, path)).sum();
     let mut text = format!("{} files, {} links, {}", closure.files.len(), closure.links.len(), mb(bytes));
+    let likely = closure.files.iter().filter(|(_, need)| need.certainty == Certainty::Likely);
+    let likely: Vec<u64> = likely.map(|(path, _)| bytes_of(root, path)).collect();
+    if !likely.is_empty() {
+        text.push_str(&format!(", {} of them likely ({})", likely.len(), mb(likely.iter().sum())));
+    }
     for (count, what) in [
         (closure.missing.len(), "missing"),
         (closure.left_out.len(), "plug-ins left out"),
@@ -117,6 +129,7 @@ fn value(closure: &Closure, root: &Sysroot) -> serde_json::Value {
     let files = closure.files.iter().map(|(path, need)| {
         json!({
             "path": path, "bytes": bytes_of(root, path), "reason": need.reason, "needed_by": need.needed_by,
+            "certainty": need.certainty.word(),
             "needs": edges(path),
         })
     });
@@ -132,6 +145,9 @@ fn value(closure: &Closure, root: &Sysroot) -> serde_json::Value {
     })
 }
 
+/// Files and bytes by how sure they are, and by the reason for them.
+type Sums<'a> = BTreeMap<(Certainty, &'a str), (usize, u64)>;
+
 /// A tree under construction.
 struct Drawing<'a> {
     closure: &'a Closure<'a>,
@@ -139,25 +155,25 @@ struct Drawing<'a> {
     colour: bool,
     shown: BTreeSet<String>,
     /// By who asks: reason, files and bytes of what comes without being named in an ELF file.
-    groups: BTreeMap<&'a str, BTreeMap<&'a str, (usize, u64)>>,
+    groups: BTreeMap<&'a str, Sums<'a>>,
     text: String,
 }
 
 /// One line below another.
 enum Branch<'a> {
     Edge(&'a Edge),
-    Group(&'a str, usize, u64),
+    Group(Certainty, &'a str, usize, u64),
 }
 
 impl<'a> Drawing<'a> {
     fn new(closure: &'a Closure<'a>, root: &'a Sysroot) -> Drawing<'a> {
         let colour =
             std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stdout().is_terminal();
-        let mut groups: BTreeMap<&str, BTreeMap<&str, (usize, u64)>> = BTreeMap::new();
+        let mut groups: BTreeMap<&str, Sums> = BTreeMap::new();
         let named: BTreeSet<&str> = closure.edges.values().flatten().filter_map(|edge| edge.met.path()).collect();
         for (path, need) in &closure.files {
             let Some(by) = need.needed_by.as_deref().filter(|_| !named.contains(path.as_str())) else { continue };
-            let sum = groups.entry(by).or_default().entry(&need.reason).or_default();
+            let sum = groups.entry(by).or_default().entry((need.certainty, need.reason.as_str())).or_default();
             *sum = (sum.0 + 1, sum.1 + bytes_of(root, path));
         }
         Drawing { closure, root, colour, shown: BTreeSet::new(), groups, text: String::new() }
@@ -186,6 +202,7 @@ impl<'a> Drawing<'a> {
         }
         let closure = self.closure;
         let edges = closure.edges.get(real).map(Vec::as_slice).unwrap_or_default();
+        let groups = self.groups.remove(real).into_iter().flatten();
         // Each library stands where it is first asked for; a program's own list comes before theirs.
         let new: Vec<Branch> = edges
             .iter()
@@ -195,16 +212,17 @@ impl<'a> Drawing<'a> {
                 Met::Loader | Met::Nothing => true,
             })
             .map(Branch::Edge)
-            .chain(self.groups.remove(real).into_iter().flatten().map(|(why, (n, bytes))| Branch::Group(why, n, bytes)))
+            .chain(groups.map(|((sure, why), (n, bytes))| Branch::Group(sure, why, n, bytes)))
             .collect();
         let count = new.len();
         for (at, branch) in new.into_iter().enumerate() {
             let (twig, more) = if at + 1 == count { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             let lead = self.paint("2", &format!("{indent}{twig}"));
             match branch {
-                Branch::Group(why, files, bytes) => {
+                Branch::Group(certainty, why, files, bytes) => {
+                    let sure = if certainty == Certainty::Likely { "likely: " } else { "" };
                     let files = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
-                    let line = format!("{lead}{}: {files}, {}\n", self.paint("35", why), mb(bytes));
+                    let line = format!("{lead}{sure}{}: {files}, {}\n", self.paint("35", why), mb(bytes));
                     self.text.push_str(&line);
                 }
                 Branch::Edge(edge) => {

@@ -1,0 +1,209 @@
+//! What belongs to a program: its package and those that it relies on, or the folder that it was installed into.
+//!
+//! Takes a program's real path; answers whether a file may be meant by what the program's data says. Where dpkg
+//! knows the program, its lists decide. Where nobody does (a tarball in /opt or /usr/local, a root of another
+//! kind), the same prefix does: all of a prefix of its own, and of /usr only what bears the program's name.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use crate::packages::ownership::{Files, Ownership, short};
+use crate::rootfs::root::{Found, PROGRAM_FOLDERS, Rootfs};
+
+/// Most files that one folder may bring.
+pub const FOLDER_FILES_MAX: usize = 10_000;
+
+/// What a file is to the closure: how far its package is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A program that is certain: all packages of its source, what they depend on and recommend.
+    Program,
+    /// A program that is only likely itself: without what is recommended.
+    Helper,
+    /// A library: its own package and what that depends on, unless it is of a program's source.
+    Library,
+}
+
+/// What belongs to one program or library.
+pub enum Home {
+    /// dpkg knows it.
+    Packages {
+        /// The lists of its own package, or of all of the same source.
+        own: Vec<Rc<Files>>,
+        /// The lists of what it depends on.
+        depends: Vec<Rc<Files>>,
+        /// The lists of what it recommends: their programs alone count.
+        recommends: Vec<Rc<Files>>,
+        /// Whether it is a program, or a library of a program's source.
+        program: bool,
+        /// Its name.
+        name: String,
+    },
+    /// Nobody knows it: its prefix, the folder that it lies in, and its name.
+    Prefix {
+        /// Where it was installed, such as /opt/app.
+        prefix: String,
+        /// The folder that it lies in.
+        folder: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Home {
+    /// The home of the file at this real path. `programs` are the packages of programs of the closure.
+    pub fn of(ownership: &mut Ownership, real: &str, reach: Standing, programs: &BTreeSet<String>) -> Home {
+        let Some(package) = ownership.owner(real) else { return Home::prefix_of(real) };
+        let kin = ownership.kin(&package);
+        let program = reach != Standing::Library || kin.own.iter().any(|name| programs.contains(name));
+        let mut lists = |names: &[String]| names.iter().map(|name| ownership.files(name)).collect::<Vec<_>>();
+        let own = if program { lists(&kin.own) } else { lists(&[package]) };
+        let depends = lists(&kin.depends);
+        let recommends = if reach == Standing::Program { lists(&kin.recommends) } else { Vec::new() };
+        Home::Packages { own, depends, recommends, program, name: name_of(real).to_owned() }
+    }
+
+    fn prefix_of(real: &str) -> Home {
+        const PARTS: [&str; 7] = ["bin", "sbin", "lib", "lib32", "lib64", "libexec", "share"];
+        let (folder, name) = real.rsplit_once('/').unwrap_or(("", real));
+        let mut prefix = String::new();
+        for part in folder.split('/').filter(|part| !part.is_empty()) {
+            if PARTS.contains(&part) {
+                break;
+            }
+            prefix = prefix + "/" + part;
+        }
+        let prefix = if prefix.is_empty() { "/usr".to_owned() } else { prefix };
+        Home::Prefix { prefix, folder: folder.to_owned(), name: name.to_owned() }
+    }
+
+    /// Where it was installed.
+    pub fn prefix(&self) -> &str {
+        match self {
+            Home::Packages { .. } => "/usr",
+            Home::Prefix { prefix, .. } => prefix,
+        }
+    }
+
+    /// Whether it is a program, or a library that a program has for itself.
+    pub fn is_own_program(&self) -> bool {
+        match self {
+            Home::Packages { program, .. } => *program,
+            Home::Prefix { .. } => true,
+        }
+    }
+
+    /// Whether a file or folder belongs to it.
+    pub fn has(&self, found: &Found) -> bool {
+        match self {
+            Home::Packages { own, depends, .. } => {
+                own.iter().chain(depends).any(|list| list.has(&found.asked) || list.has(&found.real))
+            }
+            Home::Prefix { prefix, name, .. } => match prefix.as_str() {
+                "/usr" => bears_name(&found.real, name),
+                prefix => found.real.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            },
+        }
+    }
+
+    /// What belongs to it below a folder.
+    pub fn below(&self, folder: &Found, root: &dyn Rootfs) -> Vec<Found> {
+        match self {
+            Home::Packages { own, depends, .. } => {
+                let lists = || own.iter().chain(depends);
+                let mut paths: BTreeSet<&str> = lists().flat_map(|list| list.below(&folder.real)).collect();
+                paths.extend(lists().flat_map(|list| list.below(&folder.asked)));
+                // A folder with something in it comes with that.
+                let inner = |path: &str| {
+                    let below = format!("{path}/");
+                    paths.range(below.as_str()..).next().is_some_and(|next| next.starts_with(&below))
+                };
+                paths.iter().filter(|path| !inner(path)).filter_map(|path| find(root, path)).collect()
+            }
+            Home::Prefix { .. } if self.has(folder) => {
+                let paths = root.walk(&folder.real).into_iter().take(FOLDER_FILES_MAX + 1);
+                paths.filter_map(|path| root.find(&path)).collect()
+            }
+            Home::Prefix { .. } => Vec::new(),
+        }
+    }
+
+    /// Programs that belong to it and are named.
+    pub fn programs(&self, root: &dyn Rootfs, named: &dyn Fn(&str) -> bool) -> Vec<Found> {
+        match self {
+            Home::Packages { own, depends, recommends, name, .. } => {
+                let on_path = |path: &&str| {
+                    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                    PROGRAM_FOLDERS.iter().any(|known| short(known) == folder)
+                };
+                // "bridge" is a program beside ip, and a word of its own; "dpkg-deb" is nothing but a program.
+                let of_kind = |path: &&str| {
+                    let other = name_of(path);
+                    !on_path(path) || other.contains(['-', '_']) || same_stem(other, name)
+                };
+                let own = own.iter().flat_map(|list| list.all()).filter(of_kind);
+                let others = depends.iter().chain(recommends).flat_map(|list| list.all()).filter(on_path);
+                own.chain(others).filter(|path| named(name_of(path))).filter_map(|path| find(root, path)).collect()
+            }
+            Home::Prefix { prefix, folder, .. } => {
+                let own = ["bin", "sbin", "libexec"].map(|part| format!("{prefix}/{part}"));
+                let folders: BTreeSet<String> = own.into_iter().chain([folder.clone()]).collect();
+                let folders = folders.into_iter().filter(|folder| !PROGRAM_FOLDERS.contains(&folder.as_str()));
+                self.named_in(folders, root, named)
+            }
+        }
+    }
+
+    /// Modules that are its own and are named.
+    pub fn modules(&self, root: &dyn Rootfs, named: &dyn Fn(&str) -> bool) -> Vec<Found> {
+        match self {
+            Home::Packages { own, program, .. } if *program => {
+                let paths = own.iter().flat_map(|list| list.all()).filter(|path| named(name_of(path)));
+                paths.filter_map(|path| find(root, path)).collect()
+            }
+            Home::Packages { .. } => Vec::new(),
+            Home::Prefix { folder, .. } => self.named_in([folder.clone()].into_iter(), root, named),
+        }
+    }
+
+    fn named_in(
+        &self,
+        folders: impl Iterator<Item = String>,
+        root: &dyn Rootfs,
+        named: &dyn Fn(&str) -> bool,
+    ) -> Vec<Found> {
+        let paths = folders.filter_map(|folder| root.find(&folder)).flat_map(|folder| {
+            let names = root.list(&folder.real).into_iter().filter(|name| named(name));
+            names.map(move |name| format!("{}/{name}", folder.real)).collect::<Vec<_>>()
+        });
+        paths.filter_map(|path| root.find_file(&path)).collect()
+    }
+}
+
+fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// A path of a list, as the root has it: below /usr or beside it.
+fn find(root: &dyn Rootfs, path: &str) -> Option<Found> {
+    root.find(path).or_else(|| root.find(&format!("/usr{path}")))
+}
+
+/// Whether two names begin alike: mcedit and mc.
+fn same_stem(one: &str, two: &str) -> bool {
+    const STEM_BYTES_MIN: usize = 2;
+    let stem = |name: &str| name.split(['.', '-']).next().unwrap_or(name).to_owned();
+    let (one, two) = (stem(one), stem(two));
+    one.len().min(two.len()) >= STEM_BYTES_MIN && (one.starts_with(&two) || two.starts_with(&one))
+}
+
+/// Whether a path names a program's own folder: /usr/lib/erlang is erl's.
+fn bears_name(path: &str, name: &str) -> bool {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    let own = match parts.next() {
+        Some("usr") => parts.nth(1),
+        Some("etc" | "opt") => parts.next(),
+        _ => None,
+    };
+    own.is_some_and(|own| same_stem(own, name))
+}

@@ -1,0 +1,319 @@
+//! Texts in the data of an ELF file: what it may open, start or load by name.
+//!
+//! Takes a file; gives the absolute paths, the paths relative to where it is installed, and the single words that
+//! stand in its constant data, and which of the functions it imports that start programs or load libraries. A text
+//! is a hint and no proof: the closure asks the package's list of files before it brings anything.
+//!
+//! Read are the sections that are loaded and not executed, once, in chunks; without section headers, the segments.
+//! Code, unwinding tables and what is longer than a path are passed over.
+
+use std::collections::{BTreeSet, HashSet};
+
+use goblin::container::Ctx;
+use goblin::elf::dynamic::{DT_NULL, DT_STRSZ, DT_STRTAB, Dynamic};
+use goblin::elf::header::Header;
+use goblin::elf::program_header::{PF_X, PT_DYNAMIC, PT_LOAD, ProgramHeader};
+use goblin::elf::section_header::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_PROGBITS, SectionHeader};
+use memchr::{memchr, memmem, memrchr};
+
+use super::source::{Source, file_offset, range};
+use super::{DYNAMIC_BYTES_MAX, ElfError, Part, header, program_headers};
+
+/// Most bytes of data read of one file.
+pub const DATA_BYTES_MAX: u64 = 32 << 20;
+/// Largest table of section headers.
+const SECTIONS_BYTES_MAX: u64 = 4 << 20;
+/// Largest table of symbol names.
+const NAMES_BYTES_MAX: u64 = 16 << 20;
+/// Largest section of variables read: texts that may be changed are few, tables that may be changed are not.
+const VARIABLES_BYTES_MAX: u64 = 1 << 20;
+/// Sections of addresses and unwinding tables, which hold no texts and many zeros.
+const TABLES: [&[u8]; 8] = [
+    b".eh_frame",
+    b".eh_frame_hdr",
+    b".gcc_except_table",
+    b".data.rel.ro",
+    b".got",
+    b".got.plt",
+    b".init_array",
+    b".fini_array",
+];
+/// Longest text that is looked into; longer ones are looked at in pieces.
+const TEXT_BYTES_MAX: usize = 4096;
+/// Most different texts kept of one kind.
+pub const TEXTS_MAX: usize = 100_000;
+/// Longest name of a program or library.
+const WORD_BYTES_MAX: usize = 64;
+
+/// The first folders of paths that are relative to where a program is installed.
+const RELATIVE: [&str; 13] =
+    ["..", "lib", "lib64", "libexec", "share", "etc", "bin", "sbin", "data", "modules", "plugins", "conf", "releases"];
+
+/// Functions that become another program.
+const EXEC: [&[u8]; 8] = [b"execve", b"execv", b"execvp", b"execvpe", b"execl", b"execlp", b"execle", b"fexecve"];
+
+/// What a file's data names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts {
+    /// Absolute paths. A pattern such as "/usr/lib/x/%s.so" gives the folder.
+    pub paths: BTreeSet<String>,
+    /// Paths relative to where it is installed: "share/x", "../lib/x", or "%s/lib/x" without its first part.
+    pub relative: BTreeSet<String>,
+    /// Single words, as names of programs and libraries are; also the last part of "%s/name" and "/name".
+    pub words: HashSet<String>,
+    /// The first words of texts that a shell might run.
+    pub commands: HashSet<String>,
+    /// Whether it may start programs (exec, posix_spawn).
+    pub starts: bool,
+    /// Whether it may run a command line (system, popen).
+    pub runs_shell: bool,
+    /// Whether it may load libraries by name (dlopen).
+    pub opens: bool,
+    /// Whether it does so by libltdl, which adds the end of the name.
+    pub opens_ltdl: bool,
+}
+
+/// Reads the texts of a file.
+pub fn texts(source: &(impl Source + ?Sized)) -> Result<Texts, ElfError> {
+    let (header, ctx) = header(source)?;
+    let programs = program_headers(source, &header, ctx)?;
+    let mut texts = Texts::default();
+    match symbol_names(source, &programs, ctx)? {
+        Some(names) => texts.read_imports(&names),
+        // A static program has its functions inside: what it starts cannot be seen.
+        None => texts.starts = true,
+    }
+    let parts = sections(source, &header, ctx).unwrap_or_else(|| segments(&programs));
+    let mut left = DATA_BYTES_MAX;
+    for (offset, size) in parts {
+        let size = size.min(left).min(source.len().saturating_sub(offset));
+        left -= size;
+        texts.read_part(source, offset, size)?;
+    }
+    Ok(texts)
+}
+
+/// The sections of data: offset and bytes. None when there are no section headers to tell.
+fn sections(source: &(impl Source + ?Sized), header: &Header, ctx: Ctx) -> Option<Vec<(u64, u64)>> {
+    let count = usize::from(header.e_shnum);
+    let bytes = (count * SectionHeader::size(ctx)) as u64;
+    if count == 0 || header.e_shoff == 0 {
+        return None;
+    }
+    let bytes = range(source, Part::Sections, header.e_shoff, bytes, SECTIONS_BYTES_MAX).ok()?;
+    let sections = SectionHeader::parse(&bytes, 0, count, ctx).ok()?;
+    let names = sections
+        .get(usize::from(header.e_shstrndx))
+        .and_then(|names| range(source, Part::SectionName, names.sh_offset, names.sh_size, SECTIONS_BYTES_MAX).ok());
+    let name = |section: &SectionHeader| {
+        let names = names.as_deref().unwrap_or_default();
+        names.get(section.sh_name..).and_then(|name| name.split(|byte| *byte == 0).next()).unwrap_or_default()
+    };
+    let data = sections.iter().filter(|section| {
+        let flags = section.sh_flags as u32;
+        section.sh_type == SHT_PROGBITS
+            && flags & SHF_ALLOC != 0
+            && flags & SHF_EXECINSTR == 0
+            && (flags & SHF_WRITE == 0 || section.sh_size <= VARIABLES_BYTES_MAX)
+            && !TABLES.contains(&name(section))
+    });
+    let data: Vec<(u64, u64)> = data.map(|section| (section.sh_offset, section.sh_size)).collect();
+    (!data.is_empty()).then_some(data)
+}
+
+/// The segments of data; if there are none, all: old linkers put constants beside the code.
+fn segments(programs: &[ProgramHeader]) -> Vec<(u64, u64)> {
+    let loaded = |code: bool| {
+        let parts = programs.iter().filter(move |part| part.p_type == PT_LOAD && (code || part.p_flags & PF_X == 0));
+        parts.map(|part| (part.p_offset, part.p_filesz)).collect::<Vec<_>>()
+    };
+    let data = loaded(false);
+    if data.len() > 1 { data } else { loaded(true) }
+}
+
+/// The names of its symbols, own and imported; None for a file without any.
+fn symbol_names(
+    source: &(impl Source + ?Sized),
+    programs: &[ProgramHeader],
+    ctx: Ctx,
+) -> Result<Option<Vec<u8>>, ElfError> {
+    let Some(program) = programs.iter().find(|program| program.p_type == PT_DYNAMIC) else { return Ok(None) };
+    let bytes = range(source, Part::Dynamic, program.p_offset, program.p_filesz, DYNAMIC_BYTES_MAX)?;
+    let here = ProgramHeader { p_offset: 0, ..program.clone() };
+    let dynamic = Dynamic::parse(&bytes, &[here], ctx).map_err(ElfError::structure)?;
+    let Some(dynamic) = dynamic else { return Ok(None) };
+    let entries = || dynamic.dyns.iter().take_while(|entry| entry.d_tag != DT_NULL);
+    let value = |tag| entries().filter(|entry| entry.d_tag == tag).last().map(|entry| entry.d_val);
+    let start = value(DT_STRTAB).and_then(|address| file_offset(programs, address));
+    let (Some(start), Some(size)) = (start, value(DT_STRSZ)) else { return Ok(None) };
+    range(source, Part::StringTable, start, size.min(NAMES_BYTES_MAX), NAMES_BYTES_MAX).map(Some)
+}
+
+impl Texts {
+    /// The paths in a script's text, its comments left out.
+    pub fn of_script(bytes: &[u8]) -> Texts {
+        let mut texts = Texts::default();
+        for line in bytes.split(|byte| *byte == b'\n') {
+            let code = line.iter().find(|byte| !byte.is_ascii_whitespace());
+            if code.is_some_and(|byte| *byte != b'#') {
+                texts.read_paths(line);
+            }
+        }
+        texts
+    }
+
+    /// Takes the names of symbols. Those that matter are looked for, since a large library has a hundred thousand.
+    fn read_imports(&mut self, names: &[u8]) {
+        // One name may be the end of another, as linkers fold them.
+        let has = |wanted: &[u8]| {
+            let ends = memmem::find_iter(names, wanted).filter(|at| names.get(at + wanted.len()) == Some(&0));
+            ends.into_iter().any(|at| at == 0 || matches!(names[at - 1], 0 | b'_'))
+        };
+        let begins = |wanted: &[u8]| memmem::find_iter(names, wanted).any(|at| at == 0 || names[at - 1] == 0);
+        self.runs_shell = has(b"system") || has(b"popen");
+        self.starts = self.runs_shell
+            || memmem::find(names, b"exec").is_some() && EXEC.iter().any(|name| has(name))
+            || has(b"posix_spawn")
+            || has(b"posix_spawnp")
+            || begins(b"pipecmd_new")
+            || begins(b"g_spawn_")
+            || begins(b"g_subprocess_");
+        self.opens_ltdl = begins(b"lt_dlopen") || begins(b"g_module_open");
+        self.opens = self.opens_ltdl || has(b"dlopen") || has(b"dlmopen");
+    }
+
+    /// Reads one part of the file in chunks; a text across two of them is put together.
+    fn read_part(&mut self, source: &(impl Source + ?Sized), offset: u64, size: u64) -> Result<(), ElfError> {
+        const CHUNK_BYTES: u64 = 1 << 20;
+        let mut kept: Vec<u8> = Vec::new();
+        let mut at = 0;
+        while at < size {
+            let count = CHUNK_BYTES.min(size - at) as usize;
+            let old = kept.len();
+            kept.resize(old + count, 0);
+            source.read_at(&mut kept[old..], offset + at)?;
+            at += count as u64;
+            let end = memrchr(0, &kept).map_or(0, |end| end + 1);
+            // Without a NUL in so many bytes there is no text that C would know: it is looked at as it is.
+            let end = if end == 0 || at == size { kept.len() } else { end };
+            self.read_bytes(&kept[..end]);
+            kept.drain(..end);
+        }
+        Ok(())
+    }
+
+    /// Takes bytes that begin and end between texts.
+    pub fn read_bytes(&mut self, bytes: &[u8]) {
+        let mut at = 0;
+        // Most data has no slash for long: what lies between is never split into texts.
+        while let Some(slash) = memchr(b'/', &bytes[at..]) {
+            let start = memrchr(0, &bytes[at..at + slash]).map_or(at, |before| at + before + 1);
+            let end = memchr(0, &bytes[at + slash..]).map_or(bytes.len(), |end| at + slash + end);
+            let text = &bytes[start..end];
+            if text.len() <= TEXT_BYTES_MAX {
+                self.read_text(text);
+            } else {
+                text.chunks(TEXT_BYTES_MAX).for_each(|piece| self.read_paths(piece));
+            }
+            at = end;
+        }
+        if self.starts || self.opens_ltdl {
+            bytes.split(|byte| *byte == 0).for_each(|text| self.read_word(text));
+        } else if self.opens {
+            let mut at = 0;
+            while let Some(found) = memmem::find(&bytes[at..], b".so") {
+                let start = memrchr(0, &bytes[at..at + found]).map_or(at, |before| at + before + 1);
+                let end = memchr(0, &bytes[at + found..]).map_or(bytes.len(), |end| at + found + end);
+                self.read_word(&bytes[start..end]);
+                at = end;
+            }
+        }
+    }
+
+    /// Takes a text that may be a word, or a command line.
+    fn read_word(&mut self, text: &[u8]) {
+        if text.len() < 2 || self.words.len() + self.commands.len() > TEXTS_MAX {
+            return;
+        }
+        match text.iter().take(WORD_BYTES_MAX + 1).position(|byte| !is_word(*byte)) {
+            None => keep_word(&mut self.words, text),
+            Some(at) if text[at] == b' ' && self.runs_shell => keep_word(&mut self.commands, &text[..at]),
+            Some(_) => {}
+        }
+    }
+
+    /// Takes a text with a slash in it.
+    fn read_text(&mut self, text: &[u8]) {
+        let plain = text.iter().position(|byte| !is_word(*byte)).unwrap_or(text.len());
+        if plain > 0 && text[plain] == b'/' {
+            self.read_relative(text);
+        } else if let Some(rest) = text.strip_prefix(b"%s/") {
+            self.read_relative(rest);
+        } else {
+            if text[0] == b'/' && text[1..].iter().all(|byte| is_word(*byte)) {
+                keep_word(&mut self.words, &text[1..]);
+            }
+            self.read_paths(text);
+        }
+    }
+
+    /// Takes "lib/x" and the like.
+    fn read_relative(&mut self, text: &[u8]) {
+        let Some(path) = path_at(text) else { return };
+        let first = path.split('/').next().unwrap_or_default();
+        if let Some(last) = path.rsplit('/').next().filter(|last| path.len() == text.len() && !last.is_empty()) {
+            keep_word(&mut self.words, last.as_bytes());
+        }
+        if RELATIVE.contains(&first) && path.len() > first.len() + 1 && self.relative.len() < TEXTS_MAX {
+            self.relative.insert(path.trim_end_matches('/').to_owned());
+        }
+    }
+
+    /// Takes the absolute paths within a text: at its start, or behind a sign that stands between two words.
+    fn read_paths(&mut self, text: &[u8]) {
+        let mut at = 0;
+        while let Some(slash) = memchr(b'/', &text[at..]) {
+            let start = at + slash;
+            let begins = start == 0 || !(is_path(text[start - 1]) || matches!(text[start - 1], b'%' | b'}' | b')'));
+            let path = path_at(&text[start..]).unwrap_or_default();
+            at = start + path.len().max(1);
+            while text.get(at).is_some_and(|byte| is_path(*byte)) {
+                at += 1;
+            }
+            if begins && path.len() > 2 && self.paths.len() < TEXTS_MAX {
+                self.paths.insert(plain(path));
+            }
+        }
+    }
+}
+
+/// The path that a text begins with, without what depends on a value put in later.
+fn path_at(text: &[u8]) -> Option<&str> {
+    let end = text.iter().position(|byte| !is_path(*byte)).unwrap_or(text.len());
+    let mut path = std::str::from_utf8(&text[..end]).ok()?;
+    if matches!(text.get(end), Some(b'%' | b'$' | b'*' | b'{')) {
+        path = &path[..path.rfind('/')? + 1];
+    }
+    Some(path.trim_end_matches(['.', '-']))
+}
+
+/// A path with single slashes, without one at its end.
+fn plain(path: &str) -> String {
+    let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+    parts.fold(String::new(), |path, part| path + "/" + part)
+}
+
+fn keep_word(words: &mut HashSet<String>, word: &[u8]) {
+    let named = word.first().is_some_and(u8::is_ascii_alphanumeric) && word.iter().any(u8::is_ascii_lowercase);
+    if named && (2..=WORD_BYTES_MAX).contains(&word.len()) && words.len() < TEXTS_MAX {
+        words.insert(String::from_utf8_lossy(word).into_owned());
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+')
+}
+
+fn is_path(byte: u8) -> bool {
+    is_word(byte) || matches!(byte, b'/' | b'@' | b'~')
+}

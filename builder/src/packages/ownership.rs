@@ -1,0 +1,335 @@
+//! Which package a file belongs to, and which packages that one may rely on.
+//!
+//! Takes a root with dpkg's database, and reads of it only what is asked for: the closure asks for a few programs
+//! among a thousand packages. Packages that are built from one source count as one; what a package depends on or
+//! recommends is what its programs may use. A root without dpkg owns nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+
+use super::dpkg::alternatives;
+use crate::rootfs::root::Rootfs;
+
+/// Largest status file read; one of 4,000 packages has 5 MB.
+const STATUS_BYTES_MAX: usize = 64 << 20;
+/// Largest list of one package's files; a kernel's headers have 2 MB.
+const LIST_BYTES_MAX: usize = 32 << 20;
+
+/// Where dpkg keeps its lists. A package's database holds no links.
+const INFO: &str = "/var/lib/dpkg/info";
+
+/// What the status file says of an installed package.
+#[derive(Clone, Debug, Default)]
+struct Package {
+    architecture: String,
+    source: String,
+    essential: bool,
+    depends: String,
+    recommends: String,
+}
+
+/// The files of a package, each without /usr in front, sorted.
+#[derive(Debug, Default)]
+pub struct Files(Vec<String>);
+
+impl Files {
+    /// Whether the package has a path.
+    pub fn has(&self, path: &str) -> bool {
+        self.0.binary_search_by(|known| known.as_str().cmp(short(path))).is_ok()
+    }
+
+    /// The package's paths below a folder, without /usr in front.
+    pub fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let folder = format!("{}/", short(folder).trim_end_matches('/'));
+        let start = self.0.partition_point(|known| *known < folder);
+        self.0[start..].iter().map(String::as_str).take_while(move |path| path.starts_with(&folder))
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// The packages that a file's own package may rely on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kin {
+    /// The package itself and those of the same source.
+    pub own: Vec<String>,
+    /// What these depend on, without what every system has.
+    pub depends: Vec<String>,
+    /// What these recommend.
+    pub recommends: Vec<String>,
+}
+
+/// The packages of a root, as far as they were asked for.
+pub struct Ownership<'a> {
+    root: &'a dyn Rootfs,
+    packages: Option<Rc<BTreeMap<String, Package>>>,
+    provides: HashMap<String, String>,
+    lists: HashMap<String, Rc<Vec<u8>>>,
+    files: HashMap<String, Rc<Files>>,
+    owners: HashMap<String, Option<String>>,
+}
+
+impl<'a> Ownership<'a> {
+    /// Of a root; nothing is read yet.
+    pub fn of(root: &'a dyn Rootfs) -> Ownership<'a> {
+        Ownership {
+            root,
+            packages: None,
+            provides: HashMap::new(),
+            lists: HashMap::new(),
+            files: HashMap::new(),
+            owners: HashMap::new(),
+        }
+    }
+
+    fn packages(&mut self) -> Rc<BTreeMap<String, Package>> {
+        if let Some(known) = &self.packages {
+            return known.clone();
+        }
+        let found = self.root.find_file("/var/lib/dpkg/status");
+        let bytes = found.and_then(|found| self.root.head(&found.real, STATUS_BYTES_MAX).ok()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let mut packages = BTreeMap::new();
+        for stanza in text.split("\n\n") {
+            if let Some((name, package, provides)) = read_stanza(stanza) {
+                for other in alternatives(provides).into_iter().flatten() {
+                    self.provides.entry(other).or_insert_with(|| name.to_owned());
+                }
+                packages.insert(name.to_owned(), package);
+            }
+        }
+        self.packages.insert(Rc::new(packages)).clone()
+    }
+
+    /// The files of a package; none when its list is not there.
+    pub fn files(&mut self, name: &str) -> Rc<Files> {
+        if let Some(known) = self.files.get(name) {
+            return known.clone();
+        }
+        let list = self.list(name);
+        let mut paths: Vec<String> =
+            String::from_utf8_lossy(&list).lines().map(|path| short(path).to_owned()).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        let files = Rc::new(Files(paths));
+        self.files.insert(name.to_owned(), files.clone());
+        files
+    }
+
+    /// dpkg's list of a package's files.
+    fn list(&mut self, name: &str) -> Rc<Vec<u8>> {
+        if let Some(known) = self.lists.get(name) {
+            return known.clone();
+        }
+        let packages = self.packages();
+        let architecture = packages.get(name).map(|package| package.architecture.as_str()).unwrap_or_default();
+        let paths = [format!("{INFO}/{name}.list"), format!("{INFO}/{name}:{architecture}.list")];
+        let bytes = paths.iter().find_map(|path| self.root.head(path, LIST_BYTES_MAX).ok()).unwrap_or_default();
+        let list = Rc::new(bytes);
+        self.lists.insert(name.to_owned(), list.clone());
+        list
+    }
+
+    /// The package of each of these real paths. One pass over the lists serves all that are not known yet.
+    pub fn learn<'p>(&mut self, paths: impl Iterator<Item = &'p str>) {
+        let paths: BTreeSet<&str> = paths.map(short).filter(|path| !self.owners.contains_key(*path)).collect();
+        let mut wanted = Wanted::default();
+        for path in paths {
+            let packages = self.packages();
+            let mut guesses = guesses(path, &packages).into_iter();
+            match guesses.find(|name| lines(&self.list(name)).any(|line| line == path.as_bytes())) {
+                Some(name) => drop(self.owners.insert(path.to_owned(), Some(name))),
+                None => wanted.add(path),
+            }
+        }
+        for name in self.packages().keys() {
+            if wanted.paths.is_empty() {
+                break;
+            }
+            let list = self.list(name);
+            for path in lines(&list) {
+                if let Some(path) = wanted.take(path) {
+                    self.owners.insert(path.to_owned(), Some(name.clone()));
+                }
+            }
+        }
+        self.owners.extend(wanted.paths.into_iter().map(|path| (path.to_owned(), None)));
+    }
+
+    /// The package of a real path.
+    pub fn owner(&mut self, path: &str) -> Option<String> {
+        self.learn([path].into_iter());
+        self.owners.get(short(path)).cloned().flatten()
+    }
+
+    /// The packages that a package's programs may use.
+    pub fn kin(&mut self, name: &str) -> Kin {
+        let packages = self.packages();
+        let Some(package) = packages.get(name) else { return Kin::default() };
+        let mut kin = Kin { own: vec![name.to_owned()], ..Kin::default() };
+        let others = packages.iter().filter(|(other, of)| of.source == package.source && *other != name);
+        kin.own.extend(others.map(|(other, _)| other.clone()));
+        let real = |names: &str| -> Vec<String> {
+            let needs = alternatives(names);
+            let found = needs.iter().filter_map(|names| {
+                let known = names.iter().find(|name| packages.contains_key(*name));
+                known.or_else(|| names.iter().find_map(|name| self.provides.get(name)))
+            });
+            found.filter(|name| !is_everybodys(&packages[*name]) && !kin.own.contains(*name)).cloned().collect()
+        };
+        (kin.depends, kin.recommends) = (real(&package.depends), real(&package.recommends));
+        kin
+    }
+}
+
+/// Paths that are looked for in all lists; most lines are passed over by their length and last byte.
+#[derive(Default)]
+struct Wanted<'p> {
+    paths: BTreeSet<&'p str>,
+    ends: HashSet<(usize, u8)>,
+}
+
+impl<'p> Wanted<'p> {
+    fn add(&mut self, path: &'p str) {
+        self.ends.extend(path.as_bytes().last().map(|last| (path.len(), *last)));
+        self.paths.insert(path);
+    }
+
+    fn take(&mut self, line: &[u8]) -> Option<&'p str> {
+        if !self.ends.contains(&(line.len(), *line.last()?)) {
+            return None;
+        }
+        self.paths.take(std::str::from_utf8(line).ok()?)
+    }
+}
+
+/// The lines of a list, without /usr in front.
+fn lines(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b'\n').map(|line| match line.strip_prefix(b"/usr") {
+        Some(rest) if rest.starts_with(b"/") => rest,
+        _ => line,
+    })
+}
+
+/// Packages that may have a path, by their names: that of its program or of a folder that it lies in, also with more
+/// behind it (dnsmasq-base), or as Debian names a library's (libcap.so.2.66 is libcap2's).
+fn guesses(path: &str, packages: &BTreeMap<String, Package>) -> Vec<String> {
+    const LONGER_MAX: usize = 4;
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let mut names: Vec<String> = path.rsplit('/').take(3).map(str::to_owned).collect();
+    if let Some((base, version)) = name.split_once(".so.") {
+        let base = base.to_lowercase().replace('_', "-");
+        let version = version.split('.').next().unwrap_or_default();
+        for between in ["", "-"] {
+            names.extend(["", "t64"].map(|end| format!("{base}{between}{version}{end}")));
+        }
+    } else if !name.is_empty() {
+        let longer = packages.range(format!("{name}-")..).take(LONGER_MAX).map(|(other, _)| other);
+        names.extend(longer.filter(|other| other.starts_with(name)).cloned());
+    }
+    names.retain(|name| packages.contains_key(name));
+    names
+}
+
+/// Whether every system has a package: essential ones, and the libraries of C and of the compiler.
+fn is_everybodys(package: &Package) -> bool {
+    package.essential || package.source == "glibc" || package.source.starts_with("gcc-")
+}
+
+/// Name, fields and what it provides, of a package that is there.
+fn read_stanza(stanza: &str) -> Option<(&str, Package, &str)> {
+    let (mut name, mut there, mut provides) = (None, false, "");
+    let mut package = Package::default();
+    for line in stanza.lines() {
+        let Some((field, value)) = line.split_once(':').filter(|_| !line.starts_with([' ', '\t'])) else { continue };
+        let value = value.trim();
+        match field {
+            "Package" => name = Some(value),
+            "Status" => there = value.ends_with(" installed") || value.ends_with(" unpacked"),
+            "Architecture" => package.architecture = value.to_owned(),
+            "Source" => package.source = value.split(' ').next().unwrap_or_default().to_owned(),
+            "Essential" => package.essential = value == "yes",
+            "Depends" | "Pre-Depends" => package.depends = format!("{},{value}", package.depends),
+            "Recommends" => package.recommends = value.to_owned(),
+            "Provides" => provides = value,
+            _ => {}
+        }
+    }
+    let name = name.filter(|name| there && !name.is_empty())?;
+    if package.source.is_empty() {
+        package.source = name.to_owned();
+    }
+    Some((name, package, provides))
+}
+
+/// A path without /usr in front: a package of before merged /usr lists /lib for what lies in /usr/lib.
+pub fn short(path: &str) -> &str {
+    path.strip_prefix("/usr").filter(|rest| rest.starts_with('/')).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rootfs::tree::{Entry, FileTree, Why};
+    use proptest::prelude::*;
+
+    fn tree() -> FileTree {
+        let mut tree = FileTree::new();
+        let status = "\
+Package: tool\nStatus: install ok installed\nArchitecture: amd64\nPre-Depends: libx1
+Depends: data | gone, tar
+Recommends: helper\n
+Package: libx1\nStatus: install ok installed\nSource: tool (1.2)\n
+Package: data\nStatus: install ok unpacked\n
+Package: helper-two\nStatus: install ok installed\nProvides: helper (= 1), other\n
+Package: tar\nStatus: install ok installed\nEssential: yes\n
+Package: gone\nStatus: deinstall ok config-files\n";
+        for (path, text) in [
+            ("status", status),
+            ("info/tool:amd64.list", "/.\n/usr/bin/tool\n/lib/tool\n/lib/tool/b\n/lib/tool/a\n/lib/tools\n"),
+            ("info/helper-two.list", "/usr/bin/x"),
+        ] {
+            let entry = Entry::file(text.as_bytes(), 0o644, Why::default());
+            tree.insert(&format!("/var/lib/dpkg/{path}"), entry).unwrap();
+        }
+        tree
+    }
+
+    #[test]
+    fn a_file_has_one_package_below_usr_or_beside_it() {
+        let tree = tree();
+        let mut ownership = Ownership::of(&tree);
+        for (path, owner) in [
+            ("/usr/lib/tool/a", Some("tool")),
+            ("/bin/tool", Some("tool")),
+            ("/bin/x", Some("helper-two")),
+            ("/x", None),
+        ] {
+            assert_eq!(ownership.owner(path).as_deref(), owner, "{path}");
+        }
+        let files = ownership.files("tool");
+        assert!(files.has("/usr/lib/tool/a") && !files.has("/usr/lib/tool/c"));
+        assert_eq!(files.below("/usr/lib/tool/").collect::<Vec<_>>(), ["/lib/tool/a", "/lib/tool/b"]);
+    }
+
+    #[test]
+    fn kin_are_of_one_source_or_asked_for() {
+        let tree = tree();
+        let kin = Ownership::of(&tree).kin("tool");
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let expected =
+            Kin { own: names(&["tool", "libx1"]), depends: names(&["data"]), recommends: names(&["helper-two"]) };
+        assert_eq!(kin, expected);
+        assert_eq!(Ownership::of(&FileTree::new()).kin("tool"), Kin::default());
+    }
+
+    proptest! {
+        #[test]
+        fn any_status_is_read(text in "[A-Za-z:,|() \n-]{0,200}") {
+            let _ = read_stanza(&format!("Package: x\nStatus: a installed\n{text}"));
+        }
+    }
+}
