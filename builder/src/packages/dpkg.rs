@@ -252,10 +252,13 @@ impl Database {
     /// The paths of a package that an image wants.
     pub fn files(&self, name: &str) -> Result<Vec<String>> {
         let text = self.list(name)?;
-        let wanted =
-            |line: &&str| line.starts_with('/') && !NOT_WANTED.iter().any(|part| format!("{line}/").contains(part));
-        Ok(text.lines().filter(wanted).map(str::to_owned).collect())
+        Ok(text.lines().filter(|path| is_wanted(path)).map(str::to_owned).collect())
     }
+}
+
+/// Whether an image takes this path from a package.
+pub fn is_wanted(path: &str) -> bool {
+    path.starts_with('/') && !NOT_WANTED.iter().any(|part| format!("{path}/").contains(part))
 }
 
 /// "a (>= 1) | b:any, c" as [[a, b], [c]].

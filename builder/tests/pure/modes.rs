@@ -162,6 +162,44 @@ fn secrets_are_named_unless_the_spec_names_them() {
 }
 
 #[test]
+fn attributes_that_an_initramfs_cannot_hold_are_named_folded() {
+    let lab = Fixture::with_inputs();
+    // The temporary folder of the machine may hold no attributes.
+    let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mark = |path: &str| {
+        let path = disk.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "data").unwrap();
+        rustix::fs::setxattr(&path, "user.cap", b"x", rustix::fs::XattrFlags::empty()).unwrap();
+    };
+    let list: String = (1..=7).map(|n| format!("/usr/share/tool/{n}\n")).collect();
+    (1..=7).for_each(|n| mark(&format!("root/usr/share/tool/{n}")));
+    ["over/etc/one", "base/files/etc/two", "three"].into_iter().for_each(mark);
+    fs::create_dir_all(disk.path().join("root/var/lib/dpkg/info")).unwrap();
+    let status = "Package: tool\nStatus: install ok installed\nArchitecture: amd64\n";
+    fs::write(disk.path().join("root/var/lib/dpkg/status"), status).unwrap();
+    fs::write(disk.path().join("root/var/lib/dpkg/info/tool.list"), list).unwrap();
+    fs::copy(lab.at("template/layer.toml"), disk.path().join("base/layer.toml")).unwrap();
+    let at = |path: &str| disk.path().join(path).display().to_string();
+    let (root, over, three) = (at("root"), at("over"), at("three"));
+    lab.spec(&format!(
+        "root = {root:?}\npackages = [\"tool\"]\noverlays = [{over:?}]\nfiles = [{{ from = {three:?}, to = \"/etc/three\" }}]"
+    ));
+    let spec = fs::read_to_string(lab.at("spec.toml"))
+        .unwrap()
+        .replace("base = \"template\"", &format!("base = {:?}", at("base")));
+    lab.write("spec.toml", &spec);
+    let said = built(&lab);
+    let folded = "user.cap is lost, since an initramfs has no extended attributes: /usr/share/tool/1, /usr/share/tool/2, \
+                  /usr/share/tool/3, /usr/share/tool/4, /usr/share/tool/5 and 2 more";
+    assert!(said.contains(folded), "{said}");
+    let line = said.lines().find(|line| line.contains("host image: attributes that an initramfs cannot hold")).unwrap();
+    for path in [at("over/etc/one"), at("base/files/etc/two"), three] {
+        assert!(line.contains(&format!("{path} (user.cap)")), "{path}: {line}");
+    }
+}
+
+#[test]
 fn a_tftp_server_may_read_the_output_whatever_the_umask() {
     let lab = Fixture::with_inputs();
     let script = "umask 077; exec \"$0\" build spec.toml --agent vmatic-agent --leaf vmatic-leaf --out served/tftp/lab";

@@ -75,6 +75,7 @@ if [ "$1" = configure ]; then
 	ucf /usr/share/daemon/default.conf /etc/daemon.conf
 	ssh-keygen -q -f /etc/daemon.key -N ''
 	setcap cap_net_raw+ep /usr/bin/daemon
+	install --mode 644 /dev/null /etc/apparmor.d/local/daemon
 	if dpkg --compare-versions "$2" lt-nl 3; then mkdir /var/old; fi
 fi
 if [ "$1" = remove ]; then mkdir /var/never; fi
@@ -116,6 +117,7 @@ fn accounts_folders_and_settings_are_made_and_the_rest_is_said() {
         ("/run/lock/daemon", "0700 100:0"),
         ("/var/lib/daemon/conf", "-> /etc/daemon.conf"),
         ("/etc/daemon.conf", "0644 0:0"),
+        ("/etc/apparmor.d/local/daemon", ""),
         ("/var/old", ""),
         ("/var/never", ""),
     ] {
@@ -168,6 +170,11 @@ fn what_the_operator_brings_stays() {
         cat(&lab, "etc/passwd")
     );
     assert_eq!(at(&lab, "/run/daemon"), "0750 5000:0");
+    // Where nobody is added, no byte changes.
+    let odd = "root:x:0:0:root:/root:/bin/sh\n\n_daemon:x:5000:5000::/:/bin/false\nextra:x:1:1::/:";
+    lab.write("over/etc/passwd", odd);
+    assert!(lab.build().status.success());
+    assert_eq!(cat(&lab, "etc/passwd"), odd);
 }
 
 const CHOICES: &str = "#!/bin/sh

@@ -19,7 +19,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
 pub fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut accounts = Accounts::read(data, b"root:x:0:\ntty:x:5:\n", Some(b"root:*:::::::\n"), BTreeSet::from([100]));
-    let (before, ..) = accounts.texts();
+    let [before, ..] = accounts.texts().map(Option::unwrap_or_default);
     let mut added = Vec::new();
     for (_, action) in sysusers::read(&text) {
         match action {
@@ -29,15 +29,15 @@ pub fn run(data: &[u8]) {
             other => panic!("{other:?} of sysusers"),
         }
     }
-    let (passwd, group, shadow) = accounts.texts();
+    let [passwd, group, shadow] = accounts.texts().map(Option::unwrap_or_default);
     assert!(passwd.starts_with(&before));
-    for (lines, fields) in [(&passwd[before.len()..], 7), (&group, 4), (&shadow.clone().unwrap_or_default(), 9)] {
+    for (lines, fields) in [(&passwd[before.len()..], 7), (&group, 4), (&shadow, 9)] {
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let line = String::from_utf8_lossy(line);
             assert_eq!(line.split(':').count(), fields, "{line}");
         }
     }
-    let again = Accounts::read(&passwd, &group, shadow.as_deref(), BTreeSet::new());
+    let again = Accounts::read(&passwd, &group, Some(&shadow), BTreeSet::new());
     for (name, ids) in added {
         assert_eq!(again.user(&name), Some(ids), "{name}");
     }

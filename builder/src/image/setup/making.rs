@@ -34,6 +34,8 @@ pub(super) struct Making<'a> {
     pub(super) setup: &'a Setup<'a>,
     pub(super) tree: &'a mut FileTree,
     pub(super) accounts: Accounts,
+    /// passwd, group and shadow as they were.
+    before: [Option<Vec<u8>>; 3],
     /// Accounts that were added, with the packages that want them.
     added: BTreeMap<String, String>,
     /// Names that no account has, with who wants them.
@@ -63,7 +65,8 @@ impl<'a> Making<'a> {
     /// An image before anything is made.
     pub(super) fn new(setup: &'a Setup<'a>, tree: &'a mut FileTree) -> Making<'a> {
         let accounts = accounts_of(tree);
-        Making { setup, tree, accounts, added: BTreeMap::new(), nobody: BTreeSet::new() }
+        let before = accounts.texts();
+        Making { setup, tree, accounts, before, added: BTreeMap::new(), nobody: BTreeSet::new() }
     }
 
     /// Whether the root holds what the package's installation made.
@@ -174,23 +177,19 @@ impl<'a> Making<'a> {
         self.set(path, &rights, path)
     }
 
-    /// Writes passwd, group and shadow, if accounts were added.
+    /// Writes those of passwd, group and shadow to which something was added.
     pub(super) fn write_accounts(&mut self) -> Result<()> {
-        let (passwd, group, shadow) = self.accounts.texts();
         let names: Vec<String> = self.added.iter().map(|(name, by)| format!("{name} for {by}")).collect();
-        let files =
-            [("/etc/passwd", Some(passwd), 0o644), ("/etc/group", Some(group), 0o644), ("/etc/shadow", shadow, 0o600)];
-        for (path, text, mode) in files {
-            let Some(text) = text else { continue };
+        let files = [("/etc/passwd", 0o644), ("/etc/group", 0o644), ("/etc/shadow", 0o600)];
+        for (((path, mode), text), before) in files.into_iter().zip(self.accounts.texts()).zip(&self.before) {
+            let Some(text) = text.filter(|text| before.as_ref() != Some(text)) else { continue };
             let place = self.tree.real_path(path).unwrap_or_else(|| path.to_owned());
             let entry = match self.tree.get(&place).cloned() {
-                Some(Entry { content: Content::File { data, .. }, .. }) if data[..] == text[..] => continue,
                 Some(mut entry) => {
                     entry.content = Content::File { data: text.into(), group: None };
                     entry.why.reason = format!("{}; with accounts: {}", entry.why.reason, names.join(", "));
                     entry
                 }
-                None if text.is_empty() => continue,
                 None => {
                     let reason = format!("accounts: {}", names.join(", "));
                     Entry::file(text, mode, Why::new(LayerName::Binaries, reason))

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use super::making::{Making, in_root};
 use crate::error::{PathContext, Result};
 use crate::image::modes;
+use crate::packages::dpkg::is_wanted;
 use crate::packages::setup::step::{Action, Rights, Step};
 use crate::rootfs::root::Rootfs;
 use crate::rootfs::tree::{Content, Entry, LayerName};
@@ -42,7 +43,7 @@ impl Making<'_> {
     }
 
     fn lay(&mut self, path: &str, entry: Entry, rights: &Rights, step: &Step) -> Result<()> {
-        if self.tree.get(path).is_some() {
+        if self.tree.get(path).is_some() || !is_wanted(path) {
             return Ok(());
         }
         self.tree.insert(path, entry)?;
@@ -54,7 +55,7 @@ impl Making<'_> {
         match self.tree.real_path(path).map(|real| (self.tree.get(&real).map(|entry| entry.why.layer.clone()), real)) {
             Some((Some(LayerName::Binaries), real)) => self.set(&real, &rights, &step.package),
             Some(_) => Ok(()),
-            None if self.tree.get(path).is_some() => Ok(()),
+            None if self.tree.get(path).is_some() || !is_wanted(path) => Ok(()),
             None => {
                 let entry = Entry::dir(rights.mode.unwrap_or(0o755), self.why(step, what));
                 self.tree.insert(path, entry)?;

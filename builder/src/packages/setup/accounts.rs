@@ -90,11 +90,11 @@ impl Accounts {
         Accounts { passwd: lines(passwd), group: lines(group), shadow: shadow.map(lines), taken }
     }
 
-    /// passwd, group and shadow as text.
-    pub fn texts(&self) -> (Vec<u8>, Vec<u8>, Option<Vec<u8>>) {
+    /// passwd, group and, if there is one, shadow as text.
+    pub fn texts(&self) -> [Option<Vec<u8>>; 3] {
         let text =
             |lines: &Vec<Vec<u8>>| lines.iter().flat_map(|line| [&line[..], b"\n"].concat()).collect::<Vec<u8>>();
-        (text(&self.passwd), text(&self.group), self.shadow.as_ref().map(text))
+        [Some(text(&self.passwd)), Some(text(&self.group)), self.shadow.as_ref().map(text)]
     }
 
     /// The number and the group of a user.
@@ -249,12 +249,12 @@ mod tests {
         assert_eq!(accounts.add_user(&User { uid: Some(104), ..user("root", None) }), Some((0, 0)));
         assert!(accounts.add_member("own", "adm") && accounts.add_member("own", "adm"));
         assert!(!accounts.add_member("nobody-here", "adm"));
-        let (passwd, group, shadow) = accounts.texts();
+        let [passwd, group, shadow] = accounts.texts().map(Option::unwrap_or_default);
         let wanted = b"root:x:0:0:caf\xe9:/root:/bin/sh\nother:x:100:100::/:\n\
             sshd:x:102:65534::/run/x:/usr/sbin/nologin\nown:x:103:103::/run/x:/usr/sbin/nologin\n";
         assert_eq!(passwd, wanted);
         assert_eq!(group, b"root:x:0:\nadm:x:4:root,own\nnogroup:x:65534:\nown:x:103:\n");
-        assert_eq!(shadow.unwrap(), b"root:*:::::::\nsshd:!*:::::::\nown:!*:::::::\n");
+        assert_eq!(shadow, b"root:*:::::::\nsshd:!*:::::::\nown:!*:::::::\n");
     }
 
     #[test]
@@ -275,7 +275,7 @@ mod tests {
         let mut accounts = Accounts::read(b"", b"", None, BTreeSet::new());
         let bad = User { gecos: "a:0:0\nroot::0:0::/:".to_owned(), ..user("x", Some("7")) };
         assert_eq!(accounts.add_user(&bad), Some((100, 7)));
-        let (passwd, ..) = accounts.texts();
+        let [passwd, ..] = accounts.texts().map(Option::unwrap_or_default);
         assert_eq!(passwd, b"x:*:100:7:a 0 0 root  0 0  / :/run/x:/usr/sbin/nologin\n");
         for id in 101..=999 {
             assert_eq!(accounts.add_group(&format!("g{id}"), None), Some(id));
