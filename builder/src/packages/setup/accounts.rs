@@ -136,8 +136,9 @@ impl Accounts {
 
     /// Adds a group, or finds it.
     pub fn add_group(&mut self, name: &str, gid: Option<u32>) -> Option<u32> {
-        if let Some(gid) = self.group(name) {
-            return Some(gid);
+        // A line that cannot be read is there, too: a second one of that name would be another account.
+        if line_of(&self.group, name).is_some() {
+            return self.group(name);
         }
         let usual = GROUPS.iter().find(|(known, _)| *known == name).map(|(_, gid)| *gid);
         let gid = self.free([gid, usual], false)?;
@@ -147,8 +148,8 @@ impl Accounts {
 
     /// Adds a user, or finds it: its number and group's. The user's group is added, too, if it is not there.
     pub fn add_user(&mut self, user: &User) -> Option<(u32, u32)> {
-        if let Some(known) = self.user(&user.name) {
-            return Some(known);
+        if line_of(&self.passwd, &user.name).is_some() {
+            return self.user(&user.name);
         }
         let usual = USERS.iter().find(|(known, ..)| *known == user.name).map(|(_, uid, ..)| *uid);
         let uid = self.free([user.uid, usual], true)?;
@@ -162,7 +163,9 @@ impl Accounts {
         let (gecos, home, shell) = (plain(gecos), plain(home), plain(shell));
         let hidden = if self.shadow.is_some() { "x" } else { "*" };
         self.passwd.push(format!("{name}:{hidden}:{uid}:{gid}:{gecos}:{home}:{shell}").into_bytes());
-        if let Some(shadow) = &mut self.shadow {
+        if let Some(shadow) = &mut self.shadow
+            && line_of(shadow, name).is_none()
+        {
             shadow.push(format!("{name}:!*:::::::").into_bytes());
         }
         Some((uid, gid))
@@ -172,7 +175,9 @@ impl Accounts {
     pub fn add_member(&mut self, user: &str, group: &str) -> bool {
         let known = line_of(&self.passwd, user).is_some();
         let line = self.group.iter_mut().find(|line| field(line, 0) == Some(group.as_bytes()));
-        let Some(line) = line.filter(|_| known) else { return false };
+        let Some(line) = line.filter(|line| known && field(line, 3).is_some() && field(line, 4).is_none()) else {
+            return false;
+        };
         let members = field(line, 3).unwrap_or_default();
         if !members.split(|byte| *byte == b',').any(|member| member == user.as_bytes()) {
             let comma: &[u8] = if members.is_empty() { b"" } else { b"," };
@@ -268,6 +273,20 @@ mod tests {
             (accounts.user_name(33).as_deref(), accounts.group_name(4).as_deref()),
             (Some("www-data"), Some("adm"))
         );
+    }
+
+    #[test]
+    fn a_broken_line_is_no_reason_for_a_second_one() {
+        let shadow = b"old:$6$x:::::::\n";
+        let mut accounts = Accounts::read(b"root:x0:0:\nplain\n", b"own:x:y:\n", Some(shadow), BTreeSet::new());
+        assert_eq!((accounts.add_user(&user("root", None)), accounts.add_user(&user("plain", None))), (None, None));
+        assert_eq!((accounts.add_group("own", Some(7)), accounts.add_user(&user("x", Some("own")))), (None, None));
+        assert_eq!(accounts.add_user(&user("old", None)), Some((100, 65534)));
+        accounts.group.push(b"short:x:9".to_vec());
+        assert!(!accounts.add_member("old", "short"));
+        let [passwd, _, shadow] = accounts.texts().map(Option::unwrap_or_default);
+        assert_eq!(passwd, b"root:x0:0:\nplain\nold:x:100:65534::/run/x:/usr/sbin/nologin\n");
+        assert_eq!(shadow, b"old:$6$x:::::::\n", "one line, as it was");
     }
 
     #[test]
