@@ -142,8 +142,11 @@ fn broken_links(tree: &FileTree) -> Vec<String> {
 /// Layers most of whose files only root may read: somebody checked them out for himself alone, or meant it.
 fn only_root(tree: &FileTree) -> Vec<String> {
     let mut layers: BTreeMap<String, (Vec<&str>, usize)> = BTreeMap::new();
-    for (path, entry) in tree.iter().filter(|(_, entry)| matches!(entry.content, Content::File { .. })) {
-        if !matches!(entry.why.layer, LayerName::Overlay(_) | LayerName::Base) {
+    for (path, entry) in tree.iter() {
+        let Content::File { data, .. } = &entry.content else { continue };
+        // A key is meant to be for root alone.
+        let layer = matches!(entry.why.layer, LayerName::Overlay(_) | LayerName::Base);
+        if !layer || secrets::secret(&format!("/{path}"), data).is_some() {
             continue;
         }
         let (only, all) = layers.entry(entry.why.layer.to_string()).or_default();

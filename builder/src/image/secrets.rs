@@ -21,15 +21,16 @@ pub fn found(tree: &FileTree, on_purpose: &[String]) -> Vec<String> {
             continue;
         }
         let path = format!("/{path}");
-        if let Some(what) = secret(&path, &data[..data.len().min(LOOKED_AT_BYTES)]).filter(|_| !named(&path)) {
+        if let Some(what) = secret(&path, data).filter(|_| !named(&path)) {
             found.push(format!("{path} ({what})"));
         }
     }
     found
 }
 
-/// What secret a file holds.
-fn secret(path: &str, data: &[u8]) -> Option<&'static str> {
+/// What secret a file of an image holds, by its path and its first bytes.
+pub fn secret(path: &str, data: &[u8]) -> Option<&'static str> {
+    let data = &data[..data.len().min(LOOKED_AT_BYTES)];
     let name = path.rsplit('/').next().unwrap_or_default();
     let host_key = name.starts_with("ssh_host_") && name.ends_with("_key");
     let dropbear = name.starts_with("dropbear_") && name.ends_with("_host_key");

@@ -101,6 +101,8 @@ fn an_overlay_checked_out_for_its_owner_alone_is_for_root_alone_and_that_is_said
     }
     chmod(&lab, "over/etc/app", 0o700);
     lab.spec("overlays = [\"over\"]");
+    lab.write("over/etc/ssh/ssh_host_rsa_key", "a key is meant to be for root alone");
+    chmod(&lab, "over/etc/ssh/ssh_host_rsa_key", 0o600);
     let said = built(&lab);
     assert!(said.contains("3 files of overlay over may be read by root only"), "{said}");
     assert!(said.contains("layer.toml: [modes] \"/etc/app/one\" = \"0644\""), "the line to write: {said}");
