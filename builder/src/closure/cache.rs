@@ -1,12 +1,13 @@
 //! What the closure has looked up, kept for the whole of it: a thousand programs share a few hundred
 //! libraries, and each is opened and parsed once.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::error::LoadError;
 use super::layout::{self, Configured};
-use crate::elf::ldcache::LdCache;
+use crate::elf::ldcache::{self, LdCache};
 use crate::elf::{self, ElfMachine, Needs};
 use crate::rootfs::root::{EntryKind, Found, Rootfs};
 
@@ -29,6 +30,7 @@ pub struct Tables<'a> {
     pub library_path: Vec<String>,
     configured: Configured,
     image_cache: LdCache,
+    root_cache: OnceCell<LdCache>,
     found: HashMap<String, Option<(WhichRoot, Found)>>,
     needs: HashMap<(WhichRoot, String), Result<Rc<Needs>, LoadError>>,
     levels: HashMap<String, Vec<String>>,
@@ -45,6 +47,7 @@ impl<'a> Tables<'a> {
             library_path: Vec::new(),
             configured,
             image_cache: LdCache::new(),
+            root_cache: OnceCell::new(),
             found: HashMap::new(),
             needs: HashMap::new(),
             levels: HashMap::new(),
@@ -151,9 +154,17 @@ impl<'a> Tables<'a> {
         self.configured.folders.clone()
     }
 
-    /// What a cache says of a library: the image's own, or that of a root that is looked at as it is.
-    pub fn cached(&self, key: &(String, u32)) -> Option<String> {
-        self.image_cache.get(key).or_else(|| self.configured.cache.get(key)).cloned()
+    /// What a cache says of a library, by the processors that it is for: the image's own, or that of a root that is
+    /// looked at as it is.
+    pub fn cached(&self, name: &str, flags: u32) -> Vec<(Option<String>, String)> {
+        let image = ldcache::entries(&self.image_cache, name, flags);
+        if image.is_empty() { ldcache::entries(&self.configured.cache, name, flags) } else { image }
+    }
+
+    /// What the root's own cache says of a library: it may be out of date, and is asked last.
+    pub fn cached_of_root(&self, name: &str, flags: u32) -> Vec<(Option<String>, String)> {
+        let cache = self.root_cache.get_or_init(|| Configured::of_cache(self.root).cache);
+        ldcache::entries(cache, name, flags)
     }
 
     /// The processor levels for which a folder has copies.

@@ -367,7 +367,7 @@ impl<'t, 'a> Loader<'t, 'a> {
     }
 }
 
-pub(super) fn folder_of(path: &str) -> String {
+fn folder_of(path: &str) -> String {
     path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned()
 }
 

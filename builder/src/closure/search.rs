@@ -3,8 +3,8 @@
 //! Takes a name and who asks for it; gives the file that the loader would take, copies for newer processors
 //! beside it, and all places where it looked. The rules are those that `load` names.
 
-use super::load::{Hit, LIBRARY_PATH, Loader, Object, folder_of};
-use crate::elf::ldcache;
+use super::load::{Hit, LIBRARY_PATH, Loader, Object};
+use crate::elf::ldcache::{self, Key};
 
 impl Loader<'_, '_> {
     /// The file that the loader would take for a name. `variants` gets copies for newer processors.
@@ -26,12 +26,12 @@ impl Loader<'_, '_> {
             });
         }
         for (folder, how) in self.folders(at) {
-            variants.extend(self.variants(&folder, name));
+            // LD_LIBRARY_PATH may not be set where the image runs.
+            let cached = how == LIBRARY_PATH && self.musl.is_none();
+            variants.extend(self.variants(&folder, name, cached));
             if let Some(hit) = self.accept(&format!("{folder}/{name}"), &how, tried) {
-                if how == LIBRARY_PATH && self.musl.is_none() {
-                    // LD_LIBRARY_PATH may not be set where the image runs.
-                    let key = (name.to_owned(), ldcache::flags(self.machine));
-                    self.out.configured.insert(key, hit.found.asked.clone());
+                if cached {
+                    self.cache(name, None, &hit);
                 }
                 return Some(hit);
             }
@@ -40,13 +40,35 @@ impl Loader<'_, '_> {
             return None;
         }
         let default = !self.out.objects[at].needs.no_default_folders;
-        self.search_configured(name, default, tried, variants).or_else(|| {
-            let trusted = if default { self.layout.trusted.clone() } else { Vec::new() };
-            trusted.into_iter().find_map(|folder| {
-                variants.extend(self.variants(&folder, name));
-                self.accept(&format!("{folder}/{name}"), "trusted folder", tried)
-            })
-        })
+        if let Some(hit) = self.search_configured(name, default, tried, variants) {
+            return Some(hit);
+        }
+        let trusted = if default { self.layout.trusted.clone() } else { Vec::new() };
+        let trusted = trusted.into_iter().find_map(|folder| {
+            variants.extend(self.variants(&folder, name, false));
+            self.accept(&format!("{folder}/{name}"), "trusted folder", tried)
+        });
+        trusted.or_else(|| if variants.is_empty() { self.search_old_cache(name, variants) } else { None })
+    }
+
+    /// By the root's own cache, which may know folders that ld.so.conf does not name.
+    fn search_old_cache(&mut self, name: &str, variants: &mut Vec<Hit>) -> Option<Hit> {
+        let mut plain = None;
+        for (level, path) in self.tables.cached_of_root(name, ldcache::flags(self.machine)) {
+            let Some(hit) = self.accept(&path, "ld.so.cache of the root", &mut Vec::new()) else { continue };
+            self.cache(name, level.as_deref(), &hit);
+            match level {
+                None => plain = Some(hit),
+                Some(_) => variants.push(hit),
+            }
+        }
+        plain
+    }
+
+    /// Notes that the image's cache must lead to a library.
+    fn cache(&mut self, name: &str, level: Option<&str>, hit: &Hit) {
+        let key = Key::of(name, ldcache::flags(self.machine), level);
+        self.out.configured.insert(key, hit.found.asked.clone());
     }
 
     /// By ld.so.conf, or by the cache.
@@ -57,10 +79,16 @@ impl Loader<'_, '_> {
         tried: &mut Vec<String>,
         variants: &mut Vec<Hit>,
     ) -> Option<Hit> {
-        let key = (name.to_owned(), ldcache::flags(self.machine));
-        if let Some(path) = self.tables.cached(&key) {
-            let folder = folder_of(&path);
-            variants.extend(self.variants(&folder, name));
+        let mut cached = None;
+        for (level, path) in self.tables.cached(name, ldcache::flags(self.machine)) {
+            match level {
+                None => cached = Some(path),
+                Some(level) => {
+                    variants.extend(self.accept(&path, &format!("glibc-hwcaps {level}"), &mut Vec::new()));
+                }
+            }
+        }
+        if let Some(path) = cached {
             return self.accept(&path, "ld.so.cache", tried);
         }
         for folder in self.tables.configured_folders() {
@@ -68,11 +96,11 @@ impl Loader<'_, '_> {
             if known && !default {
                 continue;
             }
-            variants.extend(self.variants(&folder, name));
+            variants.extend(self.variants(&folder, name, !known));
             let how = if known { "trusted folder" } else { "ld.so.conf" };
             let Some(hit) = self.accept(&format!("{folder}/{name}"), how, tried) else { continue };
             if !known {
-                self.out.configured.insert(key, hit.found.asked.clone());
+                self.cache(name, None, &hit);
             }
             return Some(hit);
         }
@@ -124,15 +152,21 @@ impl Loader<'_, '_> {
         folders
     }
 
-    /// The copies of a library for newer processors in one folder.
-    fn variants(&mut self, folder: &str, name: &str) -> Vec<Hit> {
+    /// The copies of a library for newer processors in one folder; `cached` are those of a folder that the loader
+    /// knows by its cache alone.
+    fn variants(&mut self, folder: &str, name: &str, cached: bool) -> Vec<Hit> {
         let levels = if self.musl.is_some() { Vec::new() } else { self.tables.levels(folder) };
         let paths = levels.into_iter().map(|level| (format!("{folder}/glibc-hwcaps/{level}/{name}"), level));
         let paths: Vec<_> = paths.collect();
-        paths
-            .into_iter()
-            .filter_map(|(path, level)| self.accept(&path, &format!("glibc-hwcaps {level}"), &mut Vec::new()))
-            .collect()
+        let mut hits = Vec::new();
+        for (path, level) in paths {
+            let Some(hit) = self.accept(&path, &format!("glibc-hwcaps {level}"), &mut Vec::new()) else { continue };
+            if cached {
+                self.cache(name, Some(&level), &hit);
+            }
+            hits.push(hit);
+        }
+        hits
     }
 
     /// A file counts only if it is a library for the same machine.

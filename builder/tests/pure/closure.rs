@@ -8,6 +8,7 @@ use std::os::unix::fs::symlink;
 use crate::fixture::{Fixture, LIB, LOADER, merged_root as root, run};
 use crate::output::stderr;
 use vmatic::closure::Closure;
+use vmatic::elf::ldcache::Key;
 use vmatic::rootfs::sysroot::Sysroot;
 use vmatic::rootfs::tree::{Entry, FileTree, Why};
 
@@ -159,7 +160,7 @@ fn what_only_ld_so_conf_finds_goes_into_the_cache() {
     let mut closure = Closure::new(&root);
     closure.add("prog").unwrap();
     let cache: Vec<_> = closure.cache.into_iter().collect();
-    assert_eq!(cache, [(("liba.so".to_owned(), 0x303), "/opt/odd/liba.so".to_owned())]);
+    assert_eq!(cache, [(Key::of("liba.so", 0x303, None), "/opt/odd/liba.so".to_owned())]);
 }
 
 #[test]

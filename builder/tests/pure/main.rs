@@ -22,6 +22,7 @@ mod closure_rules;
 mod deny;
 mod deps;
 mod help;
+mod hwcaps;
 mod identity;
 mod imports;
 mod inspect;
