@@ -32,12 +32,10 @@ pub enum Home {
         own: Vec<Rc<Files>>,
         /// The lists of what it depends on.
         depends: Vec<Rc<Files>>,
-        /// The lists of what it recommends: their programs alone count.
+        /// The lists of what it recommends, and of what every system has and it names: their programs alone count.
         recommends: Vec<Rc<Files>>,
         /// Whether it is a program, or a library of a program's source.
         program: bool,
-        /// Its name.
-        name: String,
     },
     /// Nobody knows it: its prefix, the folder that it lies in, and its name.
     Prefix {
@@ -52,15 +50,16 @@ pub enum Home {
 
 impl Home {
     /// The home of the file at this real path. `programs` are the packages of programs of the closure.
-    pub fn of(ownership: &mut Ownership, real: &str, reach: Standing, programs: &BTreeSet<String>) -> Home {
+    pub fn of(ownership: &mut Ownership, real: &str, standing: Standing, programs: &BTreeSet<String>) -> Home {
         let Some(package) = ownership.owner(real) else { return Home::prefix_of(real) };
         let kin = ownership.kin(&package);
-        let program = reach != Standing::Library || kin.own.iter().any(|name| programs.contains(name));
+        let program = standing != Standing::Library || kin.own.iter().any(|name| programs.contains(name));
         let mut lists = |names: &[String]| names.iter().map(|name| ownership.files(name)).collect::<Vec<_>>();
         let own = if program { lists(&kin.own) } else { lists(&[package]) };
         let depends = lists(&kin.depends);
-        let recommends = if reach == Standing::Program { lists(&kin.recommends) } else { Vec::new() };
-        Home::Packages { own, depends, recommends, program, name: name_of(real).to_owned() }
+        let recommends =
+            if standing == Standing::Program { lists(&[kin.essential, kin.recommends].concat()) } else { Vec::new() };
+        Home::Packages { own, depends, recommends, program }
     }
 
     fn prefix_of(real: &str) -> Home {
@@ -131,17 +130,12 @@ impl Home {
     /// Programs that belong to it and are named.
     pub fn programs(&self, root: &dyn Rootfs, named: &dyn Fn(&str) -> bool) -> Vec<Found> {
         match self {
-            Home::Packages { own, depends, recommends, name, .. } => {
+            Home::Packages { own, depends, recommends, .. } => {
                 let on_path = |path: &&str| {
                     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
                     PROGRAM_FOLDERS.iter().any(|known| short(known) == folder)
                 };
-                // "bridge" is a program beside ip, and a word of its own; "dpkg-deb" is nothing but a program.
-                let of_kind = |path: &&str| {
-                    let other = name_of(path);
-                    !on_path(path) || other.contains(['-', '_']) || same_stem(other, name)
-                };
-                let own = own.iter().flat_map(|list| list.all()).filter(of_kind);
+                let own = own.iter().flat_map(|list| list.all());
                 let others = depends.iter().chain(recommends).flat_map(|list| list.all()).filter(on_path);
                 own.chain(others).filter(|path| named(name_of(path))).filter_map(|path| find(root, path)).collect()
             }

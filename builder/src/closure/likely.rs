@@ -16,12 +16,15 @@ use super::{BinaryKind, Certainty, Closure};
 use crate::elf::texts::{self, Texts};
 use crate::elf::{self, script};
 use crate::packages::ownership::short;
-use crate::rootfs::root::{EntryKind, Found};
+use crate::rootfs::root::{EntryKind, Found, Rootfs};
 
 /// Most files read at a time: the packages of these are looked up together.
 const BATCH_FILES: usize = 64;
 /// Largest script whose text is read.
 const SCRIPT_BYTES_MAX: usize = 1 << 20;
+
+/// What system(3) and popen(3) start.
+const SHELL: &str = "/bin/sh";
 
 /// Libraries that serve everybody, by the beginning of their names.
 const SHARED: [&str; 14] = [
@@ -72,14 +75,14 @@ const ELSEWHERES: [&str; 11] =
     ["/proc", "/sys", "/dev", "/run", "/var/run", "/tmp", "/var/tmp", "/home", "/root", "/mnt", "/media"];
 
 /// Programs whose names are words of every program's messages: they count only where a shell would start them.
-const COMMON: [&str; 40] = [
-    "arch", "bridge", "chat", "clear", "col", "column", "comm", "cut", "date", "device", "diff", "env", "file", "find",
-    "free", "groups", "head", "host", "join", "kill", "last", "line", "link", "login", "look", "mount", "paste",
-    "patch", "script", "select", "sort", "split", "tail", "test", "time", "top", "users", "watch", "which", "write",
+const COMMON: [&str; 38] = [
+    "arch", "bridge", "chat", "clear", "comm", "cut", "date", "device", "diff", "env", "file", "find", "free",
+    "groups", "head", "host", "join", "kill", "last", "line", "link", "login", "look", "mount", "paste", "patch",
+    "script", "select", "sort", "split", "tail", "test", "time", "top", "users", "watch", "which", "write",
 ];
 
 /// Parts of paths that no program needs to run.
-const UNWANTED: [&str; 28] = [
+const UNWANTED: [&str; 29] = [
     "/__pycache__/",
     "/share/doc/",
     "/share/man/",
@@ -108,6 +111,7 @@ const UNWANTED: [&str; 28] = [
     "/lib/tmpfiles.d/",
     "/lib/sysusers.d/",
     "/share/zoneinfo/",
+    ".a/",
 ];
 
 /// A file whose texts are read.
@@ -270,7 +274,7 @@ impl Closure<'_> {
             }
         }
         if texts.runs_shell
-            && let Some(found) = root.find_file("/bin/sh")
+            && let Some(found) = root.find_file(SHELL)
         {
             self.bring(found, "the shell that system(3) starts", &reader.real);
         }
@@ -308,9 +312,13 @@ impl Closure<'_> {
         }
     }
 
-    /// Brings a file, unless the image has one there.
+    /// Brings a file, unless the image has one there. BusyBox stands in for a shell, and for nothing else that a
+    /// package names: its tar knows half of what dpkg asks of it.
     fn bring(&mut self, found: Found, reason: &str, by: &str) {
-        let there = |image: &dyn crate::rootfs::root::Rootfs| image.find_file(&found.asked).is_some();
+        let there = |image: &dyn Rootfs| {
+            let known = image.find_file(&found.asked).or_else(|| image.find_file(&found.real));
+            known.is_some_and(|known| found.asked == SHELL || !known.real.ends_with("/busybox"))
+        };
         if found.real != by && !self.tables.image.is_some_and(there) {
             self.push(WhichRoot::Root, found, reason, Some(by), BinaryKind::Plugin);
         }

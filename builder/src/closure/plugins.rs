@@ -214,7 +214,13 @@ pub const PLUGIN_RULES: &[PluginRule] = &[
     ),
     rule(&["/usr/bin/vim.*"], &["/usr/share/vim/", "/etc/vim/"], &["/doc/", "/lang/", "/tutor/"], &[], "vim's runtime"),
     rule(&["/usr/bin/nano"], &["/usr/share/nano/", "/etc/nanorc"], &[], &[], "nano's colours"),
-    rule(&["/usr/bin/groff"], &["/usr/share/groff/"], &[], &[], "groff's devices and macros"),
+    rule(
+        &["/usr/bin/groff"],
+        &["/usr/share/groff/", "/usr/bin/troff", "/usr/bin/grotty", "/usr/bin/grops"],
+        &[],
+        &[],
+        "groff's devices and macros, and the programs that these name",
+    ),
     // Networks.
     rule(
         &["/usr/sbin/xtables-*-multi"],

@@ -49,9 +49,6 @@ const WORD_BYTES_MAX: usize = 64;
 const RELATIVE: [&str; 13] =
     ["..", "lib", "lib64", "libexec", "share", "etc", "bin", "sbin", "data", "modules", "plugins", "conf", "releases"];
 
-/// Functions that become another program.
-const EXEC: [&[u8]; 8] = [b"execve", b"execv", b"execvp", b"execvpe", b"execl", b"execlp", b"execle", b"fexecve"];
-
 /// What a file's data names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Texts {
@@ -65,6 +62,8 @@ pub struct Texts {
     pub commands: HashSet<String>,
     /// Whether it may start programs (exec, posix_spawn).
     pub starts: bool,
+    /// Whether it may look for programs on the path (execvp): only then is a word alone the name of one.
+    pub searches: bool,
     /// Whether it may run a command line (system, popen).
     pub runs_shell: bool,
     /// Whether it may load libraries by name (dlopen).
@@ -79,16 +78,16 @@ pub fn texts(source: &(impl Source + ?Sized)) -> Result<Texts, ElfError> {
     let programs = program_headers(source, &header, ctx)?;
     let mut texts = Texts::default();
     match symbol_names(source, &programs, ctx)? {
-        Some(names) => texts.read_imports(&names),
+        Some(names) => in_chunks(source, names, |names| texts.read_imports(names))?,
         // A static program has its functions inside: what it starts cannot be seen.
-        None => texts.starts = true,
+        None => (texts.starts, texts.searches) = (true, true),
     }
     let parts = sections(source, &header, ctx).unwrap_or_else(|| segments(&programs));
     let mut left = DATA_BYTES_MAX;
     for (offset, size) in parts {
         let size = size.min(left).min(source.len().saturating_sub(offset));
         left -= size;
-        texts.read_part(source, offset, size)?;
+        in_chunks(source, (offset, size), |bytes| texts.read_bytes(bytes))?;
     }
     Ok(texts)
 }
@@ -131,12 +130,12 @@ fn segments(programs: &[ProgramHeader]) -> Vec<(u64, u64)> {
     if data.len() > 1 { data } else { loaded(true) }
 }
 
-/// The names of its symbols, own and imported; None for a file without any.
+/// Where the names of its symbols lie, own and imported: offset and bytes; None for a file without any.
 fn symbol_names(
     source: &(impl Source + ?Sized),
     programs: &[ProgramHeader],
     ctx: Ctx,
-) -> Result<Option<Vec<u8>>, ElfError> {
+) -> Result<Option<(u64, u64)>, ElfError> {
     let Some(program) = programs.iter().find(|program| program.p_type == PT_DYNAMIC) else { return Ok(None) };
     let bytes = range(source, Part::Dynamic, program.p_offset, program.p_filesz, DYNAMIC_BYTES_MAX)?;
     let here = ProgramHeader { p_offset: 0, ..program.clone() };
@@ -146,7 +145,32 @@ fn symbol_names(
     let value = |tag| entries().filter(|entry| entry.d_tag == tag).last().map(|entry| entry.d_val);
     let start = value(DT_STRTAB).and_then(|address| file_offset(programs, address));
     let (Some(start), Some(size)) = (start, value(DT_STRSZ)) else { return Ok(None) };
-    range(source, Part::StringTable, start, size.min(NAMES_BYTES_MAX), NAMES_BYTES_MAX).map(Some)
+    Ok(Some((start, size.min(NAMES_BYTES_MAX).min(source.len().saturating_sub(start)))))
+}
+
+/// Gives a part of the file in chunks that begin and end between texts, where there is a NUL to tell.
+fn in_chunks(
+    source: &(impl Source + ?Sized),
+    (offset, size): (u64, u64),
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), ElfError> {
+    // Small enough to stay in the processor's cache.
+    const CHUNK_BYTES: u64 = 64 << 10;
+    let mut kept: Vec<u8> = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let count = CHUNK_BYTES.min(size - at) as usize;
+        let old = kept.len();
+        kept.resize(old + count, 0);
+        source.read_at(&mut kept[old..], offset + at)?;
+        at += count as u64;
+        let end = memrchr(0, &kept).map_or(0, |end| end + 1);
+        // Without a NUL in so many bytes there is no text that C would know: it is looked at as it is.
+        let end = if end == 0 || at == size { kept.len() } else { end };
+        take(&kept[..end]);
+        kept.drain(..end);
+    }
+    Ok(())
 }
 
 impl Texts {
@@ -170,36 +194,19 @@ impl Texts {
             ends.into_iter().any(|at| at == 0 || matches!(names[at - 1], 0 | b'_'))
         };
         let begins = |wanted: &[u8]| memmem::find_iter(names, wanted).any(|at| at == 0 || names[at - 1] == 0);
-        self.runs_shell = has(b"system") || has(b"popen");
-        self.starts = self.runs_shell
-            || memmem::find(names, b"exec").is_some() && EXEC.iter().any(|name| has(name))
-            || has(b"posix_spawn")
+        self.runs_shell |= has(b"system") || has(b"popen");
+        let exec = memmem::find(names, b"exec").is_some();
+        self.searches |= self.runs_shell
+            || exec && [&b"execvp"[..], b"execlp", b"execvpe"].iter().any(|name| has(name))
             || has(b"posix_spawnp")
             || begins(b"pipecmd_new")
             || begins(b"g_spawn_")
             || begins(b"g_subprocess_");
-        self.opens_ltdl = begins(b"lt_dlopen") || begins(b"g_module_open");
-        self.opens = self.opens_ltdl || has(b"dlopen") || has(b"dlmopen");
-    }
-
-    /// Reads one part of the file in chunks; a text across two of them is put together.
-    fn read_part(&mut self, source: &(impl Source + ?Sized), offset: u64, size: u64) -> Result<(), ElfError> {
-        const CHUNK_BYTES: u64 = 1 << 20;
-        let mut kept: Vec<u8> = Vec::new();
-        let mut at = 0;
-        while at < size {
-            let count = CHUNK_BYTES.min(size - at) as usize;
-            let old = kept.len();
-            kept.resize(old + count, 0);
-            source.read_at(&mut kept[old..], offset + at)?;
-            at += count as u64;
-            let end = memrchr(0, &kept).map_or(0, |end| end + 1);
-            // Without a NUL in so many bytes there is no text that C would know: it is looked at as it is.
-            let end = if end == 0 || at == size { kept.len() } else { end };
-            self.read_bytes(&kept[..end]);
-            kept.drain(..end);
-        }
-        Ok(())
+        self.starts |= self.searches
+            || exec && [&b"execve"[..], b"execv", b"execl", b"execle", b"fexecve"].iter().any(|name| has(name))
+            || has(b"posix_spawn");
+        self.opens_ltdl |= begins(b"lt_dlopen") || begins(b"g_module_open");
+        self.opens |= self.opens_ltdl || has(b"dlopen") || has(b"dlmopen");
     }
 
     /// Takes bytes that begin and end between texts.
@@ -217,28 +224,38 @@ impl Texts {
             }
             at = end;
         }
-        if self.starts || self.opens_ltdl {
-            bytes.split(|byte| *byte == 0).for_each(|text| self.read_word(text));
+        if self.searches || self.opens_ltdl {
+            self.read_words(bytes);
         } else if self.opens {
             let mut at = 0;
             while let Some(found) = memmem::find(&bytes[at..], b".so") {
                 let start = memrchr(0, &bytes[at..at + found]).map_or(at, |before| at + before + 1);
                 let end = memchr(0, &bytes[at + found..]).map_or(bytes.len(), |end| at + found + end);
-                self.read_word(&bytes[start..end]);
+                self.read_words(&bytes[start..end]);
                 at = end;
             }
         }
     }
 
-    /// Takes a text that may be a word, or a command line.
-    fn read_word(&mut self, text: &[u8]) {
-        if text.len() < 2 || self.words.len() + self.commands.len() > TEXTS_MAX {
-            return;
-        }
-        match text.iter().take(WORD_BYTES_MAX + 1).position(|byte| !is_word(*byte)) {
-            None => keep_word(&mut self.words, text),
-            Some(at) if text[at] == b' ' && self.runs_shell => keep_word(&mut self.commands, &text[..at]),
-            Some(_) => {}
+    /// Takes texts of which each may be a word, or a command line. Of a sentence only the first word is looked at.
+    fn read_words(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() && self.words.len() + self.commands.len() < TEXTS_MAX {
+            let end = rest.iter().take(WORD_BYTES_MAX + 1).position(|byte| !is_word(*byte));
+            let end = end.unwrap_or(rest.len().min(WORD_BYTES_MAX + 1));
+            let next = match rest.get(end) {
+                None | Some(0) => {
+                    keep_word(&mut self.words, &rest[..end]);
+                    end + 1
+                }
+                Some(sign) => {
+                    if *sign == b' ' && self.runs_shell {
+                        keep_word(&mut self.commands, &rest[..end]);
+                    }
+                    memchr(0, &rest[end..]).map_or(rest.len(), |nul| end + nul + 1)
+                }
+            };
+            rest = rest.get(next..).unwrap_or_default();
         }
     }
 
@@ -250,8 +267,12 @@ impl Texts {
         } else if let Some(rest) = text.strip_prefix(b"%s/") {
             self.read_relative(rest);
         } else {
-            if text[0] == b'/' && text[1..].iter().all(|byte| is_word(*byte)) {
-                keep_word(&mut self.words, &text[1..]);
+            // Linkers fold "/name" into the end of a longer text.
+            if text[0] == b'/'
+                && let Some(last) = memrchr(b'/', text).map(|last| &text[last + 1..])
+                && last.iter().all(|byte| is_word(*byte))
+            {
+                keep_word(&mut self.words, last);
             }
             self.read_paths(text);
         }
@@ -310,10 +331,63 @@ fn keep_word(words: &mut HashSet<String>, word: &[u8]) {
     }
 }
 
+/// Which bytes names of programs are made of.
+const WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'.' | b'_' | b'-' | b'+');
+        byte += 1;
+    }
+    table
+};
+
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+')
+    WORD[usize::from(byte)]
 }
 
 fn is_path(byte: u8) -> bool {
     is_word(byte) || matches!(byte, b'/' | b'@' | b'~')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(words: &[&str]) -> BTreeSet<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn of(bytes: &[u8], searches: bool, runs_shell: bool) -> Texts {
+        let mut texts = Texts { searches, runs_shell, ..Texts::default() };
+        texts.read_bytes(bytes);
+        texts
+    }
+
+    #[test]
+    fn paths_end_where_a_value_is_put_in() {
+        let data =
+            b"/usr/lib/x\0PATH=/a/b:/c//d/\0/e/f/%s.so\0see http://h/i\0j/k\0/%s\0%s/lib/l/m\0../n/o\0share/p/%d/q\0";
+        let texts = of(data, false, false);
+        assert_eq!(texts.paths, set(&["/a/b", "/c/d", "/e/f", "/h/i", "/usr/lib/x"]));
+        assert_eq!(texts.relative, set(&["../n/o", "lib/l/m", "share/p"]));
+    }
+
+    #[test]
+    fn words_stand_alone_and_commands_come_first() {
+        let data = b"gzip\0gzip -dc %s\0A sentence\0UPPER\0/agent/gpg-agent\0x\0libz.so.1\0";
+        let sorted = |words: &HashSet<String>| words.iter().cloned().collect::<BTreeSet<_>>();
+        let texts = of(data, true, false);
+        assert_eq!(sorted(&texts.words), set(&["gpg-agent", "gzip", "libz.so.1"]));
+        assert!(texts.commands.is_empty());
+        assert_eq!(sorted(&of(data, true, true).commands), set(&["gzip"]));
+        assert_eq!(sorted(&of(data, false, false).words), set(&["gpg-agent"]));
+    }
+
+    #[test]
+    fn a_real_program_imports_what_it_calls() {
+        let own = texts(&std::fs::File::open(std::env::current_exe().unwrap()).unwrap()).unwrap();
+        assert!(own.starts && !own.paths.is_empty());
+        assert!(matches!(texts(&b"#!/bin/sh"[..]), Err(ElfError::NotElf)));
+    }
 }

@@ -58,6 +58,8 @@ pub struct Kin {
     pub own: Vec<String>,
     /// What these depend on, without what every system has.
     pub depends: Vec<String>,
+    /// Of what every system has, what it names all the same: dpkg's tar.
+    pub essential: Vec<String>,
     /// What these recommend.
     pub recommends: Vec<String>,
 }
@@ -178,9 +180,12 @@ impl<'a> Ownership<'a> {
                 let known = names.iter().find(|name| packages.contains_key(*name));
                 known.or_else(|| names.iter().find_map(|name| self.provides.get(name)))
             });
-            found.filter(|name| !is_everybodys(&packages[*name]) && !kin.own.contains(*name)).cloned().collect()
+            found.filter(|name| !kin.own.contains(*name)).cloned().collect()
         };
-        (kin.depends, kin.recommends) = (real(&package.depends), real(&package.recommends));
+        let usual = |name: &String| !is_everybodys(&packages[name]);
+        let (depends, essential) = real(&package.depends).into_iter().partition(usual);
+        let recommends = real(&package.recommends).into_iter().filter(usual).collect();
+        (kin.depends, kin.essential, kin.recommends) = (depends, essential, recommends);
         kin
     }
 }
@@ -320,8 +325,12 @@ Package: gone\nStatus: deinstall ok config-files\n";
         let tree = tree();
         let kin = Ownership::of(&tree).kin("tool");
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let expected =
-            Kin { own: names(&["tool", "libx1"]), depends: names(&["data"]), recommends: names(&["helper-two"]) };
+        let expected = Kin {
+            own: names(&["tool", "libx1"]),
+            depends: names(&["data"]),
+            essential: names(&["tar"]),
+            recommends: names(&["helper-two"]),
+        };
         assert_eq!(kin, expected);
         assert_eq!(Ownership::of(&FileTree::new()).kin("tool"), Kin::default());
     }

@@ -140,9 +140,10 @@ fn helpers_are_started_by_name_where_a_package_says_so() {
         assert_eq!(paths(&lab, "tool"), expected, "{calls:?}");
     };
     expect(&[], &[]);
-    expect(&["execvp"], &["/usr/bin/tool-agent", "/usr/bin/wished", "/usr/lib/tool/worker"]);
+    expect(&["execvp"], &["/usr/bin/side", "/usr/bin/tool-agent", "/usr/bin/wished", "/usr/lib/tool/worker"]);
     let shell = ["/usr/bin/mangle", "/usr/bin/sh"];
-    let all = [&shell[..], &["/usr/bin/tool-agent", "/usr/bin/wished", "/usr/lib/tool/worker"]].concat();
+    let all =
+        [&shell[..], &["/usr/bin/side", "/usr/bin/tool-agent", "/usr/bin/wished", "/usr/lib/tool/worker"]].concat();
     expect(&["popen"], &all);
 }
 
