@@ -180,7 +180,7 @@ impl Texts {
         for line in bytes.split(|byte| *byte == b'\n') {
             let code = line.iter().find(|byte| !byte.is_ascii_whitespace());
             if code.is_some_and(|byte| *byte != b'#') {
-                texts.read_paths(line);
+                texts.read_slashes(line);
             }
         }
         texts
@@ -211,19 +211,7 @@ impl Texts {
 
     /// Takes bytes that begin and end between texts.
     pub fn read_bytes(&mut self, bytes: &[u8]) {
-        let mut at = 0;
-        // Most data has no slash for long: what lies between is never split into texts.
-        while let Some(slash) = memchr(b'/', &bytes[at..]) {
-            let start = memrchr(0, &bytes[at..at + slash]).map_or(at, |before| at + before + 1);
-            let end = memchr(0, &bytes[at + slash..]).map_or(bytes.len(), |end| at + slash + end);
-            let text = &bytes[start..end];
-            if text.len() <= TEXT_BYTES_MAX {
-                self.read_text(text);
-            } else {
-                text.chunks(TEXT_BYTES_MAX).for_each(|piece| self.read_paths(piece));
-            }
-            at = end;
-        }
+        self.read_slashes(bytes);
         if self.searches || self.opens_ltdl {
             self.read_words(bytes);
         } else if self.opens {
@@ -259,53 +247,66 @@ impl Texts {
         }
     }
 
-    /// Takes a text with a slash in it.
-    fn read_text(&mut self, text: &[u8]) {
-        let plain = text.iter().position(|byte| !is_word(*byte)).unwrap_or(text.len());
-        if plain > 0 && text[plain] == b'/' {
-            self.read_relative(text);
-        } else if let Some(rest) = text.strip_prefix(b"%s/") {
-            self.read_relative(rest);
-        } else {
-            // Linkers fold "/name" into the end of a longer text.
-            if text[0] == b'/'
-                && let Some(last) = memrchr(b'/', text).map(|last| &text[last + 1..])
-                && last.iter().all(|byte| is_word(*byte))
-            {
-                keep_word(&mut self.words, last);
+    /// Takes the paths in some texts: absolute ones at the start of a text or behind a sign that stands between two
+    /// words, and "lib/x" and "%s/x" at the start of one. Prose has many slashes: most are passed over by what stands
+    /// before them.
+    fn read_slashes(&mut self, bytes: &[u8]) {
+        let mut at = 0;
+        while let Some(found) = memchr(b'/', &bytes[at..]) {
+            let slash = at + found;
+            at = slash + 1;
+            let before = bytes[..slash].iter().rev().take(WORD_BYTES_MAX).take_while(|byte| is_word(**byte)).count();
+            let start = slash - before;
+            let begins = |at: usize| at == 0 || bytes[at - 1] == 0;
+            if before == 0 {
+                let sign = slash.checked_sub(1).map_or(0, |before| bytes[before]);
+                if !is_path(sign) && !matches!(sign, b'%' | b'}' | b')') {
+                    at = slash + self.read_absolute(&bytes[slash..], begins(slash)).max(1);
+                }
+            } else if begins(start) && RELATIVE.iter().any(|first| first.as_bytes() == &bytes[start..slash]) {
+                self.read_relative(&bytes[start..]);
+            } else if bytes[start..slash] == *b"s" && start > 0 && bytes[start - 1] == b'%' && begins(start - 1) {
+                self.read_relative(&bytes[slash + 1..]);
             }
-            self.read_paths(text);
         }
     }
 
-    /// Takes "lib/x" and the like.
-    fn read_relative(&mut self, text: &[u8]) {
-        let Some(path) = path_at(text) else { return };
-        let first = path.split('/').next().unwrap_or_default();
-        if let Some(last) = path.rsplit('/').next().filter(|last| path.len() == text.len() && !last.is_empty()) {
-            keep_word(&mut self.words, last.as_bytes());
+    /// Takes an absolute path with which a text begins; gives how far it goes.
+    fn read_absolute(&mut self, text: &[u8], whole: bool) -> usize {
+        let text = &text[..text.len().min(TEXT_BYTES_MAX)];
+        let path = path_at(text).unwrap_or_default();
+        if path.len() > 2 && self.paths.len() < TEXTS_MAX {
+            self.paths.insert(plain(path));
         }
+        // Linkers fold "/name" into the end of a longer text.
+        if whole && ends(text, path) {
+            keep_word(&mut self.words, name_of(path));
+        }
+        text.iter().take_while(|byte| is_path(**byte)).count()
+    }
+
+    /// Takes "lib/x" and the like, or what stands behind "%s/".
+    fn read_relative(&mut self, text: &[u8]) {
+        let text = &text[..text.len().min(TEXT_BYTES_MAX)];
+        let path = path_at(text).unwrap_or_default();
+        if ends(text, path) {
+            keep_word(&mut self.words, name_of(path));
+        }
+        let first = path.split('/').next().unwrap_or_default();
         if RELATIVE.contains(&first) && path.len() > first.len() + 1 && self.relative.len() < TEXTS_MAX {
             self.relative.insert(path.trim_end_matches('/').to_owned());
         }
     }
+}
 
-    /// Takes the absolute paths within a text: at its start, or behind a sign that stands between two words.
-    fn read_paths(&mut self, text: &[u8]) {
-        let mut at = 0;
-        while let Some(slash) = memchr(b'/', &text[at..]) {
-            let start = at + slash;
-            let begins = start == 0 || !(is_path(text[start - 1]) || matches!(text[start - 1], b'%' | b'}' | b')'));
-            let path = path_at(&text[start..]).unwrap_or_default();
-            at = start + path.len().max(1);
-            while text.get(at).is_some_and(|byte| is_path(*byte)) {
-                at += 1;
-            }
-            if begins && path.len() > 2 && self.paths.len() < TEXTS_MAX {
-                self.paths.insert(plain(path));
-            }
-        }
-    }
+/// Whether a text is nothing but this path.
+fn ends(text: &[u8], path: &str) -> bool {
+    matches!(text.get(path.len()), None | Some(0))
+}
+
+/// The last part of a path.
+fn name_of(path: &str) -> &[u8] {
+    path.rsplit('/').next().unwrap_or_default().as_bytes()
 }
 
 /// The path that a text begins with, without what depends on a value put in later.
