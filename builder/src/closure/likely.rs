@@ -26,22 +26,24 @@ const SCRIPT_BYTES_MAX: usize = 1 << 20;
 /// What system(3) and popen(3) start.
 const SHELL: &str = "/bin/sh";
 
-/// Libraries that serve everybody, by the beginning of their names.
-const SHARED: [&str; 14] = [
+/// Libraries that serve everybody, by the beginning of their names. What OpenSSL's name, rows know.
+const SHARED: [&str; 16] = [
+    "libcrypto.",
+    "libssl.",
     "ld-",
     "libc.",
     "libc-",
     "libm.",
     "libm-",
     "libmvec",
-    "libpthread",
-    "libdl",
-    "librt",
-    "libresolv",
+    "libpthread.",
+    "libdl.",
+    "librt.",
+    "libresolv.",
     "libnss_",
     "libgcc_s",
     "libstdc++",
-    "libanl",
+    "libanl.",
 ];
 
 /// Folders that no program has for itself, without /usr in front.
@@ -118,6 +120,8 @@ const UNWANTED: [&str; 29] = [
 struct Reader {
     real: String,
     texts: Texts,
+    /// Whether it names paths that are there.
+    paths: bool,
 }
 
 impl Closure<'_> {
@@ -135,7 +139,11 @@ impl Closure<'_> {
                 break;
             }
             self.known.read.extend(new.iter().cloned());
-            let readers: Vec<Reader> = new.into_iter().filter_map(|real| self.read_texts(real)).collect();
+            let mut readers: Vec<Reader> = new.into_iter().filter_map(|real| self.read_texts(real)).collect();
+            // Of the system's libraries most only might start or load something: all lists are not read for their sake.
+            let known = &mut self.known.ownership;
+            let systems = |path: &str| is_library(path) && short(path).starts_with("/lib");
+            readers.retain(|reader| reader.paths || !systems(&reader.real) || known.guess(&reader.real));
             self.known.ownership.learn(readers.iter().map(|reader| reader.real.as_str()));
             for reader in readers.iter().filter(|reader| !is_library(&reader.real)) {
                 self.known.programs.extend(self.known.ownership.owner(&reader.real));
@@ -165,7 +173,7 @@ impl Closure<'_> {
         };
         let names = texts.starts || texts.opens;
         let paths = texts.paths.iter().any(|path| self.concerns(path) && root.exists(path));
-        (names || paths || !texts.relative.is_empty()).then_some(Reader { real, texts })
+        (names || paths || !texts.relative.is_empty()).then_some(Reader { real, texts, paths })
     }
 
     fn follow(&mut self, reader: &Reader) {

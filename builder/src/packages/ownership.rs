@@ -135,16 +135,29 @@ impl<'a> Ownership<'a> {
         list
     }
 
+    /// Whether the package of a real path is known, or found by its name, without a look at all lists.
+    pub fn guess(&mut self, path: &str) -> bool {
+        let path = short(path);
+        if let Some(known) = self.owners.get(path) {
+            return known.is_some();
+        }
+        let packages = self.packages();
+        let mut guesses = guesses(path, &packages).into_iter();
+        let found = guesses.find(|name| lines(&self.list(name)).any(|line| line == path.as_bytes()));
+        let known = found.is_some();
+        if known {
+            self.owners.insert(path.to_owned(), found);
+        }
+        known
+    }
+
     /// The package of each of these real paths. One pass over the lists serves all that are not known yet.
     pub fn learn<'p>(&mut self, paths: impl Iterator<Item = &'p str>) {
         let paths: BTreeSet<&str> = paths.map(short).filter(|path| !self.owners.contains_key(*path)).collect();
         let mut wanted = Wanted::default();
         for path in paths {
-            let packages = self.packages();
-            let mut guesses = guesses(path, &packages).into_iter();
-            match guesses.find(|name| lines(&self.list(name)).any(|line| line == path.as_bytes())) {
-                Some(name) => drop(self.owners.insert(path.to_owned(), Some(name))),
-                None => wanted.add(path),
+            if !self.guess(path) {
+                wanted.add(path);
             }
         }
         for name in self.packages().keys() {
@@ -227,10 +240,12 @@ fn guesses(path: &str, packages: &BTreeMap<String, Package>) -> Vec<String> {
     let mut names: Vec<String> = path.rsplit('/').take(3).map(str::to_owned).collect();
     if let Some((base, version)) = name.split_once(".so.") {
         let base = base.to_lowercase().replace('_', "-");
-        let version = version.split('.').next().unwrap_or_default();
+        let mut parts = version.splitn(3, '.');
+        let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         for between in ["", "-"] {
-            names.extend(["", "t64"].map(|end| format!("{base}{between}{version}{end}")));
+            names.extend(["", "t64"].map(|end| format!("{base}{between}{first}{end}")));
         }
+        names.extend([format!("{base}{first}.{second}"), base]);
     } else if !name.is_empty() {
         let longer = packages.range(format!("{name}-")..).take(LONGER_MAX).map(|(other, _)| other);
         names.extend(longer.filter(|other| other.starts_with(name)).cloned());

@@ -107,6 +107,13 @@ fn what_nobody_knows_belongs_to_its_prefix() {
     assert_eq!(paths(&lab, "/opt/app/bin/run"), base);
     program(&lab, "opt/app/bin/run", &["helper"], &["execvp"]);
     assert_eq!(paths(&lab, "/opt/app/bin/run"), ["/opt/app/etc/helper.conf", "/opt/app/libexec/helper"]);
+    // A library that is bundled with it starts things as well.
+    program(&lab, "opt/app/lib/libown.so", &["helper"], &["execvp"]);
+    program(&lab, "opt/app/bin/run", &["/opt/app/lib/libown.so"], &[]);
+    let all = ["/opt/app/etc/helper.conf", "/opt/app/lib/libown.so", "/opt/app/libexec/helper"].map(str::to_owned);
+    let found: Vec<String> =
+        paths(&lab, "/opt/app/bin/run").into_iter().filter(|path| path.starts_with("/opt/")).collect();
+    assert_eq!(found, all);
     program(&lab, "usr/local/bin/mine", &["/usr/local/share/mine", "/usr/local/share"], &[]);
     lab.write("usr/local/share/mine/a", "x");
     lab.write("usr/local/share/yours/a", "x");
