@@ -187,7 +187,10 @@ mod tests {
     proptest! {
         #[test]
         fn bytes_come_back_however_they_are_kept_or_shown(
-            name in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"\xf4\x8f\x9e\x9f\xa9\\x ->".to_vec())], 0..40),
+            name in prop::collection::vec(
+                prop_oneof![any::<u8>(), prop::sample::select(b"\xf4\x8f\x9e\x9f\xa9\\x ->".to_vec())],
+                0..40,
+            ),
         ) {
             let text = encode(&name);
             prop_assert_eq!(&decode(&text)[..], &name[..]);

@@ -103,6 +103,12 @@ pub fn refused_by_kernels(bytes: &[u8]) -> Option<String> {
         Some(_) => return None,
         None => {}
     }
+    // Of what may stand in the header, lib/decompress_inflate.c passes over the name alone.
+    if let [0x1f, 0x8b, 8, flags, ..] = bytes
+        && flags & 0b1_0110 != 0
+    {
+        return Some("its gzip header has fields that kernels do not pass over: pack it with `gzip -n`".to_owned());
+    }
     if let Some((_, why)) = UNKNOWN_TO_KERNELS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Some((*why).to_owned());
     }

@@ -20,8 +20,8 @@ const FIFO: u32 = 0o010000;
 const SOCKET: u32 = 0o140000;
 const PERMISSIONS: u32 = 0o7777;
 
-/// Most zeros that stand for what is cut off of a file.
-const FILLED_BYTES_MAX: u64 = 64 << 20;
+/// Most zeros that stand for what is cut off of a file: its header may speak of gigabytes.
+const FILLED_BYTES_MAX: u64 = 16 << 20;
 /// Most bytes of all paths of a tree: a few links can make many long ones.
 const PATHS_BYTES_MAX: usize = 1 << 30;
 
@@ -154,6 +154,11 @@ impl<'a> Laying<'a> {
         self.own(node, record);
         if record.size > 0 {
             let body = self.body(record, linked.then_some(node));
+            if let Body::Bytes(bytes) = &body
+                && (bytes.len() as u64) < record.size
+            {
+                self.note(record, &format!("is shown with {} bytes: the kernel fills up with zeros", bytes.len()));
+            }
             self.fs.node_mut(node).kind = NodeKind::File(body);
         } else if !linked {
             self.fs.node_mut(node).kind = NodeKind::File(Body::Bytes(Vec::new()));

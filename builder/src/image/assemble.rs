@@ -19,6 +19,7 @@ use crate::kernel::modules::choose::choose;
 use crate::kernel::modules::modprobe::ModprobeConfig;
 use crate::kernel::modules::tree::{ChosenModules, ModuleTree};
 use crate::kernel::{Kernel, firmware};
+use crate::names;
 use crate::rootfs::sysroot::Sysroot;
 use crate::rootfs::tree::{Entry, FileTree, LayerName, Why};
 use crate::spec::ImageSpec;
@@ -90,7 +91,8 @@ fn assemble_inner(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
             None => modes::of_file(&file.from)?,
         };
         let why = Why::new(LayerName::Files, "file named in the spec").origin(&file.written).mode_rule(rule);
-        tree.insert(&file.to, Entry::file(data, mode, why).owned(file.owner.0, file.owner.1))?;
+        let to = names::encode(file.to.as_bytes());
+        tree.insert(&to, Entry::file(data, mode, why).owned(file.owner.0, file.owner.1))?;
     }
     let mut warnings = programs::add(spec, parts.packages.as_deref(), &mut tree)?;
     if let Some(extra) = &parts.extra {

@@ -6,6 +6,7 @@
 //! FIFOs, sockets and devices are taken as they lie there, too.
 //! A file `.wh.NAME` removes NAME; `.wh..wh..opq` empties its folder.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -164,14 +165,14 @@ impl Layer {
         }
         for (path, mode) in &manifest.directories {
             let mode = octal(mode).ok_or_else(|| bad_value(&name, path, mode))?;
-            tree.insert(path, Entry::dir(mode, why(MANIFEST, "directory of the layer")))?;
+            tree.insert(&kept(path), Entry::dir(mode, why(MANIFEST, "directory of the layer")))?;
         }
         for (path, target) in &manifest.links {
-            tree.insert(path, Entry::symlink(target, why(MANIFEST, "link of the layer")))?;
+            tree.insert(&kept(path), Entry::symlink(kept(target), why(MANIFEST, "link of the layer")))?;
         }
         for (path, device) in &manifest.devices {
             let (content, mode) = parse_device(device).ok_or_else(|| bad_value(&name, path, device))?;
-            tree.insert(path, special_entry(content, mode, why(MANIFEST, "device of the layer")))?;
+            tree.insert(&kept(path), special_entry(content, mode, why(MANIFEST, "device of the layer")))?;
         }
         // Folders that are closed on disk and open in the image, with what they keep from others.
         let mut closed: Vec<(String, u32)> = Vec::new();
@@ -214,13 +215,13 @@ fn set_access(entry: Entry, access: Access, closed: u32) -> Entry {
 
 fn set_modes_and_owners(name: &LayerName, manifest: &LayerManifest, tree: &mut FileTree) -> Result<()> {
     let mut change = |path: &str, value: &str, set: &dyn Fn(Entry) -> Option<Entry>| {
-        let entry = tree.get(path).cloned().ok_or_else(|| {
+        let entry = tree.get(&kept(path)).cloned().ok_or_else(|| {
             Error::new(format!("cannot set {path} to {value:?}"))
                 .because("the image has no such path")
                 .help(format!("correct it in the {MANIFEST} of {name}"))
         })?;
         let changed = set(entry).ok_or_else(|| bad_value(name, path, value))?;
-        tree.insert(path, changed)
+        tree.insert(&kept(path), changed)
     };
     for (path, mode) in &manifest.modes {
         change(path, mode, &|entry| {
@@ -235,6 +236,11 @@ fn set_modes_and_owners(name: &LayerName, manifest: &LayerManifest, tree: &mut F
         })?;
     }
     Ok(())
+}
+
+/// A name of layer.toml as trees keep it.
+fn kept(name: &str) -> Cow<'_, str> {
+    names::encode(name.as_bytes())
 }
 
 fn parse_manifest(text: &str, path: &Path) -> Result<LayerManifest> {

@@ -14,7 +14,7 @@ use vmatic::rootfs::tree::Content;
 
 use crate::cluster::Workplace;
 use crate::newc::{DIR, RUNS, archive, record};
-use crate::odd;
+use crate::odd::{self, Case};
 use crate::output::{stderr, succeed, text};
 
 /// Prints, as process 1, a line for each path: name, mode, owner, size, hash, target, device, inode.
@@ -57,8 +57,8 @@ static void walk(size_t end) {
     if (lstat(path, &at)) continue;
     printf("@@");
     hex(path + 1, end + bytes);
-    printf(" %o %u:%u %llu %llx", at.st_mode, at.st_uid, at.st_gid, S_ISDIR(at.st_mode) ? 0ull : (unsigned long long)at.st_size,
-           S_ISREG(at.st_mode) ? (unsigned long long)hash() : 0ull);
+    unsigned long long size = S_ISDIR(at.st_mode) ? 0 : at.st_size, sum = S_ISREG(at.st_mode) ? hash() : 0;
+    printf(" %o %u:%u %llu %llx", at.st_mode, at.st_uid, at.st_gid, size, sum);
     hex(buffer, S_ISLNK(at.st_mode) ? readlink(path, buffer, sizeof buffer) : 0);
     printf(" %u,%u %llu\n", major(at.st_rdev), minor(at.st_rdev), (unsigned long long)at.st_ino);
     if (S_ISDIR(at.st_mode)) walk(end + 1 + bytes);
@@ -123,7 +123,7 @@ impl Laboratory {
             let (path, inode) = (words[1], words[8]);
             seen.insert(path.to_owned(), words[2..8].join(" "));
             let first = inodes.entry(inode).or_insert(path);
-            if words[2].starts_with("100") {
+            if words[2].len() == 6 && words[2].starts_with("10") {
                 names.insert(path.to_owned(), (*first).to_owned());
             }
         }
@@ -215,7 +215,8 @@ fn what_is_listed_is_what_a_kernel_has() {
     wrong.extend(lab.differences(&together));
     for case in odd::cases("").into_iter().filter(|case| case.alone) {
         let found = lab.differences(&case.bytes);
-        eprintln!("{}: {} differences", case.name, found.len());
+        let Case { name, seen, says, .. } = &case;
+        eprintln!("{name}: {} differences in {} paths {says}", found.len(), seen.len());
         wrong.extend(found.into_iter().map(|difference| format!("{}: {difference}", case.name)));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -184,3 +184,57 @@ fn every_difference_that_could_matter_is_told() {
     fs::write(lab.at("new.img"), "#!/bin/sh\n").unwrap();
     assert_eq!(lab.vmatic(&["diff", "old.img", "new.img"]).status.code(), Some(1));
 }
+
+/// The least program that sections can be added to.
+fn efi_stub() -> Vec<u8> {
+    let mut stub = vec![0; 0x400];
+    stub[..2].copy_from_slice(b"MZ");
+    stub[0x3c] = 0x40;
+    stub[0x40..0x44].copy_from_slice(b"PE\0\0");
+    let fields = [(0x46, 1), (0x54, 112), (0x58, 0x20b), (0x78, 0x200), (0x7c, 0x200), (0x90, 0x1400), (0x94, 0x200)];
+    let section = [(0xd0, 0x180), (0xd4, 0x1000), (0xd8, 0x200), (0xdc, 0x200)];
+    for (at, value) in fields.into_iter().chain(section) {
+        stub[at..at + 4].copy_from_slice(&u32::to_le_bytes(value));
+    }
+    stub
+}
+
+#[test]
+fn an_image_is_found_in_a_unified_kernel_image_and_behind_u_boots_header() {
+    let lab = Fixture::new();
+    let microcode = "kernel/x86/microcode/GenuineIntel.bin";
+    let folders = ["kernel", "kernel/x86", "kernel/x86/microcode"].map(|folder| record(folder, DIR, ""));
+    let mut early = archive(&[&folders[..], &[record(microcode, FILE, "ucode")]].concat());
+    // The stub pads each part to four bytes.
+    early.pop();
+    let files = crate::newc::gzip(&archive(&[record("init", RUNS, "#!")]));
+    let parts: [(&str, &[u8]); 3] = [(".linux", b"MZ kernel"), (".initrd", &files), (".ucode", &early)];
+    let uki = vmatic::bootloader::uki::assemble(&efi_stub(), &parts).unwrap();
+    let (lines, said) = listed(&lab, &uki);
+    assert_eq!((lines.len(), said.as_str()), (5, ""), "{lines:?}");
+    assert!(lines.contains(&"-0755 0:0 2 /init".to_owned()));
+    fs::write(lab.at("early.img"), [&early[..], &[0], &files].concat()).unwrap();
+    fs::write(lab.at("vmatic.efi"), &uki).unwrap();
+    assert_eq!(lab.vmatic(&["diff", "early.img", "vmatic.efi"]).status.code(), Some(0));
+    // A kernel is no image.
+    let (lines, said) = listed(&lab, &vmatic::bootloader::uki::assemble(&efi_stub(), &[]).unwrap());
+    assert!(lines.is_empty() && said.contains("without a section .initrd"), "{said}");
+    // U-Boot's header, whose checksums are wrong: U-Boot refuses it, and that is said.
+    let mut header = [0; 64];
+    header[..4].copy_from_slice(&[0x27, 0x05, 0x19, 0x56]);
+    header[12..16].copy_from_slice(&(files.len() as u32).to_be_bytes());
+    header[30] = 3;
+    let (lines, said) = listed(&lab, &[&header[..], &files, b"what follows"].concat());
+    assert_eq!(lines, ["-0755 0:0 2 /init"]);
+    assert!(said.contains("U-Boot refuses the file"), "{said}");
+}
+
+#[test]
+fn many_warnings_of_one_image_are_counted() {
+    let lab = Fixture::new();
+    let lost: Vec<_> = (0..100).map(|n| record(format!("none/{n}"), FILE, "")).collect();
+    let (lines, said) = listed(&lab, &archive(&lost));
+    assert!(lines.is_empty());
+    assert_eq!(said.lines().count(), 21);
+    assert!(said.ends_with("and 80 more\n"), "{said}");
+}

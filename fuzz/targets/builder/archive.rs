@@ -26,7 +26,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
     assert!(write::write(&tree, 9, &mut plain).is_ok());
     let twice = [&plain[..], &[0; 20], &plain].concat();
     let packed = zstd::stream::encode_all(&plain[..], 3).unwrap_or_default();
-    vec![plain.clone(), twice, packed.clone(), [&plain[..], &packed].concat()]
+    let cut = plain[..plain.len() - 600].to_vec();
+    let odd = [&packed[..], &[0; 1][..(packed.len() + 1) % 2], &plain].concat();
+    vec![plain.clone(), twice, packed.clone(), [&plain[..], &packed].concat(), cut, odd]
 }
 
 pub fn run(data: &[u8]) {

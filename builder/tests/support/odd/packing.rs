@@ -47,14 +47,15 @@ fn plain(names: &[&str]) -> Vec<u8> {
 
 /// A gzip member whose length is no multiple of four.
 fn odd_gzip(data: &[u8]) -> Vec<u8> {
-    use std::io::Write;
-    let member = |name: usize| {
-        let builder = flate2::GzBuilder::new().filename("n".repeat(name));
-        let mut packed = builder.write(Vec::new(), flate2::Compression::default());
-        packed.write_all(data).unwrap();
-        packed.finish().unwrap()
-    };
+    let member = |name: usize| named_gzip(flate2::GzBuilder::new().filename("n".repeat(name)), data);
     (1..5).map(member).find(|member| member.len() % 4 == 1).unwrap()
+}
+
+fn named_gzip(header: flate2::GzBuilder, data: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut packed = header.write(Vec::new(), flate2::Compression::default());
+    packed.write_all(data).unwrap();
+    packed.finish().unwrap()
 }
 
 fn gzipped() -> Vec<Case> {
@@ -82,6 +83,12 @@ fn gzipped() -> Vec<Case> {
             "ends inside a record",
         ),
         alone("a gzip checksum that is wrong", [aligned(wrong_sum), late.clone()].concat(), &both, "checksum"),
+        alone(
+            "a gzip header with a comment",
+            [&a[..], &aligned(named_gzip(flate2::GzBuilder::new().comment("for you"), &a)), &late].concat(),
+            &only_a,
+            "do not pass over",
+        ),
         alone("a gzip member that is cut off", behind(cut[..cut.len() - 12].to_vec()), &only_a, "damaged"),
         alone(
             "junk inside a packed member",
