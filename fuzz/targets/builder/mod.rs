@@ -1,9 +1,12 @@
 //! What the fuzzer feeds the builder: archives, programs, kernels, loaders, disks, package lists, specs, patterns,
 //! scripts.
+//! What the fuzzer feeds the builder: archives, names, programs, kernels, loaders, disks, package lists, specs,
+//! patterns.
 
 mod alternatives;
 mod archive;
 mod config;
+mod bytenames;
 mod disks;
 mod elf;
 mod escapes;
@@ -26,6 +29,7 @@ mod tmpfiles;
 mod uki;
 mod unpack;
 mod vmlinux;
+mod wrapping;
 
 /// A target: its name, what is done with an input, the inputs to begin with, most bytes that an input may cost.
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>, usize);
@@ -38,6 +42,8 @@ const UNPACKING_COST_BYTES_MAX: usize = (128 + 32) << 20;
 pub const TARGETS: &[Target] = &[
     ("archive", archive::run, archive::seeds, UNPACKING_COST_BYTES_MAX),
     ("unpack", unpack::run, unpack::seeds, UNPACKING_COST_BYTES_MAX),
+    ("wrapping", wrapping::run, wrapping::seeds, 1 << 20),
+    ("bytenames", bytenames::run, bytenames::seeds, 1 << 20),
     ("vmlinux", vmlinux::run, vmlinux::seeds, UNPACKING_COST_BYTES_MAX),
     ("elf", elf::run, elf::seeds, 16 << 20),
     ("ldcache", ldcache::run, ldcache::seeds, 16 << 20),

@@ -1,5 +1,7 @@
-//! An EFI stub that gets sections. Oracle: the result is a stub again, with so many sections more, that hold the parts.
+//! An EFI stub that gets sections. Oracle: the result is a stub again, with so many sections more, that hold the parts;
+//! an initramfs among them is found again.
 
+use crate::archive::wrapping::unwrap;
 use crate::bootloader::uki::assemble;
 
 pub fn seeds() -> Vec<Vec<u8>> {
@@ -20,13 +22,19 @@ pub fn seeds() -> Vec<Vec<u8>> {
 }
 
 pub fn run(data: &[u8]) {
-    let parts: [(&str, &[u8]); 2] = [(".cmdline", b"quiet"), (".linux", &[7; 700])];
+    let parts: [(&str, &[u8]); 4] =
+        [(".cmdline", b"quiet"), (".linux", &[7; 700]), (".ucode", b"early"), (".initrd", b"image")];
     match assemble(data, &parts) {
         Ok(image) => {
             let at = u32::from_le_bytes([image[0x3c], image[0x3d], image[0x3e], image[0x3f]]) as usize;
             let count = |bytes: &[u8]| u16::from_le_bytes([bytes[at + 6], bytes[at + 7]]);
-            assert_eq!(count(&image), count(data) + 2);
+            assert_eq!(count(&image), count(data) + 4);
             assert!(image.windows(5).any(|window| window == b"quiet"));
+            // A stub may have sections of these names before, which come first.
+            if !data.windows(4).any(|window| window == b".uco" || window == b".ini") {
+                let unwrapped = unwrap(&image).map(|(image, _)| image.into_owned());
+                assert!(unwrapped.is_ok_and(|unwrapped| unwrapped == b"early\0\0\0image"));
+            }
             // Its own headers are taken again, if there is room for more.
             if let Err(why) = assemble(&image, &[]) {
                 panic!("what was assembled is no stub: {why}");
