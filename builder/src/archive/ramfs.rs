@@ -115,6 +115,12 @@ pub struct Ramfs<B> {
     nodes: Vec<Node<B>>,
 }
 
+impl<B> Default for Ramfs<B> {
+    fn default() -> Ramfs<B> {
+        Ramfs::new()
+    }
+}
+
 impl<B> Ramfs<B> {
     /// An empty root.
     pub fn new() -> Ramfs<B> {

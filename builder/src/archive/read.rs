@@ -171,7 +171,7 @@ impl Reader {
         while let Some(first) = bytes.get(at) {
             let end = match first {
                 0 => End::At(at + zeros(&bytes[at..])),
-                b'0' if at % 4 == 0 => self.plain(bytes, at)?,
+                b'0' if at.is_multiple_of(4) => self.plain(bytes, at)?,
                 _ => self.packed(bytes, at)?,
             };
             match end {
@@ -272,7 +272,7 @@ impl Reader {
             at = next as usize;
             let padding = zeros(&data[at..]);
             at += padding;
-            if at < data.len() && at % 4 != 0 {
+            if at < data.len() && !at.is_multiple_of(4) {
                 self.stop(self.place(stretch, at), "what follows zeros begins at an offset that is no multiple of 4");
                 return Ok(End::Stop);
             }

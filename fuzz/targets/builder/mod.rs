@@ -5,8 +5,8 @@
 
 mod alternatives;
 mod archive;
-mod config;
 mod bytenames;
+mod config;
 mod disks;
 mod elf;
 mod escapes;
