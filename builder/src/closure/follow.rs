@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BinaryKind, Closure, Task, WhichRoot};
+use super::{BinaryKind, Certainty, Closure, Task, WhichRoot};
 use crate::elf;
 use crate::rootfs::root::{Found, Rootfs};
 use crate::rootfs::stacked::Stacked;
@@ -26,6 +26,12 @@ const NAMES_MAX: usize = 8;
 type Absent = BTreeMap<String, BTreeSet<String>>;
 
 impl Closure<'_> {
+    /// Leaves out what scripts do without, if the spec says so: it is suggested instead.
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.followed.strict = strict;
+        self
+    }
+
     /// Brings what a script asks for; `wanted` is its interpreter, behind env where it is called by that.
     pub(super) fn follow_script(&mut self, task: &Task, wanted: &[(String, (WhichRoot, Found))]) {
         let Some((_, (_, interpreter))) = wanted.last() else { return };
@@ -44,10 +50,12 @@ impl Closure<'_> {
             interpreter: interpreter.asked.clone(),
             interpreter_real: interpreter.real.clone(),
         };
-        let needs = {
+        let mut needs = {
             let stacked = Stacked { upper: self.tables.image, lower: self.tables.root };
             scripts::needs(&stacked, &script)
         };
+        // What is certain goes first, so that nothing certain is called likely.
+        needs.sort_by_key(|need| need.guarded);
         let depth = self.followed.depth.get(real).copied().unwrap_or(0);
         let mut absent = Absent::new();
         for need in &needs {
@@ -90,14 +98,11 @@ impl Closure<'_> {
     /// A file that is read, not run; an extension module with the libraries that it needs.
     fn bring_module(&mut self, path: &str, need: &ScriptNeed) {
         let Some((WhichRoot::Root, found)) = self.tables.find_file(path) else { return };
-        if !need.guarded {
-            self.followed.likely.remove(&found.real);
-        } else if !self.files.contains_key(&found.real) && !self.followed.modules.contains(&found.real) {
-            self.followed.likely.insert(found.real.clone());
+        if need.guarded && self.followed.strict {
+            return;
         }
         self.followed.modules.insert(found.real.clone());
-        let by = need.needed_by.clone();
-        self.push(WhichRoot::Root, found, &need.reason, Some(&by), BinaryKind::Plugin);
+        self.push_as_sure(need, found, BinaryKind::Plugin);
     }
 
     fn bring_command(&mut self, name: &str, need: &ScriptNeed, kind: BinaryKind, depth: usize, absent: &mut Absent) {
@@ -115,7 +120,7 @@ impl Closure<'_> {
         };
         let allowed = match plugin {
             true => !need.guarded && self.is_small_program(&found.real),
-            false if need.guarded => depth == 0 && !self.has_rule(&found.real),
+            false if need.guarded => depth == 0 && !self.followed.strict && !self.has_rule(&found.real),
             false => depth < CALLS_DEPTH_MAX,
         };
         if self.files.contains_key(&found.real) {
@@ -128,14 +133,18 @@ impl Closure<'_> {
         }
         let known = self.followed.depth.entry(found.real.clone()).or_insert(depth + 1);
         *known = (*known).min(depth + 1);
-        if need.guarded {
-            self.followed.likely.insert(found.real.clone());
-        } else {
-            self.followed.likely.remove(&found.real);
-        }
         let kind = if need.guarded || plugin { BinaryKind::Plugin } else { BinaryKind::Program };
-        let (reason, by) = (need.reason.clone(), need.needed_by.clone());
-        self.push(WhichRoot::Root, found, &reason, Some(&by), kind);
+        self.push_as_sure(need, found, kind);
+    }
+
+    /// Pushes what is certain, or only likely where the script does without.
+    fn push_as_sure(&mut self, need: &ScriptNeed, found: Found, kind: BinaryKind) {
+        let before = self.certainty;
+        if need.guarded {
+            self.certainty = Certainty::Likely;
+        }
+        self.push(WhichRoot::Root, found, &need.reason, Some(&need.needed_by), kind);
+        self.certainty = before;
     }
 
     fn is_program(&mut self, path: &str) -> bool {

@@ -1,6 +1,6 @@
-//! What a closure knows of packages and rows while it looks for likely needs.
+//! What a closure knows of packages and rows while it looks for likely needs, and of scripts that it follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::packages::ownership::Ownership;
 use crate::rootfs::root::Rootfs;
@@ -26,4 +26,15 @@ impl<'a> Known<'a> {
             programs: BTreeSet::new(),
         }
     }
+}
+
+/// What is known of scripts.
+#[derive(Default)]
+pub struct Followed {
+    /// By real path: how many scripts are above it.
+    pub(super) depth: BTreeMap<String, usize>,
+    /// Whether what a script does without stays out.
+    pub(super) strict: bool,
+    /// Modules, which are looked into with the script that loads them.
+    pub(super) modules: BTreeSet<String>,
 }

@@ -12,7 +12,6 @@ mod cache;
 pub mod certainty;
 pub mod error;
 mod follow;
-mod followed;
 pub mod home;
 mod known;
 pub mod layout;
@@ -34,7 +33,7 @@ use crate::rootfs::root::{EntryKind, Found, Rootfs};
 pub use cache::{Tables, WhichRoot};
 pub use certainty::Certainty;
 use error::LoadError;
-use known::Known;
+use known::{Followed, Known};
 use layout::Configured;
 use load::{Edge, Hit, Loading};
 use missing::Missing;
@@ -103,7 +102,7 @@ pub struct Closure<'a> {
     seen: BTreeSet<(WhichRoot, String)>,
     tasks: VecDeque<Task>,
     waiting: Vec<Waiting>,
-    followed: followed::Followed,
+    followed: Followed,
     rules_done: BTreeSet<String>,
     finished: bool,
     libraries_only: bool,
@@ -134,7 +133,7 @@ impl<'a> Closure<'a> {
             seen: BTreeSet::new(),
             tasks: VecDeque::new(),
             waiting: Vec::new(),
-            followed: followed::Followed::default(),
+            followed: Followed::default(),
             rules_done: BTreeSet::new(),
             finished: false,
             libraries_only: false,
@@ -344,7 +343,6 @@ impl<'a> Closure<'a> {
     fn note_file(&mut self, real: &str, reason: &str, needed_by: Option<&str>, certainty: Certainty) {
         if !self.files.contains_key(real) {
             let (reason, needed_by) = (reason.to_owned(), needed_by.map(str::to_owned));
-            let certainty = certainty.max(self.followed.certainty(real));
             let need = Need { reason, needed_by, certainty };
             self.files.insert(real.to_owned(), need);
             if real.contains(".so") || self.tables.root.runs(real) {

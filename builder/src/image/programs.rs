@@ -96,7 +96,7 @@ fn from_root(
 ) -> Result<Vec<String>> {
     let root = Sysroot::new(folder);
     let before = tree.clone();
-    let mut closure = Closure::new(&root).on_top_of(&before).library_path(&spec.library_path);
+    let mut closure = Closure::new(&root).on_top_of(&before).library_path(&spec.library_path).strict(spec.strict);
     for binary in binaries {
         closure.add(binary)?;
     }

@@ -204,7 +204,8 @@ fn scripts_name_folders_too() {
     lab.script("usr/bin/tool", "#!/bin/sh\n# see /usr/share/tool-doc\nROOT=/usr/lib/tool\nexec $ROOT/run\n");
     let own = ["/usr/bin/tool", "/usr/lib/tool/run", "/usr/lib/tool/boot/start", "/usr/share/tool-doc/a"];
     installed(&lab, &[("tool", "", &own)]);
-    assert_eq!(paths(&lab, "tool"), ["/usr/lib/tool/boot/start", "/usr/lib/tool/run"]);
+    // What it calls is certain.
+    assert_eq!(paths(&lab, "tool"), ["/usr/lib/tool/boot/start"]);
 }
 
 #[test]

@@ -72,6 +72,13 @@ fn a_shell_scripts_commands_come_and_what_it_only_tries_is_likely() {
     // What a rule makes large comes only where it is called for certain.
     said.lacks("/usr/bin/gdb");
     assert!(said.suggested.contains("/usr/bin/gdb"), "{:?}", said.suggested);
+    let sysroot = Sysroot::new(lab.folder.path());
+    let mut strict = Closure::new(&sysroot).strict(true);
+    strict.add("tool").unwrap();
+    let strict = told(strict);
+    strict.has(&["/usr/bin/grep", "/usr/bin/sort"]);
+    strict.lacks("/usr/bin/vi");
+    assert!(strict.suggested.contains("/usr/bin/vi"), "{:?}", strict.suggested);
     assert!(said.notes.contains("/usr/bin/tool asks for the command absent (line 6)"), "{}", said.notes);
     assert!(!said.notes.contains("other"), "{}", said.notes);
 }
@@ -207,12 +214,15 @@ fn virtual_environments_and_pth_files_have_folders_of_their_own() {
     lab.write("opt/venv/pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n");
     lab.write(&format!("{site}/more.pth"), "# x\nimport sys; exec('x'); __import__('at_start')\n/opt/more\n");
     lab.write(&format!("{site}/inner.py"), "import outer, hidden\n");
-    lab.write("opt/more/outer.py", "");
+    lab.write("opt/more/outer.py", "__import__('styles.' + name)");
+    lab.write(&format!("{site}/styles/__init__.py"), "");
+    lab.write(&format!("{site}/styles/default.py"), "");
     lab.write(&format!("{site}/at_start.py"), "");
     lab.write(&format!("{DIST}/hidden.py"), "");
     lab.script("opt/venv/bin/tool", "#!/opt/venv/bin/python3\nimport inner\n");
     let said = brought(&lab, &["/opt/venv/bin/tool"]);
     said.has(&["/opt/venv/pyvenv.cfg", &format!("/{site}/inner.py"), "/opt/more/outer.py", "/usr/bin/python3.11"]);
+    said.has(&[&format!("/{site}/styles/default.py?"), &format!("/{site}/styles/__init__.py?")]);
     said.has(&[&format!("/{site}/more.pth?"), &format!("/{site}/at_start.py?")]);
     said.lacks("hidden");
 }
@@ -226,6 +236,11 @@ fn a_perl_scripts_modules_are_found_as_perl_finds_them() {
     lab.write("usr/share/perl5/Dpkg/Unused.pm", "1;");
     lab.write("usr/share/perl5/Dpkg/Vendor.pm", "sub x { eval \"require Dpkg::Vendor::$_[0]\" }\n1;");
     lab.write("usr/share/perl5/Dpkg/Vendor/Debian.pm", "1;");
+    lab.write(
+        "usr/share/perl5/Dpkg/Late.pm",
+        "my $m = \"Dpkg::Changelog::\" . $x; eval qq{ pop @INC; require $m };\n1;",
+    );
+    lab.write("usr/share/perl5/Dpkg/Changelog/Debian.pm", "1;");
     let needed = lab.library("usr/lib/x86_64-linux-gnu", "libneeded.so.1", &[]);
     lab.write("usr/lib/x86_64-linux-gnu/perl5/5.36/Dpkg/Fast.pm", "require XSLoader;");
     let auto = "usr/lib/x86_64-linux-gnu/perl5/5.36/auto/Dpkg/Fast";
@@ -235,14 +250,14 @@ fn a_perl_scripts_modules_are_found_as_perl_finds_them() {
     lab.program("usr/bin/gdb", &["-static"]);
     lab.script(
         "usr/bin/tool",
-        "#!/usr/bin/perl -w\nmy $large = '/usr/bin/gdb'; use strict;\nuse lib '/usr/share/tool/lib';\nuse Own; use Dpkg; use Dpkg::Vendor;\nuse Absent::One;\n\
+        "#!/usr/bin/perl -w\nmy $large = '/usr/bin/gdb'; use strict;\nuse lib '/usr/share/tool/lib';\nuse Own; use Dpkg; use Dpkg::Vendor; use Dpkg::Late;\nuse Absent::One;\n\
          my $x = `dpkg --print-architecture`;\n__END__\nuse Dpkg::Unused;\n",
     );
     let said = brought(&lab, &["tool"]);
     said.has(&["/usr/share/tool/lib/Own.pm", "/usr/share/perl5/Dpkg.pm", "/usr/bin/dpkg", "/usr/bin/perl"]);
     said.has(&["/usr/lib/x86_64-linux-gnu/perl5/5.36/Dpkg/Fast.pm", &format!("/{auto}/Fast.so")]);
     said.has(&["/usr/lib/x86_64-linux-gnu/libneeded.so.1", "/usr/share/perl5/Dpkg/Maybe.pm?"]);
-    said.has(&["/usr/share/perl5/Dpkg/Vendor/Debian.pm?"]);
+    said.has(&["/usr/share/perl5/Dpkg/Vendor/Debian.pm?", "/usr/share/perl5/Dpkg/Changelog/Debian.pm?"]);
     said.lacks("Unused");
     said.lacks("gdb");
     assert!(said.notes.contains("the module Absent::One (line 5)"), "{}", said.notes);

@@ -69,7 +69,10 @@ pub fn needs(root: &dyn Rootfs, script: &Script) -> Vec<ScriptNeed> {
         let asks = asks(&text);
         following.take(&asks, &task.path, task.guarded, false);
         if asks.dynamic {
-            following.beside(&task);
+            let own = task.below.strip_suffix(".pm").map(str::to_owned);
+            for stem in own.into_iter().chain(asks.stems.iter().cloned()) {
+                following.below(&stem, &task.path);
+            }
         }
     }
     following.out
@@ -177,16 +180,15 @@ impl Following<'_> {
         }
     }
 
-    /// What lies below a module that loads what only a run can tell: Foo/*.pm of Foo.pm, and what lies beside it.
-    fn beside(&mut self, task: &Task) {
-        let Some(stem) = task.below.strip_suffix(".pm") else { return };
+    /// All modules below Foo/ for a module that loads what only a run can tell: of Foo.pm, or of "Foo::$name".
+    fn below(&mut self, stem: &str, by: &str) {
         for folder in self.folders.clone() {
-            let below = self.root.walk(&format!("{folder}/{stem}"));
-            for path in below.iter().filter(|path| path.ends_with(".pm")).take(DYNAMIC_MAX) {
+            let paths = self.root.walk(&format!("{folder}/{stem}"));
+            for path in paths.iter().filter(|path| path.ends_with(".pm")).take(DYNAMIC_MAX) {
                 let name = path.split_once(&format!("/{stem}/")).map_or("", |(_, name)| name);
                 let below = format!("{stem}/{name}");
-                if self.bring(&format!("{folder}/{below}"), &below, &task.path, 1, true) {
-                    self.extension(&below, &task.path, 1, true);
+                if self.bring(&format!("{folder}/{below}"), &below, by, 1, true) {
+                    self.extension(&below, by, 1, true);
                 }
             }
         }

@@ -31,6 +31,8 @@ pub struct Asks {
     pub paths: Vec<(String, usize)>,
     /// Whether it loads what only a run can tell.
     pub dynamic: bool,
+    /// What names of modules begin with in its texts: `Foo/Bar` for "Foo::Bar::$name".
+    pub stems: Vec<String>,
 }
 
 /// Reads a file.
@@ -42,6 +44,7 @@ pub fn asks(text: &str) -> Asks {
     for at in 0..spots.len() {
         let guarded = braces.last().copied().unwrap_or(false);
         let spot = &spots[at];
+        asks.stems.extend(stem(spot));
         match &spot.token {
             Token::Sign('{') => {
                 let eval = at > 0 && matches!(spots[at - 1].name(), Some("eval" | "try"));
@@ -57,6 +60,14 @@ pub fn asks(text: &str) -> Asks {
         }
     }
     asks
+}
+
+/// The start of a module's name, in a text that goes on with what only a run can tell.
+fn stem(spot: &Lexeme) -> Option<String> {
+    let Token::Text { text, .. } = &spot.token else { return None };
+    let text = text.split('$').next()?.rsplit([' ', '\n', '\'', '"']).next()?;
+    let module = text.strip_suffix("::")?;
+    is_module(module).then(|| module.replace("::", "/"))
 }
 
 /// Whether a name is that of a module.

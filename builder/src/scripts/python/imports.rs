@@ -42,6 +42,8 @@ pub struct Asks {
     pub paths: Vec<(String, usize)>,
     /// Whether it imports modules whose names only a run can tell.
     pub dynamic: bool,
+    /// What such names begin with: packages, any of whose modules may be meant.
+    pub packages: Vec<String>,
 }
 
 /// A block that decides over its imports.
@@ -200,6 +202,12 @@ fn called(spots: &[Lexeme], at: usize, name: &str, guarded: bool, asks: &mut Ask
     let first = arguments.first();
     match name {
         "import_module" | "__import__" => match first.and_then(Lexeme::text) {
+            // 'package.' + name, and format strings.
+            Some(module) if !arguments.get(1).is_none_or(|lexeme| lexeme.is(',')) || module.contains('%') => {
+                asks.dynamic = true;
+                let package = module.rsplit_once('.').map(|(package, _)| package);
+                asks.packages.extend(package.filter(|package| !package.is_empty()).map(str::to_owned));
+            }
             Some(module) => {
                 let level = module.bytes().take_while(|byte| *byte == b'.').count();
                 let module = module.trim_start_matches('.').to_owned();

@@ -109,7 +109,7 @@ impl Following<'_> {
             let asks = asks(&text);
             self.take(&asks, &task.package, &task.path, task.guarded, false);
             if asks.dynamic {
-                self.siblings(&task);
+                self.siblings(&task.package, &task.path);
             }
         }
     }
@@ -145,6 +145,10 @@ impl Following<'_> {
             let own = package.split('.').next().unwrap_or_default();
             let deep = asks.imports.iter().any(|import| import.module == "pkg_resources");
             self.distribution(if name.is_empty() { own } else { name }, by, guarded, deep);
+        }
+        for package in &asks.packages {
+            self.import(&plain(package.clone()), "", by, true);
+            self.siblings(package, by);
         }
         for (distribution, group, name) in &asks.entry_points {
             let found = Distribution::find(&mut self.path, distribution);
@@ -251,21 +255,30 @@ impl Following<'_> {
         }
     }
 
-    /// All modules of the package of a module that imports what only a run can tell.
-    fn siblings(&mut self, task: &Task) {
-        let Some((folder, _)) = task.path.rsplit_once('/').filter(|_| !task.package.is_empty()) else { return };
-        let names = self.path.names(folder);
+    /// All modules of a package, of which a module imports some by names that only a run can tell.
+    fn siblings(&mut self, package: &str, by: &str) {
+        if package.is_empty() {
+            return;
+        }
+        let mut folders = self.path.folders.clone();
+        for part in package.split('.') {
+            match self.path.find(&folders, part) {
+                Some(Module::Package { folders: inner, .. }) => folders = inner,
+                _ => return,
+            }
+        }
+        if folders.iter().any(|folder| self.path.is_standard(&format!("{folder}/x"))) {
+            return;
+        }
+        let names: Vec<String> = folders.iter().flat_map(|folder| self.path.names(folder)).collect();
         for name in names {
             let part = name.split('.').next().unwrap_or_default();
-            let Some(module) = self.path.find(&[folder.to_owned()], part).filter(|_| !part.is_empty()) else {
+            if ["", "__pycache__", "tests", "test"].contains(&part) {
                 continue;
-            };
-            if part != "__pycache__" && part != "tests" && part != "test" {
-                let inner = matches!(module, Module::Package { init: None, .. });
-                let module_name = format!("{}.{part}", task.package);
-                if !inner {
-                    self.bring(module, &module_name, &task.path, 1, true);
-                }
+            }
+            let Some(module) = self.path.find(&folders, part) else { continue };
+            if !matches!(module, Module::Package { init: None, .. }) {
+                self.bring(module, &format!("{package}.{part}"), by, 1, true);
             }
         }
     }

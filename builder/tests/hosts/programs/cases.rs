@@ -281,7 +281,13 @@ pub const CASES: &[Case] = &[
         "echo 'x = 42' >/tmp/a.py && pygmentize -f html /tmp/a.py",
         "<span class=\"mi\">42</span>",
     ),
-    case("http", &["httpie"], r#"binaries = ["http"]"#, "http --offline --ignore-stdin --print=B POST example.org x=42", "42"),
+    case(
+        "http",
+        &["httpie"],
+        r#"binaries = ["http"]"#,
+        "http --offline --ignore-stdin --print=B POST example.org x=42",
+        "42",
+    ),
     case(
         "meson",
         &["meson", "gcc", "libc6-dev"],
@@ -357,13 +363,7 @@ pub const CASES: &[Case] = &[
         "42",
     ),
     case("socat", &["socat"], r#"binaries = ["socat"]"#, "echo 42 | socat - SYSTEM:cat", "42"),
-    case(
-        "strace",
-        &["strace"],
-        r#"binaries = ["strace"]"#,
-        "strace -V",
-        "strace -- version",
-    ),
+    case("strace", &["strace"], r#"binaries = ["strace"]"#, "strace -V", "strace -- version"),
     case("lua", &["lua5.4"], r#"binaries = ["lua5.4"]"#, "lua5.4 -e 'print(6*7)'", "42"),
     case(
         "expect",
