@@ -58,7 +58,7 @@ impl Range {
     /// The index of the number that is written `text`.
     fn index(&self, text: &str) -> Option<u64> {
         let n: u32 = if text.len() <= DIGITS_MAX { text.parse().ok()? } else { return None };
-        let ours = (self.first..=self.last).contains(&n) && (n - self.first) % self.step == 0;
+        let ours = (self.first..=self.last).contains(&n) && (n - self.first).is_multiple_of(self.step);
         (ours && self.write(n) == text).then(|| u64::from((n - self.first) / self.step))
     }
 
