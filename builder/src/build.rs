@@ -25,6 +25,7 @@ use crate::output::identity::Identity;
 use crate::output::{Output, sbom};
 use crate::packages::cache::Cache;
 use crate::packages::inputs::Inputs;
+use crate::preflight::memory::{self, KernelNeeds};
 use crate::rootfs::tree::FileTree;
 use crate::spec::values::{Compression, Input};
 use crate::spec::{ImageSpec, Spec};
@@ -55,6 +56,10 @@ pub struct Built {
     pub manifest: Manifest,
     /// The bytes of kernels inside the host image.
     pub guest_kernel_bytes: u64,
+    /// RAM of each guest, in MiB.
+    pub guest_memory_mib: u32,
+    /// The least memory in which a host boots its image, in MiB; what its guests take comes on top.
+    pub host_least_mib: u32,
 }
 
 /// One image's tree and archive.
@@ -69,11 +74,12 @@ impl Builder<'_> {
     pub fn build(&self, spec: &Spec, stages: &mut Stages) -> Result<Built> {
         let mut inputs = Inputs::new(self.cache);
         let (guest_kernel, host_kernel) = kernels(spec, &mut inputs, stages)?;
-        let plan = self.plan(spec, guest_kernel.as_ref())?;
         let mut images = Vec::new();
         let (mut for_guests, mut guest_kernel_bytes) = (Vec::new(), 0);
+        let mut guest_memory_mib = spec.guest.memory_mib.unwrap_or(defaults::GUEST_MEMORY_MIB);
         if let Some(kernel) = &guest_kernel {
             let guest = self.guest(spec, kernel, &mut inputs, stages)?;
+            guest_memory_mib = guest_memory(spec, kernel, &guest.record)?;
             let vmlinux = kernel.kernel.vmlinux()?;
             guest_kernel_bytes = vmlinux.len() as u64;
             let unpacked = format!("{} unpacked for the guests: {}", kernel.kernel.release, mb(guest_kernel_bytes));
@@ -81,17 +87,18 @@ impl Builder<'_> {
             for_guests.extend(guest_files(kernel, vmlinux, guest.bytes));
             images.push(guest.record);
         }
+        let plan = self.plan(spec, guest_memory_mib)?;
         let host = self.host(spec, &plan, &host_kernel, for_guests, &mut inputs, stages)?;
+        let host_least_mib = KernelNeeds::of_host(&host_kernel).least_mib(&host.record);
         images.insert(0, host.record);
         let files = self.boot_files(spec, &plan, &host_kernel.kernel, host.bytes, &mut inputs)?;
-        finish(spec, images, inputs, files, guest_kernel_bytes)
+        let built = finish(spec, images, inputs, files)?;
+        Ok(Built { guest_kernel_bytes, guest_memory_mib, host_least_mib, ..built })
     }
 
-    /// The plan that goes into the images: the spec's, with the RAM that the guests' kernel needs where the spec does
-    /// not say. That is no part of the cluster's identity.
-    fn plan(&self, spec: &Spec, guest_kernel: Option<&ChosenKernel>) -> Result<Plan> {
-        let needed = guest_kernel.map_or(defaults::GUEST_MEMORY_MIB, ChosenKernel::guest_memory_mib);
-        let guest_memory_mib = spec.guest.memory_mib.unwrap_or(needed);
+    /// The plan that goes into the images: the spec's, with the RAM that guests have. That is no part of the cluster's
+    /// identity.
+    fn plan(&self, spec: &Spec, guest_memory_mib: u32) -> Result<Plan> {
         let plan = Plan { guest_memory_mib, ..spec.plan(&self.operator.verifying_key()) };
         plan.check().context("cannot use the plan")?;
         Ok(plan)
@@ -274,6 +281,34 @@ impl Built {
     }
 }
 
+/// RAM of guests, in MiB: what the spec says, if their image fits; else what kernel and image need.
+fn guest_memory(spec: &Spec, kernel: &ChosenKernel, image: &ImageRecord) -> Result<u32> {
+    let least_mib = KernelNeeds::of_guest(kernel).least_mib(image);
+    let why = |mib: u32, least_mib: u32| {
+        let (packed, unpacked) = (mb(image.packed_bytes), mb(image.unpacked_bytes));
+        format!(
+            "guests with {mib} MiB cannot boot the guest image: it takes {packed} packed and {unpacked} unpacked, and \
+             with {} it needs {least_mib} MiB",
+            kernel.kernel.release
+        )
+    };
+    let remedy = |least_mib: u32| format!("write memory_mib = {least_mib}, or more, or make the guest image smaller");
+    let in_qemu_mib = memory::in_qemu(least_mib);
+    let images = spec.kinds.iter().map(|kind| &kind.kind).filter(|kind| kind.is_guest_image());
+    if let Some(kind) = images.into_iter().find(|kind| kind.memory_mib < in_qemu_mib) {
+        let message = format!("of the kind {:?}, in QEMU: {}", kind.name, why(kind.memory_mib, in_qemu_mib));
+        let value = kind.memory_mib.to_string();
+        return Err(spec.mistake("guest.kinds.memory_mib", &value, message, remedy(in_qemu_mib)));
+    }
+    match spec.guest.memory_mib {
+        Some(mib) if mib < least_mib => {
+            Err(spec.mistake("guest.memory_mib", &mib.to_string(), why(mib, least_mib), remedy(least_mib)))
+        }
+        Some(mib) => Ok(mib),
+        None => Ok(kernel.guest_memory_mib().max(least_mib)),
+    }
+}
+
 /// What the host image holds for its guests.
 fn guest_files(kernel: &ChosenKernel, vmlinux: Vec<u8>, image: Vec<u8>) -> [GeneratedFile; 3] {
     let devices = kernel.kernel.device_discovery().word().as_bytes().to_vec();
@@ -309,7 +344,7 @@ fn kernels(spec: &Spec, inputs: &mut Inputs, stages: &mut Stages) -> Result<(Opt
     let not_built = |kernel: &ChosenKernel| kernel.not_built.clone();
     let names = [guest.as_ref().map(not_built).unwrap_or_default(), not_built(&host)].concat().join(" ");
     if !names.is_empty() {
-        say::line(format!(
+        stages.note(format!(
             "          not built here, so a package's kernel is taken: {names} (`vmatic kernel build {names}` takes \
              minutes, once)"
         ));
@@ -343,13 +378,7 @@ fn add_qemu(
 }
 
 /// The finished build: its files with the manifest and the bill of materials that name them all.
-fn finish(
-    spec: &Spec,
-    images: Vec<ImageRecord>,
-    inputs: Inputs,
-    mut files: Vec<(String, Vec<u8>)>,
-    guest_kernel_bytes: u64,
-) -> Result<Built> {
+fn finish(spec: &Spec, images: Vec<ImageRecord>, inputs: Inputs, mut files: Vec<(String, Vec<u8>)>) -> Result<Built> {
     let outputs = files.iter().map(|(name, data)| OutputRecord::of(name, data)).collect();
     let manifest = Manifest {
         vmatic_manifest: manifest::VERSION,
@@ -362,7 +391,7 @@ fn finish(
     files.push(("manifest.json".to_owned(), text));
     let bill = sbom::document(&manifest, archive::mtime_from_environment()?);
     files.push((sbom::FILE.to_owned(), (bill.to_string() + "\n").into_bytes()));
-    Ok(Built { files, manifest, guest_kernel_bytes })
+    Ok(Built { files, manifest, guest_kernel_bytes: 0, guest_memory_mib: 0, host_least_mib: 0 })
 }
 
 fn generated(path: &'static str, data: Vec<u8>, mode: u32, reason: &'static str, origin: &str) -> GeneratedFile {

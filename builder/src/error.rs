@@ -58,6 +58,8 @@ pub(crate) enum Kind {
     Usage,
     /// The spec is wrong, or what it names.
     Spec,
+    /// Something would have to be fetched, and nothing was to be.
+    NotAtHand,
     /// A deadline passed.
     Timeout,
     /// The cluster belongs to another operator key.
@@ -158,7 +160,7 @@ impl Error {
     /// The status that the process ends with.
     pub fn exit(&self) -> Exit {
         match self.kind {
-            Kind::Failed | Kind::WrongKey | Kind::Refused => Exit::Failed,
+            Kind::Failed | Kind::NotAtHand | Kind::WrongKey | Kind::Refused => Exit::Failed,
             Kind::Usage => Exit::Usage,
             Kind::Spec => Exit::Spec,
             Kind::Timeout => Exit::Timeout,

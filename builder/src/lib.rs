@@ -29,6 +29,7 @@ pub mod manifest;
 pub mod names;
 pub mod output;
 pub mod packages;
+pub mod preflight;
 pub mod process;
 pub mod rootfs;
 pub mod scripts;

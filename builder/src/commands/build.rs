@@ -11,8 +11,10 @@ use crate::manifest::ImageRecord;
 use crate::output::identity::{self, Identity};
 use crate::output::lock::Lock;
 use crate::packages::cache::Cache;
+use crate::preflight;
 use crate::process::sibling_program;
 use crate::spec::Spec;
+use crate::spec::reading::Reading;
 use crate::ui::interrupt;
 use crate::ui::print::{print, print_json};
 use crate::ui::say::{self, Stages};
@@ -63,13 +65,16 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit> {
     interrupt::watch();
     let mut stages = Stages::new();
-    let spec = Spec::load(&args.spec)?;
+    let cache = Cache::open(args.refresh)?;
+    let mut reading = Reading::of(&args.spec)?;
+    // With --refresh the build gets another kernel than the one that could be looked at now.
+    preflight::survey(&mut reading, &cache, !args.refresh)?;
+    let spec = reading.finish()?;
     let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(&spec.name));
     if !args.dry_run && !args.new_cluster {
         identity::check_operator(&target, key::load_if_there()?.as_ref())?;
     }
     let operator = key::load_or_create()?;
-    let cache = Cache::open(args.refresh)?;
     let builder = Builder {
         operator: &operator,
         cache: &cache,
@@ -96,6 +101,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let now = built.identity();
     tell(now.as_ref(), before.as_ref(), &mut stages);
     say::line(summary(&built, stages.seconds()));
+    say::line(needs(&spec, &built));
     if args.json {
         print_json(&figures(&built, &target, (now.as_ref(), before.as_ref()), stages.seconds()))?;
     } else {
@@ -135,6 +141,15 @@ fn summary(built: &Built, seconds: f64) -> String {
     )
 }
 
+/// The memory that hosts and guests need.
+pub fn needs(spec: &Spec, built: &Built) -> String {
+    let guests = match spec.has_guests() {
+        true => format!(", and what its guests take of {} MiB each", built.guest_memory_mib),
+        false => String::new(),
+    };
+    format!("a host needs {} MiB to boot{guests}", built.host_least_mib)
+}
+
 fn figures(
     built: &Built,
     folder: &Path,
@@ -151,6 +166,8 @@ fn figures(
         "seconds": seconds,
         "kernel_bytes": size_of(built, "vmlinuz"),
         "guest_kernel_bytes": built.guest_kernel_bytes,
+        "host_least_mib": built.host_least_mib,
+        "guest_memory_mib": built.guest_memory_mib,
         "host": built.manifest.images.first().map(image),
         "guest": built.manifest.images.get(1).map(image),
         "identity": identity(now),

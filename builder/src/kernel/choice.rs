@@ -13,10 +13,21 @@ use crate::kernel::Kernel;
 use crate::kernel::recipe::Recipe;
 use crate::manifest::InputRecord;
 use crate::packages::inputs::Inputs;
-use crate::spec::values::KernelChoice;
+use crate::spec::values::{Input, KernelChoice};
 
 /// RAM of a guest on a kernel of our own, in MiB, if the spec does not say: it boots and joins in 16.
 const GUEST_MEMORY_SMALL_MIB: u32 = 24;
+
+/// What sort of kernel it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// One that `vmatic kernel build` made.
+    Built,
+    /// A package's, which was fetched.
+    Package,
+    /// A folder's, of which nobody knows what it is.
+    Folder,
+}
 
 /// A kernel, and where it came from.
 pub struct ChosenKernel {
@@ -26,6 +37,8 @@ pub struct ChosenKernel {
     pub origin: String,
     /// Whether it is a kernel of our own, with all it needs built in.
     pub own: bool,
+    /// What sort of kernel it is.
+    pub source: Source,
     /// Recipes that the spec would rather have, and that nobody has built here.
     pub not_built: Vec<String>,
     /// What the operator should know of it.
@@ -47,10 +60,12 @@ pub fn choose(choices: &[KernelChoice], inputs: &mut Inputs) -> Result<ChosenKer
             KernelChoice::Input(input) => {
                 let fetched = inputs.fetch(input)?;
                 let kernel = Kernel::open(&fetched.folder)?;
+                let source = if matches!(input, Input::Debian(_)) { Source::Package } else { Source::Folder };
                 return Ok(ChosenKernel {
                     kernel,
                     origin: fetched.origin,
                     own: false,
+                    source,
                     not_built,
                     warnings: Vec::new(),
                 });
@@ -65,8 +80,14 @@ pub fn choose(choices: &[KernelChoice], inputs: &mut Inputs) -> Result<ChosenKer
         let origin = format!("linux-{}", note.release);
         let asked = format!("built:{}", recipe.name);
         inputs.note(InputRecord { asked, file: origin.clone(), sha256: Some(note.image_sha256) });
-        let kernel = Kernel::open(&folder)?;
-        return Ok(ChosenKernel { kernel, origin, own: true, not_built, warnings: Vec::new() });
+        return Ok(ChosenKernel {
+            kernel: Kernel::open(&folder)?,
+            origin,
+            own: true,
+            source: Source::Built,
+            not_built,
+            warnings: Vec::new(),
+        });
     }
     let name = not_built.pop().unwrap_or_default();
     Err(Error::new(format!("cannot use the kernel built:{name}"))

@@ -8,7 +8,7 @@ use std::process::Output;
 
 use xshell::{Cmd, Shell, cmd};
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::spec::values::PackageName;
 
 /// The locale in which they run: the C locale's sentences, in UTF-8.
@@ -47,6 +47,24 @@ pub fn control(shell: &Shell, name: &PackageName) -> Result<Option<String>> {
     let output = run(cmd!(shell, "apt-cache show --no-all-versions {name}"), "apt-cache", "apt")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok((output.status.success() && field(&text, "Package").is_some()).then_some(text))
+}
+
+/// A shell for them.
+pub fn shell() -> Result<Shell> {
+    Shell::new().context("cannot start a program")
+}
+
+/// Whether apt has any list of packages: without one it knows only what is installed.
+pub fn has_lists(shell: &Shell) -> Result<bool> {
+    let words = ["indextargets", "--format", "$(FILENAME)", "Created-By: Packages"];
+    let output = get(shell, &words, &[])?;
+    Ok(output.status.success() && output.stdout.iter().any(|byte| !byte.is_ascii_whitespace()))
+}
+
+/// The names of all packages that it knows.
+pub fn names(shell: &Shell) -> Result<Vec<String>> {
+    let output = run(cmd!(shell, "apt-cache pkgnames"), "apt-cache", "apt")?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
 /// The value of a field of one line.

@@ -5,13 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// A folder of what was fetched or made before, and whether newer packages are wanted.
 #[derive(Clone, Debug)]
 pub struct Cache {
     folder: PathBuf,
     refresh: bool,
+    offline: bool,
 }
 
 impl Cache {
@@ -31,7 +32,7 @@ impl Cache {
 
     /// A cache in this folder.
     pub fn at(folder: impl Into<PathBuf>, refresh: bool) -> Cache {
-        Cache { folder: folder.into(), refresh }
+        Cache { folder: folder.into(), refresh, offline: false }
     }
 
     /// The folder of the kernels that were built here.
@@ -47,6 +48,22 @@ impl Cache {
     /// The folder of the cache.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The same cache, from which nothing is fetched: what it does not have is an error of its own kind.
+    pub fn offline(&self) -> Cache {
+        Cache { offline: true, refresh: false, ..self.clone() }
+    }
+
+    /// Refuses to fetch `what` where nothing is to be fetched.
+    pub(super) fn may_fetch(&self, what: &str) -> Result<()> {
+        if !self.offline {
+            return Ok(());
+        }
+        Err(Error::new(format!("cannot find {what} in the cache {}", self.folder.display()))
+            .because("nothing is to be fetched")
+            .help("run `vmatic build`, which fetches it")
+            .of_kind(Kind::NotAtHand))
     }
 
     /// Whether newer packages are asked for even where the cache has some.

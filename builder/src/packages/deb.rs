@@ -53,6 +53,7 @@ impl Cache {
         {
             return Ok(known);
         }
+        self.may_fetch(&format!("the package {name}"))?;
         let known = self
             .fetch(name, &packages)
             .map_err(|error| error.while_trying(format!("cannot get the package {name}")))?;

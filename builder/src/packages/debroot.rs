@@ -59,25 +59,38 @@ impl Cache {
         self.folder().join("root").join(&root.folder)
     }
 
+    /// Whether it has a root with these packages.
+    pub fn has_root_of(&self, names: &[PackageName]) -> bool {
+        self.known_root(names).is_some()
+    }
+
+    /// The note of a root that is there, unless newer packages are asked for.
+    fn known_root(&self, names: &[PackageName]) -> Option<DebRoot> {
+        let text = fs::read_to_string(self.root_note(names)).ok().filter(|_| !self.refreshes())?;
+        serde_json::from_str(&text).ok().filter(|known| self.root_folder(known).is_dir())
+    }
+
+    /// Where it is noted which root has these packages.
+    fn root_note(&self, names: &[PackageName]) -> PathBuf {
+        let list = names.iter().map(PackageName::as_str).collect::<Vec<_>>().join(" ");
+        let key = hex(&Sha256::digest(format!("{FORMAT} {list}").as_bytes()));
+        self.folder().join("root").join(format!("{}.json", &key[..16]))
+    }
+
     /// Gives a root with these packages and all they depend on.
     pub fn root_of(&self, names: &[PackageName]) -> Result<DebRoot> {
-        let list = |between: &str| names.iter().map(PackageName::as_str).collect::<Vec<_>>().join(between);
-        let tried = || Error::new(format!("cannot get the packages {}", list(", ")));
+        let list = names.iter().map(PackageName::as_str).collect::<Vec<_>>().join(", ");
+        let tried = || Error::new(format!("cannot get the packages {list}"));
         let roots = self.folder().join("root");
         fs::create_dir_all(&roots).at("create", &roots)?;
-        let key = hex(&Sha256::digest(format!("{FORMAT} {}", list(" ")).as_bytes()));
-        let note = roots.join(format!("{}.json", &key[..16]));
-        if !self.refreshes()
-            && let Ok(text) = fs::read_to_string(&note)
-            && let Ok(known) = serde_json::from_str::<DebRoot>(&text)
-            && self.root_folder(&known).is_dir()
-        {
+        if let Some(known) = self.known_root(names) {
             return Ok(known);
         }
-        let known = fetch(names, &roots)
-            .map_err(|error| error.while_trying(format!("cannot get the packages {}", list(", "))))?;
+        self.may_fetch(&format!("the packages {list}"))?;
+        let known =
+            fetch(names, &roots).map_err(|error| error.while_trying(format!("cannot get the packages {list}")))?;
         let text = serde_json::to_string_pretty(&known).map_err(|cause| tried().because(cause))?;
-        write_file(&note, text.as_bytes(), 0o600)?;
+        write_file(&self.root_note(names), text.as_bytes(), 0o600)?;
         Ok(known)
     }
 }

@@ -140,6 +140,11 @@ impl Database {
         self.packages.insert(name.to_owned(), package);
     }
 
+    /// The names of all packages that are there.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.packages.keys().map(String::as_str)
+    }
+
     /// Whether a package is there.
     pub fn has(&self, name: &str) -> bool {
         self.packages.contains_key(name)

@@ -2,15 +2,19 @@
 //!
 //! Gives the plan that the images get, and the identity of the cluster.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
 use vmatic_plan::guest_kinds::Kinds;
 use vmatic_plan::{GuestReach, HostNames, Ipv4Net, Plan, defaults};
 use vmatic_tree::auth::cluster_id::cluster_id;
 
+use super::diagnose::{self, Files};
 use super::kinds::{Backend, KindSpec};
 use super::values::{Compression, Depth, KernelChoice, LoaderName, PackageName};
+use crate::error::Error;
 use crate::ui::size::count;
 
 /// RAM of the machine that stands in for a host, in MiB, if the spec does not say.
@@ -35,6 +39,19 @@ pub struct Spec {
     pub backend: Backend,
     /// Guests that are other systems.
     pub kinds: Vec<KindSpec>,
+    /// The files that it was read from, for mistakes that show only when it is built.
+    pub source: Source,
+}
+
+/// The files of a spec, with the places of its values.
+#[derive(Clone, Default)]
+pub struct Source(pub(super) Arc<Files>);
+
+impl fmt::Debug for Source {
+    /// Nothing of it: what a spec says stands in the other fields.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
 }
 
 /// What the plan computes from.
@@ -126,6 +143,13 @@ impl Spec {
             guest_cmdline: self.guest.cmdline.clone(),
         };
         Plan { cluster: cluster_id(&plan, operator), ..plan }
+    }
+
+    /// The error for a mistake that shows only when the spec is built, where a key has this value.
+    pub fn mistake(&self, key: &str, value: &str, message: String, remedy: String) -> Error {
+        let mut files = self.source.0.as_ref().clone();
+        diagnose::note(&mut files, key, value, message, remedy);
+        diagnose::error(&self.path, &files)
     }
 
     /// How large the cluster is: "2 hosts, 8 guests".

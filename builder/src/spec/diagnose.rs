@@ -25,16 +25,33 @@ pub struct Problem {
     pub remedy: String,
 }
 
-/// The mistakes found so far in one file.
+/// The mistakes found so far in one file, and where its values stand, for those that are yet to be found.
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
     list: Vec<Problem>,
+    places: Vec<(String, String, Range<usize>)>,
 }
+
+/// Files with what is wrong in each.
+pub type Files = Vec<(SpecText, Problems)>;
 
 impl Problems {
     /// Notes a mistake.
     pub fn add(&mut self, span: Range<usize>, message: impl Into<String>, remedy: impl Into<String>) {
         self.list.push(Problem { span, message: message.into(), remedy: remedy.into() });
+    }
+
+    /// Notes where a value of a key stands, such as one of `host.binaries`.
+    pub fn note_place(&mut self, key: String, value: &str, span: Range<usize>) {
+        self.places.push((key, value.to_owned(), span));
+    }
+
+    /// Where a key has this value, or any; the first, if there are several.
+    pub fn place(&self, key: &str, value: Option<&str>) -> Option<Range<usize>> {
+        let fits = |(other, text, _): &&(String, String, Range<usize>)| {
+            other == key && value.is_none_or(|value| value == text)
+        };
+        self.places.iter().find(fits).map(|(_, _, span)| span.clone())
     }
 
     /// Whether there are none.
@@ -53,6 +70,25 @@ impl Problems {
         list.sort_by_key(|problem| (problem.span.start, problem.span.end));
         list.dedup();
         list.iter().map(|problem| render(source, problem)).collect()
+    }
+}
+
+/// Notes a mistake where a key has this value. Where no file says it, because it is a default, the mistake is shown at
+/// the key, or at the beginning of the last file.
+pub fn note(
+    files: &mut [(SpecText, Problems)],
+    key: &str,
+    value: &str,
+    message: impl Into<String>,
+    remedy: impl Into<String>,
+) {
+    // The last file that says it counts: it wins over those that it includes.
+    let found = [Some(value), None].into_iter().find_map(|value| {
+        files.iter().enumerate().rev().find_map(|(at, (_, problems))| Some((at, problems.place(key, value)?)))
+    });
+    let (at, span) = found.unwrap_or((files.len().saturating_sub(1), 0..0));
+    if let Some((_, problems)) = files.get_mut(at) {
+        problems.add(span, message, remedy);
     }
 }
 

@@ -4,8 +4,8 @@
 //! at once. Paths in a spec are relative to the folder of the file that has them.
 //!
 //! No state: a text becomes a table with places (`table`), that a draft in which everything may be missing (`parse`,
-//! `draft`), and that, with defaults and `check`, plain data (`data`, `values`, `kinds`). `diagnose` shows what is
-//! wrong.
+//! `draft`), and that, with defaults and `check`, plain data (`data`, `values`, `kinds`). `reading` holds it with
+//! what is wrong, which `diagnose` shows, and takes what later stages find.
 
 pub mod check;
 pub mod data;
@@ -13,6 +13,7 @@ pub mod diagnose;
 pub mod draft;
 pub mod kinds;
 pub mod parse;
+pub mod reading;
 pub mod table;
 pub mod values;
 

@@ -8,8 +8,8 @@ use toml::de::DeTable;
 use vmatic_plan::GuestReach;
 
 use super::check;
-use super::data::{FileSpec, HOST_MEMORY_MIB, ImageSpec, Spec};
-use super::diagnose::{self, Problems, SpecText};
+use super::data::{FileSpec, HOST_MEMORY_MIB, ImageSpec, Source, Spec};
+use super::diagnose::{Files, Problems, SpecText};
 use super::draft::{Draft, DraftImage};
 use super::kinds;
 use super::table::{Located, Table};
@@ -49,28 +49,16 @@ const GUEST: Defaults = Defaults {
     compression: Compression::None,
 };
 
-impl Spec {
-    /// Loads and checks a spec and all that it includes; the error holds every mistake.
-    ///
-    /// # Errors
-    /// When a file cannot be read, or anything in it is wrong.
-    pub fn load(path: &Path) -> Result<Spec> {
-        load(path)
-    }
-}
-
-fn load(path: &Path) -> Result<Spec> {
-    let mut files = Vec::new();
+/// Reads a spec and all that it includes: what came of it, and what is wrong in each file, the spec's own last.
+pub fn read(path: &Path) -> Result<(Option<Spec>, Files)> {
+    let mut files = Files::new();
     let mut draft = Draft::default();
     read_file(path, 0, &mut draft, &mut files)?;
     let spec = match files.last_mut() {
         Some((source, problems)) => finish(path, draft, source, problems),
         None => None,
     };
-    match spec {
-        Some(spec) if files.iter().all(|(_, problems)| problems.is_empty()) => Ok(spec),
-        _ => Err(diagnose::error(path, &files)),
-    }
+    Ok((spec, files))
 }
 
 fn read_file(path: &Path, depth: usize, draft: &mut Draft, files: &mut Vec<(SpecText, Problems)>) -> Result<()> {
@@ -195,26 +183,16 @@ fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &R
     }
     set(&mut image.binaries, table.strings("binaries", "strace").map(values));
     read_packages(table, image, problems);
-    if let Some(list) = table.strings("library_path", "/opt/lib") {
-        for item in list.iter().filter(|item| !item.value.starts_with('/')) {
-            wrong(
-                item.span.clone(),
-                format!("{:?} is not an absolute path", item.value),
-                "write the path of a folder of the root, such as \"/opt/lib\"",
-            );
-        }
-        image.library_path = Some(values(list));
-    }
+    let folder_of_root = "write the path of a folder of the root, such as \"/opt/lib\"";
+    set(&mut image.library_path, absolute_paths(table.strings("library_path", "/opt/lib"), folder_of_root, problems));
     let strict = table.flag("strict");
     set(&mut image.strict, table.has("strict").then_some(strict));
     set(&mut image.modules, table.strings("modules", "virtio_net").map(values));
-    if let Some(list) = table.strings("secrets", "/etc/ssh/ssh_host_ed25519_key") {
-        for item in list.iter().filter(|item| !item.value.starts_with('/')) {
-            let message = format!("{:?} is not an absolute path", item.value);
-            wrong(item.span.clone(), message, "write a path of the image, or of a folder with / behind");
-        }
-        image.secrets = Some(values(list));
-    }
+    let secrets = table.strings("secrets", "/etc/ssh/ssh_host_ed25519_key");
+    set(
+        &mut image.secrets,
+        absolute_paths(secrets, "write a path of the image, or of a folder with / behind", problems),
+    );
     if let Some(text) = table.string("compression", "zstd") {
         image.compression = read_compression(text, problems);
     }
@@ -222,6 +200,20 @@ fn read_image(table: &Table, folder: &Path, image: &mut DraftImage, problems: &R
     if let Some(list) = table.tables("files", FILES) {
         image.files = Some(list.into_iter().filter_map(|item| read_copy(item, folder, problems)).collect());
     }
+}
+
+/// Paths that must begin at the root; `remedy` says what to write instead of another.
+fn absolute_paths(
+    list: Option<Vec<Located<String>>>,
+    remedy: &str,
+    problems: &RefCell<Problems>,
+) -> Option<Vec<String>> {
+    let list = list?;
+    for item in list.iter().filter(|item| !item.value.starts_with('/')) {
+        let message = format!("{:?} is not an absolute path", item.value);
+        problems.borrow_mut().add(item.span.clone(), message, remedy);
+    }
+    Some(list.into_iter().map(|item| item.value).collect())
 }
 
 fn read_kernel(text: Located<String>, folder: &Path, problems: &RefCell<Problems>) -> Option<KernelChoice> {
@@ -376,6 +368,7 @@ fn finish(path: &Path, draft: Draft, source: &SpecText, problems: &mut Problems)
         guest,
         backend: draft.backend.unwrap_or_default(),
         kinds: kinds.into_iter().map(|kind| kind.value).collect(),
+        source: Source::default(),
     };
     check::whole(&spec, &names, problems);
     Some(spec)

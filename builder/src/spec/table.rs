@@ -52,6 +52,12 @@ impl<'t, 'i> Table<'t, 'i> {
         self.table.contains_key(key)
     }
 
+    /// Notes where a value stands, and gives both.
+    fn located<T: Clone>(&self, key: &str, value: T, text: &str, span: Range<usize>) -> Located<T> {
+        self.problems.borrow_mut().note_place(self.full(key), text, span.clone());
+        Located { value, span }
+    }
+
     fn wrong(&self, span: Range<usize>, message: String, remedy: impl Into<String>) {
         self.problems.borrow_mut().add(span, message, remedy);
     }
@@ -70,7 +76,7 @@ impl<'t, 'i> Table<'t, 'i> {
     pub fn string(&self, key: &'static str, example: &str) -> Option<Located<String>> {
         let value = self.value(key)?;
         match value.get_ref().as_str() {
-            Some(text) => Some(Located { value: text.to_owned(), span: value.span() }),
+            Some(text) => Some(self.located(key, text.to_owned(), text, value.span())),
             None => {
                 self.mistyped(key, value, "a string", &format!("{key} = {example:?}"));
                 None
@@ -85,7 +91,9 @@ impl<'t, 'i> Table<'t, 'i> {
         let number =
             value.get_ref().as_integer().map(|n| i64::from_str_radix(n.as_str(), n.radix()).unwrap_or(i64::MAX));
         match number {
-            Some(number) if limits.contains(&number) => Some(Located { value: number, span: value.span() }),
+            Some(number) if limits.contains(&number) => {
+                Some(self.located(key, number, &number.to_string(), value.span()))
+            }
             Some(_) => {
                 let message = format!("{} must lie between {low} and {high}", self.full(key));
                 self.wrong(value.span(), message, format!("write a number from {low} to {high}"));
@@ -119,7 +127,7 @@ impl<'t, 'i> Table<'t, 'i> {
         if text.is_none() {
             self.mistyped(key, value, "a string or a number", example);
         }
-        Some(Located { value: text?, span: value.span() })
+        text.map(|text| self.located(key, text.clone(), &text, value.span()))
     }
 
     /// A list of strings.
@@ -132,7 +140,7 @@ impl<'t, 'i> Table<'t, 'i> {
         let mut list = Vec::new();
         for item in array.iter() {
             match item.get_ref().as_str() {
-                Some(text) => list.push(Located { value: text.to_owned(), span: item.span() }),
+                Some(text) => list.push(self.located(key, text.to_owned(), text, item.span())),
                 None => self.mistyped(key, item, "a list of strings", &format!("{key} = [{example:?}]")),
             }
         }
@@ -192,7 +200,10 @@ impl<'t, 'i> Table<'t, 'i> {
                 continue;
             }
             let place = if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) };
-            let remedy = match suggest::nearest(word, asked.iter().copied()) {
+            // A key with its unit: `memory_mib` for `memory`.
+            let unit = |key: &&str| key.strip_prefix(word).is_some_and(|rest| rest.starts_with('_'));
+            let near = suggest::nearest(word, asked.iter().copied());
+            let remedy = match near.or_else(|| asked.iter().copied().find(unit)) {
                 Some(near) => format!("did you mean {near:?}?"),
                 None => format!("the keys here are {}", asked.join(", ")),
             };

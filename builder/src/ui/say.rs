@@ -34,6 +34,7 @@ pub fn error(error: &Error) {
 pub struct Stages {
     start: Instant,
     last: Instant,
+    quiet: bool,
 }
 
 impl Default for Stages {
@@ -46,7 +47,19 @@ impl Stages {
     /// Starts the clock.
     pub fn new() -> Stages {
         let now = Instant::now();
-        Stages { start: now, last: now }
+        Stages { start: now, last: now, quiet: false }
+    }
+
+    /// Stages that are not printed.
+    pub fn quiet() -> Stages {
+        Stages { quiet: true, ..Stages::new() }
+    }
+
+    /// A line between stages.
+    pub fn note(&self, text: impl AsRef<str>) {
+        if !self.quiet {
+            line(text);
+        }
     }
 
     /// A stage is done: its name, what came of it, the seconds since the stage before.
@@ -54,7 +67,7 @@ impl Stages {
         let now = Instant::now();
         let seconds = (now - self.last).as_secs_f64();
         self.last = now;
-        line(format!(
+        self.note(format!(
             "{} {} {}",
             painted("36", &format!("{name:>9}")),
             what.as_ref(),

@@ -29,7 +29,8 @@ fn built(lab: &Fixture) -> String {
 /// What the build says, which must fail.
 fn refused(lab: &Fixture) -> String {
     let output = lab.build();
-    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    // 3 where the spec's line is known, 1 where what other files say is the cause.
+    assert!([Some(1), Some(3)].contains(&output.status.code()), "{}", stderr(&output));
     stderr(&output)
 }
 

@@ -17,6 +17,7 @@ mod output;
 mod archives;
 mod boot_errors;
 mod building;
+mod check;
 mod closure;
 mod closure_rules;
 mod deny;

@@ -50,7 +50,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["cli"],
             &["commands"],
             &["build", "doctor", "inventory", "trace"],
-            &["output", "testbed"],
+            &["output", "preflight", "testbed"],
             &["image", "bootloader", "client"],
             &["closure", "kernel"],
             &["packages", "archive", "scripts"],

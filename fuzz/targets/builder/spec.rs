@@ -1,7 +1,9 @@
-//! A spec. Oracle: one that is taken makes a plan that its agent takes; one that is not says where it is wrong.
+//! A spec. Oracle: one that is taken makes a plan that its agent takes; one that is not says where it is wrong, and so
+//! does one in which a later stage finds a mistake.
 
 use super::texts;
 use crate::spec::Spec;
+use crate::spec::reading::Reading;
 use std::fs;
 use std::sync::OnceLock;
 
@@ -9,6 +11,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     texts(&[
         include_str!("../../../examples/laptop.toml"),
         include_str!("../../../examples/two-hosts.toml"),
+        "name = \"x\"\n[plan]\nhosts = \"cn[1-2][0-3],n1[0-8/2]\"\n[host]\nmemory = 9\nbinaries = [\"a\", \"\\u0007\"]\n\
+         modules = [\"b\"]\n[guest]\nbinaries = [\"\"\"two\nlines\"\"\"]\n",
         "name = \"x\"\nloaders = [\"ipxe\", \"uki\"]\n[plan]\nhosts = \"dn[1-4]\"\nguests = 9\nfanout = 2\n\
          [host]\nmemory_mib = 512\nmodules = [\"virtio_net\"]\npackages = [\"git\"]\ncmdline = \"quiet\"\n\
          [guest]\nkernel = [\"guest\", \"debian:linux-image-cloud-amd64\"]\n\
@@ -26,6 +30,17 @@ pub fn run(data: &[u8]) {
     let path = folder.path().join("fuzz.toml");
     if fs::write(&path, data).is_err() {
         return;
+    }
+    if let Ok(mut reading) = Reading::of(&path) {
+        if let Some(spec) = reading.spec.clone() {
+            for binary in spec.host.binaries.iter().chain(&spec.guest.binaries) {
+                reading.note("host.binaries", binary, "it is not there", "leave it out");
+                reading.note("guest.binaries", binary, "it is not there", "leave it out");
+            }
+        }
+        reading.note("host.modules", "", "it is not there", "leave it out");
+        let said = reading.finish().err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(said.starts_with("cannot use ") && said.contains("it is not there"), "{said}");
     }
     match Spec::load(&path) {
         Ok(spec) => assert!(!format!("{spec:?}").is_empty()),
