@@ -112,6 +112,7 @@ pub const PLUGIN_RULES: &[PluginRule] = &[
             "/usr/lib/$1-linux-gnu/libc.so",
             "/usr/lib/$1-linux-gnu/libc_nonshared.a",
             "/usr/lib/$1-linux-gnu/libm.so",
+            "/usr/include/stdc-predef.h",
         ],
         &["/libasan", "/libtsan", "/liblsan", "/libubsan", "/plugin/"],
         &["/usr/include/"],
@@ -127,6 +128,7 @@ pub const PLUGIN_RULES: &[PluginRule] = &[
     rule(&["/usr/bin/gdb"], &["/usr/share/gdb/"], &[], &["/usr/lib/debug/"], "gdb's data-directory"),
     rule(&["/usr/bin/perf*"], &["/usr/libexec/perf-core/"], &[], &[], "perf's own commands"),
     rule(&["/usr/bin/valgrind*"], &["/usr/libexec/valgrind/", "/usr/lib/*/valgrind/"], &[], &[], "valgrind's tools"),
+    rule(&["/usr/sbin/nft", "/usr/sbin/bird"], &["/etc/iproute2/"], &[], &[], "names of routing tables and the like"),
     // Rights and names.
     rule(
         &["/usr/bin/sudo"],
@@ -184,10 +186,10 @@ pub const PLUGIN_RULES: &[PluginRule] = &[
     rule(&["/usr/lib/*/libp11-kit.so.0*"], &[], &[], &["/usr/lib/*/pkcs11/"], "PKCS#11 modules"),
     rule(
         &["/usr/lib/*/libc.so.6"],
-        &[],
+        &["/etc/host.conf", "/etc/gai.conf"],
         &[],
         &["/usr/lib/*/gconv/", "/usr/lib/locale/C.utf8/", "/usr/share/zoneinfo/"],
-        "character sets, locales, time zones",
+        "how names are resolved; character sets, locales, time zones",
     ),
     rule(
         &["/usr/lib/*/libmagic.so.1*"],
@@ -216,7 +218,7 @@ pub const PLUGIN_RULES: &[PluginRule] = &[
     rule(&["/usr/bin/nano"], &["/usr/share/nano/", "/etc/nanorc"], &[], &[], "nano's colours"),
     rule(
         &["/usr/bin/groff"],
-        &["/usr/share/groff/", "/usr/bin/troff", "/usr/bin/grotty", "/usr/bin/grops"],
+        &["/usr/share/groff/", "/etc/groff/", "/usr/bin/troff", "/usr/bin/grotty", "/usr/bin/grops"],
         &[],
         &[],
         "groff's devices and macros, and the programs that these name",

@@ -81,6 +81,10 @@ type Paths = BTreeMap<String, String>;
 /// Whose names are one file's: for each path of a file, the first of its names.
 type Names = BTreeMap<String, String>;
 
+/// Debian's kernel knows all packings.
+const SPEC: &str =
+    "name = \"odd\"\n[plan]\nhosts = 1\nguests = 0\n[host]\nkernel = \"debian:linux-image-cloud-amd64\"\n";
+
 struct Laboratory {
     place: Workplace,
     kernel: PathBuf,
@@ -92,7 +96,7 @@ impl Laboratory {
     fn new() -> Laboratory {
         let place = Workplace::new();
         let spec = place.path("spec.toml");
-        fs::write(&spec, "name = \"odd\"\n[plan]\nhosts = 1\nguests = 0\n").unwrap();
+        fs::write(&spec, SPEC).unwrap();
         let kernel = Path::new(&place.build(&spec)).join("vmlinuz");
         let (source, program) = (place.path("walker.c"), place.path("walker"));
         fs::write(&source, WALKER).unwrap();

@@ -238,9 +238,10 @@ fn a_perl_scripts_modules_are_found_as_perl_finds_them() {
     lab.write("usr/share/perl5/Dpkg/Vendor/Debian.pm", "1;");
     lab.write(
         "usr/share/perl5/Dpkg/Late.pm",
-        "my $m = \"Dpkg::Changelog::\" . $x; eval qq{ pop @INC; require $m };\n1;",
+        "$o{x} //= 'a'; my $m = \"Dpkg::Changelog::\" . $x; eval qq{ pop \\@INC if \\$INC[-1]; require Dpkg::Kinds::$m; };\n1;",
     );
     lab.write("usr/share/perl5/Dpkg/Changelog/Debian.pm", "1;");
+    lab.write("usr/share/perl5/Dpkg/Kinds/One.pm", "1;");
     let needed = lab.library("usr/lib/x86_64-linux-gnu", "libneeded.so.1", &[]);
     lab.write("usr/lib/x86_64-linux-gnu/perl5/5.36/Dpkg/Fast.pm", "require XSLoader;");
     let auto = "usr/lib/x86_64-linux-gnu/perl5/5.36/auto/Dpkg/Fast";
@@ -258,6 +259,7 @@ fn a_perl_scripts_modules_are_found_as_perl_finds_them() {
     said.has(&["/usr/lib/x86_64-linux-gnu/perl5/5.36/Dpkg/Fast.pm", &format!("/{auto}/Fast.so")]);
     said.has(&["/usr/lib/x86_64-linux-gnu/libneeded.so.1", "/usr/share/perl5/Dpkg/Maybe.pm?"]);
     said.has(&["/usr/share/perl5/Dpkg/Vendor/Debian.pm?", "/usr/share/perl5/Dpkg/Changelog/Debian.pm?"]);
+    said.has(&["/usr/share/perl5/Dpkg/Kinds/One.pm?"]);
     said.lacks("Unused");
     said.lacks("gdb");
     assert!(said.notes.contains("the module Absent::One (line 5)"), "{}", said.notes);

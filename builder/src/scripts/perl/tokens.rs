@@ -54,6 +54,12 @@ impl Reader<'_> {
                     self.cursor.delimited(b'/', b'/');
                     self.cursor.take(|byte| byte.is_ascii_alphabetic());
                 }
+                // "Or else", `//` and `//=`: no pattern begins with its second half.
+                b'/' if self.cursor.starts(b"//") => {
+                    let line = self.cursor.line;
+                    self.cursor.skip(2);
+                    self.push(Token::Sign('/'), line);
+                }
                 b'0'..=b'9' => drop(self.cursor.take(|byte| in_name(byte) || byte == b'.')),
                 _ if in_name(byte) => {
                     if self.word() {

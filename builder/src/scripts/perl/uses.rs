@@ -44,7 +44,7 @@ pub fn asks(text: &str) -> Asks {
     for at in 0..spots.len() {
         let guarded = braces.last().copied().unwrap_or(false);
         let spot = &spots[at];
-        asks.stems.extend(stem(spot));
+        asks.stems.extend(stems(spot));
         match &spot.token {
             Token::Sign('{') => {
                 let eval = at > 0 && matches!(spots[at - 1].name(), Some("eval" | "try"));
@@ -62,12 +62,15 @@ pub fn asks(text: &str) -> Asks {
     asks
 }
 
-/// The start of a module's name, in a text that goes on with what only a run can tell.
-fn stem(spot: &Lexeme) -> Option<String> {
-    let Token::Text { text, .. } = &spot.token else { return None };
-    let text = text.split('$').next()?.rsplit([' ', '\n', '\'', '"']).next()?;
-    let module = text.strip_suffix("::")?;
-    is_module(module).then(|| module.replace("::", "/"))
+/// What names of modules begin with, in a text where they go on with what only a run can tell: `Foo/Bar` for each
+/// "Foo::Bar::$name" in it.
+fn stems(spot: &Lexeme) -> Vec<String> {
+    let Token::Text { text, .. } = &spot.token else { return Vec::new() };
+    let module = |part: &str| {
+        let module = part.rsplit([' ', '\n', '\t', '\'', '"', '{', '(']).next()?.strip_suffix("::")?;
+        is_module(module).then(|| module.replace("::", "/"))
+    };
+    text.split('$').filter_map(module).collect()
 }
 
 /// Whether a name is that of a module.

@@ -199,8 +199,9 @@ pub const CASES: &[Case] = &[
     ),
     case(
         "dpkg-deb",
-        &["dpkg", "tar"],
-        r#"binaries = ["dpkg-deb", "dpkg"]"#,
+        &["dpkg", "tar", "libc-bin"],
+        // It refuses to work without, though they are of other packages, which every system has.
+        r#"binaries = ["dpkg-deb", "dpkg", "ldconfig"]"#,
         "mkdir -p /tmp/p/DEBIAN /tmp/r/var/lib/dpkg/info /tmp/r/var/lib/dpkg/updates && printf 'Package: x\nVersion: 1\nArchitecture: all\nMaintainer: n <n@e>\nDescription: d\n' >/tmp/p/DEBIAN/control && echo hi >/tmp/p/f && /usr/bin/dpkg-deb --build /tmp/p /tmp/x.deb && touch /tmp/r/var/lib/dpkg/status && /usr/bin/dpkg --root=/tmp/r --force-not-root --log=/dev/null -i /tmp/x.deb && cat /tmp/r/f",
         "hi",
     ),
@@ -350,8 +351,9 @@ pub const CASES: &[Case] = &[
     case("jq", &["jq"], r#"binaries = ["jq"]"#, "echo '{\"a\": 42}' | jq .a", "42"),
     case(
         "tmux",
-        &["tmux"],
-        r#"binaries = ["tmux"]"#,
+        &["tmux", "libc-bin"],
+        // It wants a language in UTF-8, which nobody's files ask for.
+        "binaries = [\"tmux\"]\npackages = [\"libc-bin\"]\npackage_depth = 0",
         "mkdir -p /dev/pts && mount -t devpts d /dev/pts; LC_ALL=C.UTF-8 TERM=xterm tmux -u new-session -d 'echo 42 >/tmp/o'; sleep 1; cat /tmp/o",
         "42",
     ),
