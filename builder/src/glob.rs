@@ -6,6 +6,8 @@
 
 use std::ops::RangeInclusive;
 
+use memchr::{memchr, memmem};
+
 /// Most symbols of a pattern, and of a text: more than any path or alias has. Longer ones do not match.
 const SYMBOLS_MAX: usize = 4096;
 
@@ -37,9 +39,28 @@ impl<S: Symbol> Token<S> {
 /// What each `*` of a path's pattern stood for, where nothing but a slash stands for a slash; none where the path does
 /// not match. The first `*` takes as much as it can, then the second.
 pub fn path_captures(pattern: &str, path: &str) -> Option<Vec<String>> {
+    if !may_fit(pattern.as_bytes(), path.as_bytes()) {
+        return None;
+    }
     let (pattern, path): (Vec<char>, Vec<char>) = (pattern.chars().collect(), path.chars().collect());
     let found = captures(&pattern, &path, Some('/'))?;
     Some(found.into_iter().map(|part| part.iter().collect()).collect())
+}
+
+/// Hundreds of patterns are held against each path: whether they begin alike, and the path has what stands between
+/// the stars.
+fn may_fit(pattern: &[u8], path: &[u8]) -> bool {
+    let special = |byte: &u8| matches!(byte, b'*' | b'?' | b'[');
+    let alike = pattern.iter().zip(path).take_while(|(own, byte)| own == byte && !special(own)).count();
+    match pattern.get(alike) {
+        None => return path.len() == alike,
+        Some(byte) if !special(byte) => return false,
+        Some(_) => {}
+    }
+    let (pattern, path) = (&pattern[alike..], &path[alike..]);
+    // Between brackets a byte stands for others.
+    memchr(b'[', pattern).is_some()
+        || pattern.split(special).all(|part| part.len() < 2 || memmem::find(path, part).is_some())
 }
 
 /// Whether a text matches as a whole.

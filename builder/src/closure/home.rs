@@ -4,10 +4,13 @@
 //! knows the program, its lists decide. Where nobody does (a tarball in /opt or /usr/local, a root of another
 //! kind), the same prefix does: all of a prefix of its own, and of /usr only what bears the program's name.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use crate::packages::ownership::{Files, Ownership, short};
+use crate::elf::shapes::Shapes;
+use crate::packages::files::{Files, stem};
+use crate::packages::ownership::Ownership;
 use crate::rootfs::root::{Found, PROGRAM_FOLDERS, Rootfs};
 
 /// Most files that one folder may bring.
@@ -127,16 +130,39 @@ impl Home {
         }
     }
 
+    /// The shapes of the names of its programs, and of its modules where `modules` matter.
+    pub fn shapes(&self, root: &dyn Rootfs, modules: bool) -> Shapes {
+        match self {
+            Home::Packages { own, depends, recommends, .. } => {
+                let mut shapes = Shapes::default();
+                own.iter().for_each(|list| shapes.merge(list.helper_shapes()));
+                if modules {
+                    own.iter().for_each(|list| shapes.merge(list.module_shapes()));
+                }
+                depends.iter().chain(recommends).for_each(|list| shapes.merge(list.program_shapes()));
+                shapes
+            }
+            Home::Prefix { .. } => {
+                let shapes = RefCell::new(Shapes::default());
+                let note = |name: &str| {
+                    [name, stem(name)].iter().for_each(|name| shapes.borrow_mut().add(name.as_bytes()));
+                    false
+                };
+                self.programs(root, &note);
+                if modules {
+                    self.modules(root, &note);
+                }
+                shapes.into_inner()
+            }
+        }
+    }
+
     /// Programs that belong to it and are named.
     pub fn programs(&self, root: &dyn Rootfs, named: &dyn Fn(&str) -> bool) -> Vec<Found> {
         match self {
             Home::Packages { own, depends, recommends, .. } => {
-                let on_path = |path: &&str| {
-                    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-                    PROGRAM_FOLDERS.iter().any(|known| short(known) == folder)
-                };
                 let own = own.iter().flat_map(|list| list.all());
-                let others = depends.iter().chain(recommends).flat_map(|list| list.all()).filter(on_path);
+                let others = depends.iter().chain(recommends).flat_map(|list| list.programs());
                 own.chain(others).filter(|path| named(name_of(path))).filter_map(|path| find(root, path)).collect()
             }
             Home::Prefix { prefix, folder, .. } => {

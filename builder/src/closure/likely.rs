@@ -13,9 +13,10 @@ use super::cache::WhichRoot;
 use super::home::{FOLDER_FILES_MAX, Home, Standing};
 use super::load::{self, Hit};
 use super::{BinaryKind, Certainty, Closure};
+use crate::elf::shapes::Shapes;
 use crate::elf::texts::{self, Texts};
 use crate::elf::{self, script};
-use crate::packages::ownership::short;
+use crate::packages::files::{short, stem};
 use crate::rootfs::root::{EntryKind, Found, Rootfs};
 
 /// Most files read at a time: the packages of these are looked up together.
@@ -148,7 +149,7 @@ impl Closure<'_> {
             for reader in readers.iter().filter(|reader| !is_library(&reader.real)) {
                 self.known.programs.extend(self.known.ownership.owner(&reader.real));
             }
-            for reader in &readers {
+            for reader in readers {
                 self.follow(reader);
             }
             self.run();
@@ -176,7 +177,7 @@ impl Closure<'_> {
         (names || paths || !texts.relative.is_empty()).then_some(Reader { real, texts, paths })
     }
 
-    fn follow(&mut self, reader: &Reader) {
+    fn follow(&mut self, mut reader: Reader) {
         let certain = self.files.get(&reader.real).is_some_and(|need| need.certainty == Certainty::Certain);
         let reach = match (is_library(&reader.real), certain) {
             (true, _) => Standing::Library,
@@ -184,12 +185,25 @@ impl Closure<'_> {
             (false, false) => Standing::Helper,
         };
         let home = Home::of(&mut self.known.ownership, &reader.real, reach, &self.known.programs);
-        self.follow_paths(reader, &home);
+        self.follow_paths(&reader, &home);
+        self.read_words(&mut reader, &home);
         if reader.texts.starts {
-            self.follow_programs(reader, &home);
+            self.follow_programs(&reader, &home);
         }
         if reader.texts.opens {
-            self.follow_libraries(reader, &home, certain);
+            self.follow_libraries(&reader, &home, certain);
+        }
+    }
+
+    /// The words of its data that may be names of what belongs to it.
+    fn read_words(&self, Reader { real, texts, .. }: &mut Reader, home: &Home) {
+        let root = self.tables.root;
+        if (texts.searches || texts.opens_ltdl)
+            && let Ok(source) = root.open(real)
+        {
+            let modules = texts.opens_ltdl;
+            // What cannot be read to its end has named what it has so far.
+            let _ = texts::words(&*source, texts, &home.shapes(root, modules));
         }
     }
 
@@ -271,7 +285,11 @@ impl Closure<'_> {
     /// Programs by name: its package's own, wherever they lie, and those on the path of what it relies on.
     fn follow_programs(&mut self, reader: &Reader, home: &Home) {
         let texts = &reader.texts;
+        let shapes: Shapes = texts.words.iter().chain(&texts.commands).collect();
         let named = |name: &str| {
+            if !shapes.may_have(name.as_bytes()) {
+                return false;
+            }
             let common = name.len() < 3 || COMMON.contains(&name);
             texts.commands.contains(name) || !common && texts.words.contains(name)
         };
@@ -308,10 +326,9 @@ impl Closure<'_> {
                 }
             }
         }
-        let stem = |name: &str| name.split(".so").next().unwrap_or(name).trim_end_matches(".la").to_owned();
         let named = |name: &str| {
             let module = is_library(name) || name.ends_with(".la");
-            module && (texts.words.contains(name) || texts.opens_ltdl && texts.words.contains(&stem(name)))
+            module && (texts.words.contains(name) || texts.opens_ltdl && texts.words.contains(stem(name)))
         };
         for found in home.modules(root, &named) {
             if self.concerns_program(&found) {

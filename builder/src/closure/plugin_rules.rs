@@ -6,7 +6,7 @@ use super::cache::WhichRoot;
 use super::plugins::{NEVER, PLUGIN_RULES, PluginRule};
 use super::{BinaryKind, Closure};
 use crate::glob::path_captures;
-use crate::packages::ownership::short;
+use crate::packages::files::short;
 use crate::rootfs::root::{EntryKind, Found};
 
 impl Closure<'_> {

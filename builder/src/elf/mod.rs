@@ -8,6 +8,7 @@ pub mod dlopen_note;
 pub mod error;
 pub mod ldcache;
 pub mod script;
+pub mod shapes;
 pub mod source;
 pub mod texts;
 pub mod versions;

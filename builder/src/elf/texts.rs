@@ -4,8 +4,9 @@
 //! stand in its constant data, and which of the functions it imports that start programs or load libraries. A text
 //! is a hint and no proof: the closure asks the package's list of files before it brings anything.
 //!
-//! Read are the sections that are loaded and not executed, once, in chunks; without section headers, the segments.
-//! Code, unwinding tables and what is longer than a path are passed over.
+//! Read are the sections that are loaded and not executed, in chunks; without section headers, the segments. Code,
+//! unwinding tables and what is longer than a path are passed over. Words are read apart from the rest (`words`), when
+//! it is known which names matter: large data has a hundred thousand words, of which a few are names.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,8 +15,9 @@ use goblin::elf::dynamic::{DT_NULL, DT_STRSZ, DT_STRTAB, Dynamic};
 use goblin::elf::header::Header;
 use goblin::elf::program_header::{PF_X, PT_DYNAMIC, PT_LOAD, ProgramHeader};
 use goblin::elf::section_header::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_PROGBITS, SectionHeader};
-use memchr::{memchr, memmem, memrchr};
+use memchr::{memchr, memchr2, memmem, memrchr};
 
+use super::shapes::Shapes;
 use super::source::{Source, file_offset, range};
 use super::{DYNAMIC_BYTES_MAX, ElfError, Part, header, program_headers};
 
@@ -28,16 +30,8 @@ const NAMES_BYTES_MAX: u64 = 16 << 20;
 /// Largest section of variables read: texts that may be changed are few, tables that may be changed are not.
 const VARIABLES_BYTES_MAX: u64 = 1 << 20;
 /// Sections of addresses and unwinding tables, which hold no texts and many zeros.
-const TABLES: [&[u8]; 8] = [
-    b".eh_frame",
-    b".eh_frame_hdr",
-    b".gcc_except_table",
-    b".data.rel.ro",
-    b".got",
-    b".got.plt",
-    b".init_array",
-    b".fini_array",
-];
+const TABLES: [&[u8]; 7] =
+    [b".eh_frame", b".eh_frame_hdr", b".gcc_except_table", b".got", b".got.plt", b".init_array", b".fini_array"];
 /// Longest text that is looked into; longer ones are looked at in pieces.
 const TEXT_BYTES_MAX: usize = 4096;
 /// Most different texts kept of one kind.
@@ -72,7 +66,7 @@ pub struct Texts {
     pub opens_ltdl: bool,
 }
 
-/// Reads the texts of a file.
+/// Reads the texts of a file, without the words that stand alone.
 pub fn texts(source: &(impl Source + ?Sized)) -> Result<Texts, ElfError> {
     let (header, ctx) = header(source)?;
     let programs = program_headers(source, &header, ctx)?;
@@ -82,14 +76,34 @@ pub fn texts(source: &(impl Source + ?Sized)) -> Result<Texts, ElfError> {
         // A static program has its functions inside: what it starts cannot be seen.
         None => (texts.starts, texts.searches) = (true, true),
     }
-    let parts = sections(source, &header, ctx).unwrap_or_else(|| segments(&programs));
+    of_data(source, (&header, ctx), &programs, |bytes| texts.read_bytes(bytes))?;
+    Ok(texts)
+}
+
+/// Reads the words of the same file that may be names of these, where it looks for programs or modules by name.
+pub fn words(source: &(impl Source + ?Sized), texts: &mut Texts, wanted: &Shapes) -> Result<(), ElfError> {
+    if wanted.is_empty() || !texts.searches && !texts.opens_ltdl {
+        return Ok(());
+    }
+    let (header, ctx) = header(source)?;
+    let programs = program_headers(source, &header, ctx)?;
+    of_data(source, (&header, ctx), &programs, |bytes| texts.read_words(bytes, wanted))
+}
+
+fn of_data(
+    source: &(impl Source + ?Sized),
+    (header, ctx): (&Header, Ctx),
+    programs: &[ProgramHeader],
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), ElfError> {
+    let parts = sections(source, header, ctx).unwrap_or_else(|| segments(programs));
     let mut left = DATA_BYTES_MAX;
     for (offset, size) in parts {
         let size = size.min(left).min(source.len().saturating_sub(offset));
         left -= size;
-        in_chunks(source, (offset, size), |bytes| texts.read_bytes(bytes))?;
+        in_chunks(source, (offset, size), &mut take)?;
     }
-    Ok(texts)
+    Ok(())
 }
 
 /// The sections of data: offset and bytes. None when there are no section headers to tell.
@@ -100,7 +114,8 @@ fn sections(source: &(impl Source + ?Sized), header: &Header, ctx: Ctx) -> Optio
         return None;
     }
     let bytes = range(source, Part::Sections, header.e_shoff, bytes, SECTIONS_BYTES_MAX).ok()?;
-    let sections = SectionHeader::parse(&bytes, 0, count, ctx).ok()?;
+    // Not `parse`, which takes the offset 0 for a file without any.
+    let sections = SectionHeader::parse_from(&bytes, 0, count, ctx).ok()?;
     let names = sections
         .get(usize::from(header.e_shstrndx))
         .and_then(|names| range(source, Part::SectionName, names.sh_offset, names.sh_size, SECTIONS_BYTES_MAX).ok());
@@ -209,40 +224,39 @@ impl Texts {
         self.opens |= self.opens_ltdl || has(b"dlopen") || has(b"dlmopen");
     }
 
-    /// Takes bytes that begin and end between texts.
+    /// Takes bytes that begin and end between texts: their paths, and names of libraries where it loads some.
     pub fn read_bytes(&mut self, bytes: &[u8]) {
         self.read_slashes(bytes);
-        if self.searches || self.opens_ltdl {
-            self.read_words(bytes);
-        } else if self.opens {
-            let mut at = 0;
-            while let Some(found) = memmem::find(&bytes[at..], b".so") {
-                let start = memrchr(0, &bytes[at..at + found]).map_or(at, |before| at + before + 1);
-                let end = memchr(0, &bytes[at + found..]).map_or(bytes.len(), |end| at + found + end);
-                self.read_words(&bytes[start..end]);
-                at = end;
-            }
+        if self.opens {
+            self.read_libraries(bytes);
+        }
+    }
+
+    fn read_libraries(&mut self, bytes: &[u8]) {
+        let finder = memmem::Finder::new(b".so");
+        let mut at = 0;
+        while let Some(found) = finder.find(&bytes[at..]) {
+            let start = memrchr(0, &bytes[at..at + found]).map_or(at, |before| at + before + 1);
+            let end = memchr(0, &bytes[at + found..]).map_or(bytes.len(), |end| at + found + end);
+            keep_word(&mut self.words, &bytes[start..end]);
+            at = end;
         }
     }
 
     /// Takes texts of which each may be a word, or a command line. Of a sentence only the first word is looked at.
-    fn read_words(&mut self, bytes: &[u8]) {
+    pub fn read_words(&mut self, bytes: &[u8], wanted: &Shapes) {
         let mut rest = bytes;
-        while !rest.is_empty() && self.words.len() + self.commands.len() < TEXTS_MAX {
-            let end = rest.iter().take(WORD_BYTES_MAX + 1).position(|byte| !is_word(*byte));
-            let end = end.unwrap_or(rest.len().min(WORD_BYTES_MAX + 1));
-            let next = match rest.get(end) {
-                None | Some(0) => {
-                    keep_word(&mut self.words, &rest[..end]);
-                    end + 1
-                }
-                Some(sign) => {
-                    if *sign == b' ' && self.runs_shell {
-                        keep_word(&mut self.commands, &rest[..end]);
-                    }
-                    memchr(0, &rest[end..]).map_or(rest.len(), |nul| end + nul + 1)
-                }
-            };
+        while let Some(first) = rest.first() {
+            if *first == 0 {
+                rest = &rest[1..];
+                continue;
+            }
+            let end = memchr2(0, b' ', rest).unwrap_or(rest.len());
+            let more = rest.get(end) == Some(&b' ');
+            if (!more || self.runs_shell) && end <= WORD_BYTES_MAX && wanted.may_have(&rest[..end]) {
+                keep_word(if more { &mut self.commands } else { &mut self.words }, &rest[..end]);
+            }
+            let next = if more { memchr(0, &rest[end..]).map_or(rest.len(), |nul| end + nul + 1) } else { end + 1 };
             rest = rest.get(next..).unwrap_or_default();
         }
     }
@@ -327,7 +341,8 @@ fn plain(path: &str) -> String {
 
 fn keep_word(words: &mut HashSet<String>, word: &[u8]) {
     let named = word.first().is_some_and(u8::is_ascii_alphanumeric) && word.iter().any(u8::is_ascii_lowercase);
-    if named && (2..=WORD_BYTES_MAX).contains(&word.len()) && words.len() < TEXTS_MAX {
+    let short = (2..=WORD_BYTES_MAX).contains(&word.len());
+    if short && named && word.iter().all(|byte| is_word(*byte)) && words.len() < TEXTS_MAX {
         words.insert(String::from_utf8_lossy(word).into_owned());
     }
 }
@@ -362,6 +377,10 @@ mod tests {
     fn of(bytes: &[u8], searches: bool, runs_shell: bool) -> Texts {
         let mut texts = Texts { searches, runs_shell, ..Texts::default() };
         texts.read_bytes(bytes);
+        if searches {
+            let wanted: Shapes = ["gzip", "gpg-agent", "libz.so.1", "UPPER", "x", "A"].iter().collect();
+            texts.read_words(bytes, &wanted);
+        }
         texts
     }
 
@@ -376,7 +395,7 @@ mod tests {
 
     #[test]
     fn words_stand_alone_and_commands_come_first() {
-        let data = b"gzip\0gzip -dc %s\0A sentence\0UPPER\0/agent/gpg-agent\0x\0libz.so.1\0";
+        let data = b"gzip\0bzip2\0\0\0gzip -dc %s\0A sentence\0UPPER\0/agent/gpg-agent\0x\0libz.so.1\0";
         let sorted = |words: &HashSet<String>| words.iter().cloned().collect::<BTreeSet<_>>();
         let texts = of(data, true, false);
         assert_eq!(sorted(&texts.words), set(&["gpg-agent", "gzip", "libz.so.1"]));
@@ -387,8 +406,15 @@ mod tests {
 
     #[test]
     fn a_real_program_imports_what_it_calls() {
-        let own = texts(&std::fs::File::open(std::env::current_exe().unwrap()).unwrap()).unwrap();
+        let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+        let own = texts(&file).unwrap();
         assert!(own.starts && !own.paths.is_empty());
+        // Its unwinding tables are in a segment of data, and are not read.
+        let (header, ctx) = header(&file).unwrap();
+        let bytes = |parts: Vec<(u64, u64)>| parts.iter().map(|(_, size)| size).sum::<u64>();
+        let sections = bytes(sections(&file, &header, ctx).expect("it has section headers"));
+        let segments = bytes(segments(&program_headers(&file, &header, ctx).unwrap()));
+        assert!(0 < sections && sections < segments, "{sections} {segments}");
         assert!(matches!(texts(&b"#!/bin/sh"[..]), Err(ElfError::NotElf)));
     }
 }

@@ -4,7 +4,7 @@
 //!   what one build took.
 //! * [`deb`]: single packages, fetched and unpacked into the cache. [`debroot`]: packages with all that they depend
 //!   on, as one root. [`dpkg`]: the database of a root: what an image takes of a package. [`ownership`]: which package
-//!   a file belongs to, and which others that one may rely on.
+//!   a file belongs to, and which others that one may rely on; [`files`]: what a package has.
 //! * [`setup`]: what only an installation makes, read off scripts that are never run. [`owners`]: whose files they are.
 //!
 //! State: the cache's folder on disk, of which each part appears whole or not at all; and the list of a build's
@@ -15,6 +15,7 @@ pub mod cache;
 pub mod deb;
 pub mod debroot;
 pub mod dpkg;
+pub mod files;
 pub mod inputs;
 pub mod owners;
 pub mod ownership;

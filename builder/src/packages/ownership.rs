@@ -4,10 +4,14 @@
 //! among a thousand packages. Packages that are built from one source count as one; what a package depends on or
 //! recommends is what its programs may use. A root without dpkg owns nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
+use memchr::memchr;
+
 use super::dpkg::alternatives;
+use super::files::{Files, short, stem};
+use crate::elf::shapes::Shapes;
 use crate::rootfs::root::Rootfs;
 
 /// Largest status file read; one of 4,000 packages has 5 MB.
@@ -24,31 +28,10 @@ struct Package {
     architecture: String,
     source: String,
     essential: bool,
+    /// Whether its list has the architecture in its name.
+    many: bool,
     depends: String,
     recommends: String,
-}
-
-/// The files of a package, each without /usr in front, sorted.
-#[derive(Debug, Default)]
-pub struct Files(Vec<String>);
-
-impl Files {
-    /// Whether the package has a path.
-    pub fn has(&self, path: &str) -> bool {
-        self.0.binary_search_by(|known| known.as_str().cmp(short(path))).is_ok()
-    }
-
-    /// The package's paths below a folder, without /usr in front.
-    pub fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = &'a str> + use<'a> {
-        let folder = format!("{}/", short(folder).trim_end_matches('/'));
-        let start = self.0.partition_point(|known| *known < folder);
-        self.0[start..].iter().map(String::as_str).take_while(move |path| path.starts_with(&folder))
-    }
-
-    /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
 }
 
 /// The packages that a file's own package may rely on.
@@ -112,11 +95,8 @@ impl<'a> Ownership<'a> {
             return known.clone();
         }
         let list = self.list(name);
-        let mut paths: Vec<String> =
-            String::from_utf8_lossy(&list).lines().map(|path| short(path).to_owned()).collect();
-        paths.sort_unstable();
-        paths.dedup();
-        let files = Rc::new(Files(paths));
+        let paths: Vec<String> = String::from_utf8_lossy(&list).lines().map(|path| short(path).to_owned()).collect();
+        let files = Rc::new(Files::of(paths));
         self.files.insert(name.to_owned(), files.clone());
         files
     }
@@ -127,8 +107,13 @@ impl<'a> Ownership<'a> {
             return known.clone();
         }
         let packages = self.packages();
-        let architecture = packages.get(name).map(|package| package.architecture.as_str()).unwrap_or_default();
-        let paths = [format!("{INFO}/{name}.list"), format!("{INFO}/{name}:{architecture}.list")];
+        let (architecture, many) =
+            packages.get(name).map_or(("", false), |package| (package.architecture.as_str(), package.many));
+        let mut paths = [format!("{INFO}/{name}.list"), format!("{INFO}/{name}:{architecture}.list")];
+        // Only a package that can be there for many architectures has one of them in its name.
+        if many {
+            paths.reverse();
+        }
         let bytes = paths.iter().find_map(|path| self.root.head(path, LIST_BYTES_MAX).ok()).unwrap_or_default();
         let list = Rc::new(bytes);
         self.lists.insert(name.to_owned(), list.clone());
@@ -160,7 +145,11 @@ impl<'a> Ownership<'a> {
                 wanted.add(path);
             }
         }
-        for name in self.packages().keys() {
+        // The package is often one that was asked for before, or its name is near; else all are looked into.
+        let packages = self.packages();
+        let before: BTreeSet<String> = self.lists.keys().cloned().collect();
+        let near: BTreeSet<String> = wanted.paths.iter().flat_map(|path| neighbours(path, &packages)).collect();
+        for name in before.iter().chain(&near).chain(packages.keys()) {
             if wanted.paths.is_empty() {
                 break;
             }
@@ -203,21 +192,21 @@ impl<'a> Ownership<'a> {
     }
 }
 
-/// Paths that are looked for in all lists; most lines are passed over by their length and last byte.
+/// Paths that are looked for in all lists; most lines are passed over by their shape.
 #[derive(Default)]
 struct Wanted<'p> {
     paths: BTreeSet<&'p str>,
-    ends: HashSet<(usize, u8)>,
+    shapes: Shapes,
 }
 
 impl<'p> Wanted<'p> {
     fn add(&mut self, path: &'p str) {
-        self.ends.extend(path.as_bytes().last().map(|last| (path.len(), *last)));
+        self.shapes.add(path.as_bytes());
         self.paths.insert(path);
     }
 
     fn take(&mut self, line: &[u8]) -> Option<&'p str> {
-        if !self.ends.contains(&(line.len(), *line.last()?)) {
+        if !self.shapes.may_have(line) {
             return None;
         }
         self.paths.take(std::str::from_utf8(line).ok()?)
@@ -226,9 +215,18 @@ impl<'p> Wanted<'p> {
 
 /// The lines of a list, without /usr in front.
 fn lines(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    list.split(|byte| *byte == b'\n').map(|line| match line.strip_prefix(b"/usr") {
-        Some(rest) if rest.starts_with(b"/") => rest,
-        _ => line,
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        let line = &rest[..memchr(b'\n', rest).unwrap_or(rest.len())];
+        let more = rest.get(line.len() + 1..);
+        if more.is_none() && line.is_empty() {
+            return None;
+        }
+        rest = more.unwrap_or_default();
+        match line.strip_prefix(b"/usr") {
+            Some(short) if short.starts_with(b"/") => Some(short),
+            _ => Some(line),
+        }
     })
 }
 
@@ -254,6 +252,23 @@ fn guesses(path: &str, packages: &BTreeMap<String, Package>) -> Vec<String> {
     names
 }
 
+/// Packages whose names stand beside that of a path's file or of a folder above it.
+fn neighbours(path: &str, packages: &BTreeMap<String, Package>) -> Vec<String> {
+    const PARTS: usize = 4;
+    const NEAR: usize = 3;
+    // Folders of every package.
+    const COMMON: [&str; 8] = ["", "bin", "sbin", "lib", "libexec", "share", "games", "etc"];
+    let parts = path.rsplit('/').take(PARTS).filter(|part| !COMMON.contains(part) && !part.contains("-linux-gnu"));
+    let names = parts.map(|part| stem(part).to_lowercase().replace('_', "-"));
+    names
+        .flat_map(|name| [format!("lib{name}"), name])
+        .flat_map(|name| {
+            let after = packages.range(name.clone()..).take(NEAR);
+            after.chain(packages.range(..name).rev().take(NEAR)).map(|(other, _)| other.clone()).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
 /// Whether every system has a package: essential ones, and the libraries of C and of the compiler.
 fn is_everybodys(package: &Package) -> bool {
     package.essential || package.source == "glibc" || package.source.starts_with("gcc-")
@@ -271,6 +286,7 @@ fn read_stanza(stanza: &str) -> Option<(&str, Package, &str)> {
             "Status" => there = value.ends_with(" installed") || value.ends_with(" unpacked"),
             "Architecture" => package.architecture = value.to_owned(),
             "Source" => package.source = value.split(' ').next().unwrap_or_default().to_owned(),
+            "Multi-Arch" => package.many = value == "same",
             "Essential" => package.essential = value == "yes",
             "Depends" | "Pre-Depends" => package.depends = format!("{},{value}", package.depends),
             "Recommends" => package.recommends = value.to_owned(),
@@ -283,11 +299,6 @@ fn read_stanza(stanza: &str) -> Option<(&str, Package, &str)> {
         package.source = name.to_owned();
     }
     Some((name, package, provides))
-}
-
-/// A path without /usr in front: a package of before merged /usr lists /lib for what lies in /usr/lib.
-pub fn short(path: &str) -> &str {
-    path.strip_prefix("/usr").filter(|rest| rest.starts_with('/')).unwrap_or(path)
 }
 
 #[cfg(test)]

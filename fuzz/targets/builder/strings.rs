@@ -2,8 +2,10 @@
 //! written or with fewer slashes; a file's owner lists it.
 
 use super::elf;
-use crate::elf::texts::{TEXTS_MAX, Texts, texts};
-use crate::packages::ownership::{Ownership, short};
+use crate::elf::shapes::Shapes;
+use crate::elf::texts::{TEXTS_MAX, Texts, texts, words};
+use crate::packages::files::short;
+use crate::packages::ownership::Ownership;
 use crate::rootfs::tree::{Entry, FileTree, Why};
 
 pub fn seeds() -> Vec<Vec<u8>> {
@@ -22,7 +24,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
 }
 
 pub fn run(data: &[u8]) {
-    if let Ok(found) = texts(data) {
+    if let Ok(mut found) = texts(data) {
+        let wanted: Shapes = data.split(|byte| *byte == 0).take(64).chain([&b"gzip"[..]]).collect();
+        let _ = words(data, &mut found, &wanted);
         check(data, &found);
     }
     check(data, &Texts::of_script(data));
