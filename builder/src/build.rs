@@ -214,6 +214,7 @@ impl Builder<'_> {
     fn pack(&self, which: &str, spec: &ImageSpec, kernel: &Kernel, assembled: Assembled) -> Result<PackedImage> {
         let tree: FileTree = assembled.tree;
         assembled.warnings.iter().for_each(|text| say::warn(format!("{which} image: {text}")));
+        assembled.notes.iter().for_each(|text| say::note(format!("{which} image: {text}")));
         let digests = manifest::digests(&tree);
         let packer = Packer {
             compression: spec.compression,

@@ -95,6 +95,8 @@ pub struct Closure<'a> {
     pub missing: Vec<Missing>,
     /// Plug-ins that are left out, with the reason.
     pub left_out: BTreeMap<String, String>,
+    /// Those of them that were only likely.
+    pub likely_left_out: BTreeSet<String>,
     /// What a program might use besides: name or path, and what for.
     pub suggested: BTreeMap<String, String>,
     /// What the operator should know.
@@ -128,6 +130,7 @@ impl<'a> Closure<'a> {
             edges: BTreeMap::new(),
             missing: Vec::new(),
             left_out: BTreeMap::new(),
+            likely_left_out: BTreeSet::new(),
             suggested: BTreeMap::new(),
             notes: BTreeSet::new(),
             seen: BTreeSet::new(),
@@ -288,6 +291,9 @@ impl<'a> Closure<'a> {
                 self.missing.extend(missing);
             } else {
                 let names: Vec<_> = missing.iter().map(|missing| missing.name.as_str()).collect();
+                if task.certainty == Certainty::Likely {
+                    self.likely_left_out.insert(task.found.real.clone());
+                }
                 self.left_out.insert(task.found.real, format!("it needs {}", names.join(", ")));
             }
         }

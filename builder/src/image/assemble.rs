@@ -66,6 +66,8 @@ pub struct Assembled {
     pub modules: ChosenModules,
     /// What the operator should know.
     pub warnings: Vec<String>,
+    /// What is there to be known, and rarely matters.
+    pub notes: Vec<String>,
 }
 
 /// Assembles an image.
@@ -94,7 +96,7 @@ fn assemble_inner(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
         let to = names::encode(file.to.as_bytes());
         tree.insert(&to, Entry::file(data, mode, why).owned(file.owner.0, file.owner.1))?;
     }
-    let mut warnings = programs::add(spec, parts.packages.as_deref(), &mut tree)?;
+    let programs::Remarks { mut warnings, notes } = programs::add(spec, parts.packages.as_deref(), &mut tree)?;
     if let Some(extra) = &parts.extra {
         warnings.extend(programs::add_extra(extra, &mut tree)?);
     }
@@ -108,7 +110,7 @@ fn assemble_inner(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
     warnings.extend(firmware::add(&Sysroot::new(&spec.root), parts.kernel, &modules, &mut tree)?);
     warnings.extend(modprobe_missing(parts.kernel, &tree));
     warnings.extend(check::check(&tree, spec)?);
-    Ok(Assembled { tree, modules, warnings })
+    Ok(Assembled { tree, modules, warnings, notes })
 }
 
 /// The modules with what modprobe reads, and the list in load order.

@@ -23,15 +23,31 @@ use crate::rootfs::tree::{Entry, FileTree, LayerName, Why};
 use crate::spec::ImageSpec;
 use crate::spec::values::PackageName;
 
+/// What the operator should know of an image's programs.
+#[derive(Debug, Default)]
+pub struct Remarks {
+    /// What is likely to matter.
+    pub warnings: Vec<String>,
+    /// What is there to be known: files that were only likely and are left out.
+    pub notes: Vec<String>,
+}
+
+impl Remarks {
+    fn extend(&mut self, other: Remarks) {
+        self.warnings.extend(other.warnings);
+        self.notes.extend(other.notes);
+    }
+}
+
 /// Lays the programs into the tree; gives what the operator should know. `fetched` is a root with the
 /// packages that the spec's own root does not have.
-pub fn add(spec: &ImageSpec, fetched: Option<&Path>, tree: &mut FileTree) -> Result<Vec<String>> {
-    let mut warnings = from_root(spec, &spec.root, &spec.binaries, &|database, name| database.has(name), tree)?;
+pub fn add(spec: &ImageSpec, fetched: Option<&Path>, tree: &mut FileTree) -> Result<Remarks> {
+    let mut said = from_root(spec, &spec.root, &spec.binaries, &|database, name| database.has(name), tree)?;
     if let Some(fetched) = fetched {
         let own = Database::open(&spec.root);
-        warnings.extend(from_root(spec, fetched, &[], &|_, name| !own.has(name), tree)?);
+        said.extend(from_root(spec, fetched, &[], &|_, name| !own.has(name), tree)?);
     }
-    Ok(warnings)
+    Ok(said)
 }
 
 /// A program that an image gets for VMatic's own sake.
@@ -93,7 +109,7 @@ fn from_root(
     binaries: &[String],
     wanted: &dyn Fn(&Database, &str) -> bool,
     tree: &mut FileTree,
-) -> Result<Vec<String>> {
+) -> Result<Remarks> {
     let root = Sysroot::new(folder);
     let before = tree.clone();
     let mut closure = Closure::new(&root).on_top_of(&before).library_path(&spec.library_path).strict(spec.strict);
@@ -103,7 +119,7 @@ fn from_root(
     let database = Database::open(folder);
     let packages: Vec<PackageName> =
         spec.packages.iter().filter(|name| wanted(&database, name.as_str())).cloned().collect();
-    let mut left_out = Vec::new();
+    let mut unread = Vec::new();
     let chosen = database.chosen(&packages, spec.package_depth)?;
     for (package, asked_by) in &chosen {
         let reason = match asked_by {
@@ -113,7 +129,7 @@ fn from_root(
         for path in database.files(package)? {
             match absent_interpreter(&path, &root, &before) {
                 None => closure.include(&path, &reason, None, check::kind_of(&path)),
-                Some(name) => left_out.push(format!("{path} ({name})")),
+                Some(name) => unread.push(format!("{path} ({name})")),
             }
         }
     }
@@ -125,15 +141,16 @@ fn from_root(
     let owners = Owners::of(&root, folder);
     let owned = lay(&closure, &root, &owners, tree)?;
     let mut warnings = warnings(&closure, &root);
-    if !left_out.is_empty() {
-        let scripts = setup::fold(left_out.into_iter());
+    if !unread.is_empty() {
+        let scripts = setup::fold(unread.into_iter());
         warnings
             .push(format!("scripts of packages left out, whose interpreter is not there: {scripts} (add its package)"));
     }
     let packages: Vec<String> = chosen.into_iter().map(|(package, _)| package).collect();
     let setup = Setup { root: &root, database: &database, owners: &owners, packages: &packages, owned };
     warnings.extend(setup::apply(&setup, tree)?);
-    Ok(warnings)
+    let notes = left_out(&closure, true);
+    Ok(Remarks { warnings, notes })
 }
 
 /// The interpreter that a package's script asks for, if neither root nor image has it.
@@ -281,10 +298,26 @@ fn folder_mode(path: &str, root: &Sysroot) -> u32 {
     mode.map_or(0o755, |mode| if own { mode } else { modes::of_root(mode, true) })
 }
 
+/// What was left out, a line for each cause: what was only likely, or the rest.
+fn left_out(closure: &Closure, likely: bool) -> Vec<String> {
+    let mut causes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (path, why) in &closure.left_out {
+        if closure.likely_left_out.contains(path) == likely {
+            causes.entry(why).or_default().push(path.clone());
+        }
+    }
+    let what = if likely { "likely to be used, but left out" } else { "left out" };
+    let line = |(why, paths): (&str, Vec<String>)| match &paths[..] {
+        [path] => format!("{path} is {what}: {why}"),
+        _ => format!("{} files are {what}, each because {why}: {}", paths.len(), setup::fold(paths.iter().cloned())),
+    };
+    causes.into_iter().map(line).collect()
+}
+
 /// What was left out, lost or is worth knowing.
 fn warnings(closure: &Closure, root: &Sysroot) -> Vec<String> {
     let mut warnings: Vec<String> = closure.notes.iter().cloned().collect();
-    warnings.extend(closure.left_out.iter().map(|(path, why)| format!("{path} is left out: {why}")));
+    warnings.extend(left_out(closure, false));
     let mut lost: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for path in closure.files.keys().chain(closure.folders.keys()) {
         if let Some(names) = check::attributes(&root.on_disk(path)) {

@@ -25,6 +25,11 @@ pub fn warn(text: impl AsRef<str>) {
     line(format!("{} {}", painted("33", "warning:"), text.as_ref()));
 }
 
+/// A note: nothing is amiss.
+pub fn note(text: impl AsRef<str>) {
+    line(format!("{} {}", painted("36", "note:"), text.as_ref()));
+}
+
 /// An error that ends the verb.
 pub fn error(error: &Error) {
     line(format!("{} {error}", painted("1;31", "error:")));

@@ -251,6 +251,31 @@ fn likely_needs_are_shown_apart_and_a_strict_image_does_without() {
 }
 
 #[test]
+fn what_was_only_likely_and_is_left_out_is_one_note() {
+    let root = merged_root();
+    let gone = root.library("opt/gone", "libgone.so", &[]);
+    let names: Vec<String> = (0..9).map(|at| format!("part{at}.so")).collect();
+    for name in &names {
+        root.library("usr/lib/tool", name, &[gone.to_str().unwrap()]);
+    }
+    fs::remove_file(&gone).unwrap();
+    program(&root, "usr/bin/tool", &["/usr/lib/tool"], &[]);
+    let own: Vec<String> = names.iter().map(|name| format!("/usr/lib/tool/{name}")).collect();
+    let own: Vec<&str> = own.iter().map(String::as_str).chain(["/usr/bin/tool"]).collect();
+    installed(&root, &[("tool", "", &own)]);
+    let lab = Fixture::with_inputs();
+    lab.spec(&format!("root = \"{}\"\nbinaries = [\"tool\"]", root.folder.path().display()));
+    let output = lab.build();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = stderr(&output);
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("left out")).collect();
+    let [line] = &lines[..] else { panic!("{said}") };
+    let start = "note: host image: 9 files are likely to be used, but left out, each because it needs libgone.so: \
+        /usr/lib/tool/part0.so, ";
+    assert!(line.starts_with(start) && line.contains(" more"), "{line}");
+}
+
+#[test]
 fn what_the_image_has_already_is_not_brought_again() {
     let root = merged_root();
     program(&root, "usr/bin/tool", &["/etc/hosts", "/usr/share/tool/a"], &[]);
