@@ -16,7 +16,7 @@ SPEC ?= examples/laptop.toml
 # Tests end themselves; should one hang all the same, this ends it. .ci/machines has limits of its own.
 LIMIT := timeout --foreground --kill-after=30 1800
 
-.PHONY: all build man demo test test-pure test-hosts test-machines test-programs fuzz lint fmt bench bench-switch bench-tree clean deps help
+.PHONY: all build man demo test test-pure test-hosts test-machines test-programs fuzz lint fmt bench bench-deps bench-switch bench-tree clean deps help
 
 # What deps finds decides how build builds, so build is made by a make of its own.
 all: deps
@@ -32,6 +32,7 @@ help:
 	@echo "make fuzz           parsers and devices under libFuzzer (FUZZ=\"frames policy\", FUZZ_SECONDS=3600; 60 each)"
 	@echo "make lint           formatting, clippy, documentation, house rules, licences of dependencies"
 	@echo "make bench          the figures of the README, measured here (BENCH=--least-ram: minutes more)"
+	@echo "make bench-deps     the processor time of vmatic deps, beside another vmatic (OTHER=path)"
 	@echo "make bench-switch   guests' links beside a bridge and this machine's own clock (as root)"
 	@echo "make bench-tree     a command to 1,000 agents beside as many processes (HOSTS=100)"
 	@echo "make man            man pages and shell completions, into target/man and target/completions"
@@ -90,6 +91,9 @@ fmt:
 
 bench: all
 	@examples/bench.sh $(SPEC) $(BENCH)
+
+bench-deps: build
+	@OTHER="$(OTHER)" examples/bench-deps.sh
 
 bench-switch: all
 	cargo run --quiet --release -p vmatic --example switch_rate -- bin/vmatic-agent
