@@ -91,6 +91,10 @@ pub fn add_extra(extra: &ExtraProgram, tree: &mut FileTree) -> Result<Vec<String
 pub fn packages_to_fetch(spec: &ImageSpec) -> Result<Vec<PackageName>> {
     const OTHERS: [(&str, &str); 4] =
         [("var/lib/rpm", "rpm"), ("usr/lib/sysimage/rpm", "rpm"), ("lib/apk/db", "apk"), ("var/lib/pacman", "pacman")];
+    // The database is megabytes of text, and most images take no packages.
+    if spec.packages.is_empty() {
+        return Ok(Vec::new());
+    }
     let database = Database::open(&spec.root);
     if let Some(first) = spec.packages.first().filter(|_| !database.exists()) {
         let other = OTHERS.iter().find(|(folder, _)| spec.root.join(folder).is_dir());
