@@ -89,5 +89,5 @@ pub fn beyond(lab: &Folder, tree: &FileTree, root: &Path, case: &Case) -> Result
 #[test]
 fn each_exception_has_its_reason() {
     assert!(ALLOWED.iter().all(|(part, reason)| part.len() > 3 && reason.len() > 5));
-    assert!(MISSED.iter().all(|(case, part, reason)| part.starts_with('/') && !case.is_empty() && reason.len() > 5));
+    assert!(MISSED.iter().all(|(case, part, reason)| !part.is_empty() && !case.is_empty() && reason.len() > 5));
 }
