@@ -61,16 +61,18 @@ pub fn is_known(case: &str, path: &str) -> bool {
 
 /// Runs the case over image and root; gives what it used that only the root has.
 pub fn beyond(lab: &Folder, tree: &FileTree, root: &Path, case: &Case) -> Result<BTreeSet<String>, String> {
-    let [image, upper, work, merged] = ["again", "upper", "work", "merged"].map(|name| lab.at(name));
+    let [image, cover, merged] = ["again", "cover", "merged"].map(|name| lab.at(name));
     unpack(tree, &image);
-    for folder in [&upper, &work, &merged] {
-        fs::create_dir_all(folder).unwrap();
-    }
+    [&cover, &merged].iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
+    // What is written goes to memory: no overlay lies upon another one, as those of containers are.
+    succeed(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&cover));
+    let [upper, work] = ["upper", "work"].map(|name| cover.join(name));
+    [&upper, &work].iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
     let lower = format!("lowerdir={}:{},", image.display(), root.display());
     let options = format!("{lower}upperdir={},workdir={}", upper.display(), work.display());
     succeed(Command::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&merged));
     let traced = trace::run(&in_a_root(&merged, case));
-    succeed(Command::new("umount").arg("-l").arg(&merged));
+    succeed(Command::new("umount").arg("-l").args([&merged, &cover]));
     let traced = traced.map_err(|error| error.to_string())?;
     if let Some(cause) = traced.failed {
         return Err(format!("with the whole root it ends with {cause}"));
