@@ -43,10 +43,9 @@ struct Open {
     toll: Option<Toll>,
 }
 
-/// What is charged for what no meter sees, about what it was measured to be: a link's tasks from its call to its end, a
-/// call that is not taken, and the way of a frame to the driver.
+/// What is charged for what no meter sees, about what it was measured to be: a link's tasks from its call to its end,
+/// and the way of a frame to the driver.
 const CALL: Duration = Duration::from_micros(300);
-const TURNED_AWAY: Duration = Duration::from_micros(20);
 const ARRIVAL: Duration = Duration::from_micros(10);
 
 /// Who pays for a link.
@@ -146,7 +145,9 @@ impl Driver {
     pub fn has_used_up(&mut self, peer: SocketAddr) -> bool {
         let toll = self.tolls.of(Payer::at(peer.ip()));
         let used_up = toll.is_used_up();
-        toll.charge(if used_up { TURNED_AWAY } else { CALL });
+        if !used_up {
+            toll.charge(CALL);
+        }
         used_up
     }
 

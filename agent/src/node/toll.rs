@@ -70,7 +70,9 @@ impl Toll {
     pub fn charge(&self, spent: Duration) {
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        *due = Some(due.map_or(now, |due| due.max(now)) + spent * self.parts);
+        let owed = due.map_or(now, |due| due.max(now)) + spent * self.parts;
+        // Whoever shares an address with a flood is not shut out for long after it.
+        *due = Some(owed.min(now + 2 * AT_ONCE * self.parts));
     }
 
     /// Forgets what it owes.

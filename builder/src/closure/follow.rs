@@ -139,6 +139,10 @@ impl Closure<'_> {
 
     /// Pushes what is certain, or only likely where the script does without.
     fn push_as_sure(&mut self, need: &ScriptNeed, found: Found, kind: BinaryKind) {
+        // Data beside a script's modules is found, not named.
+        if kind == BinaryKind::Plugin && !self.tables.root.is_public(&found.real) {
+            return self.leave_private(&found.real);
+        }
         let before = self.certainty;
         if need.guarded {
             self.certainty = Certainty::Likely;

@@ -315,7 +315,8 @@ impl Closure<'_> {
         let texts = &reader.texts;
         let root = self.tables.root;
         let library = |name: &&String| name.starts_with("lib") && is_library(name);
-        let names: Vec<&String> = texts.words.iter().filter(library).collect();
+        let mut names: Vec<&String> = texts.words.iter().filter(library).collect();
+        names.sort_unstable();
         let hit = |found: Found| Hit { side: WhichRoot::Root, found, how: String::new() };
         let own = Found { asked: reader.real.clone(), real: reader.real.clone(), links: Default::default() };
         if let Some(opened) = load::find_by_name(&mut self.tables, hit(own), &names) {

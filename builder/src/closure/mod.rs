@@ -264,8 +264,19 @@ impl<'a> Closure<'a> {
         kind: BinaryKind,
         depth: usize,
     ) {
+        if self.certainty == Certainty::Likely && side == WhichRoot::Root && !self.tables.root.is_public(&found.real) {
+            return self.leave_private(&found.real);
+        }
         let (reason, needed_by) = (reason.to_owned(), by.map(str::to_owned));
         self.tasks.push_back(Task { side, found, reason, needed_by, kind, certainty: self.certainty, depth });
+    }
+
+    /// What is not everybody's to read is brought for those alone who name it.
+    pub(super) fn leave_private(&mut self, real: &str) {
+        if !self.files.contains_key(real) {
+            self.left_out.insert(real.to_owned(), "it is not everybody's to read, or hidden".to_owned());
+            self.likely_left_out.insert(real.to_owned());
+        }
     }
 
     /// Works off the tasks, then what waited for them, until nothing new comes.
@@ -324,6 +335,11 @@ impl<'a> Closure<'a> {
     }
 
     fn unreadable(&mut self, task: &Task, cause: LoadError) {
+        if task.certainty == Certainty::Likely {
+            self.left_out.insert(task.found.real.clone(), format!("it cannot be read: {cause}"));
+            self.likely_left_out.insert(task.found.real.clone());
+            return;
+        }
         let path = self.tables.place(task.side).describe(&task.found.real);
         let chain = task.needed_by.iter().cloned().collect();
         self.missing.push(Missing {

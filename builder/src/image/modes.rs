@@ -68,6 +68,7 @@ pub const BY_SPEC: &str = "as the spec says";
 /// A file in a folder that is closed on disk, and open in the image.
 pub const CLOSED_FOLDER: &str = "as on disk, where its folder is closed to others";
 
+const SETUID: u32 = 0o4000;
 const SETGID: u32 = 0o2000;
 const STICKY: u32 = 0o1000;
 
@@ -92,6 +93,11 @@ impl Builder {
         }
         if !self.root && !shared {
             mode &= !0o002;
+        }
+        // As root's it would be another program: whoever wrote it may not give it root's rights.
+        if !disk.folder && !self.root {
+            mode &= if disk.uid == self.uid { !0 } else { !SETUID };
+            mode &= if disk.gid == self.gid { !0 } else { !SETGID };
         }
         Access { mode, uid: owner, gid: group, rule: if mode == disk.mode { AS_ON_DISK } else { NARROWED } }
     }

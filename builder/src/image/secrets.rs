@@ -16,7 +16,8 @@ pub fn found(tree: &FileTree, on_purpose: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     for (path, entry) in tree.iter() {
         let Content::File { data, .. } = &entry.content else { continue };
-        let published = entry.why.layer == LayerName::Binaries && path.starts_with("usr/");
+        let packaged = path.starts_with("usr/") && !path.starts_with("usr/local/");
+        let published = entry.why.layer == LayerName::Binaries && packaged && !entry.why.reason.starts_with("likely: ");
         if published || matches!(entry.why.layer, LayerName::Vmatic | LayerName::Modules) {
             continue;
         }

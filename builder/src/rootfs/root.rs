@@ -24,6 +24,8 @@ pub enum EntryKind {
         id: (u64, u64),
         /// Whether anybody may execute it.
         runs: bool,
+        /// Whether everybody may read it.
+        others_read: bool,
     },
     /// A symbolic link to this target.
     Link(String),
@@ -98,6 +100,13 @@ impl dyn Rootfs + '_ {
     /// Whether the file at this real path may be executed.
     pub fn runs(&self, real: &str) -> bool {
         matches!(self.kind(real), Some(EntryKind::File { runs: true, .. }))
+    }
+
+    /// Whether a file that nobody named may come into an image, which is served to everybody: others may read it, and
+    /// neither it nor its folder is hidden.
+    pub fn is_public(&self, real: &str) -> bool {
+        let readable = !matches!(self.kind(real), Some(EntryKind::File { others_read: false, .. }));
+        readable && !real.rsplit('/').take(2).any(|part| part.starts_with('.'))
     }
 
     /// The first bytes of the file at this real path, at most `max`.
@@ -180,7 +189,7 @@ impl Rootfs for FileTree {
             Content::Device { .. } | Content::Fifo | Content::Socket => EntryKind::Other,
             Content::File { data, group } => {
                 let id = group.map_or((0, Arc::as_ptr(data) as *const u8 as u64), |group| (1, u64::from(group)));
-                EntryKind::File { id, runs: entry.mode & 0o111 != 0 }
+                EntryKind::File { id, runs: entry.mode & 0o111 != 0, others_read: entry.mode & 0o004 != 0 }
             }
         })
     }

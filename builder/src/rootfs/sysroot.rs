@@ -47,7 +47,11 @@ impl Sysroot {
         } else if kind.is_dir() {
             EntryKind::Dir
         } else if kind.is_file() {
-            EntryKind::File { id: (metadata.dev(), metadata.ino()), runs: metadata.mode() & 0o111 != 0 }
+            EntryKind::File {
+                id: (metadata.dev(), metadata.ino()),
+                runs: metadata.mode() & 0o111 != 0,
+                others_read: metadata.mode() & 0o004 != 0,
+            }
         } else {
             EntryKind::Other
         })

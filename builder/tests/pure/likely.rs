@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use crate::fixture::{Fixture, LIB, merged_root};
 use crate::output::{stderr, stdout};
@@ -118,6 +118,23 @@ fn what_nobody_knows_belongs_to_its_prefix() {
     lab.write("usr/local/share/mine/a", "x");
     lab.write("usr/local/share/yours/a", "x");
     assert_eq!(paths(&lab, "mine"), ["/usr/local/share/mine/a"]);
+}
+
+/// Images are served to everybody.
+#[test]
+fn what_others_may_not_read_is_not_brought_by_guess() {
+    let lab = merged_root();
+    program(&lab, "opt/app/bin/run", &["/opt/app/data", "/opt/app/libexec"], &["execvp"]);
+    for (path, mode) in [("data/a", 0o644), ("data/key", 0o600), ("data/.env", 0o644), ("data/.git/config", 0o644)] {
+        lab.write(&format!("opt/app/{path}"), "x");
+        fs::set_permissions(lab.at(&format!("opt/app/{path}")), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    program(&lab, "opt/app/libexec/own", &[], &[]);
+    fs::set_permissions(lab.at("opt/app/libexec/own"), fs::Permissions::from_mode(0o700)).unwrap();
+    let (brought, left_out) = likely(&lab, "/opt/app/bin/run");
+    assert_eq!(brought.into_keys().collect::<Vec<_>>(), ["/opt/app/data/a"]);
+    let private = ["data/.env", "data/.git/config", "data/key", "libexec/own"].map(|path| format!("/opt/app/{path}"));
+    assert!(private.iter().all(|path| left_out.contains(path)), "{left_out:?}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit> {
     fs::read_dir(&args.root).at("read the root", &args.root)?;
     let root = Sysroot::new(&args.root);
-    let mut closure = Closure::new(&root).library_path(&args.library_path);
+    let mut closure = Closure::new(&root).library_path(&args.library_path).strict(args.strict);
     if args.libraries {
         closure = closure.libraries_only();
     }

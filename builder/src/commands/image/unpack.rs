@@ -1,6 +1,6 @@
 //! `vmatic unpack`: an image as a folder.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, lchown, symlink};
@@ -56,6 +56,8 @@ struct LeftOut {
     paths: Vec<String>,
     /// How many entries belong to us instead of to their owner.
     owners: usize,
+    /// Paths that stay ours: as somebody else's program they may not run for others.
+    ours: HashSet<String>,
 }
 
 /// Most paths that are named when they are left out.
@@ -79,12 +81,13 @@ impl LeftOut {
             }
             match lchown(&target, Some(entry.uid), Some(entry.gid)) {
                 Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied || no_such_id(&cause) => {
+                    left_out.ours.insert(path.to_owned());
                     left_out.owners += usize::from((entry.uid, entry.gid) != (0, 0));
                 }
                 result => result.at("set the owner of", &target)?,
             }
         }
-        set_modes(tree, folder)?;
+        set_modes(tree, folder, &left_out.ours)?;
         Ok(left_out)
     }
 
@@ -139,13 +142,15 @@ fn make(target: &Path, entry: &Entry, linked: &mut HashMap<u32, PathBuf>) -> Res
 }
 
 /// Modes come last, children before their folders: a folder may forbid writing.
-fn set_modes(tree: &FileTree, folder: &Path) -> Result<()> {
+/// What is not its owner's loses setuid and setgid.
+fn set_modes(tree: &FileTree, folder: &Path, ours: &HashSet<String>) -> Result<()> {
     let entries: Vec<(&str, &Entry)> = tree.iter().collect();
     for (path, entry) in entries.into_iter().rev().filter(|(_, entry)| !matches!(entry.content, Content::Symlink(_))) {
         let target = folder.join(names::to_path(path));
         // A device that was left out has no mode.
         if target.exists() {
-            fs::set_permissions(&target, fs::Permissions::from_mode(entry.mode)).at("set the mode of", &target)?;
+            let mode = if ours.contains(path) { entry.mode & !0o6000 } else { entry.mode };
+            fs::set_permissions(&target, fs::Permissions::from_mode(mode)).at("set the mode of", &target)?;
         }
     }
     Ok(())

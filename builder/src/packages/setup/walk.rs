@@ -461,8 +461,14 @@ fn outcome(words: &[Option<String>]) -> Option<bool> {
     }
 }
 
+/// Most words of a test that are looked at: each `!`, `-a` and `-o` nests.
+const TEST_WORDS_MAX: usize = 64;
+
 /// test(1), of what needs no look at the system.
 fn test(words: &[Option<String>]) -> Option<bool> {
+    if words.len() > TEST_WORDS_MAX {
+        return None;
+    }
     if let Some(at) = words.iter().position(|word| word.as_deref() == Some("-o")) {
         return match (test(&words[..at]), test(&words[at + 1..])) {
             (Some(true), _) | (_, Some(true)) => Some(true),

@@ -3,6 +3,9 @@
 use super::parse::{Call, FrameKind, List, Parser};
 use super::word::{Piece, Word, is_name};
 
+/// Most assignments in front of a command.
+const ASSIGNMENTS_MAX: usize = 64;
+
 /// Most bytes of a substitution that is looked at for `dirname "$0"`.
 const OWN_FOLDER_BYTES_MAX: usize = 200;
 
@@ -307,7 +310,8 @@ impl Parser<'_> {
 
     /// Puts a word into the command under way, or does what a keyword says.
     pub(super) fn take(&mut self, list: &mut List, word: Word) {
-        let first = list.words.iter().all(|word| word.assignment().is_some());
+        // No command has so many assignments in front; without the bound, words would be read again and again.
+        let first = list.words.len() <= ASSIGNMENTS_MAX && list.words.iter().all(|word| word.assignment().is_some());
         let Some(bare) = word.bare().filter(|_| first).map(str::to_owned) else { return list.words.push(word) };
         match bare.as_str() {
             "if" | "while" | "until" | "{" => list.open(FrameKind::Other),
