@@ -143,10 +143,10 @@ impl Closure<'_> {
             let mut readers: Vec<Reader> = new.into_iter().filter_map(|real| self.read_texts(real)).collect();
             // Of the system's libraries most only might start or load something: all lists are not read for their sake.
             let known = &mut self.known.ownership;
-            let systems = |path: &str| is_library(path) && short(path).starts_with("/lib");
+            let systems = |path: &str| elf::is_library(path) && short(path).starts_with("/lib");
             readers.retain(|reader| reader.paths || !systems(&reader.real) || known.guess(&reader.real));
             self.known.ownership.learn(readers.iter().map(|reader| reader.real.as_str()));
-            for reader in readers.iter().filter(|reader| !is_library(&reader.real)) {
+            for reader in readers.iter().filter(|reader| !elf::is_library(&reader.real)) {
                 self.known.programs.extend(self.known.ownership.owner(&reader.real));
             }
             for reader in readers {
@@ -179,7 +179,7 @@ impl Closure<'_> {
 
     fn follow(&mut self, mut reader: Reader) {
         let certain = self.files.get(&reader.real).is_some_and(|need| need.certainty == Certainty::Certain);
-        let reach = match (is_library(&reader.real), certain) {
+        let reach = match (elf::is_library(&reader.real), certain) {
             (true, _) => Standing::Library,
             (false, true) => Standing::Program,
             (false, false) => Standing::Helper,
@@ -314,7 +314,7 @@ impl Closure<'_> {
     fn follow_libraries(&mut self, reader: &Reader, home: &Home, certain: bool) {
         let texts = &reader.texts;
         let root = self.tables.root;
-        let library = |name: &&String| name.starts_with("lib") && is_library(name);
+        let library = |name: &&String| name.starts_with("lib") && elf::is_library(name);
         let mut names: Vec<&String> = texts.words.iter().filter(library).collect();
         names.sort_unstable();
         let hit = |found: Found| Hit { side: WhichRoot::Root, found, how: String::new() };
@@ -328,7 +328,7 @@ impl Closure<'_> {
             }
         }
         let named = |name: &str| {
-            let module = is_library(name) || name.ends_with(".la");
+            let module = elf::is_library(name) || name.ends_with(".la");
             module && (texts.words.contains(name) || texts.opens_ltdl && texts.words.contains(stem(name)))
         };
         for found in home.modules(root, &named) {
@@ -355,9 +355,4 @@ impl Closure<'_> {
 fn is_library_folder(plain: &str) -> bool {
     let name = plain.strip_prefix("/lib/").unwrap_or_default();
     !name.contains('/') && name.contains("-linux-")
-}
-
-/// Whether a file's name is that of a library.
-pub(super) fn is_library(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|name| name.ends_with(".so") || name.contains(".so."))
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::closure::Closure;
+use crate::elf;
 use crate::error::{Error, Result};
 use crate::packages::dpkg::Database;
 use crate::rootfs::root::Rootfs;
@@ -68,7 +69,7 @@ pub fn run(args: Args) -> Result<Exit> {
     for program in traced.executed.iter().filter(|path| !is_own(path)) {
         propose_binary(&mut closure, program, &mut proposal);
     }
-    for path in traced.opened.iter().filter(|path| !is_own(path) && is_library(path)) {
+    for path in traced.opened.iter().filter(|path| !is_own(path) && elf::is_library(path)) {
         propose_binary(&mut closure, path, &mut proposal);
     }
     propose_files(&closure, &root, &traced.opened, &mut proposal);
@@ -81,10 +82,6 @@ pub fn run(args: Args) -> Result<Exit> {
 
 fn is_own(path: &str) -> bool {
     OWN.iter().any(|own| path.starts_with(own))
-}
-
-fn is_library(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|name| name.ends_with(".so") || name.contains(".so."))
 }
 
 /// The program's path, as the shell would find it.

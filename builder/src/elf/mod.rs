@@ -102,6 +102,11 @@ pub fn is_elf(bytes: &[u8]) -> bool {
     bytes.starts_with(ELFMAG)
 }
 
+/// Whether a file's name is that of a library.
+pub fn is_library(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.ends_with(".so") || name.contains(".so."))
+}
+
 /// Reads what a file needs. The error is the cause alone; the caller knows the path.
 pub fn needs(source: &(impl Source + ?Sized)) -> Result<Needs, ElfError> {
     let (header, ctx) = header(source)?;

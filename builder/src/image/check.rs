@@ -87,7 +87,9 @@ fn whole(tree: &FileTree) -> Result<()> {
 /// and what is for another machine is somebody else's.
 pub fn programs(tree: &FileTree) -> Vec<(String, BinaryKind)> {
     let wanted = tree.iter().filter(|(path, entry)| {
-        matches!(entry.content, Content::File { .. }) && (runs(entry) || is_library(path)) && !foreign_machine(entry)
+        matches!(entry.content, Content::File { .. })
+            && (runs(entry) || elf::is_library(path))
+            && !foreign_machine(entry)
     });
     wanted.map(|(path, _)| (format!("/{path}"), kind_of(&format!("/{path}")))).collect()
 }
@@ -99,17 +101,13 @@ pub fn kind_of(path: &str) -> BinaryKind {
     let mut parts = folder.trim_start_matches("/usr").trim_start_matches('/').split('/');
     let first = parts.next().unwrap_or_default();
     let triplet = parts.next().is_none_or(|part| part.contains("-linux-")) && parts.next().is_none();
-    if is_library(path) && first.starts_with("lib") && triplet {
+    if elf::is_library(path) && first.starts_with("lib") && triplet {
         BinaryKind::Library
-    } else if !is_library(path) && (PROGRAM_FOLDERS.contains(&folder) || folder.is_empty()) {
+    } else if !elf::is_library(path) && (PROGRAM_FOLDERS.contains(&folder) || folder.is_empty()) {
         BinaryKind::Program
     } else {
         BinaryKind::Plugin
     }
-}
-
-fn is_library(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|name| name.ends_with(".so") || name.contains(".so."))
 }
 
 fn runs(entry: &Entry) -> bool {

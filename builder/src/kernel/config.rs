@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::Path;
 
+use memchr::memmem;
+
 use crate::archive::decompress;
 use crate::error::Result;
 use crate::kernel::vmlinux::extract_vmlinux;
@@ -93,7 +95,7 @@ fn is_config(text: &str) -> bool {
 pub fn embedded(kernel: &[u8]) -> Option<String> {
     let mut rest = kernel;
     for _ in 0..PLACES_MAX {
-        let start = find(rest, EMBEDDED_START)? + EMBEDDED_START.len();
+        let start = memmem::find(rest, EMBEDDED_START)? + EMBEDDED_START.len();
         rest = &rest[start..];
         if let Ok(Some(unpacked)) = decompress::unpack(rest, CONFIG_BYTES_MAX)
             && rest[unpacked.used..].starts_with(EMBEDDED_END)
@@ -104,18 +106,6 @@ pub fn embedded(kernel: &[u8]) -> Option<String> {
         }
     }
     None
-}
-
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    let first = wanted[0];
-    let mut from = 0;
-    loop {
-        let at = from + bytes[from..].iter().position(|byte| *byte == first)?;
-        if bytes[at..].starts_with(wanted) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
 }
 
 /// Checks that a kernel can unpack an image that is packed so. Where that cannot be known, gives a warning; `vmlinux`
@@ -132,7 +122,7 @@ pub fn check_unpacks(
     }
     let sentence = UNPACKERS.iter().find(|(unpacker, _)| *unpacker == compression);
     let Some((_, sentence)) = sentence else { return Ok(None) };
-    let holds = vmlinux().is_some_and(|vmlinux| find(&vmlinux, sentence).is_some());
+    let holds = vmlinux().is_some_and(|vmlinux| memmem::find(&vmlinux, sentence).is_some());
     Ok((!holds).then(|| {
         format!(
             "cannot know whether the kernel {release} unpacks {}: there is no config beside it or in it \

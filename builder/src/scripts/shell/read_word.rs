@@ -291,8 +291,8 @@ impl Parser<'_> {
         }
     }
 
-    /// The patterns of the next branch of a `case`, with their bracket; nothing at `esac`.
-    pub(super) fn patterns(&mut self) {
+    /// Passes over what means nothing, to the next word of a `case`.
+    fn blank_lines(&mut self) {
         loop {
             self.blanks();
             match self.peek() {
@@ -301,6 +301,11 @@ impl Parser<'_> {
                 _ => break,
             }
         }
+    }
+
+    /// The patterns of the next branch of a `case`, with their bracket; nothing at `esac`.
+    pub(super) fn patterns(&mut self) {
+        self.blank_lines();
         if self.starts(b"esac") && !self.text.get(self.at + 4).is_some_and(u8::is_ascii_alphanumeric) {
             return;
         }
@@ -373,14 +378,7 @@ impl Parser<'_> {
     fn case_word(&mut self) {
         self.blanks();
         self.word();
-        loop {
-            self.blanks();
-            match self.peek() {
-                Some(b'\n') => drop(self.next()),
-                Some(b'#') => self.comment(),
-                _ => break,
-            }
-        }
+        self.blank_lines();
         if self.starts(b"in") {
             self.at += 2;
             self.patterns();
