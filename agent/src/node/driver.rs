@@ -29,7 +29,7 @@ use vmatic_tree::host::{Action, Direction, Event, Host};
 use vmatic_tree::id::{LinkId, OpId};
 use vmatic_tree::reply::Reply;
 use vmatic_tree::session::SessionInput;
-use vmatic_tree::wire::message::Message;
+use vmatic_tree::wire::message::{Message, PeerRole, VERSION, understands};
 use vmatic_tree::wire::order::Order;
 
 /// An open link, as the driver keeps it.
@@ -37,8 +37,8 @@ struct Open {
     link: Link,
     side: Direction,
     closed: Option<oneshot::Sender<bool>>,
-    /// Another node talked on it before.
-    goes_on: bool,
+    /// The number that the guest's agent drew, where another node talked on it before.
+    boot: Option<[u8; 16]>,
     /// Where its cost is charged.
     toll: Option<Toll>,
 }
@@ -54,6 +54,11 @@ fn payer(opening: &Opening) -> Option<Payer> {
         Direction::Guest(guest) => Some(Payer::Guest(guest)),
         _ => opening.from.and_then(Payer::at),
     }
+}
+
+/// What a guest's agent said to the node before.
+fn hello_again(guest: GuestId, boot: [u8; 16]) -> Message {
+    Message::Hello { version: VERSION, who: PeerRole::Guest(guest), boot }
 }
 
 /// What orders ask about and change on this host.
@@ -136,9 +141,13 @@ impl Driver {
         let toll = (opening.side != Direction::Parent).then(|| self.tolls.of(payer(&opening)));
         let caller = Caller { side: opening.side, is_planned, boot: opening.boot, toll: toll.clone() };
         let link = Link::over(opening.stream, caller, id, self.inbound.clone());
-        let goes_on = opening.boot.is_some();
-        self.links.insert(id, Open { link, side: opening.side, closed: opening.closed, goes_on, toll });
+        self.links.insert(id, Open { link, side: opening.side, closed: opening.closed, boot: opening.boot, toll });
         self.event(Event::Opened { link: id, side: opening.side, from: opening.from });
+        if let (Direction::Guest(guest), Some(boot)) = (opening.side, opening.boot) {
+            // It has said hello to the node before and runs: it can be commanded at once, and not when all guests of
+            // the host have had their turn to say so again.
+            self.event(Event::Received { link: id, message: hello_again(guest, boot) });
+        }
     }
 
     /// Whether who calls has taken so much of this node's time that it has to wait.
@@ -167,6 +176,10 @@ impl Driver {
     fn hear_arrival(&mut self, arrival: Arrival) {
         let link = arrival.link;
         let event = match arrival.frame.map(|frame| frame.decode()) {
+            // Heard already, from the note of the node before.
+            Some(Ok(Some(Message::Hello { version, boot, .. }))) if self.is_known(link, version, boot) => {
+                Event::Received { link, message: Message::Heartbeat }
+            }
             Some(Ok(Some(message))) => Event::Received { link, message },
             // Of a later version.
             Some(Ok(None)) => return,
@@ -207,12 +220,17 @@ impl Driver {
 
     /// A guest's agent says by which number it knows its stream again.
     fn hello(&mut self, link: LinkId, boot: [u8; 16]) {
-        let Some(Open { side: Direction::Guest(guest), goes_on, .. }) = self.links.get(&link) else { return };
+        let Some(Open { side: Direction::Guest(guest), boot: before, .. }) = self.links.get(&link) else { return };
         self.resources.outliving.heard(*guest, boot);
-        if *goes_on {
+        if before.is_some() {
             // It may have been held, with its clock, while no node could tell it.
             self.send(link, &Message::Time { unix_ns: image::unix_ns() });
         }
+    }
+
+    /// Whether this hello is that of an agent which went on from the node before, and that this one understands.
+    fn is_known(&self, link: LinkId, version: u16, boot: [u8; 16]) -> bool {
+        understands(version) && self.links.get(&link).is_some_and(|open| open.boot == Some(boot))
     }
 
     fn carry_out(&mut self, action: Action) {

@@ -12,6 +12,7 @@ use vmatic_plan::{HostId, HostNames};
 use vmatic_tree::guest::{GuestState, StartMode};
 use vmatic_tree::wire::frame;
 use vmatic_tree::wire::message::{Message, PeerRole, VERSION};
+use vmatic_tree::wire::resync::Mark;
 
 const GUEST: GuestId = GuestId(1);
 
@@ -130,4 +131,28 @@ async fn a_guest_that_asks_is_told_the_time() {
     };
     let Message::Time { unix_ns } = told else { panic!("{told:?}") };
     assert!((before..=image::unix_ns()).contains(&unix_ns));
+}
+
+#[tokio::test]
+async fn a_guest_of_the_node_before_is_commanded_before_it_has_said_a_word() {
+    let mut node = Node::start().await;
+    let boot = [9; 16];
+    let (ours, mut agent) = UnixStream::pair().unwrap();
+    node.driver.open(Opening::guest_again(GUEST, ours, boot));
+    assert!(node.is_heard() && node.is_reached());
+    let mut mark = [0; 16];
+    timeout(Duration::from_secs(10), agent.read_exact(&mut mark)).await.expect("the mark").unwrap();
+    assert_eq!(mark, Mark::of_host(boot).bytes());
+
+    // The rest of what it said to the other node, its mark and its hello.
+    let hello = frame::encode(&hello_again(GUEST, boot)).unwrap();
+    let said = [&[1, 2, 3], &Mark::of_guest(boot).bytes()[..], &hello].concat();
+    agent.write_all(&said).await.unwrap();
+    node.handle_next().await;
+    assert!(node.is_heard() && node.is_reached(), "its hello is no surprise");
+
+    // Another agent's hello is: that one did not run before.
+    agent.write_all(&frame::encode(&hello_again(GUEST, [8; 16])).unwrap()).await.unwrap();
+    node.handle_next().await;
+    assert!(!node.is_reached());
 }
