@@ -14,6 +14,7 @@ use crate::bootloader::loader::UkiParts;
 use crate::bootloader::scripts;
 use crate::error::{Context, Error, PathContext, Result};
 use crate::image::assemble::{self, Assembled, GeneratedFile};
+use crate::image::identity;
 use crate::image::layer::Layer;
 use crate::image::member::Packer;
 use crate::image::programs::{self, ExtraProgram};
@@ -212,10 +213,13 @@ impl Builder<'_> {
     }
 
     fn pack(&self, which: &str, spec: &ImageSpec, kernel: &Kernel, assembled: Assembled) -> Result<PackedImage> {
-        let tree: FileTree = assembled.tree;
+        let mut tree: FileTree = assembled.tree;
         assembled.warnings.iter().for_each(|text| say::warn(format!("{which} image: {text}")));
         assembled.notes.iter().for_each(|text| say::note(format!("{which} image: {text}")));
-        let digests = manifest::digests(&tree);
+        let mut digests = manifest::digests(&tree);
+        if which == "host" {
+            identity::add(&mut tree, &mut digests)?;
+        }
         let packer = Packer {
             compression: spec.compression,
             effort: self.effort,

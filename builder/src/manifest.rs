@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use vmatic_plan::host_image;
 
 use crate::digest::{hex, sha256};
 use crate::rootfs::tree::{Content, Entry, FileTree};
@@ -139,10 +140,10 @@ impl OutputRecord {
 }
 
 /// sha256 of every file's content, by its path; computed on all processors.
-pub type Digests<'a> = HashMap<&'a str, [u8; 32]>;
+pub type Digests = HashMap<String, [u8; 32]>;
 
 /// Hashes the files of a tree.
-pub fn digests(tree: &FileTree) -> Digests<'_> {
+pub fn digests(tree: &FileTree) -> Digests {
     let files = tree.iter().filter_map(|(path, entry)| match &entry.content {
         Content::File { data, .. } => Some((path, &data[..])),
         _ => None,
@@ -153,7 +154,7 @@ pub fn digests(tree: &FileTree) -> Digests<'_> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let hash = &|first: usize| {
         let files = files.iter().skip(first).step_by(threads);
-        files.map(|(path, data)| (*path, Sha256::digest(data).into())).collect::<Vec<_>>()
+        files.map(|(path, data)| ((*path).to_owned(), Sha256::digest(data).into())).collect::<Vec<_>>()
     };
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|first| scope.spawn(move || hash(first))).collect();
@@ -164,6 +165,21 @@ pub fn digests(tree: &FileTree) -> Digests<'_> {
         }
         digests
     })
+}
+
+/// Which image it is, by the records of its files: sha256 over their paths, kinds, modes, owners and contents, without
+/// the file that says it, the times, and the reasons. However it is packed, it is the same.
+pub fn image_digest(files: &[FileRecord]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for file in files.iter().filter(|file| file.path != host_image::IMAGE) {
+        let FileRecord { path, kind, mode, uid, gid, size, sha256, target, device, hard_link, .. } = file;
+        hash.update(format!("{path}\0{kind} {mode} {uid} {gid} {size}\0"));
+        for part in [sha256, target, device, hard_link] {
+            hash.update(part.as_deref().unwrap_or_default());
+            hash.update("\0");
+        }
+    }
+    hash.finalize().into()
 }
 
 /// The records of a tree.

@@ -8,6 +8,9 @@
 pub const PLAN: &str = "/etc/vmatic/plan";
 /// The operator's public key, whose commands are obeyed: Ed25519, 64 hexadecimal digits.
 pub const OPERATOR: &str = "/etc/vmatic/operator.pub";
+/// Which image it is: sha256 over all that the image holds but this file, 64 hexadecimal digits. `vmatic build` prints
+/// it, and a host that runs the image says it.
+pub const IMAGE: &str = "/etc/vmatic/image";
 /// The kernel modules to load, of a host's and of a guest's image: one a line, dependencies first, each a
 /// [`ListedModule`](crate::modules::ListedModule).
 pub const MODULES: &str = "/etc/vmatic/modules";

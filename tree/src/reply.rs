@@ -31,6 +31,8 @@ pub enum Reply {
     Link(LinkProperties),
     /// To `Order::Ping`, of a host that two machines say they are.
     Twins(Twins),
+    /// To `Order::Image`: sha256 over what the image holds; nothing of a node that no image of ours was booted with.
+    Image(Option<[u8; 32]>),
 }
 
 impl Reply {
@@ -38,7 +40,7 @@ impl Reply {
     pub fn size(&self) -> usize {
         FIXED_BYTES
             + match self {
-                Reply::Info(_) | Reply::Link(_) | Reply::Twins(_) => 0,
+                Reply::Info(_) | Reply::Link(_) | Reply::Twins(_) | Reply::Image(_) => 0,
                 Reply::Usage(usage) => usage.each.len() * USAGE_BYTES,
                 Reply::Ports(ports) => ports.ports.len() * PORT_BYTES,
                 Reply::Piece(piece) => piece.bytes.len(),
@@ -48,7 +50,7 @@ impl Reply {
     /// Whether it is as long as it may be: its neighbours' answers share a message with it.
     pub fn fits(&self) -> bool {
         match self {
-            Reply::Info(_) | Reply::Twins(_) => true,
+            Reply::Info(_) | Reply::Twins(_) | Reply::Image(_) => true,
             Reply::Link(link) => link.is_valid(),
             Reply::Usage(usage) => usage.each.len() <= USAGE_EACH_MAX,
             Reply::Ports(ports) => ports.ports.len() <= PORTS_MAX,

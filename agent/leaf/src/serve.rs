@@ -347,6 +347,7 @@ impl GuestAgent {
             | Order::Usage { .. }
             | Order::Save { .. }
             | Order::Serial(_)
+            | Order::Image
             | Order::SessionInput(_) => {
                 self.answer(op, Outcome::Failed("that is not for a guest".into()), Output::default());
             }

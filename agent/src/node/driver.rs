@@ -296,6 +296,7 @@ impl Driver {
             let deadline = Duration::from_millis(u64::from(remaining_ms));
             let (outcome, output) = match (order, info) {
                 (Order::Run(run), _) => command::run(run, deadline, stopped).await,
+                (Order::Image, _) => (Outcome::Done(Reply::Image(info::image())), Output::default()),
                 (_, Some(info)) => (Outcome::Done(Reply::Info(info)), Output::default()),
                 (order, None) if host_order::is_one(&order) => {
                     host_order::carry_out(HostOrder { order, guests, all }, deadline, stopped).await

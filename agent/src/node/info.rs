@@ -4,10 +4,15 @@ use crate::guest::state::Guests;
 use crate::machine::kvm::KvmFound;
 use crate::machine::memory::memory_mib;
 use std::fs;
-use vmatic_plan::Plan;
+use vmatic_plan::{Plan, host_image, unhex};
 use vmatic_tree::info::NodeInfo;
 use vmatic_tree::text::ShortText;
 use vmatic_tree::wire::message::VERSION;
+
+/// Which image this host booted; none where it booted none of ours.
+pub fn image() -> Option<[u8; 32]> {
+    unhex(fs::read_to_string(host_image::IMAGE).ok()?.trim())
+}
 
 /// What this host says of itself.
 pub fn info(kvm: &KvmFound, guests: &Guests, plan: &Plan, booted_mib: u64) -> NodeInfo {

@@ -12,6 +12,7 @@ use vmatic_tree::traffic::{DropReason, PortStatus};
 use vmatic_tree::unreachable::Unreachable;
 
 use crate::client::operation::Answered;
+use crate::digest::hex;
 use crate::error::Result;
 use crate::ui::base64::base64;
 use crate::ui::escape::escape_control;
@@ -76,6 +77,7 @@ fn reply_text(reply: &Reply) -> String {
         }
         Reply::Link(link) => format!("{link}\n"),
         Reply::Twins(twins) => format!("{twins}\n"),
+        Reply::Image(image) => image.map_or("no image of vmatic's".to_owned(), |image| hex(&image)) + "\n",
         // Pieces are written to files, not shown.
         Reply::Piece(_) => String::new(),
     }
@@ -122,6 +124,7 @@ fn reply_json(reply: &Reply) -> Value {
             let (first, second) = (twins.first.to_string(), twins.second.to_string());
             json!({ "twins": { "host": twins.host, "first": first, "second": second } })
         }
+        Reply::Image(image) => json!({ "image": image.map(|image| hex(&image)) }),
         Reply::Piece(piece) => json!({ "bytes": piece.bytes.len(), "dropped": piece.dropped }),
     }
 }

@@ -158,7 +158,7 @@ fn figures(
 ) -> serde_json::Value {
     let image = |image: &ImageRecord| json!({ "packed_bytes": image.packed_bytes, "unpacked_bytes": image.unpacked_bytes, "files": image.files.len() });
     let identity = |identity: Option<&Identity>| {
-        identity.map(|identity| json!({ "image_sha256": identity.image, "cluster": identity.cluster }))
+        identity.map(|identity| json!({ "image": identity.image, "cluster": identity.cluster }))
     };
     json!({
         "folder": folder.display().to_string(),

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
+use vmatic_plan::host_image;
 
 use crate::archive;
 use crate::archive::compress::Effort;
@@ -146,7 +147,7 @@ impl Packer {
                 Content::Socket => hash.update("s"),
                 Content::File { data, group } => {
                     hash.update(format!("f{group:?} {} ", data.len()));
-                    match digests.get(path) {
+                    match digests.get(*path) {
                         Some(digest) => hash.update(digest),
                         None => hash.update(data),
                     }
@@ -188,12 +189,19 @@ fn split(tree: &FileTree) -> Vec<Part<'_>> {
 }
 
 /// The parts in their order; what changes often comes last.
-const RANKS: [&str; 7] = ["folders", "kernel", "packages", "modules", "base, guest image", "overlays", "vmatic"];
+const RANKS: [&str; 8] =
+    ["folders", "kernel", "packages", "modules", "base, guest image", "overlays", "vmatic", "identity"];
+
+fn is_identity(path: &str) -> bool {
+    Some(path) == host_image::IMAGE.strip_prefix('/')
+}
 
 fn rank(path: &str, entry: &Entry) -> u8 {
     match entry.content {
         Content::Dir => 0,
         _ if path == GUEST_IMAGE => 4,
+        // It changes with whatever else does.
+        _ if is_identity(path) => 7,
         _ if path.starts_with("boot/") => 1,
         _ => match entry.why.layer {
             // What came from the system.

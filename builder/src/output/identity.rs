@@ -11,13 +11,11 @@ use std::path::Path;
 use ed25519_dalek::SigningKey;
 use vmatic_plan::host_image;
 
-use crate::digest::sha256;
+use crate::digest::{hex, sha256};
 use crate::error::{Error, Result};
 use crate::key;
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest};
 
-/// The host image, by its name in an output folder.
-const IMAGE: &str = "initramfs";
 /// Most bytes of a plan's text that are read: an old folder's may be anything.
 const PLAN_BYTES_MAX: u64 = 64 * 1024;
 /// Digits of a digest that people compare.
@@ -28,7 +26,7 @@ const NOT_OF_THE_CLUSTER: [&str; 2] = ["cluster", "guest_memory_mib"];
 /// What an output folder is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// sha256 of the host image.
+    /// The host image, as hosts that run it say it ([`manifest::image_digest`]).
     pub image: String,
     /// The cluster's identity, 32 hexadecimal digits.
     pub cluster: String,
@@ -49,9 +47,9 @@ impl Identity {
 
     /// What a build makes: by its manifest, and the text of its plan.
     pub fn of(manifest: &Manifest, plan: String) -> Option<Identity> {
-        let image = manifest.outputs.iter().find(|output| output.file == IMAGE)?.sha256.clone();
-        let files = manifest.images.iter().filter(|image| image.which == "host").flat_map(|image| &image.files);
-        let operator = files.filter(|file| file.path == host_image::OPERATOR).find_map(|file| file.sha256.clone())?;
+        let files = &manifest.images.iter().find(|image| image.which == "host")?.files;
+        let image = hex(&manifest::image_digest(files));
+        let operator = files.iter().find(|file| file.path == host_image::OPERATOR)?.sha256.clone()?;
         let cluster = value(&plan, "cluster")?.to_owned();
         Some(Identity { image, cluster, operator, plan })
     }
@@ -113,7 +111,8 @@ fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
 }
 
-fn short(digest: &str) -> &str {
+/// The digits of a digest that people compare.
+pub fn short(digest: &str) -> &str {
     digest.get(..SHORT_DIGITS).unwrap_or(digest)
 }
 

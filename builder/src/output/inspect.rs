@@ -90,7 +90,8 @@ impl ImageArgs {
     }
 }
 
-fn only_output(out: &Path) -> Result<PathBuf> {
+/// The only output folder in a folder of them.
+pub fn only_output(out: &Path) -> Result<PathBuf> {
     let entries = fs::read_dir(out).into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> =
         entries.map(|entry| entry.path()).filter(|path| path.join("manifest.json").is_file()).collect();

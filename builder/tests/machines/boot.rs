@@ -246,8 +246,26 @@ fn two_hosts_join_one_tree() {
     let output = place.vmatic(&["run", "./.", "uname", "-n"]);
     assert_eq!(stdout(&output), "1/1: h1-g1\n1/2: h1-g2\n2/1: h2-g1\n2/2: h2-g2\n", "{}", stderr(&output));
     assert_run(&place, &["./.", "uname", "-s"], "1-2/1-2: Linux\n", "4 nodes: 4 ok, 0 failed, 0 unreachable");
+    assert_images_are_compared(&place, &out);
     assert_eq!(booting.interrupt(), Some(0));
     place.assert_nothing_left();
+}
+
+/// Both hosts say that they run the folder's image, and that they do not when it has another.
+fn assert_images_are_compared(place: &Workplace, out: &str) {
+    let row = || {
+        let text = stdout(&place.vmatic(&["nodes", "--images", "--image", out]));
+        text.lines().nth(1).unwrap_or_default().split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row(), format!("2 1-2 h[1-2] as in {out}"));
+    let text = fs::read_to_string(root().join("examples/two-hosts.toml")).unwrap();
+    fs::write(place.path("motd"), "another\n").unwrap();
+    let overlay = root().join("overlays/host");
+    let with_file = format!("overlays = [{overlay:?}]\nfiles = [{{ from = \"motd\", to = \"/etc/motd\" }}]");
+    let spec = place.path("other.toml");
+    fs::write(&spec, text.replace("overlays = [\"../overlays/host\"]", &with_file)).unwrap();
+    place.build(&spec);
+    assert_eq!(row(), format!("2 1-2 h[1-2] differs from {out}"));
 }
 
 #[test]

@@ -105,6 +105,7 @@ impl Command {
             Order::Capture(capture) => self.check_capture(capture),
             Order::Ping
             | Order::Info
+            | Order::Image
             | Order::Guests(_)
             | Order::Link(_)
             | Order::Usage { .. }

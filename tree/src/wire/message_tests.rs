@@ -143,6 +143,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         (any::<Vec<u8>>(), any::<u64>()).prop_map(|(bytes, dropped)| Reply::Piece(Piece { bytes, dropped })),
         link().prop_map(Reply::Link),
         twins().prop_map(Reply::Twins),
+        any::<Option<[u8; 32]>>().prop_map(Reply::Image),
     ]
 }
 

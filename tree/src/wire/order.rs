@@ -57,6 +57,8 @@ pub enum Order {
     Serial(Serial),
     /// What the operator says in an open session.
     SessionInput(SessionInput),
+    /// Say which image it booted ([`IMAGE`](vmatic_plan::host_image::IMAGE)).
+    Image,
 }
 
 impl Order {

@@ -5,6 +5,7 @@
 pub mod capture;
 pub mod console;
 pub mod guests;
+mod images;
 pub mod link;
 pub mod nodes;
 pub mod run;

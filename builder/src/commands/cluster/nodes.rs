@@ -1,5 +1,6 @@
 //! `vmatic nodes`: which hosts and guests are up, folded, and why the others are not.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,6 +12,7 @@ use vmatic_tree::wire::order::Order;
 use crate::client::cluster::ClusterArgs;
 use crate::client::operation::{Answered, Console};
 use crate::client::report;
+use crate::commands::cluster::images::{self, Built};
 use crate::commands::cluster::seconds;
 use crate::error::Result;
 use crate::ui::escape::escape_control;
@@ -29,6 +31,12 @@ pub struct Args {
     /// Ask each host: kernel, KVM, guests, memory
     #[arg(short, long)]
     long: bool,
+    /// Ask each host which image it runs, and compare
+    #[arg(long, conflicts_with = "long")]
+    images: bool,
+    /// The output folder to compare with [default: the only folder in out/]
+    #[arg(short, long, value_name = "FOLDER", requires = "images")]
+    image: Option<PathBuf>,
     /// How long to wait for answers
     #[arg(short, long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     timeout: Duration,
@@ -45,12 +53,11 @@ pub fn run(args: Args) -> Result<Exit> {
     let nodes = console.nodes(&args.nodes)?;
     interrupt::watch();
     let reached = console.ask(&nodes, Order::Ping, args.timeout, |_, _| {})?;
-    let described = if args.long {
-        let hosts = console.nodes(".")?.intersection(&reached.tally().ok);
-        Some(console.ask(&hosts, Order::Info, args.timeout, |_, _| {})?)
-    } else {
-        None
-    };
+    let hosts = console.nodes(".")?.intersection(&reached.tally().ok);
+    if args.images {
+        return show_images(&args, &mut console, &hosts);
+    }
+    let described = if args.long { Some(console.ask(&hosts, Order::Info, args.timeout, |_, _| {})?) } else { None };
     if args.json {
         let described = described.as_ref().map(report::as_json);
         let reach = report::as_json(&reached);
@@ -63,6 +70,19 @@ pub fn run(args: Args) -> Result<Exit> {
         say::line(report::count(&reached));
     }
     Ok(reached.tally().exit())
+}
+
+/// Which image each of these hosts runs.
+fn show_images(args: &Args, console: &mut Console, hosts: &NodeSet) -> Result<Exit> {
+    let built = Built::find(args.image.as_deref(), &console.plan)?;
+    let asked = console.ask(hosts, Order::Image, args.timeout, |_, _| {})?;
+    if args.json {
+        print_json(&images::as_json(&asked, built.as_ref()))?;
+    } else {
+        print(&images::table(&console.plan, &asked, built.as_ref()))?;
+        say::line(report::count(&asked));
+    }
+    Ok(asked.tally().exit())
 }
 
 /// Rows of nodes, names, count and state; hosts and guests apart.
