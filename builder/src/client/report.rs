@@ -183,12 +183,17 @@ pub fn answers(answered: &Answered) -> Result<()> {
     for group in answered.groups.iter().filter(|g| !is_text(g)) {
         say::line(format!("not text {}: \\x stands for a byte; --json has them all in base64", group.nodes));
     }
+    failures(answered);
+    Ok(())
+}
+
+/// Prints what failed and the count, to standard error.
+pub fn failures(answered: &Answered) {
     for group in answered.groups.iter().filter(|g| !g.outcome.is_ok()) {
         let word = if matches!(group.outcome, Outcome::Unreachable(_)) { "unreachable" } else { "failed" };
         say::line(format!("{word} {}: {}", group.nodes, escape_control(outcome_text(&group.outcome).as_bytes())));
     }
     say::line(count(answered));
-    Ok(())
 }
 
 /// `5 nodes: 4 ok, 1 failed, 0 unreachable (0.12 s)`, and how many outputs were cut off, if any was.

@@ -2,6 +2,8 @@
 //!
 //! Needs root (`ip netns`) and bin/vmatic-agent; `make test-hosts` runs it.
 
+use std::fs;
+
 use rustix::termios::{Action, tcflow};
 
 use crate::netns::{Rack, ip};
@@ -38,12 +40,40 @@ fn outputs_fold_statuses_are_kept_and_input_travels() {
     assert_eq!(output.status.code(), Some(4));
     assert_eq!(stdout(&output), "1,3: good\n");
     assert!(stderr(&output).contains("2: bad\nfailed 2: exit status 7\n3 nodes: 2 ok, 1 failed, 0 unreachable"));
+    let output = rack.vmatic(1, "key", &["run", "--any", ".", "--", "sh", "-c", script]);
+    assert_eq!(output.status.code(), Some(0), "two of three are enough");
+    numbers_are_reduced_and_outputs_are_files(&rack);
     let output = rack.vmatic(1, "key", &["run", "-t", "1", "3", "sleep", "30"]);
     assert_eq!(output.status.code(), Some(5));
     // Guests were not asked for here, and are counted all the same.
     let output = rack.vmatic(1, "key", &["run", "./.", "true"]);
     assert_eq!(output.status.code(), Some(4));
     assert!(stderr(&output).contains("6 nodes: 0 ok, 0 failed, 6 unreachable"), "{}", stderr(&output));
+}
+
+fn numbers_are_reduced_and_outputs_are_files(rack: &Rack) {
+    let number = "cut -d: -f4 /sys/class/net/eth0/address";
+    let run = |words: &[&str], script: &str| {
+        rack.vmatic(1, "key", &[&["run"], words, &[".", "--", "sh", "-c", script]].concat())
+    };
+    let output = run(&["--sum", "--max"], number);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "count 3\nsum 6\nmax 3 of 3\n"));
+    let output = run(&["--mean"], &format!("{number} | grep -v 02 || echo two"));
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(1), "count 2\nmean 2\n"));
+    assert!(stderr(&output).contains("no number 2: "), "{}", stderr(&output));
+    let folder = rack.folder.at("results");
+    let output = run(&["--out", folder.to_str().unwrap()], &format!("{number}; {number} | grep 03 >&2; true"));
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), ""), "{}", stderr(&output));
+    let mut files: Vec<String> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| format!("{} {}", path.extension().unwrap().display(), fs::read_to_string(&path).unwrap()))
+        .collect();
+    files.sort();
+    assert_eq!(files, ["err 03\n", "out 01\n", "out 02\n", "out 03\n"]);
+    let output = run(&["--out", folder.to_str().unwrap()], "true");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("it is not empty"), "{}", stderr(&output));
 }
 
 #[test]

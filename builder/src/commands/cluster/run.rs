@@ -1,17 +1,19 @@
 //! `vmatic run`: run a program on nodes, and fold what they answer.
 
 use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use vmatic_tree::answer::OUTPUT_MAX_BYTES;
 use vmatic_tree::wire::order::{INPUT_MAX_BYTES, Order, Run};
 
 use crate::client::cluster::ClusterArgs;
-use crate::client::operation::Console;
-use crate::client::report;
+use crate::client::numbers::{self, Numbers};
+use crate::client::operation::{Answered, Console};
+use crate::client::{outputs, report};
 use crate::commands::cluster::seconds;
 use crate::error::{Context, Error, Kind, Result};
-use crate::ui::print::print_json;
+use crate::ui::print::{print, print_json};
 use crate::ui::{interrupt, say};
 use crate::{Exit, key};
 
@@ -24,6 +26,9 @@ use crate::{Exit, key};
 /// Of each output a node keeps the first 384 KiB; where more was written, that is said, and the exit status is 7 if
 /// nothing else went wrong. At the deadline and on Ctrl-C the program ends with all that it started; what it leaves
 /// behind when it ends by itself runs on.
+///
+/// With --sum, --min, --max, --mean or --hist each node is to print one number; one that prints something else is named,
+/// and the exit status is 1.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The nodes, as HOSTS or HOSTS/GUESTS
@@ -43,9 +48,20 @@ pub struct Args {
     /// Give the program what comes on standard input
     #[arg(short = 'i', long)]
     stdin: bool,
+    /// Write what each node wrote into a new folder: NAME.out, and NAME.err where it wrote to it
+    #[arg(short, long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// End with 0 when any node did it
+    #[arg(long)]
+    any: bool,
+    /// End with 0 only when all nodes did it, which is the default
+    #[arg(long, conflicts_with = "any")]
+    all: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    numbers: numbers::Wanted,
     #[command(flatten)]
     cluster: ClusterArgs,
 }
@@ -59,6 +75,7 @@ fn variable(text: &str) -> std::result::Result<(String, String), String> {
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
+    args.out.as_deref().map_or(Ok(()), outputs::check)?;
     let stdin = if args.stdin { read_input()? } else { Vec::new() };
     let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.nodes)?;
@@ -80,12 +97,40 @@ pub fn run(args: Args) -> Result<Exit> {
     if show {
         eprint!("\r\x1b[K");
     }
-    if args.json {
-        print_json(&report::as_json(&answered))?;
-    } else {
-        report::answers(&answered)?;
+    let reduced = args.numbers.any().then(|| Numbers::of(&answered.groups));
+    let saved = args.out.as_deref().map(|folder| outputs::write(folder, &console.plan, &answered.groups)).transpose();
+    let mut json = report::as_json(&answered);
+    match (&reduced, &args.out) {
+        (reduced, _) if args.json => {
+            if let Some(reduced) = reduced {
+                json["numbers"] = reduced.as_json();
+            }
+            print_json(&json)?;
+        }
+        (Some(reduced), _) => {
+            print(&reduced.text(args.numbers))?;
+            report::failures(&answered);
+        }
+        (None, Some(_)) => report::failures(&answered),
+        (None, None) => report::answers(&answered)?,
     }
-    Ok(answered.tally().exit())
+    if let (Some(files), Some(folder)) = (saved?, &args.out) {
+        say::line(format!("{files} files in {}", folder.display()));
+    }
+    if let Some(reduced) = reduced.as_ref().filter(|reduced| !reduced.none.is_empty()) {
+        say::line(format!("no number {}: what they printed is none", reduced.none));
+    }
+    Ok(exit(args.any, &answered, reduced.as_ref()))
+}
+
+/// One node that did it is enough for `any`; what is no number is in no sum.
+fn exit(any: bool, answered: &Answered, reduced: Option<&Numbers>) -> Exit {
+    let tally = answered.tally();
+    match (tally.exit(), reduced) {
+        _ if any && !tally.ok.is_empty() => Exit::Ok,
+        (Exit::Ok, Some(reduced)) if !reduced.none.is_empty() => Exit::Failed,
+        (exit, _) => exit,
+    }
 }
 
 fn read_input() -> Result<Vec<u8>> {
