@@ -15,6 +15,7 @@
 
 mod bench;
 mod cli;
+mod dns;
 mod error;
 mod exec;
 #[cfg(any(test, fuzzing))]

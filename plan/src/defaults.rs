@@ -5,6 +5,7 @@ use crate::names::HostNames;
 use crate::plan::Plan;
 use crate::reach::GuestReach;
 use alloc::string::String;
+use core::net::Ipv4Addr;
 
 /// How many guests each host starts.
 pub const GUESTS_PER_HOST: u32 = 4;
@@ -18,6 +19,11 @@ pub const FANOUT: u32 = 16;
 pub const PORT: u16 = 7117;
 /// RAM of a guest, in MiB: Debian's kernel boots in 72 MiB.
 pub const GUEST_MEMORY_MIB: u32 = 96;
+
+/// Where guests ask for names: the switch of their host answers there, as at its router's address. The same on every
+/// host, so that a template has it before it is anybody's guest; link-local, so that no packet to it leaves the host
+/// (RFC 3927, 2.6.2).
+pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 
 impl Plan {
     /// A plan with the defaults, for no cluster in particular.

@@ -7,6 +7,7 @@ use crate::identity::Identity;
 use alloc::format;
 use alloc::string::String;
 use core::ffi::CStr;
+use vmatic_plan::defaults::RESOLVER;
 use vmatic_plan::host_image::MODULES;
 use vmatic_plan::modules::ListedModule;
 use vmatic_sys::calls::{self, Errno};
@@ -26,6 +27,8 @@ const QUIET_CARD: [(&CStr, &[u8]); 4] = [
     (c"/proc/sys/net/ipv6/conf/eth0/accept_dad", b"0"),
     (c"/proc/sys/net/ipv6/conf/eth0/router_solicitations", b"0"),
 ];
+/// Where programs look for who knows names; an image's own stays.
+const RESOLV_CONF: &CStr = c"/etc/resolv.conf";
 /// How long the card may take to appear.
 const CARD_TIMEOUT_MS: u32 = 2_000;
 
@@ -62,6 +65,7 @@ pub fn apply(identity: &Identity) {
         return;
     }
     log_failure("set up", CARD, netdev::up(CARD));
+    name_resolver();
     if let Some((address, netmask, router)) = identity.ipv4 {
         log_failure("set the address of", CARD, netdev::set_ipv4(CARD, address, netmask, router));
     }
@@ -81,6 +85,13 @@ pub fn prepare_template() {
         let _ = calls::write_file(path, value);
     }
     log_failure("set up", CARD, netdev::up(CARD));
+    name_resolver();
+}
+
+/// Has programs ask the switch for names, unless the image says whom to ask.
+fn name_resolver() {
+    // Most likely the file is there, or its folder is not.
+    let _ = calls::create_file(RESOLV_CONF, format!("nameserver {RESOLVER}\n").as_bytes());
 }
 
 /// Applies a clone's identity: by system calls alone, since each page that is written costs

@@ -1,7 +1,8 @@
 //! The host in the control tree: its links, its state machine's actions carried out, and what it says of itself.
 //!
 //! `driver` owns the tree's state machine, all open links and what runs for the operator; `run` starts it and hands it
-//! what happens. `connection` is a link, `inbound` what links say, `parent` looks for one, `host_order` and `info`
+//! what happens. `connection` is a link, `inbound` what links say, `parent` looks for one, `resolver` names nodes to
+//! programs of the host, `host_order` and `info`
 //! carry orders out.
 
 pub mod connection;
@@ -11,5 +12,6 @@ pub mod inbound;
 pub mod info;
 pub mod options;
 pub mod parent;
+mod resolver;
 pub mod run;
 mod toll;

@@ -23,6 +23,7 @@ use crate::node::driver::{Driver, Resources};
 use crate::node::inbound::{Arrivals, Inbound};
 use crate::node::options::NodeOptions;
 use crate::node::parent::{self, Parents};
+use crate::node::resolver;
 use crate::opening::Opening;
 use crate::process::fd;
 use ed25519_dalek::VerifyingKey;
@@ -97,6 +98,9 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     let parents = Parents::new(&plan, number, &options.parents, &cmdline);
     if parents.any() {
         tokio::spawn(parent::keep_joined(parents, openings.clone()));
+    }
+    if options.guests {
+        tokio::spawn(resolver::serve(plan.clone()));
     }
     let kvm = if options.guests { kvm::find() } else { KvmFound::None("not asked for".into()) };
     let mut desired = DesiredStates::new(plan.guests_per_host, first(&cmdline));

@@ -1,7 +1,7 @@
 //! Where a frame goes: computed by the plan, frame by frame, without a table.
 //!
 //! Takes a frame and the port that it came from; gives a [`PolicyDecision`]. The switch answers
-//! ARP, neighbour discovery and DHCP itself, forwards between the guests of its host by
+//! ARP, neighbour discovery, DHCP and DNS itself, forwards between the guests of its host by
 //! the inverse of the plan, and gives the host's kernel packets for what else guests may reach.
 //! A guest may speak only as itself: what cannot be read to its end is not forwarded.
 
@@ -9,7 +9,9 @@ use super::counters::DropReason;
 use super::frame::{self, ARP, ETHERNET_BYTES, Ethernet, ICMP, ICMPV6, IPV4, IPV6, Mac, PACKET_AT, UDP};
 use super::reach::{self, Location};
 use super::reply::{self, Lease};
+use crate::dns;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use vmatic_plan::defaults::RESOLVER;
 use vmatic_plan::{GuestId, HostId, Node, Plan};
 
 /// What is to be done with a frame.
@@ -239,6 +241,7 @@ impl Rules {
         Some(Lease {
             mac: self.plan.mac(node)?,
             name: self.plan.node_name(node)?,
+            domain: self.plan.name.clone(),
             address: self.plan.ipv4(node)?,
             netmask: Ipv4Addr::from(u32::MAX << (32 - u32::from(prefix))),
             router: self.plan.ipv4(Node::host(self.host))?,
@@ -246,7 +249,7 @@ impl Rules {
         })
     }
 
-    /// Answers DHCP, and stops what a guest must not say; nothing for packets that just travel.
+    /// Answers DHCP and DNS, and stops what a guest must not say; nothing for packets that just travel.
     fn look_at_ipv4(&self, guest: GuestId, ethernet: &Ethernet, packet: &[u8]) -> Option<PolicyDecision> {
         let drop = |why| Some(PolicyDecision::Drop(why));
         let Some(ip) = frame::ipv4(packet) else { return drop(DropReason::Malformed) };
@@ -267,8 +270,18 @@ impl Rules {
             // Only the host is a router.
             (_, Some(Some(ICMP_REDIRECT | ICMP_ROUTER_ADVERTISEMENT))) => drop(DropReason::Spoofed),
             _ if !own => drop(DropReason::Spoofed),
+            // Names are the switch's, whatever guests may reach: the question goes no farther.
+            (Some(Some((_, dns::PORT))), _) if ethernet.to == self.router && self.is_resolver(ip.to) => {
+                let answer = self.lease(guest).and_then(|lease| reply::dns(payload, ip.to, &lease, &self.plan));
+                Some(answer.map_or(PolicyDecision::Drop(DropReason::Ignored), PolicyDecision::Answer))
+            }
             _ => None,
         }
+    }
+
+    /// Whether guests ask for names at this address.
+    fn is_resolver(&self, address: Ipv4Addr) -> bool {
+        address == RESOLVER || Some(address) == self.plan.ipv4(Node::host(self.host))
     }
 
     /// The same for IPv6 and its neighbour discovery, behind whatever headers it hides (RFC 7113).

@@ -377,6 +377,33 @@ fn dhcp_is_answered_from_the_plan() {
     assert_eq!((lease.netmask, lease.name.as_str()), (Ipv4Addr::new(255, 255, 255, 0), "h7-g1"));
 }
 
+#[test]
+fn names_are_answered_at_the_routers_address_and_at_the_resolvers() {
+    let ask = |from: Ipv4Addr, to: Ipv4Addr, port: u16| {
+        let question = dns::tests::question("h9-g2", 1);
+        let length = (8 + question.len()) as u16;
+        let mut frame = ipv4_frame(mac(0), from, to, 64, (40_000, port));
+        frame.extend_from_slice(&question);
+        frame[PACKET_AT + 2..][..2].copy_from_slice(&(20 + length).to_be_bytes());
+        frame[PACKET_AT + 24..][..2].copy_from_slice(&length.to_be_bytes());
+        Ipv4Packet::new_unchecked(&mut frame[PACKET_AT..]).fill_checksum();
+        verdict(frame)
+    };
+    for to in [v4(HOST, 0), RESOLVER] {
+        let PolicyDecision::Answer(frame) = ask(v4(HOST, 1), to, 53) else { panic!("no answer from {to}") };
+        let packet = packet(&frame);
+        let (_, address) = dns::tests::read(&packet[28..]);
+        assert_eq!(address, Some(IpAddr::V4(v4(9, 2))));
+        let ip = Ipv4Packet::new_checked(packet).unwrap();
+        assert!(ip.verify_checksum() && (ip.src_addr(), ip.dst_addr()) == (to, v4(HOST, 1)));
+        assert_eq!(packet[20..24], [0, 53, 0x9c, 0x40], "the ports");
+        assert_eq!(ask(v4(HOST, 2), to, 53), PolicyDecision::Drop(DropReason::Spoofed));
+        assert!(matches!(ask(v4(HOST, 1), to, 54), PolicyDecision::Drop(_)), "no other port opens by it");
+    }
+    let no_dns = ipv4_frame(mac(0), v4(HOST, 1), RESOLVER, 64, (40_000, 53));
+    assert_eq!(verdict(no_dns), PolicyDecision::Drop(DropReason::Ignored));
+}
+
 proptest! {
     #[test]
     fn no_frame_panics_and_no_verdict_names_another_host(

@@ -1,10 +1,11 @@
-//! What the switch itself says to a guest: ARP, neighbour advertisements, DHCP.
+//! What the switch itself says to a guest: ARP, neighbour advertisements, DHCP, DNS.
 //!
 //! Takes a question that the rules found worth an answer; gives the frame that answers
 //! it. Nothing is remembered: the same question has the same answer always, because
 //! every address is computed by the plan.
 
 use super::frame::{self, Ethernet, Mac, UDP};
+use crate::dns::{self, Others};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpMessageType, DhcpOption, DhcpPacket,
@@ -12,18 +13,22 @@ use smoltcp::wire::{
     NdiscNeighborFlags, NdiscRepr, UdpPacket, UdpRepr,
 };
 use std::net::{Ipv4Addr, Ipv6Addr};
+use vmatic_plan::{GuestReach, Plan};
 
 /// Addresses are computed, so a lease never ends (RFC 2131, 3.3).
 const LEASE_S: u32 = u32::MAX;
 /// Neighbour discovery is believed only from next door (RFC 4861, 7.1.2).
 const NEIGHBOUR_HOPS: u8 = 255;
-/// DHCP's option 12, the host name (RFC 2132, 3.14).
+/// DHCP's options 6, who knows names, 12, the host name, and 15, the domain (RFC 2132, 3.8, 3.14, 3.17).
+const OPTION_DNS: u8 = 6;
 const OPTION_NAME: u8 = 12;
+const OPTION_DOMAIN: u8 = 15;
 
 /// What DHCP tells a guest.
 pub struct Lease {
     pub mac: Mac,
     pub name: String,
+    pub domain: String,
     pub address: Ipv4Addr,
     pub netmask: Ipv4Addr,
     pub router: Ipv4Addr,
@@ -130,7 +135,12 @@ pub fn dhcp(payload: &[u8], lease: &Lease) -> Option<Vec<u8>> {
     };
     let refused = message_type == DhcpMessageType::Nak;
     let inform = asked.message_type == DhcpMessageType::Inform;
-    let name = [DhcpOption { kind: OPTION_NAME, data: lease.name.as_bytes() }];
+    let resolver = lease.router.octets();
+    let options = [
+        DhcpOption { kind: OPTION_DNS, data: &resolver },
+        DhcpOption { kind: OPTION_DOMAIN, data: lease.domain.as_bytes() },
+        DhcpOption { kind: OPTION_NAME, data: lease.name.as_bytes() },
+    ];
     let answer = DhcpRepr {
         message_type,
         transaction_id: asked.transaction_id,
@@ -152,7 +162,7 @@ pub fn dhcp(payload: &[u8], lease: &Lease) -> Option<Vec<u8>> {
         lease_duration: (!refused && !inform).then_some(LEASE_S),
         renew_duration: None,
         rebind_duration: None,
-        additional_options: if refused || lease.name.is_empty() { &[] } else { &name },
+        additional_options: if refused { &[] } else { &options },
     };
     // A client that has its address already is answered there; one that cannot hear it yet, everywhere.
     let to = match (asked.client_ip.is_unspecified(), asked.broadcast || refused) {
@@ -160,29 +170,46 @@ pub fn dhcp(payload: &[u8], lease: &Lease) -> Option<Vec<u8>> {
         (_, true) => Ipv4Addr::BROADCAST,
         _ => lease.address,
     };
-    Some(datagram_of(&answer, lease, to))
+    let fill = |payload: &mut [u8]| {
+        // Fails only for want of room, and there is what `buffer_len` asked for.
+        let _ = answer.emit(&mut DhcpPacket::new_unchecked(payload));
+    };
+    let way = Way { from: (lease.router, DHCP_SERVER_PORT), to: (to, DHCP_CLIENT_PORT) };
+    Some(datagram_to(lease, way, answer.buffer_len(), fill))
 }
 
-fn datagram_of(answer: &DhcpRepr, lease: &Lease, to: Ipv4Addr) -> Vec<u8> {
-    let udp = UdpRepr { src_port: DHCP_SERVER_PORT, dst_port: DHCP_CLIENT_PORT };
-    let bytes = answer.buffer_len();
+/// Answers a question of DNS that came to `resolver`; none if it is none.
+pub fn dns(payload: &[u8], resolver: Ipv4Addr, lease: &Lease, plan: &Plan) -> Option<Vec<u8>> {
+    let asked = UdpPacket::new_checked(payload).ok()?;
+    // Who reaches the world may have another to ask.
+    let others = if plan.guest_reach == GuestReach::World { Others::MayKnow } else { Others::None };
+    let answer = dns::answer(asked.payload(), plan, others)?;
+    let way = Way { from: (resolver, dns::PORT), to: (lease.address, asked.src_port()) };
+    Some(datagram_to(lease, way, answer.len(), |payload| payload.copy_from_slice(&answer)))
+}
+
+/// The ends of a datagram.
+struct Way {
+    from: (Ipv4Addr, u16),
+    to: (Ipv4Addr, u16),
+}
+
+/// A frame with a datagram to the guest that has the lease.
+fn datagram_to(lease: &Lease, way: Way, bytes: usize, fill: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let udp = UdpRepr { src_port: way.from.1, dst_port: way.to.1 };
     let ip = Ipv4Repr {
-        src_addr: lease.router,
-        dst_addr: to,
+        src_addr: way.from.0,
+        dst_addr: way.to.0,
         next_header: IpProtocol::from(UDP),
         payload_len: udp.header_len() + bytes,
         hop_limit: 64,
     };
-    let to_mac = if to.is_broadcast() { Mac::BROADCAST } else { lease.mac };
+    let to_mac = if way.to.0.is_broadcast() { Mac::BROADCAST } else { lease.mac };
     let header = Ethernet { to: to_mac, from: lease.router_mac, kind: frame::IPV4 };
     let sums = ChecksumCapabilities::default();
     frame::build(header, ip.buffer_len() + ip.payload_len, |packet| {
         ip.emit(&mut Ipv4Packet::new_unchecked(&mut *packet), &sums);
         let mut datagram = UdpPacket::new_unchecked(&mut packet[ip.buffer_len()..]);
-        let fill = |payload: &mut [u8]| {
-            // Fails only for want of room, and there is what `buffer_len` asked for.
-            let _ = answer.emit(&mut DhcpPacket::new_unchecked(payload));
-        };
         udp.emit(&mut datagram, &ip.src_addr.into(), &ip.dst_addr.into(), bytes, fill, &sums);
     })
 }
@@ -196,6 +223,7 @@ mod tests {
         Lease {
             mac: Mac([2, 0, 0, 1, 0, 3]),
             name: "h1-g3".into(),
+            domain: "t".into(),
             address: Ipv4Addr::new(10, 0, 1, 4),
             netmask: Ipv4Addr::new(255, 255, 255, 0),
             router: Ipv4Addr::new(10, 0, 1, 1),

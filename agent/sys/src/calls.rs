@@ -113,6 +113,13 @@ pub fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
     open(path, libc::O_WRONLY)?.write(bytes).map(drop)
 }
 
+/// Makes a small file that is not there yet, for everybody to read.
+pub fn create_file(path: &CStr, bytes: &[u8]) -> Result<()> {
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    Fd::new(unsafe { libc::open(path.as_ptr(), flags, 0o644) })?.write(bytes).map(drop)
+}
+
 /// Calls `see` with the name of each entry of a folder; nothing if it cannot be read.
 pub fn for_each_entry(path: &str, mut see: impl FnMut(&str)) {
     let Some(path) = c_string(path) else { return };

@@ -247,8 +247,19 @@ fn two_hosts_join_one_tree() {
     assert_eq!(stdout(&output), "1/1: h1-g1\n1/2: h1-g2\n2/1: h2-g1\n2/2: h2-g2\n", "{}", stderr(&output));
     assert_run(&place, &["./.", "uname", "-s"], "1-2/1-2: Linux\n", "4 nodes: 4 ok, 0 failed, 0 unreachable");
     assert_images_are_compared(&place, &out);
+    assert_names_resolve(&place);
     assert_eq!(booting.interrupt(), Some(0));
     place.assert_nothing_left();
+}
+
+/// Guests find each other by name, and hosts know everybody's address.
+fn assert_names_resolve(place: &Workplace) {
+    let ping = "ping -c 1 -w 20 $(uname -n | sed 's/1$/2/') >/dev/null; echo $?";
+    assert_run(place, &["1-2/1", "--", "sh", "-c", ping], "1-2/1: 0\n", "2 ok");
+    let look = "nslookup h2-g1 2>&1 | sed -n 's/^Address[^:]*: *//p' | grep -v : | tail -n 1";
+    assert_run(place, &["1-2,1/1", "--", "sh", "-c", look], "1-2,1/1: 10.0.2.2\n", "3 ok");
+    let none = "nslookup h9 >/dev/null 2>&1; echo $?";
+    assert_run(place, &["1,2/2", "--", "sh", "-c", none], "1,2/2: 1\n", "2 ok");
 }
 
 /// Both hosts say that they run the folder's image, and that they do not when it has another.

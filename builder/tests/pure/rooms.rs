@@ -68,7 +68,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["exec", "init"],
             &["guest"],
             &["switch", "keeper"],
-            &["machine", "process", "opening"],
+            &["machine", "process", "opening", "dns"],
             &["log"],
             &["error"],
         ],

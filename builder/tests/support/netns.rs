@@ -24,7 +24,7 @@ pub const STRANGERS: Ipv4Addr = Ipv4Addr::new(172, 20, 254, 0);
 const SWITCH_ADDRESS: &str = "172.20.255.1";
 
 /// How long a test may take in all.
-const TEST_TIME: Duration = Duration::from_secs(300);
+const TEST_TIME: Duration = Duration::from_secs(600);
 
 /// An agent that ends with the test.
 pub struct Twin(Child);

@@ -1,6 +1,8 @@
-//! What the fuzzer feeds the host's agent: guests' frames, requests to the switch, QEMU's answers, boot words.
+//! What the fuzzer feeds the host's agent: guests' frames, requests to the switch, QEMU's answers, boot words,
+//! questions for names.
 
 mod cmdline;
+mod dns;
 mod forward;
 #[path = "../input.rs"]
 pub mod input;
@@ -24,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     ("forward", forward::run, forward::seeds, 64 << 20),
     ("requests", requests::run, requests::seeds, 8 << 20),
     ("qmp", qmp::run, qmp::seeds, 8 << 20),
+    ("dns", dns::run, dns::seeds, 64 << 10),
     ("cmdline", cmdline::run, cmdline::seeds, 1 << 20),
 ];
 
