@@ -3,8 +3,8 @@
 //! * [`cluster`]: where the clusters that run here are, and which one is meant.
 //! * [`connection`]: one connection. [`operation`]: one operation from command to count.
 //! * [`session`]: a terminal on a node; [`terminal`]: the operator's own; [`escape`]: `~.` and its like.
-//! * [`report`]: answers as people and programs read them. [`numbers`]: reduced, where they are numbers. [`outputs`]: as
-//!   files.
+//! * [`report`]: answers as people and programs read them. [`numbers`]: reduced, where they are numbers.
+//!   [`outputs`]: as files.
 
 pub mod cluster;
 pub mod connection;

@@ -4,7 +4,8 @@
 //!   load. [`qemu`]: guests that run in QEMU, and their disks ([`qcow2`]).
 //! * [`setup`]: what only the installation of packages makes. [`modes`]: who may read what, by what the disk says.
 //!   [`secrets`]: what nobody should read, since an image is served to everybody.
-//! * [`check`]: what an image must be to boot. [`member`]: its parts, packed and cached. [`identity`]: which image it is.
+//! * [`check`]: what an image must be to boot. [`member`]: its parts, packed and cached.
+//!   [`identity`]: which image it is.
 
 pub mod assemble;
 pub mod check;

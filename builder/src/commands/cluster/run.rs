@@ -27,8 +27,8 @@ use crate::{Exit, key};
 /// nothing else went wrong. At the deadline and on Ctrl-C the program ends with all that it started; what it leaves
 /// behind when it ends by itself runs on.
 ///
-/// With --sum, --min, --max, --mean or --hist each node is to print one number; one that prints something else is named,
-/// and the exit status is 1.
+/// With --sum, --min, --max, --mean or --hist each node is to print one number; one that prints something else is
+/// named, and the exit status is 1.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The nodes, as HOSTS or HOSTS/GUESTS
