@@ -16,7 +16,7 @@ const CAPTURES_MAX: usize = 16;
 /// Most bytes that a capture keeps until it is asked for them.
 const BUFFERED_BYTES_MAX: usize = 1 << 20;
 /// Longest time between two pieces.
-const FORGET_AFTER_US: u64 = 30_000_000;
+const FORGET_AFTER_NS: u64 = 30_000_000_000;
 /// Most bytes of a piece: one message over a socket.
 pub const PIECE_BYTES_MAX: usize = 48 * 1024;
 /// Link types (draft-ietf-opsawg-pcaplinktype): Ethernet, and bare IP packets.
@@ -43,7 +43,7 @@ struct Capture {
     /// Whole records; where each begins is known by reading them.
     buffered: Vec<u8>,
     dropped: u64,
-    asked_us: u64,
+    asked_ns: u64,
 }
 
 /// All captures of a switch.
@@ -66,19 +66,19 @@ impl Captures {
     }
 
     /// The next piece of capture `id`, which begins if there is none.
-    pub fn next(&mut self, id: u64, spot: CapturePoint, now_us: u64) -> Result<Piece, String> {
-        self.0.retain(|capture| now_us.saturating_sub(capture.asked_us) < FORGET_AFTER_US);
+    pub fn next(&mut self, id: u64, spot: CapturePoint, now_ns: u64) -> Result<Piece, String> {
+        self.0.retain(|capture| now_ns.saturating_sub(capture.asked_ns) < FORGET_AFTER_NS);
         let at = match self.0.iter().position(|capture| (capture.id, capture.spot) == (id, spot)) {
             Some(at) => at,
             None if self.0.len() < CAPTURES_MAX => {
                 let header = file_header(if spot == CapturePoint::Uplink { RAW } else { ETHERNET });
-                self.0.push(Capture { id, spot, header, buffered: Vec::new(), dropped: 0, asked_us: now_us });
+                self.0.push(Capture { id, spot, header, buffered: Vec::new(), dropped: 0, asked_ns: now_ns });
                 self.0.len() - 1
             }
             None => return Err(format!("{CAPTURES_MAX} captures run already: end one, or wait half a minute")),
         };
         let capture = &mut self.0[at];
-        capture.asked_us = now_us;
+        capture.asked_ns = now_ns;
         let mut bytes = std::mem::take(&mut capture.header);
         let end = capture.records_end(PIECE_BYTES_MAX - bytes.len());
         bytes.extend(capture.buffered.drain(..end));
@@ -173,7 +173,7 @@ mod tests {
             captures.next(id, spot, 1).unwrap();
         }
         assert!(captures.next(99, spot, 1).unwrap_err().contains("16 captures"));
-        assert!(captures.next(99, spot, 1 + FORGET_AFTER_US).is_ok());
+        assert!(captures.next(99, spot, 1 + FORGET_AFTER_NS).is_ok());
         assert_eq!(captures.0.len(), 1, "the others were forgotten");
     }
 }

@@ -8,6 +8,9 @@
 use std::net::IpAddr;
 use vmatic_plan::GuestId;
 
+/// Nanoseconds of a second.
+pub const NS_PER_S: u64 = 1_000_000_000;
+
 /// So many at once, and so many a second.
 #[derive(Clone, Copy)]
 pub struct Rate {
@@ -18,21 +21,23 @@ pub struct Rate {
 /// What is left of a rate.
 pub struct Bucket {
     level: u64,
-    filled_us: u64,
+    filled_ns: u64,
 }
 
 impl Bucket {
     pub fn full(rate: Rate) -> Self {
-        Bucket { level: rate.burst, filled_us: 0 }
+        Bucket { level: rate.burst, filled_ns: 0 }
     }
 
     /// Takes so many, or none if there are fewer.
-    pub fn take(&mut self, now_us: u64, count: u64, rate: Rate) -> bool {
-        let gained = now_us.saturating_sub(self.filled_us).saturating_mul(rate.per_s) / 1_000_000;
+    pub fn take(&mut self, now_ns: u64, count: u64, rate: Rate) -> bool {
+        let passed = u128::from(now_ns.saturating_sub(self.filled_ns));
+        let gained = passed * u128::from(rate.per_s) / u128::from(NS_PER_S);
+        let gained = u64::try_from(gained).unwrap_or(u64::MAX).min(rate.burst);
         self.level = self.level.saturating_add(gained).min(rate.burst);
         // Parts of one count for the next, so that who asks often gets no less; a full one gathers nothing.
         let full = self.level == rate.burst;
-        self.filled_us = if full { now_us } else { self.filled_us + gained * 1_000_000 / rate.per_s.max(1) };
+        self.filled_ns = if full { now_ns } else { self.filled_ns + gained * NS_PER_S / rate.per_s.max(1) };
         let enough = self.level >= count;
         self.level -= if enough { count } else { 0 };
         enough
@@ -80,7 +85,7 @@ const SLACK: u32 = 1;
 /// Counts are halved there, so that what was long ago counts little.
 const TAKEN_MAX: u32 = 1024;
 /// How long somebody counts as wanting to be heard.
-const ACTIVE_US: u64 = 1_000_000;
+const ACTIVE_NS: u64 = NS_PER_S;
 
 /// Somebody who sends to a guest; nobody is the kernel, or the switch itself.
 type Sender = Option<GuestId>;
@@ -91,7 +96,7 @@ struct Share {
     taken: u32,
     /// Frames that are to be held back.
     held_back: u32,
-    sent_us: u64,
+    sent_ns: u64,
 }
 
 /// Who sends to one guest, and what each got of its cable: the frequent ones of many, in a few counters (Misra and
@@ -103,9 +108,9 @@ pub struct Contention {
 
 impl Contention {
     /// Whether a frame of `sender` may look for room.
-    pub fn admits(&mut self, now_us: u64, sender: Sender) -> bool {
-        let new = || Share { sender, taken: 0, held_back: 0, sent_us: now_us };
-        let gone = |share: &Share| now_us.saturating_sub(share.sent_us) >= ACTIVE_US;
+    pub fn admits(&mut self, now_ns: u64, sender: Sender) -> bool {
+        let new = || Share { sender, taken: 0, held_back: 0, sent_ns: now_ns };
+        let gone = |share: &Share| now_ns.saturating_sub(share.sent_ns) >= ACTIVE_NS;
         let share = match self.shares.iter().position(|share| share.sender == sender) {
             Some(at) => &mut self.shares[at],
             None if self.shares.len() < SENDERS_MAX => self.shares.push_mut(new()),
@@ -117,14 +122,14 @@ impl Contention {
                 None => return true,
             },
         };
-        share.sent_us = now_us;
+        share.sent_ns = now_ns;
         let held = share.held_back > 0;
         share.held_back -= u32::from(held);
         !held
     }
 
     /// A frame of `sender` found room.
-    pub fn took(&mut self, now_us: u64, sender: Sender) {
+    pub fn took(&mut self, now_ns: u64, sender: Sender) {
         if let Some(share) = self.shares.iter_mut().find(|share| share.sender == sender) {
             share.taken += 1;
             if share.taken >= TAKEN_MAX {
@@ -134,14 +139,14 @@ impl Contention {
         }
         self.shares.iter_mut().for_each(|share| share.taken = share.taken.saturating_sub(1));
         if let Some(share) = self.shares.iter_mut().find(|share| share.taken == 0) {
-            *share = Share { sender, taken: 1, held_back: 0, sent_us: now_us };
+            *share = Share { sender, taken: 1, held_back: 0, sent_ns: now_ns };
         }
     }
 
     /// There was no room for a frame of `sender`. If that had no more than an even share, who got more waits. Nobody
     /// loses by a lone sender, nor by filling a cable that others have all they want of.
-    pub fn full(&mut self, now_us: u64, sender: Sender) {
-        let active = |share: &&mut Share| now_us.saturating_sub(share.sent_us) < ACTIVE_US;
+    pub fn full(&mut self, now_ns: u64, sender: Sender) {
+        let active = |share: &&mut Share| now_ns.saturating_sub(share.sent_ns) < ACTIVE_NS;
         let (count, taken) =
             self.shares.iter_mut().filter(active).fold((0, 0), |(count, all), share| (count + 1, all + share.taken));
         if count < 2 {
@@ -166,9 +171,9 @@ mod tests {
         let rate = Rate { burst: 10, per_s: 5 };
         let mut bucket = Bucket::full(rate);
         assert_eq!((0..20).filter(|_| bucket.take(0, 1, rate)).count(), 10);
-        assert_eq!((0..20).filter(|_| bucket.take(1_000_000, 1, rate)).count(), 5);
-        assert!(!bucket.take(1_100_000, 1, rate), "a tenth of a second is half a place");
-        let asked_often = (0..100).filter(|turn| bucket.take(1_100_000 + turn * 70_000, 1, rate)).count();
+        assert_eq!((0..20).filter(|_| bucket.take(NS_PER_S, 1, rate)).count(), 5);
+        assert!(!bucket.take(1_100_000_000, 1, rate), "a tenth of a second is half a place");
+        let asked_often = (0..100).filter(|turn| bucket.take(1_100_000_000 + turn * 70_000_000, 1, rate)).count();
         assert_eq!(asked_often, 35, "7 s, however often it is asked");
         assert!(bucket.take(u64::MAX, 10, rate) && !bucket.take(u64::MAX, 1, rate), "never more than the burst");
     }
@@ -193,13 +198,13 @@ mod tests {
         for turn in 0..turns {
             for (sender, count) in senders.iter().enumerate() {
                 for _ in 0..*count {
-                    if !contention.admits(turn * 1000, Some(GuestId(sender as u32))) {
+                    if !contention.admits(turn * 1_000_000, Some(GuestId(sender as u32))) {
                         continue;
                     }
                     if waiting == PLACES {
-                        contention.full(turn * 1000, Some(GuestId(sender as u32)));
+                        contention.full(turn * 1_000_000, Some(GuestId(sender as u32)));
                     } else {
-                        contention.took(turn * 1000, Some(GuestId(sender as u32)));
+                        contention.took(turn * 1_000_000, Some(GuestId(sender as u32)));
                         (waiting, arrived[sender]) = (waiting + 1, arrived[sender] + 1);
                     }
                 }

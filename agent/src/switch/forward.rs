@@ -17,8 +17,8 @@ use std::collections::BinaryHeap;
 use std::net::IpAddr;
 use vmatic_plan::{GuestId, HostId};
 
-/// Most memory that frames under way on all links together take.
-const QUEUED_BYTES_MAX: usize = 64 << 20;
+/// Most memory that frames under way on all links together take, unless more is allowed.
+pub const QUEUED_BYTES_MAX: usize = 64 << 20;
 /// The part of what is left of it that one direction of a link may take: however many are full, the next has room.
 const QUEUED_SHARE: usize = 8;
 /// Most frames that are let go in one turn.
@@ -72,7 +72,7 @@ const TO: usize = 1;
 
 /// A frame that is under way.
 struct QueuedFrame {
-    due_us: u64,
+    due_ns: u64,
     /// What was sent first arrives first.
     order: u64,
     guest: GuestId,
@@ -93,7 +93,7 @@ impl PartialOrd for QueuedFrame {
 }
 impl Ord for QueuedFrame {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.due_us, self.order).cmp(&(other.due_us, other.order))
+        (self.due_ns, self.order).cmp(&(other.due_ns, other.order))
     }
 }
 
@@ -105,6 +105,7 @@ pub struct Switch {
     plugged: u64,
     queue: BinaryHeap<Reverse<QueuedFrame>>,
     queued_bytes: usize,
+    queued_bytes_max: usize,
     order: u64,
     copies: Bucket,
     routes: Bucket,
@@ -123,6 +124,7 @@ impl Switch {
             plugged: 0,
             queue: BinaryHeap::new(),
             queued_bytes: 0,
+            queued_bytes_max: QUEUED_BYTES_MAX,
             order: 0,
             copies: Bucket::full(COPIES),
             routes: Bucket::full(ALL_ROUTES),
@@ -130,6 +132,11 @@ impl Switch {
             uplink: PortCounters::default(),
             captures: Captures::default(),
         }
+    }
+
+    /// Frames under way may take so much memory from now on.
+    pub fn may_hold(&mut self, bytes: usize) {
+        self.queued_bytes_max = bytes;
     }
 
     /// What it goes by.
@@ -186,31 +193,31 @@ impl Switch {
     }
 
     /// When [`Self::release`] is due.
-    pub fn due_us(&self) -> Option<u64> {
-        self.queue.peek().map(|Reverse(queued)| queued.due_us)
+    pub fn due_ns(&self) -> Option<u64> {
+        self.queue.peek().map(|Reverse(queued)| queued.due_ns)
     }
 
     /// A frame from a guest.
-    pub fn guest_sent(&mut self, now_us: u64, guest: GuestId, frame: &mut [u8], egress: &mut impl Egress) {
+    pub fn guest_sent(&mut self, now_ns: u64, guest: GuestId, frame: &mut [u8], egress: &mut impl Egress) {
         self.captures.take(CapturePoint::Guest(guest), frame);
         let Some(port) = self.port(guest) else { return };
         pass(&mut port.counts.sent, frame.len().saturating_sub(frame::HEADER_BYTES));
-        if self.passes(now_us, guest, FROM, frame) == Passage::Now {
-            self.forward(now_us, guest, frame, egress);
+        if self.passes(now_ns, guest, FROM, frame) == Passage::Now {
+            self.forward(now_ns, guest, frame, egress);
         }
     }
 
     /// A packet from the kernel, behind room for its headers.
-    pub fn uplink_sent(&mut self, now_us: u64, frame: &mut [u8], egress: &mut impl Egress) {
+    pub fn uplink_sent(&mut self, now_ns: u64, frame: &mut [u8], egress: &mut impl Egress) {
         self.captures.take(CapturePoint::Uplink, frame);
         pass(&mut self.uplink.sent, frame.len().saturating_sub(PACKET_AT));
         match self.rules.uplink_sent(frame) {
-            PolicyDecision::Guest(guest) => self.deliver(now_us, None, guest, frame, egress),
+            PolicyDecision::Guest(guest) => self.deliver(now_ns, None, guest, frame, egress),
             // That it came shows that the kernel has no route, whatever we know. Who sent it pays for the next.
             PolicyDecision::Uplink(Some(host)) => {
                 let may = match self.rules.guest_behind(frame) {
-                    Some(guest) => self.may_find(now_us, guest),
-                    None => self.routes.take(now_us, 1, ALL_ROUTES),
+                    Some(guest) => self.may_find(now_ns, guest),
+                    None => self.routes.take(now_ns, 1, ALL_ROUTES),
                 };
                 let routed = may && egress.make_route(host);
                 let sent = if routed { self.send_up(frame, egress) } else { Err(DropReason::NoRoute) };
@@ -227,9 +234,9 @@ impl Switch {
     }
 
     /// Lets those frames go on whose time has come, a batch of them.
-    pub fn release(&mut self, now_us: u64, egress: &mut impl Egress) {
+    pub fn release(&mut self, now_ns: u64, egress: &mut impl Egress) {
         for _ in 0..RELEASE_BATCH {
-            if self.queue.peek().is_none_or(|Reverse(queued)| queued.due_us > now_us) {
+            if self.queue.peek().is_none_or(|Reverse(queued)| queued.due_ns > now_ns) {
                 return;
             }
             let Some(Reverse(mut queued)) = self.queue.pop() else { return };
@@ -240,7 +247,7 @@ impl Switch {
             }
             // What follows begins when it arrived, not when we looked.
             match queued.direction {
-                FROM => self.forward(queued.due_us, queued.guest, &mut queued.frame, egress),
+                FROM => self.forward(queued.due_ns, queued.guest, &mut queued.frame, egress),
                 _ => {
                     self.hand_over(queued.guest, &queued.frame, egress);
                 }
@@ -249,12 +256,12 @@ impl Switch {
     }
 
     /// Whether a frame passes one direction of a link at once; else it is under way now, or gone.
-    fn passes(&mut self, now_us: u64, guest: GuestId, direction: usize, frame: &[u8]) -> Passage {
-        let room = QUEUED_BYTES_MAX.saturating_sub(self.queued_bytes) / QUEUED_SHARE;
+    fn passes(&mut self, now_ns: u64, guest: GuestId, direction: usize, frame: &[u8]) -> Passage {
+        let room = self.queued_bytes_max.saturating_sub(self.queued_bytes) / QUEUED_SHARE;
         let Some(port) = self.port(guest) else { return Passage::Never };
         let fate = match &mut port.shapers[direction] {
             None => return Passage::Now,
-            Some(shaper) => shaper.send(now_us, frame.len(), room),
+            Some(shaper) => shaper.send(now_ns, frame.len(), room),
         };
         match fate {
             ShapeResult::Now => return Passage::Now,
@@ -263,10 +270,10 @@ impl Switch {
                 port.counts.drop(DropReason::Full);
                 return Passage::Full;
             }
-            ShapeResult::At(due_us) => {
+            ShapeResult::At(due_ns) => {
                 self.order += 1;
                 self.queued_bytes += shaper::queue_cost(frame.len());
-                let queued = QueuedFrame { due_us, order: self.order, guest, direction, frame: frame.into() };
+                let queued = QueuedFrame { due_ns, order: self.order, guest, direction, frame: frame.into() };
                 self.queue.push(Reverse(queued));
                 return Passage::Later;
             }
@@ -275,15 +282,15 @@ impl Switch {
     }
 
     /// What a guest sent, past its own link.
-    fn forward(&mut self, now_us: u64, guest: GuestId, frame: &mut [u8], egress: &mut impl Egress) {
+    fn forward(&mut self, now_ns: u64, guest: GuestId, frame: &mut [u8], egress: &mut impl Egress) {
         let blamed = match self.rules.guest_sent(guest, frame) {
-            PolicyDecision::Guest(to) => return self.deliver(now_us, Some(guest), to, frame, egress),
-            PolicyDecision::Answer(answer) => return self.deliver(now_us, None, guest, &answer, egress),
-            PolicyDecision::Everyone => self.flood(now_us, guest, frame, egress),
-            PolicyDecision::Uplink(Some(host)) if !self.routes_to(now_us, guest, host, egress) => {
+            PolicyDecision::Guest(to) => return self.deliver(now_ns, Some(guest), to, frame, egress),
+            PolicyDecision::Answer(answer) => return self.deliver(now_ns, None, guest, &answer, egress),
+            PolicyDecision::Everyone => self.flood(now_ns, guest, frame, egress),
+            PolicyDecision::Uplink(Some(host)) if !self.routes_to(now_ns, guest, host, egress) => {
                 Err(DropReason::NoRoute)
             }
-            PolicyDecision::Nearby(address) if !self.finds(now_us, guest, address) => Err(DropReason::NoRoute),
+            PolicyDecision::Nearby(address) if !self.finds(now_ns, guest, address) => Err(DropReason::NoRoute),
             PolicyDecision::Uplink(_) | PolicyDecision::Nearby(_) => self.send_up(frame, egress),
             PolicyDecision::Drop(why) => Err(why),
         };
@@ -293,19 +300,19 @@ impl Switch {
     }
 
     /// Sees to it that the kernel has a route to another host's guests; a guest that asks for too many gets none.
-    fn routes_to(&mut self, now_us: u64, guest: GuestId, host: HostId, egress: &mut impl Egress) -> bool {
-        egress.has_route(host).unwrap_or_else(|| self.may_find(now_us, guest) && egress.make_route(host))
+    fn routes_to(&mut self, now_ns: u64, guest: GuestId, host: HostId, egress: &mut impl Egress) -> bool {
+        egress.has_route(host).unwrap_or_else(|| self.may_find(now_ns, guest) && egress.make_route(host))
     }
 
     /// Whether a guest may have the kernel look for a neighbour that it does not know yet.
-    fn may_find(&mut self, now_us: u64, guest: GuestId) -> bool {
-        let may = self.port(guest).is_some_and(|port| port.routes.take(now_us, 1, GUEST_ROUTES));
-        may && self.routes.take(now_us, 1, ALL_ROUTES)
+    fn may_find(&mut self, now_ns: u64, guest: GuestId) -> bool {
+        let may = self.port(guest).is_some_and(|port| port.routes.take(now_ns, 1, GUEST_ROUTES));
+        may && self.routes.take(now_ns, 1, ALL_ROUTES)
     }
 
     /// Whether a packet may go to an address of the hosts' network, where a walk over all would cost a neighbour each.
-    fn finds(&mut self, now_us: u64, guest: GuestId, address: IpAddr) -> bool {
-        self.nearby.knows(address) || self.may_find(now_us, guest) && self.nearby.note(address)
+    fn finds(&mut self, now_ns: u64, guest: GuestId, address: IpAddr) -> bool {
+        self.nearby.knows(address) || self.may_find(now_ns, guest) && self.nearby.note(address)
     }
 
     fn send_up(&mut self, frame: &[u8], egress: &mut impl Egress) -> Result<(), DropReason> {
@@ -318,33 +325,33 @@ impl Switch {
         Ok(())
     }
 
-    fn flood(&mut self, now_us: u64, guest: GuestId, frame: &[u8], egress: &mut impl Egress) -> Result<(), DropReason> {
+    fn flood(&mut self, now_ns: u64, guest: GuestId, frame: &[u8], egress: &mut impl Egress) -> Result<(), DropReason> {
         let copies = self.plugged;
         let Some(port) = self.port(guest) else { return Err(DropReason::NoSuchNode) };
-        if !port.flood.take(now_us, 1, FLOOD) || !self.copies.take(now_us, copies, COPIES) {
+        if !port.flood.take(now_ns, 1, FLOOD) || !self.copies.take(now_ns, copies, COPIES) {
             return Err(DropReason::Flood);
         }
         for to in (1..self.ports.len() as u32).map(GuestId).filter(|to| *to != guest) {
-            self.deliver(now_us, Some(guest), to, frame, egress);
+            self.deliver(now_ns, Some(guest), to, frame, egress);
         }
         Ok(())
     }
 
     /// To a guest, through its link; from nobody is from the kernel, or from the switch itself.
-    fn deliver(&mut self, now_us: u64, from: Option<GuestId>, guest: GuestId, frame: &[u8], egress: &mut impl Egress) {
+    fn deliver(&mut self, now_ns: u64, from: Option<GuestId>, guest: GuestId, frame: &[u8], egress: &mut impl Egress) {
         let Some(port) = self.port(guest) else { return };
-        if !port.contention.admits(now_us, from) {
+        if !port.contention.admits(now_ns, from) {
             return port.counts.drop(DropReason::Full);
         }
-        let room = match self.passes(now_us, guest, TO, frame) {
+        let room = match self.passes(now_ns, guest, TO, frame) {
             Passage::Now => self.hand_over(guest, frame, egress),
             Passage::Later => true,
             Passage::Full => false,
             Passage::Never => return,
         };
         match self.port(guest) {
-            Some(port) if room => port.contention.took(now_us, from),
-            Some(port) => port.contention.full(now_us, from),
+            Some(port) if room => port.contention.took(now_ns, from),
+            Some(port) => port.contention.full(now_ns, from),
             None => {}
         }
     }

@@ -120,7 +120,7 @@ fn a_guest_that_floods_everyone_is_cut_off_alone() {
     assert_eq!(counts(&switch, 1).dropped[DropReason::Flood as usize], 10);
     switch.guest_sent(0, GuestId(3), &mut shout(3), &mut recorder);
     assert_eq!(counts(&switch, 3).dropped[DropReason::Flood as usize], 0, "others may still speak");
-    switch.guest_sent(1_000_000, GuestId(1), &mut shout(1), &mut recorder);
+    switch.guest_sent(1_000_000_000, GuestId(1), &mut shout(1), &mut recorder);
     assert_eq!(counts(&switch, 1).dropped[DropReason::Flood as usize], 10, "a second later it may again");
 }
 
@@ -131,12 +131,12 @@ fn a_slow_link_delivers_late_in_order_and_drops_what_does_not_fit() {
     for bytes in [100, 200] {
         switch.guest_sent(0, GuestId(1), &mut to_neighbour(bytes), &mut recorder);
     }
-    assert_eq!((recorder.to_guests.len(), switch.due_us()), (0, Some(10_000)));
-    switch.release(9_999, &mut recorder);
+    assert_eq!((recorder.to_guests.len(), switch.due_ns()), (0, Some(10_000_000)));
+    switch.release(9_999_999, &mut recorder);
     assert!(recorder.to_guests.is_empty());
-    switch.release(10_000, &mut recorder);
+    switch.release(10_000_000, &mut recorder);
     assert_eq!(recorder.to_guests, [(2, PACKET_AT + 100), (2, PACKET_AT + 200)]);
-    assert_eq!((switch.due_us(), switch.queued_bytes), (None, 0));
+    assert_eq!((switch.due_ns(), switch.queued_bytes), (None, 0));
     switch.set_link(GuestId(1), "rate=1mbit".parse().unwrap());
     for _ in 0..100 {
         switch.guest_sent(0, GuestId(1), &mut to_neighbour(1400), &mut recorder);
@@ -174,7 +174,7 @@ fn a_capture_sees_a_port_and_the_uplink() {
 fn a_walk_over_all_hosts_makes_few_routes_and_leaves_some_for_others() {
     let (mut switch, mut recorder) = (wide_switch(3), Recorder::default());
     let plan = switch.rules().plan().clone();
-    let mut walk = |guest: u32, hosts: std::ops::RangeInclusive<u32>, now_us| {
+    let mut walk = |guest: u32, hosts: std::ops::RangeInclusive<u32>, now_ns| {
         for host in hosts {
             let (from, to) = (node(1, guest), node(host, 2));
             let header = Ethernet { to: plan.mac(node(1, 0)).unwrap(), from: plan.mac(from).unwrap(), kind: IPV4 };
@@ -183,17 +183,17 @@ fn a_walk_over_all_hosts_makes_few_routes_and_leaves_some_for_others() {
                 packet[12..16].copy_from_slice(&plan.ipv4(from).unwrap().octets());
                 packet[16..20].copy_from_slice(&plan.ipv4(to).unwrap().octets());
             });
-            switch.guest_sent(now_us, GuestId(guest), &mut frame, &mut recorder);
+            switch.guest_sent(now_ns, GuestId(guest), &mut frame, &mut recorder);
         }
         (recorder.routes.len() as u64, counts(&switch, guest).dropped[DropReason::NoRoute as usize])
     };
     // Host 3 has no route in these tests, once it was tried.
     assert_eq!(walk(1, 2..=5000, 0), (GUEST_ROUTES.burst, 4999 - GUEST_ROUTES.burst + 1));
     assert_eq!(walk(2, 4001..=4010, 0), (GUEST_ROUTES.burst + 10, 0), "a neighbour has its own");
-    let later = walk(1, 4900..=5000, 1_000_000).0;
+    let later = walk(1, 4900..=5000, 1_000_000_000).0;
     assert_eq!(later, GUEST_ROUTES.burst + 10 + GUEST_ROUTES.per_s, "a second later there are a few more");
     // What has a route needs none.
-    assert_eq!(walk(3, 4..=100, 1_000_000), (later, 0));
+    assert_eq!(walk(3, 4..=100, 1_000_000_000), (later, 0));
 }
 
 #[test]
@@ -238,21 +238,21 @@ fn links_that_are_full_leave_room_for_the_next() {
     (1..=8).map(GuestId).for_each(|guest| switch.set_link(guest, "delay=60s".parse().unwrap()));
     switch.set_link(GuestId(9), "delay=10ms".parse().unwrap());
     // Eight guests fill one direction of their links with what they send, then the other with what arrives.
-    for now_us in [0, 60_000_000] {
+    for now_ns in [0, 60_000_000_000] {
         for (from, to) in (1..=8).flat_map(|from| (1..=8).map(move |to| (from, to))).filter(|(from, to)| from != to) {
             for _ in 0..600 {
                 let mut frame = frame(node(1, from), node(1, to), None, 1400);
-                switch.guest_sent(now_us, GuestId(from), &mut frame, &mut recorder);
+                switch.guest_sent(now_ns, GuestId(from), &mut frame, &mut recorder);
             }
         }
-        while now_us == 0 && switch.due_us() == Some(60_000_000) {
-            switch.release(60_000_000, &mut recorder);
+        while now_ns == 0 && switch.due_ns() == Some(60_000_000_000) {
+            switch.release(60_000_000_000, &mut recorder);
         }
     }
     let taken = switch.queued_bytes * 100 / QUEUED_BYTES_MAX;
     assert!((50..90).contains(&taken), "{taken} % of the memory is taken");
     for _ in 0..100 {
-        switch.guest_sent(60_000_000, GuestId(9), &mut frame(node(1, 9), node(1, 1), None, 1400), &mut recorder);
+        switch.guest_sent(60_000_000_000, GuestId(9), &mut frame(node(1, 9), node(1, 1), None, 1400), &mut recorder);
     }
     assert_eq!(counts(&switch, 9).dropped[DropReason::Full as usize], 0, "its link is not full");
 }
@@ -279,10 +279,10 @@ fn a_turn_ends_however_much_is_due() {
     for _ in 0..RELEASE_BATCH + 5 {
         switch.guest_sent(0, GuestId(1), &mut to_neighbour(50), &mut recorder);
     }
-    switch.release(10_000, &mut recorder);
-    assert_eq!((recorder.to_guests.len(), switch.due_us()), (RELEASE_BATCH, Some(10_000)));
-    switch.release(10_000, &mut recorder);
-    assert_eq!((recorder.to_guests.len(), switch.due_us()), (RELEASE_BATCH + 5, None));
+    switch.release(10_000_000, &mut recorder);
+    assert_eq!((recorder.to_guests.len(), switch.due_ns()), (RELEASE_BATCH, Some(10_000_000)));
+    switch.release(10_000_000, &mut recorder);
+    assert_eq!((recorder.to_guests.len(), switch.due_ns()), (RELEASE_BATCH + 5, None));
 }
 
 #[test]
@@ -290,8 +290,8 @@ fn a_guest_that_floods_anothers_cable_does_not_keep_a_third_out() {
     let (mut switch, mut recorder) = (switch(3), Recorder { room: Some(100), ..Recorder::default() });
     let from = |guest| frame(node(1, guest), node(1, 2), None, 60 + guest as usize);
     for turn in 0..1000 {
-        (0..32).for_each(|_| switch.guest_sent(turn * 1000, GuestId(1), &mut from(1), &mut recorder));
-        switch.guest_sent(turn * 1000, GuestId(3), &mut from(3), &mut recorder);
+        (0..32).for_each(|_| switch.guest_sent(turn * 1_000_000, GuestId(1), &mut from(1), &mut recorder));
+        switch.guest_sent(turn * 1_000_000, GuestId(3), &mut from(3), &mut recorder);
         // The second reads four.
         recorder.room = recorder.room.map(|room| room + 4);
     }
@@ -404,13 +404,13 @@ proptest! {
             let before = (heard(&recorder), recorder.up.len() as u64, gone(&switch), ended(&switch, guest));
             if let Sent::FromKernel(_) = what {
                 offered[0] += 1;
-                switch.uplink_sent(now as u64 * 1000, &mut frame, &mut recorder);
+                switch.uplink_sent(now as u64 * 1_000_000, &mut frame, &mut recorder);
             } else {
                 offered[guest as usize] += 1;
-                switch.guest_sent(now as u64 * 1000, GuestId(guest), &mut frame, &mut recorder);
+                switch.guest_sent(now as u64 * 1_000_000, GuestId(guest), &mut frame, &mut recorder);
             }
             switch.release(u64::MAX, &mut recorder);
-            prop_assert_eq!((switch.queued_bytes, switch.due_us()), (0, None));
+            prop_assert_eq!((switch.queued_bytes, switch.due_ns()), (0, None));
             let after = heard(&recorder);
             let heard: Vec<u64> = after.iter().zip(before.0).map(|(after, before)| after - before).collect();
             let up = recorder.up.len() as u64 - before.1;

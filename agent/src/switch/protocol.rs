@@ -110,7 +110,7 @@ fn some_guests(text: &str, guests: u32) -> Result<RangeSet, String> {
 }
 
 /// Answers whatever needs no descriptor.
-pub fn answer(request: Request, switch: &mut Switch, now_us: u64) -> Answer {
+pub fn answer(request: Request, switch: &mut Switch, now_ns: u64) -> Answer {
     match request {
         Request::Plug(_) => Err("a cable comes with its plug".into()),
         Request::SetLink(guests, link) => {
@@ -126,7 +126,7 @@ pub fn answer(request: Request, switch: &mut Switch, now_us: u64) -> Answer {
             Ok(Response::Ports(Ports { ports, truncated }))
         }
         Request::Uplink => Ok(Response::Uplink(switch.uplink.clone())),
-        Request::Capture(id, point) => switch.captures.next(id, point, now_us).map(Response::Piece),
+        Request::Capture(id, point) => switch.captures.next(id, point, now_ns).map(Response::Piece),
     }
 }
 

@@ -4,7 +4,8 @@
 //! the node plugs guests in. It is a process of its own so that its end takes nobody with
 //! it: the node keeps the cables and starts another.
 
-use super::forward::{Egress, Switch};
+use super::fairness::NS_PER_S;
+use super::forward::{Egress, QUEUED_BYTES_MAX, Switch};
 use super::frame::{FRAME_BYTES_MAX, PACKET_AT};
 use super::policy::Rules;
 use super::protocol::{self, Answer, REQUEST_BYTES_MAX, Request, Response};
@@ -13,6 +14,7 @@ use super::settings;
 use crate::error::{Context, Error, no_host};
 use crate::log::{self, log};
 use crate::machine::limits::raise_limits;
+use crate::machine::memory::memory_mib;
 use crate::process::{spawn, user};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -27,6 +29,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -43,6 +46,10 @@ const EVENTS: usize = 256;
 const SESSIONS_MAX: u64 = 64;
 /// What waits in a cable, either way; the kernel doubles it for its own bookkeeping.
 pub const CABLE_BYTES: usize = 128 * 1024;
+
+/// The part of a host's memory that frames under way may take, and the most of it.
+const FRAMES_SHARE: usize = 16;
+const FRAMES_BYTES_MAX: usize = 1 << 30;
 
 /// Whose turn it is, as epoll gives it back: a kind, and a number.
 const TUN: u64 = 1 << 32;
@@ -141,6 +148,12 @@ pub fn run(options: &SwitchConfig) -> Result<(), Error> {
         start: Instant::now(),
         buffer: vec![0; FRAME_BYTES_MAX],
     };
+    server.switch.may_hold(memory_for_frames());
+    // Links are to be as late as this processor makes them, and not by the 50 us that the kernel may wait to wake others
+    // along with this thread (prctl(2), PR_SET_TIMERSLACK).
+    if let Err(e) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1)) {
+        log(&format!("switch: timers are imprecise: {e}"));
+    }
     settings::apply(&mut server.switch);
     if let Some((tun, _)) = &server.io.uplink {
         server.watch(tun, TUN)?;
@@ -157,6 +170,13 @@ pub fn run(options: &SwitchConfig) -> Result<(), Error> {
     // The kernel forgot it when the user changed (prctl(2)). Without its node it would keep the tun from the next.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context("end with the node")?;
     server.serve()
+}
+
+/// What frames under way may take: a part of the host's memory, so that long links can be fast where there is room.
+fn memory_for_frames() -> usize {
+    let (total_mib, _) = memory_mib();
+    let share = usize::try_from(total_mib << 20).unwrap_or(usize::MAX) / FRAMES_SHARE;
+    share.clamp(QUEUED_BYTES_MAX, FRAMES_BYTES_MAX)
 }
 
 /// A socket at a path, for root alone.
@@ -181,8 +201,8 @@ fn listen(path: &Path) -> Result<OwnedFd, Error> {
 }
 
 impl Server {
-    fn now_us(&self) -> u64 {
-        self.start.elapsed().as_micros() as u64
+    fn now_ns(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
     }
 
     fn watch(&self, fd: impl AsFd, token: u64) -> Result<(), Error> {
@@ -194,10 +214,10 @@ impl Server {
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
         loop {
             log::retry();
-            let retry_us = log::waits().then(|| self.now_us() + log::RETRY_INTERVAL.as_micros() as u64);
-            let timeout = self.switch.due_us().into_iter().chain(retry_us).min().map(|due| {
-                let us = due.saturating_sub(self.now_us());
-                Timespec { tv_sec: (us / 1_000_000) as i64, tv_nsec: (us % 1_000_000 * 1000) as _ }
+            let retry_ns = log::waits().then(|| self.now_ns() + log::RETRY_INTERVAL.as_nanos() as u64);
+            let timeout = self.switch.due_ns().into_iter().chain(retry_ns).min().map(|due| {
+                let ns = due.saturating_sub(self.now_ns());
+                Timespec { tv_sec: (ns / NS_PER_S) as i64, tv_nsec: (ns % NS_PER_S) as _ }
             });
             let ready = match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
                 Ok((ready, _)) => ready,
@@ -214,12 +234,12 @@ impl Server {
                     _ => {}
                 }
             }
-            self.switch.release(self.now_us(), &mut self.io);
+            self.switch.release(self.now_ns(), &mut self.io);
         }
     }
 
     fn read_guest(&mut self, guest: GuestId) {
-        let now_us = self.now_us();
+        let now_ns = self.now_ns();
         let mut taken = 0;
         for _ in 0..GUEST_BATCH {
             if taken >= GUEST_BATCH_BYTES {
@@ -230,11 +250,11 @@ impl Server {
                 Ok((0, _)) => return self.unplug(guest),
                 // What is longer than a frame may be counts as malformed: its Ethernet header is cut off.
                 Ok((_, bytes)) if bytes > FRAME_BYTES_MAX => {
-                    self.switch.guest_sent(now_us, guest, &mut [], &mut self.io);
+                    self.switch.guest_sent(now_ns, guest, &mut [], &mut self.io);
                 }
                 Ok((bytes, _)) => {
                     taken += bytes;
-                    self.switch.guest_sent(now_us, guest, &mut self.buffer[..bytes], &mut self.io);
+                    self.switch.guest_sent(now_ns, guest, &mut self.buffer[..bytes], &mut self.io);
                 }
                 Err(Errno::AGAIN | Errno::INTR) => return,
                 Err(_) => return self.unplug(guest),
@@ -243,11 +263,11 @@ impl Server {
     }
 
     fn read_tun(&mut self) {
-        let now_us = self.now_us();
+        let now_ns = self.now_ns();
         for _ in 0..TUN_BATCH {
             let Some((tun, _)) = &self.io.uplink else { return };
             let Ok(bytes @ 1..) = rustix::io::read(tun, &mut self.buffer[PACKET_AT..]) else { return };
-            self.switch.uplink_sent(now_us, &mut self.buffer[..PACKET_AT + bytes], &mut self.io);
+            self.switch.uplink_sent(now_ns, &mut self.buffer[..PACKET_AT + bytes], &mut self.io);
         }
     }
 
@@ -306,10 +326,10 @@ impl Server {
             RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
             _ => None,
         });
-        let now_us = self.now_us();
+        let now_ns = self.now_ns();
         let answer = protocol::read(&bytes[..count], self.switch.rules()).and_then(|request| match (request, cable) {
             (Request::Plug(guest), Some(cable)) => self.plug(guest, cable),
-            (request, _) => protocol::answer(request, &mut self.switch, now_us),
+            (request, _) => protocol::answer(request, &mut self.switch, now_ns),
         });
         // What cannot be encoded would not fit its type: an empty answer then ends the asker.
         let answer = postcard::to_allocvec(&answer).unwrap_or_default();

@@ -3,26 +3,36 @@
 //! Takes the words that an operator writes (`rate=10mbit delay=20ms loss=1%`) and the
 //! time; gives for each frame when it arrives, or that it does not. Each direction is
 //! shaped alike and on its own. Loss is drawn from a seed, so that an experiment
-//! repeats: the n-th frame of a link is lost, or it is not.
+//! repeats: the n-th frame of a link is lost, or it is not. Nothing of a frame's time is
+//! rounded away: what is less than a nanosecond counts for the next.
 
+use super::fairness::NS_PER_S;
 pub use vmatic_plan::LinkProperties as Link;
 
-/// Most bytes that wait for a slow link; what comes then is dropped, as a router does.
-const QUEUE_BYTES_MAX: u64 = 64 * 1024;
-/// Most memory that frames under way on one direction of a link take.
-const QUEUED_BYTES_MAX: usize = 4 << 20;
+const NS_PER_US: u64 = 1_000;
+const US_PER_S: u64 = 1_000_000;
+
+/// Bytes that wait for a slow link at least; what comes then is dropped, as a router does. A link that is long as well
+/// holds what it sends in its delay: less, and one sender alone could not keep it busy.
+const QUEUE_BYTES_MIN: u64 = 64 * 1024;
+/// Memory that frames under way on one direction of a link may take at least; a link that is fast and long takes twice
+/// what is under way on it (what waits, and what travels).
+const UNDER_WAY_BYTES_MIN: usize = 4 << 20;
 /// What a frame under way takes beside its bytes: its place in the queue, which doubles as it grows, and the
 /// allocator's share.
 const QUEUED_FRAME_BYTES: usize = 128;
+/// The least frame, for how many of them may be under way on a link.
+const FRAME_BYTES_MIN: u64 = 60;
 /// All of a million.
 const PPM: u64 = 1_000_000;
+const BITS_PER_BYTE: u64 = 8;
 
 /// What becomes of a frame on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShapeResult {
     /// It arrives at once.
     Now,
-    /// It arrives then (microseconds).
+    /// It arrives then (nanoseconds).
     At(u64),
     /// It is lost.
     Lost,
@@ -38,7 +48,11 @@ pub fn queue_cost(bytes: usize) -> usize {
 /// One direction of a link.
 pub struct Shaper {
     link: Link,
-    free_at_us: u64,
+    /// When the last frame is sent.
+    free_at_ns: u64,
+    /// What of a nanosecond that leaves out, in parts of the rate: without it a fast link would be faster than it is, the
+    /// more so the shorter its frames.
+    rest: u64,
     queued_bytes: usize,
     random: u64,
 }
@@ -46,12 +60,26 @@ pub struct Shaper {
 impl Shaper {
     /// A direction of `link`; `seed` decides which frames are lost.
     pub fn new(link: Link, seed: u64) -> Self {
-        Shaper { link, free_at_us: 0, queued_bytes: 0, random: seed }
+        Shaper { link, free_at_ns: 0, rest: 0, queued_bytes: 0, random: seed }
+    }
+
+    /// What the link sends in its delay.
+    fn product_bytes(&self) -> u64 {
+        let bits = u128::from(self.link.rate_bits_s) * u128::from(self.link.delay_us) / u128::from(US_PER_S);
+        // At most 7.5 TB: 10^12 bits a second for a minute.
+        (bits / u128::from(BITS_PER_BYTE)) as u64
+    }
+
+    /// Most memory of what is under way.
+    fn under_way_max(&self) -> usize {
+        let each = queue_cost(FRAME_BYTES_MIN as usize) as u64;
+        let least = self.product_bytes() / FRAME_BYTES_MIN * each * 2;
+        UNDER_WAY_BYTES_MIN.max(usize::try_from(least).unwrap_or(usize::MAX))
     }
 
     /// What becomes of a frame of `bytes` that is sent now. What arrives later takes its [`queue_cost`] of this
     /// direction, which may have at most `room`, and is to be given back by [`Self::done`].
-    pub fn send(&mut self, now_us: u64, bytes: usize, room: usize) -> ShapeResult {
+    pub fn send(&mut self, now_ns: u64, bytes: usize, room: usize) -> ShapeResult {
         let Link { rate_bits_s, delay_us, loss_ppm } = self.link;
         if loss_ppm > 0 && self.draw() % PPM < loss_ppm {
             return ShapeResult::Lost;
@@ -60,21 +88,27 @@ impl Shaper {
             return ShapeResult::Now;
         }
         let cost = queue_cost(bytes);
-        if self.queued_bytes + cost > QUEUED_BYTES_MAX.min(room) {
+        if self.queued_bytes + cost > self.under_way_max().min(room) {
             return ShapeResult::Full;
         }
-        let mut sent_at = now_us;
+        let mut sent_at = now_ns;
         if rate_bits_s > 0 {
-            let start = self.free_at_us.max(now_us);
-            let waiting = (start - now_us).saturating_mul(rate_bits_s) / (8 * 1_000_000);
-            if waiting > QUEUE_BYTES_MAX {
+            if self.free_at_ns < now_ns {
+                (self.free_at_ns, self.rest) = (now_ns, 0);
+            }
+            let waiting_ns = u128::from(self.free_at_ns - now_ns);
+            let waiting = waiting_ns * u128::from(rate_bits_s) / u128::from(BITS_PER_BYTE * NS_PER_S);
+            if waiting > u128::from(QUEUE_BYTES_MIN.max(self.product_bytes())) {
                 return ShapeResult::Full;
             }
-            sent_at = start + (bytes as u64 * 8 * 1_000_000) / rate_bits_s;
-            self.free_at_us = sent_at;
+            let parts = u128::from(bytes as u64 * BITS_PER_BYTE) * u128::from(NS_PER_S) + u128::from(self.rest);
+            let (ns, rest) = (parts / u128::from(rate_bits_s), parts % u128::from(rate_bits_s));
+            // A frame of 64 KiB at a bit a second takes less than a week; the rest is less than the rate.
+            (self.free_at_ns, self.rest) = (self.free_at_ns + ns as u64, rest as u64);
+            sent_at = self.free_at_ns;
         }
         self.queued_bytes += cost;
-        ShapeResult::At(sent_at + delay_us)
+        ShapeResult::At(sent_at + delay_us * NS_PER_US)
     }
 
     /// A frame has arrived, and gives back its cost.
@@ -109,23 +143,64 @@ mod tests {
         // A megabyte a second: a thousand bytes take a millisecond.
         assert_eq!(
             [link.send(0, 1000, ROOM), link.send(0, 1000, ROOM)],
-            [ShapeResult::At(1000), ShapeResult::At(2000)]
+            [ShapeResult::At(1_000_000), ShapeResult::At(2_000_000)]
         );
-        assert_eq!(link.send(5000, 1000, ROOM), ShapeResult::At(6000));
-        let queued = (0..200).filter(|_| link.send(5000, 1000, ROOM) != ShapeResult::Full).count();
-        assert_eq!(queued as u64, QUEUE_BYTES_MAX / 1000);
+        assert_eq!(link.send(5_000_000, 1000, ROOM), ShapeResult::At(6_000_000));
+        let queued = (0..200).filter(|_| link.send(5_000_000, 1000, ROOM) != ShapeResult::Full).count();
+        assert_eq!(queued as u64, QUEUE_BYTES_MIN / 1000);
+    }
+
+    #[test]
+    fn any_rate_is_kept_with_frames_of_any_length() {
+        for (words, bits) in
+            [("rate=1gbit", 1e9), ("rate=10gbit", 1e10), ("rate=3333333bit", 3_333_333.0), ("rate=400gbit", 4e11)]
+        {
+            for bytes in [60, 512, 1514] {
+                let mut link = shaper(words);
+                let (mut now, mut sent) = (0, 0u64);
+                // As a sender does that waits for room.
+                for _ in 0..100_000 {
+                    match link.send(now, bytes, ROOM) {
+                        ShapeResult::At(at) => (now, sent) = (at, sent + bytes as u64),
+                        other => panic!("{other:?}"),
+                    }
+                    link.done(queue_cost(bytes));
+                }
+                let want = sent as f64 * 8.0 / bits * 1e9;
+                assert!((now as f64) <= want + 1.0 && now as f64 >= want - 1.0, "{words} {bytes}: {now} for {want}");
+                let mut busy = shaper(words);
+                let last = (0..40).map(|_| busy.send(0, bytes, ROOM)).last();
+                let ShapeResult::At(last) = last.unwrap() else { panic!("{last:?}") };
+                let want = 40.0 * bytes as f64 * 8.0 / bits * 1e9;
+                assert!((last as f64 - want).abs() <= 1.0, "{words} {bytes}: 40 took {last} for {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_fast_link_can_be_kept_busy() {
+        let mut link = shaper("rate=1gbit delay=100ms");
+        let mut bytes = 0u64;
+        while let ShapeResult::At(_) = link.send(0, 1500, ROOM) {
+            bytes += 1500;
+        }
+        // What travels and what waits: a tenth of a second each.
+        assert!(bytes >= 12_500_000, "{bytes}");
+        let mut small = shaper("rate=100mbit delay=50ms");
+        let frames = (0..1_000_000).take_while(|_| small.send(0, 60, ROOM) != ShapeResult::Full).count();
+        assert!(frames as u64 * 60 >= 625_000, "{frames} frames of 60 bytes");
     }
 
     #[test]
     fn a_delay_keeps_the_order_and_bounds_what_is_under_way() {
         let mut link = shaper("delay=20ms");
         let sent = [link.send(0, 60, ROOM), link.send(5, 60, ROOM)];
-        assert_eq!(sent, [ShapeResult::At(20_000), ShapeResult::At(20_005)]);
+        assert_eq!(sent, [ShapeResult::At(20_000_000), ShapeResult::At(20_000_005)]);
         let mut taken = 2 * queue_cost(60);
         while link.send(6, 10_000, ROOM) != ShapeResult::Full {
             taken += queue_cost(10_000);
         }
-        assert!(taken <= QUEUED_BYTES_MAX && taken > QUEUED_BYTES_MAX - queue_cost(10_000));
+        assert!(taken <= UNDER_WAY_BYTES_MIN && taken > UNDER_WAY_BYTES_MIN - queue_cost(10_000));
         link.done(queue_cost(10_000));
         assert_ne!(link.send(7, 10_000, ROOM), ShapeResult::Full);
     }

@@ -53,7 +53,7 @@ pub fn run(data: &[u8]) {
     let mut switch = Switch::new(rules());
     (1..=GUESTS).map(GuestId).for_each(|guest| switch.plug(guest));
     let mut recorder = Recorder { taken: 0, full: false, no_route: false };
-    let (mut now_us, mut ideal) = (0u64, true);
+    let (mut now_ns, mut ideal) = (0u64, true);
     while !input.is_empty() {
         let kind = input.byte();
         let guest = GuestId(1 + u32::from(input.byte()) % GUESTS);
@@ -68,7 +68,7 @@ pub fn run(data: &[u8]) {
                     frame[PACKET_AT..room].copy_from_slice(&noise[..room - PACKET_AT]);
                 }
                 let before = accounted(&switch, &recorder);
-                switch.guest_sent(now_us, guest, &mut frame, &mut recorder);
+                switch.guest_sent(now_ns, guest, &mut frame, &mut recorder);
                 let after = accounted(&switch, &recorder);
                 if ideal && to & 0x80 == 0 {
                     assert_eq!(after, before + 1, "guest {guest} to {to}: delivered or dropped, once");
@@ -83,9 +83,9 @@ pub fn run(data: &[u8]) {
                 }
             }
             3 => {
-                now_us += u64::from(input.byte()) * 1_000;
-                switch.release(now_us, &mut recorder);
-                assert!(switch.due_us().is_none_or(|due_us| due_us > now_us));
+                now_ns += u64::from(input.byte()) * 1_000_000;
+                switch.release(now_ns, &mut recorder);
+                assert!(switch.due_ns().is_none_or(|due_ns| due_ns > now_ns));
             }
             4 => {
                 recorder.full = input.byte() & 1 == 1;
@@ -93,7 +93,7 @@ pub fn run(data: &[u8]) {
             }
             _ => {
                 let point = if kind & 0x40 == 0 { CapturePoint::Guest(guest) } else { CapturePoint::Uplink };
-                match switch.captures.next(u64::from(input.byte() % 4), point, now_us) {
+                match switch.captures.next(u64::from(input.byte() % 4), point, now_ns) {
                     Ok(piece) => assert!(piece.bytes.len() <= 48 * 1024),
                     // There are 16 already.
                     Err(why) => assert!(!why.is_empty()),
@@ -102,8 +102,8 @@ pub fn run(data: &[u8]) {
         }
     }
     // As late as it can be: a queue of the slowest rate, and the longest delay.
-    while let Some(due_us) = switch.due_us() {
-        switch.release(due_us, &mut recorder);
+    while let Some(due_ns) = switch.due_ns() {
+        switch.release(due_ns, &mut recorder);
     }
 }
 
