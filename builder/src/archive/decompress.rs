@@ -11,6 +11,9 @@ pub const WINDOW_BYTES_MAX: u32 = 128 << 20;
 const LZ4_BLOCK_BYTES: usize = 8 << 20;
 /// Longest packed block: what LZ4 may add to bytes that do not shrink.
 const LZ4_PACKED_BYTES_MAX: usize = LZ4_BLOCK_BYTES + LZ4_BLOCK_BYTES / 255 + 16;
+/// Most bytes that a byte of a block unpacks to: one more of a length that goes on. So many small members cost no more
+/// than their bytes.
+const LZ4_RATIO_MAX: usize = 255;
 const LZ4_LEGACY: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
 
 /// How much of a damaged xz stream is asked for at a time.
@@ -225,7 +228,7 @@ fn lz4_legacy(bytes: &[u8], limit: u64) -> io::Result<Output> {
             break;
         }
         let Some(packed) = tail.get(..length) else { return wrong(data, "an lz4 block is cut off".to_owned()) };
-        block.resize(LZ4_BLOCK_BYTES, 0);
+        block.resize(LZ4_BLOCK_BYTES.min(length * LZ4_RATIO_MAX), 0);
         let size = match lz4_flex::block::decompress_into(packed, &mut block) {
             Ok(size) => size,
             Err(cause) => return wrong(data, format!("an lz4 block is damaged: {cause}")),

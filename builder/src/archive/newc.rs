@@ -12,6 +12,13 @@ pub const NAME_BYTES_MAX: usize = 4096;
 /// The name of the record that ends an archive.
 pub const TRAILER: &[u8] = b"TRAILER!!!";
 
+/// Which bits of a mode are the type.
+pub const TYPE: u32 = 0o170000;
+/// The type of a file.
+pub const REGULAR: u32 = 0o100000;
+/// The type of a symbolic link.
+pub const LINK: u32 = 0o120000;
+
 /// What a header says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {

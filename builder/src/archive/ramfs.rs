@@ -5,6 +5,7 @@
 //! are names as [`crate::names`] keeps them. What cannot be done is a [`Fault`], as a system call's error would be.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -67,6 +68,8 @@ pub enum Fault {
     NoFolder(String),
     /// More links than Linux follows.
     TooManyLinks,
+    /// More steps than are allowed for the whole: a limit of ours.
+    TooManySteps,
     /// A part of the path is too long.
     PartTooLong,
     /// A link's target is too long.
@@ -89,6 +92,7 @@ impl fmt::Display for Fault {
             Fault::Missing(path) => write!(f, "{} is not there", names::show(path)),
             Fault::NoFolder(path) => write!(f, "{} is no directory", names::show(path)),
             Fault::TooManyLinks => write!(f, "more than {LINKS_FOLLOWED_MAX} links are to follow"),
+            Fault::TooManySteps => f.write_str("links of the image lead through more folders than vmatic follows"),
             Fault::PartTooLong => write!(f, "a part of its name has more than {PART_BYTES_MAX} bytes"),
             Fault::TargetTooLong => write!(f, "a link's target has at most {TARGET_BYTES_MAX} bytes"),
             Fault::IsFolder => f.write_str("a directory is there"),
@@ -113,19 +117,18 @@ struct Found {
 #[derive(Clone, Debug)]
 pub struct Ramfs<B> {
     nodes: Vec<Node<B>>,
+    /// How many steps on the way to names are left.
+    steps: Cell<u64>,
 }
 
-impl<B> Default for Ramfs<B> {
-    fn default() -> Ramfs<B> {
-        Ramfs::new()
-    }
-}
+/// Bytes of a path that are looked through in one step.
+const STEP_BYTES: usize = 16;
 
 impl<B> Ramfs<B> {
-    /// An empty root.
-    pub fn new() -> Ramfs<B> {
+    /// An empty root, in which so many steps may be made: to a part of a path, or over some bytes of one.
+    pub fn new(steps: u64) -> Ramfs<B> {
         let root = Node { kind: NodeKind::Dir(BTreeMap::new()), mode: 0o755, owner: (0, 0), names: 1, touched: false };
-        Ramfs { nodes: vec![root] }
+        Ramfs { nodes: vec![root], steps: Cell::new(steps) }
     }
 
     /// A node.
@@ -151,12 +154,14 @@ impl<B> Ramfs<B> {
     fn look(&self, path: &str, follow: bool) -> Outcome<Found> {
         let follow = follow || path.ends_with('/');
         let mut folders = vec![ROOT];
-        let mut todo: Vec<Cow<str>> = path.split('/').rev().filter(|part| !part.is_empty()).map(Cow::from).collect();
+        let mut todo: Vec<Cow<str>> = parts(path).map(Cow::from).collect();
+        self.step(path.len() / STEP_BYTES)?;
         if path.is_empty() {
             return Err(Fault::Missing(String::new()));
         }
         let mut links = 0;
         while let Some(part) = todo.pop() {
+            self.step(1)?;
             let here = folders.last().copied().unwrap_or(ROOT);
             match &*part {
                 "." => continue,
@@ -193,8 +198,8 @@ impl<B> Ramfs<B> {
                     if target.starts_with('/') {
                         folders.truncate(1);
                     }
-                    let parts = target.split('/').rev().filter(|part| !part.is_empty());
-                    todo.extend(parts.map(|part| Cow::from(part.to_owned())));
+                    self.step(target.len() / STEP_BYTES)?;
+                    todo.extend(parts(target).map(Cow::from));
                 }
                 NodeKind::Dir(_) if !last => folders.push(node),
                 _ if !last => return Err(Fault::NoFolder(self.before(path, &todo))),
@@ -205,6 +210,11 @@ impl<B> Ramfs<B> {
         }
         let here = folders.last().copied().unwrap_or(ROOT);
         Ok(Found { folder: here, part: String::new(), node: Some(here) })
+    }
+
+    fn step(&self, steps: usize) -> Outcome<()> {
+        self.steps.set(self.steps.get().checked_sub(steps as u64).ok_or(Fault::TooManySteps)?);
+        Ok(())
     }
 
     /// A path without its last parts, which are still to do; the whole where a link led elsewhere.
@@ -295,13 +305,19 @@ impl<B> Ramfs<B> {
     }
 }
 
+/// The parts of a path, the last first. Of those that lead nowhere the last one counts: it wants a folder before it.
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    let all = path.split('/').rev().filter(|part| !part.is_empty()).enumerate();
+    all.filter(|(at, part)| *at == 0 || *part != ".").map(|(_, part)| part)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn paths_lead_where_linux_has_them() {
-        let mut fs: Ramfs<u8> = Ramfs::new();
+        let mut fs: Ramfs<u8> = Ramfs::new(10_000);
         let dir = || NodeKind::Dir(BTreeMap::new());
         fs.make("a", dir()).unwrap();
         let b = fs.make("/a/b/", dir()).unwrap();
@@ -324,7 +340,7 @@ mod tests {
 
     #[test]
     fn as_many_links_are_followed_as_linux_follows() {
-        let mut fs: Ramfs<u8> = Ramfs::new();
+        let mut fs: Ramfs<u8> = Ramfs::new(10_000);
         let file = fs.open("0", 1).unwrap();
         for link in 1..=LINKS_FOLLOWED_MAX + 1 {
             fs.make(&link.to_string(), NodeKind::Symlink((link - 1).to_string())).unwrap();
@@ -334,8 +350,24 @@ mod tests {
     }
 
     #[test]
+    fn steps_are_counted_and_empty_ones_are_none() {
+        let mut fs: Ramfs<u8> = Ramfs::new(1000);
+        let file = fs.open("f", 1).unwrap();
+        fs.make("l", NodeKind::Symlink(format!("{}f", "./".repeat(1000)))).unwrap();
+        let left = fs.steps.get();
+        assert_eq!(fs.find("l", true), Ok(file));
+        let taken = left - fs.steps.get();
+        assert_eq!(taken, 2 + 2001 / STEP_BYTES as u64, "two parts, and the bytes that were looked through");
+        assert_eq!(fs.find("f/.", false), Err(Fault::NoFolder("f".into())));
+        fs.steps.set(taken);
+        assert_eq!(fs.find("l", true), Ok(file));
+        fs.steps.set(taken - 1);
+        assert_eq!(fs.find("l", true), Err(Fault::TooManySteps));
+    }
+
+    #[test]
     fn names_and_targets_have_a_longest() {
-        let mut fs: Ramfs<u8> = Ramfs::new();
+        let mut fs: Ramfs<u8> = Ramfs::new(10_000);
         // Bytes count, however they are kept.
         let bytes = |count: usize| names::encode(&vec![0xff; count]).into_owned();
         assert!(fs.open(&bytes(PART_BYTES_MAX), 1).is_ok());
@@ -346,7 +378,7 @@ mod tests {
 
     #[test]
     fn removing_takes_names_and_leaves_what_has_others() {
-        let mut fs: Ramfs<u8> = Ramfs::new();
+        let mut fs: Ramfs<u8> = Ramfs::new(10_000);
         let f = fs.open("f", 1).unwrap();
         fs.link("f", "g").unwrap();
         assert_eq!(fs.node(f).names, 2);

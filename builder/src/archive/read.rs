@@ -8,20 +8,19 @@
 use std::io;
 
 use crate::archive::decompress;
-use crate::archive::newc::{HEADER_BYTES, Header, HeaderError, NAME_BYTES_MAX, TRAILER};
+use crate::archive::newc::{HEADER_BYTES, Header, HeaderError, LINK, REGULAR, TRAILER, TYPE};
+use crate::archive::notes::Notes;
+use crate::archive::passed_over::PassedOver;
 use crate::archive::wrapping;
 use crate::error::{Error, Result};
 use crate::names;
 
 /// Most bytes an image may have when all its members are unpacked.
 pub const UNPACKED_BYTES_MAX: u64 = 4 << 30;
-/// Most records of an image.
+/// Most headers of records of an image, of those too that a kernel passes over.
 pub const RECORDS_MAX: usize = 4_000_000;
-
-/// Which bits of a mode are the type, and the types.
-pub(crate) const TYPE: u32 = 0o170000;
-pub(crate) const REGULAR: u32 = 0o100000;
-pub(crate) const LINK: u32 = 0o120000;
+/// Most members of an image: each may make a decoder anew.
+pub const MEMBERS_MAX: usize = 65_536;
 
 /// What lies in an archive for the kernel's early start begins so (`lib/earlycpio.c`).
 const EARLY: [&str; 2] = ["kernel/x86/microcode/", "kernel/firmware/acpi/"];
@@ -81,7 +80,7 @@ pub struct Image {
     /// All records that the kernel comes to, in order.
     pub entries: Vec<Record>,
     /// What it passes over, and why it stops before the end, each with its place.
-    pub notes: Vec<String>,
+    pub notes: Notes,
 }
 
 impl Image {
@@ -121,6 +120,18 @@ pub fn read(bytes: Vec<u8>) -> Result<Image> {
 
 /// Reads an image, unpacking at most `limit` bytes.
 pub fn read_limited(bytes: &[u8], limit: u64) -> Result<Image> {
+    read_within(bytes, Left { bytes: limit, headers: RECORDS_MAX, members: MEMBERS_MAX })
+}
+
+/// What may still be read.
+struct Left {
+    /// Bytes that come out of members.
+    bytes: u64,
+    headers: usize,
+    members: usize,
+}
+
+fn read_within(bytes: &[u8], left: Left) -> Result<Image> {
     let failed = |cause: io::Error| {
         Error::new("cannot read the image").because(cause).help(
             "the file is damaged, or no initramfs: newc archives, plain or packed, alone or in a unified kernel image \
@@ -128,12 +139,12 @@ pub fn read_limited(bytes: &[u8], limit: u64) -> Result<Image> {
         )
     };
     let (bytes, notes) = wrapping::unwrap(bytes).map_err(failed)?;
-    let mut reader = Reader { image: Image { notes, ..Image::default() }, left: limit, trailers: 0 };
+    let mut reader = Reader { image: Image { notes: notes.into(), ..Image::default() }, left, trailers: 0 };
     reader.walk(&bytes).map_err(failed)?;
-    let mut image = reader.image;
+    let image = reader.image;
     // An archive of a trailer alone is one.
     if image.entries.is_empty() && reader.trailers == 0 {
-        let why = image.notes.drain(..).next_back().unwrap_or_else(|| "the file is empty or all zeros".to_owned());
+        let why = image.notes.last().cloned().unwrap_or_else(|| "the file is empty or all zeros".to_owned());
         return Err(failed(io::Error::other(why)));
     }
     Ok(image)
@@ -141,8 +152,7 @@ pub fn read_limited(bytes: &[u8], limit: u64) -> Result<Image> {
 
 struct Reader {
     image: Image,
-    /// Bytes that may still come out of members.
-    left: u64,
+    left: Left,
     trailers: u32,
 }
 
@@ -184,10 +194,11 @@ impl Reader {
 
     /// A plain archive: up to its trailer, or to what is no record.
     fn plain(&mut self, bytes: &[u8], at: usize) -> io::Result<End> {
+        self.take_member()?;
         let member = self.image.members.len();
         let push = |reader: &mut Reader, end: usize| {
             let data = bytes[at..end].to_vec();
-            reader.left = reader.left.checked_sub(data.len() as u64).ok_or_else(|| too_large(reader.left))?;
+            reader.take_bytes(data.len() as u64)?;
             let (packed_bytes, unpacked_bytes) = (data.len() as u64, data.len() as u64);
             let member = Member { packing: "none", offset: at, packed_bytes, unpacked_bytes, data };
             reader.image.members.push(member);
@@ -208,16 +219,17 @@ impl Reader {
             self.stop(format!("byte {at}"), "an archive begins at an offset that is no multiple of 4");
             return Ok(End::Stop);
         }
+        self.take_member()?;
         let refused = decompress::refused_by_kernels(&bytes[at..]);
         let unpacked = match refused {
             Some(_) => None,
-            None => decompress::unpack_partly(&bytes[at..], self.left)?,
+            None => decompress::unpack_partly(&bytes[at..], self.left.bytes)?,
         };
         let Some(unpacked) = unpacked else {
             self.stop(format!("byte {at}"), &refused.unwrap_or_default());
             return Ok(End::Stop);
         };
-        self.left = self.left.saturating_sub(unpacked.data.len() as u64);
+        self.take_bytes(unpacked.data.len() as u64)?;
         let used = unpacked.used.unwrap_or(bytes.len() - at);
         let member = self.image.members.len();
         self.image.members.push(Member {
@@ -236,7 +248,8 @@ impl Reader {
                 Ok(End::Stop)
             }
             (_, Some(why)) => {
-                self.note(format!("byte {at}"), format!("{why}, which the kernel does not look at"));
+                let note = || format!("at byte {at}: {why}, which the kernel does not look at");
+                self.image.notes.push_with(note);
                 Ok(if matches!(end, End::Stop) { End::Stop } else { End::At(at + used) })
             }
             (_, None) => Ok(if matches!(end, End::Stop) { End::Stop } else { End::At(at + used) }),
@@ -286,6 +299,7 @@ impl Reader {
     /// One record; gives where the next one is to begin, or None where nothing can follow.
     fn record(&mut self, stretch: Stretch, at: usize) -> io::Result<Option<u64>> {
         let Stretch { data, .. } = stretch;
+        self.take_header()?;
         let here = || self.place(stretch, at);
         let Some(head) = data[at..].first_chunk::<HEADER_BYTES>() else {
             let (here, why) = (here(), "a header is cut off");
@@ -304,18 +318,12 @@ impl Reader {
         let body = at as u64 + (HEADER_BYTES as u64 + name_bytes as u64).next_multiple_of(4);
         let next = (body + size as u64).next_multiple_of(4);
         let mode = header.mode & 0xffff;
-        let passed_over = if name_bytes == 0 || name_bytes > NAME_BYTES_MAX {
-            Some(format!("a record has a name of {name_bytes} bytes, beyond 1 to {NAME_BYTES_MAX}"))
-        } else if mode & TYPE == LINK && size > NAME_BYTES_MAX {
-            Some(format!("{}: a link's target has {size} bytes", name_at(data, at, name_bytes)))
-        } else if !matches!(mode & TYPE, LINK | REGULAR) && size > 0 {
-            Some(format!("{} has data, which only files and links have", name_at(data, at, name_bytes)))
-        } else {
-            None
-        };
-        if let Some(why) = passed_over {
-            let here = here();
-            self.note(here, format!("left out: {why}"));
+        if let Some(why) = PassedOver::by(&header) {
+            let members = &self.image.members;
+            self.image.notes.push_with(|| {
+                let place = place(members, stretch.member, at);
+                format!("at {place}: left out: {}", why.sentence(&header, data, at))
+            });
             return Ok(Some(next));
         }
         let body = body as usize;
@@ -335,14 +343,11 @@ impl Reader {
             self.trailers += 1;
             return Ok(Some(next));
         }
-        self.push(stretch, at, header, name, body)?;
+        self.push(stretch, at, header, name, body);
         Ok(Some(next))
     }
 
-    fn push(&mut self, stretch: Stretch, at: usize, header: Header, name: &[u8], body: usize) -> io::Result<()> {
-        if self.image.entries.len() == RECORDS_MAX {
-            return Err(io::Error::other(format!("it has more than {RECORDS_MAX} records")));
-        }
+    fn push(&mut self, stretch: Stretch, at: usize, header: Header, name: &[u8], body: usize) {
         let size = header.size as usize;
         let content = &stretch.data[body..stretch.data.len().min(body + size)];
         let sum = || content.iter().fold(0u32, |sum, byte| sum.wrapping_add(u32::from(*byte)));
@@ -367,7 +372,6 @@ impl Reader {
             offset: at,
             data: (body - stretch.start, content.len()),
         });
-        Ok(())
     }
 
     /// What is cut off ends a file without an error of the kernel's, and a packed member with one.
@@ -384,17 +388,32 @@ impl Reader {
         place(&self.image.members, stretch.member, at)
     }
 
+    /// What has one sentence for a member, or ends the image.
     fn note(&mut self, place: String, what: String) {
-        self.image.notes.push(format!("at {place}: {what}"));
+        self.image.notes.push_last(format!("at {place}: {what}"));
     }
 
     fn stop(&mut self, place: String, why: &str) {
         self.note(place, format!("{why}: the kernel stops here and takes nothing that follows"));
     }
-}
 
-fn too_large(limit: u64) -> io::Error {
-    decompress::too_large(limit)
+    fn take_bytes(&mut self, bytes: u64) -> io::Result<()> {
+        let left = self.left.bytes.checked_sub(bytes).ok_or_else(|| decompress::too_large(self.left.bytes))?;
+        self.left.bytes = left;
+        Ok(())
+    }
+
+    fn take_header(&mut self) -> io::Result<()> {
+        let too_many = || io::Error::other(format!("it has more than {RECORDS_MAX} records"));
+        self.left.headers = self.left.headers.checked_sub(1).ok_or_else(too_many)?;
+        Ok(())
+    }
+
+    fn take_member(&mut self) -> io::Result<()> {
+        let too_many = || io::Error::other(format!("it has more than {MEMBERS_MAX} members"));
+        self.left.members = self.left.members.checked_sub(1).ok_or_else(too_many)?;
+        Ok(())
+    }
 }
 
 /// How many zeros bytes begin with.
@@ -405,12 +424,6 @@ fn zeros(bytes: &[u8]) -> usize {
 /// A name for a message.
 fn shown(name: &[u8]) -> String {
     names::show(&names::encode(name)).into_owned()
-}
-
-/// The name of a record that is not looked at further, as much as is there of it.
-fn name_at(data: &[u8], at: usize, bytes: usize) -> String {
-    let name = &data[(at + HEADER_BYTES).min(data.len())..(at + HEADER_BYTES + bytes).min(data.len())];
-    shown(name.split(|byte| *byte == 0).next().unwrap_or_default())
 }
 
 /// A device's number as the kernel keeps it: 12 bits and 20.

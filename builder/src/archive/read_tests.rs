@@ -65,6 +65,28 @@ fn what_is_no_image_is_refused() {
     }
 }
 
+#[test]
+fn headers_and_members_have_a_number_that_is_not_passed() {
+    let mut trailers = archive_of("x", b"");
+    trailers.truncate(112);
+    // What is passed over counts as well: a folder with data.
+    let mut folder = trailers.clone();
+    folder[14..22].copy_from_slice(b"000041ed");
+    folder[54..62].copy_from_slice(b"00000004");
+    folder.extend(b"data");
+    let bytes = [&trailers[..], &folder, &trailers].concat();
+    let left = |headers, members| Left { bytes: 1 << 20, headers, members };
+    let image = read_within(&bytes, left(3, 1)).unwrap();
+    assert_eq!((image.entries.len(), image.notes.len()), (2, 1));
+    assert!(read_within(&bytes, left(2, 1)).unwrap_err().to_string().contains("records"));
+    let two = [&archive_of("a", b"1")[..], &archive_of("b", b"2")].concat();
+    assert_eq!(read_within(&two, left(4, 2)).unwrap().members.len(), 2);
+    assert!(read_within(&two, left(4, 1)).unwrap_err().to_string().contains("members"));
+    assert!(read_within(&two, left(3, 2)).unwrap_err().to_string().contains("records"));
+    let packed = zstd::encode_all(&bytes[..], 3).unwrap();
+    assert!(read_within(&packed, left(3, 0)).unwrap_err().to_string().contains("members"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 

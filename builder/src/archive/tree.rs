@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::archive::newc::{LINK, REGULAR, TYPE};
+use crate::archive::notes::Notes;
 use crate::archive::ramfs::{Fault, NodeId, NodeKind, ROOT, Ramfs};
-use crate::archive::read::{Image, LINK, REGULAR, Record, TYPE};
+use crate::archive::read::{Image, Record};
 use crate::fs::PATH_BYTES_MAX;
 use crate::names;
 use crate::rootfs::tree::{Entry, FileTree, Why};
@@ -21,12 +23,19 @@ const SOCKET: u32 = 0o140000;
 const PERMISSIONS: u32 = 0o7777;
 
 /// Most zeros that stand for what is cut off of a file: its header may speak of gigabytes.
-const FILLED_BYTES_MAX: u64 = 16 << 20;
-/// Most bytes of all paths of a tree: a few links can make many long ones.
-const PATHS_BYTES_MAX: usize = 1 << 30;
+const FILLED_BYTES_MAX: u64 = 1 << 20;
+/// Most bytes of all paths of a tree beyond twice those of its records' names: a few links can make many long ones.
+const PATHS_BYTES_MAX: usize = 16 << 20;
+/// Most steps on the way to names beyond those of a tree without links: links that lead to links can make a million of
+/// one name.
+const STEPS_MAX: u64 = 1 << 22;
+/// Steps that each record may take besides, and each byte of its name: a name is looked up up to five times, and a
+/// part of it has two bytes at least.
+const RECORD_STEPS: u64 = 64;
+const NAME_BYTE_STEPS: u64 = 4;
 
 /// The tree of an image, and what did not come out as its records say, each with its place and the reason.
-pub fn tree(image: &Image) -> (FileTree, Vec<String>) {
+pub fn tree(image: &Image) -> (FileTree, Notes) {
     let mut laying = Laying::new(image);
     for record in &image.entries {
         laying.lay(record);
@@ -54,7 +63,9 @@ struct Laying<'a> {
     image: &'a Image,
     fs: Ramfs<Body>,
     links: HashMap<LinkKey, &'a str>,
-    notes: Vec<String>,
+    notes: Notes,
+    /// Bytes of all names.
+    name_bytes: usize,
     /// After a wrong checksum the kernel takes nothing more.
     stopped: bool,
     /// The number of the record that is laid.
@@ -64,7 +75,9 @@ struct Laying<'a> {
 impl<'a> Laying<'a> {
     /// With what a kernel has in its root before: `usr/default_cpio_list` of its source.
     fn new(image: &'a Image) -> Laying<'a> {
-        let mut fs = Ramfs::new();
+        let name_bytes: usize = image.entries.iter().map(|record| record.name.len()).sum();
+        let steps = image.entries.len() as u64 * RECORD_STEPS + name_bytes as u64 * NAME_BYTE_STEPS;
+        let mut fs = Ramfs::new(STEPS_MAX + steps);
         let console = NodeKind::Device { block: false, number: (5, 1) };
         for (path, kind, mode) in [
             ("dev", NodeKind::Dir(BTreeMap::new()), 0o755),
@@ -76,7 +89,7 @@ impl<'a> Laying<'a> {
             }
         }
         fs.forget_touches();
-        Laying { image, fs, links: HashMap::new(), notes: Vec::new(), stopped: false, number: 0 }
+        Laying { image, fs, links: HashMap::new(), notes: Notes::default(), name_bytes, stopped: false, number: 0 }
     }
 
     fn lay(&mut self, record: &'a Record) {
@@ -164,7 +177,9 @@ impl<'a> Laying<'a> {
             self.fs.node_mut(node).kind = NodeKind::File(Body::Bytes(Vec::new()));
         }
         if record.wrong_sum {
-            self.note(record, "has a wrong checksum: the kernel stops here and takes nothing that follows");
+            let (place, name) = (self.image.place(record), names::show(&record.name));
+            let why = "has a wrong checksum: the kernel stops here and takes nothing that follows";
+            self.notes.push_last(format!("at {place}: {name} {why}"));
             self.stopped = true;
         }
     }
@@ -258,7 +273,8 @@ impl<'a> Laying<'a> {
     }
 
     fn note(&mut self, record: &Record, what: &str) {
-        self.notes.push(format!("at {}: {} {what}", self.image.place(record), names::show(&record.name)));
+        let image = self.image;
+        self.notes.push_with(|| format!("at {}: {} {what}", image.place(record), names::show(&record.name)));
     }
 
     /// The tree: what the image made or changed, and the folders of that.
@@ -266,17 +282,20 @@ impl<'a> Laying<'a> {
         let mut entries = Vec::new();
         let mut contents: HashMap<NodeId, Arc<[u8]>> = HashMap::new();
         let mut bytes = 0;
-        let (mut too_long, mut untouched) = (0, BTreeMap::new());
+        let bytes_max = PATHS_BYTES_MAX + 2 * self.name_bytes;
+        let (mut too_long, mut too_many, mut untouched) = (0, 0, BTreeMap::new());
         let mut todo = vec![(ROOT, String::new())];
         while let Some((folder, path)) = todo.pop() {
             let NodeKind::Dir(inside) = &self.fs.node(folder).kind else { continue };
             for (part, node) in inside {
                 let below = if path.is_empty() { part.to_string() } else { format!("{path}/{part}") };
-                bytes += below.len();
-                if (below.len() > PATH_BYTES_MAX && names::decode(&below).len() > PATH_BYTES_MAX)
-                    || bytes > PATHS_BYTES_MAX
-                {
+                if below.len() > PATH_BYTES_MAX && names::decode(&below).len() > PATH_BYTES_MAX {
                     too_long += 1;
+                    continue;
+                }
+                bytes += below.len();
+                if bytes > bytes_max {
+                    too_many += 1;
                     continue;
                 }
                 if let NodeKind::Dir(_) = self.fs.node(*node).kind {
@@ -298,7 +317,11 @@ impl<'a> Laying<'a> {
         let own: Vec<_> = untouched.into_iter().filter(|(path, _)| needed(path)).collect();
         entries.extend(own);
         if too_long > 0 {
-            self.notes.push(format!("{too_long} paths are longer than {PATH_BYTES_MAX} bytes and are left out"));
+            self.notes.push_last(format!("{too_long} paths are longer than {PATH_BYTES_MAX} bytes and are left out"));
+        }
+        if too_many > 0 {
+            let why = "links make so many long paths of short names";
+            self.notes.push_last(format!("{too_many} folders and files are left out: {why} that vmatic shows no more"));
         }
         entries.into_iter().collect()
     }
@@ -331,64 +354,5 @@ impl<'a> Laying<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::archive;
-
-    fn image(records: &[(&str, Entry)]) -> Image {
-        let mut bytes = Vec::new();
-        for (path, entry) in records {
-            archive::write_entries(&[(*path, entry)], 0, &mut bytes).unwrap();
-        }
-        crate::archive::read::read(bytes).unwrap()
-    }
-
-    #[test]
-    fn records_are_laid_as_the_kernel_lays_them() {
-        let why = Why::default;
-        let (tree, left_out) = tree(&image(&[
-            ("real", Entry::dir(0o755, why())),
-            ("link", Entry::symlink("real", why())),
-            ("link/y", Entry::file(*b"1", 0o644, why())),
-            ("link", Entry::dir(0o700, why())),
-            ("none/x", Entry::file(*b"2", 0o644, why())),
-            ("../out", Entry::file(*b"3", 0o644, why())),
-        ]));
-        assert_eq!(tree.get("real/y").unwrap().kind(), "file", "a file goes through the link");
-        assert_eq!(tree.get("link").unwrap().kind(), "directory", "a folder replaces the link");
-        assert_eq!(tree.get("out").unwrap().size(), 1, "above the root is the root");
-        assert_eq!(left_out, ["at byte 2048: none/x is left out: none is not there"]);
-    }
-
-    #[test]
-    fn the_data_of_a_linked_file_may_be_on_any_of_its_names() {
-        let mut tree_in = FileTree::new();
-        for path in ["a", "b"] {
-            tree_in.insert(path, Entry::file(*b"data", 0o644, Why::default()).linked(1)).unwrap();
-        }
-        let mut bytes = Vec::new();
-        archive::write(&tree_in, 0, &mut bytes).unwrap();
-        let (tree, _) = tree(&crate::archive::read::read(bytes).unwrap());
-        assert!(["a", "b"].iter().all(|path| tree.get(path).unwrap().size() == 4));
-    }
-
-    #[test]
-    fn paths_that_links_make_too_long_are_left_out() {
-        let why = Why::default;
-        let part = "p".repeat(255);
-        let mut real = String::new();
-        let mut records = Vec::new();
-        for _ in 0..15 {
-            real = if real.is_empty() { part.clone() } else { format!("{real}/{part}") };
-            records.push((real.clone(), Entry::dir(0o755, why())));
-        }
-        records.push(("l".to_owned(), Entry::symlink(real.clone(), why())));
-        // 15 parts with their slashes are 3840 bytes, and with one more the longest path.
-        records.push((format!("l/{part}"), Entry::dir(0o755, why())));
-        records.push((format!("l/{part}/x"), Entry::dir(0o755, why())));
-        let records: Vec<(&str, Entry)> = records.iter().map(|(path, entry)| (path.as_str(), entry.clone())).collect();
-        let (tree, notes) = tree(&image(&records));
-        assert_eq!(tree.iter().map(|(path, _)| path.len()).max(), Some(PATH_BYTES_MAX));
-        assert_eq!(notes, ["1 paths are longer than 4095 bytes and are left out"]);
-    }
-}
+#[path = "tree_tests.rs"]
+mod tests;

@@ -177,12 +177,13 @@ fn from_image(path: &Path) -> Result<View> {
 /// The tree of an image, with a warning for each record that a kernel does not take as it is.
 fn tree_of(image: &read::Image, path: &Path) -> FileTree {
     let (tree, left_out) = tree::tree(image);
-    let all: Vec<&String> = image.notes.iter().chain(&left_out).collect();
+    let all: Vec<&String> = image.notes.iter().chain(left_out.iter()).collect();
     for why in all.iter().take(WARNINGS_MAX) {
         say::warn(format!("{}: {why}", path.display()));
     }
-    if all.len() > WARNINGS_MAX {
-        say::warn(format!("{}: and {} more", path.display(), all.len() - WARNINGS_MAX));
+    let more = all.len().saturating_sub(WARNINGS_MAX) + image.notes.more() + left_out.more();
+    if more > 0 {
+        say::warn(format!("{}: and {more} more", path.display()));
     }
     tree
 }
