@@ -238,3 +238,28 @@ fn many_warnings_of_one_image_are_counted() {
     assert_eq!(said.lines().count(), 21);
     assert!(said.ends_with("and 80 more\n"), "{said}");
 }
+
+#[test]
+fn the_longest_paths_are_unpacked_into_any_folder() {
+    let lab = Fixture::new();
+    let part = "p".repeat(255);
+    let folders: Vec<String> = (1..=15).map(|depth| vec![part.as_str(); depth].join("/")).collect();
+    // With its folders the file's path has 4095 bytes, the longest, and below any other folder it has more.
+    let file = format!("{}/{}", folders[14], &part[..255]);
+    let second = format!("{}/q", folders[14]);
+    let mut records: Vec<_> = folders.iter().map(|path| record(path.as_str(), DIR, "")).collect();
+    records.push(record(file.as_str(), FILE, "42"));
+    records.push(record(second.as_str(), LINK, "target"));
+    let (_, said) = listed(&lab, &archive(&records));
+    assert_eq!(said, "");
+    let output = lab.vmatic(&["unpack", "out", "odd.img"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let found = walkdir::WalkDir::new(lab.at("out")).into_iter().filter(|entry| entry.is_ok()).count();
+    assert!(found >= 15, "{found}");
+    let read = std::process::Command::new("sh")
+        .current_dir(lab.at("out"))
+        .args(["-c", "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do cd -P p*; done; cat p*; readlink q"])
+        .output()
+        .unwrap();
+    assert_eq!(stdout(&read), "42target\n", "{}", stderr(&read));
+}

@@ -1,12 +1,13 @@
 //! `vmatic unpack`: an image as a folder.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, lchown, symlink};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use rustix::fs::{self as at, AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, makedev};
 use rustix::io::Errno;
 
 use crate::Exit;
@@ -31,7 +32,6 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    interrupt::watch();
     let tree = args.image.tree()?;
     if args.folder.exists() {
         return Err(Error::new(format!("cannot unpack to {}", args.folder.display()))
@@ -40,6 +40,8 @@ pub fn run(args: Args) -> Result<Exit> {
     }
     let parent = args.folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).at("create", parent)?;
+    // Until here nothing is to be tidied up: reading ends at once.
+    interrupt::watch();
     let scratch = tempfile::Builder::new().prefix(".unpack-").tempdir_in(parent).at("create a folder in", parent)?;
     let left_out = LeftOut::writing(&tree, scratch.path())?;
     fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).at("set the mode of", scratch.path())?;
@@ -64,31 +66,44 @@ struct LeftOut {
 const NAMED_MAX: usize = 10;
 
 impl LeftOut {
-    /// Writes a tree below a folder. Every path of a tree is real, so no link of the image leads a write astray.
+    /// Writes a tree below a folder. Every path of a tree is real, so no link of the image leads a write astray; and each
+    /// is as long as a path may be, so all calls go by the folder's descriptor: its own path does not count.
     fn writing(tree: &FileTree, folder: &Path) -> Result<LeftOut> {
         let mut left_out = LeftOut::default();
-        let mut linked = HashMap::new();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = at::openat(CWD, folder, flags, Mode::empty()).at("open", folder)?;
+        let mut writer = Writer { folder, open, linked: HashMap::new() };
         for (path, entry) in tree.iter() {
             if interrupt::asked() {
                 return Err(Error::new(format!("cannot unpack to {}", folder.display()))
                     .because("interrupted")
                     .help("run it again: nothing of it was kept"));
             }
-            let target = folder.join(names::to_path(path));
-            if !make(&target, entry, &mut linked)? {
+            if !writer.make(path, entry)? {
                 left_out.paths.push(path.to_owned());
-                continue;
-            }
-            match lchown(&target, Some(entry.uid), Some(entry.gid)) {
-                Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied || no_such_id(&cause) => {
-                    left_out.ours.insert(path.to_owned());
-                    left_out.owners += usize::from((entry.uid, entry.gid) != (0, 0));
-                }
-                result => result.at("set the owner of", &target)?,
+            } else if !writer.own(path, entry)? {
+                left_out.ours.insert(path.to_owned());
+                left_out.owners += usize::from((entry.uid, entry.gid) != (0, 0));
             }
         }
-        set_modes(tree, folder, &left_out.ours)?;
+        left_out.set_modes(tree, &writer)?;
         Ok(left_out)
+    }
+
+    /// Modes come last, children before their folders: a folder may forbid writing.
+    /// What is not its owner's loses setuid and setgid.
+    fn set_modes(&self, tree: &FileTree, writer: &Writer) -> Result<()> {
+        let absent: HashSet<&str> = self.paths.iter().map(String::as_str).collect();
+        let entries: Vec<(&str, &Entry)> = tree.iter().collect();
+        for (path, entry) in entries.into_iter().rev() {
+            if !matches!(entry.content, Content::Symlink(_)) && !absent.contains(path) {
+                let mode = if self.ours.contains(path) { entry.mode & !0o6000 } else { entry.mode };
+                let target = names::to_path(path);
+                let set = at::chmodat(&writer.open, &*target, Mode::from_raw_mode(mode), AtFlags::empty());
+                set.at("set the mode of", writer.folder.join(target))?;
+            }
+        }
+        Ok(())
     }
 
     fn say(&self) {
@@ -106,52 +121,61 @@ impl LeftOut {
     }
 }
 
-/// In a user namespace there are not all owners.
-fn no_such_id(cause: &io::Error) -> bool {
-    cause.raw_os_error() == Some(Errno::INVAL.raw_os_error())
+/// Makes entries below a folder.
+struct Writer<'a> {
+    folder: &'a Path,
+    open: OwnedFd,
+    /// The first name of each inode.
+    linked: HashMap<u32, PathBuf>,
 }
 
-/// Makes an entry, with a mode for us alone; false if we may not. `linked` has the first name of each inode.
-fn make(target: &Path, entry: &Entry, linked: &mut HashMap<u32, PathBuf>) -> Result<bool> {
-    let node = |kind: FileType, device: u64| match mknodat(CWD, target, kind, Mode::from_raw_mode(0o600), device) {
-        Err(Errno::PERM | Errno::ACCESS) => Ok(false),
-        result => result.map(|()| true).at("create", target),
-    };
-    match &entry.content {
-        Content::Dir => fs::DirBuilder::new().mode(0o700).create(target).at("create", target)?,
-        // A kernel makes such a link when it unpacks an image; a program cannot (symlink(2)).
-        Content::Symlink(to) if to.is_empty() => return Ok(false),
-        Content::Symlink(to) => symlink(names::to_path(to), target).at("create the link", target)?,
-        Content::File { data, group } => match group.and_then(|group| linked.get(&group)) {
-            Some(first) => fs::hard_link(first, target).at("create the hard link", target)?,
-            None => {
-                let mut file = fs::OpenOptions::new();
-                let mut file = file.write(true).create_new(true).mode(0o600).open(target).at("create", target)?;
-                file.write_all(data).at("write", target)?;
-                group.map(|group| linked.insert(group, target.to_owned()));
+impl Writer<'_> {
+    /// Makes an entry, with a mode for us alone; false if we may not.
+    fn make(&mut self, path: &str, entry: &Entry) -> Result<bool> {
+        let inside = names::to_path(path);
+        let target = || self.folder.join(&*inside);
+        let (open, ours) = (&self.open, Mode::RUSR | Mode::WUSR);
+        let node = |kind: FileType, device: u64| match at::mknodat(open, &*inside, kind, ours, device) {
+            Err(Errno::PERM | Errno::ACCESS) => Ok(false),
+            result => result.map(|()| true).at("create", target()),
+        };
+        match &entry.content {
+            Content::Dir => at::mkdirat(open, &*inside, Mode::RWXU).at("create", target())?,
+            // A kernel makes such a link when it unpacks an image; a program cannot (symlink(2)).
+            Content::Symlink(to) if to.is_empty() => return Ok(false),
+            Content::Symlink(to) => {
+                at::symlinkat(&*names::to_path(to), open, &*inside).at("create the link", target())?;
             }
-        },
-        Content::Device { block, major, minor } => {
-            let kind = if *block { FileType::BlockDevice } else { FileType::CharacterDevice };
-            return node(kind, makedev(*major, *minor));
+            Content::File { data, group } => match group.and_then(|group| self.linked.get(&group)) {
+                Some(first) => {
+                    at::linkat(open, first, open, &*inside, AtFlags::empty()).at("create the hard link", target())?;
+                }
+                None => {
+                    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                    let mut file = File::from(at::openat(open, &*inside, flags, ours).at("create", target())?);
+                    file.write_all(data).at("write", target())?;
+                    group.map(|group| self.linked.insert(group, inside.to_path_buf()));
+                }
+            },
+            Content::Device { block, major, minor } => {
+                let kind = if *block { FileType::BlockDevice } else { FileType::CharacterDevice };
+                return node(kind, makedev(*major, *minor));
+            }
+            Content::Fifo => return node(FileType::Fifo, 0),
+            Content::Socket => return node(FileType::Socket, 0),
         }
-        Content::Fifo => return node(FileType::Fifo, 0),
-        Content::Socket => return node(FileType::Socket, 0),
+        Ok(true)
     }
-    Ok(true)
-}
 
-/// Modes come last, children before their folders: a folder may forbid writing.
-/// What is not its owner's loses setuid and setgid.
-fn set_modes(tree: &FileTree, folder: &Path, ours: &HashSet<String>) -> Result<()> {
-    let entries: Vec<(&str, &Entry)> = tree.iter().collect();
-    for (path, entry) in entries.into_iter().rev().filter(|(_, entry)| !matches!(entry.content, Content::Symlink(_))) {
-        let target = folder.join(names::to_path(path));
-        // A device that was left out has no mode.
-        if target.exists() {
-            let mode = if ours.contains(path) { entry.mode & !0o6000 } else { entry.mode };
-            fs::set_permissions(&target, fs::Permissions::from_mode(mode)).at("set the mode of", &target)?;
+    /// Gives an entry to its owner; false if we may not. In a user namespace there are not all owners.
+    fn own(&self, path: &str, entry: &Entry) -> Result<bool> {
+        // Such a number means: as it is (chown(2)).
+        let known = |number: u32| Some(number).filter(|number| *number != u32::MAX);
+        let (user, group) = (known(entry.uid).map(Uid::from_raw), known(entry.gid).map(Gid::from_raw));
+        let inside = names::to_path(path);
+        match at::chownat(&self.open, &*inside, user, group, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::PERM | Errno::ACCESS | Errno::INVAL) => Ok(false),
+            result => result.map(|()| true).at("set the owner of", self.folder.join(&*inside)),
         }
     }
-    Ok(())
 }
