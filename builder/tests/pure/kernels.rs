@@ -152,6 +152,24 @@ fn updates_come_before_the_kernels_own_and_every_packing_is_read() {
 }
 
 #[test]
+fn a_soft_dependency_that_lacks_one_of_its_own_is_left_out_and_said() {
+    let lab = Fixture::with_inputs();
+    module(&lab, "kernel/a/needs.ko", &["depends=", "softdep=pre: half post: later"]);
+    module(&lab, "kernel/a/half.ko", &["depends=whole,gone"]);
+    module(&lab, "kernel/a/whole.ko", &["depends="]);
+    module(&lab, "kernel/a/later.ko", &["depends=", "weakdep=half"]);
+    spec(&lab, "\"needs\"", "");
+    let said = built(&lab);
+    assert_eq!(loaded(&lab), "kernel/a/needs.ko, kernel/a/later.ko");
+    assert_eq!(cat(&lab, "lib/modules/1.2.3/kernel/a/whole.ko"), "", "what it needed is left out with it");
+    let wanted = "the module half, which needs asks for softly, is left out: it needs gone";
+    assert!(said.contains(wanted) && said.contains("the module half, which later may ask for later"), "{said}");
+    // What the spec names has to be whole.
+    spec(&lab, "\"half\"", "");
+    assert!(refused(&lab).contains("cannot find the kernel module \"gone\""), "{}", refused(&lab));
+}
+
+#[test]
 fn soft_and_weak_dependencies_go_by_aliases_and_the_kernel_can_ask_for_them() {
     let lab = Fixture::with_inputs();
     lab.write(&format!("{MODULES}/modules.builtin.modinfo"), "built_in.alias=crypto-sha256\0built_in.license=GPL\0");

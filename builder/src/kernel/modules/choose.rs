@@ -1,9 +1,9 @@
 //! The choice of an image's modules: from the words of a spec to files, with all that these want.
 //!
 //! What a module depends on has to be there; what it names softly is taken if there is such a module, by its name or
-//! by an alias, as modprobe does. Weak dependencies come along for who asks for them later, and are not loaded.
+//! by an alias, as modprobe does, and if that one is whole. Weak dependencies come along for who asks for them later, and are not loaded.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::info::plain;
 use super::modalias;
@@ -42,7 +42,9 @@ pub fn choose(tree: &ModuleTree, words: &[String], config: &ModprobeConfig) -> R
     }
     while let Some((asker, word)) = choice.weak.pop_front() {
         for name in choice.resolve(&word) {
-            choice.visit(&name, Some(&asker), false, &mut Vec::new())?;
+            if choice.is_whole(&name, &format!("which {asker} may ask for later"), 0) {
+                choice.visit(&name, Some(&asker), false, &mut Vec::new())?;
+            }
         }
     }
     if let Some(aliases) = tree.aliases.get()
@@ -153,10 +155,51 @@ impl Choice<'_> {
     fn visit_soft(&mut self, words: &[String], asker: &str, load: bool, path: &mut Vec<String>) -> Result<()> {
         for word in words {
             for name in self.resolve(word) {
-                self.visit(&name, Some(asker), load, path)?;
+                if self.is_whole(&name, &format!("which {asker} asks for softly"), path.len()) {
+                    self.visit(&name, Some(asker), load, path)?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whether a module that is not needed can be had, with all that it depends on; else that is said, and it is left
+    /// out.
+    fn is_whole(&mut self, name: &str, asked: &str, depth: usize) -> bool {
+        let Some(why) = self.lacks(name, depth) else { return true };
+        let text = format!("the module {name}, {asked}, is left out: {why}");
+        if !self.chosen.warnings.contains(&text) {
+            self.chosen.warnings.push(text);
+        }
+        false
+    }
+
+    /// Why a module cannot be had, `depth` modules below the one that the spec names.
+    fn lacks(&self, name: &str, depth: usize) -> Option<String> {
+        let mut seen = BTreeSet::from([name.to_owned()]);
+        let mut todo = vec![(name.to_owned(), depth)];
+        while let Some((name, depth)) = todo.pop() {
+            if self.chosen.modules.contains_key(&name) {
+                continue;
+            }
+            let Some(file) = self.tree.files.get(&name) else {
+                if self.tree.builtin.contains_key(&name) {
+                    continue;
+                }
+                return Some(format!("it needs {name}, which {} does not have", self.tree.folder.display()));
+            };
+            if depth >= DEPTH_MAX {
+                return Some(format!("more than {DEPTH_MAX} modules depend on each other, up to {name}"));
+            }
+            match self.tree.read(&name, file) {
+                Ok((_, info)) => {
+                    let new = info.depends.into_iter().filter(|name| seen.insert(name.clone()));
+                    todo.extend(new.map(|name| (name, depth + 1)).collect::<Vec<_>>());
+                }
+                Err(error) => return Some(error.cause()),
+            }
+        }
+        None
     }
 
     fn warn(&mut self, name: &str, inside: &str, release: Option<&str>) {
