@@ -58,6 +58,9 @@ pub(crate) enum Kind {
     Usage,
     /// The spec is wrong, or what it names.
     Spec,
+    /// The machine that vmatic runs on cannot: its disk is full or closed to us, a server does not answer, a program is
+    /// not there.
+    Machine,
     /// Something would have to be fetched, and nothing was to be.
     NotAtHand,
     /// A deadline passed.
@@ -134,6 +137,18 @@ impl Error {
         self
     }
 
+    /// Says that it is the machine's, if the system's answer caused it and nobody knows better: for what only the machine
+    /// decides, such as whether a cache can be written.
+    pub(crate) fn of_machine(self) -> Error {
+        let mut cause = self.source();
+        let mut systems = false;
+        while let Some(error) = cause {
+            systems |= error.is::<std::io::Error>() || error.is::<rustix::io::Errno>();
+            cause = error.source();
+        }
+        if systems && self.kind == Kind::Failed { self.of_kind(Kind::Machine) } else { self }
+    }
+
     /// Puts a wider attempt in front: "cannot build h" because "cannot read /x" because ...
     pub fn while_trying(self, tried: impl Into<String>) -> Error {
         Error::new(tried).because(self)
@@ -160,7 +175,7 @@ impl Error {
     /// The status that the process ends with.
     pub fn exit(&self) -> Exit {
         match self.kind {
-            Kind::Failed | Kind::NotAtHand | Kind::WrongKey | Kind::Refused => Exit::Failed,
+            Kind::Failed | Kind::Machine | Kind::NotAtHand | Kind::WrongKey | Kind::Refused => Exit::Failed,
             Kind::Usage => Exit::Usage,
             Kind::Spec => Exit::Spec,
             Kind::Timeout => Exit::Timeout,
@@ -223,8 +238,9 @@ pub trait PathContext<T> {
 impl<T, E: Into<Cause> + IsFull> PathContext<T> for std::result::Result<T, E> {
     fn at(self, verb: &str, path: impl AsRef<Path>) -> Result<T> {
         self.map_err(|cause| {
-            let full = cause.is_full();
-            let error = Error::new(format!("cannot {verb} {}", path.as_ref().display())).because(cause);
+            let (full, machines) = (cause.is_full(), cause.is_machines());
+            let kind = if machines { Kind::Machine } else { Kind::Failed };
+            let error = Error::new(format!("cannot {verb} {}", path.as_ref().display())).because(cause).of_kind(kind);
             if full {
                 error.help("free some space on that file system, or choose another folder with --out DIR")
             } else {
@@ -234,16 +250,39 @@ impl<T, E: Into<Cause> + IsFull> PathContext<T> for std::result::Result<T, E> {
     }
 }
 
-/// Whether an error says that a disk (or quota) is full; such errors get their own help.
+/// Whether an error says that a disk (or quota) is full, which gets its own help, or else that the machine is at fault.
 pub trait IsFull {
     /// True for ENOSPC and EDQUOT.
     fn is_full(&self) -> bool;
+
+    /// True for these, and for a disk that takes or gives nothing, and memory or descriptors that are used up.
+    fn is_machines(&self) -> bool;
 }
+
+/// What only whoever keeps the machine can mend.
+const MACHINES: [rustix::io::Errno; 9] = {
+    use rustix::io::Errno;
+    [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::ROFS,
+        Errno::ACCESS,
+        Errno::PERM,
+        Errno::IO,
+        Errno::NOMEM,
+        Errno::MFILE,
+        Errno::NFILE,
+    ]
+};
 
 impl IsFull for std::io::Error {
     fn is_full(&self) -> bool {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         matches!(self.kind(), StorageFull | QuotaExceeded)
+    }
+
+    fn is_machines(&self) -> bool {
+        self.is_full() || rustix::io::Errno::from_io_error(self).is_some_and(|errno| errno.is_machines())
     }
 }
 
@@ -251,11 +290,19 @@ impl IsFull for rustix::io::Errno {
     fn is_full(&self) -> bool {
         matches!(*self, rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)
     }
+
+    fn is_machines(&self) -> bool {
+        MACHINES.contains(self)
+    }
 }
 
 impl IsFull for walkdir::Error {
     fn is_full(&self) -> bool {
         self.io_error().is_some_and(IsFull::is_full)
+    }
+
+    fn is_machines(&self) -> bool {
+        self.io_error().is_some_and(IsFull::is_machines)
     }
 }
 
@@ -280,6 +327,16 @@ mod tests {
         let inner =
             error.source().and_then(StdError::source).and_then(|source| source.downcast_ref::<std::io::Error>());
         assert_eq!(inner.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn a_fault_of_the_machine_is_told_from_others() {
+        let at = |errno: rustix::io::Errno| Err::<(), _>(errno).at("write", "/x").unwrap_err();
+        assert_eq!(at(rustix::io::Errno::ROFS).while_trying("cannot build").kind(), Kind::Machine);
+        assert_eq!(at(rustix::io::Errno::NOENT).kind(), Kind::Failed);
+        assert_eq!(at(rustix::io::Errno::NOENT).while_trying("cannot fetch").of_machine().kind(), Kind::Machine);
+        assert_eq!(at(rustix::io::Errno::NOENT).of_kind(Kind::Spec).of_machine().kind(), Kind::Spec);
+        assert_eq!(Error::new("cannot x").because("no such name").of_machine().kind(), Kind::Failed);
     }
 
     #[test]

@@ -19,7 +19,8 @@ use crate::ui::say::{self, Stages};
 ///
 /// Looks for what it names as a build would: binaries, packages, modules. Where all inputs are at hand, the images are
 /// made, too, and thrown away: so it is known that they are whole, and fit their machines. Exits with 3 when there is a
-/// mistake. Writes nothing, and fetches nothing unless asked; what could not be looked at is said.
+/// mistake, and with 1 when this machine is at fault: a disk that is full, a server that does not answer. Writes nothing,
+/// and fetches nothing unless asked; what could not be looked at is said.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The spec
@@ -71,6 +72,9 @@ fn rehearse(spec: &Spec, args: &Args, cache: &Cache) -> Result<Option<Built>> {
         }
         // What has a line of the spec already says which spec.
         Err(error) if error.kind() == Kind::Spec => Err(error),
+        Err(error) if error.kind() == Kind::Machine => {
+            Err(error.while_trying(format!("cannot check {} to its end", args.spec.display())))
+        }
         Err(error) => Err(error.while_trying(format!("cannot use {}", args.spec.display())).of_kind(Kind::Spec)),
     }
 }

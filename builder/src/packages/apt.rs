@@ -8,7 +8,7 @@ use std::process::Output;
 
 use xshell::{Cmd, Shell, cmd};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::spec::values::PackageName;
 
 /// The locale in which they run: the C locale's sentences, in UTF-8.
@@ -20,6 +20,7 @@ fn run(command: Cmd, program: &str, package: &str) -> Result<Output> {
         Error::new(format!("cannot run {program}"))
             .because(cause)
             .help(format!("packages need Debian's own tools: install {package}, or use dir:FOLDER in the spec"))
+            .of_kind(Kind::Machine)
     })
 }
 
@@ -38,7 +39,8 @@ pub fn dpkg_deb(shell: &Shell, verb: &str, file: &Path, folder: Option<&Path>) -
     }
     Err(Error::new(format!("cannot unpack {}", file.display()))
         .because(last_line(&output.stderr))
-        .help("free some space if the disk is full, else try again"))
+        .help("free some space if the disk is full, else try again")
+        .of_kind(Kind::Machine))
 }
 
 /// The fields of a package's newest version, as apt's lists have them; none if they do not have the package.
@@ -78,7 +80,9 @@ pub fn not_fetched(shell: &Shell, names: &[PackageName], output: &Output) -> Err
         names.iter().filter(|name| matches!(control(shell, name), Ok(None))).map(PackageName::as_str).collect();
     let error = Error::new("cannot fetch packages").because(last_line(&output.stderr));
     if unknown.is_empty() {
-        return error.help("check the network and /etc/apt/sources.list; `apt-get update` (as root) shows what fails");
+        return error
+            .help("check the network and /etc/apt/sources.list; `apt-get update` (as root) shows what fails")
+            .of_kind(Kind::Machine);
     }
     let unknown = unknown.join(" ");
     error.help(format!("run `apt-get update` (as root), and check the names with `apt-cache policy {unknown}`"))

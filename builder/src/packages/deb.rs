@@ -42,6 +42,10 @@ impl Cache {
 
     /// Gives a package, fetched and unpacked if the cache does not have it.
     pub fn package(&self, name: &PackageName) -> Result<UnpackedPackage> {
+        self.known_or_fetched(name).map_err(Error::of_machine)
+    }
+
+    fn known_or_fetched(&self, name: &PackageName) -> Result<UnpackedPackage> {
         let tried = || Error::new(format!("cannot get the package {name}"));
         let packages = self.folder().join("deb");
         fs::create_dir_all(&packages).at("create", &packages)?;

@@ -79,6 +79,10 @@ impl Cache {
 
     /// Gives a root with these packages and all they depend on.
     pub fn root_of(&self, names: &[PackageName]) -> Result<DebRoot> {
+        self.known_or_fetched_root(names).map_err(Error::of_machine)
+    }
+
+    fn known_or_fetched_root(&self, names: &[PackageName]) -> Result<DebRoot> {
         let list = names.iter().map(PackageName::as_str).collect::<Vec<_>>().join(", ");
         let tried = || Error::new(format!("cannot get the packages {list}"));
         let roots = self.folder().join("root");

@@ -146,3 +146,14 @@ fn guests_whose_memory_their_image_does_not_fit_are_an_error_with_the_least() {
     let plan = fs::read_to_string(lab.at("out/lab/plan")).unwrap();
     assert!(plan.contains("guest_memory_mib 96\n"), "{plan}");
 }
+
+#[test]
+fn a_fault_of_the_machine_is_none_of_the_spec() {
+    let lab = Fixture::with_inputs();
+    write(&lab, "modules = []\npackages = [\"hello\"]\n", "modules = []\n");
+    // A folder of the cache that cannot be made.
+    lab.write("cache", "a file");
+    let (status, check) = said(&lab, "check", &["--fetch"]);
+    assert_eq!(status, Some(1), "{check}");
+    assert!(check.contains("cannot create") && !check.contains("mistake"), "{check}");
+}
