@@ -252,6 +252,13 @@ impl FileTree {
         self.entries.get(&real)
     }
 
+    /// All that is below the directory at this real path, sorted.
+    pub fn below(&self, real: &str) -> impl Iterator<Item = (&str, &Entry)> {
+        let below = if real.is_empty() { String::new() } else { format!("{real}/") };
+        let inside = self.entries.range(below.clone()..).take_while(move |(path, _)| path.starts_with(&below));
+        inside.map(|(path, entry)| (path.as_str(), entry))
+    }
+
     /// The names in the directory at this real path, sorted.
     pub fn names_in(&self, real: &str) -> Vec<String> {
         let below = if real.is_empty() { String::new() } else { format!("{real}/") };
@@ -307,10 +314,8 @@ impl FileTree {
     pub fn whiteout(&mut self, path: &str) -> Result<usize> {
         let clean = clean_path(path).map_err(|why| bad_path(path, why))?;
         let real = self.resolve_parent(&clean).map_err(|why| bad_path(path, why))?;
-        let below = format!("{real}/");
-        let before = self.entries.len();
-        self.entries.retain(|key, _| key != &real && !key.starts_with(&below));
-        match before - self.entries.len() {
+        let gone = usize::from(self.entries.remove(&real).is_some()) + self.remove_below(&real);
+        match gone {
             0 => Err(Error::new(format!("cannot remove /{clean} from the image"))
                 .because("no earlier layer has it")
                 .help("correct the name of the whiteout, or delete it")),
@@ -322,9 +327,14 @@ impl FileTree {
     pub fn empty_dir(&mut self, path: &str) -> Result<()> {
         let clean = clean_path(path).map_err(|why| bad_path(path, why))?;
         let real = self.follow(&clean).map_err(|why| bad_path(path, why))?;
-        let below = if real.is_empty() { String::new() } else { format!("{real}/") };
-        self.entries.retain(|key, _| !key.starts_with(&below));
+        self.remove_below(&real);
         Ok(())
+    }
+
+    fn remove_below(&mut self, real: &str) -> usize {
+        let gone: Vec<String> = self.below(real).map(|(path, _)| path.to_owned()).collect();
+        gone.iter().for_each(|path| drop(self.entries.remove(path)));
+        gone.len()
     }
 
     fn make_parents(&mut self, real: &str, why: &Why) -> Result<()> {

@@ -2,7 +2,7 @@
 //! alternatives, owners and modes. Read off its maintainer scripts and its sysusers.d, tmpfiles.d and systemd units,
 //! none of which is ever run.
 //!
-//! * `shell`, `walk`: the commands on a script's way. `commands`: what they would make, as [`step`]s.
+//! * `shell`, `walk`, `outcome`: the commands on a script's way. `commands`: what they would make, as [`step`]s.
 //! * [`sysusers`], [`tmpfiles`], [`units`]: the declarative files. [`alternatives`]: which link wins.
 //! * [`accounts`]: passwd, group and shadow as text.
 //!
@@ -11,6 +11,7 @@
 pub mod accounts;
 pub mod alternatives;
 mod commands;
+mod outcome;
 mod shell;
 pub mod step;
 pub mod sysusers;

@@ -7,10 +7,11 @@
 
 use std::collections::HashMap;
 
+use super::outcome::outcome;
 use super::shell::{self, Part, Token, Word};
 
-/// Most tokens that are looked at, loops and calls counted as often as they are made.
-const STEPS_MAX: usize = 200_000;
+/// Most tokens that are looked at, also on the way over them, loops and calls counted as often as they are made.
+const STEPS_MAX: usize = 500_000;
 /// Most bytes of all values and words together, each counted with what it costs to keep.
 const WORDS_BYTES_MAX: usize = 4 << 20;
 const WORD_COST_BYTES: usize = 32;
@@ -188,11 +189,13 @@ impl Walker<'_> {
         let Some((_, Token::Word(word))) = self.tokens.get(run.at + 1) else { return false };
         let word = self.value(word, run);
         run.frames.push((Frame::Case { word, done: false }, true, true));
+        let before = run.at;
         run.at += 2;
         while run.at < run.end && !matches!(&self.tokens[run.at].1, Token::Word(word) if word.plain() == Some("in")) {
             run.at += 1;
         }
         run.at += 1;
+        self.steps += run.at - before;
         self.pattern(run);
         true
     }
@@ -200,6 +203,7 @@ impl Walker<'_> {
     /// The patterns of a way of `case`, up to their bracket.
     fn pattern(&mut self, run: &mut Run) {
         let mut patterns = Vec::new();
+        let before = run.at;
         while let Some((_, token)) = self.tokens.get(run.at).filter(|_| run.at < run.end) {
             match token {
                 Token::Word(word) if word.plain() == Some("esac") && patterns.is_empty() => return,
@@ -212,6 +216,7 @@ impl Walker<'_> {
             }
             run.at += 1;
         }
+        self.steps += run.at - before;
         (run.join, run.negate) = (Join::Plain, false);
         let Some((Frame::Case { word, done }, live, certain)) = run.frames.last_mut() else { return };
         let fits = |pattern: &Option<String>| match (pattern.as_deref(), word.as_deref()) {
@@ -234,6 +239,7 @@ impl Walker<'_> {
     fn begin_loop(&mut self, run: &mut Run) -> bool {
         let Some((_, Token::Word(word))) = self.tokens.get(run.at + 1) else { return false };
         let name = word.plain().unwrap_or_default().to_owned();
+        let before = run.at;
         run.at += 2;
         let mut values = Vec::new();
         let mut listed = false;
@@ -247,6 +253,7 @@ impl Walker<'_> {
             run.at += 1;
         }
         run.at += 1;
+        self.steps += run.at - before;
         if values.is_empty() {
             values.push(None);
         }
@@ -289,6 +296,7 @@ impl Walker<'_> {
         while run.at < run.end && !operator(run.at) {
             run.at += 1;
         }
+        self.steps += run.at - first;
         if self.defines(first, run) || !run.live() || run.skips() {
             return;
         }
@@ -362,6 +370,7 @@ impl Walker<'_> {
         if let Some(name) = name.plain() {
             self.functions.insert(name.to_owned(), (start, at.saturating_sub(1).max(start)));
         }
+        self.steps += at - run.at;
         run.at = at;
         true
     }
@@ -444,55 +453,6 @@ fn assignment(word: &Word) -> Option<(&str, Word)> {
     let mut parts = vec![Part::Text(rest.to_owned())];
     parts.extend(word.parts[1..].iter().cloned());
     Some((name, Word { parts, quoted: true }))
-}
-
-/// How a command would end on a new system, where that is known: nobody is there yet, and nothing was overridden.
-fn outcome(words: &[Option<String>]) -> Option<bool> {
-    let word = |at: usize| words.get(at).and_then(Option::as_deref);
-    match word(0)? {
-        "true" | ":" => Some(true),
-        "false" | "getent" | "id" => Some(false),
-        "dpkg-statoverride" if word(1) == Some("--list") => Some(false),
-        // What an upgrade from an older version would do.
-        "dpkg" if words.iter().flatten().any(|word| word == "--compare-versions") => Some(false),
-        "[" => test(&words[1..words.len() - usize::from(words.last()?.as_deref() == Some("]"))]),
-        "test" => test(&words[1..]),
-        _ => None,
-    }
-}
-
-/// Most words of a test that are looked at: each `!`, `-a` and `-o` nests.
-const TEST_WORDS_MAX: usize = 64;
-
-/// test(1), of what needs no look at the system.
-fn test(words: &[Option<String>]) -> Option<bool> {
-    if words.len() > TEST_WORDS_MAX {
-        return None;
-    }
-    if let Some(at) = words.iter().position(|word| word.as_deref() == Some("-o")) {
-        return match (test(&words[..at]), test(&words[at + 1..])) {
-            (Some(true), _) | (_, Some(true)) => Some(true),
-            (Some(false), Some(false)) => Some(false),
-            _ => None,
-        };
-    }
-    if let Some(at) = words.iter().position(|word| word.as_deref() == Some("-a")) {
-        return match (test(&words[..at]), test(&words[at + 1..])) {
-            (Some(false), _) | (_, Some(false)) => Some(false),
-            (Some(true), Some(true)) => Some(true),
-            _ => None,
-        };
-    }
-    match words {
-        [not, rest @ ..] if not.as_deref() == Some("!") => test(rest).map(|yes| !yes),
-        [Some(a), is, Some(b)] if matches!(is.as_deref(), Some("=" | "==")) => Some(a == b),
-        [Some(a), is, Some(b)] if is.as_deref() == Some("!=") => Some(a != b),
-        [flag, Some(a)] if flag.as_deref() == Some("-n") => Some(!a.is_empty()),
-        [flag, Some(a)] if flag.as_deref() == Some("-z") => Some(a.is_empty()),
-        [Some(a)] => Some(!a.is_empty()),
-        [] => Some(false),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

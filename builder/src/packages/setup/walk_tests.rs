@@ -64,3 +64,14 @@ fn hostile_scripts_end() {
         assert!(all.len() <= STEPS_MAX, "{script:.40}");
     }
 }
+
+#[test]
+fn what_is_passed_over_counts_as_well() {
+    let (values, words) = (" v".repeat(3000), " w".repeat(1000));
+    // Each turn passes over a thousand words without a command.
+    for passed in [format!("false && a{words}"), format!("case x in{} y) a;; esac", words.replace(" w", " w |"))] {
+        let marks = shown(&format!("for n in{values}; do {passed}; mark; done"));
+        let marks = marks.iter().filter(|command| *command == "mark").count();
+        assert!((100..=STEPS_MAX / 1000).contains(&marks), "{marks}");
+    }
+}
