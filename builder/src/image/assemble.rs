@@ -83,8 +83,11 @@ fn assemble_inner(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
     if let Some((program, origin)) = parts.busybox {
         layer::add_busybox(&mut tree, program, &applets, &origin)?;
     }
+    let mut warnings = Vec::new();
     for (name, folder) in &spec.overlays {
-        Layer::overlay(name, folder)?.lay(&mut tree)?;
+        let overlay = Layer::overlay(name, folder)?;
+        warnings.extend(overlay.warning());
+        overlay.lay(&mut tree)?;
     }
     for file in &spec.files {
         let data = fs::read(&file.from).at("read", &file.from)?;
@@ -96,7 +99,8 @@ fn assemble_inner(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
         let to = names::encode(file.to.as_bytes());
         tree.insert(&to, Entry::file(data, mode, why).owned(file.owner.0, file.owner.1))?;
     }
-    let programs::Remarks { mut warnings, notes } = programs::add(spec, parts.packages.as_deref(), &mut tree)?;
+    let programs::Remarks { warnings: said, notes } = programs::add(spec, parts.packages.as_deref(), &mut tree)?;
+    warnings.extend(said);
     if let Some(extra) = &parts.extra {
         warnings.extend(programs::add_extra(extra, &mut tree)?);
     }

@@ -64,6 +64,8 @@ pub struct Layer {
     pub applets: String,
     place: String,
     items: BTreeMap<String, Item>,
+    /// The permission bits of its folder, where that keeps others out.
+    closed_root: Option<u32>,
 }
 
 impl Layer {
@@ -101,6 +103,8 @@ impl Layer {
     /// An overlay: the folder is the root of the image.
     pub fn overlay(name: &str, folder: &Path) -> Result<Layer> {
         let mut layer = Layer::empty(LayerName::Overlay(name.to_owned()), name);
+        let mode = fs::metadata(folder).at("read", folder)?.mode() & 0o7777;
+        layer.closed_root = (modes::closed_bits(mode) & 0o007 != 0).then_some(mode);
         layer.read_manifest(folder)?;
         layer.read_files(folder)?;
         Ok(layer)
@@ -113,7 +117,26 @@ impl Layer {
             applets: String::new(),
             place: place.to_owned(),
             items: BTreeMap::new(),
+            closed_root: None,
         }
+    }
+
+    /// What the operator should know: the image's root is open whatever the layer's folder is on disk, and what lies in
+    /// it has its own mode.
+    pub fn warning(&self) -> Option<String> {
+        let (name, mode) = (&self.name, self.closed_root?);
+        let open = |item: &Item| match item {
+            Item::Dir(access) | Item::File { access, .. } | Item::Special(_, access) => access.mode & 0o007 != 0,
+            Item::Symlink(_) => false,
+        };
+        let open = self.items.values().filter(|item| open(item)).count();
+        (open > 0).then(|| {
+            format!(
+                "the folder of {name} is closed to others (mode {mode:04o}), and the image's root is not: {open} of its \
+                 files and folders are open to everybody there (give those that are private modes of their own, or say \
+                 so in its {MANIFEST})"
+            )
+        })
     }
 
     fn read_manifest(&mut self, folder: &Path) -> Result<()> {
@@ -175,17 +198,20 @@ impl Layer {
             tree.insert(&kept(path), special_entry(content, mode, why(MANIFEST, "device of the layer")))?;
         }
         // Folders that are closed on disk and open in the image, with what they keep from others.
-        let mut closed: Vec<(String, u32)> = Vec::new();
+        let mut closed: BTreeMap<String, u32> = BTreeMap::new();
         for (path, item) in items {
             if path.rsplit('/').next().is_some_and(|file| file.starts_with(WHITEOUT)) {
                 continue;
             }
             let why = why(&path, "file of the layer");
-            let bits =
-                closed.iter().filter(|(folder, _)| path.starts_with(folder)).fold(0, |all, (_, bits)| all | bits);
+            let folders = path.match_indices('/').filter_map(|(at, _)| closed.get(&path[..at]));
+            let bits = folders.fold(0, |all, bits| all | bits);
             let entry = match item {
                 Item::Dir(access) if is_folder(tree, &path) => {
-                    closed.push((format!("{path}/"), modes::closed_bits(access.mode)));
+                    let bits = modes::closed_bits(access.mode);
+                    if bits != 0 {
+                        closed.insert(path, bits);
+                    }
                     continue;
                 }
                 Item::Dir(access) => set_access(Entry::dir(0, why), access, bits),
@@ -327,92 +353,5 @@ pub fn add_busybox(tree: &mut FileTree, program: Vec<u8>, applets: &str, origin:
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = folder.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        folder
-    }
-
-    #[test]
-    fn the_embedded_base_makes_a_root() {
-        let mut tree = FileTree::new();
-        let layer = Layer::embedded_base().unwrap();
-        assert_eq!(layer.manifest.busybox.as_deref(), Some("debian:busybox-static"));
-        assert!(layer.applets.contains("bin/sh"));
-        layer.lay(&mut tree).unwrap();
-        assert_eq!(tree.get("/dev/console").unwrap().content, Content::Device { block: false, major: 5, minor: 1 });
-        assert_eq!(tree.get("/tmp").unwrap().mode, 0o1777);
-        assert_eq!(tree.get("/etc/shadow").unwrap().mode, 0o600);
-        assert_eq!(tree.real_path("/lib").as_deref(), Some("usr/lib"));
-    }
-
-    #[test]
-    fn an_overlay_replaces_removes_and_opens_nothing() {
-        let mut tree = FileTree::new();
-        Layer::embedded_base().unwrap().lay(&mut tree).unwrap();
-        let over =
-            folder(&[("etc/hosts", "new"), ("etc/.wh.services", ""), ("lib/x.so", "x"), ("run.sh", "#!/bin/sh")]);
-        fs::set_permissions(over.path().join("etc/hosts"), fs::Permissions::from_mode(0o640)).unwrap();
-        // The folder etc is the base's: it stays open, and what this one hid in it is hidden.
-        fs::set_permissions(over.path().join("etc"), fs::Permissions::from_mode(0o700)).unwrap();
-        fs::set_permissions(over.path().join("run.sh"), fs::Permissions::from_mode(0o700)).unwrap();
-        Layer::overlay("x", over.path()).unwrap().lay(&mut tree).unwrap();
-        let hosts = tree.get("/etc/hosts").unwrap();
-        assert_eq!((hosts.mode, hosts.overrode.clone()), (0o600, vec![LayerName::Base]));
-        assert_eq!(tree.get("/etc").unwrap().mode, 0o755);
-        assert_eq!(tree.get("/run.sh").unwrap().mode, 0o700);
-        assert!(tree.get("/etc/services").is_none());
-        assert_eq!(tree.get("/lib").unwrap().kind(), "link", "merged /usr survives an overlay with lib/");
-        assert!(tree.get("/usr/lib/x.so").is_some());
-    }
-
-    #[test]
-    fn an_opaque_folder_and_a_manifest_are_obeyed() {
-        let mut tree = FileTree::new();
-        Layer::embedded_base().unwrap().lay(&mut tree).unwrap();
-        let over = folder(&[
-            ("etc/.wh..wh..opq", ""),
-            ("etc/only", "x"),
-            (MANIFEST, "[devices]\n\"/dev/kvm\" = \"c 10 232 0660\"\n[owners]\n\"/etc/only\" = \"1:2\"\n"),
-        ]);
-        Layer::overlay("x", over.path()).unwrap().lay(&mut tree).unwrap();
-        let etc: Vec<_> = tree.iter().map(|(path, _)| path).filter(|path| path.starts_with("etc/")).collect();
-        assert_eq!(etc, ["etc/only"]);
-        assert_eq!(tree.get("/etc/only").unwrap().gid, 2);
-        assert_eq!(tree.get("/dev/kvm").unwrap().kind(), "device");
-    }
-
-    #[test]
-    fn a_wrong_manifest_is_an_error_of_the_spec() {
-        for text in [
-            "[devices]\n\"/dev/x\" = \"q 1 2\"",
-            "[modes]\n\"/none\" = \"0644\"",
-            "unknown = 1",
-            "[directories]\n\"/x\" = \"99\"",
-        ] {
-            let over = folder(&[(MANIFEST, text)]);
-            let result = Layer::overlay("x", over.path()).and_then(|layer| layer.lay(&mut FileTree::new()));
-            assert!(result.is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_applet_that_busybox_lacks_is_named() {
-        let mut tree = FileTree::new();
-        let program = b"\x7fELF\0ls\0cat\0".to_vec();
-        add_busybox(&mut tree, program.clone(), "bin/ls\nusr/bin/cat\n", "b").unwrap();
-        assert_eq!(tree.get("bin/ls").unwrap().content, Content::Symlink("busybox".to_owned()));
-        assert_eq!(tree.get("usr/bin/cat").unwrap().content, Content::Symlink("/bin/busybox".to_owned()));
-        let error = add_busybox(&mut tree, program, "bin/ls\nbin/dog\n", "b").unwrap_err().to_string();
-        assert!(error.contains("does not have bin/dog"), "{error}");
-    }
-}
+#[path = "layer_tests.rs"]
+mod tests;

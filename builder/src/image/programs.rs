@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::closure::{Certainty, Closure, Need};
 use crate::elf::{ldcache, script};
 use crate::error::{Error, Kind, PathContext, Result};
-use crate::image::setup::{self, Setup};
+use crate::image::setup::{self, Alternatives, Setup};
 use crate::image::{check, modes};
 use crate::packages::dpkg::Database;
 use crate::packages::owners::{Owner, Owners};
@@ -42,10 +42,12 @@ impl Remarks {
 /// Lays the programs into the tree; gives what the operator should know. `fetched` is a root with the
 /// packages that the spec's own root does not have.
 pub fn add(spec: &ImageSpec, fetched: Option<&Path>, tree: &mut FileTree) -> Result<Remarks> {
-    let mut said = from_root(spec, &spec.root, &spec.binaries, &|database, name| database.has(name), tree)?;
+    let mut alternatives = Alternatives::default();
+    let has = |database: &Database, name: &str| database.has(name);
+    let mut said = from_root(spec, &spec.root, &spec.binaries, &has, tree, &mut alternatives)?;
     if let Some(fetched) = fetched {
         let own = Database::open(&spec.root);
-        said.extend(from_root(spec, fetched, &[], &|_, name| !own.has(name), tree)?);
+        said.extend(from_root(spec, fetched, &[], &|_, name| !own.has(name), tree, &mut alternatives)?);
     }
     Ok(said)
 }
@@ -77,10 +79,8 @@ pub fn add_extra(extra: &ExtraProgram, tree: &mut FileTree) -> Result<Vec<String
     let owned = lay(&closure, &root, &owners, tree)?;
     let mut warnings = warnings(&closure, &root);
     let database = Database::open(&extra.root);
-    warnings.extend(setup::apply(
-        &Setup { root: &root, database: &database, owners: &owners, packages: &[], owned },
-        tree,
-    )?);
+    let setup = Setup { root: &root, database: &database, owners: &owners, packages: &[], owned };
+    warnings.extend(setup::apply(&setup, tree)?.warnings);
     Ok(warnings)
 }
 
@@ -113,6 +113,7 @@ fn from_root(
     binaries: &[String],
     wanted: &dyn Fn(&Database, &str) -> bool,
     tree: &mut FileTree,
+    alternatives: &mut Alternatives,
 ) -> Result<Remarks> {
     let root = Sysroot::new(folder);
     let before = tree.clone();
@@ -152,7 +153,9 @@ fn from_root(
     }
     let packages: Vec<String> = chosen.into_iter().map(|(package, _)| package).collect();
     let setup = Setup { root: &root, database: &database, owners: &owners, packages: &packages, owned };
-    warnings.extend(setup::apply(&setup, tree)?);
+    let made = setup::apply(&setup, tree)?;
+    warnings.extend(made.warnings);
+    warnings.extend(alternatives.lay(made.choices, tree));
     let notes = left_out(&closure, true);
     Ok(Remarks { warnings, notes })
 }

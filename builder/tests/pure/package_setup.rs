@@ -243,6 +243,23 @@ fn diversions_and_unknown_owners_are_named_and_nothing_runs_as_root_for_want_of_
 }
 
 #[test]
+fn what_cannot_be_made_at_a_path_is_said_and_the_rest_is_made() {
+    let lab = debian();
+    // Where the scripts want folders the package, or the image, has files.
+    let script = "mkdir -p /usr/bin/tool/run\nucf /usr/share/tool.conf /usr/bin/tool/conf\nmkdir -p /var/lib/tool\n\
+                  update-alternatives --install /usr/bin/tool/link link /usr/bin/other 1\n";
+    let files = [("/usr/bin/tool", "data"), ("/usr/bin/other", "data"), ("/usr/share/tool.conf", "x=1\n")];
+    package(&lab, "tool", "unpacked", &files, script);
+    let said = built(&lab, "[\"tool\"]");
+    for wanted in
+        ["tool (postinst:1)", "/usr/bin/tool/run", "tool (postinst:2)", "/usr/bin/tool/conf", "/usr/bin/tool/link"]
+    {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    assert_eq!((at(&lab, "/var/lib/tool"), at(&lab, "/usr/bin/tool")), ("0755 0:0".into(), "0755 0:0".into()));
+}
+
+#[test]
 fn a_package_of_a_root_without_dpkg_is_an_error_with_a_remedy() {
     let lab = Fixture::with_inputs();
     fs::create_dir_all(lab.at("fedora/usr/lib/sysimage/rpm")).unwrap();
@@ -336,4 +353,28 @@ fn what_essential_packages_run_scripts_with_comes_along_from_the_archive() {
     // The cache has all of it: without the archive the bytes are the same.
     fs::remove_dir_all(lab.at("repository")).unwrap();
     assert!(first == build());
+}
+
+#[test]
+fn the_alternatives_of_root_and_archive_are_weighed_together() {
+    let lab = debian();
+    let choice = |path: &str, priority: u32, more: &str| {
+        format!("#!/bin/sh\nupdate-alternatives --install /usr/bin/x x {path} {priority}{more}\n")
+    };
+    let slave = " --slave /usr/bin/y y /usr/bin/own-y";
+    let files = [("/usr/bin/own", "data"), ("/usr/bin/own-y", "data")];
+    package(&lab, "own", "unpacked", &files, &choice("/usr/bin/own", 50, slave));
+    for (priority, x, y) in [(20, "-> /usr/bin/own", "-> /etc/alternatives/y"), (60, "-> /usr/bin/other", "")] {
+        let script = choice("/usr/bin/other", priority, "");
+        let index = deb(&lab, "other", "", &[("/usr/bin/other", "data")], &script);
+        let apt = repository(&lab, &index);
+        let _ = fs::remove_dir_all(lab.at("cache"));
+        lab.spec("root = \"root\"\npackages = [\"own\", \"other\"]");
+        let words = ["build", "spec.toml", "--agent", "vmatic-agent", "--leaf", "vmatic-leaf"];
+        let output = lab.command(&words).env("APT_CONFIG", &apt).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(at(&lab, "/etc/alternatives/x"), x, "of priorities 50 and {priority}");
+        assert_eq!(at(&lab, "/usr/bin/y"), y, "what follows a choice goes with it");
+        assert_eq!((at(&lab, "/usr/bin/own"), at(&lab, "/usr/bin/other")), ("0755 0:0".into(), "0755 0:0".into()));
+    }
 }

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use super::making::{Making, file};
-use crate::error::Result;
 use crate::packages::setup::alternatives;
 use crate::packages::setup::step::{Action, Choice, Step};
 use crate::rootfs::root::{EntryKind, Rootfs};
@@ -55,24 +54,49 @@ impl Making<'_> {
     }
 }
 
-/// Lays the links of the best choices.
-pub(super) fn lay(choices: &[Choice], tree: &mut FileTree) -> Result<()> {
-    let there = |path: &str| file(tree, path).is_some();
-    let best = alternatives::best(choices, &there);
-    let links: Vec<_> = best
-        .iter()
-        .flat_map(|choice| alternatives::links(choice, &there).into_iter().map(move |link| (choice, link)))
-        .collect();
-    for (choice, (path, target)) in links {
-        let why = Why::new(LayerName::Binaries, format!("alternative {}", choice.name)).needed_by(&choice.path);
-        let gives_way = match tree.get(&path) {
-            None => true,
-            Some(Entry { content: Content::Symlink(_), why, .. }) => !matches!(why.layer, LayerName::Overlay(_)),
-            Some(_) => false,
-        };
-        if gives_way {
-            tree.insert(&path, Entry::symlink(target, why))?;
+/// The choices for an image's names, of all roots that its packages are of: one order of priorities over them all.
+#[derive(Debug, Default)]
+pub struct Alternatives {
+    choices: Vec<Choice>,
+    /// The links that were laid for the choices so far.
+    laid: BTreeSet<String>,
+}
+
+impl Alternatives {
+    /// Adds the choices of another root's packages, and lays the links of those that are best now; gives what could not
+    /// be laid.
+    pub fn lay(&mut self, choices: Vec<Choice>, tree: &mut FileTree) -> Vec<String> {
+        self.choices.extend(choices);
+        let there = |path: &str| file(tree, path).is_some();
+        let best = alternatives::best(&self.choices, &there);
+        let links: Vec<_> = best
+            .iter()
+            .flat_map(|choice| alternatives::links(choice, &there).into_iter().map(move |link| (choice, link)))
+            .collect();
+        let paths: BTreeSet<String> = links.iter().map(|(_, (path, _))| path.clone()).collect();
+        // What followed a choice that is not the best any more leads to nothing that belongs together.
+        for path in self.laid.difference(&paths) {
+            let _ = tree.whiteout(path);
         }
+        let mut failed = Vec::new();
+        for (choice, (path, target)) in links {
+            let why = Why::new(LayerName::Binaries, format!("alternative {}", choice.name)).needed_by(&choice.path);
+            if gives_way(tree, &path) {
+                match tree.insert(&path, Entry::symlink(target, why)) {
+                    Ok(()) => drop(self.laid.insert(path)),
+                    Err(error) => failed.push(format!("not made: the alternative {}: {}", choice.name, error.cause())),
+                }
+            }
+        }
+        failed
     }
-    Ok(())
+}
+
+/// Whether an image gives a link at a path way to one of a package: BusyBox does, and files of overlays do not.
+fn gives_way(tree: &FileTree, path: &str) -> bool {
+    match tree.get(path) {
+        None => true,
+        Some(Entry { content: Content::Symlink(_), why, .. }) => !matches!(why.layer, LayerName::Overlay(_)),
+        Some(_) => false,
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::packages::dpkg::Database;
 use crate::packages::owners::{Owner, Owners};
 use crate::packages::setup::accounts::Accounts;
@@ -40,6 +40,8 @@ pub(super) struct Making<'a> {
     added: BTreeMap<String, String>,
     /// Names that no account has, with who wants them.
     pub(super) nobody: BTreeSet<String>,
+    /// What could not be made, with who wants it and why.
+    pub(super) failed: BTreeSet<String>,
 }
 
 /// The accounts that an image has, and the numbers that its files have.
@@ -66,7 +68,20 @@ impl<'a> Making<'a> {
     pub(super) fn new(setup: &'a Setup<'a>, tree: &'a mut FileTree) -> Making<'a> {
         let accounts = accounts_of(tree);
         let before = accounts.texts();
-        Making { setup, tree, accounts, before, added: BTreeMap::new(), nobody: BTreeSet::new() }
+        Making {
+            setup,
+            tree,
+            accounts,
+            before,
+            added: BTreeMap::new(),
+            nobody: BTreeSet::new(),
+            failed: BTreeSet::new(),
+        }
+    }
+
+    /// Notes that something was not made: the error names the path.
+    pub(super) fn failed(&mut self, by: &str, error: &Error) {
+        self.failed.insert(format!("by {by}: {}", error.cause()));
     }
 
     /// Whether the root holds what the package's installation made.

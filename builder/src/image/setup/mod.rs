@@ -18,16 +18,25 @@ use std::collections::BTreeSet;
 
 use crate::error::Result;
 use crate::packages::setup;
-use crate::packages::setup::step::{Action, Step};
+use crate::packages::setup::step::{Action, Choice, Step};
 use crate::rootfs::tree::FileTree;
+pub use links::Alternatives;
 use making::Making;
 pub use making::Setup;
 
 /// Most items of one kind that a message shows.
 const SHOWN_MAX: usize = 5;
 
-/// Makes it; gives what the operator should know.
-pub fn apply(setup: &Setup, tree: &mut FileTree) -> Result<Vec<String>> {
+/// What came of it.
+pub struct Made {
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+    /// The choices that the packages register: [`Alternatives`] lays those of all roots.
+    pub choices: Vec<Choice>,
+}
+
+/// Makes it, but for the links of alternatives.
+pub fn apply(setup: &Setup, tree: &mut FileTree) -> Result<Made> {
     let mut packages = setup.packages.to_vec();
     packages.sort();
     let steps: Vec<Step> =
@@ -41,24 +50,29 @@ pub fn apply(setup: &Setup, tree: &mut FileTree) -> Result<Vec<String>> {
             making.accounts.add_member(user, group);
         }
     }
-    for step in &steps {
-        making.path(step)?;
+    let changes = |step: &&Step| matches!(step.action, Action::Change(..));
+    for step in steps.iter().filter(|step| !changes(step)) {
+        making.path(step);
     }
     for (path, owner) in &setup.owned {
         making.owned(path, owner)?;
     }
-    for step in &steps {
-        making.change(step)?;
+    for step in steps.iter().filter(changes) {
+        making.path(step);
     }
-    links::lay(&making.alternatives(&steps), making.tree)?;
+    let choices = making.alternatives(&steps);
     making.write_accounts()?;
     let mut warnings = undone(&steps, &|package| setup.database.is_configured(package));
+    if !making.failed.is_empty() {
+        let failed = fold(making.failed.iter().cloned());
+        warnings.push(format!("not made: {failed}"));
+    }
     if !making.nobody.is_empty() {
         let names = fold(making.nobody.iter().cloned());
         warnings
             .push(format!("owners that are no accounts: {names} (root owns it; add them in an overlay's /etc/passwd)"));
     }
-    Ok(warnings)
+    Ok(Made { warnings, choices })
 }
 
 /// The first few of some items, and how many more there are.

@@ -15,8 +15,15 @@ use crate::rootfs::root::Rootfs;
 use crate::rootfs::tree::{Content, Entry, LayerName};
 
 impl Making<'_> {
-    /// Makes what a step makes at a path.
-    pub(super) fn path(&mut self, step: &Step) -> Result<()> {
+    /// Makes what a step makes at a path, and changes what it changes. What cannot be done there, since the image has a
+    /// file where a folder is wanted or a source cannot be read, is noted: one path less is not no image.
+    pub(super) fn path(&mut self, step: &Step) {
+        if let Err(error) = self.make(step) {
+            self.failed(&format!("{} ({})", step.package, step.place), &error);
+        }
+    }
+
+    fn make(&mut self, step: &Step) -> Result<()> {
         match &step.action {
             Action::Folder(path, rights) => self.folder(path, rights, step, "folder"),
             Action::User(user) if user.makes_home => {
@@ -38,6 +45,7 @@ impl Making<'_> {
                 if tree.find(&place).is_none() { Ok(()) } else { self.lay(path, entry, &Rights::default(), step) }
             }
             Action::Copy(from, to, rights) => self.copy(from, to, rights, step),
+            Action::Change(path, rights, deep) => self.change(path, rights, *deep, step),
             _ => Ok(()),
         }
     }
@@ -96,23 +104,17 @@ impl Making<'_> {
 
     /// Owners and modes that a step gives to what is there. In a root where the package is installed they are so on
     /// disk already.
-    pub(super) fn change(&mut self, step: &Step) -> Result<()> {
-        let Action::Change(path, rights, deep) = &step.action else { return Ok(()) };
+    fn change(&mut self, path: &str, rights: &Rights, deep: bool, step: &Step) -> Result<()> {
         let Some(real) = self.tree.real_path(path) else { return Ok(()) };
         if self.is_configured(step) && in_root(self.setup.root, path) {
             return Ok(());
         }
-        let below = format!("{real}/");
-        let all: Vec<String> = self
-            .tree
-            .iter()
-            .filter(|(path, entry)| {
-                (*path == real || *deep && path.starts_with(&below))
-                    && entry.why.layer == LayerName::Binaries
-                    && !matches!(entry.content, Content::Symlink(_))
-            })
-            .map(|(path, _)| path.to_owned())
-            .collect();
+        let below = deep.then(|| self.tree.below(&real)).into_iter().flatten();
+        let own = self.tree.get(&real).map(|entry| (real.as_str(), entry));
+        let ours = |(_, entry): &(&str, &Entry)| {
+            entry.why.layer == LayerName::Binaries && !matches!(entry.content, Content::Symlink(_))
+        };
+        let all: Vec<String> = own.into_iter().chain(below).filter(ours).map(|(path, _)| path.to_owned()).collect();
         all.iter().try_for_each(|path| self.set(path, rights, &step.package))
     }
 }
