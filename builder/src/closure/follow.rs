@@ -10,6 +10,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::home::{FOLDER_BYTES_MAX, Home, Standing};
+use super::likely::bytes_of;
 use super::{BinaryKind, Certainty, Closure, Task, WhichRoot};
 use crate::elf;
 use crate::rootfs::root::{Found, Rootfs};
@@ -65,7 +67,8 @@ impl Closure<'_> {
                 Wanted::Data(path) if self.is_program(path) => {
                     self.bring_command(path, need, task.kind, depth, &mut absent);
                 }
-                Wanted::Data(path) if task.kind != BinaryKind::Plugin || need.needed_by != *real => {
+                Wanted::Data(path) if need.needed_by != *real => self.bring_module(path, need),
+                Wanted::Data(path) if task.kind != BinaryKind::Plugin && self.is_own_data(path, task) => {
                     self.bring_module(path, need);
                 }
                 Wanted::Data(_) => {}
@@ -101,8 +104,43 @@ impl Closure<'_> {
         if need.guarded && self.followed.strict {
             return;
         }
+        if !self.stays_in_its_prefix(&found) {
+            let why = "a link leads to it out of the folders that it was asked for in, and no package has it";
+            self.left_out.insert(found.real, why.to_owned());
+            return;
+        }
         self.followed.modules.insert(found.real.clone());
         self.push_as_sure(need, found, BinaryKind::Plugin);
+    }
+
+    /// Whether what is behind links is still of the prefix of the path that was asked for, or a package's.
+    fn stays_in_its_prefix(&mut self, found: &Found) -> bool {
+        const PARTS: [&str; 6] = ["bin", "sbin", "lib", "lib64", "libexec", "share"];
+        let prefix: String = found
+            .asked
+            .split('/')
+            .skip(1)
+            .take_while(|part| !PARTS.contains(part))
+            .fold(String::new(), |prefix, part| prefix + "/" + part);
+        let own = if prefix.is_empty() || prefix == found.asked { "/usr/".to_owned() } else { format!("{prefix}/") };
+        found.asked == found.real || found.real.starts_with(&own) || self.known.ownership.owner(&found.real).is_some()
+    }
+
+    /// Whether a path among the words of a script may be brought: it is no larger than a folder may be, and, where
+    /// packages are known, of the script's own or of one that it relies on. The script of an image is its operator's.
+    fn is_own_data(&mut self, path: &str, task: &Task) -> bool {
+        let Some((WhichRoot::Root, found)) = self.tables.find_file(path) else { return false };
+        if bytes_of(self.tables.root, &found.real) > FOLDER_BYTES_MAX {
+            let what = format!("a large file that {} names", task.found.real);
+            self.suggested.insert(found.real, what);
+            return false;
+        }
+        let script = &task.found.real;
+        if task.side == WhichRoot::Image || self.known.ownership.owner(script).is_none() {
+            return true;
+        }
+        let home = Home::of(&mut self.known.ownership, script, Standing::Program, &self.known.programs);
+        home.has(&found)
     }
 
     fn bring_command(&mut self, name: &str, need: &ScriptNeed, kind: BinaryKind, depth: usize, absent: &mut Absent) {
@@ -124,6 +162,14 @@ impl Closure<'_> {
             false => depth < CALLS_DEPTH_MAX,
         };
         if self.files.contains_key(&found.real) {
+            return;
+        }
+        // A script that somebody wrote for this machine may call what is his alone.
+        if !self.tables.root.is_public(&found.real) {
+            self.leave_private(&found.real);
+            let (by, line, path) = (&need.needed_by, need.line, &found.real);
+            self.notes
+                .insert(format!("{by} calls {path} (line {line}), which is not everybody's: name it if it is meant"));
             return;
         }
         if !allowed {

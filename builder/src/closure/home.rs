@@ -2,7 +2,8 @@
 //!
 //! Takes a program's real path; answers whether a file may be meant by what the program's data says. Where dpkg
 //! knows the program, its lists decide. Where nobody does (a tarball in /opt or /usr/local, a root of another
-//! kind), the same prefix does: all of a prefix of its own, and of /usr only what bears the program's name.
+//! kind), the same prefix does: all of a prefix of its own but what it writes there while it runs, and of a prefix that
+//! many share only what bears the program's name.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,6 +16,17 @@ use crate::rootfs::root::{Found, PROGRAM_FOLDERS, Rootfs};
 
 /// Most files that one folder may bring.
 pub const FOLDER_FILES_MAX: usize = 10_000;
+/// Most bytes that one folder may bring: an image lies in memory.
+pub const FOLDER_BYTES_MAX: u64 = 128 << 20;
+
+/// Parts of paths before which a prefix ends.
+const PARTS: [&str; 7] = ["bin", "sbin", "lib", "lib32", "lib64", "libexec", "share"];
+/// Prefixes that many programs share.
+const SHARED: [&str; 5] = ["/usr", "/usr/local", "/usr/pkg", "/opt", "/srv"];
+/// Folders that hold what a program writes while it runs, wherever they are.
+const WRITTEN: [&str; 6] = ["tmp", "temp", "log", "logs", "cache", ".cache"];
+/// Those that do so right below a prefix of its own.
+const OWN_WRITTEN: [&str; 7] = ["data", "var", "run", "home", "spool", "backup", "backups"];
 
 /// What a file is to the closure: how far its package is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +78,6 @@ impl Home {
     }
 
     fn prefix_of(real: &str) -> Home {
-        const PARTS: [&str; 7] = ["bin", "sbin", "lib", "lib32", "lib64", "libexec", "share"];
         let (folder, name) = real.rsplit_once('/').unwrap_or(("", real));
         let mut prefix = String::new();
         for part in folder.split('/').filter(|part| !part.is_empty()) {
@@ -101,9 +112,9 @@ impl Home {
             Home::Packages { own, depends, .. } => {
                 own.iter().chain(depends).any(|list| list.has(&found.asked) || list.has(&found.real))
             }
-            Home::Prefix { prefix, name, .. } => match prefix.as_str() {
-                "/usr" => bears_name(&found.real, name),
-                prefix => found.real.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            Home::Prefix { prefix, name, .. } => match below(&found.real, prefix) {
+                _ if SHARED.contains(&prefix.as_str()) => bears_name(&found.real, prefix, name),
+                rest => rest.is_some(),
             },
         }
     }
@@ -122,8 +133,9 @@ impl Home {
                 };
                 paths.iter().filter(|path| !inner(path)).filter_map(|path| find(root, path)).collect()
             }
-            Home::Prefix { .. } if self.has(folder) => {
-                let paths = root.walk(&folder.real).into_iter().take(FOLDER_FILES_MAX + 1);
+            Home::Prefix { prefix, .. } if self.has(folder) => {
+                let own = |path: &String| !is_written(path, prefix);
+                let paths = root.walk(&folder.real).into_iter().filter(own).take(FOLDER_FILES_MAX + 1);
                 paths.filter_map(|path| root.find(&path)).collect()
             }
             Home::Prefix { .. } => Vec::new(),
@@ -209,21 +221,74 @@ fn find(root: &dyn Rootfs, path: &str) -> Option<Found> {
     root.find(path).or_else(|| root.find(&format!("/usr{path}")))
 }
 
-/// Whether two names begin alike: mcedit and mc.
-fn same_stem(one: &str, two: &str) -> bool {
-    const STEM_BYTES_MIN: usize = 2;
-    let stem = |name: &str| name.split(['.', '-']).next().unwrap_or(name).to_owned();
-    let (one, two) = (stem(one), stem(two));
-    one.len().min(two.len()) >= STEM_BYTES_MIN && (one.starts_with(&two) || two.starts_with(&one))
+/// What of a path is below a prefix; empty for the prefix itself.
+fn below<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(prefix)?;
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
 }
 
-/// Whether a path names a program's own folder: /usr/lib/erlang is erl's.
-fn bears_name(path: &str, name: &str) -> bool {
-    let mut parts = path.split('/').filter(|part| !part.is_empty());
+/// Whether a path lies where a program of this prefix writes while it runs.
+fn is_written(path: &str, prefix: &str) -> bool {
+    let rest = below(path, prefix).unwrap_or(path);
+    let folders = rest.rsplit_once('/').map_or("", |(folders, _)| folders);
+    let first = folders.split('/').next().unwrap_or_default();
+    !SHARED.contains(&prefix) && OWN_WRITTEN.contains(&first) || folders.split('/').any(|part| WRITTEN.contains(&part))
+}
+
+/// Whether two names begin alike: erl and erlang, python3 and python. A short one is too easily the beginning of
+/// another.
+fn same_stem(one: &str, two: &str) -> bool {
+    const STEM_BYTES_MIN: usize = 3;
+    let stem = |name: &str| name.split(['.', '-']).next().unwrap_or(name).to_owned();
+    let (one, two) = (stem(one), stem(two));
+    let alike = one.starts_with(&two) || two.starts_with(&one);
+    one == two || one.len().min(two.len()) >= STEM_BYTES_MIN && alike
+}
+
+/// Whether a path names a program's own folder: /usr/lib/erlang is erl's, /opt/erlang too, and /usr/local/share/erlang.
+fn bears_name(path: &str, prefix: &str, name: &str) -> bool {
+    let rest = below(path, prefix).or_else(|| below(path, "/etc")).or_else(|| below(path, "/opt"));
+    let mut parts = rest.unwrap_or_default().split('/').filter(|part| !part.is_empty());
     let own = match parts.next() {
-        Some("usr") => parts.nth(1),
-        Some("etc" | "opt") => parts.next(),
-        _ => None,
+        Some(part) if PARTS.contains(&part) || matches!(part, "etc" | "games" | "var") => parts.next(),
+        own => own,
     };
     own.is_some_and(|own| same_stem(own, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_shared_prefix_only_what_bears_the_name_is_a_programs() {
+        for (path, prefix, name, wanted) in [
+            ("/usr/lib/erlang/x", "/usr", "erl", true),
+            ("/etc/erlang", "/usr", "erl", true),
+            ("/opt/erlang", "/usr", "erl", true),
+            ("/usr/local/share/mine", "/usr/local", "mine", true),
+            ("/usr/local/share/yours", "/usr/local", "mine", false),
+            ("/opt/other/lib", "/opt", "run", false),
+            ("/usr/share/lsb", "/usr", "ls", false),
+            ("/usr/share/mc", "/usr", "mc", true),
+            ("/usr/share", "/usr", "share", false),
+            ("/usrx/share/mc", "/usr", "mc", false),
+        ] {
+            assert_eq!(bears_name(path, prefix, name), wanted, "{path} of {name}");
+        }
+    }
+
+    #[test]
+    fn what_a_program_writes_is_known_by_its_folders() {
+        for (path, prefix, wanted) in [
+            ("/opt/app/data/a", "/opt/app", true),
+            ("/opt/app/share/data/a", "/opt/app", false),
+            ("/opt/app/share/cache/a", "/opt/app", true),
+            ("/opt/app/cache", "/opt/app", false),
+            ("/usr/share/app/data/a", "/usr", false),
+            ("/usr/share/app/log/a", "/usr", true),
+        ] {
+            assert_eq!(is_written(path, prefix), wanted, "{path}");
+        }
+    }
 }

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use super::cache::WhichRoot;
-use super::home::{FOLDER_FILES_MAX, Home, Standing};
+use super::home::{FOLDER_BYTES_MAX, FOLDER_FILES_MAX, Home, Standing};
 use super::load::{self, Hit};
 use super::{BinaryKind, Certainty, Closure};
 use crate::elf::shapes::Shapes;
@@ -173,7 +173,11 @@ impl Closure<'_> {
             return None;
         };
         let names = texts.starts || texts.opens;
-        let paths = texts.paths.iter().any(|path| self.concerns(path) && root.exists(path));
+        let there = |path: &String| {
+            let behind = || is_behind_prefix(path) && root.exists(&format!("/usr{path}"));
+            self.concerns(path) && (root.exists(path) || behind())
+        };
+        let paths = texts.paths.iter().any(there);
         (names || paths || !texts.relative.is_empty()).then_some(Reader { real, texts, paths })
     }
 
@@ -234,7 +238,10 @@ impl Closure<'_> {
             let base = if path.starts_with("..") { folder } else { home.prefix() };
             [format!("{base}/{path}")]
         });
-        let paths: BTreeSet<String> = reader.texts.paths.iter().cloned().chain(joined).collect();
+        // "/share/x" is put behind a prefix that is found out at run time.
+        let behind = reader.texts.paths.iter().filter(|path| is_behind_prefix(path) && !root.exists(path));
+        let behind = behind.map(|path| format!("{}{path}", home.prefix()));
+        let paths: BTreeSet<String> = reader.texts.paths.iter().cloned().chain(joined).chain(behind).collect();
         for path in paths {
             let Some(found) = Some(&path).filter(|path| self.concerns(path)).and_then(|path| root.find(path)) else {
                 continue;
@@ -256,8 +263,10 @@ impl Closure<'_> {
         let root = self.tables.root;
         let files = home.below(folder, root);
         let reason = format!("below {}, which its data names", folder.real);
-        if files.len() > FOLDER_FILES_MAX {
-            let what = format!("{} files that {} might read", files.len(), reader.real);
+        let bytes: u64 = files.iter().map(|found| bytes_of(root, &found.real)).sum();
+        if files.len() > FOLDER_FILES_MAX || bytes > FOLDER_BYTES_MAX {
+            let (many, mib) = (files.len(), bytes >> 20);
+            let what = format!("{many} files with {mib} MiB that {} might read", reader.real);
             self.suggested.insert(folder.real.clone(), what);
             return;
         }
@@ -348,6 +357,20 @@ impl Closure<'_> {
         if found.real != by && !self.tables.image.is_some_and(there) {
             self.push(WhichRoot::Root, found, reason, Some(by), BinaryKind::Plugin);
         }
+    }
+}
+
+/// Whether a path begins as those below a prefix do, and names something in a folder there.
+fn is_behind_prefix(path: &str) -> bool {
+    let mut parts = path.split('/').skip(1);
+    parts.next().is_some_and(|first| ["share", "lib", "libexec"].contains(&first)) && parts.next().is_some()
+}
+
+/// How long a file is; nothing else counts.
+pub(super) fn bytes_of(root: &dyn Rootfs, real: &str) -> u64 {
+    match root.kind(real) {
+        Some(EntryKind::File { bytes, .. }) => bytes,
+        _ => 0,
     }
 }
 

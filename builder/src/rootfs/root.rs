@@ -26,6 +26,8 @@ pub enum EntryKind {
         runs: bool,
         /// Whether everybody may read it.
         others_read: bool,
+        /// How long it is.
+        bytes: u64,
     },
     /// A symbolic link to this target.
     Link(String),
@@ -47,6 +49,9 @@ pub struct Found {
 /// The folders where programs are looked for by name, in order.
 pub const PROGRAM_FOLDERS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
+/// Folders of people, and of what only runs: nothing of them comes unless somebody names it.
+const PRIVATE: [&str; 8] = ["/root", "/home", "/tmp", "/var/tmp", "/run", "/proc", "/sys", "/dev"];
+
 /// Most text read from a configuration file.
 const TEXT_BYTES_MAX: u64 = 4 << 20;
 
@@ -59,6 +64,8 @@ pub trait Rootfs {
     fn kind(&self, real: &str) -> Option<EntryKind>;
     /// Opens the file at this real path. The error is the cause alone.
     fn open(&self, real: &str) -> Result<Box<dyn Source + '_>, RootError>;
+    /// Whether the folder at this real path keeps others out.
+    fn is_closed(&self, real: &str) -> bool;
     /// The names in the folder at this real path, sorted.
     fn list(&self, real: &str) -> Vec<String>;
     /// A path as the operator would call it.
@@ -102,11 +109,15 @@ impl dyn Rootfs + '_ {
         matches!(self.kind(real), Some(EntryKind::File { runs: true, .. }))
     }
 
-    /// Whether a file that nobody named may come into an image, which is served to everybody: others may read it, and
-    /// neither it nor its folder is hidden.
+    /// Whether a file that nobody named may come into an image, which is served to everybody: others may read it, on
+    /// all the way to it, neither it nor its folder is hidden, and it is nobody's in particular.
     pub fn is_public(&self, real: &str) -> bool {
+        let within = |folder: &str| real.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
         let readable = !matches!(self.kind(real), Some(EntryKind::File { others_read: false, .. }));
-        readable && !real.rsplit('/').take(2).any(|part| part.starts_with('.'))
+        readable
+            && !PRIVATE.iter().any(|folder| within(folder))
+            && !real.rsplit('/').take(2).any(|part| part.starts_with('.'))
+            && !real.match_indices('/').skip(1).any(|(at, _)| self.is_closed(&real[..at]))
     }
 
     /// The first bytes of the file at this real path, at most `max`.
@@ -189,7 +200,8 @@ impl Rootfs for FileTree {
             Content::Device { .. } | Content::Fifo | Content::Socket => EntryKind::Other,
             Content::File { data, group } => {
                 let id = group.map_or((0, Arc::as_ptr(data) as *const u8 as u64), |group| (1, u64::from(group)));
-                EntryKind::File { id, runs: entry.mode & 0o111 != 0, others_read: entry.mode & 0o004 != 0 }
+                let (runs, others_read) = (entry.mode & 0o111 != 0, entry.mode & 0o004 != 0);
+                EntryKind::File { id, runs, others_read, bytes: data.len() as u64 }
             }
         })
     }
@@ -199,6 +211,10 @@ impl Rootfs for FileTree {
             Some(Content::File { data, .. }) => Ok(Box::new(&**data)),
             _ => Err(RootError::NoFile),
         }
+    }
+
+    fn is_closed(&self, real: &str) -> bool {
+        self.get(real).is_some_and(|entry| entry.content == Content::Dir && entry.mode & 0o001 == 0)
     }
 
     fn list(&self, real: &str) -> Vec<String> {

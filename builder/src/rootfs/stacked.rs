@@ -32,6 +32,10 @@ impl Rootfs for Stacked<'_> {
         self.of(real).open(real)
     }
 
+    fn is_closed(&self, real: &str) -> bool {
+        self.of(real).is_closed(real)
+    }
+
     fn list(&self, real: &str) -> Vec<String> {
         let upper = self.upper.map(|upper| upper.list(real)).unwrap_or_default();
         let mut names = [upper, self.lower.list(real)].concat();

@@ -20,12 +20,13 @@ use crate::rootfs::root::{EntryKind, Rootfs};
 pub struct Sysroot {
     folder: PathBuf,
     known: RefCell<HashMap<String, Option<EntryKind>>>,
+    closed: RefCell<HashMap<String, bool>>,
 }
 
 impl Sysroot {
     /// A root at this folder.
     pub fn new(folder: impl Into<PathBuf>) -> Sysroot {
-        Sysroot { folder: folder.into(), known: RefCell::default() }
+        Sysroot { folder: folder.into(), known: RefCell::default(), closed: RefCell::default() }
     }
 
     /// The folder of the root on the building machine.
@@ -51,6 +52,7 @@ impl Sysroot {
                 id: (metadata.dev(), metadata.ino()),
                 runs: metadata.mode() & 0o111 != 0,
                 others_read: metadata.mode() & 0o004 != 0,
+                bytes: metadata.len(),
             }
         } else {
             EntryKind::Other
@@ -70,6 +72,16 @@ impl Rootfs for Sysroot {
 
     fn open(&self, real: &str) -> Result<Box<dyn Source + '_>, RootError> {
         Ok(Box::new(Opened::new(File::open(self.on_disk(real))?)?))
+    }
+
+    fn is_closed(&self, real: &str) -> bool {
+        if let Some(known) = self.closed.borrow().get(real) {
+            return *known;
+        }
+        let about = fs::symlink_metadata(self.on_disk(real));
+        let closed = about.is_ok_and(|about| about.is_dir() && about.mode() & 0o001 == 0);
+        self.closed.borrow_mut().insert(real.to_owned(), closed);
+        closed
     }
 
     fn list(&self, real: &str) -> Vec<String> {

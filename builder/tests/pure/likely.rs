@@ -124,17 +124,58 @@ fn what_nobody_knows_belongs_to_its_prefix() {
 #[test]
 fn what_others_may_not_read_is_not_brought_by_guess() {
     let lab = merged_root();
-    program(&lab, "opt/app/bin/run", &["/opt/app/data", "/opt/app/libexec"], &["execvp"]);
-    for (path, mode) in [("data/a", 0o644), ("data/key", 0o600), ("data/.env", 0o644), ("data/.git/config", 0o644)] {
+    program(&lab, "opt/app/bin/run", &["/opt/app/files", "/opt/app/libexec"], &["execvp"]);
+    let closed = ["files/closed/b", "files/closed/c/d"];
+    let files = [("files/a", 0o644), ("files/key", 0o600), ("files/.env", 0o644), ("files/.git/config", 0o644)];
+    for (path, mode) in files.into_iter().chain(closed.map(|path| (path, 0o644))) {
         lab.write(&format!("opt/app/{path}"), "x");
         fs::set_permissions(lab.at(&format!("opt/app/{path}")), fs::Permissions::from_mode(mode)).unwrap();
     }
+    fs::set_permissions(lab.at("opt/app/files/closed"), fs::Permissions::from_mode(0o750)).unwrap();
     program(&lab, "opt/app/libexec/own", &[], &[]);
     fs::set_permissions(lab.at("opt/app/libexec/own"), fs::Permissions::from_mode(0o700)).unwrap();
     let (brought, left_out) = likely(&lab, "/opt/app/bin/run");
-    assert_eq!(brought.into_keys().collect::<Vec<_>>(), ["/opt/app/data/a"]);
-    let private = ["data/.env", "data/.git/config", "data/key", "libexec/own"].map(|path| format!("/opt/app/{path}"));
-    assert!(private.iter().all(|path| left_out.contains(path)), "{left_out:?}");
+    assert_eq!(brought.into_keys().collect::<Vec<_>>(), ["/opt/app/files/a"]);
+    let private = ["files/.env", "files/.git/config", "files/key", "libexec/own"];
+    let private = private.into_iter().chain(closed).map(|path| format!("/opt/app/{path}"));
+    assert!(private.into_iter().collect::<Vec<_>>().iter().all(|path| left_out.contains(path)), "{left_out:?}");
+}
+
+#[test]
+fn what_a_program_writes_and_what_is_too_large_stays_out() {
+    let lab = merged_root();
+    program(&lab, "opt/app/bin/run", &["/opt/app", "/opt/app/large", "share/words"], &[]);
+    for path in ["share/words/a", "data/b", "log/c", "var/d", "home/e", "share/cache/f", "tmp/g", "large/i"] {
+        lab.write(&format!("opt/app/{path}"), "x");
+    }
+    // A file without any bytes on disk, longer than a folder may be.
+    let file = fs::File::create(lab.at("opt/app/large/h")).unwrap();
+    file.set_len(200 << 20).unwrap();
+    let sysroot = Sysroot::new(lab.folder.path());
+    let mut closure = Closure::new(&sysroot);
+    closure.add("/opt/app/bin/run").unwrap();
+    closure.include_likely();
+    let own: Vec<&String> = closure.files.keys().filter(|path| path.starts_with("/opt/app/")).collect();
+    assert_eq!(own, ["/opt/app/bin/run", "/opt/app/share/words/a"]);
+    let said = &closure.suggested["/opt/app/large"];
+    assert!(said.contains("2 files with 200 MiB"), "{said}");
+    // Without it all but what is written comes.
+    file.set_len(1).unwrap();
+    let own: Vec<String> =
+        paths(&lab, "/opt/app/bin/run").into_iter().filter(|path| path.starts_with("/opt/")).collect();
+    assert_eq!(own, ["large/h", "large/i", "share/words/a"].map(|path| format!("/opt/app/{path}")));
+}
+
+#[test]
+fn a_path_behind_a_prefix_that_is_found_out_later_is_looked_for_there() {
+    let lab = merged_root();
+    program(&lab, "usr/bin/tool", &["/share/tool-3.25", "/libexec"], &[]);
+    let own = ["/usr/bin/tool", "/usr/share/tool-3.25/Modules/a", "/usr/libexec/b"];
+    installed(&lab, &[("tool", "", &own), ("other", "", &["/usr/share/other/c"])]);
+    assert_eq!(paths(&lab, "tool"), ["/usr/share/tool-3.25/Modules/a"]);
+    program(&lab, "opt/app/bin/run", &["/share/words"], &[]);
+    lab.write("opt/app/share/words/d", "x");
+    assert_eq!(paths(&lab, "/opt/app/bin/run"), ["/opt/app/share/words/d"]);
 }
 
 #[test]

@@ -24,6 +24,18 @@ const GLOBAL: &[&str] = &[
     "/usr/share/javascript",
 ];
 
+/// Folders that are no package's, whatever lies in them.
+const SHARED: &[&str] = &[
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/lib",
+    "/usr/share",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/local/lib",
+    "/usr/local/share",
+];
+
 /// Modules that are in Node itself; some have parts, as fs/promises.
 const BUILT_IN: &[&str] = &[
     "assert",
@@ -287,10 +299,24 @@ impl Following<'_> {
         self.file(&format!("{path}/index"), by, line, guarded)
     }
 
+    /// Whether a package is one that was installed as such, and no package.json that lies somewhere above a script: it
+    /// has a name, and lies where packages do or has the script among what it says of itself.
+    fn is_installed(&self, package: &Package) -> bool {
+        let folder = package.folder.as_str();
+        let above = folder_of(folder);
+        // @scope/name
+        let above =
+            if above.rsplit('/').next().is_some_and(|name| name.starts_with('@')) { folder_of(above) } else { above };
+        let placed = above.ends_with("/node_modules") || self.global.iter().any(|global| global == above);
+        let shared = folder.matches('/').count() < 2 || self.global.iter().any(|global| global == folder);
+        let described = package.main().is_some() || package.has_exports() || package.has_programs();
+        package.name().is_some() && !shared && !SHARED.contains(&folder) && (placed || described)
+    }
+
     /// All modules of the package of one that loads what only a run can tell.
     fn whole_package(&mut self, by: &str) {
         let Some(package) = self.package_of(folder_of(by), by, true) else { return };
-        if !self.seen.insert(format!("whole {}", package.folder)) {
+        if !self.is_installed(&package) || !self.seen.insert(format!("whole {}", package.folder)) {
             return;
         }
         let own = |path: &&String| {

@@ -36,6 +36,11 @@ impl Package {
         self.json["main"].as_str()
     }
 
+    /// Whether it has programs.
+    pub fn has_programs(&self) -> bool {
+        !self.json["bin"].is_null()
+    }
+
     /// Whether it says what others may load.
     pub fn has_exports(&self) -> bool {
         !self.json["exports"].is_null()

@@ -13,6 +13,9 @@ const FILES_MAX: usize = 20_000;
 /// Most modules that a file may load by a name that only a run can tell.
 const DYNAMIC_MAX: usize = 500;
 
+/// Most folders that a file names, in which a module is looked for that is nowhere else.
+const NAMED_FOLDERS_MAX: usize = 50;
+
 /// @INC beside the core: Debian's folders, Fedora's and Arch's.
 const FOLDERS: &[&str] = &[
     "/etc/perl",
@@ -108,7 +111,10 @@ impl Following<'_> {
             }
         }
         for used in &asks.uses {
-            let found = self.load(&used.path, by, used.line, guarded || used.guarded);
+            let mut found = self.load(&used.path, by, used.line, guarded || used.guarded);
+            if !found && self.find_folder(asks, &used.path) {
+                found = self.load(&used.path, by, used.line, guarded || used.guarded);
+            }
             let module = used.path.strip_suffix(".pm").filter(|_| first && !used.guarded && !found);
             if let Some(module) = module.map(|path| path.replace('/', "::")) {
                 let need = Wanted::Nothing(module.clone());
@@ -124,6 +130,23 @@ impl Following<'_> {
         for (path, line) in &asks.paths {
             self.need(Wanted::Data(path.clone()), format!("path {path}"), by, *line, true);
         }
+    }
+
+    /// Looks for a module that is nowhere in @INC where the file's own texts may lead: in a folder that it names, or
+    /// makes of one that it names and of another text, as `catdir($datadir, $package)` does. That folder is in @INC
+    /// then.
+    fn find_folder(&mut self, asks: &Asks, path: &str) -> bool {
+        let root = self.root;
+        let has = |folder: &String| root.find_file(&format!("{folder}/{path}")).is_some();
+        let named: BTreeSet<&str> = asks.paths.iter().map(|(path, _)| path.trim_end_matches('/')).collect();
+        let named = named.into_iter().take(NAMED_FOLDERS_MAX).filter(|folder| root.exists(folder));
+        let parts: BTreeSet<&String> = asks.parts.iter().collect();
+        let mut folders = named.flat_map(|folder| {
+            let joined = parts.iter().map(move |part| format!("{folder}/{part}"));
+            [folder.to_owned()].into_iter().chain(joined)
+        });
+        let found = folders.find(has);
+        found.map(|folder| self.folders.insert(0, folder)).is_some()
     }
 
     fn need(&mut self, wanted: Wanted, reason: String, by: &str, line: usize, guarded: bool) {

@@ -29,6 +29,8 @@ pub struct Asks {
     pub shell: Vec<(String, usize, bool)>,
     /// Absolute paths among its texts.
     pub paths: Vec<(String, usize)>,
+    /// Short texts that may be parts of a path which it joins while it runs.
+    pub parts: Vec<String>,
     /// Whether it loads what only a run can tell.
     pub dynamic: bool,
     /// What names of modules begin with in its texts: `Foo/Bar` for "Foo::Bar::$name".
@@ -56,10 +58,23 @@ pub fn asks(text: &str) -> Asks {
             Token::Text { text, plain: true, .. } if text.starts_with("/usr/") || text.starts_with("/opt/") => {
                 asks.paths.push((text.clone(), spot.line));
             }
+            Token::Text { text, plain: true, .. } if asks.parts.len() < PARTS_MAX && is_part(text) => {
+                asks.parts.push(text.clone());
+            }
             _ => {}
         }
     }
     asks
+}
+
+/// Most texts of a file that may be parts of a path.
+const PARTS_MAX: usize = 200;
+
+/// Whether a text may be a part of a path.
+fn is_part(text: &str) -> bool {
+    const BYTES_MAX: usize = 64;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+.".contains(&byte);
+    (2..=BYTES_MAX).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('.')
 }
 
 /// What names of modules begin with, in a text where they go on with what only a run can tell: `Foo/Bar` for each

@@ -15,6 +15,10 @@ const MODULES_MAX: usize = 20_000;
 /// Most files of data that one package has beside its modules.
 const DATA_FILES_MAX: usize = 500;
 
+/// Most bytes of a compiled module that are looked through, and of a name in it.
+const COMPILED_BYTES_MAX: usize = 16 << 20;
+const NAME_BYTES_MAX: usize = 128;
+
 /// Modules that are in the interpreter itself: no file has them.
 const BUILT_IN: &[&str] = &[
     "__future__",
@@ -105,6 +109,10 @@ struct Following<'r> {
 impl Following<'_> {
     fn run(&mut self) {
         while let Some(task) = self.sure.pop_front().or_else(|| self.guarded.pop_front()) {
+            if task.path.ends_with(".so") {
+                self.compiled(&task.package, &task.path);
+                continue;
+            }
             let Some(text) = self.root.text(&task.path) else { continue };
             let asks = asks(&text);
             self.take(&asks, &task.package, &task.path, task.guarded, false);
@@ -223,7 +231,7 @@ impl Following<'_> {
         if self.seen.len() < MODULES_MAX && self.seen.insert(file.clone()) {
             self.need(Wanted::File(file.clone()), format!("module {name}"), by, line, guarded);
             let queue = if guarded { &mut self.guarded } else { &mut self.sure };
-            if file.ends_with(".py") {
+            if file.ends_with(".py") || file.ends_with(".so") {
                 queue.push_back(Task { package, path: file.clone(), guarded });
             }
             if inner.is_some() {
@@ -278,7 +286,38 @@ impl Following<'_> {
             }
             let Some(module) = self.path.find(&folders, part) else { continue };
             if !matches!(module, Module::Package { init: None, .. }) {
+                let inner = self.bring(module, &format!("{package}.{part}"), by, 1, true);
+                self.extensions(&inner.unwrap_or_default(), &format!("{package}.{part}"), by);
+            }
+        }
+    }
+
+    /// The compiled modules of a package: where a module is chosen while it runs, it is often one of these.
+    fn extensions(&mut self, folders: &[String], package: &str, by: &str) {
+        let names: Vec<String> = folders.iter().flat_map(|folder| self.path.names(folder)).collect();
+        for name in names.iter().filter(|name| name.ends_with(".so")) {
+            let part = name.split('.').next().unwrap_or_default();
+            if let Some(module) = self.path.find(folders, part) {
                 self.bring(module, &format!("{package}.{part}"), by, 1, true);
+            }
+        }
+    }
+
+    /// What a compiled module imports of the folder that it lies in: the names of those beside it are texts in it.
+    fn compiled(&mut self, package: &str, path: &str) {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let stem = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+        let own = stem(path.rsplit('/').next().unwrap_or_default());
+        let beside: BTreeSet<String> = self.path.names(&folder).iter().map(|name| stem(name)).collect();
+        let Some(found) = self.root.find_file(path) else { return };
+        let bytes = self.root.head(&found.real, COMPILED_BYTES_MAX).unwrap_or_default();
+        let texts = bytes.split(|byte| *byte == 0).filter(|text| (3..=NAME_BYTES_MAX).contains(&text.len()));
+        let names = texts.filter_map(|text| std::str::from_utf8(text).ok()?.rsplit('.').next());
+        let named: BTreeSet<String> = names.filter_map(|name| beside.get(name).cloned()).collect();
+        for part in named.into_iter().filter(|part| *part != own && !part.starts_with("__")) {
+            if let Some(module) = self.path.find(std::slice::from_ref(&folder), &part) {
+                let name = if package.is_empty() { part } else { format!("{package}.{part}") };
+                self.bring(module, &name, path, 1, true);
             }
         }
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::parse::{Call, ShellText, parse};
-use super::word::{Value, Values, Variables, Word, resolve};
+use super::word::{OWN_PATH, Value, Values, Variables, Word, resolve};
 use super::wrappers::{Inner, SHELLS, inner};
 
 /// How deep commands may lie in the words of commands (`sh -c`, `eval`, env).
@@ -50,7 +50,8 @@ pub type FindSource<'f> = dyn FnMut(&str, &str) -> Option<(String, String)> + 'f
 
 /// What the script at this path asks for.
 pub fn needs(path: &str, text: &str, find: &mut FindSource) -> ShellNeeds {
-    let mut reading = Reading::default();
+    let mut reading = Reading { own: path.to_owned(), ..Reading::default() };
+    reading.variables.insert(OWN_PATH.to_owned(), vec![Some(Word::text(path))]);
     let mut queue: VecDeque<(String, String)> = [(path.to_owned(), text.to_owned())].into();
     let mut known: BTreeSet<String> = [path.to_owned()].into();
     while let Some((path, text)) = queue.pop_front() {
@@ -77,6 +78,8 @@ pub fn needs(path: &str, text: &str, find: &mut FindSource) -> ShellNeeds {
 /// A script, and what it reads as its own, while it is understood.
 #[derive(Default)]
 struct Reading {
+    /// The path of the script itself.
+    own: String,
     variables: Variables,
     values: Values,
     functions: BTreeSet<String>,
@@ -143,13 +146,13 @@ impl Reading {
         self.needs.commands = self
             .commands
             .into_iter()
-            .filter(|(name, _)| !functions.contains(name))
+            .filter(|(name, _)| !functions.contains(name) && *name != self.own)
             .map(|(name, (line, guarded))| {
                 let guarded = guarded || tested.contains(&name) || tested.contains(&last(&name));
                 Named { name, line, guarded }
             })
             .collect();
-        let files = self.files.into_iter();
+        let files = self.files.into_iter().filter(|(path, _)| *path != self.own);
         self.needs.files = files.map(|(name, line)| Named { name, line, guarded: true }).collect();
         self.needs.sources.sort();
         self.needs.sources.dedup_by(|a, b| a.name == b.name);

@@ -1,7 +1,7 @@
 //! Words and keywords of the shell: quotes, expansions and substitutions, `case` patterns, `for` lists.
 
 use super::parse::{Call, FrameKind, List, Parser};
-use super::word::{Piece, Word, is_name};
+use super::word::{OWN_PATH, Piece, Word, is_name};
 
 /// Most assignments in front of a command.
 const ASSIGNMENTS_MAX: usize = 64;
@@ -160,6 +160,10 @@ impl Parser<'_> {
                 let name = self.name();
                 pieces.piece(Piece::Variable { name, default: None });
             }
+            Some(b'0') => {
+                self.at += 1;
+                pieces.piece(Piece::Variable { name: OWN_PATH.to_owned(), default: None });
+            }
             Some(byte) if byte.is_ascii_digit() || b"?$!#*@-".contains(&byte) => {
                 self.at += 1;
                 pieces.piece(Piece::Unknown);
@@ -227,7 +231,7 @@ impl Parser<'_> {
                 let default = rest.literal().filter(|text| !text.is_empty()).map(str::to_owned);
                 Piece::Variable { name, default }
             }
-            None if simple && is_name(&name) => Piece::Variable { name, default: None },
+            None if simple && (is_name(&name) || name == OWN_PATH) => Piece::Variable { name, default: None },
             _ => Piece::Unknown,
         });
     }

@@ -8,6 +8,9 @@ const VALUES_MAX: usize = 8;
 /// How often variables may stand for variables.
 const EXPANSIONS_MAX: usize = 4;
 
+/// The variable that has the path of the script itself; no script can assign it.
+pub const OWN_PATH: &str = "0";
+
 /// A part of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
