@@ -137,8 +137,8 @@ impl Error {
         self
     }
 
-    /// Says that it is the machine's, if the system's answer caused it and nobody knows better: for what only the machine
-    /// decides, such as whether a cache can be written.
+    /// Says that it is the machine's, if the system's answer caused it and nobody knows better: for what only the
+    /// machine decides, such as whether a cache can be written.
     pub(crate) fn of_machine(self) -> Error {
         let mut cause = self.source();
         let mut systems = false;

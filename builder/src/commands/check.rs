@@ -19,8 +19,8 @@ use crate::ui::say::{self, Stages};
 ///
 /// Looks for what it names as a build would: binaries, packages, modules. Where all inputs are at hand, the images are
 /// made, too, and thrown away: so it is known that they are whole, and fit their machines. Exits with 3 when there is a
-/// mistake, and with 1 when this machine is at fault: a disk that is full, a server that does not answer. Writes nothing,
-/// and fetches nothing unless asked; what could not be looked at is said.
+/// mistake, and with 1 when this machine is at fault: a disk that is full, a server that does not answer. Writes
+/// nothing, and fetches nothing unless asked; what could not be looked at is said.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The spec

@@ -66,8 +66,8 @@ struct LeftOut {
 const NAMED_MAX: usize = 10;
 
 impl LeftOut {
-    /// Writes a tree below a folder. Every path of a tree is real, so no link of the image leads a write astray; and each
-    /// is as long as a path may be, so all calls go by the folder's descriptor: its own path does not count.
+    /// Writes a tree below a folder. Every path of a tree is real, so no link of the image leads a write astray; and
+    /// each may be as long as a path can be, so all calls go by the folder's descriptor: its own path does not count.
     fn writing(tree: &FileTree, folder: &Path) -> Result<LeftOut> {
         let mut left_out = LeftOut::default();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

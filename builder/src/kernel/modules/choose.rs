@@ -1,7 +1,8 @@
 //! The choice of an image's modules: from the words of a spec to files, with all that these want.
 //!
 //! What a module depends on has to be there; what it names softly is taken if there is such a module, by its name or
-//! by an alias, as modprobe does, and if that one is whole. Weak dependencies come along for who asks for them later, and are not loaded.
+//! by an alias, as modprobe does, and if that one is whole. Weak dependencies come along for who asks for them later,
+//! and are not loaded.
 
 use std::collections::{BTreeSet, VecDeque};
 

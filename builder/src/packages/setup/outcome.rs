@@ -1,6 +1,7 @@
 //! How a command of a maintainer script ends on a new system: test(1) and what else needs no look at the system.
 //!
-//! Takes a command's words, as far as they are known; gives whether it succeeds, or nothing where only the system knows.
+//! Takes a command's words, as far as they are known; gives whether it succeeds, or nothing where only the system
+//! knows.
 
 /// How a command would end on a new system, where that is known: nobody is there yet, and nothing was overridden.
 pub fn outcome(words: &[Option<String>]) -> Option<bool> {

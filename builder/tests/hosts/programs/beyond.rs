@@ -48,9 +48,9 @@ const MISSED: &[(&str, &str, &str)] = &[
     ("gdb", "/usr/bin/iconv", "is asked for character sets; without it gdb knows its own"),
     ("postgres", "/usr/bin/locale", "is asked for collations; without it there are the common ones"),
     ("apt-file", "/etc/apt/apt.conf.d/", "settings that other packages put there"),
-    ("http", "/multidict/_multidict_base.py", "imported by compiled code"),
     ("dpkg-dev", "/usr/share/dpkg/", "tables of dpkg's, by a path that is joined while it runs"),
     ("dpkg-dev", "-linux-gnu-gcc-", "is asked for its target; without it there is dpkg's own"),
+    ("lynx", "/etc/mime.types", "more types of files; without it there are its own"),
     ("meson", "/", "looks for compilers and asks dpkg-architecture"),
 ];
 

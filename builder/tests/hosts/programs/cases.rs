@@ -9,7 +9,7 @@ pub struct Case {
     pub prints: &'static str,
 }
 
-const fn case(
+pub const fn case(
     name: &'static str,
     packages: &'static [&'static str],
     spec: &'static str,
