@@ -4,11 +4,14 @@
 //! at three in the morning. A plan with a key that the agent does not know is
 //! refused: a host that would compute other addresses must not boot quietly.
 
+use crate::address::net::Ipv4Net;
 use crate::error::{PlanError, PlanErrorKind as Kind, PlanField};
+use crate::host_table::{HostTable, TableError};
 use crate::names::HostNames;
 use crate::plan::Plan;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt::Write;
 use core::str::FromStr;
 
@@ -30,17 +33,16 @@ const FIELDS: [PlanField; 11] = [
     PlanField::GuestMemoryMib,
     PlanField::GuestCmdline,
 ];
+/// Fields that only the plan of a site with a table of its machines has, written behind the others.
+const TABLE_FIELDS: [PlanField; 2] = [PlanField::MoreHostNetworks, PlanField::HostTable];
+const ALL_FIELDS: usize = FIELDS.len() + TABLE_FIELDS.len();
 
 impl Plan {
     /// The plan as text; [`Plan::decode`] reads it.
     pub fn encode(&self) -> String {
-        let mut cluster = String::new();
-        for byte in self.cluster {
-            let _ = write!(cluster, "{byte:02x}");
-        }
         let values = [
             self.name.clone(),
-            cluster,
+            hex(&self.cluster),
             self.hosts.to_string(),
             self.guests_per_host.to_string(),
             self.host_network.to_string(),
@@ -55,10 +57,19 @@ impl Plan {
         for (field, value) in FIELDS.iter().zip(values) {
             let _ = writeln!(text, "{} {value}", field.key());
         }
+        let networks: Vec<String> = self.more_host_networks.iter().map(Ipv4Net::to_string).collect();
+        let networks = (!networks.is_empty()).then(|| networks.join(","));
+        let table = self.host_table.as_ref().map(|table| hex(table.digest()));
+        for (field, value) in TABLE_FIELDS.iter().zip([networks, table]) {
+            if let Some(value) = value {
+                let _ = writeln!(text, "{} {value}", field.key());
+            }
+        }
         text
     }
 
-    /// Reads the text and checks the plan.
+    /// Reads the text and checks the plan. The table of a site's machines is only named there
+    /// ([`Plan::with_table`]).
     ///
     /// # Errors
     /// The text is none of this version's, or says something that [`Plan::check`] refuses.
@@ -70,17 +81,19 @@ impl Plan {
         if lines.next() != Some(HEADER) {
             return Err(wrong(PlanField::Text, Kind::Header(HEADER)));
         }
-        let mut values: [Option<&str>; FIELDS.len()] = [None; FIELDS.len()];
+        let fields: [PlanField; ALL_FIELDS] =
+            core::array::from_fn(|n| *FIELDS.get(n).unwrap_or(&TABLE_FIELDS[n.saturating_sub(FIELDS.len())]));
+        let mut values: [Option<&str>; ALL_FIELDS] = [None; ALL_FIELDS];
         for line in lines {
             let (key, value) = line.split_once(' ').unwrap_or((line, ""));
-            let at = FIELDS.iter().position(|field| field.key() == key);
+            let at = fields.iter().position(|field| field.key() == key);
             let at = at.ok_or_else(|| wrong(PlanField::Text, Kind::UnknownKey(key.into())))?;
             if values[at].replace(value).is_some() {
-                return Err(wrong(FIELDS[at], Kind::Twice));
+                return Err(wrong(fields[at], Kind::Twice));
             }
         }
-        let value = |i: usize| values[i].ok_or_else(|| wrong(FIELDS[i], Kind::Missing));
-        let hosts = HostNames::parse(value(2)?).map_err(|e| wrong(PlanField::Hosts, Kind::Names(e.kind)))?;
+        let value = |i: usize| values[i].ok_or_else(|| wrong(fields[i], Kind::Missing));
+        let hosts = HostNames::decode(value(2)?).map_err(|e| wrong(PlanField::Hosts, Kind::Names(e.kind)))?;
         let plan = Plan {
             name: value(0)?.into(),
             cluster: unhex(value(1)?).ok_or_else(|| wrong(PlanField::Cluster, Kind::ClusterId))?,
@@ -93,6 +106,8 @@ impl Plan {
             port: parse(FIELDS[8], value(8)?, Kind::Number)?,
             guest_memory_mib: parse(FIELDS[9], value(9)?, Kind::Number)?,
             guest_cmdline: value(10)?.into(),
+            more_host_networks: values[11].map_or(Ok(Vec::new()), networks)?,
+            host_table: values[12].map(table).transpose()?,
         };
         plan.check()?;
         Ok(plan)
@@ -101,6 +116,21 @@ impl Plan {
 
 fn wrong(field: PlanField, kind: Kind) -> PlanError {
     PlanError { field, kind }
+}
+
+fn networks(text: &str) -> Result<Vec<Ipv4Net>, PlanError> {
+    text.split(',').map(|network| parse(PlanField::MoreHostNetworks, network, Kind::Network)).collect()
+}
+
+fn table(text: &str) -> Result<HostTable, PlanError> {
+    unhex(text).map(HostTable::named).ok_or_else(|| wrong(PlanField::HostTable, Kind::Table(TableError::NotHex)))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn parse<T: FromStr>(field: PlanField, text: &str, why: impl Fn(String, T::Err) -> Kind) -> Result<T, PlanError> {
@@ -138,6 +168,8 @@ mod tests {
             port: 7117,
             guest_memory_mib: 96,
             guest_cmdline: "a=b c".into(),
+            more_host_networks: Vec::new(),
+            host_table: None,
         }
     }
 
@@ -146,6 +178,29 @@ mod tests {
         let text = sample().encode();
         assert!(text.len() < 400, "{} bytes", text.len());
         assert_eq!(Plan::decode(&text), Ok(sample()));
+    }
+
+    #[test]
+    fn what_a_site_has_of_its_own_stands_behind_the_rest() {
+        let more_host_networks = alloc::vec!["192.168.7.0/24".parse().unwrap()];
+        let site = Plan { more_host_networks, host_table: Some(HostTable::named([7; 32])), ..sample() };
+        let text = site.encode();
+        let more = "more_host_networks 192.168.7.0/24\nhost_table 0707070707070707";
+        assert!(text.starts_with(&sample().encode()) && text.contains(more), "{text}");
+        let read = Plan::decode(&text).unwrap();
+        assert!(read == site && read.lacks_table());
+        assert_eq!((read.host_ipv4(crate::HostId(1)), read.hosts.name(crate::HostId(1))), (None, Some("dn4".into())));
+        for (from, to, field) in [
+            ("host_table 07", "host_table 7", "host_table"),
+            ("192.168.7.0", "192.168.7.1", "more_host_networks"),
+            ("hosts dn[4-11,16-19]", "hosts table:+5", "hosts"),
+            ("hosts dn[4-11,16-19]", "hosts table:0", "hosts"),
+            ("hosts dn[4-11,16-19]", "hosts table:16777216", "hosts"),
+        ] {
+            assert_eq!(Plan::decode(&text.replacen(from, to, 1)).unwrap_err().field.key(), field, "{to}");
+        }
+        let listed = sample().encode().replacen("dn[4-11,16-19]", "table:12", 1);
+        assert_eq!(Plan::decode(&listed).unwrap_err().field.key(), "host_table");
     }
 
     #[test]

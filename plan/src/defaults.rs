@@ -5,6 +5,7 @@ use crate::names::HostNames;
 use crate::plan::Plan;
 use crate::reach::GuestReach;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 /// How many guests each host starts.
@@ -34,12 +35,14 @@ impl Plan {
             hosts,
             guests_per_host: GUESTS_PER_HOST,
             host_network: HOST_NETWORK,
+            more_host_networks: Vec::new(),
             guest_network: GUEST_NETWORK,
             guest_reach: GuestReach::Guests,
             fanout: FANOUT,
             port: PORT,
             guest_memory_mib: GUEST_MEMORY_MIB,
             guest_cmdline: String::new(),
+            host_table: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! is one read. Limits come with the error, so that this file knows no parser.
 
 use crate::address::net::{Ipv4Net, NetError};
+use crate::host_table::TableError;
 use crate::reach::ReachError;
 use crate::sets::RangeSet;
 use alloc::string::String;
@@ -286,6 +287,10 @@ pub enum PlanField {
     GuestMemoryMib,
     /// `guest_cmdline`.
     GuestCmdline,
+    /// `more_host_networks`.
+    MoreHostNetworks,
+    /// `host_table`.
+    HostTable,
 }
 
 impl PlanField {
@@ -304,6 +309,8 @@ impl PlanField {
             PlanField::Port => "port",
             PlanField::GuestMemoryMib => "guest_memory_mib",
             PlanField::GuestCmdline => "guest_cmdline",
+            PlanField::MoreHostNetworks => "more_host_networks",
+            PlanField::HostTable => "host_table",
         }
     }
 }
@@ -347,6 +354,8 @@ pub enum PlanErrorKind {
     },
     /// The two networks have addresses in common.
     Overlap(Ipv4Net),
+    /// The host table is none, another one, or does not fit the plan.
+    Table(TableError),
     /// A host has too few or too many children in the tree.
     Fanout {
         /// The least fanout.
@@ -417,6 +426,7 @@ impl fmt::Display for PlanErrorKind {
                 write!(f, "the plan needs {need} addresses, it has {addresses}: take a shorter prefix")
             }
             Self::Overlap(network) => write!(f, "overlaps the hosts' network {network}"),
+            Self::Table(e) => e.fmt(f),
             Self::Fanout { min, max } => write!(f, "the fanout must be {min} to {max}"),
             Self::Port => f.write_str("a port is 1 to 65535; 7117 is the default"),
             Self::Memory { min_mib, max_mib } => write!(f, "a guest has {min_mib} to {max_mib} MiB of RAM"),
@@ -462,6 +472,7 @@ impl core::error::Error for PlanError {
             PlanErrorKind::Number(_, e) => Some(e),
             PlanErrorKind::Network(_, e) => Some(e),
             PlanErrorKind::GuestReach(_, e) => Some(e),
+            PlanErrorKind::Table(e) => Some(e),
             _ => None,
         }
     }

@@ -3,7 +3,9 @@
 //! Takes a [`Plan`] (a few hundred bytes, the same for every node) and a node's
 //! number; gives everything that node needs to know about itself and about any
 //! other node, by arithmetic in constant time. There is no table of nodes
-//! anywhere: ten million nodes cost the same bytes as ten.
+//! anywhere: ten million nodes cost the same bytes as ten. Only what a site has
+//! given its own machines, and no formula yields, stands in a table of hosts
+//! ([`host_table`]).
 //!
 //! Also here, because builder, console and agent must agree on them: sets of
 //! nodes ([`NodeSet`]), and the node paths and folded forms that people write.
@@ -22,6 +24,7 @@ mod error;
 pub mod fuzz;
 pub mod guest_kinds;
 pub mod host_image;
+pub mod host_table;
 mod ids;
 pub mod link;
 pub mod measurement;
@@ -38,9 +41,9 @@ pub use codec::unhex;
 pub use error::{NameError, NameErrorKind, PathError, PathErrorKind, PlanError, PlanErrorKind, PlanField};
 pub use ids::{GuestId, HostId};
 pub use link::{LinkError, LinkProperties};
-pub use names::HostNames;
+pub use names::{HostNames, fold_list};
 pub use path::{parse_nodes, parse_numbers};
-pub use plan::Plan;
+pub use plan::{HOST_NETWORKS_MAX, Plan};
 pub use reach::{GuestReach, ReachError};
 pub use sets::{Node, NodeSet, RangeSet};
 

@@ -4,8 +4,11 @@
 //! `address.rs` something to compute from. Its checks name the field that is
 //! wrong, so that the builder can point at the line.
 
+use crate::address::mac::Mac;
 use crate::address::net::Ipv4Net;
 use crate::error::{PlanError, PlanErrorKind as Kind, PlanField};
+use crate::host_table::{HostTable, TableError};
+use crate::ids::HostId;
 use crate::names::{self, HostNames};
 use crate::reach::GuestReach;
 use crate::sets::{Node, NodeSet, RangeSet};
@@ -25,8 +28,10 @@ pub struct Plan {
     pub hosts: HostNames,
     /// How many guests each host starts, 0 to [`GUESTS_MAX`].
     pub guests_per_host: u32,
-    /// The machines' own network: host n has its n-th address.
+    /// The machines' own network: host n has its n-th address, unless the table has addresses.
     pub host_network: Ipv4Net,
+    /// Further networks of the machines, at most [`HOST_NETWORKS_MAX`] in all: only a table's hosts are in several.
+    pub more_host_networks: Vec<Ipv4Net>,
     /// The guests' network: host n routes its n-th block.
     pub guest_network: Ipv4Net,
     /// What guests may reach.
@@ -39,7 +44,14 @@ pub struct Plan {
     pub guest_memory_mib: u32,
     /// What the spec adds to a guest's boot command line.
     pub guest_cmdline: String,
+    /// What the site's machines are called and which MACs and addresses they have, where that is not computed.
+    pub host_table: Option<HostTable>,
 }
+
+/// Most networks of the machines.
+pub const HOST_NETWORKS_MAX: usize = 64;
+/// Least fanout of a plan with racks: half of a head's children are in other racks, and one alone would be a chain.
+pub(crate) const RACK_FANOUT_MIN: u32 = 4;
 
 /// Least bits of a host's block that keep addresses readable (`10.0.17.4` is guest 3 of host 17).
 const READABLE_BLOCK_BITS: u32 = 8;
@@ -78,7 +90,8 @@ impl Plan {
             return wrong(PlanField::GuestsPerHost, Kind::GuestCount { max: GUESTS_MAX });
         }
         let addresses = self.host_network.size();
-        if hosts + HOST_NETWORK_RESERVED > addresses {
+        let computed = self.host_table.as_ref().is_none_or(|table| table.has_addresses() == Some(false));
+        if computed && hosts + HOST_NETWORK_RESERVED > addresses {
             let reserved = HOST_NETWORK_RESERVED;
             let prefix = 32 - (hosts + reserved).next_power_of_two().trailing_zeros() as u8;
             return wrong(PlanField::HostNetwork, Kind::HostsDoNotFit { hosts, addresses, reserved, prefix });
@@ -88,8 +101,11 @@ impl Plan {
             let need = (hosts + 1) << self.least_block_bits();
             return wrong(PlanField::GuestNetwork, Kind::GuestsDoNotFit { need, addresses });
         }
-        if self.host_network.overlaps(&self.guest_network) {
-            return wrong(PlanField::GuestNetwork, Kind::Overlap(self.host_network));
+        if self.host_networks().count() > HOST_NETWORKS_MAX {
+            return wrong(PlanField::MoreHostNetworks, Kind::Table(TableError::Networks { max: HOST_NETWORKS_MAX }));
+        }
+        if let Some(network) = self.host_networks().find(|network| network.overlaps(&self.guest_network)) {
+            return wrong(PlanField::GuestNetwork, Kind::Overlap(network));
         }
         if !(FANOUT_MIN..=FANOUT_MAX).contains(&self.fanout) {
             return wrong(PlanField::Fanout, Kind::Fanout { min: FANOUT_MIN, max: FANOUT_MAX });
@@ -103,7 +119,61 @@ impl Plan {
         if self.guest_cmdline.len() > CMDLINE_MAX_BYTES || self.guest_cmdline.chars().any(char::is_control) {
             return wrong(PlanField::GuestCmdline, Kind::CommandLine { bytes_max: CMDLINE_MAX_BYTES });
         }
+        self.check_table()
+    }
+
+    /// Whether the site's table fits the plan, as far as it is at hand.
+    fn check_table(&self) -> Result<(), PlanError> {
+        self.fit_table().map_err(|error| PlanError { field: PlanField::HostTable, kind: Kind::Table(error) })
+    }
+
+    fn fit_table(&self) -> Result<(), TableError> {
+        let Some(table) = &self.host_table else {
+            return if self.hosts.is_listed() { Err(TableError::Missing) } else { Ok(()) };
+        };
+        let Some(rows) = table.host_count() else { return Ok(()) };
+        if rows != self.host_count() || self.hosts.is_listed() && !table.has_names() {
+            return Err(TableError::Hosts { table: rows, plan: self.host_count() });
+        }
+        if table.rack_count() > 0 && self.fanout < RACK_FANOUT_MIN {
+            return Err(TableError::RackFanout { min: RACK_FANOUT_MIN });
+        }
+        for host in (1..=rows).map(HostId) {
+            if let Some(address) = table.ipv4(host).filter(|address| !self.is_host_network(*address)) {
+                return Err(TableError::Address { host, address });
+            }
+            if let Some(mac) = table.mac(host).filter(|mac| self.is_anothers_computed_mac(host, *mac)) {
+                return Err(TableError::Mac { host, mac });
+            }
+        }
         Ok(())
+    }
+
+    /// Whether a node other than `host` has this MAC by arithmetic.
+    fn is_anothers_computed_mac(&self, host: HostId, mac: Mac) -> bool {
+        let has_none = |other: HostId| self.host_table.as_ref().is_none_or(|table| table.mac(other).is_none());
+        let other = self.node_by_computed_mac(mac).filter(|other| *other != Node::host(host));
+        other.is_some_and(|other| !other.is_host() || has_none(other.host))
+    }
+
+    /// Whether the table is named, and not at hand.
+    pub fn lacks_table(&self) -> bool {
+        self.host_table.as_ref().is_some_and(|table| table.bytes().is_none())
+    }
+
+    /// The plan with the bytes of its table, which is checked against it.
+    ///
+    /// # Errors
+    /// They are not the table that the plan names, or do not fit it.
+    pub fn with_table(self, bytes: Vec<u8>) -> Result<Plan, PlanError> {
+        let wrong = |kind| PlanError { field: PlanField::HostTable, kind };
+        let named = self.host_table.as_ref().ok_or_else(|| wrong(Kind::Missing))?;
+        let table = named.with_bytes(bytes).map_err(|e| wrong(Kind::Table(e)))?;
+        let hosts =
+            if self.hosts.is_listed() { HostNames::listed(self.hosts.len(), Some(table.clone())) } else { self.hosts };
+        let plan = Plan { hosts, host_table: Some(table), ..self };
+        plan.check()?;
+        Ok(plan)
     }
 
     /// How many hosts there are.

@@ -141,6 +141,8 @@ impl Spec {
             port: self.plan.port,
             guest_memory_mib: self.guest.memory_mib.unwrap_or(defaults::GUEST_MEMORY_MIB),
             guest_cmdline: self.guest.cmdline.clone(),
+            more_host_networks: Vec::new(),
+            host_table: None,
         };
         Plan { cluster: cluster_id(&plan, operator), ..plan }
     }

@@ -1,5 +1,6 @@
 //! What the fuzzer feeds the plan: texts of people and files, and sets.
 
+mod host_table;
 #[path = "../input.rs"]
 mod input;
 mod kinds;
@@ -26,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("names", names::run, names::seeds, TEXT_COST_BYTES_MAX),
     ("nodes", nodes::run, nodes::seeds, TEXT_COST_BYTES_MAX),
     ("plan", plan::run, plan::seeds, TEXT_COST_BYTES_MAX),
+    ("host-table", host_table::run, host_table::seeds, TEXT_COST_BYTES_MAX),
     ("kinds", kinds::run, kinds::seeds, TEXT_COST_BYTES_MAX),
     ("modules", modules::run, modules::seeds, TEXT_COST_BYTES_MAX),
     ("sets", sets::run, sets::seeds, TEXT_COST_BYTES_MAX),

@@ -1,18 +1,21 @@
 //! The laws: addresses and places in the tree, computed both ways.
 //!
-//! Takes a plan and a node (or an address); gives addresses (or the node).
+//! Takes a plan and a node (or an address); gives addresses (or the node). Where the site has names, MACs and addresses
+//! for its machines, the hosts' are those of the plan's table; whoever asks need not know of it.
 //! Host n's guests live in the n-th block of the guest network, so one route
 //! a host suffices; a MAC and an IPv6 address carry the two numbers as they
 //! are. Block 0 stays free, which keeps `10.0.17.4` readable as 17/3.
 
 pub mod mac;
 pub mod net;
+mod place;
 
 use crate::ids::{GuestId, HostId};
 use crate::plan::Plan;
-use crate::sets::{Node, RangeSet};
+use crate::sets::Node;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use mac::Mac;
+use net::Ipv4Net;
 
 /// First byte of every MAC: locally administered, unicast (IEEE 802-2014, 8.2).
 const MAC_PREFIX: u8 = 0x02;
@@ -20,14 +23,26 @@ const MAC_PREFIX: u8 = 0x02;
 const ULA_PREFIX: u8 = 0xfd;
 
 impl Plan {
-    /// The node's MAC: 02, the host's 24 bits, the guest's 16 bits.
+    /// The node's MAC: a host's card's, where the site's table has it; else 02, the host's 24 bits, the guest's 16 bits.
     pub fn mac(&self, node: Node) -> Option<Mac> {
+        let own = self.host_table.as_ref().filter(|_| node.is_host() && self.has(node));
+        own.and_then(|table| table.mac(node.host)).or_else(|| self.computed_mac(node))
+    }
+
+    fn computed_mac(&self, node: Node) -> Option<Mac> {
         let (h, g) = (node.host.0.to_be_bytes(), node.guest.0.to_be_bytes());
         self.has(node).then_some(Mac([MAC_PREFIX, h[1], h[2], h[3], g[2], g[3]]))
     }
 
     /// The node that has this MAC.
     pub fn node_by_mac(&self, mac: Mac) -> Option<Node> {
+        let own = self.host_table.as_ref().and_then(|table| table.host_by_mac(mac)).map(Node::host);
+        own.filter(|node| self.has(*node))
+            .or_else(|| self.node_by_computed_mac(mac).filter(|node| self.mac(*node) == Some(mac)))
+    }
+
+    /// The node that would have this MAC if all were computed.
+    pub(crate) fn node_by_computed_mac(&self, mac: Mac) -> Option<Node> {
         let Mac(mac) = mac;
         let host = HostId(u32::from_be_bytes([0, mac[1], mac[2], mac[3]]));
         let guest = GuestId(u32::from_be_bytes([0, 0, mac[4], mac[5]]));
@@ -49,14 +64,37 @@ impl Plan {
                 let host = HostId((at >> self.block_bits()) as u32);
                 Node { host, guest: GuestId(member.checked_sub(1)? as u32) }
             }
-            None => Node::host(HostId(u32::try_from(self.host_network.offset(address)?).ok()?)),
+            None => Node::host(self.host_by_ipv4(address)?),
         };
         self.has(node).then_some(node)
     }
 
-    /// The host's address on the machines' own network.
+    /// The host's address on the machines' own network; none where the site's table has it and is not at hand.
     pub fn host_ipv4(&self, host: HostId) -> Option<Ipv4Addr> {
-        if self.has(Node::host(host)) { self.host_network.nth(u64::from(host.0)) } else { None }
+        let table = self.host_table.as_ref().filter(|table| table.has_addresses() != Some(false));
+        match table {
+            _ if !self.has(Node::host(host)) => None,
+            Some(table) => table.ipv4(host),
+            None => self.host_network.nth(u64::from(host.0)),
+        }
+    }
+
+    /// The host that has this address on the machines' own network.
+    fn host_by_ipv4(&self, address: Ipv4Addr) -> Option<HostId> {
+        match self.host_table.as_ref().filter(|table| table.has_addresses() != Some(false)) {
+            Some(table) => table.host_by_ipv4(address),
+            None => u32::try_from(self.host_network.offset(address)?).ok().map(HostId),
+        }
+    }
+
+    /// The networks of the machines themselves: those of a site's table need not be one block.
+    pub fn host_networks(&self) -> impl Iterator<Item = Ipv4Net> + '_ {
+        core::iter::once(self.host_network).chain(self.more_host_networks.iter().copied())
+    }
+
+    /// Whether an address lies in one of the machines' networks.
+    pub fn is_host_network(&self, address: Ipv4Addr) -> bool {
+        self.host_networks().any(|network| network.contains(address))
     }
 
     /// The block of guest addresses that a host routes: its first address and its prefix length.
@@ -101,58 +139,12 @@ impl Plan {
         let node = Node { host, guest };
         (self.ipv6(node) == Some(address)).then_some(node)
     }
-
-    /// The node above: a guest's is its host, a host's follows the `fanout`-ary heap, host 1 has none.
-    pub fn parent(&self, node: Node) -> Option<Node> {
-        if !self.has(node) {
-            return None;
-        }
-        if !node.is_host() {
-            return Some(Node::host(node.host));
-        }
-        Some(Node::host(HostId((node.host.0.checked_sub(2)?) / self.fanout + 1)))
-    }
-
-    /// The hosts below a host.
-    pub fn child_hosts(&self, host: HostId) -> RangeSet {
-        let (host, fanout) = (u64::from(host.0), u64::from(self.fanout));
-        let clamp = |n: u64| n.min(u64::from(self.host_count()) + 1) as u32;
-        match host {
-            0 => RangeSet::new(),
-            _ => RangeSet::span(clamp(fanout * (host - 1) + 2), clamp(fanout * host + 1).min(self.host_count())),
-        }
-    }
-
-    /// How far a host is from the root: host 1 is at 0.
-    pub fn level(&self, host: HostId) -> u32 {
-        let (mut host, mut level) = (host, 0);
-        while let Some(parent) = self.parent(Node::host(host)) {
-            host = parent.host;
-            level += 1;
-        }
-        level
-    }
-
-    /// All hosts at one level.
-    pub fn level_hosts(&self, level: u32) -> RangeSet {
-        let (mut first, mut width) = (1u64, 1u64);
-        for _ in 0..level {
-            first += width;
-            width *= u64::from(self.fanout);
-            if first > u64::from(self.host_count()) {
-                return RangeSet::new();
-            }
-        }
-        RangeSet::span(first as u32, (first + width - 1).min(u64::from(self.host_count())) as u32)
-    }
-
-    /// The hosts that may stand in for a lost parent: the level of the grandparent,
-    /// or the root where there is no grandparent.
-    pub fn stand_ins(&self, host: HostId) -> RangeSet {
-        self.level_hosts(self.level(host).saturating_sub(2)).difference(&RangeSet::one(host.0))
-    }
 }
 
 #[cfg(test)]
 #[path = "laws_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "table_laws_tests.rs"]
+mod table_tests;

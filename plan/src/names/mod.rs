@@ -7,20 +7,25 @@
 //! Inside, a name is an alternation of text and digit fields. What of one number is written side by side is put
 //! together when it is read ([`field`]), so that a field is the whole number, `node1[0-5]` is the same value as
 //! `node[10-15]`, and whether two terms can make the same name is decided field by field, without making the names.
-//! No state: `pattern` reads, `term` ranks and unranks one term of it.
+//! No state: `pattern` reads, `term` ranks and unranks one term of it. Names that no pattern of a bearable length makes
+//! are a list, which the host table has (`list`).
 
 mod field;
+mod list;
 mod pattern;
 mod term;
 
+use crate::HOSTS_MAX;
 use crate::Node;
 use crate::error::{NameError, NameErrorKind as Kind};
+use crate::host_table::HostTable;
 use crate::ids::{GuestId, HostId};
 use crate::sets::RangeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use field::DIGITS_MAX;
 use pattern::PATTERN_MAX_BYTES;
 use term::Term;
 
@@ -31,11 +36,20 @@ fn wrong<T>(at: usize, kind: Kind) -> Result<T, NameError> {
     Err(NameError { at, kind })
 }
 
+/// What a plan's text has in the place of a pattern where the host table has the names; how many follows.
+const LISTED: &str = "table:";
+
 /// The names of a cluster's hosts, numbered from 1 in the order written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostNames {
-    terms: Vec<Term>,
-    text: String,
+pub struct HostNames(Source);
+
+/// Where names come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    /// A pattern makes them.
+    Pattern { terms: Vec<Term>, text: String },
+    /// The host table has them: so many, and the table, once it is at hand.
+    Listed { count: u32, table: Option<HostTable> },
 }
 
 impl HostNames {
@@ -43,9 +57,10 @@ impl HostNames {
     /// but steps and numbers in parts are written out: two spellings of one set are one value, and make one cluster.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let pattern = pattern::parse(text)?;
-        let Some(at) = pattern.folded_at else { return Ok(HostNames { terms: pattern.terms, text: text.into() }) };
+        let of = |terms, text| Ok(HostNames(Source::Pattern { terms, text }));
+        let Some(at) = pattern.folded_at else { return of(pattern.terms, text.into()) };
         match written_out(&pattern.terms) {
-            Some(text) => Ok(HostNames { terms: pattern::parse(&text)?.terms, text }),
+            Some(text) => of(pattern::parse(&text)?.terms, text),
             None => wrong(at, Kind::TooLongWrittenOut { bytes_max: PATTERN_MAX_BYTES }),
         }
     }
@@ -59,20 +74,66 @@ impl HostNames {
         }
     }
 
+    /// These names, if a pattern of a bearable length makes them in this order: otherwise they are the table's
+    /// ([`HostNames::listed`]).
+    pub fn of_list(names: impl Iterator<Item = String>) -> Option<Self> {
+        HostNames::parse(&list::pattern(names)?).ok()
+    }
+
+    /// Names that the host table has: so many, and found once the table is at hand.
+    pub fn listed(count: u32, table: Option<HostTable>) -> Self {
+        HostNames(Source::Listed { count, table })
+    }
+
+    /// Reads what a plan's text has: a pattern, or that the host table has the names.
+    pub(crate) fn decode(text: &str) -> Result<Self, NameError> {
+        match text.strip_prefix(LISTED) {
+            None => HostNames::parse(text),
+            Some(count) if count.starts_with('+') => {
+                wrong(LISTED.len(), Kind::NotANumber { text: count.into(), digits_max: DIGITS_MAX })
+            }
+            Some(count) => match count.parse() {
+                Ok(0) => wrong(0, Kind::NoHosts),
+                Ok(count) if count <= HOSTS_MAX => Ok(Self::listed(count, None)),
+                Ok(_) => wrong(LISTED.len(), Kind::TooManyNames { max: HOSTS_MAX }),
+                Err(_) => wrong(LISTED.len(), Kind::NotANumber { text: count.into(), digits_max: DIGITS_MAX }),
+            },
+        }
+    }
+
+    /// Whether the host table has the names.
+    pub fn is_listed(&self) -> bool {
+        matches!(self.0, Source::Listed { .. })
+    }
+
+    fn terms(&self) -> &[Term] {
+        match &self.0 {
+            Source::Pattern { terms, .. } => terms,
+            Source::Listed { .. } => &[],
+        }
+    }
+
     /// How many names there are.
     pub fn len(&self) -> u32 {
-        self.terms.iter().map(Term::len).sum::<u64>() as u32
+        match &self.0 {
+            Source::Pattern { terms, .. } => terms.iter().map(Term::len).sum::<u64>() as u32,
+            Source::Listed { count, .. } => *count,
+        }
     }
 
     /// Never: a pattern makes at least one name.
     pub fn is_empty(&self) -> bool {
-        self.terms.is_empty()
+        self.len() == 0
     }
 
-    /// The name of a host.
+    /// The name of a host; none where the host table has it and is not at hand.
     pub fn name(&self, host: HostId) -> Option<String> {
+        let terms = match &self.0 {
+            Source::Pattern { terms, .. } => terms,
+            Source::Listed { table, .. } => return table.as_ref()?.name(host),
+        };
         let mut index = u64::from(host.0.checked_sub(1)?);
-        for term in &self.terms {
+        for term in terms {
             if index < term.len() {
                 return Some(term.nth(index));
             }
@@ -83,8 +144,12 @@ impl HostNames {
 
     /// The number of the host with this name.
     pub fn number(&self, name: &str) -> Option<HostId> {
+        let terms = match &self.0 {
+            Source::Pattern { terms, .. } => terms,
+            Source::Listed { table, .. } => return table.as_ref()?.host_by_name(name),
+        };
         let mut before = 0;
-        for term in &self.terms {
+        for term in terms {
             if let Some(at) = term.index(name) {
                 return Some(HostId((before + at) as u32 + 1));
             }
@@ -103,10 +168,22 @@ impl HostNames {
                     Some(last) if last.1 + 1 == n => last.1 = n,
                     _ => ranges.push((n, n)),
                 },
-                None => return wrong(0, Kind::Unknown { name, hosts: self.text.clone() }),
+                None => return wrong(0, Kind::Unknown { name, hosts: self.about() }),
             }
         }
         Ok(RangeSet::from_ranges(ranges))
+    }
+
+    /// The hosts, for a sentence.
+    fn about(&self) -> String {
+        match &self.0 {
+            Source::Pattern { text, .. } => text.clone(),
+            Source::Listed { count, table } if table.as_ref().is_some_and(HostTable::has_names) => {
+                let ends = [1, *count].map(|host| self.name(HostId(host)).unwrap_or_default());
+                format!("{} to {} of the host table", ends[0], ends[1])
+            }
+            Source::Listed { count, .. } => format!("1-{count}: their names are in the host table, which is not here"),
+        }
     }
 
     /// The names that people mean who write these numbers, folded: of `dn[4-11]`, `dn[4-5]` by 4-5. None unless each
@@ -116,7 +193,7 @@ impl HostNames {
             return None;
         }
         let host = |n: u32| {
-            let mut names = self.terms.iter().filter_map(|term| term.numbered(n));
+            let mut names = self.terms().iter().filter_map(|term| term.numbered(n));
             let name = names.next().filter(|_| names.next().is_none())?;
             self.number(&name).map(|HostId(host)| (host, host))
         };
@@ -131,9 +208,12 @@ impl HostNames {
 
     /// The patterns that [`Self::fold`] puts commas between.
     pub(crate) fn fold_each(&self, hosts: &RangeSet) -> Vec<String> {
+        if self.is_listed() {
+            return list::fold(hosts.iter().filter_map(|host| self.name(HostId(host))));
+        }
         let mut parts: Vec<String> = Vec::new();
         let mut first = 1u64;
-        for term in &self.terms {
+        for term in self.terms() {
             let last = first + term.len() - 1;
             let own = hosts.intersection(&RangeSet::span(first as u32, last as u32));
             parts.extend(term.fold(&own, first as u32));
@@ -143,9 +223,18 @@ impl HostNames {
     }
 }
 
+/// Names in a list, folded in their order.
+pub fn fold_list(names: impl Iterator<Item = String>) -> String {
+    list::fold(names).join(",")
+}
+
 impl fmt::Display for HostNames {
+    /// As a plan's text has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        match &self.0 {
+            Source::Pattern { text, .. } => f.write_str(text),
+            Source::Listed { count, .. } => write!(f, "{LISTED}{count}"),
+        }
     }
 }
 
