@@ -30,6 +30,7 @@ pub mod link;
 pub mod measurement;
 pub mod modules;
 mod names;
+pub mod network;
 mod path;
 mod plan;
 mod reach;

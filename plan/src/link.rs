@@ -105,7 +105,7 @@ impl fmt::Display for LinkProperties {
 }
 
 /// A number with a unit, in the smallest unit. Units are told apart whatever their case.
-fn measure(text: &str, units: &[(&str, u64)], max: u64) -> Option<u64> {
+pub(crate) fn measure(text: &str, units: &[(&str, u64)], max: u64) -> Option<u64> {
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(at);
     let factor = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?.1;

@@ -6,6 +6,7 @@ mod input;
 mod kinds;
 mod modules;
 mod names;
+mod network;
 mod nodes;
 mod plan;
 #[cfg(test)]
@@ -25,6 +26,7 @@ const TEXT_COST_BYTES_MAX: usize = 4 << 20;
 /// All of this crate.
 pub const TARGETS: &[Target] = &[
     ("names", names::run, names::seeds, TEXT_COST_BYTES_MAX),
+    ("network", network::run, network::seeds, TEXT_COST_BYTES_MAX),
     ("nodes", nodes::run, nodes::seeds, TEXT_COST_BYTES_MAX),
     ("plan", plan::run, plan::seeds, TEXT_COST_BYTES_MAX),
     ("host-table", host_table::run, host_table::seeds, TEXT_COST_BYTES_MAX),

@@ -113,6 +113,20 @@ impl HostNames {
         }
     }
 
+    /// The patterns that make it up, which commas stand between: each a value of its own.
+    pub fn each_pattern(&self) -> Vec<HostNames> {
+        let alone = |term: &Term| {
+            let text = term.text(PATTERN_MAX_BYTES)?;
+            Some(HostNames(Source::Pattern { terms: alloc::vec![term.clone()], text }))
+        };
+        self.terms().iter().filter_map(alone).collect()
+    }
+
+    /// Whether both make one name. Looks at patterns, not at each name.
+    pub fn meets(&self, other: &HostNames) -> bool {
+        self.terms().iter().any(|term| other.terms().iter().any(|theirs| term.meets(theirs)))
+    }
+
     /// How many names there are.
     pub fn len(&self) -> u32 {
         match &self.0 {
