@@ -74,6 +74,9 @@ pub enum CommandError {
     BeyondLimit(ShortText),
     /// Its time is over; the text says by how much and by whose clock.
     Expired(ShortText),
+    /// It carries an operator's certificate that is none of this cluster's, or is not signed with its key. From version
+    /// 8; told only to who sent one.
+    WrongCertificate(ShortText),
 }
 
 impl fmt::Display for Refusal {
@@ -115,6 +118,7 @@ impl fmt::Display for CommandError {
             CommandError::WrongKey => f.write_str("not signed with this cluster's operator key"),
             CommandError::WrongCluster => f.write_str("signed for another cluster"),
             CommandError::NotUnderstood(why) => write!(f, "signed, but not understood: {why}"),
+            CommandError::WrongCertificate(why) => write!(f, "the operator's certificate is not valid: {why}"),
             // Whoever refuses may be anybody.
             CommandError::BeyondLimit(why) if why.as_str().is_empty() => {
                 f.write_str("beyond a limit that it does not name")

@@ -346,6 +346,7 @@ impl GuestAgent {
             | Order::Capture(_)
             | Order::Usage { .. }
             | Order::Save { .. }
+            | Order::Revoke(_)
             | Order::Serial(_)
             | Order::Image
             | Order::SessionInput(_) => {

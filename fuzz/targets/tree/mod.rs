@@ -1,5 +1,7 @@
-//! What the fuzzer feeds the control tree: frames, messages, commands, sessions, a host among hostile peers.
+//! What the fuzzer feeds the control tree: frames, messages, commands, operators' certificates, sessions, a host among
+//! hostile peers.
 
+mod certificates;
 mod commands;
 mod frames;
 mod host;
@@ -31,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("frames", frames::run, frames::seeds, MESSAGE_COST_BYTES_MAX),
     ("messages", messages::run, messages::seeds, MESSAGE_COST_BYTES_MAX),
     ("commands", commands::run, commands::seeds, MESSAGE_COST_BYTES_MAX),
+    ("certificates", certificates::run, certificates::seeds, MESSAGE_COST_BYTES_MAX),
     ("sessions", sessions::run, sessions::seeds, MESSAGE_COST_BYTES_MAX),
     ("host", host::run, host::seeds, MESSAGE_COST_BYTES_MAX),
 ];
@@ -76,6 +79,7 @@ fn messages() -> Vec<Message> {
         Message::Ready { version: VERSION },
         Message::Time { unix_ns: 1 },
         Message::Path(vec![HostId(1), HostId(2)]),
+        Message::Revocations(vec![9; 80]),
     ]
 }
 

@@ -3,10 +3,14 @@
 //! A signed command is 64 bytes of Ed25519 signature (RFC 8032) over the
 //! domain text and the encoded command, then the encoded command. It names the
 //! cluster and the nodes, so a relay can neither alter nor retarget it; it can
-//! only drop it, and then the nodes below it are counted as unreachable.
+//! only drop it, and then the nodes below it are counted as unreachable. One
+//! that an operator signed carries his certificate behind it ([`super::envelope`]).
 
 use crate::answer::OUTPUT_MAX_BYTES;
+use crate::auth::envelope::{Envelope, Unsigned};
 use crate::auth::freshness::SLACK_S;
+use crate::auth::public_key::{Proof, PublicKey, SIGNATURE_BYTES};
+use crate::auth::revocation::REVOCATIONS_MAX_BYTES;
 use crate::id::OpId;
 use crate::refusal::CommandError;
 use crate::session::{LEASE_MS, PIECE_MAX_BYTES};
@@ -16,16 +20,12 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use vmatic_plan::NodeSet;
 
-/// Separates these signatures from any other use of the key.
-const DOMAIN: &[u8] = b"vmatic command v2\0";
 /// Longest time that an operation may take: a day.
 pub const DEADLINE_MAX_MS: u32 = 24 * 3600 * 1000;
-/// Bytes of an Ed25519 signature.
-const SIGNATURE_BYTES: usize = 64;
 
 /// What the operator says to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,24 +50,45 @@ fn beyond<T>(why: impl fmt::Display) -> Result<T, CommandError> {
 }
 
 impl Command {
-    /// Signs the command with the operator's key.
+    /// Signs the command with the cluster's key.
+    ///
+    /// # Errors
+    /// When something in it is beyond its limit.
     pub fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, CommandError> {
-        self.check_limits()?;
-        let body = postcard::to_allocvec(self).map_err(|e| CommandError::NotUnderstood(ShortText::new(e)))?;
-        Ok([&key.sign(&with_domain(&body)).to_bytes()[..], &body].concat())
+        let unsigned = self.unsigned(None)?;
+        let signature = key.sign(&unsigned.message()).to_bytes();
+        Ok(unsigned.with(&Proof { signature, token: None }))
     }
 
-    /// Reads a signed command; only one signed by `operator` for `cluster` is given out.
+    /// The command, to be signed by whoever holds the key: the cluster's, or that of a signed certificate.
+    ///
+    /// # Errors
+    /// When something in it is beyond its limit.
+    pub fn unsigned(&self, certificate: Option<&[u8]>) -> Result<Unsigned, CommandError> {
+        self.check_limits()?;
+        let body = postcard::to_allocvec(self).map_err(|e| CommandError::NotUnderstood(ShortText::new(e)))?;
+        Ok(Unsigned { body, certificate: certificate.map(<[u8]>::to_vec) })
+    }
+
+    /// Reads a signed command; only one signed with the cluster's key for `cluster` is given out.
+    ///
+    /// # Errors
+    /// Why it is none. One that an operator signed is [`super::authority`]'s to judge.
     pub fn verify(signed: &[u8], operator: &VerifyingKey, cluster: &[u8; 16]) -> Result<Command, CommandError> {
-        let Some((signature, body)) = signed.split_first_chunk::<SIGNATURE_BYTES>() else {
-            return Err(CommandError::CutShort);
-        };
-        // verify_strict also refuses keys and signatures of small order, which would verify more than one message.
-        if operator.verify_strict(&with_domain(body), &Signature::from_bytes(signature)).is_err() {
+        let envelope = Envelope::split(signed)?;
+        if envelope.certificate.is_some() {
+            return Err(CommandError::WrongKey);
+        }
+        Command::of(&envelope, &PublicKey::Ed25519(operator.to_bytes()), cluster)
+    }
+
+    /// The command of an envelope, if the owner of this key signed it for this cluster.
+    pub(super) fn of(envelope: &Envelope, key: &PublicKey, cluster: &[u8; 16]) -> Result<Command, CommandError> {
+        if !key.verifies(&envelope.message(), &envelope.proof()) {
             return Err(CommandError::WrongKey);
         }
         let command: Command =
-            postcard::from_bytes(body).map_err(|e| CommandError::NotUnderstood(ShortText::new(e)))?;
+            postcard::from_bytes(envelope.body).map_err(|e| CommandError::NotUnderstood(ShortText::new(e)))?;
         if command.cluster != *cluster {
             return Err(CommandError::WrongCluster);
         }
@@ -103,12 +124,16 @@ impl Command {
             Order::SessionInput(_) => self.check_session(),
             Order::Link(LinkOrder::Set(link)) if !link.is_valid() => beyond("a link's property is beyond its limit"),
             Order::Capture(capture) => self.check_capture(capture),
+            Order::Revoke(list) if list.len() > REVOCATIONS_MAX_BYTES => {
+                beyond(format!("a list of revoked certificates has at most {REVOCATIONS_MAX_BYTES} bytes"))
+            }
             Order::Ping
             | Order::Info
             | Order::Image
             | Order::Guests(_)
             | Order::Link(_)
             | Order::Usage { .. }
+            | Order::Revoke(_)
             | Order::Save { .. } => Ok(()),
         }
     }
@@ -153,10 +178,6 @@ fn check_texts<'a>(mut texts: impl Iterator<Item = &'a String>) -> Result<(), Co
         return beyond("arguments must not contain NUL");
     }
     Ok(())
-}
-
-fn with_domain(body: &[u8]) -> Vec<u8> {
-    [DOMAIN, body].concat()
 }
 
 #[cfg(test)]

@@ -59,6 +59,12 @@ impl Freshness {
         Some(now.now(now_ms).saturating_add(SLACK_S))
     }
 
+    /// By how many seconds this time is over, as far as this host knows; none if it is not, or nobody knows.
+    pub fn over_by_s(&self, end_s: u64, now_ms: u64) -> Option<u64> {
+        let now = self.clock.or(self.obeyed)?;
+        now.now(now_ms).checked_sub(end_s).filter(|by_s| *by_s > 0)
+    }
+
     /// Whether a command that was issued then, for so long, may be obeyed now.
     ///
     /// # Errors
@@ -138,5 +144,17 @@ mod tests {
         assert!(fresh.judge(NOW, 1000, 0).is_err());
         fresh.set_clock(NOW, 0);
         assert!(fresh.judge(NOW, 1000, 0).is_ok());
+    }
+
+    #[test]
+    fn a_time_is_over_by_the_clock_and_else_by_what_was_obeyed() {
+        let mut fresh = with_clock(NOW);
+        assert_eq!([fresh.over_by_s(NOW, 999), fresh.over_by_s(NOW, 7_000)], [None, Some(7)]);
+        fresh.obeyed(NOW + MONTH, 0);
+        assert_eq!(fresh.over_by_s(NOW + 1, 0), None, "the clock is asked first");
+        let mut unset = Freshness::default();
+        assert_eq!(unset.over_by_s(0, 0), None, "it knows nothing");
+        unset.obeyed(NOW, 0);
+        assert_eq!(unset.over_by_s(NOW - 5, 0), Some(5));
     }
 }

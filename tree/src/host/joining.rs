@@ -88,6 +88,9 @@ impl Host {
         if side == Direction::Child {
             let (plan, path) = (self.membership.plan.encode(), self.path());
             self.peers.send(link, Message::Welcome { host: number, plan, path }, &mut self.out);
+            if who != PeerRole::Console {
+                self.tell_revocations(link);
+            }
         }
         self.changed();
     }
@@ -143,6 +146,7 @@ impl Host {
         }
         self.peers.identify(link, PeerRole::Host(host), [0; 16], self.out.now_ms);
         self.peers.set_path(link, path);
+        self.tell_revocations(link);
         self.status.report_now(self.out.now_ms);
         self.out.note(format!("joined the tree below host {host}"));
     }

@@ -171,7 +171,7 @@ fn a_command_that_a_host_turns_away_is_answered_and_what_else_it_does_goes_on() 
     world.run_to(world.now_ms + 500);
     // What it is told next is not its operator's.
     let other = ed25519_dalek::SigningKey::from_bytes(&[2; 32]).verifying_key();
-    world.hosts.get_mut(&HostId(2)).unwrap().operator = other;
+    world.hosts.get_mut(&HostId(2)).unwrap().authority = Authority::new(other, [7; 16]);
     world.command(link, 2, &all, run(), 5_000, &key());
     world.run_to(world.now_ms + 4_000);
     assert_eq!(nodes_where(&world.answers(1), Outcome::is_ok), all, "obeyed before, answered after");

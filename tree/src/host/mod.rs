@@ -11,6 +11,7 @@
 //! * `membership`: who this host is by the plan, and whom it lets join;
 //! * `joining`: how links begin and end, and the way from the root;
 //! * `operations`: what somebody waits for, and which commands were obeyed before;
+//! * `operators`: whose commands count, for whom ([`crate::auth::authority`] keeps what is known of that);
 //! * `sessions`: console sessions, the operations that go on;
 //! * `twin_log`: machines that say they are one host;
 //! * `status`: the states of this host's guests, and what it reports upwards.
@@ -19,18 +20,20 @@ mod event;
 mod joining;
 mod membership;
 mod operations;
+mod operators;
 mod peers;
 mod sessions;
 mod status;
 mod twin_log;
 
 use crate::answer::{Group, Outcome, Output};
+use crate::auth::authority::{Author, Authority};
 use crate::auth::command::Command;
 use crate::guest::GuestState;
 use crate::id::{LinkId, OpId};
 use crate::refusal::{CommandError, Refusal};
 use crate::reply::Reply;
-use crate::session::{SessionInput, SessionOutput};
+use crate::session::SessionOutput;
 use crate::twins::{TWINS_MAX, Twins};
 use crate::unreachable::LinkEnd;
 use crate::wire::message::{Message, PeerRole, Report};
@@ -55,7 +58,9 @@ const TICK_MS: u64 = 500;
 
 /// A host of the control tree.
 pub struct Host {
-    operator: VerifyingKey,
+    authority: Authority,
+    /// The link to a parent that takes operators' commands.
+    knows_operators: Option<LinkId>,
     membership: Membership,
     peers: Peers,
     operations: Operations,
@@ -70,10 +75,11 @@ pub struct Host {
 }
 
 impl Host {
-    /// Host `number` of `plan`, which obeys `operator`; `boot` is drawn at random at each boot.
+    /// Host `number` of `plan`, which obeys `operator`, the cluster's key, and whom it certifies; `boot` is drawn at random at each boot.
     pub fn new(plan: Plan, number: HostId, operator: VerifyingKey, boot: [u8; 16]) -> Self {
         Host {
-            operator,
+            authority: Authority::new(operator, plan.cluster),
+            knows_operators: None,
             membership: Membership { plan, number, boot },
             peers: Peers::default(),
             operations: Operations::default(),
@@ -192,6 +198,9 @@ impl Host {
             (Message::Cancel(op), Direction::Parent | Direction::Child, Some(_)) => {
                 self.operations.cancel((op, link), &mut self.peers, &mut self.out);
             }
+            (Message::Revocations(list), Direction::Parent | Direction::Child, Some(_)) => {
+                self.hear_revocations(link, &list);
+            }
             (Message::SessionOutput { op, said }, _, Some(_)) => self.session_output(Some(link), op, &said),
             (Message::Answers { op, groups }, _, Some(_)) => {
                 // A guest answers for itself, whatever it says.
@@ -220,22 +229,28 @@ impl Host {
 
     /// Passes a command up to the root, or, at the root and below it, down.
     fn command(&mut self, link: LinkId, signed: Vec<u8>, asked: NodeSet, remaining_ms: u32) {
-        let command = match Command::verify(&signed, &self.operator, &self.membership.plan.cluster) {
-            Ok(command) => command,
+        let (command, author) = match self.authority.verify(&signed) {
+            Ok(signed) => signed,
             Err(error) => return self.refuse_command(link, &signed, asked, error),
         };
         if let Order::SessionInput(feed) = &command.order {
-            return self.session_input(link, &command, feed, &signed, remaining_ms);
+            if self.is_heard(&command, &author) {
+                let input =
+                    sessions::Input { command: &command, by: author.serial(), feed, signed: &signed, remaining_ms };
+                self.sessions().input(link, &input);
+            }
+            return;
         }
         if self.operations.contains((command.op, link)) {
             return;
         }
-        if let Some(why) = self.operations.refusal(&command, &asked) {
-            let groups = [Group::failed(asked, format!("refused: {why}"))].into();
+        if let Some(why) = self.refusal(link, &command, &author, &asked) {
+            let groups = [Group::failed(asked, why)].into();
             return self.peers.send(link, Message::Answers { op: command.op, groups }, &mut self.out);
         }
         let remaining_ms = remaining_ms.min(command.deadline_ms);
         let mut operation = Operation::new(&command, self.out.now_ms + u64::from(remaining_ms));
+        operation.by = author.serial();
         match self.peers.parent() {
             // Who repeats what he heard would end the command of whoever is first, when he gives up.
             Some(parent) if !self.peers.is_parent_side(link) && self.operations.is_asked(command.op, parent) => {
@@ -253,7 +268,7 @@ impl Host {
             }
             _ => {
                 self.obeyed = Some(link);
-                self.distribute(&mut operation, &command, signed, asked, remaining_ms);
+                self.distribute(&mut operation, (&command, &author), signed, asked, remaining_ms);
             }
         }
         self.operations.insert((command.op, link), operation);
@@ -277,19 +292,14 @@ impl Host {
     fn distribute(
         &mut self,
         operation: &mut Operation,
-        command: &Command,
+        (command, author): (&Command, &Author),
         signed: Vec<u8>,
         asked: NodeSet,
         remaining_ms: u32,
     ) {
         let (below_ms, now_ms, number) = (less_slack(remaining_ms), self.out.now_ms, self.membership.number);
-        let (mut rest, mut own) = (asked.clone(), NodeSet::new());
-        // Each host judges for itself and its guests: the clock of one must not keep the others from obeying.
-        if let Err(why) = self.operations.judge(command, now_ms) {
-            let mine = rest.intersection(&self.membership.subtree_of(number));
-            rest = rest.difference(&mine);
-            operation.add(Group::failed(mine, format!("refused: {why}")), now_ms);
-        }
+        let (asked, mut rest) = self.admit(operation, command, author, asked);
+        let mut own = NodeSet::new();
         if command.order == Order::Ping {
             let report = self.report();
             let mut up = rest.intersection(&report.up);
@@ -335,19 +345,6 @@ impl Host {
         for group in self.status.absent(rest.union(&own), self.report(), &self.membership, now_ms) {
             operation.add(group, now_ms);
         }
-    }
-
-    /// What the operator says in a session.
-    fn session_input(
-        &mut self,
-        link: LinkId,
-        command: &Command,
-        feed: &SessionInput,
-        signed: &[u8],
-        remaining_ms: u32,
-    ) {
-        let input = sessions::Input { command, feed, signed, remaining_ms };
-        self.sessions().input(link, &input);
     }
 
     /// What a node says in a session; `source` is none if it is this host's own.

@@ -14,6 +14,7 @@ use crate::unreachable::Unreachable;
 use crate::wire::message::{GROUPS_MAX, Message};
 use crate::wire::order::Order;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 use vmatic_plan::{GUESTS_MAX, Node, NodeSet, RangeSet};
 
@@ -56,6 +57,8 @@ pub(super) struct Operation {
     pub deadline_ms: u64,
     /// What a console session has beside.
     pub relay: Option<Relay>,
+    /// The serial of the certificate of whoever signed it; none of the cluster's key.
+    pub by: Option<u32>,
     answers: Answers,
     dirty_ms: Option<u64>,
 }
@@ -69,6 +72,7 @@ impl Operation {
             local: NodeSet::new(),
             deadline_ms,
             relay: session.then(|| Relay::new(command.op)),
+            by: None,
             answers: Answers::default(),
             dirty_ms: None,
         }
@@ -218,11 +222,18 @@ impl Operations {
         self.fresh.set_clock(unix_s, now_ms);
     }
 
-    /// Whether a command's time is not over, as far as this host knows the time, which it learns from such commands.
-    pub fn judge(&mut self, command: &Command, now_ms: u64) -> Result<(), CommandError> {
+    /// Whether a command's time is not over, as far as this host knows the time, which it may learn from it.
+    pub fn judge(&mut self, command: &Command, learn: bool, now_ms: u64) -> Result<(), CommandError> {
         self.fresh.judge(command.issued_s, command.deadline_ms, now_ms)?;
-        self.fresh.obeyed(command.issued_s, now_ms);
+        if learn {
+            self.fresh.obeyed(command.issued_s, now_ms);
+        }
         Ok(())
+    }
+
+    /// By how many seconds this time is over, as far as this host knows.
+    pub fn over_by_s(&self, end_s: u64, now_ms: u64) -> Option<u64> {
+        self.fresh.over_by_s(end_s, now_ms)
     }
 
     /// When something is to be done without an event: deadlines, and answers that were gathered.
@@ -268,6 +279,28 @@ impl Operations {
         }
         if !operation.local.is_empty() {
             out.push(Action::Stop { op: key.0 });
+        }
+    }
+
+    /// Operations of operators of whose certificates this holds, by serial.
+    pub fn keys_of(&self, its: impl Fn(u32) -> bool) -> Vec<Key> {
+        self.running.iter().filter(|(_, operation)| operation.by.is_some_and(&its)).map(|(key, _)| *key).collect()
+    }
+
+    /// Ends an operation here and below; whoever waits for it hears why, for all that have not answered.
+    pub fn end(&mut self, key: Key, why: String, peers: &mut Peers, out: &mut Outbox) {
+        let Some(operation) = self.running.get_mut(&key) else { return };
+        let mut nodes = core::mem::take(&mut operation.local);
+        if !nodes.is_empty() {
+            out.push(Action::Stop { op: key.0 });
+        }
+        let below = core::mem::take(&mut operation.outstanding);
+        for set in below.values() {
+            nodes = nodes.union(set);
+        }
+        operation.add(Group::failed(nodes, why), out.now_ms);
+        for link in below.into_keys() {
+            peers.send(link, Message::Cancel(key.0), out);
         }
     }
 

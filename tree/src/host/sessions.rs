@@ -5,7 +5,6 @@
 use super::event::{Action, Outbox};
 use super::operations::{Key, Operations, less_slack};
 use super::peers::{Direction, Peers};
-use crate::answer::Group;
 use crate::auth::command::Command;
 use crate::id::{LinkId, OpId};
 use crate::session::{FlowError, SessionInput, SessionOutput};
@@ -26,6 +25,8 @@ pub(super) struct Sessions<'a> {
 /// What the operator says, with the signed command that says it.
 pub(super) struct Input<'a> {
     pub command: &'a Command,
+    /// The serial of whose certificate signed it; none of the cluster's key.
+    pub by: Option<u32>,
     pub feed: &'a SessionInput,
     pub signed: &'a [u8],
     /// The lease that whoever passed it on allows.
@@ -35,10 +36,14 @@ pub(super) struct Input<'a> {
 impl Sessions<'_> {
     /// Passes on what the operator says, to whom the opening command went.
     pub fn input(&mut self, link: LinkId, input: &Input) {
-        let Input { command, feed, signed, remaining_ms } = *input;
+        let Input { command, by, feed, signed, remaining_ms } = *input;
         let op = OpId { session: command.op.session, sequence: feed.opened };
         // A session that has just ended: its answer is on the way.
         let Some(operation) = self.operations.get_mut((op, link)) else { return };
+        // A relay, or whoever has a certificate too, types nothing into another's session.
+        if operation.by != by {
+            return;
+        }
         let Some(relay) = &mut operation.relay else { return };
         let counted = match command.op.sequence {
             sequence if sequence == relay.next => relay.flow.feed(feed),
@@ -87,20 +92,8 @@ impl Sessions<'_> {
 
     /// Ends a session whose other end does not keep to the protocol; whoever opened it hears why.
     fn end(&mut self, key: Key, why: FlowError) {
-        let Some(operation) = self.operations.get_mut(key) else { return };
-        let mut nodes = core::mem::take(&mut operation.local);
-        if !nodes.is_empty() {
-            self.out.push(Action::Stop { op: key.0 });
-        }
-        let below = core::mem::take(&mut operation.outstanding);
-        for set in below.values() {
-            nodes = nodes.union(set);
-        }
         let why = format!("host {} ended the session: {why}", self.number);
-        operation.add(Group::failed(nodes, why), self.out.now_ms);
-        for link in below.into_keys() {
-            self.peers.send(link, Message::Cancel(key.0), self.out);
-        }
+        self.operations.end(key, why, self.peers, self.out);
     }
 }
 

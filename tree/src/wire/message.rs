@@ -23,13 +23,13 @@ use serde::{Deserialize, Serialize};
 use vmatic_plan::{GuestId, HostId, Mac, Node, NodeSet};
 
 /// The protocol's version.
-pub const VERSION: u16 = 7;
+pub const VERSION: u16 = 8;
 /// By how much versions may differ that understand each other.
 pub const VERSION_STEPS_MAX: u16 = 1;
 /// The oldest that follows this rule.
 pub const VERSION_MIN: u16 = 7;
 /// How many kinds of messages this version knows.
-pub const KINDS: u8 = 16;
+pub const KINDS: u8 = 17;
 /// Most bytes of a hello: nobody has said more who has not yet said who it is.
 pub const HELLO_MAX_BYTES: usize = 64;
 /// Most states in a report, the one for those that were left out among them.
@@ -177,6 +177,9 @@ pub enum Message {
     },
     /// Downwards, from a host to its children, when it changes: the path of [`Message::Welcome`].
     Path(#[serde(deserialize_with = "bytes::at_most::<PATH_MAX, _, _>")] Vec<HostId>),
+    /// Between hosts both ways, and from a console: the newest signed list of certificates that count no more, when
+    /// they meet and when it changes (`auth::revocation`). From version 8.
+    Revocations(#[serde(with = "bytes")] Vec<u8>),
 }
 
 #[cfg(test)]

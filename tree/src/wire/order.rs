@@ -59,6 +59,9 @@ pub enum Order {
     SessionInput(SessionInput),
     /// Say which image it booted ([`IMAGE`](vmatic_plan::host_image::IMAGE)).
     Image,
+    /// Hold these certificates for revoked: a signed list (`auth::revocation`). Only the cluster's key gives it; hosts
+    /// carry it out, each for itself.
+    Revoke(#[serde(with = "bytes")] Vec<u8>),
 }
 
 impl Order {
