@@ -9,6 +9,9 @@ pub mod host {
     pub const HOST: &str = "vmatic.host";
     /// Whom to join before the parents that the plan computes: addresses, joined by commas.
     pub const JOIN: &str = "vmatic.join";
+    /// For how many seconds after its start a host understands plain links, of programs from before links were
+    /// encrypted: while hosts boot one after the other into a newer image.
+    pub const OLDER: &str = "vmatic.older";
     /// What becomes of guests until the operator says something else: `run`, `paused` or `stopped`.
     pub const GUESTS: &str = "vmatic.guests";
     /// A file of the host's own, on a disk that is mounted there, in which its template's snapshot is kept.

@@ -7,8 +7,9 @@
 //!
 //! Rooms, from the lowest: [`id`], [`text`] and the values that answers carry ([`guest`], [`info`], [`traffic`],
 //! [`twins`], [`reply`], [`mod@unreachable`], [`refusal`], folded by [`answer`]), [`session`] (an operator's terminal
-//! on a node); [`wire`], what is said on a link; `auth`, whose commands are obeyed; `host`, a host's state machine. The
-//! only state is `host`'s, which says who owns which part of it.
+//! on a node); [`wire`], what is said on a link; `link`, what carries it between machines; `auth`, whose commands are
+//! obeyed; `host`, a host's state machine. The only state is `host`'s, which says who owns which part of it, and what
+//! `link` has of one link.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -26,6 +27,8 @@ pub mod guest;
 pub mod host;
 pub mod id;
 pub mod info;
+#[cfg(feature = "host")]
+pub mod link;
 pub mod refusal;
 pub mod reply;
 pub mod session;

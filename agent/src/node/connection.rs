@@ -1,26 +1,29 @@
 //! One link: a byte stream whose frames become events, and messages that become bytes.
 //!
-//! Takes any stream (TCP to hosts and consoles, a socket pair to a guest's
-//! monitor). A reader task gives each message to the node; a writer task sends
-//! what the node queued. A peer that does not read is cut off when its queue
-//! is full: one slow console must not hold the host's memory.
+//! Takes any stream: TCP to hosts and consoles, where a handshake comes first and all else is encrypted (`secure`), a
+//! socket pair to a guest's monitor, which is read and written as it is. A reader task gives each message to the node,
+//! a writer task sends what the node queued. A peer that does not read is cut off when its queue is full: one slow
+//! console must not hold the host's memory.
 
 use std::fmt;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
 use vmatic_tree::answer::Group;
 use vmatic_tree::host::Direction;
 use vmatic_tree::id::LinkId;
+use vmatic_tree::link::{Channel, FRAMES, Opened, RECORD_BODY_BYTES_MAX};
 use vmatic_tree::wire::frame::{self, FrameError};
 use vmatic_tree::wire::message::Message;
 use vmatic_tree::wire::resync::Mark;
 
-use crate::node::inbound::{Caller, Inbound, read_all};
+use crate::log::log;
+use crate::node::inbound::{Caller, Inbound, Peer, Spoken, lock, read_all};
+use crate::node::secure::{Beginning, OwnLinks};
 use crate::opening::LinkStream;
 
 /// Most bytes that wait to be sent on a link.
@@ -33,11 +36,24 @@ const OUTPUT_QUEUE_MAX_BYTES: usize = QUEUE_MAX_BYTES / 2;
 /// How long a message may take to leave.
 const WRITE_MAX: Duration = Duration::from_secs(30);
 
+/// How long a handshake may still take on a link that is given up already.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// About how many bytes of messages are written at a time, and how much of the memory for that is kept.
+const TOGETHER_BYTES: usize = 16 * 1024;
+const KEPT_BYTES: usize = 512;
+
 /// The node's end of a link. Dropping it sends what is queued, then closes.
 pub struct Link {
     queue: mpsc::UnboundedSender<Vec<u8>>,
     queued: Arc<AtomicUsize>,
-    reader: JoinHandle<()>,
+    _open: oneshot::Sender<()>,
+}
+
+/// The other ends of what a [`Link`] holds.
+struct Ends {
+    waiting: mpsc::UnboundedReceiver<Vec<u8>>,
+    queued: Arc<AtomicUsize>,
+    closed: oneshot::Receiver<()>,
 }
 
 /// Why a link has to be given up.
@@ -62,36 +78,77 @@ impl fmt::Display for SendError {
 }
 
 impl Link {
-    /// Makes a stream that was opened a link.
-    pub fn over(stream: LinkStream, caller: Caller, id: LinkId, inbound: Inbound) -> Link {
+    /// Makes a stream that was opened a link. One to another machine begins with a handshake as `own`; what is queued
+    /// meanwhile follows.
+    pub fn over(stream: LinkStream, caller: Caller, id: LinkId, inbound: Inbound, own: &Arc<OwnLinks>) -> Link {
         match stream {
             LinkStream::Tcp(stream) => {
                 let _ = stream.set_nodelay(true);
-                Link::start(id, caller, stream, inbound)
+                let at = stream.peer_addr().ok();
+                Link::begin(id, caller, stream, at, inbound, own.clone())
             }
             LinkStream::Unix(stream) => Link::start(id, caller, stream, inbound),
         }
     }
 
-    /// Starts reading and writing `stream`; messages go to `inbound`.
+    fn new() -> (Link, Ends) {
+        let (queue, waiting) = mpsc::unbounded_channel();
+        let (open, closed) = oneshot::channel();
+        let queued = Arc::new(AtomicUsize::new(0));
+        (Link { queue, queued: queued.clone(), _open: open }, Ends { waiting, queued, closed })
+    }
+
+    /// Starts a link to another machine, which is `at` an address if it was called there.
+    pub fn begin<S>(
+        id: LinkId,
+        caller: Caller,
+        mut stream: S,
+        at: Option<SocketAddr>,
+        inbound: Inbound,
+        own: Arc<OwnLinks>,
+    ) -> Link
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (link, mut ends) = Link::new();
+        tokio::spawn(async move {
+            let begun = tokio::select! {
+                begun = own.begin(&mut stream, &caller, at) => begun,
+                // Whoever is turned away before the handshake is over hears so, if he hurries.
+                () = async { let _ = (&mut ends.closed).await; sleep(FAREWELL_MAX).await } => return,
+            };
+            match begun {
+                Ok(Beginning::Secure(opened)) => {
+                    let Opened { send, channel, peer, .. } = *opened;
+                    let channel = Some(Arc::new(Mutex::new(channel)));
+                    let spoken = Spoken { peer: Peer::Key(peer), channel, first: Vec::new() };
+                    run(id, caller, stream, spoken, send, ends, inbound).await;
+                }
+                Ok(Beginning::Plain(first)) => {
+                    if caller.side == Direction::Parent {
+                        log(&format!("link {id}: the parent's agent is older: the link is plain"));
+                    }
+                    let spoken = Spoken { peer: Peer::Unproved, channel: None, first };
+                    run(id, caller, stream, spoken, Vec::new(), ends, inbound).await;
+                }
+                Err(why) => {
+                    log(&format!("link {id}: {why}"));
+                    inbound.ended(id).await;
+                }
+            }
+        });
+        link
+    }
+
+    /// Starts a link that stays on this machine: it is read and written as it is.
     fn start<S>(id: LinkId, caller: Caller, stream: S, inbound: Inbound) -> Link
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let (read_half, write_half) = tokio::io::split(stream);
-        let (queue, waiting) = mpsc::unbounded_channel();
-        let queued = Arc::new(AtomicUsize::new(0));
-        // A guest may be held for any time; who is not, and takes nothing, is noticed by its silence.
-        let limit = (!matches!(caller.side, Direction::Guest(_))).then_some(WRITE_MAX);
-        tokio::spawn(write_all(write_half, waiting, queued.clone(), limit));
-        if let Some(boot) = caller.boot {
-            let mark = Mark::of_host(boot).bytes();
-            queued.fetch_add(cost(&mark), Ordering::Relaxed);
-            // The other end was handed to its task above.
-            let _ = queue.send(mark.to_vec());
-        }
-        let reader = tokio::spawn(read_all(id, caller, read_half, inbound));
-        Link { queue, queued, reader }
+        let (link, ends) = Link::new();
+        let mark = caller.boot.map(|boot| Mark::of_host(boot).bytes().to_vec()).unwrap_or_default();
+        tokio::spawn(run(id, caller, stream, Spoken::here(), mark, ends, inbound));
+        link
     }
 
     /// Queues a message.
@@ -114,128 +171,85 @@ impl Link {
     }
 }
 
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.reader.abort();
-    }
-}
-
 /// What a message counts for while it waits.
 fn cost(bytes: &[u8]) -> usize {
     bytes.len().max(QUEUED_MIN_BYTES)
 }
 
-async fn write_all(
-    mut stream: impl AsyncWrite + Unpin,
-    mut waiting: mpsc::UnboundedReceiver<Vec<u8>>,
-    queued: Arc<AtomicUsize>,
-    limit: Option<Duration>,
-) {
-    while let Some(bytes) = waiting.recv().await {
-        queued.fetch_sub(cost(&bytes), Ordering::Relaxed);
-        // A message that is not taken in this time never will be; its bytes must not be kept for a peer that sleeps.
-        let write = stream.write_all(&bytes);
-        let written = match limit {
-            Some(limit) => timeout(limit, write).await.is_ok_and(|written| written.is_ok()),
-            None => write.await.is_ok(),
-        };
-        if !written {
-            return;
-        }
+/// Reads and writes a link that has begun; `first` is sent before all else.
+async fn run<S>(id: LinkId, caller: Caller, stream: S, spoken: Spoken, first: Vec<u8>, ends: Ends, inbound: Inbound)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let (read_half, write_half) = tokio::io::split(stream);
+    // A guest may be held for any time; who is not, and takes nothing, is noticed by its silence.
+    let limit = (!matches!(caller.side, Direction::Guest(_))).then_some(WRITE_MAX);
+    let writer = Writer { waiting: ends.waiting, queued: ends.queued, channel: spoken.channel.clone(), limit };
+    tokio::spawn(writer.write_all(write_half, first));
+    tokio::select! {
+        () = read_all(id, caller, spoken, read_half, inbound) => {}
+        _ = ends.closed => {}
     }
-    let _ = timeout(WRITE_MAX, stream.shutdown()).await;
+}
+
+/// What writes one link.
+struct Writer {
+    waiting: mpsc::UnboundedReceiver<Vec<u8>>,
+    queued: Arc<AtomicUsize>,
+    channel: Option<Arc<Mutex<Channel>>>,
+    limit: Option<Duration>,
+}
+
+impl Writer {
+    /// Until the link is given up and all is written, or the other end takes nothing.
+    async fn write_all(mut self, mut stream: impl AsyncWrite + Unpin, first: Vec<u8>) {
+        let mut bytes = first;
+        loop {
+            // What is there already goes with it: one packet, not two.
+            while bytes.len() < TOGETHER_BYTES {
+                let Ok(message) = self.waiting.try_recv() else { break };
+                if !self.add(&mut bytes, message) {
+                    return;
+                }
+            }
+            if bytes.is_empty() {
+                let Some(message) = self.waiting.recv().await else { break };
+                if !self.add(&mut bytes, message) {
+                    return;
+                }
+                continue;
+            }
+            // What is not taken in this time never will be; its bytes must not be kept for a peer that sleeps.
+            let write = stream.write_all(&bytes);
+            let written = match self.limit {
+                Some(limit) => timeout(limit, write).await.is_ok_and(|written| written.is_ok()),
+                None => write.await.is_ok(),
+            };
+            if !written {
+                return;
+            }
+            bytes.clear();
+            bytes.shrink_to(KEPT_BYTES);
+        }
+        let _ = timeout(WRITE_MAX, stream.shutdown()).await;
+    }
+
+    /// Adds a message to what is written next: as records, where there is a channel. Whether that could be done.
+    fn add(&self, bytes: &mut Vec<u8>, message: Vec<u8>) -> bool {
+        self.queued.fetch_sub(cost(&message), Ordering::Relaxed);
+        match &self.channel {
+            None if bytes.is_empty() => *bytes = message,
+            None => bytes.extend(message),
+            Some(channel) => {
+                let mut channel = lock(channel);
+                let mut parts = message.chunks(RECORD_BODY_BYTES_MAX);
+                return parts.all(|part| channel.seal(FRAMES, part, bytes).is_ok());
+            }
+        }
+        true
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
-    use vmatic_plan::{HostId, Node};
-    use vmatic_tree::answer::{Outcome, Output};
-    use vmatic_tree::id::OpId;
-    use vmatic_tree::wire::frame::{FRAME_MAX_BYTES, FrameReader};
-
-    fn caller(side: Direction, boot: Option<[u8; 16]>) -> Caller {
-        Caller { side, is_planned: false, boot, toll: None }
-    }
-
-    const OP: OpId = OpId { session: [1; 8], sequence: 1 };
-
-    fn answers(bytes: usize) -> Message {
-        let output = Output { stdout: vec![7; bytes], ..Output::default() };
-        Message::Answers { op: OP, groups: vec![Group::one(Node::host(HostId(1)), Outcome::Exit(0), output)] }
-    }
-
-    async fn next(stream: &mut DuplexStream, reader: &mut FrameReader) -> Message {
-        let mut buffer = [0; 4096];
-        loop {
-            if let Some(message) = reader.next_message().unwrap() {
-                return message;
-            }
-            let count = stream.read(&mut buffer).await.unwrap();
-            reader.push(&buffer[..count]);
-        }
-    }
-
-    #[tokio::test]
-    async fn who_waits_for_an_answer_that_fits_no_message_hears_so() {
-        let (ours, mut theirs) = duplex(64 * 1024);
-        let link = Link::start(1, caller(Direction::Child, None), ours, Inbound::new().0);
-        let mut reader = FrameReader::new();
-        assert_eq!(link.send(&answers(FRAME_MAX_BYTES)), Ok(()));
-        let Message::Answers { op, groups } = next(&mut theirs, &mut reader).await else { panic!("no answers") };
-        assert_eq!(op, OP);
-        assert!(matches!(&groups[0].outcome, Outcome::Failed(why) if why.contains("cannot be sent")), "{groups:?}");
-    }
-
-    #[tokio::test]
-    async fn answers_of_a_hundred_hosts_that_write_much_close_no_link_and_say_what_was_cut() {
-        let (ours, mut theirs) = duplex(64 * 1024);
-        let link = Link::start(1, caller(Direction::Child, None), ours, Inbound::new().0);
-        for host in 0..100 {
-            assert_eq!(link.send(&answers(2 * 384 * 1024)), Ok(()), "host {host}");
-        }
-        let (mut reader, mut whole) = (FrameReader::new(), 0);
-        for host in 0..100 {
-            let Message::Answers { groups, .. } = next(&mut theirs, &mut reader).await else { panic!("no answers") };
-            let Output { stdout, truncated, .. } = &groups[0].output;
-            assert_eq!((&groups[0].outcome, stdout.is_empty()), (&Outcome::Exit(0), *truncated), "host {host}");
-            whole += usize::from(!truncated);
-        }
-        assert!((20..100).contains(&whole), "{whole} of 100 whole");
-    }
-
-    #[tokio::test]
-    async fn a_message_that_fits_no_frame_and_a_peer_that_does_not_read_end_the_link() {
-        let (ours, _theirs) = duplex(1024);
-        let link = Link::start(1, caller(Direction::Child, None), ours, Inbound::new().0);
-        let plan = "x".repeat(FRAME_MAX_BYTES);
-        let welcome = |plan| Message::Welcome { host: HostId(1), plan, path: vec![] };
-        assert!(matches!(link.send(&welcome(plan)), Err(SendError::Frame(_))));
-        let half = welcome("x".repeat(FRAME_MAX_BYTES / 2));
-        let sent = (0..QUEUE_MAX_BYTES / (FRAME_MAX_BYTES / 2)).take_while(|_| link.send(&half).is_ok()).count();
-        assert!(sent > 0);
-        assert_eq!(link.send(&half), Err(SendError::Full));
-    }
-
-    #[tokio::test]
-    async fn a_guest_s_stream_goes_on_with_another_node_in_the_middle_of_a_frame() {
-        let boot = [7; 16];
-        let (ours, mut theirs) = duplex(1024);
-        // The rest of an answer to the node before, and a hello that it did not read any more.
-        let hello = Message::Hello { version: 1, who: vmatic_tree::wire::message::PeerRole::Console, boot };
-        let stale = [&frame::encode(&answers(100)).unwrap()[50..], &frame::encode(&hello).unwrap()].concat();
-        theirs.write_all(&stale).await.unwrap();
-        let (inbound, mut came) = Inbound::new();
-        let link = Link::start(1, caller(Direction::Guest(vmatic_plan::GuestId(1)), Some(boot)), ours, inbound);
-        link.send(&answers(0)).unwrap();
-        let mut mark = [0; 16];
-        theirs.read_exact(&mut mark).await.unwrap();
-        assert_eq!(mark, Mark::of_host(boot).bytes());
-        assert_eq!(next(&mut theirs, &mut FrameReader::new()).await, answers(0));
-        theirs.write_all(&Mark::of_guest(boot).bytes()).await.unwrap();
-        theirs.write_all(&frame::encode(&answers(3)).unwrap()).await.unwrap();
-        let arrival = came.next().await;
-        assert_eq!((arrival.link, arrival.frame.unwrap().decode()), (1, Ok(Some(answers(3)))));
-    }
-}
+#[path = "connection_tests.rs"]
+mod tests;

@@ -14,13 +14,15 @@ use crate::log::log;
 use crate::machine::kvm::KvmFound;
 use crate::node::connection::{Link, SendError};
 use crate::node::host_order::{self, HostOrder};
-use crate::node::inbound::{Arrival, Caller, Inbound};
+use crate::node::inbound::{Arrival, Caller, Inbound, Peer};
 use crate::node::info;
+use crate::node::secure::OwnLinks;
 use crate::node::toll::{Meter, Payer, Toll, Tolls};
 use crate::opening::Opening;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use vmatic_plan::{GuestId, Plan, RangeSet};
@@ -29,7 +31,7 @@ use vmatic_tree::host::{Action, Direction, Event, Host};
 use vmatic_tree::id::{LinkId, OpId};
 use vmatic_tree::reply::Reply;
 use vmatic_tree::session::SessionInput;
-use vmatic_tree::wire::message::{Message, PeerRole, VERSION, understands};
+use vmatic_tree::wire::message::{ENCRYPTED_FROM, Message, PeerRole, VERSION, understands};
 use vmatic_tree::wire::order::Order;
 
 /// An open link, as the driver keeps it.
@@ -41,6 +43,8 @@ struct Open {
     boot: Option<[u8; 16]>,
     /// Where its cost is charged.
     toll: Option<Toll>,
+    /// Whether it is plain, though it leads to another machine.
+    plain: bool,
 }
 
 /// What is charged for what no meter sees, about what it was measured to be: a link's tasks from its call to its end,
@@ -84,6 +88,7 @@ pub struct Driver {
     start: Instant,
     events: mpsc::Sender<Event>,
     inbound: Inbound,
+    own: Arc<OwnLinks>,
     links: HashMap<LinkId, Open>,
     tolls: Tolls,
     last_link: LinkId,
@@ -93,14 +98,23 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Without any link yet; what the tasks report comes back as `events`, what links say goes to `inbound`.
-    pub fn new(host: Host, plan: Plan, events: mpsc::Sender<Event>, inbound: Inbound, resources: Resources) -> Self {
+    /// Without any link yet, which begin as `own`; what the tasks report comes back as `events`, what links say goes to
+    /// `inbound`.
+    pub fn new(
+        host: Host,
+        own: OwnLinks,
+        plan: Plan,
+        events: mpsc::Sender<Event>,
+        inbound: Inbound,
+        resources: Resources,
+    ) -> Self {
         Driver {
             host,
             plan,
             start: Instant::now(),
             events,
             inbound,
+            own: Arc::new(own),
             links: HashMap::new(),
             tolls: Tolls::default(),
             last_link: 0,
@@ -140,8 +154,9 @@ impl Driver {
         // One that we opened to a host costs what we ask of it.
         let toll = (opening.side != Direction::Parent).then(|| self.tolls.of(payer(&opening)));
         let caller = Caller { side: opening.side, is_planned, boot: opening.boot, toll: toll.clone() };
-        let link = Link::over(opening.stream, caller, id, self.inbound.clone());
-        self.links.insert(id, Open { link, side: opening.side, closed: opening.closed, boot: opening.boot, toll });
+        let link = Link::over(opening.stream, caller, id, self.inbound.clone(), &self.own);
+        let open = Open { link, side: opening.side, closed: opening.closed, boot: opening.boot, toll, plain: false };
+        self.links.insert(id, open);
         self.event(Event::Opened { link: id, side: opening.side, from: opening.from });
         if let (Direction::Guest(guest), Some(boot)) = (opening.side, opening.boot) {
             // It has said hello to the node before and runs: it can be commanded at once, and not when all guests of
@@ -174,13 +189,19 @@ impl Driver {
     }
 
     fn hear_arrival(&mut self, arrival: Arrival) {
-        let link = arrival.link;
+        let (link, peer) = (arrival.link, arrival.peer);
         let event = match arrival.frame.map(|frame| frame.decode()) {
             // Heard already, from the note of the node before.
             Some(Ok(Some(Message::Hello { version, boot, .. }))) if self.is_known(link, version, boot) => {
                 Event::Received { link, message: Message::Heartbeat }
             }
-            Some(Ok(Some(message))) => Event::Received { link, message },
+            Some(Ok(Some(message))) => match self.proved(link, peer, &message) {
+                Ok(()) => Event::Received { link, message },
+                Err(why) => {
+                    log(&format!("link {link}: {why}"));
+                    Event::Closed { link }
+                }
+            },
             // Of a later version.
             Some(Ok(None)) => return,
             Some(Err(e)) => {
@@ -190,6 +211,45 @@ impl Driver {
             None => Event::Closed { link },
         };
         self.event(event);
+    }
+
+    /// Looks whether who says hello is who he proved to be.
+    fn proved(&mut self, link: LinkId, peer: Peer, message: &Message) -> Result<(), String> {
+        if matches!((peer, message), (Peer::Unproved, Message::Hello { .. } | Message::Welcome { .. })) {
+            self.links.get_mut(&link).into_iter().for_each(|open| open.plain = true);
+        }
+        let Message::Hello { version, who, boot } = message else { return Ok(()) };
+        match (peer, who) {
+            (Peer::Key(key), PeerRole::Host(host)) if *boot != key.boot() => {
+                Err(format!("a machine says that it is host {host}, and not by its own key"))
+            }
+            (Peer::Unproved, _) if *version >= ENCRYPTED_FROM => {
+                Err(format!("somebody speaks version {version} of the protocol on a plain link, which is encrypted"))
+            }
+            (Peer::Unproved, PeerRole::Host(host)) => {
+                log(&format!("host {host} has a plain link: its agent is older (protocol {version}); upgrade it"));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends plain links when the time for an upgrade is over.
+    fn end_plain_links(&mut self) {
+        if self.own.plain_until().is_none_or(|until| Instant::now() < until) {
+            return;
+        }
+        let plain = self.links.iter().filter(|(_, open)| open.plain).map(|(link, _)| *link);
+        for link in plain.collect::<Vec<_>>() {
+            log(&format!("link {link} is given up: it is plain, and the time for an upgrade is over"));
+            self.event(Event::Closed { link });
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self) {
+        self.end_plain_links();
+        self.event(Event::Tick);
     }
 
     /// Hands the state machine what happened, and carries out what it asks for.

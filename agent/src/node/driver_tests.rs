@@ -42,8 +42,9 @@ impl Node {
             kvm: KvmFound::None("not needed".into()),
             booted_mib: 0,
         };
-        let host = Host::new(plan.clone(), HostId(1), operator, [0; 16]);
-        let mut driver = Driver::new(host, plan, events, inbound, resources);
+        let own = OwnLinks::draw(&plan, HostId(1), None);
+        let host = Host::new(plan.clone(), HostId(1), operator, own.boot());
+        let mut driver = Driver::new(host, own, plan, events, inbound, resources);
         let (ours, agent) = UnixStream::pair().unwrap();
         driver.open(Opening::guest(GUEST, ours));
         let (life, _) = Life::new(Desired { wanted: Wanted::Run, restarts: 0 });

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::guest::desired::Wanted;
+use crate::node::far_tests::Far;
 use ed25519_dalek::SigningKey;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -72,14 +73,31 @@ async fn say(stream: &mut (impl AsyncWriteExt + AsyncReadExt + Unpin), speech: &
     Err(ErrorKind::UnexpectedEof.into())
 }
 
+/// The same over a link of its own. What is no frame is said before there is a link, too.
+async fn talk(mut stream: TcpStream, speech: &Speech) -> std::io::Result<()> {
+    if speech.first.starts_with(&[0xff]) {
+        return say(&mut stream, speech).await;
+    }
+    let mut far = Far::call(stream).await?;
+    let first = far.seal(&speech.first);
+    far.stream.write_all(&first).await?;
+    while !speech.again.is_empty() {
+        let again = far.seal(&speech.again);
+        far.stream.write_all(&again).await?;
+    }
+    let mut heard = [0; 512];
+    while far.stream.read(&mut heard).await? > 0 {}
+    Err(ErrorKind::UnexpectedEof.into())
+}
+
 /// Calls again and again, from an address of its own.
 async fn call(from: Ipv4Addr, address: SocketAddr, speech: Speech, calls: Arc<AtomicU64>) {
     loop {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
-        if let Ok(mut stream) = socket.connect(address).await {
+        if let Ok(stream) = socket.connect(address).await {
             calls.fetch_add(1, Ordering::Relaxed);
-            let _ = say(&mut stream, &speech).await;
+            let _ = talk(stream, &speech).await;
         }
         sleep(Duration::from_millis(100)).await;
     }
@@ -124,24 +142,11 @@ fn does_as_told(mut stream: StdUnixStream) {
     }
 }
 
-async fn next(stream: &mut TcpStream, reader: &mut FrameReader) -> Message {
-    let mut buffer = [0; 4096];
-    loop {
-        if let Some(message) = reader.next_message().unwrap() {
-            return message;
-        }
-        let count = stream.read(&mut buffer).await.unwrap();
-        assert!(count > 0, "the node hung up");
-        reader.push(&buffer[..count]);
-    }
-}
-
 /// The whole of an operator's visit: what `vmatic run` says and hears.
 async fn visit(address: SocketAddr, key: &SigningKey, sequence: u64) {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let mut reader = FrameReader::new();
-    stream.write_all(&hello(PeerRole::Console)).await.unwrap();
-    assert!(matches!(next(&mut stream, &mut reader).await, Message::Welcome { .. }));
+    let mut far = Far::call(TcpStream::connect(address).await.unwrap()).await.unwrap();
+    far.say(&Message::Hello { version: VERSION, who: PeerRole::Console, boot: [0; 16] }).await;
+    assert!(matches!(far.next().await, Some(Message::Welcome { .. })));
     let nodes = NodeSet::one(Node::guest(HostId(1), WELL));
     let op = OpId { session: [5; 8], sequence };
     let order = Order::Run(Run {
@@ -160,8 +165,8 @@ async fn visit(address: SocketAddr, key: &SigningKey, sequence: u64) {
         order,
     };
     let command = Message::Command { signed: command.sign(key).unwrap(), asked: nodes, remaining_ms: 5_000 };
-    stream.write_all(&encode(&command).unwrap()).await.unwrap();
-    let Message::Answers { groups, .. } = next(&mut stream, &mut reader).await else { panic!("no answer") };
+    far.say(&command).await;
+    let Some(Message::Answers { groups, .. }) = far.next().await else { panic!("no answer") };
     assert!(groups[0].outcome.is_ok() && groups[0].output.stdout == b"it lives", "{groups:?}");
 }
 
@@ -186,8 +191,9 @@ async fn node(key: &SigningKey) -> (Driver, mpsc::Sender<Opening>, Sources) {
         kvm: KvmFound::None("not needed".into()),
         booted_mib: 0,
     };
-    let host = Host::new(plan.clone(), HostId(1), key.verifying_key(), [0; 16]);
-    let driver = Driver::new(host, plan, events, inbound, resources);
+    let own = OwnLinks::draw(&plan, HostId(1), None);
+    let host = Host::new(plan.clone(), HostId(1), key.verifying_key(), own.boot());
+    let driver = Driver::new(host, own, plan, events, inbound, resources);
     (driver, openings, Sources::new(waiting, arrivals, opened, listener))
 }
 

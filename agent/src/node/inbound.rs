@@ -12,17 +12,19 @@
 //! that, and all links of a kind together [`LONG_MAX_BYTES`] and four times [`READ_BYTES`] each.
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use vmatic_tree::host::Direction;
 use vmatic_tree::id::LinkId;
+use vmatic_tree::link::{Channel, LinkError, PeerKey};
 use vmatic_tree::wire::frame::{Frame, FrameReader};
 use vmatic_tree::wire::resync::{Mark, MarkSearch};
 
 use crate::log::log;
+use crate::node::rate::MessageRate;
 use crate::node::toll::{Meter, Toll};
 
 /// How much is read at a time; a frame of more is long.
@@ -56,12 +58,25 @@ impl Caller {
     }
 }
 
+/// Who is at the other end of a link, as far as the link itself tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// It never left this machine.
+    Here,
+    /// Whoever has proved that this key is his.
+    Key(PeerKey),
+    /// Nobody knows: the link is plain.
+    Unproved,
+}
+
 /// What came over a link: a frame, or its end.
 pub struct Arrival {
     /// Over which link.
     pub link: LinkId,
     /// What; none if nothing more will come.
     pub frame: Option<Frame>,
+    /// Who said it.
+    pub peer: Peer,
     /// What its waiting costs, given back when it is dropped.
     _room: [Option<OwnedSemaphorePermit>; 2],
 }
@@ -95,6 +110,11 @@ impl Inbound {
         let arrivals =
             Arrivals { short: short_arrivals, long: long_arrivals, long_since: None, long_at: Instant::now() };
         (Inbound { short, long, room }, arrivals)
+    }
+
+    /// A link has ended before anything was said on it.
+    pub async fn ended(&self, link: LinkId) {
+        let _ = self.short.send(Arrival { link, frame: None, peer: Peer::Unproved, _room: [None, None] }).await;
     }
 
     fn room(&self, caller: &Caller) -> Arc<Semaphore> {
@@ -132,27 +152,57 @@ impl Arrivals {
     }
 }
 
+/// What a link says after its beginning: in clear, or through a channel that the writer has, too.
+pub struct Spoken {
+    /// Who is there.
+    pub peer: Peer,
+    /// What takes records apart; none where all is in clear.
+    pub channel: Option<Arc<Mutex<Channel>>>,
+    /// What has come of it already.
+    pub first: Vec<u8>,
+}
+
+impl Spoken {
+    /// On this machine, all is in clear.
+    pub fn here() -> Spoken {
+        Spoken { peer: Peer::Here, channel: None, first: Vec::new() }
+    }
+}
+
+/// The channel of a link, for a moment: nobody holds it while it waits for anything.
+pub fn lock(channel: &Mutex<Channel>) -> std::sync::MutexGuard<'_, Channel> {
+    channel.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Reads a link until it ends, and says so.
-pub async fn read_all(link: LinkId, caller: Caller, stream: impl AsyncRead + Unpin, inbound: Inbound) {
+pub async fn read_all(link: LinkId, caller: Caller, spoken: Spoken, stream: impl AsyncRead + Unpin, inbound: Inbound) {
     let (side, boot) = (caller.side, caller.boot);
     // Whom we called, we know.
     let known = side == Direction::Parent || boot.is_some();
     let frames = if known { FrameReader::new() } else { FrameReader::of_stranger() };
     let rest = boot.map(|boot| MarkSearch::new(Mark::of_guest(boot)));
     let own = Arc::new(Semaphore::new(WAITING_MAX as usize));
-    let mut reader = Reader { link, caller, frames, own: own.clone(), rate: MessageRate::new(), inbound, rest };
-    if let Err(why) = reader.read(stream).await {
+    let (rate, peer) = (MessageRate::new(), spoken.peer);
+    let channel = spoken.channel;
+    let mut reader = Reader { link, caller, peer, channel, frames, own: own.clone(), rate, inbound, rest };
+    let read = match reader.charged(|reader| reader.push(&spoken.first)) {
+        Ok(()) => reader.read(stream).await,
+        Err(why) => Err(why.to_string()),
+    };
+    if let Err(why) = read {
         log(&format!("link {link}: {why}"));
     }
     // Behind all that came before it.
     let all = own.acquire_many_owned(WAITING_MAX).await.ok();
-    let _ = reader.inbound.short.send(Arrival { link, frame: None, _room: [all, None] }).await;
+    let _ = reader.inbound.short.send(Arrival { link, frame: None, peer, _room: [all, None] }).await;
 }
 
 /// What reads one link.
 struct Reader {
     link: LinkId,
     caller: Caller,
+    peer: Peer,
+    channel: Option<Arc<Mutex<Channel>>>,
     frames: FrameReader,
     /// Room for what of it waits for the node.
     own: Arc<Semaphore>,
@@ -184,7 +234,9 @@ impl Reader {
             }
             let end = long.as_ref().and_then(|(_, end)| *end);
             match in_time(end, self.read_some(&mut stream, &mut buffer)).await {
-                Some(Ok(count @ 1..)) => self.charged(|reader| reader.push(&buffer[..count])),
+                Some(Ok(count @ 1..)) => {
+                    self.charged(|reader| reader.push(&buffer[..count])).map_err(|e| e.to_string())?;
+                }
                 Some(_) => return Ok(()),
                 None => return Err(format!("a long message did not come within {} s", LONG_MAX.as_secs())),
             }
@@ -226,12 +278,21 @@ impl Reader {
     }
 
     /// Adds what was read, from the mark on if there is to be one.
-    fn push(&mut self, mut bytes: &[u8]) {
+    fn push(&mut self, mut bytes: &[u8]) -> Result<(), LinkError> {
+        if let Some(channel) = &self.channel {
+            let mut channel = lock(channel);
+            channel.push(bytes);
+            while let Some(record) = channel.next_record()? {
+                self.frames.push(&record.body);
+            }
+            return Ok(());
+        }
         if let Some(search) = &mut self.rest {
-            let Some(end) = search.push(bytes) else { return };
+            let Some(end) = search.push(bytes) else { return Ok(()) };
             (self.rest, bytes) = (None, &bytes[end..]);
         }
         self.frames.push(bytes);
+        Ok(())
     }
 
     /// Hands a frame to the node when it is its turn: behind those that came before it.
@@ -240,7 +301,8 @@ impl Reader {
         self.may_go_on().await;
         let (queue, share) = if long.is_some() { (&self.inbound.long, WAITING_MAX) } else { (&self.inbound.short, 1) };
         let own = self.own.clone().acquire_many_owned(share).await.ok();
-        let _ = queue.send(Arrival { link: self.link, frame: Some(frame), _room: [own, long] }).await;
+        let (link, peer) = (self.link, self.peer);
+        let _ = queue.send(Arrival { link, frame: Some(frame), peer, _room: [own, long] }).await;
     }
 }
 
@@ -252,186 +314,6 @@ async fn in_time<T>(end: Option<Instant>, what: impl Future<Output = T>) -> Opti
     }
 }
 
-/// How fast messages of one link are taken: whoever says more waits, and so does what it sends.
-struct MessageRate {
-    /// When the next message would be due if they came evenly.
-    due: Instant,
-}
-
-/// Messages of one link a second, for long, and how many at once. Far more than a link has to say whose node is well:
-/// a session's outputs are pieces of 4 KiB, answers and reports are folded.
-const MESSAGES_PER_S: u32 = 1_000;
-const MESSAGES_AT_ONCE: u32 = 2_000;
-
-impl MessageRate {
-    fn new() -> MessageRate {
-        MessageRate { due: Instant::now() }
-    }
-
-    /// Waits until one more message may come.
-    async fn wait(&mut self) {
-        let interval = Duration::from_secs(1) / MESSAGES_PER_S;
-        let (now, burst) = (Instant::now(), interval * MESSAGES_AT_ONCE);
-        self.due = self.due.max(now) + interval;
-        if self.due > now + burst {
-            sleep_until(self.due - burst).await;
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
-    use tokio::time::timeout;
-    use vmatic_plan::{GuestId, HostId};
-    use vmatic_tree::wire::frame::{self, FRAME_MAX_BYTES};
-    use vmatic_tree::wire::message::{HELLO_MAX_BYTES, Message, PeerRole, VERSION};
-
-    const GUEST: Direction = Direction::Guest(GuestId(1));
-
-    fn start(id: LinkId, side: Direction, inbound: &Inbound) -> DuplexStream {
-        let (ours, theirs) = duplex(4 << 20);
-        let caller = Caller { side, is_planned: false, boot: None, toll: None };
-        tokio::spawn(read_all(id, caller, ours, inbound.clone()));
-        theirs
-    }
-
-    fn hello() -> Vec<u8> {
-        frame::encode(&Message::Hello { version: VERSION, who: PeerRole::Console, boot: [0; 16] }).unwrap()
-    }
-
-    /// A message of about so many bytes.
-    fn message(bytes: usize) -> Vec<u8> {
-        frame::encode(&Message::Welcome { host: HostId(1), plan: "x".repeat(bytes), path: Vec::new() }).unwrap()
-    }
-
-    /// The next arrival: its link, and whether it is a frame.
-    async fn next(arrivals: &mut Arrivals) -> (LinkId, bool) {
-        let arrival = timeout(Duration::from_secs(100), arrivals.next()).await.expect("an arrival");
-        (arrival.link, arrival.frame.is_some())
-    }
-
-    /// It is held by SIGSTOP, for as long as its operator wants.
-    #[tokio::test(start_paused = true)]
-    async fn a_guest_that_is_held_in_the_middle_of_a_long_message_goes_on_with_it() {
-        let (inbound, mut arrivals) = Inbound::new();
-        let planned = Caller { side: Direction::Child, is_planned: true, boot: None, toll: None };
-        let (ours, host) = duplex(4 << 20);
-        tokio::spawn(read_all(3, planned, ours, inbound.clone()));
-        for (id, mut theirs) in [(1, start(1, GUEST, &inbound)), (3, host)] {
-            let long = message(500_000);
-            theirs.write_all(&hello()).await.unwrap();
-            assert_eq!(next(&mut arrivals).await, (id, true));
-            theirs.write_all(&long[..300_000]).await.unwrap();
-            tokio::time::sleep(100 * LONG_MAX).await;
-            theirs.write_all(&long[300_000..]).await.unwrap();
-            assert_eq!(next(&mut arrivals).await, (id, true));
-            drop(theirs);
-            assert_eq!(next(&mut arrivals).await, (id, false));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_stranger_is_brief_and_a_neighbour_is_not() {
-        let (inbound, mut arrivals) = Inbound::new();
-        for (id, side) in [(1, Direction::Child), (2, GUEST)] {
-            let mut theirs = start(id, side, &inbound);
-            theirs.write_all(&message(HELLO_MAX_BYTES)).await.unwrap();
-            assert_eq!(next(&mut arrivals).await, (id, false));
-        }
-        let mut theirs = start(3, Direction::Child, &inbound);
-        theirs.write_all(&[hello(), message(100_000)].concat()).await.unwrap();
-        for _ in 0..2 {
-            assert_eq!(next(&mut arrivals).await, (3, true));
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn of_one_link_no_more_waits_than_may_and_all_comes_in_its_order() {
-        let (inbound, mut arrivals) = Inbound::new();
-        let mut theirs = start(1, Direction::Parent, &inbound);
-        let sizes = [600_000, 100, 600_000, 600_000, 100, 100, 100, 100];
-        theirs.write_all(&sizes.map(message).concat()).await.unwrap();
-        drop(theirs);
-        let mut most = 0;
-        for size in sizes {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            most = most.max(arrivals.short.len() + arrivals.long.len());
-            assert!(arrivals.long.len() <= 1 && (arrivals.long.is_empty() || arrivals.short.is_empty()));
-            let came = arrivals.next().await.frame.unwrap().decode().unwrap().unwrap();
-            assert!(matches!(came, Message::Welcome { plan, .. } if plan.len() == size), "{size}");
-        }
-        assert_eq!(most, WAITING_MAX as usize);
-        assert_eq!(next(&mut arrivals).await, (1, false));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn callers_that_do_not_end_their_messages_take_no_room_from_guests_and_lose_it() {
-        let (inbound, mut arrivals) = Inbound::new();
-        let (whole, mut links) = (message(FRAME_MAX_BYTES - 100), Vec::new());
-        for id in 0..40 {
-            let mut theirs = start(id, Direction::Child, &inbound);
-            theirs.write_all(&[&hello(), &whole[..whole.len() - 1]].concat()).await.unwrap();
-            links.push(theirs);
-        }
-        for _ in 0..40 {
-            assert!(next(&mut arrivals).await.1, "a hello");
-        }
-        assert!(
-            inbound
-                .room(&Caller { side: Direction::Child, is_planned: false, boot: None, toll: None })
-                .available_permits()
-                < FRAME_MAX_BYTES,
-            "no room for one more"
-        );
-        let mut guest = start(99, GUEST, &inbound);
-        guest.write_all(&[hello(), whole].concat()).await.unwrap();
-        for _ in 0..2 {
-            assert_eq!(next(&mut arrivals).await, (99, true));
-        }
-        for _ in 0..40 {
-            assert!(matches!(next(&mut arrivals).await, (0..40, false)));
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_short_does_not_wait_until_what_is_long_is_worked_off() {
-        let (inbound, mut arrivals) = Inbound::new();
-        let mut links = Vec::new();
-        for id in 0..8 {
-            let mut theirs = start(id, Direction::Parent, &inbound);
-            theirs.write_all(&message(200_000).repeat(4)).await.unwrap();
-            links.push(theirs);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let mut theirs = start(9, Direction::Child, &inbound);
-        theirs.write_all(&hello()).await.unwrap();
-        let mut before = 0;
-        while next(&mut arrivals).await.0 != 9 {
-            before += 1;
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        assert!(before <= 2, "{before} long ones first");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_link_that_says_too_much_is_heard_more_slowly() {
-        let (start, mut rate) = (Instant::now(), MessageRate::new());
-        for _ in 0..MESSAGES_AT_ONCE {
-            rate.wait().await;
-        }
-        assert_eq!(start.elapsed(), Duration::ZERO, "as many at once as may be");
-        for _ in 0..MESSAGES_PER_S {
-            rate.wait().await;
-        }
-        let second = start.elapsed().as_secs_f64();
-        assert!((0.99..1.02).contains(&second), "{second}");
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        let later = Instant::now();
-        for _ in 0..MESSAGES_AT_ONCE {
-            rate.wait().await;
-        }
-        assert_eq!(later.elapsed(), Duration::ZERO, "silence is saved up, to the same bound");
-    }
-}
+#[path = "inbound_tests.rs"]
+mod tests;

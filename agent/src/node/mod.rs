@@ -1,8 +1,8 @@
 //! The host in the control tree: its links, its state machine's actions carried out, and what it says of itself.
 //!
 //! `driver` owns the tree's state machine, all open links and what runs for the operator; `run` starts it and hands it
-//! what happens. `connection` is a link, `inbound` what links say, `parent` looks for one, `resolver` names nodes to
-//! programs of the host, `host_order` and `info`
+//! what happens. `connection` is a link, `secure` how one to another machine begins, `inbound` what links say (`rate`:
+//! how fast), `parent` looks for one, `resolver` names nodes to programs of the host, `host_order` and `info`
 //! carry orders out.
 
 pub mod connection;
@@ -12,6 +12,11 @@ pub mod inbound;
 pub mod info;
 pub mod options;
 pub mod parent;
+mod rate;
 mod resolver;
 pub mod run;
+mod secure;
 mod toll;
+
+#[cfg(test)]
+mod far_tests;

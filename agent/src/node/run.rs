@@ -24,6 +24,7 @@ use crate::node::inbound::{Arrivals, Inbound};
 use crate::node::options::NodeOptions;
 use crate::node::parent::{self, Parents};
 use crate::node::resolver;
+use crate::node::secure::{OwnLinks, plain_for};
 use crate::opening::Opening;
 use crate::process::fd;
 use ed25519_dalek::VerifyingKey;
@@ -125,9 +126,10 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
         kept,
     };
     tokio::task::spawn_local(launcher.run());
-    let host = Host::new(plan.clone(), number, operator, vmatic_sys::calls::random16());
+    let own = OwnLinks::draw(&plan, number, plain_for(&cmdline));
+    let host = Host::new(plan.clone(), number, operator, own.boot());
     let resources = Resources { ports, guests, desired, outliving, kvm, booted_mib };
-    let mut driver = Driver::new(host, plan, events, inbound, resources);
+    let mut driver = Driver::new(host, own, plan, events, inbound, resources);
     drive(&mut driver, Sources::new(waiting, arrivals, opened, listener)).await
 }
 
@@ -228,7 +230,7 @@ async fn drive(driver: &mut Driver, mut from: Sources) -> Result<(), Error> {
                     accept_at = now + ACCEPT_PAUSE;
                 }
             },
-            () = sleep_until(wake.into()) => driver.event(Event::Tick),
+            () = sleep_until(wake.into()) => driver.tick(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One connection to a host: hello and welcome, then messages both ways.
+//! One connection to a host: a handshake (`vmatic_tree::link`), hello and welcome, then messages both ways.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,13 +6,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use vmatic_plan::{HostId, Plan};
+use vmatic_tree::link::{
+    Call, Channel, FRAMES, Handshake, LinkKey, Opened, PeerKey, RECORD_BODY_BYTES_MAX, REPLY_BYTES, Step,
+};
 use vmatic_tree::refusal::Refusal;
 use vmatic_tree::wire::frame::{self, FrameReader};
 use vmatic_tree::wire::message::{Message, PeerRole, VERSION};
 
 use crate::error::{Context, Error, Result};
 use crate::ui::escape::escape_control;
-use crate::ui::interrupt;
+use crate::ui::{interrupt, say};
 
 /// How long a call to a host may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,10 +23,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often to look whether the operator has had enough.
 const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Messages over TCP.
+/// Messages over TCP, encrypted.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
+    /// None where the host's program is older than encrypted links.
+    channel: Option<Channel>,
     reader: FrameReader,
     address: SocketAddr,
 }
@@ -35,20 +40,50 @@ pub struct Welcome {
     pub host: HostId,
     /// The cluster's plan, as the host has it.
     pub plan: Plan,
+    /// What its node drew when it started, and the key that it proved to have; none over a plain link.
+    pub proof: Option<([u8; 16], PeerKey)>,
+}
+
+/// Whether a host may be spoken to whose program is older than encrypted links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Older {
+    /// No: everybody on the way would hear all.
+    Refused,
+    /// To upgrade it.
+    Spoken,
+}
+
+/// How a call to a host ended.
+enum Called {
+    Open(Box<Opened>),
+    /// It hung up at once: it may know no calls.
+    HungUp,
 }
 
 impl Connection {
     /// Attaches to the host at `address`.
-    pub fn attach(address: SocketAddr) -> Result<(Connection, Welcome)> {
+    pub fn attach(address: SocketAddr, older: Older) -> Result<(Connection, Welcome)> {
         let tried = || Error::new(format!("cannot attach to the tree at {address}"));
-        let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(|e| {
-            tried()
-                .because("no host answered")
-                .because(e)
-                .help("check that the cluster runs; --connect ADDR names another host")
-        })?;
-        let _ = stream.set_nodelay(true);
-        let mut link = Connection { stream, reader: FrameReader::new(), address };
+        let mut link = Connection::connect(address)?;
+        let mut proof = None;
+        match link.call()? {
+            Called::Open(opened) => {
+                proof = Some((opened.station.life, opened.peer));
+                link.stream.write_all(&opened.send).map_err(|e| link.lost(e))?;
+                link.channel = Some(opened.channel);
+            }
+            Called::HungUp if older == Older::Spoken => {
+                say::warn(format!(
+                    "the host at {address} hangs up on encrypted links: spoken to plain, and heard by all on the way"
+                ));
+                link = Connection::connect(address)?;
+            }
+            Called::HungUp => {
+                let hung_up =
+                    tried().because("it hung up: it may still start, or its agent is older than encrypted links");
+                return Err(hung_up.help("try again; `vmatic upgrade` speaks with older agents"));
+            }
+        }
         link.send(&Message::Hello { version: VERSION, who: PeerRole::Console, boot: [0; 16] })?;
         match link.first_word()? {
             Some(Message::Welcome { host, plan, .. }) => {
@@ -56,7 +91,7 @@ impl Connection {
                     let unread = tried().because("its plan cannot be read").because(why);
                     unread.help("use the vmatic that built its image")
                 })?;
-                Ok((link, Welcome { host, plan }))
+                Ok((link, Welcome { host, plan, proof }))
             }
             Some(Message::Refuse(why)) => {
                 let refused = tried().because("it refuses").because(escape_control(why.to_string().as_bytes()));
@@ -68,10 +103,64 @@ impl Connection {
             Some(_) => Err(tried()
                 .because("what answers there is no host of the tree")
                 .help("check the address and the port; --connect ADDR names another host")),
-            None => Err(tried()
-                .because(format!("no welcome within {} s", CONNECT_TIMEOUT.as_secs()))
-                .help("try again: the host may still boot; --connect ADDR names another host")),
+            None => Err(link.late("no welcome")),
         }
+    }
+
+    fn connect(address: SocketAddr) -> Result<Connection> {
+        let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(|e| {
+            Error::new(format!("cannot attach to the tree at {address}"))
+                .because("no host answered")
+                .because(e)
+                .help("check that the cluster runs; --connect ADDR names another host")
+        })?;
+        let _ = stream.set_nodelay(true);
+        Ok(Connection { stream, channel: None, reader: FrameReader::new(), address })
+    }
+
+    fn late(&self, what: &str) -> Error {
+        Error::new(format!("cannot attach to the tree at {}", self.address))
+            .because(format!("{what} within {} s", CONNECT_TIMEOUT.as_secs()))
+            .help("try again: the host may still boot; --connect ADDR names another host")
+    }
+
+    /// The handshake, with a key of this connection alone: who the operator is shows by what he signs.
+    fn call(&mut self) -> Result<Called> {
+        let tried = || Error::new(format!("cannot attach to the tree at {}", self.address));
+        let broken = |e| tried().because(e).help("check the address and the port; --connect ADDR names another host");
+        let (own, fresh) = (LinkKey::new(random()?), random()?);
+        // It does not know yet of which cluster the host is; `Console::attach` sees to that.
+        let call = Call { version: VERSION, cluster: [0; 16] };
+        let (mut handshake, bytes) = Handshake::call(call, &own, fresh).map_err(broken)?;
+        let hung_up = |e: &std::io::Error| matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+        match self.stream.write_all(&bytes) {
+            Err(e) if hung_up(&e) => return Ok(Called::HungUp),
+            written => written.map_err(|e| self.lost(e))?,
+        }
+        let (end, mut any) = (Instant::now() + CONNECT_TIMEOUT, false);
+        let mut buffer = [0; REPLY_BYTES];
+        self.stream.set_read_timeout(Some(INTERRUPT_POLL_INTERVAL)).map_err(|e| self.lost(e))?;
+        while Instant::now() < end && !interrupt::asked() {
+            let wants = handshake.wants().min(buffer.len());
+            let count = match self.stream.read(&mut buffer[..wants]) {
+                Ok(0) if !any => return Ok(Called::HungUp),
+                Err(e) if hung_up(&e) && !any => return Ok(Called::HungUp),
+                Ok(0) => return Err(self.lost("it closed the link")),
+                Ok(count) => count,
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
+                    continue;
+                }
+                Err(e) => return Err(self.lost(e)),
+            };
+            any = true;
+            if let Step::Open(opened) = handshake.advance(&buffer[..count]).map_err(broken)? {
+                return Ok(Called::Open(opened));
+            }
+        }
+        if interrupt::asked() {
+            return Err(tried().because("interrupted"));
+        }
+        Err(self.late("no handshake"))
     }
 
     /// The answer to our hello; the operator need not wait for it.
@@ -90,7 +179,17 @@ impl Connection {
 
     /// Sends a message.
     pub fn send(&mut self, message: &Message) -> Result<()> {
-        let bytes = frame::encode(message).context("cannot send")?;
+        let frame = frame::encode(message).context("cannot send")?;
+        let bytes = match &mut self.channel {
+            Some(channel) => {
+                let mut bytes = Vec::with_capacity(frame.len() + 64);
+                for part in frame.chunks(RECORD_BODY_BYTES_MAX) {
+                    channel.seal(FRAMES, part, &mut bytes).context("cannot send")?;
+                }
+                bytes
+            }
+            None => frame,
+        };
         self.stream.write_all(&bytes).map_err(|e| self.lost(e))
     }
 
@@ -108,7 +207,7 @@ impl Connection {
             self.stream.set_read_timeout(Some(left)).map_err(|e| self.lost(e))?;
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(self.lost("it closed the link")),
-                Ok(n) => self.reader.push(&buffer[..n]),
+                Ok(n) => self.push(&buffer[..n])?,
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(None),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(self.lost(e)),
@@ -122,12 +221,25 @@ impl Connection {
         self.stream.set_read_timeout(None).map_err(|e| self.lost(e))?;
         match self.stream.read(&mut buffer) {
             Ok(0) => Err(self.lost("it closed the link")),
-            Ok(n) => {
-                self.reader.push(&buffer[..n]);
-                Ok(())
-            }
+            Ok(n) => self.push(&buffer[..n]),
             Err(e) if e.kind() == ErrorKind::Interrupted => Ok(()),
             Err(e) => Err(self.lost(e)),
+        }
+    }
+
+    /// Takes what has arrived.
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some(channel) = &mut self.channel else {
+            self.reader.push(bytes);
+            return Ok(());
+        };
+        channel.push(bytes);
+        loop {
+            match channel.next_record() {
+                Ok(Some(record)) => self.reader.push(&record.body),
+                Ok(None) => return Ok(()),
+                Err(e) => return Err(self.lost(e)),
+            }
         }
     }
 
@@ -141,6 +253,13 @@ impl Connection {
             .because(why)
             .help("check that the host is up; --connect ADDR names another host")
     }
+}
+
+/// Bytes that nobody can guess.
+fn random() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).context("cannot draw a random key")?;
+    Ok(bytes)
 }
 
 impl AsFd for Connection {

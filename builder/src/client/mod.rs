@@ -1,7 +1,7 @@
 //! The console: attaches to the tree at any host, signs commands, gathers the answers.
 //!
 //! * [`cluster`]: where the clusters that run here are, and which one is meant.
-//! * [`connection`]: one connection. [`operation`]: one operation from command to count.
+//! * [`connection`]: one connection; [`known`]: whom it leads to. [`operation`]: one operation from command to count.
 //! * [`session`]: a terminal on a node; [`terminal`]: the operator's own; [`escape`]: `~.` and its like.
 //! * [`report`]: answers as people and programs read them. [`numbers`]: reduced, where they are numbers.
 //!   [`outputs`]: as files.
@@ -9,6 +9,7 @@
 pub mod cluster;
 pub mod connection;
 pub mod escape;
+pub mod known;
 pub mod numbers;
 pub mod operation;
 pub mod outputs;

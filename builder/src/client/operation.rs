@@ -20,10 +20,11 @@ use vmatic_tree::unreachable::{LinkEnd, Peer, Unreachable};
 use vmatic_tree::wire::message::Message;
 use vmatic_tree::wire::order::Order;
 
-use crate::client::connection::Connection;
+use crate::client::connection::{Connection, Older};
+use crate::client::known::{Acquaintance, Met};
 use crate::error::{Context, Error, Exit, Kind, Result};
 use crate::ui::escape::escape_control;
-use crate::ui::interrupt;
+use crate::ui::{interrupt, say};
 
 /// How much longer than the tree the console waits: the tree's own "unreachable" is better than ours.
 const ANSWER_GRACE: Duration = Duration::from_millis(1500);
@@ -70,13 +71,24 @@ pub struct Tally {
 impl Console {
     /// Attaches with the operator's key.
     pub fn attach(address: SocketAddr, key: SigningKey) -> Result<Console> {
-        let (link, welcome) = Connection::attach(address)?;
+        Console::attach_to(address, key, Older::Refused)
+    }
+
+    /// The same, where the host's program may be older than encrypted links.
+    pub fn attach_to(address: SocketAddr, key: SigningKey, older: Older) -> Result<Console> {
+        let (link, welcome) = Connection::attach(address, older)?;
         // Whoever answers says what the numbers mean: it must be what our key was built into.
         if cluster_id(&welcome.plan, &key.verifying_key()) != welcome.plan.cluster {
             return Err(Error::new(format!("cannot command the cluster {} at {address}", welcome.plan.name))
                 .because("it was built with another operator key, or its plan was altered")
                 .help("name the key that its image was built with: VMATIC_KEY=FILE")
                 .of_kind(Kind::WrongKey));
+        }
+        if let Some((life, key)) = welcome.proof {
+            let met = Met { cluster: welcome.plan.cluster, host: welcome.host, life, key };
+            if met.remember()? == Acquaintance::Restarted {
+                say::note(format!("host {} has another key: it was started since you last attached", met.host));
+            }
         }
         let mut session = [0; 8];
         getrandom::fill(&mut session).context("cannot draw a random session")?;

@@ -10,6 +10,7 @@ use vmatic_tree::info::NodeInfo;
 use vmatic_tree::reply::Reply;
 use vmatic_tree::traffic::{DropReason, PortStatus};
 use vmatic_tree::unreachable::Unreachable;
+use vmatic_tree::wire::message::ENCRYPTED_FROM;
 
 use crate::client::operation::Answered;
 use crate::digest::hex;
@@ -132,7 +133,9 @@ fn reply_json(reply: &Reply) -> Value {
 fn info_text(info: &NodeInfo) -> String {
     let [(_, up), (_, planned), numbers @ ..] = info_numbers(info);
     let (kernel, kvm, protocol) = (&info.kernel, info.kvm.word(), info.protocol);
-    let mut text = format!("protocol={protocol} kernel={kernel} kvm={kvm} guests={up}/{planned}");
+    // A host of before links were encrypted has no others.
+    let plain = if protocol < ENCRYPTED_FROM { " (plain link, older agent)" } else { "" };
+    let mut text = format!("protocol={protocol}{plain} kernel={kernel} kvm={kvm} guests={up}/{planned}");
     text += &format!(" guest_reach={}", info.guest_reach);
     for (name, number) in numbers {
         text += &format!(" {name}={number}");
@@ -222,6 +225,7 @@ fn info_json(info: &NodeInfo) -> Value {
     let mut all: serde_json::Map<String, Value> = numbers.into_iter().collect();
     all.insert("kernel".into(), json!(info.kernel.as_str()));
     all.insert("protocol".into(), json!(info.protocol));
+    all.insert("plain_link".into(), json!(info.protocol < ENCRYPTED_FROM));
     all.insert("kvm".into(), json!(info.kvm.word()));
     all.insert("guest_reach".into(), json!(info.guest_reach.word()));
     if let Some(lost) = &info.last_lost {
@@ -324,11 +328,13 @@ mod tests {
                 stats: GuestStats::default(),
                 guest_reach: reach,
                 last_lost: None,
-                protocol: 7,
+                protocol: ENCRYPTED_FROM,
             };
+            let older = NodeInfo { protocol: 7, ..info.clone() };
+            assert!(info_text(&older).starts_with("protocol=7 (plain link, older agent) kernel=6 "));
             let text = info_text(&info);
             assert!(
-                text.starts_with(&format!("protocol=7 kernel=6 kvm=linux guests=4/4 guest_reach={word} ")),
+                text.starts_with(&format!("protocol=8 kernel=6 kvm=linux guests=4/4 guest_reach={word} ")),
                 "{text}"
             );
             assert_eq!(info_json(&info)["guest_reach"], word);

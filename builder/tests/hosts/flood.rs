@@ -15,6 +15,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use vmatic_plan::{HostId, Node, NodeSet};
 use vmatic_tree::answer::{Group, Outcome, Output};
 use vmatic_tree::id::OpId;
+use vmatic_tree::link::{Call, Channel, FRAMES, Handshake, LinkKey, RECORD_BODY_BYTES_MAX, REPLY_BYTES, Step};
 use vmatic_tree::wire::frame::encode;
 use vmatic_tree::wire::message::{Message, PeerRole, VERSION};
 
@@ -68,19 +69,55 @@ struct Stranger<'a> {
     /// Its own address: the operator's is another.
     from: Ipv4Addr,
     speech: &'a Speech,
-    /// The stream, and how much was said on it.
-    link: Option<(TcpStream, usize)>,
+    link: Option<Link>,
 }
 
-/// A stream from an address of the caller's own; none if nobody takes it at once.
-fn call(from: Ipv4Addr, to: SocketAddr) -> Option<TcpStream> {
+/// What a stranger talks over: a stream, a channel unless it says what is no frame, and what is to be said next.
+struct Link {
+    stream: TcpStream,
+    channel: Option<Channel>,
+    bytes: Vec<u8>,
+    said: usize,
+}
+
+/// A link from an address of the caller's own; none if nobody takes it at once.
+fn call(from: Ipv4Addr, to: SocketAddr, speech: &Speech) -> Option<Link> {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     rustix::net::bind(&socket, &SocketAddr::from((from, 0))).unwrap();
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(VISIT_MAX)).unwrap();
+    for timeout in [sockopt::Timeout::Send, sockopt::Timeout::Recv] {
+        sockopt::set_socket_timeout(&socket, timeout, Some(VISIT_MAX)).unwrap();
+    }
     rustix::net::connect(&socket, &to).ok()?;
-    let stream = TcpStream::from(socket);
+    let mut stream = TcpStream::from(socket);
+    let plain = speech.first.starts_with(&[0xff]);
+    let mut channel = if plain { None } else { Some(handshake(&mut stream)?) };
     stream.set_nonblocking(true).unwrap();
-    Some(stream)
+    let bytes = sealed(&mut channel, &speech.first);
+    Some(Link { stream, channel, bytes, said: 0 })
+}
+
+/// As whoever calls a host makes a channel; none if the host hangs up, or has no time.
+fn handshake(stream: &mut TcpStream) -> Option<Channel> {
+    let call = Call { version: VERSION, cluster: [0; 16] };
+    let (mut handshake, bytes) = Handshake::call(call, &LinkKey::new([1; 32]), [2; 32]).unwrap();
+    stream.write_all(&bytes).ok()?;
+    let mut buffer = [0; REPLY_BYTES];
+    loop {
+        let wants = handshake.wants();
+        let count = stream.read(&mut buffer[..wants]).ok().filter(|count| *count > 0)?;
+        if let Step::Open(opened) = handshake.advance(&buffer[..count]).unwrap() {
+            stream.write_all(&opened.send).ok()?;
+            return Some(opened.channel);
+        }
+    }
+}
+
+/// What is to be sent so that this is heard.
+fn sealed(channel: &mut Option<Channel>, bytes: &[u8]) -> Vec<u8> {
+    let Some(channel) = channel else { return bytes.to_vec() };
+    let mut sealed = Vec::new();
+    bytes.chunks(RECORD_BODY_BYTES_MAX).for_each(|part| channel.seal(FRAMES, part, &mut sealed).unwrap());
+    sealed
 }
 
 /// The address of a stranger.
@@ -91,23 +128,23 @@ fn stranger(at: usize) -> Ipv4Addr {
 impl Stranger<'_> {
     /// Says what the node takes now; gives the bytes, none where it has hung up.
     fn talk(&mut self) -> Option<usize> {
-        let Some((stream, said)) = &mut self.link else {
-            let stream = call(self.from, self.address)?;
-            self.link = Some((stream, 0));
+        let Some(Link { stream, channel, bytes, said }) = &mut self.link else {
+            self.link = Some(call(self.from, self.address, self.speech)?);
             return Some(0);
         };
-        let Speech { first, again } = self.speech;
-        let rest = match said.checked_sub(first.len()) {
-            None => &first[*said..],
-            Some(_) if again.is_empty() => &[],
-            Some(more) => &again[more % again.len()..],
-        };
+        if *said == bytes.len() && !self.speech.again.is_empty() {
+            (*bytes, *said) = (sealed(channel, &self.speech.again), 0);
+        }
         let would_block = |result: std::io::Result<usize>| match result {
             Err(e) if e.kind() == ErrorKind::WouldBlock => Some(0),
             Err(_) => None,
             Ok(count) => Some(count),
         };
-        let hung_up = matches!(stream.read(&mut [0; 512]), Ok(0));
+        let hung_up = match stream.read(&mut [0; 512]) {
+            Ok(count) => count == 0,
+            Err(e) => e.kind() != ErrorKind::WouldBlock,
+        };
+        let rest = &bytes[*said..];
         let count = if rest.is_empty() { Some(0) } else { would_block(stream.write(rest)) };
         match count.filter(|_| !hung_up) {
             Some(count) => *said += count,

@@ -21,6 +21,7 @@ mod wait;
 mod consoles;
 mod flood;
 mod keeper;
+mod links;
 mod outputs;
 mod programs;
 mod reach;

@@ -30,6 +30,7 @@ mod inspect;
 mod kernels;
 mod kinds;
 mod likely;
+mod links;
 mod modes;
 mod package_setup;
 mod packages;

@@ -24,7 +24,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
         "tree/src",
         &[
             &["host"],
-            &["auth"],
+            &["auth", "link"],
             &["wire"],
             &["answer", "session"],
             &["reply", "unreachable"],

@@ -220,6 +220,8 @@ impl Rack {
         command.args(["netns", "exec", namespace, env!("CARGO_BIN_EXE_vmatic")]);
         command.args(arguments).env("VMATIC_CONNECT", self.plan.host_ipv4(HostId(at)).unwrap().to_string());
         command.env("VMATIC_KEY", self.folder.path().join(key));
+        // Every rack has the hosts of one cluster: what is remembered of one is not of the next.
+        command.env("XDG_STATE_HOME", self.folder.path());
         command
     }
 

@@ -1,5 +1,5 @@
-//! What the fuzzer feeds the control tree: frames, messages, commands, operators' certificates, sessions, a host among
-//! hostile peers.
+//! What the fuzzer feeds the control tree: frames, links, messages, commands, operators' certificates, sessions, a host
+//! among hostile peers.
 
 mod certificates;
 mod commands;
@@ -7,6 +7,7 @@ mod frames;
 mod host;
 #[path = "../input.rs"]
 mod input;
+mod links;
 mod messages;
 #[cfg(test)]
 #[path = "../replay.rs"]
@@ -31,6 +32,7 @@ const MESSAGE_COST_BYTES_MAX: usize = 16 << 20;
 /// All of this crate.
 pub const TARGETS: &[Target] = &[
     ("frames", frames::run, frames::seeds, MESSAGE_COST_BYTES_MAX),
+    ("links", links::run, links::seeds, MESSAGE_COST_BYTES_MAX),
     ("messages", messages::run, messages::seeds, MESSAGE_COST_BYTES_MAX),
     ("commands", commands::run, commands::seeds, MESSAGE_COST_BYTES_MAX),
     ("certificates", certificates::run, certificates::seeds, MESSAGE_COST_BYTES_MAX),

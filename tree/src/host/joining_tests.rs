@@ -344,7 +344,7 @@ fn a_host_that_reboots_or_goes_to_another_parent_is_no_twin() {
 fn a_host_that_is_silent_for_a_moment_keeps_its_place_and_fake_hosts_keep_nobody_out() {
     let mut world = World::new(3, 2);
     // The root itself stands still, and hears a stranger first.
-    world.now_ms += 8 * HOST_HEARTBEAT_MS;
+    world.now_ms += HOST_SILENCE_MS - 2_000;
     let link = world.connect(CONSOLE, HostId(1), Direction::Parent);
     world.post(CONSOLE, link, Travelling::Message(hello(2, 77)));
     world.run_to(world.now_ms + 2_000);

@@ -87,7 +87,7 @@ impl Membership {
         }
         let taken = |at| Err(Refusal::NumberTaken { host, at });
         match old {
-            Some((_, old)) if old.boot != boot && now_ms.saturating_sub(old.heard_ms) < 3 * HOST_HEARTBEAT_MS => {
+            Some((_, old)) if old.boot != boot && now_ms.saturating_sub(old.heard_ms) < 2 * HOST_HEARTBEAT_MS => {
                 taken(old.from)
             }
             // Silence may be ours; and what tells machines apart can be overheard.

@@ -187,6 +187,9 @@ impl Host {
             (Message::Refuse(why), _, _) if self.peers.may_turn_away(link) => self.refused(link, &why),
             // What nobody waits for is not looked at, and not answered with the same.
             (Message::Refuse(_), _, _) => self.close(link, LinkEnd::Refused),
+            (Message::Heartbeat, Direction::Child, Some(PeerRole::Host(_))) => {
+                self.peers.answer_heartbeat(link, &mut self.out);
+            }
             (Message::Heartbeat, _, Some(PeerRole::Host(_) | PeerRole::Guest(_))) => {}
             (Message::AskTime, Direction::Guest(_), Some(_)) => self.out.push(Action::TellTime { link }),
             (Message::Report(report), Direction::Child, Some(PeerRole::Host(_))) => {

@@ -28,6 +28,8 @@ pub const VERSION: u16 = 8;
 pub const VERSION_STEPS_MAX: u16 = 1;
 /// The oldest that follows this rule.
 pub const VERSION_MIN: u16 = 7;
+/// The first whose links between machines are encrypted (`crate::link`).
+pub const ENCRYPTED_FROM: u16 = 8;
 /// How many kinds of messages this version knows.
 pub const KINDS: u8 = 17;
 /// Most bytes of a hello: nobody has said more who has not yet said who it is.

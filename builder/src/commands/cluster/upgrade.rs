@@ -9,6 +9,7 @@ use vmatic_tree::answer::{Group, OUTPUT_MAX_BYTES, Outcome};
 use vmatic_tree::wire::order::{Order, Run};
 
 use crate::client::cluster::ClusterArgs;
+use crate::client::connection::Older;
 use crate::client::operation::{Answered, Console};
 use crate::client::report;
 use crate::commands::cluster::{hosts_of, seconds};
@@ -60,7 +61,7 @@ const CHANGE: Duration = Duration::from_secs(10);
 pub fn run(args: Args) -> Result<Exit> {
     let agent = agent_of(args.image.clone())?;
     let hash = sha256(&agent);
-    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
+    let mut console = Console::attach_to(args.cluster.address()?, key::load()?, Older::Spoken)?;
     let asked = hosts_of(&console, &args.nodes)?;
     interrupt::watch();
     let mut hosts = asked.clone();
@@ -90,7 +91,7 @@ fn confirm(args: &Args, hosts: &NodeSet, hash: &str) -> Result<NodeSet> {
     if hosts.is_empty() || interrupt::asked() {
         return Ok(NodeSet::new());
     }
-    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
+    let mut console = Console::attach_to(args.cluster.address()?, key::load()?, Older::Spoken)?;
     step(&mut console, hosts, &["upgrade", "--confirm", hash], &[], args.timeout)
 }
 
@@ -140,7 +141,9 @@ fn wait(args: &Args, hosts: &NodeSet, hash: &str) -> Result<NodeSet> {
     while back != *hosts && Instant::now() < end && !interrupt::asked() {
         sleep(BACK_POLL_INTERVAL);
         // The host that the console was attached to has a new node, too.
-        let Ok(mut console) = Console::attach(args.cluster.address()?, key::load()?) else { continue };
+        let Ok(mut console) = Console::attach_to(args.cluster.address()?, key::load()?, Older::Spoken) else {
+            continue;
+        };
         let rest = hosts.difference(&back);
         let Ok(answered) = console.ask(&rest, order(&["version"], &[]), BACK_ANSWER_TIMEOUT, |_, _| {}) else {
             continue;

@@ -15,9 +15,10 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use vmatic_plan::{GUESTS_MAX, GuestId, HostId, Node, NodeSet, RangeSet};
 
-/// How often something is said on a link to a host.
-pub const HOST_HEARTBEAT_MS: u64 = 1_000;
-/// How long a host may be silent. Ten misses, not three: a machine that boots a hundred guests stalls.
+/// How often a host that has nothing to say gives its parent a sign of life, which the parent answers: so an idle link
+/// carries a packet a second, the acknowledgement among them.
+pub const HOST_HEARTBEAT_MS: u64 = 3_000;
+/// How long a host may be silent: a machine that boots a hundred guests stalls for seconds.
 pub const HOST_SILENCE_MS: u64 = 10_000;
 /// How often something is said on a link to a guest: each time wakes it.
 pub const GUEST_HEARTBEAT_MS: u64 = 5_000;
@@ -128,6 +129,8 @@ impl Link {
             (Direction::Guest(_), None) => (u64::MAX, u64::MAX),
             (Direction::Guest(_), Some(_)) => (GUEST_HEARTBEAT_MS, GUEST_SILENCE_MS),
             (Direction::Child, Some(PeerRole::Console)) => (u64::MAX, CONSOLE_SILENCE_MS),
+            // It begins, and is answered; one of an older version may not.
+            (Direction::Child, Some(_)) => (2 * HOST_HEARTBEAT_MS, HOST_SILENCE_MS),
             (_, Some(_)) => (HOST_HEARTBEAT_MS, HOST_SILENCE_MS),
             (_, None) => (u64::MAX, HELLO_MS),
         }
@@ -213,6 +216,14 @@ impl Peers {
         if let Some(l) = self.links.get_mut(&link) {
             l.said_ms = out.now_ms;
             out.push(Action::Send { link, message });
+        }
+    }
+
+    /// A child has given a sign of life: so that both go in one turn, it is answered at once.
+    pub fn answer_heartbeat(&mut self, link: LinkId, out: &mut Outbox) {
+        let said_lately = |link: &Link| out.now_ms.saturating_sub(link.said_ms) < HOST_HEARTBEAT_MS / 2;
+        if self.links.get(&link).is_some_and(|link| !said_lately(link)) {
+            self.send(link, Message::Heartbeat, out);
         }
     }
 
