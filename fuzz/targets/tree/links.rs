@@ -37,7 +37,7 @@ fn conversation(listens: bool) -> Option<Vec<u8>> {
 
 pub fn seeds() -> Vec<Vec<u8>> {
     let said = |listens| conversation(listens).unwrap_or_default();
-    let seed = |(listens, cut)| [&[u8::from(!listens), cut][..], &said(listens)].concat();
+    let seed = |(listens, cut): (bool, u8)| [&[u8::from(!listens), cut][..], &said(listens)].concat();
     [(true, 3), (false, 3), (true, 60), (false, 60)].map(seed).into()
 }
 
