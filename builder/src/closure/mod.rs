@@ -87,6 +87,8 @@ pub struct Closure<'a> {
     pub links: BTreeMap<String, String>,
     /// Empty folders of the root that a program wants.
     pub folders: BTreeMap<String, Need>,
+    /// Files that the installation of packages would make, with their text: what services of PAM include.
+    pub made: BTreeMap<String, String>,
     /// What /etc/ld.so.cache must say: libraries that ld.so.conf leads to.
     pub cache: LdCache,
     /// By real path: its needs and how each was met.
@@ -126,6 +128,7 @@ impl<'a> Closure<'a> {
             files: BTreeMap::new(),
             links: BTreeMap::new(),
             folders: BTreeMap::new(),
+            made: BTreeMap::new(),
             cache: LdCache::new(),
             edges: BTreeMap::new(),
             missing: Vec::new(),

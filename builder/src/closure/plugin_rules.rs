@@ -7,6 +7,7 @@ use super::plugins::{NEVER, PLUGIN_RULES, PluginRule};
 use super::{BinaryKind, Closure};
 use crate::glob::path_captures;
 use crate::packages::files::short;
+use crate::packages::setup::pam::{self, Profile};
 use crate::rootfs::root::{EntryKind, Found};
 
 impl Closure<'_> {
@@ -96,7 +97,7 @@ impl Closure<'_> {
         while let Some(service) = services.pop() {
             let path = format!("/etc/pam.d/{service}");
             let image = self.tables.image.and_then(|image| image.text(&path));
-            let Some(text) = image.or_else(|| root.text(&path)) else {
+            let Some(text) = image.or_else(|| root.text(&path)).or_else(|| self.make_common(&service)) else {
                 if included.contains(&service) {
                     self.notes.insert(format!("PAM's {path} is included but not there: PAM will refuse all users"));
                 }
@@ -117,6 +118,24 @@ impl Closure<'_> {
                 }
             }
         }
+    }
+
+    /// What services include, made as the installation of libpam-runtime makes it; none where the root has no template.
+    fn make_common(&mut self, service: &str) -> Option<String> {
+        if !service.starts_with("common-") {
+            return None;
+        }
+        let root = self.tables.root;
+        let template = root.text(&format!("{}/{service}", pam::TEMPLATES))?;
+        let names = root.find(pam::PROFILES).map(|found| root.list(&found.real)).unwrap_or_default();
+        let profile = |name: String| {
+            let text = root.text(&format!("{}/{name}", pam::PROFILES))?;
+            Some((name, Profile::read(&text)?))
+        };
+        let profiles: Vec<_> = names.into_iter().take(pam::PROFILES_MAX).filter_map(profile).collect();
+        let text = pam::common(&template, &profiles);
+        self.made.insert(format!("/etc/pam.d/{service}"), text.clone());
+        Some(text)
     }
 
     fn include_pam_module(&mut self, words: &[&str], service: &str) {

@@ -79,7 +79,7 @@ pub fn add_extra(extra: &ExtraProgram, tree: &mut FileTree) -> Result<Vec<String
     let owned = lay(&closure, &root, &owners, tree)?;
     let mut warnings = warnings(&closure, &root);
     let database = Database::open(&extra.root);
-    let setup = Setup { root: &root, database: &database, owners: &owners, packages: &[], owned };
+    let setup = Setup { root: &root, database: &database, owners: &owners, packages: &[], accounts: &[], owned };
     warnings.extend(setup::apply(&setup, tree)?.warnings);
     Ok(warnings)
 }
@@ -118,8 +118,11 @@ fn from_root(
     let root = Sysroot::new(folder);
     let before = tree.clone();
     let mut closure = Closure::new(&root).on_top_of(&before).library_path(&spec.library_path).strict(spec.strict);
+    let mut named = Vec::new();
     for binary in binaries {
-        closure.add(binary)?;
+        let path = closure.add(binary)?;
+        named.extend((&root as &dyn Rootfs).find(&path).map(|found| found.real));
+        named.push(path);
     }
     let database = Database::open(folder);
     let packages: Vec<PackageName> =
@@ -152,7 +155,12 @@ fn from_root(
             .push(format!("scripts of packages left out, whose interpreter is not there: {scripts} (add its package)"));
     }
     let packages: Vec<String> = chosen.into_iter().map(|(package, _)| package).collect();
-    let setup = Setup { root: &root, database: &database, owners: &owners, packages: &packages, owned };
+    // Of a package of which only a program was asked for, the accounts count: it gives up its rights to one.
+    let mut accounts: Vec<String> =
+        if named.is_empty() { Vec::new() } else { database.owners(named.iter()).into_values().collect() };
+    accounts.retain(|package| !packages.contains(package));
+    let setup =
+        Setup { root: &root, database: &database, owners: &owners, packages: &packages, accounts: &accounts, owned };
     let made = setup::apply(&setup, tree)?;
     warnings.extend(made.warnings);
     warnings.extend(alternatives.lay(made.choices, tree));
@@ -205,6 +213,12 @@ fn lay(closure: &Closure, root: &Sysroot, owners: &Owners, tree: &mut FileTree) 
         let entry = links.entry(&disk, file_mode(path, &disk)?, why, tree)?;
         tree.insert(path, entry)?;
         note(path, &disk);
+    }
+    for (path, text) in &closure.made {
+        if tree.get(path).is_none() {
+            let why = Why::new(LayerName::Binaries, "what services of PAM include, as pam-auth-update makes it");
+            tree.insert(path, Entry::file(text.as_bytes(), 0o644, why))?;
+        }
     }
     add_cache(closure, tree)?;
     Ok(owned)

@@ -23,7 +23,10 @@ use crate::error::{Context, Error, PathContext, Result};
 use crate::fs::write_file;
 use crate::packages::apt;
 use crate::packages::cache::Cache;
+use crate::packages::diversions::{self, Diversions};
 use crate::packages::owners;
+use crate::packages::setup;
+use crate::packages::setup::step::Action;
 use crate::spec::values::PackageName;
 
 /// A root in the cache.
@@ -36,7 +39,7 @@ pub struct DebRoot {
 }
 
 /// How roots are made: those of another way are made anew.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 
 /// What Debian's essential packages run scripts with, by name: nobody depends on them, since every system has them. The
 /// shell is BusyBox' in an image.
@@ -107,14 +110,21 @@ fn fetch(names: &[PackageName], roots: &Path) -> Result<DebRoot> {
         fs::create_dir_all(root.join("usr").join(name)).at("create", &root)?;
         symlink(format!("usr/{name}"), root.join(name)).at("create a link in", &root)?;
     }
-    let mut unpacked = Unpacked { root, status: String::new(), owners: String::new(), packages: Vec::new() };
+    let mut unpacked = Unpacked {
+        root,
+        status: String::new(),
+        owners: String::new(),
+        packages: Vec::new(),
+        diversions: Diversions::default(),
+    };
     unpacked.add(&shell, &download(&shell, names, scratch.path())?)?;
     let essential = essential(&unpacked.root);
     if !essential.is_empty() {
         unpacked.add(&shell, &download(&shell, &[names, &essential].concat(), scratch.path())?)?;
     }
-    let Unpacked { root, status, owners, mut packages } = unpacked;
-    for (path, text) in [("/var/lib/dpkg/status", status), (owners::LIST, owners)] {
+    let Unpacked { root, status, owners, mut packages, diversions } = unpacked;
+    let diverted = format!("/var/lib/dpkg/{}", diversions::FILE);
+    for (path, text) in [("/var/lib/dpkg/status", status), (owners::LIST, owners), (&diverted, diversions.text())] {
         let place = root.join(path.trim_start_matches('/'));
         fs::write(&place, text).at("write", &place)?;
     }
@@ -139,9 +149,60 @@ struct Unpacked {
     owners: String,
     /// Package files with their sha256.
     packages: Vec<(String, String)>,
+    diversions: Diversions,
 }
 
+/// What stands aside while a package is unpacked: where it belongs, and where the package's own file goes.
+type Aside = Vec<(PathBuf, PathBuf)>;
+
 impl Unpacked {
+    /// Makes the diversions of a package's scripts: what another has at such a path gives way.
+    fn divert(&mut self, package: &str, scripts: &Path) -> Result<()> {
+        for (script, arguments) in [("preinst", &["install"][..]), ("postinst", &["configure", ""])] {
+            let text = fs::read(scripts.join(script)).unwrap_or_default();
+            for step in setup::of_script(&String::from_utf8_lossy(&text), package, script, arguments) {
+                let Action::Divert(path, to) = step.action else { continue };
+                let (from, place) = (self.at(&path), self.at(&to));
+                if !self.diversions.has(&path, &to) && from.is_file() && !place.exists() {
+                    rename(&from, &place)?;
+                }
+                self.diversions.add(&path, &to, package);
+            }
+        }
+        Ok(())
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// Puts aside what others have where this package's files are diverted.
+    fn put_aside(&self, package: &str) -> Result<Aside> {
+        let mut aside = Vec::new();
+        for (path, to) in self.diversions.of_others(package) {
+            let from = self.at(path);
+            if from.is_file() {
+                rename(&from, &with_end(&from))?;
+            }
+            aside.push((from, self.at(to)));
+        }
+        Ok(aside)
+    }
+
+    /// Moves what the package brought to such a path to where it is diverted, and puts back what was there.
+    fn put_back(&self, aside: &Aside) -> Result<()> {
+        for (path, to) in aside {
+            if path.is_file() {
+                rename(path, to)?;
+            }
+            let kept = with_end(path);
+            if kept.is_file() {
+                rename(&kept, path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Unpacks package files that are not there yet, and notes them as dpkg would.
     fn add(&mut self, shell: &Shell, files: &[PathBuf]) -> Result<()> {
         let info = self.root.join("var/lib/dpkg/info");
@@ -159,14 +220,17 @@ impl Unpacked {
                     .because(format!("{package:?} is no name of a package"))
                     .help("take it from another mirror")
             })?;
+            let scripts = file.with_extension("control");
+            apt::dpkg_deb(shell, "-e", file, Some(&scripts))?;
+            self.divert(package.as_str(), &scripts)?;
+            let aside = self.put_aside(package.as_str())?;
             let paths = apt::dpkg_deb(shell, "-X", file, Some(&self.root))?;
+            self.put_back(&aside)?;
             let list: String =
                 paths.lines().map(|line| format!("{}\n", line.trim_start_matches('.').trim_end_matches('/'))).collect();
             let place = info.join(format!("{package}.list"));
             fs::write(&place, list).at("write", &place)?;
             self.owners += &owners::list(&apt::dpkg_deb(shell, "-c", file, None)?);
-            let scripts = file.with_extension("control");
-            apt::dpkg_deb(shell, "-e", file, Some(&scripts))?;
             for script in SCRIPTS {
                 if let Ok(text) = fs::read(scripts.join(script)) {
                     let place = info.join(format!("{package}.{script}"));
@@ -177,6 +241,20 @@ impl Unpacked {
         }
         Ok(())
     }
+}
+
+/// The name of a file that stands aside.
+fn with_end(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".vmatic-aside");
+    PathBuf::from(name)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).at("create", folder)?;
+    }
+    fs::rename(from, to).at("rename the diverted file to", to)
 }
 
 /// The essential packages that scripts of a root ask for, and that it does not have.

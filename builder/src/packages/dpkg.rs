@@ -10,6 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::packages::diversions::{self, Diversions};
 use crate::spec::values::{Depth, PackageName};
 use crate::ui::suggest;
 
@@ -31,6 +32,7 @@ pub struct Database {
     folder: PathBuf,
     packages: BTreeMap<String, Package>,
     provides: BTreeMap<String, Vec<String>>,
+    diversions: Diversions,
 }
 
 /// Most bytes of a maintainer script.
@@ -107,7 +109,9 @@ impl Database {
     pub fn open(root: &Path) -> Database {
         let folder = root.join("var/lib/dpkg");
         let text = fs::read(folder.join("status")).unwrap_or_default();
-        let mut database = Database { folder, packages: BTreeMap::new(), provides: BTreeMap::new() };
+        let diverted = fs::read(folder.join(diversions::FILE)).unwrap_or_default();
+        let diversions = Diversions::read(&String::from_utf8_lossy(&diverted));
+        let mut database = Database { folder, packages: BTreeMap::new(), provides: BTreeMap::new(), diversions };
         for stanza in String::from_utf8_lossy(&text).split("\n\n") {
             database.read_stanza(stanza);
         }
@@ -218,14 +222,20 @@ impl Database {
         self.provides.get(name)?.first().cloned()
     }
 
-    /// dpkg's list of a package's files.
+    /// Whether a path is diverted to another.
+    pub fn diverts(&self, path: &str, to: &str) -> bool {
+        self.diversions.has(path, to)
+    }
+
+    /// dpkg's list of a package's files, those that are diverted where they lie.
     pub fn list(&self, name: &str) -> Result<String> {
         let lists = self.info(name, "list");
-        lists.iter().find_map(|path| fs::read_to_string(path).ok()).ok_or_else(|| {
+        let list = lists.iter().find_map(|path| fs::read_to_string(path).ok()).ok_or_else(|| {
             Error::new(format!("cannot read the list of files of the package {name}"))
                 .because(format!("{} does not exist", lists[0].display()))
                 .help("install the package again")
-        })
+        })?;
+        Ok(self.diversions.list(name, &list).into_owned())
     }
 
     fn absent(&self, name: &str) -> Error {

@@ -4,11 +4,13 @@
 //! among a thousand packages. Packages that are built from one source count as one; what a package depends on or
 //! recommends is what its programs may use. A root without dpkg owns nothing.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use memchr::memchr;
 
+use super::diversions::{self, Diversions};
 use super::dpkg::alternatives;
 use super::files::{Files, short, stem};
 use crate::elf::shapes::Shapes;
@@ -55,12 +57,15 @@ pub struct Ownership<'a> {
     lists: HashMap<String, Rc<Vec<u8>>>,
     files: HashMap<String, Rc<Files>>,
     owners: HashMap<String, Option<String>>,
+    diversions: Diversions,
 }
 
 impl<'a> Ownership<'a> {
     /// Of a root; nothing is read yet.
     pub fn of(root: &'a dyn Rootfs) -> Ownership<'a> {
+        let diverted = root.text(&format!("/var/lib/dpkg/{}", diversions::FILE)).unwrap_or_default();
         Ownership {
+            diversions: Diversions::read(&diverted),
             root,
             packages: None,
             provides: HashMap::new(),
@@ -115,7 +120,10 @@ impl<'a> Ownership<'a> {
             paths.reverse();
         }
         let bytes = paths.iter().find_map(|path| self.root.head(path, LIST_BYTES_MAX).ok()).unwrap_or_default();
-        let list = Rc::new(bytes);
+        let list = match self.diversions.list(name, &String::from_utf8_lossy(&bytes)) {
+            Cow::Borrowed(_) => Rc::new(bytes),
+            Cow::Owned(list) => Rc::new(list.into_bytes()),
+        };
         self.lists.insert(name.to_owned(), list.clone());
         list
     }

@@ -378,3 +378,101 @@ fn the_alternatives_of_root_and_archive_are_weighed_together() {
         assert_eq!((at(&lab, "/usr/bin/own"), at(&lab, "/usr/bin/other")), ("0755 0:0".into(), "0755 0:0".into()));
     }
 }
+
+#[test]
+fn a_program_of_a_package_brings_the_accounts_that_it_gives_up_its_rights_to() {
+    let lab = debian();
+    daemon(&lab, "unpacked");
+    package(&lab, "other", "unpacked", &[("/usr/bin/other", "data")], "adduser --system _other\n");
+    lab.program("root/usr/bin/daemon", &["-static"]);
+    symlink("../bin/daemon", lab.at("root/usr/bin/link")).unwrap();
+    for binary in ["daemon", "link"] {
+        lab.spec(&format!("root = \"root\"\nbinaries = [\"{binary}\"]"));
+        let output = lab.build();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let passwd = cat(&lab, "etc/passwd");
+        assert!(passwd.contains("_daemon:x:100:100:") && passwd.contains("extra:x:77:77:"), "{passwd}");
+        assert!(!passwd.contains("_other"), "{passwd}");
+        assert!(cat(&lab, "etc/group").contains("shared:x:101:_daemon\n"));
+        // Nothing else of the package is made, or said not to be.
+        assert_eq!((at(&lab, "/var/spool/daemon"), at(&lab, "/etc/daemon.conf")), (String::new(), String::new()));
+        assert!(!stderr(&output).contains("ssh-keygen"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn what_services_of_pam_include_is_made_with_the_modules_that_it_names() {
+    let lab = debian();
+    let security = "root/usr/lib/x86_64-linux-gnu/security";
+    fs::create_dir_all(lab.at(security)).unwrap();
+    let libpam = lab.library("root/usr/lib/x86_64-linux-gnu", "libpam.so.0", &[]);
+    fs::create_dir_all(lab.at("root/lib64")).unwrap();
+    lab.write("root/etc/ld.so.conf", "/usr/lib/x86_64-linux-gnu\n");
+    lab.library("root/lib64", "ld-linux-x86-64.so.2", &[]);
+    for module in ["pam_unix.so", "pam_deny.so", "pam_other.so"] {
+        lab.library(security, module, &[]);
+    }
+    let unix = "Name: Unix\nDefault: yes\nPriority: 256\nAuth-Type: Primary\nAuth:\n\t[success=end default=ignore]\tpam_unix.so\n";
+    lab.write("root/usr/share/pam-configs/unix", unix);
+    lab.write(
+        "root/usr/share/pam/common-auth",
+        "# made\n$auth_primary\nauth requisite pam_deny.so\n$auth_additional\n",
+    );
+    lab.write("root/etc/pam.d/login", "@include common-auth\n@include common-none\n");
+    lab.program("root/usr/bin/login", &[libpam.to_str().unwrap()]);
+    lab.spec("root = \"root\"\nbinaries = [\"login\"]");
+    let output = lab.build();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let wanted = "# made\nauth\t[success=1 default=ignore]\tpam_unix.so\nauth requisite pam_deny.so\n";
+    assert_eq!(cat(&lab, "etc/pam.d/common-auth"), wanted);
+    for (module, there) in [("pam_unix.so", true), ("pam_deny.so", true), ("pam_other.so", false)] {
+        let at = at(&lab, &format!("/usr/lib/x86_64-linux-gnu/security/{module}"));
+        assert_eq!(!at.is_empty(), there, "{module}");
+    }
+    let said = stderr(&output);
+    assert!(said.contains("common-none is included but not there") && !said.contains("common-auth"), "{said}");
+    // What the root or an overlay has stays.
+    lab.write("over/etc/pam.d/common-auth", "auth required pam_other.so\n");
+    lab.spec("root = \"root\"\nbinaries = [\"login\"]\noverlays = [\"over\"]");
+    assert!(lab.build().status.success());
+    assert_eq!(cat(&lab, "etc/pam.d/common-auth"), "auth required pam_other.so\n");
+}
+
+#[test]
+fn a_diverted_file_lies_where_its_package_and_who_diverts_it_want_it() {
+    // By their names one is unpacked before who diverts its file, the other behind.
+    for other in ["atool", "ztool"] {
+        let lab = debian();
+        let script = "#!/bin/sh\ndpkg-divert --package mtool --add --rename --divert /usr/bin/x.old /usr/bin/x\n";
+        let plain = "#!/bin/sh\n";
+        let index = [
+            deb(&lab, other, "", &[("/usr/bin/x", "other's"), ("/usr/bin/y", "data")], plain),
+            deb(&lab, "mtool", "", &[("/usr/bin/x", "mtool's")], script),
+        ];
+        let apt = repository(&lab, &index.concat());
+        lab.spec(&format!("root = \"root\"\npackages = [\"mtool\", \"{other}\"]"));
+        let words = ["build", "spec.toml", "--agent", "vmatic-agent", "--leaf", "vmatic-leaf"];
+        let output = lab.command(&words).env("APT_CONFIG", &apt).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(
+            (cat(&lab, "usr/bin/x"), cat(&lab, "usr/bin/x.old")),
+            ("mtool's".into(), "other's".into()),
+            "{other}"
+        );
+        assert!(!stderr(&output).contains("diversions"), "{}", stderr(&output));
+        let why = stdout(&lab.vmatic(&["why", "/usr/bin/x.old"]));
+        assert!(why.contains(&format!("package {other}")), "{why}");
+    }
+}
+
+#[test]
+fn a_diversion_of_an_installed_root_is_followed() {
+    let lab = debian();
+    package(&lab, "tool", "installed", &[("/usr/bin/x", "new")], "dpkg-divert --divert /usr/bin/x.old /usr/bin/x\n");
+    package(&lab, "other", "installed", &[("/usr/bin/x", "new")], "");
+    lab.script("root/usr/bin/x.old", "old");
+    lab.write("root/var/lib/dpkg/diversions", "/usr/bin/x\n/usr/bin/x.old\ntool\n");
+    let said = built(&lab, "[\"other\"]");
+    assert_eq!((cat(&lab, "usr/bin/x.old"), at(&lab, "/usr/bin/x")), ("old".into(), String::new()));
+    assert!(!said.contains("diversions"), "{said}");
+}

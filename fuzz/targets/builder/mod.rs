@@ -17,6 +17,7 @@ mod maintainer;
 mod modules;
 mod notes;
 mod packages;
+mod pam;
 #[cfg(test)]
 #[path = "../replay.rs"]
 mod replay;
@@ -59,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     ("packages", packages::run, packages::seeds, 16 << 20),
     ("maintainer", maintainer::run, maintainer::seeds, 256 << 20),
     ("sysusers", sysusers::run, sysusers::seeds, 8 << 20),
+    ("pam", pam::run, pam::seeds, 8 << 20),
     ("tmpfiles", tmpfiles::run, tmpfiles::seeds, 8 << 20),
     ("alternatives", alternatives::run, alternatives::seeds, 8 << 20),
     ("glob", glob::run, glob::seeds, 64 << 20),

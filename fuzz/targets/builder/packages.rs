@@ -3,6 +3,7 @@
 
 use super::texts;
 use crate::packages::apt::field;
+use crate::packages::diversions::Diversions;
 use crate::packages::dpkg::Database;
 use crate::spec::values::{Depth, PackageName};
 use std::fs;
@@ -14,6 +15,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
          Package: libtool1\nStatus: install ok installed\nSection: libs\nPre-Depends: tool\n\n\
          Package: helper-two\nStatus: install ok unpacked\nProvides: helper (= 1)\n\n\
          Package: gone\nStatus: deinstall ok config-files\n",
+        "/usr/bin/x\n/usr/bin/x.old\nother\n/bin/y\n/bin/y.distrib\n:\n",
         "Package: a\nVersion: 1:2-3\nDescription: x\n y\nEssential: yes\nStatus: a installed\n",
     ])
 }
@@ -22,6 +24,12 @@ pub fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for name in ["Package", "Version", "Depends"] {
         assert!(field(&text, name).is_none_or(|value| text.contains(value)));
+    }
+    let diversions = Diversions::read(&text);
+    assert_eq!(Diversions::read(&diversions.text()), diversions);
+    for (path, to) in diversions.of_others("tool") {
+        assert_eq!(diversions.place("tool", path), to);
+        assert!(path.starts_with('/') && to.starts_with('/'));
     }
     static ROOT: OnceLock<Option<tempfile::TempDir>> = OnceLock::new();
     let make = || {

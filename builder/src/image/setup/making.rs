@@ -25,6 +25,8 @@ pub struct Setup<'a> {
     pub owners: &'a Owners,
     /// The packages whose files the image has.
     pub packages: &'a [String],
+    /// Packages of which it has programs alone: their accounts are made, and nothing else.
+    pub accounts: &'a [String],
     /// Paths of the image that are not root's in the root.
     pub owned: Vec<(String, Owner)>,
 }

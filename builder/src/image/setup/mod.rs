@@ -39,8 +39,13 @@ pub struct Made {
 pub fn apply(setup: &Setup, tree: &mut FileTree) -> Result<Made> {
     let mut packages = setup.packages.to_vec();
     packages.sort();
-    let steps: Vec<Step> =
-        packages.iter().flat_map(|package| setup::steps(setup.root, setup.database, package)).collect();
+    let steps_of = |package: &String| setup::steps(setup.root, setup.database, package);
+    let mut steps: Vec<Step> = packages.iter().flat_map(steps_of).collect();
+    let mut programs = setup.accounts.to_vec();
+    programs.sort();
+    programs.dedup();
+    let account = |step: &Step| matches!(step.action, Action::User(_) | Action::Group(_) | Action::Member(..));
+    steps.extend(programs.iter().flat_map(steps_of).filter(account));
     let mut making = Making::new(setup, tree);
     for step in &steps {
         making.account(step);
@@ -62,7 +67,8 @@ pub fn apply(setup: &Setup, tree: &mut FileTree) -> Result<Made> {
     }
     let choices = making.alternatives(&steps);
     making.write_accounts()?;
-    let mut warnings = undone(&steps, &|package| setup.database.is_configured(package));
+    let diverted = |path: &str, to: &str| setup.database.diverts(path, to);
+    let mut warnings = undone(&steps, &|package| setup.database.is_configured(package), &diverted);
     if !making.failed.is_empty() {
         let failed = fold(making.failed.iter().cloned());
         warnings.push(format!("not made: {failed}"));
@@ -87,7 +93,7 @@ pub fn fold(items: impl Iterator<Item = String>) -> String {
 
 /// What the steps would do and nobody does here: once for each program of a script. Folders, owners and modes whose
 /// words are not known come last; in a root where the package is `configured` they are as on disk.
-fn undone(steps: &[Step], configured: &dyn Fn(&str) -> bool) -> Vec<String> {
+fn undone(steps: &[Step], configured: &dyn Fn(&str) -> bool, is_diverted: &dyn Fn(&str, &str) -> bool) -> Vec<String> {
     const OF_PATHS: [&str; 5] = ["chown", "chgrp", "chmod", "mkdir", "install"];
     let mut seen = BTreeSet::new();
     let (mut items, mut of_paths, mut diverted) = (Vec::new(), Vec::new(), Vec::new());
@@ -106,7 +112,9 @@ fn undone(steps: &[Step], configured: &dyn Fn(&str) -> bool) -> Vec<String> {
                     true => {}
                 }
             }
-            Action::Divert(path, to) => diverted.push(format!("{path} to {to} by {package} ({place})")),
+            Action::Divert(path, to) if !is_diverted(path, to) => {
+                diverted.push(format!("{path} to {to} by {package} ({place})"))
+            }
             _ => {}
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! * `shell`, `walk`, `outcome`: the commands on a script's way. `commands`: what they would make, as [`step`]s.
 //! * [`sysusers`], [`tmpfiles`], [`units`]: the declarative files. [`alternatives`]: which link wins.
-//! * [`accounts`]: passwd, group and shadow as text.
+//! * [`accounts`]: passwd, group and shadow as text. [`pam`]: what its services include.
 //!
 //! No state: each takes text, and gives values. The image's side is `image::setup`.
 
@@ -12,6 +12,7 @@ pub mod accounts;
 pub mod alternatives;
 mod commands;
 mod outcome;
+pub mod pam;
 mod shell;
 pub mod step;
 pub mod sysusers;
