@@ -36,6 +36,7 @@ mod package_setup;
 mod packages;
 mod plan;
 mod rooms;
+mod script_finds;
 mod scripts;
 mod tidy;
 mod versions;

@@ -9,13 +9,13 @@ use vmatic::closure::{BinaryKind, Certainty, Closure};
 use vmatic::rootfs::sysroot::Sysroot;
 
 /// What came of a program: paths, those that are only likely with `?` behind, and what was said.
-struct Brought {
-    files: BTreeSet<String>,
-    notes: String,
-    suggested: BTreeSet<String>,
+pub struct Brought {
+    pub files: BTreeSet<String>,
+    pub notes: String,
+    pub suggested: BTreeSet<String>,
 }
 
-fn brought(lab: &Fixture, programs: &[&str]) -> Brought {
+pub fn brought(lab: &Fixture, programs: &[&str]) -> Brought {
     let root = Sysroot::new(lab.folder.path());
     let mut closure = Closure::new(&root);
     for program in programs {
@@ -24,7 +24,7 @@ fn brought(lab: &Fixture, programs: &[&str]) -> Brought {
     told(closure)
 }
 
-fn told(closure: Closure) -> Brought {
+pub fn told(closure: Closure) -> Brought {
     let likely = |certainty: Certainty| if certainty == Certainty::Likely { "?" } else { "" };
     Brought {
         files: closure.files.iter().map(|(path, need)| format!("{path}{}", likely(need.certainty))).collect(),
@@ -35,20 +35,20 @@ fn told(closure: Closure) -> Brought {
 
 impl Brought {
     #[track_caller]
-    fn has(&self, paths: &[&str]) {
+    pub fn has(&self, paths: &[&str]) {
         for path in paths {
             assert!(self.files.contains(*path), "no {path} in {:#?}", self.files);
         }
     }
 
     #[track_caller]
-    fn lacks(&self, part: &str) {
+    pub fn lacks(&self, part: &str) {
         assert!(!self.files.iter().any(|path| path.contains(part)), "{part} in {:#?}", self.files);
     }
 }
 
 /// A root with a shell, interpreters and small programs, none of which does anything.
-fn root(programs: &[&str]) -> Fixture {
+pub fn root(programs: &[&str]) -> Fixture {
     let lab = merged_root();
     for name in ["sh", "env"].iter().chain(programs) {
         lab.program(&format!("usr/bin/{name}"), &["-static"]);
@@ -123,7 +123,7 @@ fn a_script_among_plug_ins_brings_small_programs_only() {
 }
 
 /// A root with Debian's Python.
-fn python_root() -> Fixture {
+pub fn python_root() -> Fixture {
     let lab = root(&["python3.11", "objdump"]);
     symlink("python3.11", lab.at("usr/bin/python3")).unwrap();
     lab.write("usr/lib/python3.11/os.py", "import nowhere_standard\n");
@@ -356,140 +356,4 @@ fn a_node_scripts_modules_are_found_as_node_finds_them() {
     }
     said.lacks("unused");
     assert_eq!(said.notes, "");
-}
-
-#[test]
-fn a_shell_script_calls_what_lies_beside_it_under_its_own_name() {
-    let lab = root(&["tool.bin"]);
-    lab.script("usr/bin/tool", "#!/bin/sh\nusage() { echo \"usage: $0 FILE\"; }\nexec $0.bin \"$@\"\n");
-    let said = brought(&lab, &["tool"]);
-    said.has(&["/usr/bin/tool", "/usr/bin/tool.bin"]);
-    assert_eq!(said.notes, "");
-}
-
-#[test]
-fn what_is_somebodys_own_is_not_brought_by_a_scripts_words() {
-    let lab = root(&["grep"]);
-    for path in ["root/settings", "home/u/lib.sh", "tmp/x.sh", "usr/lib/tool/closed/lib.sh", "usr/lib/tool/lib.sh"] {
-        lab.write(path, "grep x\n");
-    }
-    lab.program("home/u/bin/own", &["-static"]);
-    lab.program("usr/lib/tool/private", &["-static"]);
-    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    std::fs::set_permissions(lab.at("usr/lib/tool/private"), std::fs::Permissions::clone(&closed)).unwrap();
-    std::fs::set_permissions(lab.at("usr/lib/tool/closed"), closed).unwrap();
-    lab.script(
-        "usr/bin/tool",
-        "#!/bin/sh\n. /root/settings\n. /home/u/lib.sh\n. /tmp/x.sh\n. /usr/lib/tool/closed/lib.sh\n. /usr/lib/tool/lib.sh\n\
-         /home/u/bin/own\n/usr/lib/tool/private\n",
-    );
-    let said = brought(&lab, &["tool"]);
-    said.has(&["/usr/lib/tool/lib.sh"]);
-    for part in ["/root/", "/home/", "/tmp/", "private", "closed"] {
-        said.lacks(part);
-    }
-    assert!(
-        said.notes.contains("/usr/bin/tool calls /home/u/bin/own (line 7), which is not everybody's"),
-        "{}",
-        said.notes
-    );
-}
-
-#[test]
-fn paths_among_a_scripts_words_are_its_own_or_those_of_what_it_relies_on() {
-    let lab = root(&["cat"]);
-    let package = |name: &str, more: &str, files: &str| {
-        lab.write(&format!("var/lib/dpkg/info/{name}.list"), files);
-        format!("Package: {name}\nStatus: install ok installed\n{more}\n\n")
-    };
-    let status = package("tool", "Depends: base", "/usr/bin/tool\n/usr/share/tool/a\n/usr/share/tool/large\n")
-        + &package("base", "", "/usr/share/base/b\n")
-        + &package("other", "", "/usr/share/other/c\n");
-    lab.write("var/lib/dpkg/status", &status);
-    for path in ["tool/a", "tool/large", "base/b", "other/c", "nobody/d"] {
-        lab.write(&format!("usr/share/{path}"), "x");
-    }
-    std::fs::File::create(lab.at("usr/share/tool/large")).unwrap().set_len(200 << 20).unwrap();
-    let words = ["tool/a", "tool/large", "base/b", "other/c", "nobody/d"].map(|path| format!("/usr/share/{path}"));
-    lab.script("usr/bin/tool", &format!("#!/bin/sh\ncat {}\n", words.join(" ")));
-    let said = brought(&lab, &["tool"]);
-    said.has(&["/usr/share/tool/a?", "/usr/share/base/b?"]);
-    for part in ["large", "other", "nobody"] {
-        said.lacks(part);
-    }
-    assert!(said.suggested.contains("/usr/share/tool/large"), "{:?}", said.suggested);
-}
-
-#[test]
-fn links_do_not_lead_modules_out_of_their_prefix() {
-    let lab = python_root();
-    lab.write("etc/secrets.py", "1");
-    lab.write("srv/www/page.html", "1");
-    lab.write("usr/share/javascript/x.js", "1");
-    lab.write("usr/lib/python3/dist-packages/pack/__init__.py", "import pack.inner\n");
-    let pack = lab.at("usr/lib/python3/dist-packages/pack");
-    symlink("/etc/secrets.py", pack.join("inner.py")).unwrap();
-    symlink("/srv/www/page.html", pack.join("page.html")).unwrap();
-    symlink("/usr/share/javascript/x.js", pack.join("x.js")).unwrap();
-    lab.script("usr/bin/tool", "#!/usr/bin/python3\nimport pack\n");
-    let said = brought(&lab, &["tool"]);
-    said.has(&["/usr/share/javascript/x.js?"]);
-    said.lacks("secrets");
-    said.lacks("page.html");
-}
-
-#[test]
-fn compiled_modules_name_those_beside_them_and_are_chosen_while_a_program_runs() {
-    let lab = python_root();
-    let place = "usr/lib/python3/dist-packages/pack";
-    lab.write(&format!("{place}/__init__.py"), "from . import policy\nfrom . import fast\n");
-    lab.write(&format!("{place}/policy.py"), "def choose(name):\n    return __import__(name, level=1)\n");
-    lab.write(&format!("{place}/cext/__init__.py"), "");
-    let so = |name: &str, text: &str| {
-        let code = format!("const char name[] = \"{text}\";");
-        lab.gcc(&format!("{place}/{name}.cpython-311-x86_64-linux-gnu.so"), &code, &["-shared", "-fPIC", "-nostdlib"]);
-    };
-    so("cext/parsers", "nothing");
-    so("fast", "pack._base");
-    lab.write(&format!("{place}/_base.py"), "");
-    lab.write(&format!("{place}/deep/other/x.py"), "");
-    lab.script("usr/bin/tool", "#!/usr/bin/python3\nimport pack\n");
-    let said = brought(&lab, &["tool"]);
-    said.has(&[&format!("/{place}/cext/parsers.cpython-311-x86_64-linux-gnu.so?"), &format!("/{place}/_base.py?")]);
-    said.lacks("deep");
-}
-
-#[test]
-fn a_perl_script_makes_a_folder_of_modules_from_its_texts() {
-    let lab = root(&["perl"]);
-    lab.write("usr/share/perl/5.36/strict.pm", "");
-    lab.write("usr/share/tool/Tool/Path.pm", "require Tool::More;\n1;");
-    lab.write("usr/share/tool/Tool/More.pm", "1;");
-    lab.script(
-        "usr/bin/tool",
-        "#!/usr/bin/perl\nmy $data = '/usr/share'; my $own = 'tool';\nunshift @INC, File::Spec->catdir($data, $own);\n\
-         require Tool::Path;\nrequire Tool::Absent;\n",
-    );
-    let said = brought(&lab, &["tool"]);
-    said.has(&["/usr/share/tool/Tool/Path.pm", "/usr/share/tool/Tool/More.pm"]);
-    assert!(said.notes.contains("Tool::Absent") && !said.notes.contains("Tool::Path"), "{}", said.notes);
-}
-
-#[test]
-fn a_stray_package_json_makes_no_package_of_all_that_is_below_it() {
-    let lab = root(&["node"]);
-    lab.write("srv/package.json", r#"{"type": "module"}"#);
-    lab.write("opt/package.json", r#"{"name": "stray", "main": "x.js"}"#);
-    lab.write("opt/own/package.json", r#"{"name": "own", "bin": {"own": "run.js"}}"#);
-    for folder in ["srv/site", "opt/tools", "opt/own"] {
-        lab.script(&format!("{folder}/run.js"), "#!/usr/bin/node\nrequire('./first')\n");
-        lab.write(&format!("{folder}/first.js"), "require(name)");
-        lab.write(&format!("{folder}/late.js"), "");
-    }
-    for (folder, whole) in [("srv/site", false), ("opt/tools", false), ("opt/own", true)] {
-        let said = brought(&lab, &[&format!("/{folder}/run.js")]);
-        said.has(&[&format!("/{folder}/first.js")]);
-        let late = said.files.contains(&format!("/{folder}/late.js?"));
-        assert_eq!(late, whole, "{folder}: {:?}", said.files);
-    }
 }

@@ -60,6 +60,7 @@ pub fn needs(root: &dyn Rootfs, script: &Script) -> Vec<ScriptNeed> {
         root,
         folders: there(FOLDERS),
         core: there(CORE),
+        made: Vec::new(),
         out: Vec::new(),
         seen: BTreeSet::new(),
         sure: VecDeque::new(),
@@ -85,6 +86,8 @@ struct Following<'r> {
     root: &'r dyn Rootfs,
     folders: Vec<String>,
     core: Vec<String>,
+    /// Folders of modules that a file's texts make.
+    made: Vec<String>,
     out: Vec<ScriptNeed>,
     seen: BTreeSet<String>,
     sure: VecDeque<Task>,
@@ -121,6 +124,11 @@ impl Following<'_> {
                 self.need(need, format!("module {module}"), by, used.line, false);
             }
         }
+        if asks.dynamic {
+            for path in &asks.named {
+                self.load(path, by, 1, true);
+            }
+        }
         for (name, line, tried) in &asks.programs {
             self.need(Wanted::Command(name.clone()), format!("program {name}"), by, *line, guarded || *tried || !first);
         }
@@ -145,8 +153,19 @@ impl Following<'_> {
             let joined = parts.iter().map(move |part| format!("{folder}/{part}"));
             [folder.to_owned()].into_iter().chain(joined)
         });
-        let found = folders.find(has);
-        found.map(|folder| self.folders.insert(0, folder)).is_some()
+        // What is bundled with a program lies below its own folder of modules, in one more for each bundle.
+        let bundled = |own: &String| {
+            let below = format!("/{path}");
+            let files = root.walk(own).into_iter().take(FILES_MAX);
+            files.into_iter().find_map(|file| file.strip_suffix(&below).map(str::to_owned))
+        };
+        let found = folders.find(has).or_else(|| self.made.iter().find_map(bundled));
+        let Some(found) = found else { return false };
+        if !self.made.iter().any(|own| found.starts_with(own)) {
+            self.made.push(found.clone());
+        }
+        self.folders.insert(0, found);
+        true
     }
 
     fn need(&mut self, wanted: Wanted, reason: String, by: &str, line: usize, guarded: bool) {

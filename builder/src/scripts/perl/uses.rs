@@ -2,6 +2,8 @@
 //!
 //! Something is guarded in an `eval`: the script goes on where it fails.
 
+use std::collections::BTreeSet;
+
 use super::tokens::tokens;
 use crate::scripts::token::{Lexeme, Token, inside};
 
@@ -29,6 +31,9 @@ pub struct Asks {
     pub shell: Vec<(String, usize, bool)>,
     /// Absolute paths among its texts.
     pub paths: Vec<(String, usize)>,
+    /// Modules that it names without loading them, by path: of these it may load some where it loads what only a run
+    /// can tell.
+    pub named: BTreeSet<String>,
     /// Short texts that may be parts of a path which it joins while it runs.
     pub parts: Vec<String>,
     /// Whether it loads what only a run can tell.
@@ -47,6 +52,8 @@ pub fn asks(text: &str) -> Asks {
         let guarded = braces.last().copied().unwrap_or(false);
         let spot = &spots[at];
         asks.stems.extend(stems(spot));
+        let named = spot.text().or_else(|| spot.name()).filter(|name| name.contains("::") && is_module(name));
+        asks.named.extend(named.filter(|_| asks.named.len() < NAMED_MAX).map(path_of));
         match &spot.token {
             Token::Sign('{') => {
                 let eval = at > 0 && matches!(spots[at - 1].name(), Some("eval" | "try"));
@@ -66,6 +73,9 @@ pub fn asks(text: &str) -> Asks {
     }
     asks
 }
+
+/// Most modules that a file names.
+const NAMED_MAX: usize = 500;
 
 /// Most texts of a file that may be parts of a path.
 const PARTS_MAX: usize = 200;
