@@ -28,7 +28,7 @@ help:
 	@echo "make test-pure      a minute: units, properties, fuzzed parsers"
 	@echo "make test-hosts     agents in network namespaces (root)"
 	@echo "make test-machines  QEMU boots the images (TESTS=\"clones qemu\": these modules alone)"
-	@echo "make test-programs  67 programs of Debian in images of only what they need (root)"
+	@echo "make test-programs  91 programs of Debian in images of only what they need (root)"
 	@echo "make fuzz           parsers and devices under libFuzzer (FUZZ=\"frames policy\", FUZZ_SECONDS=3600; 60 each)"
 	@echo "make lint           formatting, clippy, documentation, house rules, licences of dependencies"
 	@echo "make bench          the figures of the README, measured here (BENCH=--least-ram: minutes more)"

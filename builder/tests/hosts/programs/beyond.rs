@@ -50,6 +50,7 @@ const MISSED: &[(&str, &str, &str)] = &[
     ("apt-file", "/etc/apt/apt.conf.d/", "settings that other packages put there"),
     ("dpkg-dev", "/usr/share/dpkg/", "tables of dpkg's, by a path that is joined while it runs"),
     ("dpkg-dev", "-linux-gnu-gcc-", "is asked for its target; without it there is dpkg's own"),
+    ("hg", "/etc/mercurial/", "settings of the machine; without them there are its own"),
     ("lynx", "/etc/mime.types", "more types of files; without it there are its own"),
     ("meson", "/", "looks for compilers and asks dpkg-architecture"),
 ];

@@ -43,7 +43,8 @@ pub const UNSEEN: &[Case] = &[
     case(
         "guile",
         &["guile-3.0"],
-        r#"binaries = ["/usr/bin/guile-3.0"]"#,
+        // It ends without character sets, which are suggested.
+        "binaries = [\"/usr/bin/guile-3.0\"]\npackages = [\"libc6\"]\npackage_depth = 0",
         "guile-3.0 -c '(use-modules (srfi srfi-1)) (display (fold + 0 (list 40 2)))'",
         "42",
     ),
@@ -60,7 +61,7 @@ pub const UNSEEN: &[Case] = &[
         &["slapd"],
         // What schemas there are only its operator's settings say: they come with the package.
         "packages = [\"slapd\"]\npackage_depth = 0",
-        "mkdir /tmp/db && printf 'include /etc/ldap/schema/core.schema\\nmodulepath /usr/lib/ldap\\nmoduleload back_mdb\\ndatabase mdb\\nsuffix \"dc=x\"\\ndirectory /tmp/db\\n' >/tmp/s.conf && slapd -Tt -f /tmp/s.conf 2>&1",
+        "mkdir /tmp/db && printf 'include /etc/ldap/schema/core.schema\\nmodulepath /usr/lib/ldap\\nmoduleload back_mdb\\ndatabase mdb\\nsuffix \"dc=x\"\\ndirectory /tmp/db\\n' >/tmp/s.conf && slapd -Tt -u -f /tmp/s.conf 2>&1",
         "config file testing succeeded",
     ),
     case(
