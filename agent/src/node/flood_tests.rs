@@ -197,8 +197,17 @@ async fn node(key: &SigningKey) -> (Driver, mpsc::Sender<Opening>, Sources) {
     (driver, openings, Sources::new(waiting, arrivals, opened, listener))
 }
 
-/// Visits of an operator while all others flood; how long each took, and by how many KiB the node grew.
-async fn visits(address: SocketAddr, openings: mpsc::Sender<Opening>, key: &SigningKey) -> (Vec<Duration>, u64) {
+/// What was measured of an operator's visits.
+struct Visits {
+    /// How long the longest took while nobody else was there.
+    alone: Duration,
+    /// How long each took while all others flood.
+    flooded: Vec<Duration>,
+    /// By how many KiB the node grew.
+    grown: u64,
+}
+
+async fn visits(address: SocketAddr, openings: mpsc::Sender<Opening>, key: &SigningKey) -> Visits {
     let mut guests = Vec::new();
     for guest in 1..=WELL.0 {
         let (ours, theirs) = StdUnixStream::pair().unwrap();
@@ -209,7 +218,12 @@ async fn visits(address: SocketAddr, openings: mpsc::Sender<Opening>, key: &Sign
     let well = guests.pop().unwrap();
     std::thread::spawn(move || does_as_told(well));
     sleep(Duration::from_millis(200)).await;
-    visit(address, key, 1).await;
+    let mut alone = Duration::ZERO;
+    for sequence in 1..=3 {
+        let start = Instant::now();
+        visit(address, key, sequence).await;
+        alone = alone.max(start.elapsed());
+    }
     let before = resident_kib();
     let (over, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let flood = std::thread::spawn({
@@ -219,17 +233,17 @@ async fn visits(address: SocketAddr, openings: mpsc::Sender<Opening>, key: &Sign
     while calls.load(Ordering::Relaxed) < LINKS_BELOW_MAX as u64 {
         sleep(Duration::from_millis(20)).await;
     }
-    let (mut took, mut most) = (Vec::new(), 0);
-    for sequence in 2..=6 {
+    let (mut flooded, mut most) = (Vec::new(), 0);
+    for sequence in 4..=8 {
         sleep(Duration::from_millis(300)).await;
         let start = Instant::now();
         timeout(Duration::from_secs(20), visit(address, key, sequence)).await.expect("an answer");
-        took.push(start.elapsed());
+        flooded.push(start.elapsed());
         most = most.max(resident_kib());
     }
     over.store(true, Ordering::Relaxed);
     flood.join().unwrap();
-    (took, most.saturating_sub(before))
+    Visits { alone, flooded, grown: most.saturating_sub(before) }
 }
 
 #[tokio::test]
@@ -237,7 +251,7 @@ async fn a_flood_of_strangers_and_guests_keeps_no_operator_waiting_and_costs_lit
     let key = SigningKey::from_bytes(&[1; 32]);
     let (mut driver, openings, sources) = node(&key).await;
     let address = sources.listener.local_addr().unwrap();
-    let (took, grown) = tokio::task::LocalSet::new()
+    let Visits { alone, flooded, grown } = tokio::task::LocalSet::new()
         .run_until(async {
             tokio::select! {
                 measured = visits(address, openings, &key) => measured,
@@ -245,7 +259,9 @@ async fn a_flood_of_strangers_and_guests_keeps_no_operator_waiting_and_costs_lit
             }
         })
         .await;
-    eprintln!("visits took {took:?}; the node grew by {grown} KiB");
-    assert!(took.iter().all(|took| *took < Duration::from_secs(1)), "{took:?}");
+    eprintln!("visits took {flooded:?}, {alone:?} alone; the node grew by {grown} KiB");
+    // A machine that is busy with other things makes all of them slow.
+    let bearable = Duration::from_secs(1).max(alone * 10);
+    assert!(flooded.iter().all(|took| *took < bearable), "{flooded:?}; {alone:?} alone");
     assert!(grown < GROWTH_MAX_KIB, "{grown} KiB");
 }
