@@ -47,13 +47,15 @@ pub fn answer(question: &[u8], plan: &Plan, others: Others) -> Option<Vec<u8>> {
     if packet.opcode() != DnsOpcode::Query || packet.question_count() != 1 {
         return Some(reply(&packet, &[], DnsRcode::NotImp, None));
     }
-    let (rest, asked) = DnsQuestion::parse(packet.payload()).ok()?;
-    let bytes = &packet.payload()[..packet.payload().len() - rest.len()];
-    let name = text_of(&packet, asked.name)?;
-    let record = match u16::from(asked.type_) {
-        PTR => node_of_reverse(&name, plan).map(|node| pointer(plan, node)),
-        _ => node_of(&name, plan).map(|node| address(plan, node, asked.type_)),
+    // Of another class than the Internet's, or cut off.
+    let Ok((rest, asked)) = DnsQuestion::parse(packet.payload()) else {
+        return Some(reply(&packet, &[], DnsRcode::FormErr, None));
     };
+    let bytes = &packet.payload()[..packet.payload().len() - rest.len()];
+    let record = text_of(&packet, asked.name).and_then(|name| match u16::from(asked.type_) {
+        PTR => node_of_reverse(&name.to_ascii_lowercase(), plan).map(|node| pointer(plan, node)),
+        _ => node_of(&name, plan).map(|node| address(plan, node, asked.type_)),
+    });
     let rcode = match (&record, others) {
         (Some(_), _) => DnsRcode::NoError,
         (None, Others::None) => DnsRcode::NXDomain,
@@ -65,7 +67,7 @@ pub fn answer(question: &[u8], plan: &Plan, others: Others) -> Option<Vec<u8>> {
 /// A record's type and data.
 type Record = (u16, Vec<u8>);
 
-/// A name's labels, joined by points, in small letters; none if it is not one of plain text.
+/// A name's labels, joined by points; none if it is not one of plain text.
 fn text_of(packet: &DnsPacket<&[u8]>, name: &[u8]) -> Option<String> {
     let mut text = String::new();
     for label in packet.parse_name(name) {
@@ -76,7 +78,7 @@ fn text_of(packet: &DnsPacket<&[u8]>, name: &[u8]) -> Option<String> {
         if !text.is_empty() {
             text.push('.');
         }
-        text.extend(label.iter().map(|byte| char::from(byte.to_ascii_lowercase())));
+        text.extend(label.iter().copied().map(char::from));
         if text.len() > NAME_BYTES_MAX {
             return None;
         }
@@ -84,10 +86,20 @@ fn text_of(packet: &DnsPacket<&[u8]>, name: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// The node of a name, alone or below the cluster's.
+/// The node of a name, alone or below the cluster's. Case does not matter (RFC 4343): who asks may have changed it, so
+/// names are looked for as asked, and in small and in capital letters.
 fn node_of(name: &str, plan: &Plan) -> Option<Node> {
-    let short = name.strip_suffix(&plan.name.to_ascii_lowercase()).and_then(|name| name.strip_suffix('.'));
-    let by_name = |name: &str| plan.node_by_name(name).filter(|_| !name.contains('.'));
+    let short = name.len().checked_sub(plan.name.len()).and_then(|at| {
+        let (short, suffix) = name.split_at_checked(at)?;
+        short.strip_suffix('.').filter(|_| suffix.eq_ignore_ascii_case(&plan.name))
+    });
+    let spelled = |name: &str| {
+        let guest = name.rsplit_once("-g").or_else(|| name.rsplit_once("-G"));
+        let cases = |text: &str| [text.to_owned(), text.to_ascii_lowercase(), text.to_ascii_uppercase()];
+        let hosts = guest.map(|(host, number)| cases(host).map(|host| format!("{host}-g{number}")));
+        cases(name).into_iter().chain(hosts.into_iter().flatten()).find_map(|name| plan.node_by_name(&name))
+    };
+    let by_name = |name: &str| if name.contains('.') { None } else { spelled(name) };
     short.and_then(by_name).or_else(|| by_name(name))
 }
 
@@ -230,6 +242,15 @@ pub mod tests {
     }
 
     #[test]
+    fn capitals_do_not_matter() {
+        let plan = Plan { guests_per_host: 4, ..Plan::new("Lab", HostNames::parse("DN[4-11]").expect("a pattern")) };
+        for name in ["DN5-g3", "dn5-g3", "DN5-G3", "dn5-g3.lab", "DN5-G3.LAB"] {
+            let found = read(&answer(&question(name, A), &plan, Others::None).unwrap());
+            assert_eq!(found.1, plan.ipv4(Node::guest(HostId(2), GuestId(3))).map(IpAddr::V4), "{name}");
+        }
+    }
+
+    #[test]
     fn addresses_lead_to_names() {
         let plan = plan();
         let name_at_the_end = |name: &str| {
@@ -269,7 +290,10 @@ pub mod tests {
         assert_eq!(with(2, 0x80), None, "an answer");
         assert_eq!(with(5, 0).map(|answer| answer[3]), Some(4), "no question");
         assert_eq!(with(2, 0x28).map(|answer| answer[3]), Some(4), "an update");
-        assert_eq!(with(12, 0x2e), None, "a label that ends beyond the datagram");
+        assert_eq!(with(12, 0x2e).map(|answer| answer[3]), Some(1), "a label that ends beyond the datagram");
+        assert_eq!(with(sound.len() - 1, 3).map(|answer| answer[3]), Some(1), "CHAOS");
+        let refused = |name: &str| read(&answer(&question(name, A), &plan(), Others::None).unwrap()).0;
+        assert_eq!([refused("caf\u{e9}"), refused("a b")], [DnsRcode::NXDomain; 2], "at once, and not after a timeout");
         assert_eq!(answer(&[0; 600], &plan(), Others::None), None);
         // EDNS asks for no more than is there (RFC 6891, 7).
         let edns = [&sound[..], &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]].concat();

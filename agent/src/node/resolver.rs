@@ -5,10 +5,12 @@
 
 use crate::dns::{self, Others};
 use crate::log::log;
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 use tokio::net::UdpSocket;
+use tokio::time::sleep;
 use vmatic_plan::Plan;
 
 /// Where programs look for who knows names.
@@ -16,13 +18,21 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Longest question that is read; what is longer is none of DNS without EDNS.
 const QUESTION_BYTES: usize = 1024;
 
-/// Answers until the node ends. A host whose port is taken goes without.
+/// How long until it is tried again to answer.
+const BIND_AGAIN: Duration = Duration::from_secs(10);
+
+/// Answers until the node ends. Where an image has programs ask other servers, and not this host, it stays out of their
+/// way: one of them may be to answer at this very port.
 pub async fn serve(plan: Plan) {
-    let others = if make_resolv_conf() { Others::None } else { Others::MayKnow };
-    let socket = match UdpSocket::bind((Ipv4Addr::LOCALHOST, dns::PORT)).await {
-        Ok(socket) => socket,
-        Err(e) => return log(&format!("names of nodes are not answered on this host: {e}")),
+    let Some(others) = wanted() else { return };
+    let socket = loop {
+        match UdpSocket::bind((Ipv4Addr::LOCALHOST, dns::PORT)).await {
+            Ok(socket) => break socket,
+            Err(e) => log(&format!("names of nodes are not answered on this host: {e}")),
+        }
+        sleep(BIND_AGAIN).await;
     };
+    make_resolv_conf();
     let mut question = [0; QUESTION_BYTES];
     loop {
         // What fails is of one who asked, and has gone (ECONNREFUSED).
@@ -33,12 +43,21 @@ pub async fn serve(plan: Plan) {
     }
 }
 
-/// Has programs ask this host, unless the image says whom to ask; whether nobody else is asked.
-fn make_resolv_conf() -> bool {
+/// Whom else programs ask, if they ask this host; where nobody has said whom to ask, it is to be this host alone.
+fn wanted() -> Option<Others> {
+    let Ok(text) = fs::read_to_string(RESOLV_CONF) else { return Some(Others::None) };
+    let servers = text.lines().filter_map(|line| line.strip_prefix("nameserver")).map(str::trim);
+    let (ours, others): (Vec<&str>, Vec<&str>) = servers.partition(|server| *server == "127.0.0.1");
+    (!ours.is_empty()).then_some(if others.is_empty() { Others::None } else { Others::MayKnow })
+}
+
+/// Has programs ask this host, unless the image says whom to ask.
+fn make_resolv_conf() {
     let text = format!("nameserver {}\n", Ipv4Addr::LOCALHOST);
-    match OpenOptions::new().write(true).create_new(true).open(RESOLV_CONF) {
-        Ok(mut file) => file.write_all(text.as_bytes()).is_ok(),
-        // A node before this one wrote it.
-        Err(_) => std::fs::read_to_string(RESOLV_CONF).is_ok_and(|there| there == text),
+    let made = OpenOptions::new().write(true).create_new(true).open(RESOLV_CONF);
+    if let Err(e) = made.and_then(|mut file| file.write_all(text.as_bytes()))
+        && e.kind() != ErrorKind::AlreadyExists
+    {
+        log(&format!("cannot write {RESOLV_CONF}: {e}"));
     }
 }

@@ -12,7 +12,7 @@ use super::reply::{self, Lease};
 use crate::dns;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use vmatic_plan::defaults::RESOLVER;
-use vmatic_plan::{GuestId, HostId, Node, Plan};
+use vmatic_plan::{GuestId, GuestReach, HostId, Node, Plan};
 
 /// What is to be done with a frame.
 #[derive(Debug, PartialEq, Eq)]
@@ -242,6 +242,7 @@ impl Rules {
             mac: self.plan.mac(node)?,
             name: self.plan.node_name(node)?,
             domain: self.plan.name.clone(),
+            names: self.plan.guest_reach < GuestReach::World,
             address: self.plan.ipv4(node)?,
             netmask: Ipv4Addr::from(u32::MAX << (32 - u32::from(prefix))),
             router: self.plan.ipv4(Node::host(self.host))?,

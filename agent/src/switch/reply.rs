@@ -25,10 +25,13 @@ const OPTION_NAME: u8 = 12;
 const OPTION_DOMAIN: u8 = 15;
 
 /// What DHCP tells a guest.
+#[derive(Clone)]
 pub struct Lease {
     pub mac: Mac,
     pub name: String,
     pub domain: String,
+    /// Whether the router is to be asked for names.
+    pub names: bool,
     pub address: Ipv4Addr,
     pub netmask: Ipv4Addr,
     pub router: Ipv4Addr,
@@ -137,10 +140,12 @@ pub fn dhcp(payload: &[u8], lease: &Lease) -> Option<Vec<u8>> {
     let inform = asked.message_type == DhcpMessageType::Inform;
     let resolver = lease.router.octets();
     let options = [
-        DhcpOption { kind: OPTION_DNS, data: &resolver },
         DhcpOption { kind: OPTION_DOMAIN, data: lease.domain.as_bytes() },
         DhcpOption { kind: OPTION_NAME, data: lease.name.as_bytes() },
+        DhcpOption { kind: OPTION_DNS, data: &resolver },
     ];
+    // Who reaches the world asks whom it likes: we know no more than nodes.
+    let options = if lease.names { &options[..] } else { &options[..2] };
     let answer = DhcpRepr {
         message_type,
         transaction_id: asked.transaction_id,
@@ -162,7 +167,7 @@ pub fn dhcp(payload: &[u8], lease: &Lease) -> Option<Vec<u8>> {
         lease_duration: (!refused && !inform).then_some(LEASE_S),
         renew_duration: None,
         rebind_duration: None,
-        additional_options: if refused { &[] } else { &options },
+        additional_options: if refused { &[] } else { options },
     };
     // A client that has its address already is answered there; one that cannot hear it yet, everywhere.
     let to = match (asked.client_ip.is_unspecified(), asked.broadcast || refused) {
@@ -224,6 +229,7 @@ mod tests {
             mac: Mac([2, 0, 0, 1, 0, 3]),
             name: "h1-g3".into(),
             domain: "t".into(),
+            names: true,
             address: Ipv4Addr::new(10, 0, 1, 4),
             netmask: Ipv4Addr::new(255, 255, 255, 0),
             router: Ipv4Addr::new(10, 0, 1, 1),
@@ -271,6 +277,10 @@ mod tests {
         let confirmed = answer(3, Some(lease.address)).unwrap();
         assert_eq!(read(&confirmed), (DhcpMessageType::Ack, lease.address, Some(LEASE_S)));
         assert!(String::from_utf8_lossy(&confirmed).contains("h1-g3"));
+        let names_us = |packet: &[u8]| packet.windows(6).any(|option| option == [6, 4, 10, 0, 1, 1]);
+        assert!(names_us(&confirmed), "who knows names");
+        let world = Lease { names: false, ..lease.clone() };
+        assert!(!names_us(&dhcp(&message(1, None, world.mac), &world).unwrap()), "who reaches the world asks others");
         let refused = answer(3, Some(Ipv4Addr::new(10, 0, 1, 9))).unwrap();
         assert_eq!(read(&refused), (DhcpMessageType::Nak, Ipv4Addr::UNSPECIFIED, None));
         assert_eq!(frame::ethernet(&refused).unwrap().to, Mac::BROADCAST);
@@ -308,6 +318,17 @@ mod tests {
             let cut = cut.min(sound.len());
             sound[4..6].copy_from_slice(&(cut as u16).to_be_bytes());
             let _ = dhcp(&sound[..cut], &lease());
+            let plan = Plan::new("t", vmatic_plan::HostNames::count(2).unwrap());
+            let mut asked = [&[0x9c, 0x40, 0, 53, 0, 0, 0, 0][..], &dns::tests::question("h2", 1)].concat();
+            let length = asked.len() as u16;
+            asked[4..6].copy_from_slice(&length.to_be_bytes());
+            prop_assert!(dns(&asked, Ipv4Addr::LOCALHOST, &lease(), &plan).is_some());
+            for (to, from) in asked[at.min(length as usize - 1)..].iter_mut().zip(&bytes) {
+                *to = *from;
+            }
+            for bytes in [&asked[..], &asked[..cut.min(asked.len())], &bytes] {
+                let _ = dns(bytes, Ipv4Addr::LOCALHOST, &lease(), &plan);
+            }
         }
     }
 }

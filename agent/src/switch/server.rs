@@ -4,19 +4,19 @@
 //! the node plugs guests in. It is a process of its own so that its end takes nobody with
 //! it: the node keeps the cables and starts another.
 
-use super::fairness::NS_PER_S;
 use super::forward::{Egress, QUEUED_BYTES_MAX, Switch};
 use super::frame::{FRAME_BYTES_MAX, PACKET_AT};
 use super::policy::Rules;
 use super::protocol::{self, Answer, REQUEST_BYTES_MAX, Request, Response};
 use super::routes::Routes;
 use super::settings;
+use super::timer::Timer;
 use crate::error::{Context, Error, no_host};
 use crate::log::{self, log};
 use crate::machine::limits::raise_limits;
 use crate::machine::memory::memory_mib;
 use crate::process::{spawn, user};
-use rustix::event::{Timespec, epoll};
+use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags,
@@ -56,6 +56,7 @@ const TUN: u64 = 1 << 32;
 const LISTENER: u64 = 2 << 32;
 const SESSION: u64 = 3 << 32;
 const GUEST: u64 = 4 << 32;
+const TIMER: u64 = 5 << 32;
 
 /// Whose switch it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +119,7 @@ struct Server {
     sessions: HashMap<u64, OwnedFd>,
     last_session: u64,
     start: Instant,
+    timer: Timer,
     buffer: Vec<u8>,
 }
 
@@ -146,6 +148,7 @@ pub fn run(options: &SwitchConfig) -> Result<(), Error> {
         sessions: HashMap::new(),
         last_session: NODE,
         start: Instant::now(),
+        timer: Timer::new()?,
         buffer: vec![0; FRAME_BYTES_MAX],
     };
     server.switch.may_hold(memory_for_frames());
@@ -161,6 +164,7 @@ pub fn run(options: &SwitchConfig) -> Result<(), Error> {
     if let Some(listener) = &server.listener {
         server.watch(listener, LISTENER)?;
     }
+    server.watch(server.timer.handle(), TIMER)?;
     let stdin = std::io::stdin().as_fd().try_clone_to_owned().context("take standard input")?;
     server.watch(&stdin, SESSION | NODE)?;
     server.sessions.insert(NODE, stdin);
@@ -215,11 +219,10 @@ impl Server {
         loop {
             log::retry();
             let retry_ns = log::waits().then(|| self.now_ns() + log::RETRY_INTERVAL.as_nanos() as u64);
-            let timeout = self.switch.due_ns().into_iter().chain(retry_ns).min().map(|due| {
-                let ns = due.saturating_sub(self.now_ns());
-                Timespec { tv_sec: (ns / NS_PER_S) as i64, tv_nsec: (ns % NS_PER_S) as _ }
-            });
-            let ready = match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
+            if let Some(due) = self.switch.due_ns().into_iter().chain(retry_ns).min() {
+                self.timer.arm(due, self.now_ns());
+            }
+            let ready = match epoll::wait(&self.epoll, &mut events, None) {
                 Ok((ready, _)) => ready,
                 Err(Errno::INTR) => continue,
                 Err(e) => return Err(e).context("wait for frames"),
@@ -230,6 +233,7 @@ impl Server {
                     GUEST => self.read_guest(GuestId(number)),
                     TUN => self.read_tun(),
                     LISTENER => self.accept(),
+                    TIMER => self.timer.rang(),
                     _ if !self.receive(u64::from(number)) && u64::from(number) == NODE => return Ok(()),
                     _ => {}
                 }

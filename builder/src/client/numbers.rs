@@ -4,6 +4,9 @@
 //! Takes folded answers: a group's number counts once for each of its nodes. What is no number is kept apart, so that
 //! nobody takes the sum of some for the sum of all.
 
+use std::cmp::Ordering;
+use std::fmt;
+
 use serde_json::{Value, json};
 use vmatic_plan::NodeSet;
 use vmatic_tree::answer::Group;
@@ -41,11 +44,62 @@ impl Wanted {
     }
 }
 
+/// One number. Counters of bytes and nanoseconds are integers that no floating-point number holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Number {
+    Integer(i128),
+    Float(f64),
+}
+
+impl Number {
+    /// The number that is all of a text.
+    fn parse(text: &[u8]) -> Option<Number> {
+        let text = std::str::from_utf8(text).ok()?.trim();
+        let float = || text.parse().ok().filter(|number: &f64| number.is_finite()).map(Number::Float);
+        text.parse::<i64>()
+            .map(i128::from)
+            .or_else(|_| text.parse::<u64>().map(i128::from))
+            .ok()
+            .map(Number::Integer)
+            .or_else(float)
+    }
+
+    fn float(self) -> f64 {
+        match self {
+            Number::Integer(number) => number as f64,
+            Number::Float(number) => number,
+        }
+    }
+
+    fn json(self) -> Value {
+        match self {
+            Number::Integer(number) => number.to_string().parse().map_or(Value::Null, Value::Number),
+            Number::Float(number) => json!(number),
+        }
+    }
+
+    fn order(self, other: Number) -> Ordering {
+        match (self, other) {
+            (Number::Integer(a), Number::Integer(b)) => a.cmp(&b),
+            (a, b) => a.float().total_cmp(&b.float()),
+        }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Number::Integer(number) => write!(f, "{number}"),
+            Number::Float(number) => f.write_str(&text(*number)),
+        }
+    }
+}
+
 /// The numbers of nodes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Numbers {
     /// Each different one with its nodes, the least first.
-    each: Vec<(f64, NodeSet)>,
+    each: Vec<(Number, NodeSet)>,
     /// Nodes that did what was asked and printed no number.
     pub none: NodeSet,
 }
@@ -58,12 +112,16 @@ impl Numbers {
             if !outcome.is_ok() {
                 continue;
             }
-            match number(&output.stdout).filter(|_| !output.truncated) {
+            match Number::parse(&output.stdout).filter(|_| !output.truncated) {
                 Some(number) => numbers.each.push((number, nodes.clone())),
                 None => numbers.none = numbers.none.union(nodes),
             }
         }
-        numbers.each.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // One that is none makes all of them approximate: 2 and 2.0 are the same.
+        if numbers.each.iter().any(|(number, _)| matches!(number, Number::Float(_))) {
+            numbers.each.iter_mut().for_each(|(number, _)| *number = Number::Float(number.float()));
+        }
+        numbers.each.sort_by(|a, b| a.0.order(b.0));
         numbers.each.dedup_by(|later, earlier| {
             let same = later.0 == earlier.0;
             if same {
@@ -80,24 +138,34 @@ impl Numbers {
     }
 
     /// All of them added.
-    pub fn sum(&self) -> f64 {
-        self.each.iter().map(|(number, nodes)| number * nodes.len() as f64).sum()
+    fn sum(&self) -> Number {
+        let exact = self.each.iter().try_fold(0i128, |sum, (number, nodes)| match number {
+            Number::Integer(number) => sum.checked_add(number.checked_mul(nodes.len().into())?),
+            Number::Float(_) => None,
+        });
+        let float = || self.each.iter().map(|(number, nodes)| number.float() * nodes.len() as f64).sum();
+        exact.map_or_else(|| Number::Float(float()), Number::Integer)
     }
 
     fn mean(&self) -> Option<f64> {
-        (!self.each.is_empty()).then(|| self.sum() / self.count() as f64)
+        // Each part first: a sum may be beyond what is finite.
+        let count = self.count() as f64;
+        let parts = self.each.iter().map(|(number, nodes)| number.float() * (nodes.len() as f64 / count));
+        (!self.each.is_empty()).then(|| parts.sum())
     }
 
     /// Where each bucket ends, and how many are in it: one a number where they are few, else ten of one width.
     fn buckets(&self) -> Vec<(String, u64)> {
         let (Some((least, _)), Some((most, _))) = (self.each.first(), self.each.last()) else { return Vec::new() };
         if self.each.len() <= BUCKETS_MAX {
-            return self.each.iter().map(|(number, nodes)| (text(*number), nodes.len())).collect();
+            return self.each.iter().map(|(number, nodes)| (number.to_string(), nodes.len())).collect();
         }
-        let width = (most - least) / BUCKETS_MAX as f64;
+        let (least, most) = (least.float(), most.float());
+        // Each by itself: the difference may be beyond what is finite.
+        let width = most / BUCKETS_MAX as f64 - least / BUCKETS_MAX as f64;
         let mut buckets = vec![0; BUCKETS_MAX];
         for (number, nodes) in &self.each {
-            let at = ((number - least) / width) as usize;
+            let at = (number.float() / width - least / width) as usize;
             buckets[at.min(BUCKETS_MAX - 1)] += nodes.len();
         }
         let edge = |at: usize| text(least + width * at as f64);
@@ -112,12 +180,12 @@ impl Numbers {
     pub fn text(&self, wanted: Wanted) -> String {
         let mut lines = vec![format!("count {}", self.count())];
         if wanted.sum {
-            lines.push(format!("sum {}", text(self.sum())));
+            lines.push(format!("sum {}", self.sum()));
         }
         for (name, end) in
             [("min", self.each.first().filter(|_| wanted.min)), ("max", self.each.last().filter(|_| wanted.max))]
         {
-            lines.extend(end.map(|(number, nodes)| format!("{name} {} of {nodes}", text(*number))));
+            lines.extend(end.map(|(number, nodes)| format!("{name} {number} of {nodes}")));
         }
         lines.extend(self.mean().filter(|_| wanted.mean).map(|mean| format!("mean {}", text(mean))));
         if wanted.hist {
@@ -134,13 +202,13 @@ impl Numbers {
 
     /// All of it, for programs.
     pub fn as_json(&self) -> Value {
-        let end = |end: Option<&(f64, NodeSet)>| {
-            end.map(|(number, nodes)| json!({ "number": number, "nodes": nodes.to_string() }))
+        let end = |end: Option<&(Number, NodeSet)>| {
+            end.map(|(number, nodes)| json!({ "number": number.json(), "nodes": nodes.to_string() }))
         };
         let bucket = |(name, count): (String, u64)| json!({ "numbers": name, "count": count });
         json!({
             "count": self.count(),
-            "sum": self.sum(),
+            "sum": self.sum().json(),
             "min": end(self.each.first()),
             "max": end(self.each.last()),
             "mean": self.mean(),
@@ -148,11 +216,6 @@ impl Numbers {
             "no_number": self.none.to_string(),
         })
     }
-}
-
-/// The number that is all of a text.
-fn number(text: &[u8]) -> Option<f64> {
-    std::str::from_utf8(text).ok()?.trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// A number as people write it: integers without a point, others with six digits that count.
@@ -215,6 +278,21 @@ mean 2.3
         assert_eq!(counts.len(), 10, "{text}");
         assert_eq!(counts.iter().sum::<u64>(), 100);
         assert!(text.contains(" 1 to 10.9 "), "{text}");
+    }
+
+    #[test]
+    fn large_integers_are_exact_and_large_fractions_finite() {
+        let last = u64::MAX.to_string();
+        let groups = [group((1, 2), 0, &last), group((3, 3), 0, "18446744073709551614"), group((4, 4), 0, "-1")];
+        let want = "count 4\nsum 55340232221128654843\nmin -1 of 4\nmax 18446744073709551615 of 1-2\n";
+        assert_eq!(Numbers::of(&groups).text(Wanted { sum: true, min: true, max: true, ..Wanted::default() }), want);
+        let far: Vec<Group> = (1..=12)
+            .map(|n| {
+                group((n, n), 0, &format!("{}1e308", ["", "-"][n as usize % 2]).replace("1e308", &format!("1.{n}e308")))
+            })
+            .collect();
+        let text = Numbers::of(&far).text(ALL);
+        assert!(!text.contains("NaN") && text.lines().count() == 15, "{text}");
     }
 
     #[test]

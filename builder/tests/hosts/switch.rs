@@ -99,6 +99,27 @@ fn spoofed_frames_are_dropped_and_counted_arp_and_dhcp_are_answered() {
 
 #[test]
 #[ignore = "level two: make test-hosts"]
+fn a_short_delay_is_no_longer_than_it_is_told_to_be() {
+    const ROUNDS: usize = 200;
+    let (rack, _switches, [a, b, ..]) = lab();
+    a.reaches(&rack, &b);
+    // The least of many: what keeps the machine busy besides makes others longer.
+    let least = |link: &str| {
+        ask(&rack, 1, &["ask", "link", "1", link]);
+        let trip = || {
+            let start = Instant::now();
+            a.echo(8, a.address(), b.address());
+            b.await_echo(8);
+            start.elapsed()
+        };
+        (0..ROUNDS).map(|_| trip()).min().unwrap_or_default().as_micros()
+    };
+    let (ideal, delayed) = (least("ideal"), least("delay=200us"));
+    assert!((200..700).contains(&delayed), "{delayed} us, and {ideal} us without a delay");
+}
+
+#[test]
+#[ignore = "level two: make test-hosts"]
 fn links_are_set_and_captures_read_while_it_runs() {
     let (rack, _switches, [a, b, ..]) = lab();
     let set = ask(&rack, 1, &["ask", "link", "1", "loss=100%"]);

@@ -14,7 +14,7 @@ use crate::client::operation::{Answered, Console};
 use crate::client::report;
 use crate::commands::cluster::images::{self, Built};
 use crate::commands::cluster::seconds;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::ui::escape::escape_control;
 use crate::ui::print::{print, print_json};
 use crate::ui::{interrupt, say};
@@ -52,12 +52,16 @@ pub fn run(args: Args) -> Result<Exit> {
     let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.nodes)?;
     interrupt::watch();
-    let reached = console.ask(&nodes, Order::Ping, args.timeout, |_, _| {})?;
-    let hosts = console.nodes(".")?.intersection(&reached.tally().ok);
     if args.images {
-        return show_images(&args, &mut console, &hosts);
+        return show_images(&args, &mut console, &nodes);
     }
-    let described = if args.long { Some(console.ask(&hosts, Order::Info, args.timeout, |_, _| {})?) } else { None };
+    let reached = console.ask(&nodes, Order::Ping, args.timeout, |_, _| {})?;
+    let described = if args.long {
+        let hosts = console.nodes(".")?.intersection(&reached.tally().ok);
+        Some(console.ask(&hosts, Order::Info, args.timeout, |_, _| {})?)
+    } else {
+        None
+    };
     if args.json {
         let described = described.as_ref().map(report::as_json);
         let reach = report::as_json(&reached);
@@ -72,10 +76,17 @@ pub fn run(args: Args) -> Result<Exit> {
     Ok(reached.tally().exit())
 }
 
-/// Which image each of these hosts runs.
-fn show_images(args: &Args, console: &mut Console, hosts: &NodeSet) -> Result<Exit> {
+/// Which image each host of these nodes runs.
+fn show_images(args: &Args, console: &mut Console, nodes: &NodeSet) -> Result<Exit> {
+    let hosts = console.nodes(".")?.intersection(nodes);
+    if hosts.is_empty() {
+        return Err(Error::new(format!("cannot ask {} for images", args.nodes))
+            .because("it names no host")
+            .help("guests run their host's image: name hosts, such as 1-4, or . for all")
+            .of_kind(Kind::Usage));
+    }
     let built = Built::find(args.image.as_deref(), &console.plan)?;
-    let asked = console.ask(hosts, Order::Image, args.timeout, |_, _| {})?;
+    let asked = console.ask(&hosts, Order::Image, args.timeout, |_, _| {})?;
     if args.json {
         print_json(&images::as_json(&asked, built.as_ref()))?;
     } else {

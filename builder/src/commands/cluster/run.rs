@@ -10,7 +10,8 @@ use vmatic_tree::wire::order::{INPUT_MAX_BYTES, Order, Run};
 use crate::client::cluster::ClusterArgs;
 use crate::client::numbers::{self, Numbers};
 use crate::client::operation::{Answered, Console};
-use crate::client::{outputs, report};
+use crate::client::outputs::Folder;
+use crate::client::report;
 use crate::commands::cluster::seconds;
 use crate::error::{Context, Error, Kind, Result};
 use crate::ui::print::{print, print_json};
@@ -51,7 +52,7 @@ pub struct Args {
     /// Write what each node wrote into a new folder: NAME.out, and NAME.err where it wrote to it
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// End with 0 when any node did it
+    /// End with 0 when any node did it (and printed a number, where one is to be printed)
     #[arg(long)]
     any: bool,
     /// End with 0 only when all nodes did it, which is the default
@@ -75,7 +76,7 @@ fn variable(text: &str) -> std::result::Result<(String, String), String> {
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    args.out.as_deref().map_or(Ok(()), outputs::check)?;
+    let folder = args.out.as_deref().map(Folder::begin).transpose()?;
     let stdin = if args.stdin { read_input()? } else { Vec::new() };
     let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
     let nodes = console.nodes(&args.nodes)?;
@@ -98,7 +99,7 @@ pub fn run(args: Args) -> Result<Exit> {
         eprint!("\r\x1b[K");
     }
     let reduced = args.numbers.any().then(|| Numbers::of(&answered.groups));
-    let saved = args.out.as_deref().map(|folder| outputs::write(folder, &console.plan, &answered.groups)).transpose();
+    let saved = folder.map(|folder| folder.write(&console.plan, &answered.groups)).transpose();
     let mut json = report::as_json(&answered);
     match (&reduced, &args.out) {
         (reduced, _) if args.json => {
@@ -127,7 +128,8 @@ pub fn run(args: Args) -> Result<Exit> {
 fn exit(any: bool, answered: &Answered, reduced: Option<&Numbers>) -> Exit {
     let tally = answered.tally();
     match (tally.exit(), reduced) {
-        _ if any && !tally.ok.is_empty() => Exit::Ok,
+        (_, Some(reduced)) if any && reduced.count() > 0 => Exit::Ok,
+        (_, None) if any && !tally.ok.is_empty() => Exit::Ok,
         (Exit::Ok, Some(reduced)) if !reduced.none.is_empty() => Exit::Failed,
         (exit, _) => exit,
     }
