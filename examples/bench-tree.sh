@@ -3,8 +3,14 @@
 # command to all of them takes is compared with what as many processes take that this machine starts one after another,
 # in the same run: look at the ratio, not at the seconds.
 # usage: bench-tree.sh [HOSTS [BIN]]
+# What links carry while nothing is asked is counted on the loopback, in a network namespace of this script's own.
 # With a second BIN, of another version, its agents are measured the same way in turn: OTHER=BIN bench-tree.sh
 set -eu
+if [ -z "${BENCH_TREE_NET:-}" ]; then
+  # Only root may do without a user namespace.
+  [ "$(id -u)" = 0 ] && apart="unshare -n" || apart="unshare -rn"
+  exec env BENCH_TREE_NET=1 $apart sh -c 'ip link set lo up && exec "$0" "$@"' "$0" "$@"
+fi
 cd "$(dirname "$0")/.."
 hosts=${1:-1000}
 bin=${2:-$PWD/bin}
@@ -39,9 +45,16 @@ start() { # BIN
   until "$1/vmatic" run --connect 127.20.0.1 . -- true 2>&1 | grep -q "^$hosts nodes: $hosts ok"; do sleep 1; done
 }
 
+lo() { awk -v field="$1" '$1 == "lo:" { print $field }' /proc/net/dev; } # 2: bytes received, 3: packets
+a_node() { echo "$1" "$2" "$hosts" | awk '{ printf "%.2f", ($2 - $1) / 30 / ($3 - 1) }'; }
+
 measure() { # BIN NAME
   start "$1"
-  sleep 5
+  sleep 10
+  bytes=$(lo 2) packets=$(lo 3)
+  sleep 30
+  row "$2: idle, bytes a second and node" "$(a_node "$bytes" "$(lo 2)")"
+  row "$2: idle, packets a second and node" "$(a_node "$packets" "$(lo 3)")"
   : >"$work/times"
   for _ in 1 2 3 4 5 6 7 8 9; do
     begun=$(ms)
@@ -62,6 +75,8 @@ measure() { # BIN NAME
   row "$2: resident memory of an agent, KiB" \
     "$(for agent in $agents; do sed -n 's/^Pss: *\([0-9]*\) kB/\1/p' "/proc/$agent/smaps_rollup"; done 2>/dev/null |
       awk '{ all += $1 } END { printf "%d", all / NR }')"
+  root=$(echo "$agents" | awk '{ print $1 }')
+  row "$2: resident memory of the root, KiB" "$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$root/status")"
   stop
 }
 

@@ -19,7 +19,7 @@ pub const RECORD_BODY_BYTES_MAX: usize = 16 * 1024;
 /// Most bytes behind a record's length.
 const RECORD_BYTES_MAX: usize = 1 + RECORD_BODY_BYTES_MAX + TAG_BYTES;
 /// After how many records a side renews its key.
-pub const REKEY_RECORDS: u64 = 1 << 16;
+pub const REKEY_RECORDS: u64 = 1 << 10;
 /// What is kept of memory for what came, between records.
 const KEPT_BYTES: usize = 1024;
 
