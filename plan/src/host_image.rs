@@ -7,7 +7,8 @@
 /// The plan's text. Every node of a cluster has the same.
 pub const PLAN: &str = "/etc/vmatic/plan";
 /// What the site's own machines are called, and which MACs and addresses they have
-/// ([`HostTable`](crate::host_table::HostTable)), if the plan names a table. It lies beside the plan, wherever that lies.
+/// ([`HostTable`](crate::host_table::HostTable)), if the plan names a table. It lies beside the plan, wherever that
+/// lies.
 pub const HOST_TABLE: &str = "/etc/vmatic/hosts";
 /// The operator's public key, whose commands are obeyed: Ed25519, 64 hexadecimal digits.
 pub const OPERATOR: &str = "/etc/vmatic/operator.pub";

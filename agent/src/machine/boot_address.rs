@@ -35,6 +35,8 @@ pub struct Given {
     pub router: Option<Ipv4Addr>,
     /// The card that has it, if one is named.
     pub card: Option<String>,
+    /// The machine's host name, if DHCP gives one.
+    pub name: Option<String>,
 }
 
 /// Reads the word's text.
@@ -61,7 +63,8 @@ pub fn read(text: &str) -> Result<BootAddress, Error> {
         return Ok(if off { BootAddress::Off } else { BootAddress::Ask { card } });
     };
     let netmask = netmask(field(3), own).ok_or_else(|| wrong(text, "its netmask is none".to_owned()))?;
-    Ok(BootAddress::Given(Given { address: own, netmask, router: address(field(2), "the router")?, card }))
+    let name = field(4).map(str::to_owned);
+    Ok(BootAddress::Given(Given { address: own, netmask, router: address(field(2), "the router")?, card, name }))
 }
 
 fn wrong(text: &str, why: String) -> Error {
@@ -113,7 +116,7 @@ mod tests {
     fn what_each_boot_loader_writes_is_understood() {
         let (address, netmask) = (Ipv4Addr::new(192, 168, 40, 1), Ipv4Addr::new(255, 255, 255, 0));
         let router = Some(Ipv4Addr::new(192, 168, 40, 254));
-        let plain = Given { address, netmask, router: None, card: None };
+        let plain = Given { address, netmask, router: None, card: None, name: None };
         // iPXE without and with a router, PXELINUX without and with one.
         assert_eq!(given("192.168.40.1:::255.255.255.0"), plain);
         assert_eq!(given("192.168.40.1::192.168.40.254:255.255.255.0"), Given { router, ..plain.clone() });
@@ -122,7 +125,8 @@ mod tests {
         // All fields; and as few as there can be.
         let card = Some("eth1".to_owned());
         let all = "192.168.40.1::192.168.40.254:255.255.255.0:dn4:eth1:off:192.168.40.9::192.168.40.8";
-        assert_eq!(given(all), Given { router, card, ..plain.clone() });
+        let name = Some("dn4".to_owned());
+        assert_eq!(given(all), Given { router, card, name, ..plain.clone() });
         assert_eq!(given("192.168.40.1"), plain, "its class's netmask");
         assert_eq!(given("172.20.0.1::").netmask, Ipv4Addr::new(255, 255, 0, 0));
         assert_eq!(given("10.0.0.1:::24\n").netmask, netmask, "a count, as dracut has it");
@@ -169,11 +173,12 @@ mod tests {
         ) {
             let text = |address: Option<u32>| address.map(|a| Ipv4Addr::from(a).to_string()).unwrap_or_default();
             let netmask = Ipv4Addr::from(u32::MAX << (32 - ones));
-            let (server, name) = (text(server), card.clone().unwrap_or_default());
+            let (server, device) = (text(server), card.clone().unwrap_or_default());
             let (address, way) = (Ipv4Addr::from(own), text(router));
-            let word = format!("{address}:{server}:{way}:{netmask}:name:{name}:{autoconf}{tail}");
+            let word = format!("{address}:{server}:{way}:{netmask}:name:{device}:{autoconf}{tail}");
             let router = router.filter(|router| *router != 0).map(Ipv4Addr::from);
-            let want = Given { address: Ipv4Addr::from(own), netmask, router, card };
+            let name = Some("name".to_owned());
+            let want = Given { address: Ipv4Addr::from(own), netmask, router, card, name };
             prop_assert_eq!(read(&word).unwrap(), BootAddress::Given(want), "{}", word);
         }
     }

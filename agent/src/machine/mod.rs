@@ -11,3 +11,4 @@ pub mod kvm;
 pub mod limits;
 pub mod memory;
 pub mod network;
+pub mod plan;

@@ -8,7 +8,7 @@ use crate::log::log;
 use crate::machine::boot_address::{self, BootAddress, Given};
 use crate::machine::cmdline::{boot_mac, word};
 use std::fs;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::UdpSocket;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use vmatic_plan::Mac;
@@ -22,9 +22,9 @@ const LEASE: &str = "/run/vmatic-lease";
 /// BusyBox's DHCP client; process 1 has no PATH.
 const UDHCPC: &str = "/sbin/udhcpc";
 
-/// Sets the card up; gives its address. What the card would not take is said, and the address given all the same: it
-/// tells which host this is.
-pub fn bring_up(cmdline: &str) -> Result<Ipv4Addr, Error> {
+/// Sets the card up; gives its address, and what came with it. What the card would not take is said, and the address
+/// given all the same: it tells which host this is.
+pub fn bring_up(cmdline: &str) -> Result<Given, Error> {
     let _ = netdev::up("lo");
     let (card, given) = match boot_address::read(word(cmdline, host::IP).unwrap_or_default())? {
         BootAddress::Given(given) => (find_card(cmdline, given.card.as_deref())?, given),
@@ -44,7 +44,7 @@ pub fn bring_up(cmdline: &str) -> Result<Ipv4Addr, Error> {
     if let Err(e) = give(&card, &given) {
         log(&e.to_string());
     }
-    Ok(given.address)
+    Ok(given)
 }
 
 /// Gives the card its address, and the machine its way out.

@@ -67,7 +67,7 @@ fn place_v4(plan: &Plan, host: HostId, address: Ipv4Addr) -> Location {
     if plan.guest_network.contains(address) {
         return node.map_or(Location::Nobody, |node| place_of(node, host));
     }
-    if plan.host_network.contains(address) {
+    if plan.is_host_network(address) {
         return node.map_or(Location::HostNetwork, |node| Location::Host(node.host));
     }
     let [first, ..] = address.octets();

@@ -13,8 +13,7 @@ use super::settings;
 use super::timer::Timer;
 use crate::error::{Context, Error, no_host};
 use crate::log::{self, log};
-use crate::machine::limits::raise_limits;
-use crate::machine::memory::memory_mib;
+use crate::machine::{self, limits::raise_limits, memory::memory_mib};
 use crate::process::{spawn, user};
 use rustix::event::epoll;
 use rustix::io::Errno;
@@ -33,7 +32,7 @@ use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use vmatic_plan::{GuestId, HostId, Plan, host_image};
+use vmatic_plan::{GuestId, HostId, host_image};
 
 /// Frames taken from one guest before it is the next one's turn, and bytes, for the largest cost as much as many small.
 const GUEST_BATCH: usize = 32;
@@ -129,8 +128,7 @@ const NODE: u64 = 0;
 /// Serves until standard input is closed.
 pub fn run(options: &SwitchConfig) -> Result<(), Error> {
     let path = &options.plan;
-    let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let plan = Plan::decode(&text).with_context(|| format!("use the plan {}", path.display()))?;
+    let plan = machine::plan::read(path)?;
     let host = options.host;
     raise_limits();
     spawn::end_as_others();

@@ -28,7 +28,8 @@ fn ipxe(words: &str) -> String {
 set vmatic_tcg:string
 iseq ${{product}} {TCG_PRODUCT} && set vmatic_tcg:string idle=poll no_timer_check ||
 kernel vmlinuz initrd=initramfs {words} \
-ip=${{netX/ip}}::${{netX/gateway}}:${{netX/netmask}} BOOTIF=01-${{netX/mac:hexhyp}} ${{vmatic_tcg}} || goto failed
+ip=${{netX/ip}}::${{netX/gateway}}:${{netX/netmask}}:${{netX/hostname:uristring}} \
+BOOTIF=01-${{netX/mac:hexhyp}} ${{vmatic_tcg}} || goto failed
 initrd initramfs || goto failed
 boot || goto failed
 :failed
@@ -101,7 +102,7 @@ mod tests {
         let ipxe = &files[0].1;
         assert!(ipxe.starts_with("#!ipxe\n"));
         assert!(ipxe.contains(
-            "panic=10 ip=${netX/ip}::${netX/gateway}:${netX/netmask} BOOTIF=01-${netX/mac:hexhyp} ${vmatic_tcg}"
+            "panic=10 ip=${netX/ip}::${netX/gateway}:${netX/netmask}:${netX/hostname:uristring} BOOTIF=01-${netX/mac:hexhyp} ${vmatic_tcg}"
         ));
     }
 }

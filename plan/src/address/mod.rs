@@ -23,7 +23,8 @@ const MAC_PREFIX: u8 = 0x02;
 const ULA_PREFIX: u8 = 0xfd;
 
 impl Plan {
-    /// The node's MAC: a host's card's, where the site's table has it; else 02, the host's 24 bits, the guest's 16 bits.
+    /// The node's MAC: a host's card's, where the site's table has it; else 02, the host's 24 bits, the guest's 16
+    /// bits.
     pub fn mac(&self, node: Node) -> Option<Mac> {
         let own = self.host_table.as_ref().filter(|_| node.is_host() && self.has(node));
         own.and_then(|table| table.mac(node.host)).or_else(|| self.computed_mac(node))

@@ -1,8 +1,9 @@
 //! Places in the tree of hosts: who is above and below whom, by number.
 //!
 //! Without racks the hosts are one heap: host n is above hosts `fanout` * (n - 1) + 2 to `fanout` * n + 1. With racks,
-//! which are ranges of numbers, each rack is a heap below its first host, and these heads are a heap among themselves, so
-//! that what is sent down passes a rack's uplink once. A head has half of its children in other racks, half in its own.
+//! which are ranges of numbers, each rack is a heap below its first host, and these heads are a heap among themselves,
+//! so that what is sent down passes a rack's uplink once. A head has half of its children in other racks, half in its
+//! own.
 
 use crate::host_table::HostTable;
 use crate::ids::HostId;

@@ -2,9 +2,10 @@
 
 use super::bytes::{INDEX_BYTES, push};
 use super::column::Column;
+use super::error::TableError;
 use super::machines::{HASH_BYTES, hash};
 use super::names::NameList;
-use super::{ADDRESS_BYTES, HostTable, LENGTH_BYTES, MAC_BYTES, MAGIC, TableError};
+use super::table::{ADDRESS_BYTES, HostTable, LENGTH_BYTES, MAC_BYTES, MAGIC};
 use crate::address::mac::Mac;
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! for each host the place of its name in the order of bytes (3 bytes), for each place its host (3), for each block of
-//! 16 names where it begins (4), then the blocks: a name's bytes behind their count (1), each next one as how many bytes
-//! it shares with the one before (1), how many are its own (1), and these
+//! 16 names where it begins (4), then the blocks: a name's bytes behind their count (1), each next one as how many
+//! bytes it shares with the one before (1), how many are its own (1), and these
 //! ```
 
 use super::bytes::{INDEX_BYTES, index, number, partition_point, push};

@@ -6,14 +6,14 @@
 use super::process::TemplateConfig;
 use crate::error::{Context, Error};
 use crate::guest::image;
-use crate::machine::cmdline;
+use crate::machine::{self, cmdline};
 use crate::process::fd::message_pair;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use vmatic_plan::{Plan, boot_words};
+use vmatic_plan::boot_words;
 use vmatic_vmm::template::protocol::{self, ZygoteReply};
 use vmatic_vmm::template::zygote::SnapshotFiles;
 
@@ -59,8 +59,7 @@ pub fn piece(from: u64) -> Result<Vec<u8>, Error> {
 }
 
 fn make(path: &Path) -> Result<(), Error> {
-    let text = fs::read_to_string(image::PLAN).with_context(|| format!("read {}", image::PLAN))?;
-    let plan = Plan::decode(&text).with_context(|| format!("understand {}", image::PLAN))?;
+    let plan = machine::plan::read(Path::new(image::PLAN))?;
     forget();
     let files = SnapshotFiles { restore: Vec::new(), save: Some(path.into()) };
     let mut command = TemplateConfig::of_plan(&plan, files, BOOT_TIMEOUT).command(None)?;

@@ -58,7 +58,7 @@ pub fn ipv4<'a>(plan: &Plan, host: HostId, tun: &'a str, card: Option<&'a str>) 
     let network = |net: vmatic_plan::Ipv4Net| (IpAddr::from(Ipv4Addr::from(net.base())), net.prefix());
     let guests = match plan.guest_reach {
         GuestReach::Guests => vec![network(plan.guest_network)],
-        GuestReach::Hosts => vec![network(plan.guest_network), network(plan.host_network)],
+        GuestReach::Hosts => core::iter::once(plan.guest_network).chain(plan.host_networks()).map(network).collect(),
         GuestReach::World => vec![ALL_V4],
     };
     let block = plan.host_block(host).map(|(base, prefix)| (base.into(), prefix));
