@@ -13,10 +13,11 @@ NO_UNWIND_TABLES := -C link-arg=-Wl,--no-eh-frame-hdr,-T,$(CURDIR)/agent/no-unwi
 # The tests that need root run through sudo where make does not run as root.
 SUDO := $(shell [ $$(id -u) = 0 ] || echo sudo -E)
 SPEC ?= examples/laptop.toml
+PREFIX ?= /usr/local
 # Tests end themselves; should one hang all the same, this ends it. .ci/machines has limits of its own.
 LIMIT := timeout --foreground --kill-after=30 1800
 
-.PHONY: all build man demo test test-pure test-hosts test-machines test-programs fuzz lint fmt bench bench-deps bench-switch bench-tree clean deps help
+.PHONY: all build install man demo test test-pure test-hosts test-machines test-programs fuzz lint fmt bench bench-deps bench-switch bench-tree clean deps help
 
 # What deps finds decides how build builds, so build is made by a make of its own.
 all: deps
@@ -35,6 +36,7 @@ help:
 	@echo "make bench-deps     the processor time of vmatic deps, beside another vmatic (OTHER=path)"
 	@echo "make bench-switch   guests' links beside a bridge and this machine's own clock (as root)"
 	@echo "make bench-tree     a command to 1,000 agents beside as many processes (HOSTS=100)"
+	@echo "make install        one static vmatic that carries its agents, below PREFIX (/usr/local) of DESTDIR"
 	@echo "make man            man pages and shell completions, into target/man and target/completions"
 	@echo "make build          bin/vmatic, bin/vmatic-agent, bin/vmatic-leaf"
 
@@ -49,6 +51,26 @@ build:
 	@mkdir -p bin
 	@for f in target/release/vmatic target/$(TARGET)/tiny/vmatic-agent target/$(TARGET)/tiny/vmatic-leaf; do \
 	  cmp -s $$f bin/$${f##*/} || install -m 755 $$f bin/; done
+
+# One file that needs no other: static, with agent, leaf and base in itself.
+CARRY := $(CURDIR)/target/carry
+# What C there is in it (zstd) is compiled for musl by whatever compiler is there.
+MUSL_CC := $(shell command -v musl-gcc || command -v cc)
+install: all
+	@mkdir -p $(CARRY)
+	@for f in vmatic-agent vmatic-leaf; do gzip -9nc bin/$$f >$(CARRY)/$$f.new; \
+	  cmp -s $(CARRY)/$$f.new $(CARRY)/$$f.gz && rm $(CARRY)/$$f.new || mv $(CARRY)/$$f.new $(CARRY)/$$f.gz; done
+	VMATIC_CARRY=$(CARRY) CC_x86_64_unknown_linux_musl=$(MUSL_CC) RUSTFLAGS="$(STATIC_FLAGS)" \
+	  cargo build --release --target $(TARGET) -p vmatic
+	install -D -m 755 target/$(TARGET)/release/vmatic $(DESTDIR)$(PREFIX)/bin/vmatic
+	@target/$(TARGET)/release/vmatic man target/man >/dev/null
+	@for f in target/man/*.1; do install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man1/$${f##*/}; done
+	@d=$(DESTDIR)$(PREFIX)/share; v=target/$(TARGET)/release/vmatic; \
+	  mkdir -p $$d/bash-completion/completions $$d/zsh/site-functions $$d/fish/vendor_completions.d; \
+	  $$v completions bash >$$d/bash-completion/completions/vmatic; \
+	  $$v completions zsh >$$d/zsh/site-functions/_vmatic; \
+	  $$v completions fish >$$d/fish/vendor_completions.d/vmatic.fish
+	@echo "$(DESTDIR)$(PREFIX)/bin/vmatic: one static file; copy it to other machines as it is"
 
 man: all
 	@bin/vmatic man target/man

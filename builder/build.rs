@@ -1,5 +1,6 @@
 //! The build script: embeds what the vmatic program brings along, so that it works from anywhere: the BusyBox base
-//! (initramfs/) and the fragments and patches of kernels (kernel-configs/).
+//! (initramfs/), the fragments and patches of kernels (kernel-configs/), and where it is built to be one file, the
+//! agents.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +9,24 @@ use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     embed("initramfs", "base.rs")?;
-    embed("kernel-configs", "kernel_configs.rs")
+    embed("kernel-configs", "kernel_configs.rs")?;
+    carry()
+}
+
+/// Writes a table of the agents that the program carries, packed by gzip: those of the folder `VMATIC_CARRY`. Without
+/// that variable there are none, and they are looked for beside the program.
+fn carry() -> io::Result<()> {
+    println!("cargo::rerun-if-env-changed=VMATIC_CARRY");
+    let mut code = String::from("&[\n");
+    if let Some(folder) = env::var_os("VMATIC_CARRY") {
+        for name in ["vmatic-agent", "vmatic-leaf"] {
+            let file = PathBuf::from(&folder).join(format!("{name}.gz")).canonicalize()?;
+            println!("cargo::rerun-if-changed={}", file.display());
+            let _ = writeln!(code, "    ({name:?}, include_bytes!({file:?})),");
+        }
+    }
+    code.push_str("]\n");
+    fs::write(PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("carried.rs"), code)
 }
 
 /// Writes a table of a folder's files: path, whether its owner may run it, content.

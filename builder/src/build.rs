@@ -23,6 +23,7 @@ use crate::kernel::Kernel;
 use crate::kernel::choice::{self, ChosenKernel};
 use crate::manifest::{self, ImageRecord, Manifest, OutputRecord};
 use crate::output::identity::Identity;
+use crate::output::plan::HOST_TABLE_FILE;
 use crate::output::{Output, sbom};
 use crate::packages::cache::Cache;
 use crate::packages::inputs::Inputs;
@@ -142,11 +143,16 @@ impl Builder<'_> {
     fn host_files(&self, plan: &Plan) -> Result<Vec<GeneratedFile>> {
         let agent = read_program(&self.agent, "vmatic-agent")?;
         let public = key::public_text(self.operator).into_bytes();
-        Ok(vec![
+        let mut items = vec![
             generated(host_image::AGENT, agent, 0o755, "the host's process 1", "vmatic-agent"),
             generated(host_image::PLAN, plan.encode().into_bytes(), 0o644, "the sealed plan", "the spec"),
             generated(host_image::OPERATOR, public, 0o644, "whose commands to obey", "the operator's public key"),
-        ])
+        ];
+        if let Some(table) = table_bytes(plan) {
+            let reason = "names, MACs and addresses of the site's machines";
+            items.push(generated(host_image::HOST_TABLE, table, 0o644, reason, "the host table of the spec"));
+        }
+        Ok(items)
     }
 
     /// What machines load: kernel, image, plan, scripts, and the boot loaders that the spec asks for.
@@ -179,6 +185,7 @@ impl Builder<'_> {
             ("initramfs".to_owned(), image),
             ("plan".to_owned(), plan.encode().into_bytes()),
         ];
+        files.extend(table_bytes(plan).map(|table| (HOST_TABLE_FILE.to_owned(), table)));
         for (path, text) in scripts::boot_files(&spec.name, &spec.host.cmdline) {
             files.push((path.to_owned(), text.into_bytes()));
         }
@@ -409,6 +416,11 @@ fn read_program(path: &Path, name: &str) -> Result<Vec<u8>> {
         .map_err(|error| error.help(format!("run `make build`, or name the program {name} on the command line")))?;
     assemble::check_static(&program, &path.display().to_string())?;
     Ok(program)
+}
+
+/// The table of a site's machines, if the plan has one.
+fn table_bytes(plan: &Plan) -> Option<Vec<u8>> {
+    Some(plan.host_table.as_ref()?.bytes()?.to_vec())
 }
 
 fn summary(packed: &PackedImage, compression: Compression) -> String {

@@ -32,7 +32,10 @@ Results go to standard output, messages to standard error. NO_COLOR is respected
 const GROUPS: [(&str, &[&str]); 3] = [
     (
         "Spec and image",
-        &["new", "check", "plan", "build", "kernel", "list", "why", "size", "diff", "cat", "unpack", "deps", "trace"],
+        &[
+            "new", "check", "plan", "hosts", "build", "kernel", "list", "why", "size", "diff", "cat", "unpack", "deps",
+            "trace",
+        ],
     ),
     ("Cluster", &["boot", "nodes", "run", "console", "guests", "link", "capture", "upgrade"]),
     ("This machine", &["doctor", "bench", "completions", "man"]),
@@ -76,6 +79,7 @@ verbs! {
     New => new,
     Check => check,
     Plan => plan,
+    Hosts => hosts,
     Build => build,
     Kernel => kernel,
     List => image::list,

@@ -8,6 +8,7 @@
 pub mod archive;
 pub mod bootloader;
 pub mod build;
+pub mod carried;
 pub mod cli;
 pub mod client;
 pub mod closure;
@@ -21,6 +22,7 @@ pub mod fs;
 #[path = "../../fuzz/targets/builder/mod.rs"]
 pub mod fuzz;
 pub mod glob;
+pub mod hosts;
 pub mod image;
 pub mod inventory;
 pub mod kernel;

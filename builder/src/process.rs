@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use vmatic_sys::child::{BeforeExec, before_exec};
 
+use crate::carried;
 use crate::error::{Context, Error, Result};
 
 /// How long a process may take to end by itself when it is asked to.
 const END_GRACE: Duration = Duration::from_secs(2);
 
-/// One of the programs that go into images: named, or beside this one.
+/// One of the programs that go into images: named, beside this one, or carried in it.
 pub fn sibling_program(named: Option<PathBuf>, name: &str) -> Result<PathBuf> {
     if let Some(path) = named {
         return Ok(path);
@@ -23,6 +24,9 @@ pub fn sibling_program(named: Option<PathBuf>, name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot find vmatic's own folder")?;
     let path = own.with_file_name(name);
     if path.is_file() {
+        return Ok(path);
+    }
+    if let Some(path) = carried::program(name)? {
         return Ok(path);
     }
     let option = name.trim_start_matches("vmatic-");

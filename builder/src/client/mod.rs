@@ -15,4 +15,5 @@ pub mod operation;
 pub mod outputs;
 pub mod report;
 pub mod session;
+pub mod table;
 pub mod terminal;

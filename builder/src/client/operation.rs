@@ -22,6 +22,7 @@ use vmatic_tree::wire::order::Order;
 
 use crate::client::connection::{Connection, Older};
 use crate::client::known::{Acquaintance, Met};
+use crate::client::table;
 use crate::error::{Context, Error, Exit, Kind, Result};
 use crate::ui::escape::escape_control;
 use crate::ui::{interrupt, say};
@@ -94,7 +95,8 @@ impl Console {
         getrandom::fill(&mut session).context("cannot draw a random session")?;
         // Sessions begin with the time, so that nodes can tell old ones that they have forgotten from new ones.
         session[..4].copy_from_slice(&(unix_s() as u32).to_be_bytes());
-        Ok(Console { link, key, session, sequence: 0, plan: welcome.plan, host: welcome.host })
+        let plan = table::find(welcome.plan);
+        Ok(Console { link, key, session, sequence: 0, plan, host: welcome.host })
     }
 
     /// The nodes that an expression names; its mistakes are shown with a caret.

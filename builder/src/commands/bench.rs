@@ -51,7 +51,7 @@ struct Guests {
     /// Print one JSON array
     #[arg(long)]
     json: bool,
-    /// The host's process 1, which does the work here [default: vmatic-agent beside this program]
+    /// The host's process 1, which does the work here [default: vmatic-agent beside this program, or the one in it]
     #[arg(long, value_name = "FILE", conflicts_with = "spec")]
     agent: Option<PathBuf>,
 }

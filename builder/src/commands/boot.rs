@@ -11,7 +11,7 @@ use serde_json::json;
 use vmatic_plan::Plan;
 
 use crate::error::{Context, Error, PathContext, Result};
-use crate::output::inspect;
+use crate::output::{inspect, plan};
 use crate::spec::values::LoaderName;
 use crate::spec::{HOST_MEMORY_MIB, Spec};
 use crate::testbed::accel::{self, Accel};
@@ -144,9 +144,9 @@ fn first(loader: Option<LoaderName>, folder: &Path, spec: &Spec) -> Result<First
 }
 
 fn read_plan(folder: &Path, spec: &Path) -> Result<Plan> {
-    let path = folder.join("plan");
     let remedy = format!("run `vmatic build {}`", spec.display());
-    let text = std::fs::read_to_string(&path).at("read", &path).map_err(|e| e.help(&remedy))?;
+    // That it was built at all is said first.
+    let plan = plan::read_plan(folder, &remedy)?;
     for file in ["vmlinuz", "initramfs", "boot.ipxe"] {
         if !folder.join(file).is_file() {
             return Err(Error::new(format!("cannot boot {}", folder.display()))
@@ -154,7 +154,7 @@ fn read_plan(folder: &Path, spec: &Path) -> Result<Plan> {
                 .help(remedy));
         }
     }
-    Plan::decode(&text).map_err(|e| Error::new(format!("cannot use {}", path.display())).because(e).help(remedy))
+    Ok(plan)
 }
 
 /// Waits for Ctrl-C, or for a machine to end.

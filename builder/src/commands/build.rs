@@ -50,10 +50,10 @@ pub struct Args {
     /// Replace an output folder that was built with another operator key
     #[arg(long)]
     new_cluster: bool,
-    /// The host's process 1 [default: vmatic-agent beside this program]
+    /// The host's process 1 [default: vmatic-agent beside this program, or the one in it]
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
-    /// The guest's process 1 [default: vmatic-leaf beside this program]
+    /// The guest's process 1 [default: vmatic-leaf beside this program, or the one in it]
     #[arg(long, value_name = "FILE")]
     leaf: Option<PathBuf>,
     /// Print one JSON object

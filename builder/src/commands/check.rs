@@ -28,10 +28,10 @@ pub struct Args {
     /// Fetch into the cache what is not there, so that all can be looked at
     #[arg(long)]
     fetch: bool,
-    /// The host's process 1 [default: vmatic-agent beside this program]
+    /// The host's process 1 [default: vmatic-agent beside this program, or the one in it]
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
-    /// The guest's process 1 [default: vmatic-leaf beside this program]
+    /// The guest's process 1 [default: vmatic-leaf beside this program, or the one in it]
     #[arg(long, value_name = "FILE")]
     leaf: Option<PathBuf>,
 }

@@ -10,6 +10,7 @@ pub mod check;
 pub mod cluster;
 pub mod completions;
 pub mod doctor;
+pub mod hosts;
 pub mod image;
 pub mod kernel;
 pub mod man;

@@ -51,13 +51,19 @@ pub fn run(args: Args) -> Result<Exit> {
         None if args.guests => plan.all_nodes(),
         None => NodeSet::product(&plan.all_hosts(), &RangeSet::one(0)),
     };
-    if args.format.is_some_and(Format::is_for_dhcp) && nodes.hosts_themselves().len() < nodes.len() {
-        return Err(Error::new("cannot say what DHCP hands out to guests")
+    if args.format.is_some_and(Format::is_for_hosts) && nodes.hosts_themselves().len() < nodes.len() {
+        return Err(Error::new("cannot write guests in a form that is for machines")
             .because("they get their addresses from their host, and their MACs reach no network of machines")
             .help("name hosts only, or choose hosts, ethers, csv or json")
             .of_kind(Kind::Usage));
     }
-    let asked = Inventory { plan: &plan, nodes: &nodes, has_cluster: operator.is_some(), loaders: &spec.loaders };
+    let asked = Inventory {
+        plan: &plan,
+        nodes: &nodes,
+        has_cluster: operator.is_some(),
+        loaders: &spec.loaders,
+        site: spec.plan.site.as_deref(),
+    };
     print_with(|out| match args.format {
         None => inventory::write_table(&asked, out, args.each),
         Some(format) => inventory::write(&asked, out, format),

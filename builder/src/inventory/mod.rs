@@ -27,6 +27,10 @@ pub enum Format {
     Hosts,
     /// Lines of /etc/ethers
     Ethers,
+    /// Warewulf's nodes.conf
+    Warewulf,
+    /// Lines of slurm.conf, and of topology.conf
+    Slurm,
     /// One JSON object
     Json,
     /// Comma-separated values
@@ -34,9 +38,9 @@ pub enum Format {
 }
 
 impl Format {
-    /// Whether it is for a server that hands addresses out.
-    pub fn is_for_dhcp(self) -> bool {
-        matches!(self, Format::Dnsmasq | Format::Dhcpd | Format::Kea)
+    /// Whether it has machines alone: guests get their addresses elsewhere.
+    pub fn is_for_hosts(self) -> bool {
+        matches!(self, Format::Dnsmasq | Format::Dhcpd | Format::Kea | Format::Warewulf | Format::Slurm)
     }
 }
 
@@ -53,6 +57,8 @@ pub fn write(inventory: &Inventory, out: &mut dyn Write, format: Format) -> io::
         Format::Kea => servers::kea(inventory, out),
         Format::Hosts => lists::hosts(inventory, out),
         Format::Ethers => lists::ethers(inventory, out),
+        Format::Warewulf => lists::warewulf(inventory, out),
+        Format::Slurm => lists::slurm(inventory, out),
         Format::Json => lists::json(inventory, out),
         Format::Csv => lists::csv(inventory, out),
     }

@@ -3,8 +3,9 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use vmatic_plan::{Mac, Node, NodeSet, Plan};
+use vmatic_plan::{HostId, Mac, Node, NodeSet, Plan};
 
+use crate::hosts::site::{SiteHost, SiteTable};
 use crate::spec::values::LoaderName;
 
 /// What an inventory is made from.
@@ -17,9 +18,24 @@ pub struct Inventory<'a> {
     pub has_cluster: bool,
     /// The boot loaders that hosts may ask for.
     pub loaders: &'a [LoaderName],
+    /// The site's own machines, where a table says them.
+    pub site: Option<&'a SiteTable>,
 }
 
 impl Inventory<'_> {
+    /// What the site's table says of a host.
+    pub fn row(&self, host: HostId) -> Option<&SiteHost> {
+        self.site?.hosts.get(host.0.checked_sub(1)? as usize)
+    }
+
+    /// How many of the hosts that are asked for have no MAC that is known.
+    pub fn without_mac(&self) -> u64 {
+        let Some(site) = self.site else { return 0 };
+        let hosts = self.nodes.hosts_themselves();
+        let lacking = hosts.iter().filter(|host| site.table.mac(HostId(*host)).is_none());
+        lacking.count() as u64
+    }
+
     /// Writes the nodes, hosts first, each computed when its turn comes.
     pub fn each(&self, mut write: impl FnMut(Record) -> io::Result<()>) -> io::Result<()> {
         for (hosts, members) in self.nodes.products() {
@@ -37,8 +53,8 @@ pub struct Record {
     pub node: Node,
     /// Its name.
     pub name: String,
-    /// Its MAC.
-    pub mac: Mac,
+    /// Its MAC; none of a machine whose site does not tell it.
+    pub mac: Option<Mac>,
     /// A host's is on the machines' network.
     pub ipv4: Ipv4Addr,
     /// Likewise, where the cluster is known.
@@ -62,7 +78,10 @@ impl Record {
         Some(Record {
             node,
             name: plan.node_name(node)?,
-            mac: plan.mac(node)?,
+            mac: match inventory.site {
+                Some(site) if node.is_host() => site.table.mac(node.host),
+                _ => Some(plan.mac(node)?),
+            },
             ipv4,
             ipv6: ipv6.filter(|_| inventory.has_cluster),
             parent: plan.parent(node),

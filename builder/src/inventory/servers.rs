@@ -5,8 +5,10 @@
 //! card that runs iPXE says so as its user class, and gets the script.
 
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 
 use serde_json::json;
+use vmatic_plan::Ipv4Net;
 
 use super::record::{Inventory, Record};
 use crate::spec::values::LoaderName;
@@ -19,6 +21,24 @@ const ABOUT: [&str; 3] = [
     "A host knows its number by this address, whatever its MAC.",
     "The boot files lie in the output folder, which a TFTP server has to serve.",
 ];
+
+/// The same of a site whose table has the machines.
+fn about(inventory: &Inventory) -> Vec<String> {
+    let Some(site) = inventory.site else { return ABOUT.map(str::to_owned).to_vec() };
+    let mut lines = vec![
+        format!("Names, MACs and addresses are those of the site's table ({} bytes in the image).", site.bytes()),
+        ABOUT[2].to_owned(),
+    ];
+    match inventory.without_mac() {
+        0 => {}
+        count => lines.push(format!("{} without a known MAC left out: add them to the table.", hosts(count))),
+    }
+    lines
+}
+
+fn hosts(count: u64) -> String {
+    crate::ui::size::count(count, "host")
+}
 
 /// The boot files of cards without iPXE, of the first loaders of the spec that serve them: for BIOS, for UEFI.
 fn boot_files(loaders: &[LoaderName]) -> (Option<&'static str>, Option<&'static str>) {
@@ -62,11 +82,11 @@ fn each_firmware(
 
 /// Settings of dnsmasq, dnsmasq(8).
 pub fn dnsmasq(inventory: &Inventory, out: &mut dyn Write) -> io::Result<()> {
-    let network = inventory.plan.host_network;
     writeln!(out, "# hosts of the cluster {}", inventory.plan.name)?;
-    ABOUT.iter().try_for_each(|line| writeln!(out, "# {line}"))?;
-    let first = network.nth(0).map_or_else(String::new, |address| address.to_string());
-    writeln!(out, "dhcp-range={first},static,{}", network.netmask())?;
+    about(inventory).iter().try_for_each(|line| writeln!(out, "# {line}"))?;
+    for network in inventory.plan.host_networks() {
+        writeln!(out, "dhcp-range={},static,{}", Ipv4Addr::from(network.base()), network.netmask())?;
+    }
     writeln!(out, "dhcp-userclass=set:ipxe,iPXE\ndhcp-boot=tag:ipxe,{SCRIPT}")?;
     each_firmware(inventory, out, "#", &mut |out, tag, file| {
         let architectures: &[u8] = if tag == "bios" { &[0] } else { &[7, 9] };
@@ -76,17 +96,27 @@ pub fn dnsmasq(inventory: &Inventory, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "dhcp-boot=tag:!ipxe,tag:{tag},{file}")
     })?;
     writeln!(out, "# dnsmasq serves files, too:\n#enable-tftp\n#tftp-root=/srv/tftp")?;
-    inventory.each(|Record { mac, ipv4, name, .. }| writeln!(out, "dhcp-host={mac},{ipv4},{name}"))
+    inventory
+        .each(|Record { mac, ipv4, name, .. }| mac.map_or(Ok(()), |mac| writeln!(out, "dhcp-host={mac},{ipv4},{name}")))
 }
 
 /// Settings of ISC dhcpd, dhcpd.conf(5).
 pub fn dhcpd(inventory: &Inventory, out: &mut dyn Write) -> io::Result<()> {
-    let network = inventory.plan.host_network;
     writeln!(out, "# hosts of the cluster {}", inventory.plan.name)?;
-    ABOUT.iter().try_for_each(|line| writeln!(out, "# {line}"))?;
-    let first = network.nth(0).map_or_else(String::new, |address| address.to_string());
+    about(inventory).iter().try_for_each(|line| writeln!(out, "# {line}"))?;
     writeln!(out, "option architecture code 93 = unsigned integer 16;")?;
-    writeln!(out, "subnet {first} netmask {} {{", network.netmask())?;
+    for network in inventory.plan.host_networks() {
+        dhcpd_subnet(inventory, out, network)?;
+    }
+    inventory.each(|Record { mac, ipv4, name, .. }| {
+        let Some(mac) = mac else { return Ok(()) };
+        let identity = format!("hardware ethernet {mac}; fixed-address {ipv4}; option host-name \"{name}\";");
+        writeln!(out, "host {name} {{ {identity} }}")
+    })
+}
+
+fn dhcpd_subnet(inventory: &Inventory, out: &mut dyn Write, network: Ipv4Net) -> io::Result<()> {
+    writeln!(out, "subnet {} netmask {} {{", Ipv4Addr::from(network.base()), network.netmask())?;
     writeln!(out, "  # the TFTP server, if it is another machine:\n  #next-server ADDRESS;")?;
     writeln!(out, "  if exists user-class and option user-class = \"iPXE\" {{\n    filename \"{SCRIPT}\";")?;
     each_firmware(inventory, out, "  #", &mut |out, tag, file| {
@@ -97,11 +127,7 @@ pub fn dhcpd(inventory: &Inventory, out: &mut dyn Write) -> io::Result<()> {
         };
         writeln!(out, "  }} elsif {wanted} {{\n    filename \"{file}\";")
     })?;
-    writeln!(out, "  }}\n}}")?;
-    inventory.each(|Record { mac, ipv4, name, .. }| {
-        let identity = format!("hardware ethernet {mac}; fixed-address {ipv4}; option host-name \"{name}\";");
-        writeln!(out, "host {name} {{ {identity} }}")
-    })
+    writeln!(out, "  }}\n}}")
 }
 
 /// Settings of Kea's DHCPv4 server: JSON, so that what the others say in comments stands in `comment`.
@@ -115,7 +141,7 @@ pub fn kea(inventory: &Inventory, out: &mut dyn Write) -> io::Result<()> {
     let uefi_test = without_ipxe("option[93].hex == 0x0007 or option[93].hex == 0x0009");
     classes.extend(uefi.map(|file| class("vmatic-uefi", &uefi_test, file)));
     let mut comment = vec![format!("hosts of the cluster {}.", inventory.plan.name)];
-    comment.extend(ABOUT.map(str::to_owned));
+    comment.extend(about(inventory));
     comment.push("Set next-server if that is another machine, and the interfaces to listen on.".to_owned());
     let (pairs, loaders) =
         ([("BIOS", bios), ("UEFI", uefi)], ["\"ipxe\" or \"pxelinux\"", "\"ipxe\", \"grub\" or \"uki\""]);
@@ -126,17 +152,22 @@ pub fn kea(inventory: &Inventory, out: &mut dyn Write) -> io::Result<()> {
         "interfaces-config": { "interfaces": [] },
         "client-classes": classes,
     });
-    let subnet = json!({ "id": 1, "subnet": inventory.plan.host_network.to_string() });
-    // Both go on with the hosts, which are too many for one value.
-    let (head, subnet) = (json!({ "Dhcp4": head }).to_string(), subnet.to_string());
-    let (head, subnet) = (head.strip_suffix("}}").unwrap_or(&head), subnet.strip_suffix('}').unwrap_or(&subnet));
-    write!(out, "{head},\n\"subnet4\":[{subnet},\"reservations\":[")?;
-    let mut before = "\n";
-    inventory.each(|Record { mac, ipv4, name, .. }| {
-        let record = json!({ "hw-address": mac.to_string(), "ip-address": ipv4, "hostname": name });
-        write!(out, "{before}{record}")?;
-        before = ",\n";
-        Ok(())
-    })?;
+    let head = json!({ "Dhcp4": head }).to_string();
+    // It goes on with the networks, and each with its hosts, which are too many for one value.
+    write!(out, "{},\n\"subnet4\":[", head.strip_suffix("}}").unwrap_or(&head))?;
+    let mut end = "";
+    for (id, network) in (1..).zip(inventory.plan.host_networks()) {
+        let subnet = json!({ "id": id, "subnet": network.to_string() }).to_string();
+        write!(out, "{end}{},\"reservations\":[", subnet.strip_suffix('}').unwrap_or(&subnet))?;
+        let mut before = "\n";
+        inventory.each(|Record { mac, ipv4, name, .. }| {
+            let Some(mac) = mac.filter(|_| network.contains(ipv4)) else { return Ok(()) };
+            let record = json!({ "hw-address": mac.to_string(), "ip-address": ipv4, "hostname": name });
+            write!(out, "{before}{record}")?;
+            before = ",\n";
+            Ok(())
+        })?;
+        end = "\n]},\n";
+    }
     writeln!(out, "\n]}}]}}}}")
 }

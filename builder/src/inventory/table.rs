@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use vmatic_plan::{GuestId, HostId, Node, NodeSet, RangeSet};
+use vmatic_plan::{GuestId, HostId, Mac, Node, NodeSet, RangeSet};
 
 use super::record::{Inventory, Record};
 use crate::digest::hex;
@@ -30,7 +30,7 @@ pub fn write(inventory: &Inventory, out: &mut dyn Write, each: bool) -> io::Resu
         "cluster {}{cluster}: {} in {}, {} in {}; the control tree on TCP port {}",
         plan.name,
         count(hosts, "host"),
-        plan.host_network,
+        plan.host_networks().map(|network| network.to_string()).collect::<Vec<_>>().join(", "),
         count(hosts * guests, "guest"),
         plan.guest_network,
         plan.port
@@ -43,7 +43,11 @@ pub fn write(inventory: &Inventory, out: &mut dyn Write, each: bool) -> io::Resu
         if members.contains(0) {
             let levels = (0..).map(|level| plan.level_hosts(level)).take_while(|level| !level.is_empty());
             for level in levels {
-                rows.extend(hosts.intersection(&level).ranges().iter().map(|range| folded(inventory, *range, (0, 0))));
+                for range in hosts.intersection(&level).ranges() {
+                    rows.extend(
+                        of_one_law(inventory, *range).into_iter().map(|range| folded(inventory, range, (0, 0))),
+                    );
+                }
             }
         } else {
             let ranges = hosts.ranges().iter().flat_map(|h| members.ranges().iter().map(move |m| (*h, *m)));
@@ -75,7 +79,7 @@ fn one_each(inventory: &Inventory, out: &mut dyn Write) -> io::Result<()> {
         let row = [
             node.to_string(),
             name,
-            mac.to_string(),
+            mac.map_or_else(|| "-".to_owned(), |mac| mac.to_string()),
             ipv4.to_string(),
             ipv6.map_or_else(|| "-".to_owned(), |address| address.to_string()),
             parent.map_or_else(|| "-".to_owned(), |node| node.to_string()),
@@ -90,6 +94,35 @@ fn line(out: &mut dyn Write, row: &Cells, widths: &[usize; 7]) -> io::Result<()>
     writeln!(out, "{}", cells.join("  ").trim_end())
 }
 
+/// A range of hosts in parts in which addresses and MACs rise by one step from host to host. Only a site's table has
+/// several.
+fn of_one_law(inventory: &Inventory, range: (u32, u32)) -> Vec<(u32, u32)> {
+    let Some(site) = inventory.site else { return vec![range] };
+    let address = |host: u32| site.table.ipv4(HostId(host)).map(|address| u64::from(u32::from(address)));
+    let mac = |host: u32| {
+        site.table.mac(HostId(host)).map(|Mac([a, b, c, d, e, f])| u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    };
+    // None is no step, and what both have not is as good as a rise.
+    let step = |value: &dyn Fn(u32) -> Option<u64>, host: u32| match (value(host - 1), value(host)) {
+        (None, None) => Some(0),
+        (a, b) => b.zip(a).and_then(|(b, a)| b.checked_sub(a)).filter(|step| *step > 0),
+    };
+    let mut parts: Vec<(u32, u32)> = Vec::new();
+    for host in range.0..=range.1 {
+        let goes_on = parts.last().is_some_and(|(first, _)| {
+            [&address as &dyn Fn(u32) -> Option<u64>, &mac].iter().all(|value| {
+                let own = step(value, host);
+                own.is_some() && own == step(value, first + 1)
+            })
+        });
+        match parts.last_mut().filter(|_| goes_on) {
+            Some(part) => part.1 = host,
+            None => parts.push((host, host)),
+        }
+    }
+    parts
+}
+
 /// The row of a range of hosts, or of a range of guests on each of these.
 fn folded(inventory: &Inventory, hosts: (u32, u32), members: (u32, u32)) -> Cells {
     let plan = inventory.plan;
@@ -102,6 +135,7 @@ fn folded(inventory: &Inventory, hosts: (u32, u32), members: (u32, u32)) -> Cell
     let pattern = if plan.host_count() <= 4096 { plan.fold_names(&nodes) } else { String::new() };
     let names = if (1..=NAMES_MAX).contains(&pattern.len()) { pattern } else { from_to(first.name, last.name) };
     let optional = |address: Option<std::net::Ipv6Addr>| address.map_or_else(|| "-".to_owned(), |a| a.to_string());
+    let mac = |mac: Option<Mac>| mac.map_or_else(|| "-".to_owned(), |mac| mac.to_string());
     let parent = match (first.parent, last.parent) {
         (Some(first), Some(last)) if first.is_host() && members.0 == 0 => {
             RangeSet::span(first.host.0, last.host.0).to_string()
@@ -119,7 +153,7 @@ fn folded(inventory: &Inventory, hosts: (u32, u32), members: (u32, u32)) -> Cell
     [
         nodes.to_string(),
         names,
-        from_to(first.mac.to_string(), last.mac.to_string()),
+        from_to(mac(first.mac), mac(last.mac)),
         from_to(first.ipv4.to_string(), last.ipv4.to_string()),
         from_to(optional(first.ipv6), optional(last.ipv6)),
         parent,

@@ -6,6 +6,7 @@
 pub mod identity;
 pub mod inspect;
 pub mod lock;
+pub mod plan;
 pub mod sbom;
 
 use std::fs;

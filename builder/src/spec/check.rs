@@ -3,14 +3,18 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
-use vmatic_plan::{HostNames, Ipv4Net, PlanField, defaults};
+use vmatic_plan::host_table::TableError;
+use vmatic_plan::{HostNames, Ipv4Net, PlanErrorKind, PlanField, defaults};
 
 use super::data::{PlanSpec, Spec};
-use super::diagnose::{Problems, SpecText};
+use super::diagnose::{Files, Problems, SpecText};
 use super::draft::Draft;
 use super::table::Located;
+use super::table_of_hosts;
+use crate::hosts::show;
 
 /// Where the plan's fields stand in the text, by the plan's fields.
 pub struct Names {
@@ -23,7 +27,6 @@ impl Names {
         let texts = [
             (PlanField::Name, &draft.name),
             (PlanField::Hosts, &draft.plan.hosts),
-            (PlanField::HostNetwork, &draft.plan.host_network),
             (PlanField::GuestNetwork, &draft.plan.guest_network),
         ];
         let numbers = [
@@ -37,14 +40,21 @@ impl Names {
             (PlanField::GuestMemoryMib, draft.guest.memory_span()),
             (PlanField::GuestCmdline, draft.guest.cmdline_span()),
         ];
-        let images = images.into_iter().filter_map(|(name, span)| Some((name, span?)));
-        Names { places: texts.chain(numbers).chain(images).collect() }
+        let network = draft.plan.host_network.iter().flatten().next().map(|text| text.span.clone());
+        let table = draft.plan.table.as_ref().map(|table| table.span.clone());
+        let others = [
+            (PlanField::HostNetwork, network.clone()),
+            (PlanField::MoreHostNetworks, network),
+            (PlanField::HostTable, table),
+        ];
+        let others = images.into_iter().chain(others).filter_map(|(name, span)| Some((name, span?)));
+        Names { places: texts.chain(numbers).chain(others).collect() }
     }
 }
 
 /// The plan's part of a draft. Where a mistake stands, it is noted and the default stands in, so
 /// that the rest can be checked.
-pub fn plan(draft: &Draft, source: &SpecText, problems: &mut Problems) -> Option<PlanSpec> {
+pub fn plan(draft: &Draft, source: &SpecText, problems: &mut Problems) -> (Option<PlanSpec>, Files) {
     if !draft.has_name {
         problems.add(0..0, "the spec has no name", "begin with a line like name = \"laptop\"");
     }
@@ -53,26 +63,47 @@ pub fn plan(draft: &Draft, source: &SpecText, problems: &mut Problems) -> Option
         problems.add(0..0, "the spec does not say which hosts there are", remedy);
     }
     let hosts = draft.plan.hosts.as_ref().and_then(|text| hosts(text, source, problems));
-    let mut network = |text: &Option<Located<String>>, default: Ipv4Net| -> Ipv4Net {
-        let Some(text) = text else { return default };
+    let mut network = |text: &Located<String>, default: Ipv4Net| -> Ipv4Net {
         if let Err(error) = text.value.parse::<Ipv4Net>() {
             let message = format!("invalid network {:?}: {error}", text.value);
             problems.add(text.span.clone(), message, format!("write an address and a prefix, e.g. \"{default}\""));
         }
         text.value.parse().unwrap_or(default)
     };
-    let host_network = network(&draft.plan.host_network, defaults::HOST_NETWORK);
-    let guest_network = network(&draft.plan.guest_network, defaults::GUEST_NETWORK);
+    let said = draft.plan.host_network.iter().flatten();
+    let said: Vec<Ipv4Net> = said.map(|text| network(text, defaults::HOST_NETWORK)).collect();
+    let guest_network = draft
+        .plan
+        .guest_network
+        .as_ref()
+        .map_or(defaults::GUEST_NETWORK, |text| network(text, defaults::GUEST_NETWORK));
+    let (site, tables) = match &draft.plan.table {
+        Some(table) => table_of_hosts::load(table, said.clone(), guest_network, problems),
+        None => (None, Files::new()),
+    };
+    if let Some(text) = draft.plan.host_network.iter().flatten().nth(1).filter(|_| draft.plan.table.is_none()) {
+        let remedy = "write one; or hosts = { file = \"hosts\" }, a table that says which host is where";
+        problems.add(text.span.clone(), "computed hosts are in one network", remedy);
+    }
+    let networks = if said.is_empty() { site.as_ref().map_or(Vec::new(), |site| site.networks.clone()) } else { said };
+    let host_networks = match networks.split_first() {
+        Some((first, more)) => (*first, if site.is_some() { more.to_vec() } else { Vec::new() }),
+        None => (defaults::HOST_NETWORK, Vec::new()),
+    };
+    let hosts = site.as_ref().map(|site| site.names.clone()).or(hosts);
+    let Some(hosts) = hosts.or_else(|| HostNames::count(1).ok()) else { return (None, tables) };
     let number = |value: &Option<Located<i64>>, default| value.as_ref().map_or(default, |value| value.value);
-    Some(PlanSpec {
-        hosts: hosts.or_else(|| HostNames::count(1).ok())?,
+    let plan = PlanSpec {
+        hosts,
+        site: site.map(Arc::new),
         guests: number(&draft.plan.guests, defaults::GUESTS_PER_HOST.into()) as u32,
-        host_network,
+        host_networks,
         guest_network,
         guest_reach: draft.plan.guest_reach.unwrap_or_default(),
         fanout: number(&draft.plan.fanout, defaults::FANOUT.into()) as u32,
         port: number(&draft.plan.port, defaults::PORT.into()) as u16,
-    })
+    };
+    (Some(plan), tables)
 }
 
 /// The hosts of a pattern or of a count.
@@ -99,14 +130,18 @@ pub fn whole(spec: &Spec, names: &Names, problems: &mut Problems) {
     for _ in 0..FIELDS {
         let Err(error) = plan.check() else { break };
         let span = names.places.get(&error.field).cloned().unwrap_or(0..0);
-        let message = format!("invalid plan: {}", error.kind);
+        let message = format!("invalid plan: {}", said(&error.kind, spec));
         problems.add(span, message, remedy(error.field));
         match error.field {
             PlanField::Name => plan.name = "x".to_owned(),
             PlanField::GuestsPerHost => plan.guests_per_host = 0,
-            PlanField::HostNetwork | PlanField::GuestNetwork | PlanField::Hosts => {
+            PlanField::HostNetwork
+            | PlanField::GuestNetwork
+            | PlanField::Hosts
+            | PlanField::MoreHostNetworks
+            | PlanField::HostTable => {
                 let Ok(one) = HostNames::count(1) else { break };
-                plan.hosts = one;
+                (plan.hosts, plan.host_table, plan.more_host_networks) = (one, None, Vec::new());
                 (plan.host_network, plan.guest_network) = (defaults::HOST_NETWORK, defaults::GUEST_NETWORK);
             }
             PlanField::Fanout => plan.fanout = defaults::FANOUT,
@@ -121,6 +156,16 @@ pub fn whole(spec: &Spec, names: &Names, problems: &mut Problems) {
     }
 }
 
+/// What is wrong with a plan, with the line of the table if it is about one host of it.
+fn said(kind: &PlanErrorKind, spec: &Spec) -> String {
+    let (PlanErrorKind::Table(TableError::Mac { host, .. } | TableError::Address { host, .. }), Some(site)) =
+        (kind, &spec.plan.site)
+    else {
+        return kind.to_string();
+    };
+    show::line_of(site, *host).map_or_else(|| kind.to_string(), |line| format!("{line}: {kind}"))
+}
+
 /// What to write where a plan's field is wrong.
 fn remedy(field: PlanField) -> &'static str {
     match field {
@@ -129,6 +174,8 @@ fn remedy(field: PlanField) -> &'static str {
         PlanField::GuestsPerHost => "write fewer guests in plan.guests",
         PlanField::HostNetwork => "write a larger plan.host_network, or fewer hosts in plan.hosts",
         PlanField::GuestNetwork => "write a larger plan.guest_network that lies elsewhere, or fewer guests or hosts",
+        PlanField::MoreHostNetworks => "write fewer and wider networks in plan.host_network",
+        PlanField::HostTable => "correct the table, or write a fanout of 4 or more where it has racks",
         PlanField::Fanout => "write a number from 2 to 64",
         PlanField::Port => "write a number from 1 to 65535",
         PlanField::GuestMemoryMib => "write a number of MiB from 16 to 1048576",

@@ -15,6 +15,7 @@ use super::diagnose::{self, Files};
 use super::kinds::{Backend, KindSpec};
 use super::values::{Compression, Depth, KernelChoice, LoaderName, PackageName};
 use crate::error::Error;
+use crate::hosts::site::SiteTable;
 use crate::ui::size::count;
 
 /// RAM of the machine that stands in for a host, in MiB, if the spec does not say.
@@ -61,8 +62,10 @@ pub struct PlanSpec {
     pub hosts: HostNames,
     /// Guests of each host.
     pub guests: u32,
-    /// The machines' network.
-    pub host_network: Ipv4Net,
+    /// The site's own machines, where a table says them.
+    pub site: Option<Arc<SiteTable>>,
+    /// The machines' networks; a table's need not be one.
+    pub host_networks: (Ipv4Net, Vec<Ipv4Net>),
     /// The guests' network.
     pub guest_network: Ipv4Net,
     /// What guests may reach.
@@ -134,15 +137,15 @@ impl Spec {
             cluster: [0; 16],
             hosts: self.plan.hosts.clone(),
             guests_per_host: self.plan.guests,
-            host_network: self.plan.host_network,
+            host_network: self.plan.host_networks.0,
             guest_network: self.plan.guest_network,
             guest_reach: self.plan.guest_reach,
             fanout: self.plan.fanout,
             port: self.plan.port,
             guest_memory_mib: self.guest.memory_mib.unwrap_or(defaults::GUEST_MEMORY_MIB),
             guest_cmdline: self.guest.cmdline.clone(),
-            more_host_networks: Vec::new(),
-            host_table: None,
+            more_host_networks: self.plan.host_networks.1.clone(),
+            host_table: self.plan.site.as_ref().map(|site| site.table.clone()),
         };
         Plan { cluster: cluster_id(&plan, operator), ..plan }
     }

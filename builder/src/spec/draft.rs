@@ -8,6 +8,7 @@ use super::data::FileSpec;
 use super::kinds::{Backend, KindSpec};
 use super::table::Located;
 use super::values::{Compression, Depth, KernelChoice, LoaderName, PackageName};
+use crate::hosts::TableSource;
 
 /// The spec as written: everything may be missing. Later files win over what they include.
 #[derive(Debug, Default)]
@@ -37,10 +38,12 @@ pub struct Draft {
 pub struct DraftPlan {
     /// A pattern or a count.
     pub hosts: Option<Located<String>>,
+    /// A table of the site's machines instead.
+    pub table: Option<Located<TableSource>>,
     /// Guests on each host.
     pub guests: Option<Located<i64>>,
-    /// The hosts' IPv4 network, as text.
-    pub host_network: Option<Located<String>>,
+    /// The hosts' IPv4 networks, as text.
+    pub host_network: Option<Vec<Located<String>>>,
     /// The guests' IPv4 network, as text.
     pub guest_network: Option<Located<String>>,
     /// What guests may reach.
@@ -74,9 +77,11 @@ pub struct DraftImage {
 
 impl Draft {
     pub(super) fn forget_places(&mut self) {
-        let texts = [&mut self.name, &mut self.plan.hosts, &mut self.plan.host_network, &mut self.plan.guest_network];
+        let texts = [&mut self.name, &mut self.plan.hosts, &mut self.plan.guest_network];
         let texts = texts.into_iter().chain([&mut self.host.cmdline, &mut self.guest.cmdline]);
-        texts.flatten().for_each(|item| item.span = 0..0);
+        let networks = self.plan.host_network.iter_mut().flatten();
+        texts.flatten().chain(networks).for_each(|item| item.span = 0..0);
+        self.plan.table.iter_mut().for_each(|item| item.span = 0..0);
         let numbers = [&mut self.plan.guests, &mut self.plan.fanout, &mut self.plan.port];
         let numbers = numbers.into_iter().chain([&mut self.guest.memory_mib]);
         numbers.flatten().for_each(|item| item.span = 0..0);

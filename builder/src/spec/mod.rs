@@ -5,7 +5,8 @@
 //!
 //! No state: a text becomes a table with places (`table`), that a draft in which everything may be missing (`parse`,
 //! `draft`), and that, with defaults and `check`, plain data (`data`, `values`, `kinds`). `reading` holds it with
-//! what is wrong, which `diagnose` shows, and takes what later stages find.
+//! what is wrong, which `diagnose` shows, and takes what later stages find. `table_of_hosts` has a site's machines read
+//! by the room `hosts`.
 
 pub mod check;
 pub mod data;
@@ -15,6 +16,7 @@ pub mod kinds;
 pub mod parse;
 pub mod reading;
 pub mod table;
+pub mod table_of_hosts;
 pub mod values;
 
 pub use data::{FileSpec, HOST_MEMORY_MIB, ImageSpec, PlanSpec, Spec};

@@ -10,9 +10,10 @@ use vmatic_plan::GuestReach;
 use super::check;
 use super::data::{FileSpec, HOST_MEMORY_MIB, ImageSpec, Source, Spec};
 use super::diagnose::{Files, Problems, SpecText};
-use super::draft::{Draft, DraftImage};
+use super::draft::{Draft, DraftImage, DraftPlan};
 use super::kinds;
 use super::table::{Located, Table};
+use super::table_of_hosts;
 use super::values::{Compression, Depth, Input, KernelChoice, LoaderName, PackageName, RECIPES};
 use crate::error::{Error, Kind, PathContext, Result};
 use crate::fs::{clean_path, octal};
@@ -54,10 +55,13 @@ pub fn read(path: &Path) -> Result<(Option<Spec>, Files)> {
     let mut files = Files::new();
     let mut draft = Draft::default();
     read_file(path, 0, &mut draft, &mut files)?;
-    let spec = match files.last_mut() {
+    let (spec, tables) = match files.last_mut() {
         Some((source, problems)) => finish(path, draft, source, problems),
-        None => None,
+        None => (None, Files::new()),
     };
+    // The spec's own text stays the last.
+    let own = files.len().saturating_sub(1);
+    files.splice(own..own, tables);
     Ok((spec, files))
 }
 
@@ -117,9 +121,9 @@ fn read_draft(table: &Table, folder: &Path, draft: &mut Draft, problems: &RefCel
     if let Some(plan) = table.table("plan") {
         draft.has_hosts |= plan.has("hosts");
         let draft = &mut draft.plan;
-        set(&mut draft.hosts, plan.string_or_number("hosts", "hosts = \"dn[1-16]\" or hosts = 16"));
+        read_hosts(&plan, folder, draft, problems);
         set(&mut draft.guests, plan.number("guests", 0..=i64::from(vmatic_plan::GUESTS_MAX)));
-        set(&mut draft.host_network, plan.string("host_network", "172.20.0.0/16"));
+        set(&mut draft.host_network, plan.string_or_strings("host_network", "172.20.0.0/16"));
         set(&mut draft.guest_network, plan.string("guest_network", "10.0.0.0/8"));
         if let Some(text) = plan.string("guest_reach", "guests") {
             set(&mut draft.guest_reach, read_reach(text, problems));
@@ -136,6 +140,24 @@ fn read_draft(table: &Table, folder: &Path, draft: &mut Draft, problems: &RefCel
                 set(&mut draft.kinds, kinds::read(&table, folder, problems));
             }
             table.finish();
+        }
+    }
+}
+
+/// A pattern or a count, or a table of machines: the later of two files has the one that counts.
+fn read_hosts(plan: &Table, folder: &Path, draft: &mut DraftPlan, problems: &RefCell<Problems>) {
+    match plan.table_there("hosts") {
+        Some((table, span)) => {
+            let source = table_of_hosts::read(&table, folder, problems);
+            table.finish();
+            draft.table = source.map(|value| Located { value, span });
+            draft.hosts = None;
+        }
+        None => {
+            let example = "hosts = \"dn[1-16]\", hosts = 16 or hosts = { file = \"hosts\" }";
+            let hosts = plan.string_or_number("hosts", example);
+            draft.table = draft.table.take().filter(|_| hosts.is_none());
+            set(&mut draft.hosts, hosts);
         }
     }
 }
@@ -348,13 +370,12 @@ fn read_copy(item: Located<Table>, folder: &Path, problems: &RefCell<Problems>) 
 }
 
 /// Fills in the defaults and checks what needs the whole.
-fn finish(path: &Path, draft: Draft, source: &SpecText, problems: &mut Problems) -> Option<Spec> {
+fn finish(path: &Path, draft: Draft, source: &SpecText, problems: &mut Problems) -> (Option<Spec>, Files) {
     let names = check::Names::of(&draft);
-    let plan = check::plan(&draft, source, problems);
+    let (plan, tables) = check::plan(&draft, source, problems);
+    let Some(plan) = plan else { return (None, tables) };
     let kinds = draft.kinds.unwrap_or_default();
-    if let Some(plan) = &plan {
-        kinds::check(&kinds, plan.guests, problems);
-    }
+    kinds::check(&kinds, plan.guests, problems);
     let host = image(draft.host, &HOST);
     let guest = image(draft.guest, &GUEST);
     // A name that is missing is noted already.
@@ -363,7 +384,7 @@ fn finish(path: &Path, draft: Draft, source: &SpecText, problems: &mut Problems)
         path: path.to_owned(),
         name,
         loaders: draft.loaders.unwrap_or_default(),
-        plan: plan?,
+        plan,
         host,
         guest,
         backend: draft.backend.unwrap_or_default(),
@@ -371,7 +392,7 @@ fn finish(path: &Path, draft: Draft, source: &SpecText, problems: &mut Problems)
         source: Source::default(),
     };
     check::whole(&spec, &names, problems);
-    Some(spec)
+    (Some(spec), tables)
 }
 
 fn image(draft: DraftImage, defaults: &Defaults) -> ImageSpec {

@@ -155,6 +155,14 @@ impl<'t, 'i> Table<'t, 'i> {
         self.strings(key, example)
     }
 
+    /// A table inside, with its place, if the value is one: what else it may be is asked for next.
+    pub fn table_there(&self, key: &'static str) -> Option<(Table<'t, 'i>, Range<usize>)> {
+        let value = self.table.get(key)?;
+        let table = value.get_ref().as_table()?;
+        self.asked.borrow_mut().push(key);
+        Some((Table::new(table, &self.full(key), self.problems), value.span()))
+    }
+
     /// A table inside.
     pub fn table(&self, key: &'static str) -> Option<Table<'t, 'i>> {
         let value = self.value(key)?;

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use vmatic_plan::{HostId, Node, Plan};
+use vmatic_plan::{HostId, Ipv4Net, Node, Plan};
 
 use crate::bootloader::scripts::TCG_PRODUCT;
 use crate::error::{Error, Result};
@@ -54,6 +54,8 @@ pub enum First {
     Uki,
 }
 
+/// The widest network that QEMU is given.
+const LEAST_PREFIX: u8 = 8;
 /// OVMF's program and its variables, where Debian's package ovmf has them.
 pub const OVMF: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const OVMF_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
@@ -117,10 +119,10 @@ impl HostMachine {
     }
 
     fn network(&self, plan: &Plan) -> Result<String> {
-        let net = plan.host_network;
-        let from_end = |n: u64| net.nth(net.size() - n).unwrap_or(Ipv4Addr::UNSPECIFIED);
         let address = |host| plan.host_ipv4(host).unwrap_or(Ipv4Addr::UNSPECIFIED);
         let (own, port) = (address(self.host), plan.port);
+        let all: Vec<Ipv4Addr> = self.others.iter().map(|(host, _)| address(*host)).chain([own]).collect();
+        let (net, gateway, name_server) = wire(plan.host_network, &all)?;
         let text = |path: &PathBuf| {
             let text = path.to_str().filter(|t| !t.contains(['\'', '\n']));
             let text = text.ok_or_else(|| {
@@ -134,8 +136,8 @@ impl HostMachine {
         // IPv6 stays on: without it the card's ROM waits 13 s for a router before it boots.
         let mut netdev = format!(
             "user,id=uplink,restrict=on,net={net},host={},dns={},dhcpstart={own},tftp={},bootfile={}",
-            from_end(2),
-            from_end(3),
+            gateway,
+            name_server,
             text(&self.folder)?,
             self.first.boot_file()
         );
@@ -146,6 +148,26 @@ impl HostMachine {
         }
         Ok(netdev)
     }
+}
+
+/// The network of QEMU's own in which all these machines are, and the two addresses in it that QEMU itself has: the
+/// last that no machine has.
+fn wire(network: Ipv4Net, machines: &[Ipv4Addr]) -> Result<(Ipv4Net, Ipv4Addr, Ipv4Addr)> {
+    let wider = (LEAST_PREFIX..=network.prefix()).rev().filter_map(|prefix| {
+        let first = machines.first().filter(|address| !network.contains(**address)).copied();
+        let base = u32::from(first.unwrap_or(Ipv4Addr::from(network.base()))) & (u32::MAX << (32 - u32::from(prefix)));
+        format!("{}/{prefix}", Ipv4Addr::from(base)).parse::<Ipv4Net>().ok()
+    });
+    for net in wider.filter(|net| machines.iter().all(|address| net.contains(*address))) {
+        let others = (2..net.size()).filter_map(|n| net.nth(net.size() - n)).take(machines.len() + 2);
+        let mut free = others.filter(|address| !machines.contains(address));
+        if let (Some(gateway), Some(name_server)) = (free.next(), free.next()) {
+            return Ok((net, gateway, name_server));
+        }
+    }
+    Err(Error::new("cannot put the hosts on one wire of QEMU's")
+        .because(format!("their addresses have less than {LEAST_PREFIX} bits in common"))
+        .help("boot fewer hosts here, or test with addresses that are nearer to each other"))
 }
 
 #[cfg(test)]
@@ -186,6 +208,21 @@ mod tests {
         ] {
             assert!(line.contains(part), "{part}\n{line}");
         }
+    }
+
+    #[test]
+    fn a_sites_machines_are_on_one_wire_and_qemu_takes_no_address_of_theirs() {
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("one")).collect::<Vec<_>>();
+        let text = |network: &str, machines: &[&str]| {
+            let (net, a, b) = wire(network.parse().expect("a network"), &addresses(machines)).ok()?;
+            Some(format!("{net} {a} {b}"))
+        };
+        let near = ["192.168.40.101", "192.168.40.254", "192.168.40.252"];
+        assert_eq!(text("192.168.40.0/24", &near).as_deref(), Some("192.168.40.0/24 192.168.40.253 192.168.40.251"));
+        let two = ["10.1.0.7", "10.2.0.7"];
+        assert_eq!(text("10.1.0.0/24", &two).as_deref(), Some("10.0.0.0/14 10.3.255.254 10.3.255.253"));
+        assert_eq!(text("10.1.0.0/30", &["10.1.0.1", "10.1.0.2"]).as_deref(), Some("10.1.0.0/29 10.1.0.6 10.1.0.5"));
+        assert_eq!(text("10.1.0.0/24", &["10.1.0.7", "192.168.0.7"]), None);
     }
 
     #[test]

@@ -26,5 +26,6 @@ mod outputs;
 mod programs;
 mod reach;
 mod reexec;
+mod site;
 mod switch;
 mod tree;

@@ -23,6 +23,7 @@ mod closure_rules;
 mod deny;
 mod deps;
 mod help;
+mod hosts;
 mod hwcaps;
 mod identity;
 mod imports;

@@ -69,6 +69,9 @@ impl Rack {
         let plan = Plan { cluster: cluster_id(&plan, &key.verifying_key()), ..plan };
         let public: String = key.verifying_key().as_bytes().iter().map(|b| format!("{b:02x}")).collect();
         fs::write(folder.path().join("plan"), plan.encode()).unwrap();
+        if let Some(table) = &plan.host_table {
+            fs::write(folder.path().join("hosts"), table.bytes().unwrap()).unwrap();
+        }
         fs::write(folder.path().join("operator.pub"), public).unwrap();
         write_key(&folder.path().join("key"), 7);
         write_key(&folder.path().join("other-key"), 8);

@@ -11,6 +11,7 @@ mod disks;
 mod elf;
 mod escapes;
 mod glob;
+mod host_files;
 mod imports;
 mod ldcache;
 mod maintainer;
@@ -64,6 +65,7 @@ pub const TARGETS: &[Target] = &[
     ("tmpfiles", tmpfiles::run, tmpfiles::seeds, 8 << 20),
     ("alternatives", alternatives::run, alternatives::seeds, 8 << 20),
     ("glob", glob::run, glob::seeds, 64 << 20),
+    ("host-files", host_files::run, host_files::seeds, 256 << 20),
     ("escapes", escapes::run, escapes::seeds, 8 << 20),
     ("module-files", modules::run, modules::seeds, 4 << 20),
     ("config", config::run, config::seeds, UNPACKING_COST_BYTES_MAX),

@@ -1,0 +1,27 @@
+//! The table of a site's machines, which a console needs where the plan has no pattern for their names.
+//!
+//! A welcome brings the plan's text, which names the table by its hash; its bytes lie in the output folder. Without
+//! them hosts go by their numbers.
+
+use std::fs;
+use std::path::Path;
+
+use vmatic_plan::Plan;
+
+use crate::ui::say;
+
+/// The plan with its table, if it needs one and the output folder of this cluster is here.
+pub fn find(plan: Plan) -> Plan {
+    if !plan.lacks_table() || !plan.hosts.is_listed() {
+        return plan;
+    }
+    let path = Path::new("out").join(&plan.name).join("hosts");
+    let found = fs::read(&path).map_err(|e| e.to_string());
+    match found.and_then(|bytes| plan.clone().with_table(bytes).map_err(|e| e.kind.to_string())) {
+        Ok(plan) => plan,
+        Err(why) => {
+            say::note(format!("hosts go by their numbers: their names are in {}: {why}", path.display()));
+            plan
+        }
+    }
+}
