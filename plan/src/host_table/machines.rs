@@ -32,7 +32,7 @@ impl<'a> Machines<'a> {
         let entries = bytes.len() / ENTRY_BYTES;
         let rises = (1..entries).all(|n| machines.hash(n - 1) < machines.hash(n));
         let ours = (0..entries).all(|n| machines.host_at(n).is_some_and(|host| host < hosts));
-        (bytes.len() % ENTRY_BYTES == 0 && rises && ours).then_some(machines)
+        (bytes.len().is_multiple_of(ENTRY_BYTES) && rises && ours).then_some(machines)
     }
 
     fn hash(&self, n: usize) -> Option<u64> {

@@ -109,7 +109,7 @@ impl<'a> NameList<'a> {
         let mut before: Vec<u8> = Vec::new();
         let mut block = None;
         for place in 0..self.hosts as usize {
-            if place % BLOCK_NAMES == 0 {
+            if place.is_multiple_of(BLOCK_NAMES) {
                 block = self.block(place / BLOCK_NAMES);
             }
             let Some(name) = block.as_mut().and_then(Block::next) else { return false };
