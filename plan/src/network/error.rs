@@ -1,6 +1,6 @@
 //! What can be wrong with a network: a type for each, its sentence, and what to write instead.
 
-use super::shapes::NAMES;
+use super::vocabulary::{PROPERTIES, SHAPES};
 use crate::error::NameErrorKind;
 use alloc::format;
 use alloc::string::String;
@@ -147,7 +147,7 @@ impl fmt::Display for NetworkErrorKind {
             Self::Names(kind) => kind.fmt(f),
             Self::Sides => f.write_str("a link has two sides"),
             Self::Property(word) => write!(f, "{word:?} is no property of a link"),
-            Self::PropertyValue { property, text, wanted } => write!(f, "{property}={text}: write {wanted}"),
+            Self::PropertyValue { property, text, .. } => write!(f, "{property} cannot be {text:?}"),
             Self::Twice(word) => write!(f, "{word} stands twice"),
             Self::Port { text, max } => write!(f, "{text:?} is no port: ports are 1 to {max}"),
             Self::Each { a, b } => write!(f, "{a} and {b} nodes cannot be joined one by one"),
@@ -157,7 +157,7 @@ impl fmt::Display for NetworkErrorKind {
             Self::ShapeUnknown(name) => write!(f, "there is no shape {name:?}"),
             Self::KeyUnknown { shape, key, .. } => write!(f, "the shape {shape} has no key {key:?}"),
             Self::KeyMissing { shape, key } => write!(f, "the shape {shape} needs {key}"),
-            Self::KeyValue { key, text, wanted } => write!(f, "{key} = {text:?}: write {wanted}"),
+            Self::KeyValue { key, text, .. } => write!(f, "{key} cannot be {text:?}"),
             Self::NodeCount { shape, nodes, wanted } => {
                 write!(f, "the shape {shape} cannot have {nodes} nodes with these keys: it has {wanted}")
             }
@@ -180,7 +180,7 @@ impl NetworkErrorKind {
         match self {
             Self::Names(_) => "write names like \"core1\" or \"leaf[1-16]\"".into(),
             Self::Sides => "write two names, or patterns of names, such as \"a b\" or \"leaf[1-4] pc[1-40]\"".into(),
-            Self::Property(_) => format!("write some of {}", super::properties::WORDS.join(", ")),
+            Self::Property(_) => format!("write some of {}", PROPERTIES.join(", ")),
             Self::PropertyValue { wanted, .. } => format!("write {wanted}"),
             Self::Twice(_) => "write it once".into(),
             Self::Port { .. } => "write a port behind a name and a colon, such as \"a:1\"".into(),
@@ -191,7 +191,7 @@ impl NetworkErrorKind {
             Self::BothSides(_) => "write a shape, such as { shape = \"mesh\", nodes = \"x[1-4]\" }".into(),
             Self::PortTaken { .. } => "write another port, or none: ports count up over the links".into(),
             Self::ShapeUnknown(_) => {
-                let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+                let names: Vec<&str> = SHAPES.iter().map(|(name, _)| *name).collect();
                 format!("write one of {}", names.join(", "))
             }
             Self::KeyUnknown { keys: [], .. } => "remove it: the shape has no keys of its own".into(),

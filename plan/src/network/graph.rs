@@ -1,20 +1,22 @@
 //! A network as a graph: nodes by number, links by port, both ways by law.
 //!
-//! Takes a [`Draft`]; gives each node's ports and what is at their other ends. Ports count from 1 over the laws in their
-//! order; what a line says of a port goes before, and the others count over what is left.
+//! Takes a [`Draft`]; gives each node's ports and what is at their other ends. Ports count from 1 over the laws in
+//! their order; what a line says of a port goes before, and the others count over what is left.
 
 use super::error::{Item, NetworkError, NetworkErrorKind as Kind};
 use super::kinds::{NodeKind, NodesDraft, Numbering, Port0, Routing};
 use super::law::{Law, LawEnd, Side, Wiring};
 use super::line::{Each, Line};
 use super::nodes::{NodeList, Nodes, Source};
+use super::ports::{Bundle, find, port_of, said};
 use super::properties::Properties;
 use super::shapes::Shape;
 use super::shapes::internet::Relation;
-use super::sites::Sites;
+use super::sites::{Ground, Sites};
 use super::table::{Table, TableDraft};
 use crate::Ipv4Net;
 use crate::names::HostNames;
+use crate::sets::Node;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -88,7 +90,7 @@ pub struct Network {
     pub(super) nodes: Nodes,
     pub(super) laws: Vec<Law>,
     rules: Vec<NodeList>,
-    pub(super) sites: Sites,
+    sites: Sites,
 }
 
 /// A port with a link.
@@ -112,17 +114,6 @@ pub struct End<'a> {
     pub law: usize,
     /// Whether this is the end that the link is counted by: one of the two is.
     pub first: bool,
-}
-
-/// Ends of a node that have neighbouring ports.
-struct Bundle {
-    law: usize,
-    side: Side,
-    rank: u32,
-    /// The first of the law's ends, and how many.
-    ends: (u32, u32),
-    /// The first port, if it is said.
-    port: Option<u32>,
 }
 
 fn wrong<T>(item: Item, kind: Kind) -> Result<T, NetworkError> {
@@ -155,9 +146,51 @@ impl Network {
             rules.push(nodes.list(&rule.names).map_err(|kind| NetworkError { item: Item::Nodes(at), kind })?);
         }
         let mut network = Network { draft, nodes, laws, rules, sites: Sites::default() };
+        network.check_tables()?;
         network.sites =
-            Sites::new(&network, hosts, guests_per_host).map_err(|kind| NetworkError { item: Item::Whole, kind })?;
+            network.find_sites(hosts, guests_per_host).map_err(|kind| NetworkError { item: Item::Whole, kind })?;
         Ok(network)
+    }
+
+    fn find_sites(&self, hosts: u32, guests_per_host: u32) -> Result<Sites, Kind> {
+        let tables = self.laws.iter().any(|law| matches!(law.wiring, Wiring::Table(_)));
+        let ground = Ground {
+            nodes: &self.nodes,
+            laws: &self.laws,
+            is_guest: &|node| self.kind(node).is_guest(),
+            all_guests: !tables && self.draft.nodes.iter().all(|rule| rule.kind.is_none()),
+        };
+        Sites::new(&ground, hosts, guests_per_host)
+    }
+
+    /// Whether no port that a table has is another link's.
+    fn check_tables(&self) -> Result<(), NetworkError> {
+        for (at, law) in self.laws.iter().enumerate().filter(|(_, law)| matches!(law.wiring, Wiring::Table(_))) {
+            for node in law.a.iter() {
+                let said = said(&self.bundles(node));
+                let taken = said.windows(2).find(|pair| pair[0].0 + pair[0].1 > pair[1].0);
+                if let Some(port) = taken.map(|pair| pair[1].0) {
+                    let name = self.name(node).unwrap_or_default();
+                    return wrong(Item::Link(at), Kind::PortTaken { name, port });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The host of a node, and the guest that it is; the host itself, if it is none.
+    pub fn site(&self, node: u32) -> Option<Node> {
+        self.sites.site(&self.laws, node, self.kind(node).is_guest())
+    }
+
+    /// The node that a guest of a host is.
+    pub fn node_at(&self, site: Node) -> Option<u32> {
+        self.sites.node(&self.laws, site).filter(|node| self.kind(*node).is_guest())
+    }
+
+    /// How many hosts have guests of the network.
+    pub fn hosts_used(&self) -> u32 {
+        self.sites.used()
     }
 
     /// What it was made of.
@@ -292,59 +325,6 @@ impl Network {
     pub(super) fn port(&self, node: u32, law: usize, end: LawEnd) -> Option<u32> {
         port_of(&self.bundles(node), law, end)
     }
-}
-
-/// Ports that are said, in order: first, how many.
-fn said(bundles: &[Bundle]) -> Vec<(u32, u32)> {
-    let mut said: Vec<(u32, u32)> = bundles.iter().filter_map(|bundle| Some((bundle.port?, bundle.ends.1))).collect();
-    said.sort_unstable();
-    said
-}
-
-/// The port that has this number, from 0, among those that are not said.
-fn unsaid(said: &[(u32, u32)], number: u32) -> u32 {
-    let mut port = number + 1;
-    for (first, count) in said {
-        if *first > port {
-            break;
-        }
-        port += count;
-    }
-    port
-}
-
-fn port_of(bundles: &[Bundle], law: usize, end: LawEnd) -> Option<u32> {
-    let mut before = 0;
-    for bundle in bundles {
-        let inside = end.end.checked_sub(bundle.ends.0).filter(|at| *at < bundle.ends.1);
-        let ours = (bundle.law, bundle.side) == (law, end.side);
-        if let Some(at) = inside.filter(|_| ours) {
-            return Some(match bundle.port {
-                Some(port) => port + at,
-                None => unsaid(&said(bundles), before + at),
-            });
-        }
-        if bundle.port.is_none() {
-            before += bundle.ends.1;
-        }
-    }
-    None
-}
-
-fn find(bundles: &[Bundle], port: u32) -> Option<(&Bundle, u32)> {
-    let has = |bundle: &&Bundle| bundle.port.is_some_and(|first| (first..first + bundle.ends.1).contains(&port));
-    if let Some(bundle) = bundles.iter().find(has) {
-        return Some((bundle, bundle.ends.0 + port - bundle.port?));
-    }
-    let below: u32 = said(bundles).iter().filter(|(first, _)| *first < port).map(|(_, count)| count).sum();
-    let mut number = port.checked_sub(1 + below)?;
-    for bundle in bundles.iter().filter(|bundle| bundle.port.is_none()) {
-        if number < bundle.ends.1 {
-            return Some((bundle, bundle.ends.0 + number));
-        }
-        number -= bundle.ends.1;
-    }
-    None
 }
 
 fn sources(link: &LinkDraft) -> Vec<Source<'_>> {

@@ -192,7 +192,7 @@ mod tests {
             ("a:256 b", "256", "ports are 1 to 255"),
             ("a: b", "", "no port"),
             ("a:+1 b", "+1", "no port"),
-            ("a b each=some", "each=some", "each=pair"),
+            ("a b each=some", "each=some", "each cannot be \"some\""),
             ("a b rate=1", "rate=1", "rate"),
             ("a b rate=1mbit rate=2mbit", "rate=2mbit", "twice"),
         ] {

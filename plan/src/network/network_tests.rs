@@ -184,6 +184,25 @@ fn a_table_has_the_ports_of_its_file() {
     assert_eq!((lab.kind(1), lab.len()), (NodeKind::Router, 3));
 }
 
+#[test]
+fn a_port_of_a_table_is_no_other_links() {
+    let link = |a, b| TableLink { a, b, there: Properties::default(), back: Properties::default() };
+    let names = ["p", "q", "r"].map(String::from).to_vec();
+    let table = |links: &[TableLink]| {
+        let table = TableDraft { names: names.clone(), kinds: [None, None, None].to_vec(), links: links.to_vec() };
+        let draft = draft("link p:2 x");
+        let links = draft.links.iter().cloned().chain([LinkDraft::Table(table)]).collect();
+        Network::new(Draft { links, ..draft }, 1, 9).map(|network| is_its_own_inverse(&network))
+    };
+    assert_eq!(table(&[link((0, Some(1)), (1, None)), link((0, Some(3)), (2, None))]), Ok(()));
+    let twice = [link((1, Some(1)), (2, None)), link((1, Some(1)), (0, None))];
+    let taken = [link((0, Some(2)), (1, None)), link((1, None), (2, None))];
+    for links in [twice, taken] {
+        let error = table(&links).unwrap_err();
+        assert!(matches!((error.item, error.kind), (Item::Link(1), NetworkErrorKind::PortTaken { .. })));
+    }
+}
+
 /// Networks of every kind of law, by text.
 fn texts() -> impl Strategy<Value = String> {
     let line = (0..4u32, 1..6u32, 0..4u32, 1..6u32, prop::sample::select(alloc::vec!["", " each=all", " each=share"]))

@@ -1,7 +1,7 @@
 //! The nodes of a network: names in disjoint groups, numbered from 0 in the order in which links first name them.
 //!
-//! Takes the patterns of all links, and the names of tables; gives name -> number and number -> name, and the numbers of a
-//! pattern as runs. Large patterns are groups as they are; only of small ones are names looked at one by one.
+//! Takes the patterns of all links, and the names of tables; gives name -> number and number -> name, and the numbers
+//! of a pattern as runs. Large patterns are groups as they are; only of small ones are names looked at one by one.
 
 use super::error::NetworkErrorKind as Kind;
 use crate::HOSTS_MAX;

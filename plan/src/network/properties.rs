@@ -1,7 +1,7 @@
 //! The properties of a network's link: what a cable does to frames, each direction on its own.
 //!
-//! Takes the words of a link line (`rate=16mbit/1mbit delay=20ms jitter=1ms`); where the directions differ, a slash stands
-//! between there and back. The words are those of `vmatic link set`, and some that only networks have.
+//! Takes the words of a link line (`rate=16mbit/1mbit delay=20ms jitter=1ms`); where the directions differ, a slash
+//! stands between there and back. The words are those of `vmatic link set`, and some that only networks have.
 
 use super::error::NetworkErrorKind as Kind;
 use crate::link::{self, LinkProperties};
@@ -9,10 +9,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-
-/// The words.
-pub const WORDS: [&str; 11] =
-    ["rate=", "delay=", "jitter=", "loss=", "dup=", "corrupt=", "reorder=", "queue=", "mtu=", "down", "each="];
 
 /// Least MTU of a link: IPv6 goes over no smaller one (RFC 8200, 5).
 pub const MTU_MIN: u16 = 1280;
@@ -185,8 +181,8 @@ impl fmt::Display for Queue {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
-    use alloc::string::ToString;
 
     fn read(text: &str) -> Result<(Properties, Properties), String> {
         let mut both = (Properties::default(), Properties::default());
@@ -194,7 +190,7 @@ mod tests {
             match apply(word, &mut both.0, &mut both.1) {
                 Ok(true) => {}
                 Ok(false) => return Err(word.into()),
-                Err(kind) => return Err(kind.to_string()),
+                Err(kind) => return Err(std::format!("{kind}: {}", kind.remedy())),
             }
         }
         Ok(both)

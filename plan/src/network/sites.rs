@@ -1,12 +1,12 @@
 //! Where nodes are: the host of each, and which of its guests it is.
 //!
-//! Nodes that a shape joins are numbered anew, by place ([`Shape::vertex`]), so that neighbours share hosts; others keep
-//! their order. Guests fill the hosts one after the other. A grid has a tile a host, if there are hosts enough. What is no
-//! guest is spread over the hosts that have guests, in the same order.
+//! Nodes that a shape joins are numbered anew, by place ([`Shape::vertex`]), so that neighbours share hosts; others
+//! keep their order. Guests fill the hosts one after the other. A grid has a tile a host, if there are hosts enough.
+//! What is no guest is spread over the hosts that have guests, in the same order.
 
 use super::error::NetworkErrorKind as Kind;
-use super::graph::Network;
-use super::law::Wiring;
+use super::law::{Law, Wiring};
+use super::nodes::Nodes;
 use super::shapes::Shape;
 use super::shapes::grid::Grid;
 use crate::ids::{GuestId, HostId};
@@ -45,21 +45,33 @@ fn edge(grid: &Grid, guests: u32) -> u32 {
     (1..=guests.max(1)).take_while(fits).last().unwrap_or(1)
 }
 
+/// What sites are computed from.
+pub(super) struct Ground<'a> {
+    /// The groups of names.
+    pub nodes: &'a Nodes,
+    /// The laws, of which shapes lay out their nodes.
+    pub laws: &'a [Law],
+    /// Whether a node takes a guest.
+    pub is_guest: &'a dyn Fn(u32) -> bool,
+    /// Whether all do, so that not each is asked.
+    pub all_guests: bool,
+}
+
 impl Sites {
     /// The places of a network's nodes.
     ///
     /// # Errors
     /// There are more guests than hosts have.
-    pub fn new(network: &Network, hosts: u32, guests: u32) -> Result<Sites, Kind> {
-        let mut sites = Sites { blocks: blocks(network), guests, used: 1 };
+    pub fn new(ground: &Ground, hosts: u32, guests: u32) -> Result<Sites, Kind> {
+        let mut sites = Sites { blocks: blocks(ground), guests, used: 1 };
         let room = u64::from(hosts) * u64::from(guests);
         let mut next = 0u64;
         for block in &mut sites.blocks {
-            if !has_guests(network, block) {
+            if !(ground.all_guests || (block.first..block.first + block.len).any(ground.is_guest)) {
                 continue;
             }
             let mut taken = u64::from(block.len);
-            if let Some(grid) = block.law.and_then(|law| shape(network, law)).and_then(Shape::tiled) {
+            if let Some(grid) = block.law.and_then(|law| shape(ground.laws, law)).and_then(Shape::tiled) {
                 block.edge = edge(grid, guests);
                 let aligned = next.next_multiple_of(u64::from(guests.max(1)));
                 let each = grid.tiles(block.edge).count() * u64::from(guests);
@@ -81,72 +93,66 @@ impl Sites {
         self.blocks.get(self.blocks.partition_point(|block| block.first + block.len <= node))
     }
 
-    fn site(&self, vertex: u64) -> Node {
+    fn at(&self, vertex: u64) -> Node {
         let guests = u64::from(self.guests.max(1));
         Node::guest(HostId((vertex / guests) as u32 + 1), GuestId((vertex % guests) as u32 + 1))
     }
-}
 
-impl Network {
     /// The host of a node, and the guest that it is; the host itself, if it is none.
-    pub fn site(&self, node: u32) -> Option<Node> {
-        let block = self.sites.block(node)?;
+    pub fn site(&self, laws: &[Law], node: u32, is_guest: bool) -> Option<Node> {
+        let block = self.block(node)?;
         let at = node - block.first;
-        let shape = block.law.and_then(|law| shape(self, law));
-        if let Some(grid) = shape.and_then(Shape::tiled).filter(|_| block.apart) {
-            let (tile, inside) = grid.tiles(block.edge).split(at);
-            let (base, _) = block.vertices?;
-            return Some(self.sites.site(base + u64::from(tile) * u64::from(self.sites.guests) + u64::from(inside)));
-        }
-        let vertex = u64::from(shape.map_or(at, |shape| shape.vertex(at, block.edge)));
-        match block.vertices {
-            Some((base, _)) if self.kind(node).is_guest() => Some(self.sites.site(base + vertex)),
-            Some((base, _)) => Some(Node::host(self.sites.site(base + vertex).host)),
-            None => {
-                let host = vertex * u64::from(self.sites.used) / u64::from(block.len);
-                Some(Node::host(HostId(host as u32 + 1)))
+        let shape = block.law.and_then(|law| shape(laws, law));
+        let inside = match shape.and_then(Shape::tiled).filter(|_| block.apart) {
+            Some(grid) => {
+                let (tile, inside) = grid.tiles(block.edge).split(at);
+                u64::from(tile) * u64::from(self.guests) + u64::from(inside)
             }
-        }
+            None => u64::from(shape.map_or(at, |shape| shape.vertex(at, block.edge))),
+        };
+        Some(match block.vertices {
+            Some((base, _)) if is_guest => self.at(base + inside),
+            Some((base, _)) => Node::host(self.at(base + inside).host),
+            None => Node::host(HostId((inside * u64::from(self.used) / u64::from(block.len)) as u32 + 1)),
+        })
     }
 
-    /// The node that a guest of a host is.
-    pub fn node_at(&self, site: Node) -> Option<u32> {
-        if site.host.0 == 0 || site.is_host() || site.guest.0 > self.sites.guests {
+    /// The node whose place a guest of a host is, be it a guest or not.
+    pub fn node(&self, laws: &[Law], site: Node) -> Option<u32> {
+        if site.host.0 == 0 || site.is_host() || site.guest.0 > self.guests {
             return None;
         }
-        let vertex = u64::from(site.host.0 - 1) * u64::from(self.sites.guests) + u64::from(site.guest.0 - 1);
+        let guests = u64::from(self.guests);
+        let vertex = u64::from(site.host.0 - 1) * guests + u64::from(site.guest.0 - 1);
         let has = |block: &&Block| block.vertices.is_some_and(|(base, taken)| (base..base + taken).contains(&vertex));
-        let block = self.sites.blocks.iter().find(has)?;
+        let block = self.blocks.iter().find(has)?;
         let at = vertex - block.vertices?.0;
-        let shape = block.law.and_then(|law| shape(self, law));
+        let shape = block.law.and_then(|law| shape(laws, law));
         let node = match shape.and_then(Shape::tiled).filter(|_| block.apart) {
-            Some(grid) => {
-                let guests = u64::from(self.sites.guests);
-                grid.tiles(block.edge).join((at / guests) as u32, (at % guests) as u32)?
-            }
+            Some(grid) => grid.tiles(block.edge).join((at / guests) as u32, (at % guests) as u32)?,
             None => shape.map_or(at as u32, |shape| shape.node(at as u32, block.edge)),
         };
-        Some(block.first + node).filter(|node| self.kind(*node).is_guest())
+        Some(block.first + node)
     }
 
     /// How many hosts have guests of the network.
-    pub fn hosts_used(&self) -> u32 {
-        self.sites.used
+    pub fn used(&self) -> u32 {
+        self.used
     }
 }
 
-fn shape(network: &Network, law: usize) -> Option<&Shape> {
-    match &network.laws.get(law)?.wiring {
+fn shape(laws: &[Law], law: usize) -> Option<&Shape> {
+    match &laws.get(law)?.wiring {
         Wiring::Shape(shape) => Some(shape),
         _ => None,
     }
 }
 
 /// The nodes of each shape that are neighbouring numbers, and what is between by groups.
-fn blocks(network: &Network) -> Vec<Block> {
+fn blocks(ground: &Ground) -> Vec<Block> {
     let block = |first, len, law| Block { first, len, law, vertices: None, edge: 0, apart: false };
     let mut blocks: Vec<Block> = Vec::new();
-    for (at, law) in network.laws.iter().enumerate() {
+    for (at, law) in ground.laws.iter().enumerate() {
         let run = law.a.run().filter(|_| matches!(law.wiring, Wiring::Shape(_)));
         let Some((first, len)) = run else { continue };
         if blocks.iter().all(|other| first + len <= other.first || other.first + other.len <= first) {
@@ -156,9 +162,9 @@ fn blocks(network: &Network) -> Vec<Block> {
     blocks.sort_by_key(|block| block.first);
     let mut all: Vec<Block> = Vec::new();
     let mut next = 0;
-    let ends = blocks.iter().map(|block| (block.first, Some(block.clone()))).chain([(network.len(), None)]);
+    let ends = blocks.iter().map(|block| (block.first, Some(block.clone()))).chain([(ground.nodes.len(), None)]);
     for (until, shaped) in ends.collect::<Vec<_>>() {
-        for group in network.nodes.groups() {
+        for group in ground.nodes.groups() {
             let (first, last) = (group.first.max(next), (group.first + group.len).min(until));
             if first < last {
                 all.push(block(first, last - first, None));
@@ -168,11 +174,4 @@ fn blocks(network: &Network) -> Vec<Block> {
         all.extend(shaped);
     }
     all
-}
-
-/// Whether one of a block's nodes is a guest. What is said of whole groups is not looked at for each node.
-fn has_guests(network: &Network, block: &Block) -> bool {
-    let tables = network.laws.iter().any(|law| matches!(law.wiring, Wiring::Table(_)));
-    let plain = !tables && network.draft().nodes.iter().all(|rule| rule.kind.is_none());
-    plain || (block.first..block.first + block.len).any(|node| network.kind(node).is_guest())
 }

@@ -8,6 +8,7 @@ use super::kinds::{AsNumber, Daemon, NodeKind, NodesDraft, Numbering, Port0, Rou
 use super::line::{self, Line};
 use super::properties;
 use super::shapes::{Keys, Shape};
+use super::vocabulary::SHAPES;
 use crate::names::HostNames;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -94,7 +95,7 @@ impl Draft {
 fn decode_shape(name: &str, text: &str) -> Result<LinkDraft, Kind> {
     let mut words = line::words(text).map(|(_, word)| word);
     let nodes = HostNames::parse(words.next().unwrap_or_default()).map_err(|error| Kind::Names(error.kind))?;
-    let known = super::shapes::NAMES.iter().find(|(other, _)| *other == name).map_or(&[][..], |(_, keys)| *keys);
+    let known = SHAPES.iter().find(|(other, _)| *other == name).map_or(&[][..], |(_, keys)| *keys);
     let (keys, rest): (Vec<&str>, Vec<&str>) =
         words.partition(|word| word.split_once('=').is_some_and(|(key, _)| known.contains(&key)));
     let keys: Vec<(&str, &str)> = keys.into_iter().filter_map(|word| word.split_once('=')).collect();

@@ -3,7 +3,7 @@
 //! Names count along the first dimension, then along the second. Places count tile by tile, so that a host has a block
 //! and not a strip. The way goes along one dimension after the other.
 
-use super::Far;
+use super::far::Far;
 use alloc::vec::Vec;
 
 /// Most dimensions.

@@ -2,10 +2,10 @@
 //!
 //! The first class is a full mesh; each system of the second has providers in the first, each of the third in the
 //! second. Which ones, a permuted matching of customers' ends with providers' ends says, so that both are computed;
-//! providers' ends are shared out evenly. Peers are pairs of the second class. No provider is, by any number of steps, its
-//! own customer.
+//! providers' ends are shared out evenly. Peers are pairs of the second class. No provider is, by any number of steps,
+//! its own customer.
 
-use super::Far;
+use super::far::Far;
 use super::permute::Permutation;
 
 /// The law of a graph of autonomous systems.

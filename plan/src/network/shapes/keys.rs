@@ -3,32 +3,15 @@
 use super::grid::{DIMENSIONS_MAX, Grid};
 use super::internet::Internet;
 use super::random::{CLASSES_MAX, Class, DeBruijn, MATCHINGS_MAX, Random, SmallWorld};
+use super::shape::Shape;
 use super::tiers::{Clos, FatTree};
-use super::{Shape, tree::Tree};
+use super::tree::Tree;
 use crate::HOSTS_MAX;
 use crate::network::error::NetworkErrorKind as Kind;
+use crate::network::vocabulary::SHAPES;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-
-/// The names of all shapes, with the keys that each takes.
-pub const NAMES: [(&str, &[&str]); 15] = [
-    ("pairs", &[]),
-    ("line", &[]),
-    ("ring", &[]),
-    ("star", &[]),
-    ("mesh", &[]),
-    ("tree", &["arity"]),
-    ("grid", &["size"]),
-    ("torus", &["size"]),
-    ("hypercube", &[]),
-    ("fat-tree", &[]),
-    ("clos", &["spines", "leaves"]),
-    ("debruijn", &["base"]),
-    ("small-world", &["near", "matchings", "seed"]),
-    ("random", &["degrees", "seed"]),
-    ("as", &["tier1", "transit", "providers", "peers", "seed"]),
-];
 
 /// Most providers of a system, most links of a node of a class, most dimensions of a hypercube.
 const PROVIDERS_MAX: u32 = 64;
@@ -85,7 +68,7 @@ impl<'a> Keys<'a> {
     /// # Errors
     /// There is no such shape or key, or it does not fit the number of nodes.
     pub fn shape(&self) -> Result<Shape> {
-        let Some((_, known)) = NAMES.iter().find(|(name, _)| *name == self.shape) else {
+        let Some((_, known)) = SHAPES.iter().find(|(name, _)| *name == self.shape) else {
             return Err(Kind::ShapeUnknown(self.shape.into()));
         };
         if let Some((key, _)) = self.pairs.iter().find(|(key, _)| !known.contains(key)) {
@@ -238,7 +221,7 @@ impl Shape {
             Shape::Random(_) => 13,
             Shape::Internet(_) => 14,
         };
-        NAMES[at].0
+        SHAPES[at].0
     }
 
     /// Its keys and their values, as [`Keys`] reads them; what a key has by default, too.

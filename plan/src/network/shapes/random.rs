@@ -1,10 +1,10 @@
 //! Random graphs whose links are computed, not drawn: de Bruijn's, small worlds, and any mixture of degrees.
 //!
-//! The ends of all links are numbered and permuted by a key; neighbours in the permuted order, `p` and `p XOR 1`, are one
-//! link. So both ends compute each other, and nothing is kept. A random graph has few loops (a link from a node to
+//! The ends of all links are numbered and permuted by a key; neighbours in the permuted order, `p` and `p XOR 1`, are
+//! one link. So both ends compute each other, and nothing is kept. A random graph has few loops (a link from a node to
 //! itself) and parallel links; they stay, and are counted where a network is checked.
 
-use super::Far;
+use super::far::Far;
 use super::permute::{Permutation, mix};
 use alloc::vec::Vec;
 
@@ -13,8 +13,9 @@ pub const MATCHINGS_MAX: u32 = 16;
 /// Most classes of degrees.
 pub const CLASSES_MAX: usize = 32;
 
-/// De Bruijn's graph: node `x` of `base`^digits has a link to each `x * base + digit`, modulo the number of nodes; without
-/// the loops, which the nodes of one digit would have. The ends of these links come first, those of links to it behind.
+/// De Bruijn's graph: node `x` of `base`^digits has a link to each `x * base + digit`, modulo the number of nodes;
+/// without the loops, which the nodes of one digit would have. The ends of these links come first, those of links to it
+/// behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeBruijn {
     /// The number of nodes, a power of `base`.

@@ -1,3 +1,5 @@
+use super::internet::Relation;
+use super::tiers::FatTree;
 use super::*;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -254,7 +256,8 @@ fn what_does_not_fit_is_refused_with_what_would() {
         ("as", 5, &[("tier1", "6")], "at least 6"),
         ("as", 9, &[("tier1", "2"), ("peers", "6")], "transit has none"),
     ] {
-        let error: String = Keys::new(name, nodes, keys).shape().unwrap_err().to_string();
+        let error = Keys::new(name, nodes, keys).shape().unwrap_err();
+        let error: String = error.to_string() + &error.remedy();
         assert!(error.contains(said), "{name} of {nodes}: {error}");
     }
 }

@@ -5,7 +5,7 @@
 //! The way goes down where the destination is below, else up, by a number that depends on the destination, so that the
 //! load is shared and a flow keeps its way.
 
-use super::Far;
+use super::far::Far;
 
 /// A fat-tree of switches with `ports` ports each, an even number: ports³/4 machines in `ports` pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

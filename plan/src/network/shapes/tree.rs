@@ -3,7 +3,7 @@
 //! Names count level by level, as people draw trees: the parent of node `i` (from 0) is `(i - 1) / arity`. Places count
 //! in preorder, so that a subtree is a run of numbers and few links cross hosts. Both ways cost a step a level.
 
-use super::Far;
+use super::far::Far;
 use alloc::vec::Vec;
 
 /// A tree whose last level is filled from the left.
