@@ -33,8 +33,8 @@ const GROUPS: [(&str, &[&str]); 3] = [
     (
         "Spec and image",
         &[
-            "new", "check", "plan", "hosts", "build", "kernel", "list", "why", "size", "diff", "cat", "unpack", "deps",
-            "trace",
+            "new", "check", "plan", "hosts", "draw", "route", "build", "kernel", "list", "why", "size", "diff", "cat",
+            "unpack", "deps", "trace",
         ],
     ),
     ("Cluster", &["boot", "nodes", "run", "console", "guests", "link", "capture", "upgrade"]),
@@ -80,6 +80,8 @@ verbs! {
     Check => check,
     Plan => plan,
     Hosts => hosts,
+    Draw => network::draw,
+    Route => network::route,
     Build => build,
     Kernel => kernel,
     List => image::list,

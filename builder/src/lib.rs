@@ -29,6 +29,7 @@ pub mod kernel;
 pub mod key;
 pub mod manifest;
 pub mod names;
+pub mod network;
 pub mod output;
 pub mod packages;
 pub mod preflight;

@@ -12,6 +12,7 @@ use vmatic_plan::Plan;
 
 use crate::error::{Context, Error, PathContext, Result};
 use crate::output::{inspect, plan};
+use crate::spec::reading::Reading;
 use crate::spec::values::LoaderName;
 use crate::spec::{HOST_MEMORY_MIB, Spec};
 use crate::testbed::accel::{self, Accel};
@@ -64,7 +65,9 @@ const CLUSTER_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    let spec = Spec::load(&args.spec)?;
+    let mut reading = Reading::of(&args.spec)?;
+    reading.refuse_network();
+    let spec = reading.finish()?;
     let folder = args.out.clone().unwrap_or_else(|| Path::new("out").join(&spec.name));
     let key = key::load()?;
     let plan = read_plan(&folder, &args.spec)?;

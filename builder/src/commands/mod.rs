@@ -1,6 +1,7 @@
 //! The verbs, one file each, all of one shape: `Args` (what clap reads) and `run(args) -> Result<Exit>`.
 //!
-//! * [`image`]: verbs that look into images. [`cluster`]: verbs that command a cluster. The others build, boot and
+//! * [`image`]: verbs that look into images. [`cluster`]: verbs that command a cluster. [`network`]:
+//!   verbs that look at a network. The others build, boot and
 //!   look at this machine.
 
 pub mod bench;
@@ -14,6 +15,7 @@ pub mod hosts;
 pub mod image;
 pub mod kernel;
 pub mod man;
+pub mod network;
 pub mod new;
 pub mod plan;
 pub mod relay;

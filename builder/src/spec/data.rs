@@ -13,6 +13,7 @@ use vmatic_tree::auth::cluster_id::cluster_id;
 
 use super::diagnose::{self, Files};
 use super::kinds::{Backend, KindSpec};
+use super::network::NetworkSpec;
 use super::values::{Compression, Depth, KernelChoice, LoaderName, PackageName};
 use crate::error::Error;
 use crate::hosts::site::SiteTable;
@@ -40,6 +41,8 @@ pub struct Spec {
     pub backend: Backend,
     /// Guests that are other systems.
     pub kinds: Vec<KindSpec>,
+    /// Links between nodes, if it has `[network]`.
+    pub network: Option<NetworkSpec>,
     /// The files that it was read from, for mistakes that show only when it is built.
     pub source: Source,
 }

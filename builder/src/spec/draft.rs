@@ -6,6 +6,7 @@ use vmatic_plan::GuestReach;
 
 use super::data::FileSpec;
 use super::kinds::{Backend, KindSpec};
+use super::network::DraftNetwork;
 use super::table::Located;
 use super::values::{Compression, Depth, KernelChoice, LoaderName, PackageName};
 use crate::hosts::TableSource;
@@ -31,6 +32,8 @@ pub struct Draft {
     pub backend: Option<Backend>,
     /// `[[guest.kinds]]`: guests that are other systems.
     pub kinds: Option<Vec<Located<KindSpec>>>,
+    /// `[network]`; a later file's takes the place of an earlier one's.
+    pub network: Option<DraftNetwork>,
 }
 
 /// `[plan]` as written.
@@ -86,6 +89,7 @@ impl Draft {
         let numbers = numbers.into_iter().chain([&mut self.guest.memory_mib]);
         numbers.flatten().for_each(|item| item.span = 0..0);
         self.kinds.iter_mut().flatten().for_each(|item| item.span = 0..0);
+        self.network.iter_mut().for_each(DraftNetwork::forget_places);
     }
 }
 

@@ -12,6 +12,7 @@ use super::data::{FileSpec, HOST_MEMORY_MIB, ImageSpec, Source, Spec};
 use super::diagnose::{Files, Problems, SpecText};
 use super::draft::{Draft, DraftImage, DraftPlan};
 use super::kinds;
+use super::network;
 use super::table::{Located, Table};
 use super::table_of_hosts;
 use super::values::{Compression, Depth, Input, KernelChoice, LoaderName, PackageName, RECIPES};
@@ -98,6 +99,13 @@ fn read_file(path: &Path, depth: usize, draft: &mut Draft, files: &mut Vec<(Spec
         }
     }
     read_draft(&table, &folder, draft, &problems);
+    if let (Some(inside), Some(span)) = (table.table("network"), table.key_span("network")) {
+        problems.borrow_mut().note_place("network".to_owned(), "", span.clone());
+        let (network, wrong_files) = network::read(&inside, span, &folder, &source.text, &problems);
+        inside.finish();
+        draft.network = Some(network);
+        files.extend(wrong_files);
+    }
     table.finish();
     files.push((source, problems.into_inner()));
     Ok(())
@@ -376,6 +384,10 @@ fn finish(path: &Path, draft: Draft, source: &SpecText, problems: &mut Problems)
     let Some(plan) = plan else { return (None, tables) };
     let kinds = draft.kinds.unwrap_or_default();
     kinds::check(&kinds, plan.guests, problems);
+    let network = draft.network.and_then(|network| {
+        let size = (plan.hosts.len(), plan.guests);
+        network::finish(network, size, plan.guest_network, &kinds, source, problems)
+    });
     let host = image(draft.host, &HOST);
     let guest = image(draft.guest, &GUEST);
     // A name that is missing is noted already.
@@ -389,6 +401,7 @@ fn finish(path: &Path, draft: Draft, source: &SpecText, problems: &mut Problems)
         guest,
         backend: draft.backend.unwrap_or_default(),
         kinds: kinds.into_iter().map(|kind| kind.value).collect(),
+        network,
         source: Source::default(),
     };
     check::whole(&spec, &names, problems);

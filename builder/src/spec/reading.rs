@@ -32,6 +32,15 @@ impl Reading {
         diagnose::note(&mut self.files, key, value, message, remedy);
     }
 
+    /// Notes what cannot be built yet: guests do not get the cards and links of a network.
+    pub fn refuse_network(&mut self) {
+        if self.spec.as_ref().is_some_and(|spec| spec.network.is_some()) {
+            let message = "guests do not get the links of a network yet: it cannot be built or booted";
+            let remedy = "`vmatic check`, `draw` and `route` look at it; remove [network] to build and boot without it";
+            self.note("network", "", message, remedy);
+        }
+    }
+
     /// Whether nothing is wrong so far.
     pub fn is_right(&self) -> bool {
         self.spec.is_some() && self.files.iter().all(|(_, problems)| problems.is_empty())

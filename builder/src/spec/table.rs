@@ -28,6 +28,14 @@ pub struct Located<T> {
     pub span: Range<usize>,
 }
 
+/// A string, or a table, in a list of both.
+pub enum StringOrTable<'t, 'i> {
+    /// A string.
+    String(Located<String>),
+    /// A table.
+    Table(Located<Table<'t, 'i>>),
+}
+
 /// A table being read.
 pub struct Table<'t, 'i> {
     table: &'t DeTable<'i>,
@@ -45,6 +53,11 @@ impl<'t, 'i> Table<'t, 'i> {
     fn value(&self, key: &'static str) -> Option<&'t Spanned<DeValue<'i>>> {
         self.asked.borrow_mut().push(key);
         self.table.get(key)
+    }
+
+    /// Where a key stands.
+    pub fn key_span(&self, key: &str) -> Option<Range<usize>> {
+        self.table.get_key_value(key).map(|(key, _)| key.span())
     }
 
     /// Whether a key is there, right or wrong.
@@ -189,6 +202,30 @@ impl<'t, 'i> Table<'t, 'i> {
                     list.push(Located { value: Table::new(table, &self.full(key), self.problems), span: item.span() });
                 }
                 None => self.mistyped(key, item, "a list of tables", example),
+            }
+        }
+        Some(list)
+    }
+
+    /// A list of strings and tables.
+    pub fn strings_or_tables(&self, key: &'static str, example: &str) -> Option<Vec<StringOrTable<'t, 'i>>> {
+        let value = self.value(key)?;
+        const WANTED: &str = "a list of strings and tables";
+        let Some(array) = value.get_ref().as_array() else {
+            self.mistyped(key, value, WANTED, example);
+            return None;
+        };
+        let mut list = Vec::new();
+        for item in array.iter() {
+            match item.get_ref() {
+                DeValue::String(text) => {
+                    list.push(StringOrTable::String(self.located(key, text.to_string(), text, item.span())));
+                }
+                DeValue::Table(table) => {
+                    let value = Table::new(table, &self.full(key), self.problems);
+                    list.push(StringOrTable::Table(Located { value, span: item.span() }));
+                }
+                _ => self.mistyped(key, item, WANTED, example),
             }
         }
         Some(list)

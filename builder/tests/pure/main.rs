@@ -33,6 +33,7 @@ mod kinds;
 mod likely;
 mod links;
 mod modes;
+mod networks;
 mod package_setup;
 mod packages;
 mod plan;

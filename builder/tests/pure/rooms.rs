@@ -56,7 +56,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["packages", "archive", "scripts"],
             &["manifest"],
             &["rootfs", "spec", "key"],
-            &["hosts"],
+            &["hosts", "network"],
             &["elf", "fs", "glob", "ui", "process", "digest"],
             &["carried"],
             &["error", "names"],

@@ -14,6 +14,7 @@ mod glob;
 mod host_files;
 mod imports;
 mod ldcache;
+mod links;
 mod maintainer;
 mod modules;
 mod notes;
@@ -70,6 +71,8 @@ pub const TARGETS: &[Target] = &[
     ("module-files", modules::run, modules::seeds, 4 << 20),
     ("config", config::run, config::seeds, UNPACKING_COST_BYTES_MAX),
     ("strings", strings::run, strings::seeds, 64 << 20),
+    ("links", links::run, links::seeds, 16 << 20),
+    ("checks", links::checks, links::check_seeds, 16 << 20),
     ("spec", spec::run, spec::seeds, 64 << 20),
 ];
 

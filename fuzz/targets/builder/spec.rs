@@ -17,6 +17,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
          [host]\nmemory_mib = 512\nmodules = [\"virtio_net\"]\npackages = [\"git\"]\ncmdline = \"quiet\"\n\
          [guest]\nkernel = [\"guest\", \"debian:linux-image-cloud-amd64\"]\n\
          [[guest.kinds]]\nname = \"bsd\"\nguests = \"1-2\"\ndisk = \"x.qcow2\"\nmemory_mib = 64\n",
+        "name = \"x\"\n[plan]\nhosts = 2\nguests = 84\n[network]\nsegments = [\"office\"]\nrouting = \"ospf\"\n\
+         numbering = \"pairs\"\nlinks = [\"a b\", \"c:1 d:1 rate=10mbit/1mbit delay=20ms\", \"a office\",\n\
+         { shape = \"tree\", nodes = \"t[1-9]\", arity = 2, link = \"delay=1ms\" }, { file = \"x.links\" }]\n\
+         checks = [\"a ping b\", \"down c d, then within 1s: a ping b\"]\n\
+         [[network.nodes]]\nnames = [\"t[1-3]\", \"b\"]\nkind = \"router\"\ndaemon = \"bird\"\nnumber = 64512\n",
     ])
 }
 
