@@ -102,7 +102,8 @@ pub const UNSEEN: &[Case] = &[
     case(
         "makeinfo",
         &["texinfo"],
-        r#"binaries = ["makeinfo"]"#,
+        // Which of its modules replaces another, a third decides by names that it is given.
+        "binaries = [\"makeinfo\"]\npackages = [\"texinfo\"]\npackage_depth = 0",
         "printf '\\\\input texinfo\\n@node Top\\n@top forty-two\\n@bye\\n' >/tmp/x.texi && makeinfo --plaintext /tmp/x.texi",
         "forty-two",
     ),
