@@ -88,14 +88,11 @@ pub fn read(
         reader.link(link);
     }
     for segment in table.strings("segments", "office").unwrap_or_default() {
-        reader.names(segment, &|names| NodesDraft {
-            names,
-            kind: Some(NodeKind::Switch),
-            routing: None,
-            daemon: None,
-            number: None,
-            area: None,
-        });
+        let (span, kind) = (segment.span.clone(), Some(NodeKind::Switch));
+        let names = reader.names(vec![segment]);
+        let rule = NodesDraft { names, kind, routing: None, daemon: None, number: None, area: None };
+        reader.network.draft.nodes.push(rule);
+        reader.network.nodes.push(span);
     }
     reader.keys(table);
     for item in table.tables("nodes", NODES).unwrap_or_default() {
@@ -298,17 +295,16 @@ impl Reader<'_> {
         }
     }
 
-    fn names(&mut self, text: Located<String>, rule: &dyn Fn(HostNames) -> NodesDraft) {
-        match HostNames::parse(&text.value) {
-            Ok(names) => {
-                self.network.draft.nodes.push(rule(names));
-                self.network.nodes.push(text.span);
-            }
-            Err(error) => {
+    /// Patterns of names; what is none is noted.
+    fn names(&self, texts: Vec<Located<String>>) -> Vec<HostNames> {
+        let read = |text: Located<String>| {
+            let names = HostNames::parse(&text.value).map_err(|error| {
                 let at = inside(self.text, &text, error.at..text.value.len());
                 self.wrong(at, format!("invalid names of nodes: {error}"), "write a pattern like \"core[1-2]\"");
-            }
-        }
+            });
+            names.ok()
+        };
+        texts.into_iter().filter_map(read).collect()
     }
 
     fn nodes(&mut self, Located { value: table, span }: Located<Table>) {
@@ -333,9 +329,13 @@ impl Reader<'_> {
             self.wrong(span, "this says something of nodes, and not of which".to_owned(), format!("write {NODES}"));
             return;
         };
-        for text in names {
-            self.names(text, &|names| NodesDraft { names, kind: kind.clone(), routing, daemon, number, area });
-        }
+        let span = match (names.first(), names.last()) {
+            (Some(first), Some(last)) => first.span.start..last.span.end,
+            _ => span,
+        };
+        let names = self.names(names);
+        self.network.draft.nodes.push(NodesDraft { names, kind, routing, daemon, number, area });
+        self.network.nodes.push(span);
     }
 }
 
@@ -395,7 +395,8 @@ pub fn finish(
 /// Notes daemons that have nothing to do, or cannot do it.
 fn check_daemons(network: &Network, spans: &[Range<usize>], problems: &mut Problems) {
     for (rule, span) in network.draft().nodes.iter().zip(spans) {
-        let first = rule.names.name(vmatic_plan::HostId(1)).and_then(|name| network.number(&name));
+        let first = rule.names.first().and_then(|names| names.name(vmatic_plan::HostId(1)));
+        let first = first.and_then(|name| network.number(&name));
         let (Some(daemon), Some(first)) = (rule.daemon, first) else { continue };
         let routing = network.routing(first);
         if !routing.has_daemon() {

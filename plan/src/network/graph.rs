@@ -143,7 +143,7 @@ impl Network {
         }
         let mut rules = Vec::new();
         for (at, rule) in draft.nodes.iter().enumerate() {
-            rules.push(nodes.list(&rule.names).map_err(|kind| NetworkError { item: Item::Nodes(at), kind })?);
+            rules.push(nodes.list_all(&rule.names).map_err(|kind| NetworkError { item: Item::Nodes(at), kind })?);
         }
         let mut network = Network { draft, nodes, laws, rules, sites: Sites::default() };
         network.check_tables()?;

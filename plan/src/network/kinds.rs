@@ -2,6 +2,7 @@
 
 use crate::names::HostNames;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// What a node is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,8 +144,8 @@ pub enum AsNumber {
 /// What is said of some nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodesDraft {
-    /// Which.
-    pub names: HostNames,
+    /// Which: patterns of names.
+    pub names: Vec<HostNames>,
     /// What they are.
     pub kind: Option<NodeKind>,
     /// Who finds their ways.

@@ -203,6 +203,22 @@ fn a_port_of_a_table_is_no_other_links() {
     }
 }
 
+#[test]
+fn only_guests_take_numbers_of_guests() {
+    let lab = network("link x[1-9] x[2-10]\nnodes x[2-3],x7 kind=router\nnodes x5 kind=switch", 2, 3);
+    is_its_own_inverse(&lab);
+    let site = |name: &str| lab.site(lab.number(name).unwrap()).unwrap();
+    let sites = ["x1", "x4", "x6", "x8", "x9", "x10"].map(|name| (site(name).host.0, site(name).guest.0));
+    assert_eq!(sites, [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]);
+    assert!(["x2", "x3", "x5", "x7"].iter().all(|name| site(name).is_host()));
+    let names = ["x[1-4]", "x2", "x[3-9]"].map(|text| HostNames::parse(text).unwrap()).to_vec();
+    let list = lab.nodes().list_all(&names).unwrap();
+    assert_eq!(list.iter().map(|node| lab.name(node).unwrap()).filter(|name| name == "x3").count(), 1);
+    assert!((0..10).all(|node| list.has(node) == (lab.name(node).unwrap() != "x10")), "named twice, there once");
+    let error = Network::new(lab.draft().clone(), 1, 5).unwrap_err();
+    assert_eq!(error.kind, NetworkErrorKind::GuestsMissing { needed: 6, guests: 5 });
+}
+
 /// Networks of every kind of law, by text.
 fn texts() -> impl Strategy<Value = String> {
     let line = (0..4u32, 1..6u32, 0..4u32, 1..6u32, prop::sample::select(alloc::vec!["", " each=all", " each=share"]))

@@ -219,8 +219,16 @@ impl Nodes {
     /// # Errors
     /// It has a name that no node has, or is large and none of the groups.
     pub fn list(&self, names: &HostNames) -> Result<NodeList, Kind> {
+        self.list_all(core::slice::from_ref(names))
+    }
+
+    /// The same of several patterns. A name may be in more than one: what is said of it is one thing.
+    ///
+    /// # Errors
+    /// See [`Nodes::list`].
+    pub fn list_all(&self, names: &[HostNames]) -> Result<NodeList, Kind> {
         let mut runs = Vec::new();
-        for term in names.each_pattern() {
+        for term in names.iter().flat_map(HostNames::each_pattern) {
             let own = self.groups.iter().find(|group| matches!(&group.names, Names::Pattern(other) if *other == term));
             if let Some(group) = own {
                 push(&mut runs, group.first, group.len);
@@ -233,6 +241,12 @@ impl Nodes {
                 let number = self.number(&name).ok_or(Kind::NodeUnknown(name))?;
                 push(&mut runs, number, 1);
             }
+        }
+        let mut sorted = runs.clone();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|pair| pair[0].0 + pair[0].1 > pair[1].0) {
+            let set = RangeSet::from_ranges(sorted.into_iter().map(|(first, len)| (first, first + len - 1)).collect());
+            runs = set.ranges().iter().map(|(first, last)| (*first, last - first + 1)).collect();
         }
         Ok(NodeList::new(runs))
     }

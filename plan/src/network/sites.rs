@@ -23,6 +23,8 @@ struct Block {
     law: Option<usize>,
     /// The first vertex, and how many it takes; none, if these are no guests.
     vertices: Option<(u64, u64)>,
+    /// The first vertex of these, or of what comes next.
+    begins: u64,
     /// Edge of a tile; 0 where there are none.
     edge: u32,
     /// Whether each tile has a host of its own.
@@ -63,11 +65,12 @@ impl Sites {
     /// # Errors
     /// There are more guests than hosts have.
     pub fn new(ground: &Ground, hosts: u32, guests: u32) -> Result<Sites, Kind> {
-        let mut sites = Sites { blocks: blocks(ground), guests, used: 1 };
+        let mut sites = Sites { blocks: apart(blocks(ground), ground), guests, used: 1 };
         let room = u64::from(hosts) * u64::from(guests);
         let mut next = 0u64;
         for block in &mut sites.blocks {
             if !(ground.all_guests || (block.first..block.first + block.len).any(ground.is_guest)) {
+                block.begins = next;
                 continue;
             }
             let mut taken = u64::from(block.len);
@@ -79,7 +82,7 @@ impl Sites {
                     (next, taken, block.apart) = (aligned, each, true);
                 }
             }
-            block.vertices = Some((next, taken));
+            (block.vertices, block.begins) = (Some((next, taken)), next);
             next += taken;
         }
         if next > room {
@@ -124,9 +127,11 @@ impl Sites {
         }
         let guests = u64::from(self.guests);
         let vertex = u64::from(site.host.0 - 1) * guests + u64::from(site.guest.0 - 1);
-        let has = |block: &&Block| block.vertices.is_some_and(|(base, taken)| (base..base + taken).contains(&vertex));
-        let block = self.blocks.iter().find(has)?;
-        let at = vertex - block.vertices?.0;
+        // The last that begins there or before: what takes no vertices is followed by one that begins at the same.
+        let after = self.blocks.partition_point(|block| block.begins <= vertex);
+        let block = self.blocks[..after].iter().rev().find(|block| block.vertices.is_some())?;
+        let (base, taken) = block.vertices?;
+        let at = vertex.checked_sub(base).filter(|at| *at < taken)?;
         let shape = block.law.and_then(|law| shape(laws, law));
         let node = match shape.and_then(Shape::tiled).filter(|_| block.apart) {
             Some(grid) => grid.tiles(block.edge).join((at / guests) as u32, (at % guests) as u32)?,
@@ -150,7 +155,7 @@ fn shape(laws: &[Law], law: usize) -> Option<&Shape> {
 
 /// The nodes of each shape that are neighbouring numbers, and what is between by groups.
 fn blocks(ground: &Ground) -> Vec<Block> {
-    let block = |first, len, law| Block { first, len, law, vertices: None, edge: 0, apart: false };
+    let block = |first, len, law| Block { first, len, law, vertices: None, begins: 0, edge: 0, apart: false };
     let mut blocks: Vec<Block> = Vec::new();
     for (at, law) in ground.laws.iter().enumerate() {
         let run = law.a.run().filter(|_| matches!(law.wiring, Wiring::Shape(_)));
@@ -172,6 +177,29 @@ fn blocks(ground: &Ground) -> Vec<Block> {
         }
         next = shaped.as_ref().map_or(until, |block| block.first + block.len);
         all.extend(shaped);
+    }
+    all
+}
+
+/// Blocks without a shape in runs of guests and of others: only guests take numbers of guests. A shape's nodes stay
+/// together, and those that are no guests leave their numbers free.
+fn apart(blocks: Vec<Block>, ground: &Ground) -> Vec<Block> {
+    if ground.all_guests {
+        return blocks;
+    }
+    let mut all: Vec<Block> = Vec::new();
+    for block in blocks {
+        if block.law.is_some() {
+            all.push(block);
+            continue;
+        }
+        let (mut first, end) = (block.first, block.first + block.len);
+        while first < end {
+            let guest = (ground.is_guest)(first);
+            let last = (first..end).find(|node| (ground.is_guest)(*node) != guest).unwrap_or(end);
+            all.push(Block { first, len: last - first, ..block.clone() });
+            first = last;
+        }
     }
     all
 }

@@ -58,7 +58,8 @@ impl Draft {
             }
         }
         for rule in &self.nodes {
-            add("nodes", &encode_rule(rule));
+            // A line each: a pattern has no more bytes than that of a plan's hosts.
+            rule.names.iter().for_each(|names| add("nodes", &encode_rule(rule, names)));
         }
         text
     }
@@ -104,7 +105,7 @@ fn decode_shape(name: &str, text: &str) -> Result<LinkDraft, Kind> {
     Ok(LinkDraft::Shape { shape, nodes, there, back })
 }
 
-fn encode_rule(rule: &NodesDraft) -> String {
+fn encode_rule(rule: &NodesDraft, names: &HostNames) -> String {
     let number = rule.number.map(|number| match number {
         AsNumber::File => "file".to_string(),
         AsNumber::From(first) => first.to_string(),
@@ -117,12 +118,12 @@ fn encode_rule(rule: &NodesDraft) -> String {
         ("area", rule.area.map(|area| area.to_string())),
     ];
     let words = words.into_iter().filter_map(|(key, value)| Some(format!(" {key}={}", value?)));
-    rule.names.to_string() + &words.collect::<String>()
+    names.to_string() + &words.collect::<String>()
 }
 
 fn decode_rule(text: &str) -> Option<NodesDraft> {
     let mut words = line::words(text).map(|(_, word)| word);
-    let names = HostNames::parse(words.next()?).ok()?;
+    let names = alloc::vec![HostNames::parse(words.next()?).ok()?];
     let mut rule = NodesDraft { names, kind: None, routing: None, daemon: None, number: None, area: None };
     for word in words {
         match word.split_once('=')? {

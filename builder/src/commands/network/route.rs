@@ -63,6 +63,11 @@ pub fn run(args: Args) -> Result<Exit> {
             time(there + back)
         ))?;
     }
+    let daemon = way.hops.iter().map(|hop| found.network.routing(hop.node)).find(|routing| routing.has_daemon());
+    if let Some(routing) = daemon {
+        let word = routing.word();
+        say::note(format!("these nodes run {word}, which may choose otherwise: this is the way of least delay"));
+    }
     if way.hops.len() > TTL {
         say::warn(format!("a packet goes {TTL} hops, unless its sender gives it more"));
     }
