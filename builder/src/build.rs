@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::VerifyingKey;
 use vmatic_plan::{Plan, defaults, host_image};
 
 use crate::archive::compress::Effort;
@@ -38,8 +38,8 @@ use crate::{archive, key};
 
 /// What a build needs besides its spec.
 pub struct Builder<'a> {
-    /// The operator's key, of which only the public half goes anywhere.
-    pub operator: &'a SigningKey,
+    /// The public half of the cluster's key.
+    pub operator: &'a VerifyingKey,
     /// Where packages, kernels and packed members are kept.
     pub cache: &'a Cache,
     /// How hard to pack.
@@ -101,7 +101,7 @@ impl Builder<'_> {
     /// The plan that goes into the images: the spec's, with the RAM that guests have. That is no part of the cluster's
     /// identity.
     fn plan(&self, spec: &Spec, guest_memory_mib: u32) -> Result<Plan> {
-        let plan = Plan { guest_memory_mib, ..spec.plan(&self.operator.verifying_key()) };
+        let plan = Plan { guest_memory_mib, ..spec.plan(self.operator) };
         plan.check().context("cannot use the plan")?;
         Ok(plan)
     }

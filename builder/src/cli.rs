@@ -37,7 +37,7 @@ const GROUPS: [(&str, &[&str]); 3] = [
             "unpack", "deps", "trace",
         ],
     ),
-    ("Cluster", &["boot", "nodes", "run", "console", "guests", "link", "capture", "upgrade"]),
+    ("Cluster", &["boot", "nodes", "run", "console", "guests", "link", "capture", "upgrade", "operator"]),
     ("This machine", &["doctor", "bench", "completions", "man"]),
 ];
 
@@ -100,6 +100,7 @@ verbs! {
     Link => cluster::link,
     Capture => cluster::capture,
     Upgrade => cluster::upgrade,
+    Operator => operator,
     Doctor => doctor,
     Bench => bench,
     #[command(hide = true)]

@@ -12,6 +12,9 @@ use std::path::PathBuf;
 use rustix::process::{Pid, test_kill_process};
 use vmatic_plan::defaults::PORT;
 
+use crate::client::connection::Older;
+use crate::client::identity::Identity;
+use crate::client::operation::Console;
 use crate::error::{Error, Kind, PathContext, Result};
 
 /// Before the process id in the name of a folder of machines.
@@ -26,9 +29,22 @@ pub struct ClusterArgs {
     /// The cluster of this name, booted on this machine
     #[arg(long, value_name = "NAME", env = "VMATIC_CLUSTER", conflicts_with = "connect")]
     pub cluster: Option<String>,
+    /// The operator of this name, or with this key file, instead of the cluster's own key
+    #[arg(long = "as", value_name = "NAME", env = "VMATIC_OPERATOR")]
+    pub operator: Option<String>,
 }
 
 impl ClusterArgs {
+    /// A console at it, as whom the operator says to be.
+    pub fn attach(&self) -> Result<Console> {
+        self.attach_to(Older::Refused)
+    }
+
+    /// The same, where its hosts' program may be older than encrypted links.
+    pub fn attach_to(&self, older: Older) -> Result<Console> {
+        Console::attach_to(self.address()?, &Identity::load(self.operator.as_deref())?, older)
+    }
+
     /// The address that is meant.
     pub fn address(&self) -> Result<SocketAddr> {
         match (&self.connect, &self.cluster) {

@@ -5,12 +5,10 @@
 //! the operator has had enough, is unreachable, and says why.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use ed25519_dalek::SigningKey;
-use vmatic_plan::{HostId, NodeSet, Plan, parse_nodes};
+use vmatic_plan::{HostId, NodeSet, PathError, Plan, parse_nodes};
 use vmatic_tree::answer::{Answers, Group, Outcome};
-use vmatic_tree::auth::cluster_id::cluster_id;
 use vmatic_tree::auth::command::Command;
 use vmatic_tree::id::OpId;
 use vmatic_tree::refusal::{CommandError, Refusal};
@@ -21,9 +19,11 @@ use vmatic_tree::wire::message::Message;
 use vmatic_tree::wire::order::Order;
 
 use crate::client::connection::{Connection, Older};
+use crate::client::identity::{Credentials, Identity, now_s};
 use crate::client::known::{Acquaintance, Met};
 use crate::client::table;
 use crate::error::{Context, Error, Exit, Kind, Result};
+use crate::key::Key;
 use crate::ui::escape::escape_control;
 use crate::ui::{interrupt, say};
 
@@ -36,7 +36,8 @@ const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Console {
     /// The connection to that host.
     pub link: Connection,
-    key: SigningKey,
+    key: Key,
+    certificate: Option<Vec<u8>>,
     session: [u8; 8],
     sequence: u64,
     /// The cluster's plan.
@@ -70,43 +71,63 @@ pub struct Tally {
 }
 
 impl Console {
-    /// Attaches with the operator's key.
-    pub fn attach(address: SocketAddr, key: SigningKey) -> Result<Console> {
-        Console::attach_to(address, key, Older::Refused)
+    /// Attaches as this operator. The cluster's own key tells the host which certificates it has revoked.
+    pub fn attach(address: SocketAddr, operator: &Identity) -> Result<Console> {
+        Console::attach_to(address, operator, Older::Refused)
     }
 
     /// The same, where the host's program may be older than encrypted links.
-    pub fn attach_to(address: SocketAddr, key: SigningKey, older: Older) -> Result<Console> {
-        let (link, welcome) = Connection::attach(address, older)?;
+    pub fn attach_to(address: SocketAddr, operator: &Identity, older: Older) -> Result<Console> {
+        let (mut link, welcome) = Connection::attach(address, older)?;
         // Whoever answers says what the numbers mean: it must be what our key was built into.
-        if cluster_id(&welcome.plan, &key.verifying_key()) != welcome.plan.cluster {
-            return Err(Error::new(format!("cannot command the cluster {} at {address}", welcome.plan.name))
-                .because("it was built with another operator key, or its plan was altered")
-                .help("name the key that its image was built with: VMATIC_KEY=FILE")
-                .of_kind(Kind::WrongKey));
-        }
+        let Credentials { certificate, revocations } = operator.for_cluster(&welcome.plan, &address.to_string())?;
         if let Some((life, key)) = welcome.proof {
             let met = Met { cluster: welcome.plan.cluster, host: welcome.host, life, key };
             if met.remember()? == Acquaintance::Restarted {
                 say::note(format!("host {} has another key: it was started since you last attached", met.host));
             }
         }
+        if let Some(list) = revocations {
+            link.send(&Message::Revocations(list))?;
+        }
         let mut session = [0; 8];
         getrandom::fill(&mut session).context("cannot draw a random session")?;
         // Sessions begin with the time, so that nodes can tell old ones that they have forgotten from new ones.
-        session[..4].copy_from_slice(&(unix_s() as u32).to_be_bytes());
+        session[..4].copy_from_slice(&(now_s() as u32).to_be_bytes());
         let plan = table::find(welcome.plan);
-        Ok(Console { link, key, session, sequence: 0, plan, host: welcome.host })
+        Ok(Console { link, key: operator.key.clone(), certificate, session, sequence: 0, plan, host: welcome.host })
     }
 
     /// The nodes that an expression names; its mistakes are shown with a caret.
     pub fn nodes(&self, expression: &str) -> Result<NodeSet> {
-        parse_nodes(expression, &self.plan).map_err(|e| {
-            let caret = " ".repeat(expression[..e.at.min(expression.len())].chars().count());
-            Error::new(format!("cannot read the node path\n  {expression}\n  {caret}^ {e}"))
-                .help("write HOSTS or HOSTS/GUESTS, such as 17, 17/3 or 1-1000/.: see `vmatic run --help`")
-                .of_kind(Kind::Usage)
-        })
+        nodes_of(parse_nodes(expression, &self.plan), expression)
+    }
+
+    /// The key that signs, if it is the cluster's own.
+    ///
+    /// # Errors
+    /// When it is an operator's; `what` cannot be done with that.
+    pub fn cluster_key(&self, what: &str) -> Result<&Key> {
+        match self.certificate {
+            None => Ok(&self.key),
+            Some(_) => Err(Error::new(format!("cannot {what}"))
+                .because("only the cluster's own key may, and this is an operator's")
+                .help("name the key that its image was built with: VMATIC_KEY=FILE, without --as")
+                .of_kind(Kind::WrongKey)),
+        }
+    }
+
+    /// Whether the key may sign often enough for a session.
+    ///
+    /// # Errors
+    /// When a token holds it.
+    pub fn check_session(&self) -> Result<()> {
+        if !self.key.public().is_token() {
+            return Ok(());
+        }
+        Err(Error::new("cannot open a session with this key")
+            .because("a hardware token holds it, which would have to be touched for each key that is typed")
+            .help("use `vmatic run`, or a certificate for a key in a file or in ssh-agent"))
     }
 
     /// Signs a command with the next number, and sends it.
@@ -115,8 +136,10 @@ impl Console {
         let op = OpId { session: self.session, sequence: self.sequence };
         let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
         let (cluster, nodes) = (self.plan.cluster, nodes.clone());
-        let command = Command { cluster, issued_s: unix_s(), op, nodes, deadline_ms, order };
-        let signed = command.sign(&self.key).context("cannot make the command")?;
+        let command = Command { cluster, issued_s: now_s(), op, nodes, deadline_ms, order };
+        let unsigned = command.unsigned(self.certificate.as_deref()).context("cannot make the command")?;
+        let proof = self.key.sign(&unsigned.message())?;
+        let signed = unsigned.with(&proof);
         self.link.send(&Message::Command { signed, asked: command.nodes, remaining_ms: deadline_ms })?;
         Ok(op)
     }
@@ -170,9 +193,14 @@ impl Console {
     }
 }
 
-/// The time, in seconds since 1970.
-fn unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+/// What an expression was read as; a mistake in it is shown with a caret.
+pub fn nodes_of(read: std::result::Result<NodeSet, PathError>, expression: &str) -> Result<NodeSet> {
+    read.map_err(|e| {
+        let caret = " ".repeat(expression[..e.at.min(expression.len())].chars().count());
+        Error::new(format!("cannot read the node path\n  {expression}\n  {caret}^ {e}"))
+            .help("write HOSTS or HOSTS/GUESTS, such as 17, 17/3 or 1-1000/.: see `vmatic run --help`")
+            .of_kind(Kind::Usage)
+    })
 }
 
 /// The cluster's word against a command.
@@ -180,6 +208,9 @@ pub fn refused(why: &Refusal) -> Error {
     let (kind, help) = match why {
         Refusal::Command(CommandError::WrongKey | CommandError::WrongCluster) => {
             (Kind::WrongKey, "name the key that its image was built with: VMATIC_KEY=FILE")
+        }
+        Refusal::Command(CommandError::WrongCertificate(_)) => {
+            (Kind::WrongKey, "ask who holds the cluster's key for another certificate: `vmatic operator add`")
         }
         Refusal::Command(CommandError::BeyondLimit(_)) => (Kind::Refused, "give it fewer or shorter arguments"),
         Refusal::TooManyLinks => (Kind::Refused, "name another host with --connect ADDR"),

@@ -93,6 +93,7 @@ fn screen() -> Result<OwnedFd> {
 
 /// Opens a session with the one node of `nodes`, and sees it to its end.
 pub fn run(console: &mut Console, nodes: NodeSet, order: Order, options: Options) -> Result<End> {
+    console.check_session()?;
     let signals = Signals::watch()?;
     let lease = Duration::from_millis(u64::from(LEASE_MS));
     let interactive = terminal::size().is_some();

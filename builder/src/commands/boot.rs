@@ -5,11 +5,12 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::VerifyingKey;
 use rustix::process::Signal;
 use serde_json::json;
 use vmatic_plan::Plan;
 
+use crate::client::identity::Identity;
 use crate::error::{Context, Error, PathContext, Result};
 use crate::output::{inspect, plan};
 use crate::spec::reading::Reading;
@@ -71,7 +72,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let folder = args.out.clone().unwrap_or_else(|| Path::new("out").join(&spec.name));
     let key = key::load()?;
     let plan = read_plan(&folder, &args.spec)?;
-    check_built_from(&spec, &plan, &key, &folder)?;
+    check_built_from(&spec, &plan, &key.of_cluster()?, &folder)?;
     let (accel, why) = match args.accel {
         Some(accel) => (accel, "as asked".into()),
         None => accel::choose(),
@@ -99,27 +100,26 @@ pub fn run(args: Args) -> Result<Exit> {
         return Ok(Exit::Ok);
     }
     interrupt::watch();
-    let mut cluster = Cluster::start(&site)?;
-    cluster.wait_until_up(&key, Duration::from_secs(args.timeout))?;
+    let (operator, mut cluster) = (Identity::from(key), Cluster::start(&site)?);
+    cluster.wait_until_up(&operator, Duration::from_secs(args.timeout))?;
     let result = if args.command.is_empty() { keep(&mut cluster, &site) } else { run_command(&mut cluster, &args) };
     interrupt::heard();
-    summary(&cluster, &site, cluster.count_up(&key), args.json)?;
+    summary(&cluster, &site, cluster.count_up(&operator), args.json)?;
     result
 }
 
 /// Whether a folder was built from this spec and with this key. Where the spec leaves the guests' RAM open, it is what
 /// their kernel needed when the folder was built.
-fn check_built_from(spec: &Spec, built: &Plan, key: &SigningKey, folder: &Path) -> Result<()> {
-    let operator = key.verifying_key();
-    let why = if cluster_id(built, &operator) != built.cluster {
-        let origin = inspect::origin(folder, &key::public_text(key))?;
+fn check_built_from(spec: &Spec, built: &Plan, operator: &VerifyingKey, folder: &Path) -> Result<()> {
+    let why = if cluster_id(built, operator) != built.cluster {
+        let origin = inspect::origin(folder, &key::public_text(operator))?;
         match (origin.has_key, origin.plan_as_built) {
             (false, _) => "it was built with another operator key",
             (true, false) => "its plan was altered after it was built",
             // The identity of a cluster was computed in another way then.
             (true, true) => "it was built by another version of vmatic",
         }
-    } else if !spec.makes(built, &operator) {
+    } else if !spec.makes(built, operator) {
         "it was built from another spec"
     } else {
         return Ok(());

@@ -73,9 +73,10 @@ pub fn run(args: Args) -> Result<Exit> {
     let spec = reading.finish()?;
     let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(&spec.name));
     if !args.dry_run && !args.new_cluster {
-        identity::check_operator(&target, key::load_if_there()?.as_ref())?;
+        let operator = key::load_if_there()?.map(|key| key.of_cluster()).transpose()?;
+        identity::check_operator(&target, operator.as_ref())?;
     }
-    let operator = key::load_or_create()?;
+    let operator = key::load_or_create()?.of_cluster()?;
     let builder = Builder {
         operator: &operator,
         cache: &cache,

@@ -37,9 +37,9 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit> {
     let spec = Spec::load(&args.spec)?;
     // Without a key there is no cluster yet, and only what is made of its identity is missing.
-    let operator = key::load_if_there()?;
-    let nobody = SigningKey::from_bytes(&[0; 32]);
-    let plan = spec.plan(&operator.as_ref().unwrap_or(&nobody).verifying_key());
+    let operator = key::load_if_there()?.map(|key| key.of_cluster()).transpose()?;
+    let nobody = SigningKey::from_bytes(&[0; 32]).verifying_key();
+    let plan = spec.plan(operator.as_ref().unwrap_or(&nobody));
     let nodes = match &args.nodes {
         Some(text) => parse_nodes(text, &plan).map_err(|error| {
             let before = text.get(..error.at).unwrap_or_default().chars().count();

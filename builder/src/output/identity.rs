@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::VerifyingKey;
 use vmatic_plan::host_image;
 
 use crate::digest::{hex, sha256};
@@ -93,7 +93,7 @@ impl Identity {
 ///
 /// # Errors
 /// When the folder is of another key.
-pub fn check_operator(folder: &Path, operator: Option<&SigningKey>) -> Result<()> {
+pub fn check_operator(folder: &Path, operator: Option<&VerifyingKey>) -> Result<()> {
     let Some(before) = Identity::of_folder(folder) else { return Ok(()) };
     let cause = match operator.map(|key| sha256(key::public_text(key).as_bytes())) {
         Some(digest) if digest == before.operator => return Ok(()),

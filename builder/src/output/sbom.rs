@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::digest::sha256;
 use crate::manifest::{FileRecord, ImageRecord, InputRecord, Manifest};
+use crate::ui::date::rfc3339;
 
 /// The file in the output folder.
 pub const FILE: &str = "sbom.spdx.json";
@@ -40,7 +41,7 @@ pub fn document(manifest: &Manifest, seconds: u32) -> Value {
         "name": manifest.name,
         "documentNamespace": name_space,
         "creationInfo": {
-            "created": time(u64::from(seconds)),
+            "created": rfc3339(u64::from(seconds)),
             "creators": [format!("Tool: vmatic-{}", env!("CARGO_PKG_VERSION"))],
         },
         "packages": packages,
@@ -90,37 +91,9 @@ fn file_entry(id: &str, file: &FileRecord) -> Value {
     })
 }
 
-/// Seconds since 1970 as `2026-11-21T10:07:07Z` (days to date by the proleptic Gregorian calendar).
-fn time(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Years begin in March, so that the leap day is the last; 719,468 days lie between 0000-03-01 and 1970-01-01.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year_of_era + carry;
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_dates() {
-        for (seconds, date) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_234_567_890, "2009-02-13T23:31:30Z"),
-            (4_294_967_295, "2106-02-07T06:28:15Z"),
-        ] {
-            assert_eq!(time(seconds), date);
-        }
-    }
 
     #[test]
     fn a_package_has_its_version_and_its_url() {

@@ -10,7 +10,6 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ed25519_dalek::SigningKey;
 use rustix::process::Signal;
 use tempfile::TempDir;
 use vmatic_plan::{HostId, Node, NodeSet, Plan};
@@ -19,6 +18,7 @@ use vmatic_tree::unreachable::Unreachable;
 use vmatic_tree::wire::order::Order;
 
 use crate::client::cluster::{self, ClusterNote};
+use crate::client::identity::Identity;
 use crate::client::operation::{Answered, Console};
 use crate::error::{Context, Error, Kind, PathContext, Result};
 use crate::process;
@@ -151,7 +151,7 @@ impl Cluster {
     }
 
     /// Waits until every host has joined and every guest has reported.
-    pub fn wait_until_up(&mut self, key: &SigningKey, timeout: Duration) -> Result<()> {
+    pub fn wait_until_up(&mut self, operator: &Identity, timeout: Duration) -> Result<()> {
         let all = self.plan.all_nodes();
         let end = Instant::now() + timeout;
         let mut console = None;
@@ -166,7 +166,7 @@ impl Cluster {
                     self.progress.host(machine.host, name, Stage::Agent);
                 }
             }
-            let reached = self.look(&mut console, key, &all)?;
+            let reached = self.look(&mut console, operator, &all)?;
             if let Some(reached) = &reached
                 && self.note(reached)
             {
@@ -180,21 +180,21 @@ impl Cluster {
     }
 
     /// How many hosts and guests are up now.
-    pub fn count_up(&self, key: &SigningKey) -> (u64, u64) {
+    pub fn count_up(&self, operator: &Identity) -> (u64, u64) {
         let mut console = None;
-        let up = self.look(&mut console, key, &self.plan.all_nodes()).ok().flatten().map(|a| a.tally().ok);
+        let up = self.look(&mut console, operator, &self.plan.all_nodes()).ok().flatten().map(|a| a.tally().ok);
         let up = up.unwrap_or_default();
         let hosts = up.iter().filter(Node::is_host).count() as u64;
         (hosts, up.len() - hosts)
     }
 
     /// Asks the tree, once there is one, which nodes it reaches.
-    fn look(&self, console: &mut Option<Console>, key: &SigningKey, all: &NodeSet) -> Result<Option<Answered>> {
+    fn look(&self, console: &mut Option<Console>, operator: &Identity, all: &NodeSet) -> Result<Option<Answered>> {
         if self.progress.stage(HostId(1)) < Some(Stage::Agent) {
             return Ok(None);
         }
         if console.is_none() {
-            match Console::attach(self.address, key.clone()) {
+            match Console::attach(self.address, operator) {
                 Ok(attached) => *console = Some(attached),
                 Err(e) if e.kind() == Kind::WrongKey => return Err(e),
                 // The host is not that far yet.

@@ -34,6 +34,7 @@ mod likely;
 mod links;
 mod modes;
 mod networks;
+mod operators;
 mod package_setup;
 mod packages;
 mod plan;

@@ -13,6 +13,7 @@ mod escapes;
 mod glob;
 mod host_files;
 mod imports;
+mod keys;
 mod ldcache;
 mod links;
 mod maintainer;
@@ -74,6 +75,7 @@ pub const TARGETS: &[Target] = &[
     ("links", links::run, links::seeds, 16 << 20),
     ("checks", links::checks, links::check_seeds, 16 << 20),
     ("spec", spec::run, spec::seeds, 64 << 20),
+    ("keys", keys::run, keys::seeds, 1 << 20),
 ];
 
 fn texts(texts: &[&str]) -> Vec<Vec<u8>> {

@@ -71,12 +71,9 @@ impl Author {
     /// The sentence for a host whose clock says that the certificate is over.
     pub fn over_text(&self, by_s: u64) -> String {
         let Author::Operator(certificate) = self else { return String::new() };
-        let (name, hours) = (&certificate.name, by_s / 3600);
-        refused(
-            name,
-            "command",
-            &format!("any more: the certificate ended {hours} h ago by the host's clock; {ASK} --until"),
-        )
+        let ago = if by_s < 7200 { format!("{} min", by_s / 60) } else { format!("{} h", by_s / 3600) };
+        let why = format!("any more: the certificate ended {ago} ago by the host's clock; {ASK} --until");
+        refused(&certificate.name, "command", &why)
     }
 }
 

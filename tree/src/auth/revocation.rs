@@ -77,6 +77,12 @@ impl Revocations {
         Ok(list)
     }
 
+    /// What it says, whoever signed it: of a file of one's own.
+    pub fn unverified(signed: &[u8]) -> Option<Revocations> {
+        let (_, body) = signed.split_first_chunk::<SIGNATURE_BYTES>()?;
+        postcard::from_bytes(body).ok()
+    }
+
     /// The counter that a list says it has, whoever signed it: what is not newer need not be checked.
     pub fn claimed_counter(signed: &[u8]) -> Option<u64> {
         let (_, body) = signed.split_first_chunk::<SIGNATURE_BYTES>()?;

@@ -75,7 +75,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Host `number` of `plan`, which obeys `operator`, the cluster's key, and whom it certifies; `boot` is drawn at random at each boot.
+    /// Host `number` of `plan`, which obeys `operator`, the cluster's key, and whom it certifies; `boot` is drawn at
+    /// random at each boot.
     pub fn new(plan: Plan, number: HostId, operator: VerifyingKey, boot: [u8; 16]) -> Self {
         Host {
             authority: Authority::new(operator, plan.cluster),

@@ -10,15 +10,14 @@ use vmatic_plan::NodeSet;
 use vmatic_tree::traffic::Piece;
 use vmatic_tree::wire::order::{CaptureOrder, Order};
 
+use crate::Exit;
 use crate::client::cluster::ClusterArgs;
-use crate::client::operation::Console;
 use crate::client::report;
 use crate::commands::cluster::seconds;
 use crate::error::{Context, Error, Kind, PathContext, Result};
 use crate::ui::print::print_json;
 use crate::ui::size::count;
 use crate::ui::{interrupt, say};
-use crate::{Exit, key};
 
 /// Capture what passes a guest's link, or leaves a host's guests
 ///
@@ -62,7 +61,7 @@ struct PcapWriter {
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
     let out = open(&args)?;
-    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
+    let mut console = args.cluster.attach()?;
     let nodes = console.nodes(&args.node)?;
     let mut each = nodes.iter();
     let (Some(node), None) = (each.next(), each.next()) else {

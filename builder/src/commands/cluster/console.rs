@@ -10,14 +10,13 @@ use vmatic_tree::answer::Outcome;
 use vmatic_tree::session;
 use vmatic_tree::wire::order::{Order, Serial};
 
+use crate::Exit;
 use crate::client::cluster::ClusterArgs;
-use crate::client::operation::Console;
 use crate::client::session::{End, Options, run as run_session};
 use crate::client::{report, terminal};
 use crate::error::{Error, Kind, PathContext, Result};
 use crate::ui::escape::escape_control;
 use crate::ui::say;
-use crate::{Exit, key};
 
 /// Open a terminal on one node, or watch a guest's serial port
 ///
@@ -57,7 +56,7 @@ pub fn run(args: Args) -> Result<Exit> {
 
 fn open(args: Args) -> Result<Exit> {
     let log = args.logs.as_deref().map(open_log).transpose()?;
-    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
+    let mut console = args.cluster.attach()?;
     let nodes = console.nodes(&args.node)?;
     let node = one(&args, &nodes)?;
     let order = match args.serial {

@@ -9,15 +9,15 @@ use vmatic_tree::answer::Outcome;
 use vmatic_tree::reply::Reply;
 use vmatic_tree::wire::order::{GuestAction, Order};
 
+use crate::Exit;
 use crate::client::cluster::ClusterArgs;
-use crate::client::operation::{Answered, Console};
+use crate::client::operation::Answered;
 use crate::client::report;
 use crate::commands::cluster::{AskArgs, guests_of, hosts_of, seconds};
 use crate::error::{Context, Error, Kind, Result};
 use crate::fs::write_file;
 use crate::ui::print::{print, print_json};
 use crate::ui::{interrupt, say};
-use crate::{Exit, key};
 
 /// Start, stop, pause and count guests, and show what they use
 ///
@@ -121,14 +121,14 @@ pub fn run(args: Args) -> Result<Exit> {
 }
 
 fn act(act: GuestAction, args: Guests) -> Result<Exit> {
-    let mut console = Console::attach(args.ask.cluster.address()?, key::load()?)?;
+    let mut console = args.ask.cluster.attach()?;
     let nodes = guests_of(&console, &args.nodes)?;
     args.ask.print(&console.ask(&nodes, Order::Guests(act), args.ask.timeout, |_, _| {})?)
 }
 
 /// Fetches a template in pieces; the first takes as long as a guest boots.
 fn save(args: &Save) -> Result<Exit> {
-    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
+    let mut console = args.cluster.attach()?;
     let nodes = console.nodes(&args.host)?;
     let tried = || format!("cannot save the template of {}", args.host);
     if nodes.len() != 1 || nodes.iter().any(|node| !node.is_host()) {
@@ -169,7 +169,7 @@ fn save(args: &Save) -> Result<Exit> {
 
 /// Asks hosts for numbers, and adds them up.
 fn sums(args: Hosts, order: Order) -> Result<Exit> {
-    let mut console = Console::attach(args.ask.cluster.address()?, key::load()?)?;
+    let mut console = args.ask.cluster.attach()?;
     let nodes = hosts_of(&console, &args.nodes)?;
     let answered = console.ask(&nodes, order, args.ask.timeout, |_, _| {})?;
     let sums = add_up(&answered);

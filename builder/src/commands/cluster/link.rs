@@ -3,11 +3,10 @@
 use vmatic_plan::{LinkError, LinkProperties};
 use vmatic_tree::wire::order::{LinkOrder, Order};
 
-use crate::client::operation::Console;
+use crate::Exit;
 use crate::commands::cluster::{AskArgs, guests_of};
 use crate::error::{Error, Kind, Result};
 use crate::ui::interrupt;
-use crate::{Exit, key};
 
 /// Set or show the rate, delay and loss of guests' links
 #[derive(clap::Args, Debug)]
@@ -56,7 +55,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Action::Set(set) => (set.nodes, set.ask, LinkOrder::Set(properties(&set.properties)?)),
         Action::Show(show) => (show.nodes, show.ask, LinkOrder::Show),
     };
-    let mut console = Console::attach(ask.cluster.address()?, key::load()?)?;
+    let mut console = ask.cluster.attach()?;
     let guests = guests_of(&console, &nodes)?;
     interrupt::watch();
     ask.print(&console.ask(&guests, Order::Link(order), ask.timeout, |_, _| {})?)

@@ -48,7 +48,7 @@ impl AskArgs {
 }
 
 /// Reads `--timeout SECONDS`.
-fn seconds(text: &str) -> std::result::Result<Duration, String> {
+pub(in crate::commands) fn seconds(text: &str) -> std::result::Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(s) if (0.001..=86_400.0).contains(&s) => Ok(Duration::from_secs_f64(s)),
         _ => Err("a number of seconds from 0.001 to 86400".into()),

@@ -9,6 +9,7 @@ use vmatic_tree::answer::{Group, Outcome};
 use vmatic_tree::reply::Reply;
 use vmatic_tree::wire::order::Order;
 
+use crate::Exit;
 use crate::client::cluster::ClusterArgs;
 use crate::client::operation::{Answered, Console};
 use crate::client::report;
@@ -18,7 +19,6 @@ use crate::error::{Error, Kind, Result};
 use crate::ui::escape::escape_control;
 use crate::ui::print::{print, print_json};
 use crate::ui::{interrupt, say};
-use crate::{Exit, key};
 
 /// Show which hosts and guests are up, and why the others are not
 ///
@@ -49,7 +49,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
-    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
+    let mut console = args.cluster.attach()?;
     let nodes = console.nodes(&args.nodes)?;
     interrupt::watch();
     if args.images {

@@ -7,16 +7,16 @@ use std::time::Duration;
 use vmatic_tree::answer::OUTPUT_MAX_BYTES;
 use vmatic_tree::wire::order::{INPUT_MAX_BYTES, Order, Run};
 
+use crate::Exit;
 use crate::client::cluster::ClusterArgs;
 use crate::client::numbers::{self, Numbers};
-use crate::client::operation::{Answered, Console};
+use crate::client::operation::Answered;
 use crate::client::outputs::Folder;
 use crate::client::report;
 use crate::commands::cluster::seconds;
 use crate::error::{Context, Error, Kind, Result};
 use crate::ui::print::{print, print_json};
 use crate::ui::{interrupt, say};
-use crate::{Exit, key};
 
 /// Run a program on nodes and fold what they answer
 ///
@@ -78,7 +78,7 @@ fn variable(text: &str) -> std::result::Result<(String, String), String> {
 pub fn run(args: Args) -> Result<Exit> {
     let folder = args.out.as_deref().map(Folder::begin).transpose()?;
     let stdin = if args.stdin { read_input()? } else { Vec::new() };
-    let mut console = Console::attach(args.cluster.address()?, key::load()?)?;
+    let mut console = args.cluster.attach()?;
     let nodes = console.nodes(&args.nodes)?;
     if nodes.is_empty() {
         return Err(Error::new(format!("cannot run on {}", args.nodes))

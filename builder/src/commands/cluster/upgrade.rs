@@ -8,6 +8,7 @@ use vmatic_plan::NodeSet;
 use vmatic_tree::answer::{Group, OUTPUT_MAX_BYTES, Outcome};
 use vmatic_tree::wire::order::{Order, Run};
 
+use crate::Exit;
 use crate::client::cluster::ClusterArgs;
 use crate::client::connection::Older;
 use crate::client::operation::{Answered, Console};
@@ -18,7 +19,6 @@ use crate::error::{Error, Result};
 use crate::output::inspect::ImageArgs;
 use crate::rootfs::tree::Content;
 use crate::ui::{interrupt, say};
-use crate::{Exit, key};
 
 /// Replace the agent of running hosts by an image's; their guests go on
 ///
@@ -61,7 +61,7 @@ const CHANGE: Duration = Duration::from_secs(10);
 pub fn run(args: Args) -> Result<Exit> {
     let agent = agent_of(args.image.clone())?;
     let hash = sha256(&agent);
-    let mut console = Console::attach_to(args.cluster.address()?, key::load()?, Older::Spoken)?;
+    let mut console = args.cluster.attach_to(Older::Spoken)?;
     let asked = hosts_of(&console, &args.nodes)?;
     interrupt::watch();
     let mut hosts = asked.clone();
@@ -91,7 +91,7 @@ fn confirm(args: &Args, hosts: &NodeSet, hash: &str) -> Result<NodeSet> {
     if hosts.is_empty() || interrupt::asked() {
         return Ok(NodeSet::new());
     }
-    let mut console = Console::attach_to(args.cluster.address()?, key::load()?, Older::Spoken)?;
+    let mut console = args.cluster.attach_to(Older::Spoken)?;
     step(&mut console, hosts, &["upgrade", "--confirm", hash], &[], args.timeout)
 }
 
@@ -141,9 +141,7 @@ fn wait(args: &Args, hosts: &NodeSet, hash: &str) -> Result<NodeSet> {
     while back != *hosts && Instant::now() < end && !interrupt::asked() {
         sleep(BACK_POLL_INTERVAL);
         // The host that the console was attached to has a new node, too.
-        let Ok(mut console) = Console::attach_to(args.cluster.address()?, key::load()?, Older::Spoken) else {
-            continue;
-        };
+        let Ok(mut console) = args.cluster.attach_to(Older::Spoken) else { continue };
         let rest = hosts.difference(&back);
         let Ok(answered) = console.ask(&rest, order(&["version"], &[]), BACK_ANSWER_TIMEOUT, |_, _| {}) else {
             continue;
