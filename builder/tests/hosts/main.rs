@@ -18,10 +18,12 @@ mod switch_lab;
 #[path = "../support/wait.rs"]
 mod wait;
 
+mod attacks;
 mod consoles;
 mod flood;
 mod keeper;
 mod links;
+mod operators;
 mod outputs;
 mod programs;
 mod reach;
