@@ -33,8 +33,8 @@ const GROUPS: [(&str, &[&str]); 3] = [
     (
         "Spec and image",
         &[
-            "new", "check", "plan", "hosts", "draw", "route", "build", "kernel", "list", "why", "size", "diff", "cat",
-            "unpack", "deps", "trace",
+            "new", "import", "check", "plan", "hosts", "draw", "route", "build", "kernel", "list", "why", "size",
+            "diff", "cat", "unpack", "deps", "trace",
         ],
     ),
     ("Cluster", &["boot", "nodes", "run", "console", "guests", "link", "capture", "upgrade", "operator"]),
@@ -77,6 +77,7 @@ macro_rules! verbs {
 
 verbs! {
     New => new,
+    Import => import,
     Check => check,
     Plan => plan,
     Hosts => hosts,

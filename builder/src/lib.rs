@@ -24,6 +24,7 @@ pub mod fuzz;
 pub mod glob;
 pub mod hosts;
 pub mod image;
+pub mod import;
 pub mod inventory;
 pub mod kernel;
 pub mod key;

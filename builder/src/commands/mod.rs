@@ -12,6 +12,7 @@ pub mod completions;
 pub mod doctor;
 pub mod hosts;
 pub mod image;
+pub mod import;
 pub mod kernel;
 pub mod man;
 pub mod network;

@@ -42,5 +42,6 @@ mod rooms;
 mod script_finds;
 mod scripts;
 mod tidy;
+mod topologies;
 mod versions;
 mod words;

@@ -49,7 +49,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
         &[
             &["cli"],
             &["commands"],
-            &["build", "doctor", "inventory", "trace"],
+            &["build", "doctor", "import", "inventory", "trace"],
             &["output", "preflight", "testbed"],
             &["image", "bootloader", "client"],
             &["closure", "kernel"],

@@ -30,6 +30,7 @@ mod spec;
 mod strings;
 mod sysusers;
 mod tmpfiles;
+mod topologies;
 mod uki;
 mod unpack;
 mod vmlinux;
@@ -74,6 +75,7 @@ pub const TARGETS: &[Target] = &[
     ("strings", strings::run, strings::seeds, 64 << 20),
     ("links", links::run, links::seeds, 16 << 20),
     ("checks", links::checks, links::check_seeds, 16 << 20),
+    ("topologies", topologies::run, topologies::seeds, 512 << 20),
     ("spec", spec::run, spec::seeds, 64 << 20),
     ("keys", keys::run, keys::seeds, 1 << 20),
 ];
