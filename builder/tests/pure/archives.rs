@@ -5,7 +5,7 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, NOBODY};
 use crate::newc::{DIR, FILE, LINK, RUNS, archive, record};
 use crate::odd;
 use crate::output::{stderr, stdout};
@@ -262,4 +262,21 @@ fn the_longest_paths_are_unpacked_into_any_folder() {
         .output()
         .unwrap();
     assert_eq!(stdout(&read), "42target\n", "{}", stderr(&read));
+}
+
+#[test]
+fn without_root_nothing_unpacked_runs_as_who_unpacked_it() {
+    let lab = Fixture::new();
+    let user = rustix::process::geteuid();
+    let owner = if user.is_root() { (NOBODY, NOBODY) } else { (user.as_raw(), rustix::process::getegid().as_raw()) };
+    let of = |name: &str, mode: u32| crate::newc::Record { owner, ..record(name, mode, "x") };
+    fs::write(lab.at("odd.img"), archive(&[of("user", 0o104755), of("group", 0o102755), of("plain", 0o100755)]))
+        .unwrap();
+    let output = lab.as_nobody(&["unpack", "out", "odd.img"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let mode = |path: &str| std::os::unix::fs::MetadataExt::mode(&fs::metadata(lab.at(path)).unwrap()) & 0o7777;
+    for name in ["user", "group", "plain"] {
+        assert_eq!(mode(&format!("out/{name}")), 0o755, "{name}");
+    }
+    assert!(stderr(&output).contains("2 files lost setuid or setgid"), "{}", stderr(&output));
 }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::ops::Deref;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -26,6 +27,9 @@ impl Deref for Fixture {
 /// Where a Debian root has its libraries, and the loader of `merged_root`.
 pub const LIB: &str = "usr/lib/x86_64-linux-gnu";
 pub const LOADER: &str = "/usr/lib/x86_64-linux-gnu/ld-real.so.2";
+
+/// The user without rights, on every system.
+pub const NOBODY: u32 = 65_534;
 
 /// A merged-/usr root with a loader.
 pub fn merged_root() -> Fixture {
@@ -143,6 +147,24 @@ impl Fixture {
 
     pub fn vmatic(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
+    }
+
+    /// The same as a user without any rights; nobody's, where the test itself is root's.
+    pub fn as_nobody(&self, arguments: &[&str]) -> Output {
+        // The program as built may lie where others may not look.
+        let program = self.at("vmatic-of-all");
+        if !program.exists() {
+            fs::copy(env!("CARGO_BIN_EXE_vmatic"), &program).unwrap();
+        }
+        fs::set_permissions(self.folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let ours = self.command(arguments);
+        let mut command = Command::new(&program);
+        command.args(arguments).current_dir(self.folder.path());
+        command.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.output().unwrap()
     }
 
     pub fn build(&self) -> Output {

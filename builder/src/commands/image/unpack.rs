@@ -21,7 +21,7 @@ use crate::ui::{interrupt, say};
 /// Unpack an image into a folder
 ///
 /// The folder appears whole or not at all. Devices and owners need rights that root has; without them they are left out
-/// and named. Names are kept byte for byte.
+/// and named, and no file keeps setuid or setgid. Names are kept byte for byte.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The folder, which must not exist
@@ -60,6 +60,10 @@ struct LeftOut {
     owners: usize,
     /// Paths that stay ours: as somebody else's program they may not run for others.
     ours: HashSet<String>,
+    /// Whether it is root of the machine that unpacks: what others unpack runs as nobody but who runs it.
+    root: bool,
+    /// How many files lost setuid or setgid.
+    lost: usize,
 }
 
 /// Most paths that are named when they are left out.
@@ -69,7 +73,7 @@ impl LeftOut {
     /// Writes a tree below a folder. Every path of a tree is real, so no link of the image leads a write astray; and
     /// each may be as long as a path can be, so all calls go by the folder's descriptor: its own path does not count.
     fn writing(tree: &FileTree, folder: &Path) -> Result<LeftOut> {
-        let mut left_out = LeftOut::default();
+        let mut left_out = LeftOut { root: is_root(), ..LeftOut::default() };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = at::openat(CWD, folder, flags, Mode::empty()).at("open", folder)?;
         let mut writer = Writer { folder, open, linked: HashMap::new() };
@@ -91,13 +95,17 @@ impl LeftOut {
     }
 
     /// Modes come last, children before their folders: a folder may forbid writing.
-    /// What is not its owner's loses setuid and setgid.
-    fn set_modes(&self, tree: &FileTree, writer: &Writer) -> Result<()> {
+    /// What is not its owner's loses setuid and setgid, and without root's rights everything does: an image of somebody
+    /// else may have programs that would run as us for everybody.
+    fn set_modes(&mut self, tree: &FileTree, writer: &Writer) -> Result<()> {
         let absent: HashSet<&str> = self.paths.iter().map(String::as_str).collect();
         let entries: Vec<(&str, &Entry)> = tree.iter().collect();
         for (path, entry) in entries.into_iter().rev() {
             if !matches!(entry.content, Content::Symlink(_)) && !absent.contains(path) {
-                let mode = if self.ours.contains(path) { entry.mode & !0o6000 } else { entry.mode };
+                let keeps = self.root && !self.ours.contains(path);
+                let mode = if keeps { entry.mode } else { entry.mode & !0o6000 };
+                let is_file = matches!(entry.content, Content::File { .. });
+                self.lost += usize::from(is_file && mode & 0o6000 != entry.mode & 0o6000);
                 let target = names::to_path(path);
                 let set = at::chmodat(&writer.open, &*target, Mode::from_raw_mode(mode), AtFlags::empty());
                 set.at("set the mode of", writer.folder.join(target))?;
@@ -118,7 +126,19 @@ impl LeftOut {
         if self.owners > 0 {
             say::warn(format!("{} files belong to you: other owners need rights that root has", self.owners));
         }
+        if self.lost > 0 {
+            let files = if self.lost == 1 { "1 file".to_owned() } else { format!("{} files", self.lost) };
+            say::warn(format!("{files} lost setuid or setgid: they would run as you for everybody (root keeps them)"));
+        }
     }
+}
+
+/// Whether we are root of the whole machine, and not of a user namespace: there root is a user like others to all
+/// outside (user_namespaces(7): the map of the first namespace leads 0 to 0).
+fn is_root() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").ok();
+    let outside = map.as_deref().map_or(Some("0"), |map| map.split_whitespace().nth(1));
+    rustix::process::geteuid().is_root() && outside == Some("0")
 }
 
 /// Makes entries below a folder.
