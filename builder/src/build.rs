@@ -284,12 +284,12 @@ impl Built {
     /// Writes the output folder.
     pub fn write(&self, target: &Path) -> Result<()> {
         let bytes = self.files.iter().map(|(_, data)| data.len() as u64).sum();
-        let output = Output::begin(target, bytes)?;
+        let output = Output::begin(target, bytes).map_err(Error::of_machine)?;
         for (name, data) in &self.files {
             interrupted()?;
-            output.write(name, data)?;
+            output.write(name, data).map_err(Error::of_machine)?;
         }
-        output.place()
+        output.place().map_err(Error::of_machine)
     }
 }
 

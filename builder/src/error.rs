@@ -260,19 +260,12 @@ pub trait IsFull {
 }
 
 /// What only whoever keeps the machine can mend.
-const MACHINES: [rustix::io::Errno; 9] = {
+///
+/// Not that something is closed to us (EACCES, EPERM): what a spec names may be, and then the spec is wrong. Whoever
+/// writes to the cache or an output folder says so itself ([`Error::of_machine`]).
+const MACHINES: [rustix::io::Errno; 7] = {
     use rustix::io::Errno;
-    [
-        Errno::NOSPC,
-        Errno::DQUOT,
-        Errno::ROFS,
-        Errno::ACCESS,
-        Errno::PERM,
-        Errno::IO,
-        Errno::NOMEM,
-        Errno::MFILE,
-        Errno::NFILE,
-    ]
+    [Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::IO, Errno::NOMEM, Errno::MFILE, Errno::NFILE]
 };
 
 impl IsFull for std::io::Error {
@@ -333,7 +326,10 @@ mod tests {
     fn a_fault_of_the_machine_is_told_from_others() {
         let at = |errno: rustix::io::Errno| Err::<(), _>(errno).at("write", "/x").unwrap_err();
         assert_eq!(at(rustix::io::Errno::ROFS).while_trying("cannot build").kind(), Kind::Machine);
-        assert_eq!(at(rustix::io::Errno::NOENT).kind(), Kind::Failed);
+        for errno in [rustix::io::Errno::NOENT, rustix::io::Errno::ACCESS, rustix::io::Errno::PERM] {
+            assert_eq!(at(errno).kind(), Kind::Failed);
+            assert_eq!(at(errno).of_machine().kind(), Kind::Machine);
+        }
         assert_eq!(at(rustix::io::Errno::NOENT).while_trying("cannot fetch").of_machine().kind(), Kind::Machine);
         assert_eq!(at(rustix::io::Errno::NOENT).of_kind(Kind::Spec).of_machine().kind(), Kind::Spec);
         assert_eq!(Error::new("cannot x").because("no such name").of_machine().kind(), Kind::Failed);

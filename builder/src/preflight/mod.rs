@@ -1,11 +1,12 @@
 //! The preflight: what of a spec a build would fail at, found before it begins and shown at the spec's lines.
 //!
 //! Takes a spec that was read and the cache; notes mistakes in it, and gives what could not be looked at. Nothing is
-//! built, and nothing fetched unless asked. No state: `names` looks for binaries and packages, `kernels` at what needs
-//! the kernel of one `part`, `memory` at whether images fit the machines that run them.
+//! built, and nothing fetched unless asked. No state: `names` looks for binaries and packages, `files` at whether files may
+//! be read, `kernels` at what needs the kernel of one `part`, `memory` at whether images fit the machines that run them.
 
 pub mod memory;
 
+mod files;
 mod kernels;
 mod names;
 mod part;
@@ -35,8 +36,10 @@ pub fn survey(reading: &mut Reading, cache: &Cache, fetch: bool) -> Result<Vec<S
     let mut unchecked = Vec::new();
     for part in parts(&spec) {
         names::binaries(&part, reading);
+        files::of_image(&part, reading);
         unchecked.extend(names::packages(&part, reading, cache)?);
     }
+    files::of_kinds(&spec, reading);
     let fetch = fetch && reading.is_right();
     let cache = if fetch { cache.clone() } else { cache.offline() };
     for part in parts(&spec) {

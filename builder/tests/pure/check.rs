@@ -157,3 +157,22 @@ fn a_fault_of_the_machine_is_none_of_the_spec() {
     assert_eq!(status, Some(1), "{check}");
     assert!(check.contains("cannot create") && !check.contains("mistake"), "{check}");
 }
+
+#[test]
+fn a_file_that_may_not_be_read_is_a_mistake_of_the_spec() {
+    let lab = Fixture::with_inputs();
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o000);
+    fs::set_permissions(lab.write("secret", "x"), closed).unwrap();
+    write(&lab, "modules = []\nfiles = [{ from = \"secret\", to = \"/etc/secret\" }]\n", "modules = []\n");
+    let output = lab.as_nobody(&[&["check", "spec.toml"], &WORDS[..]].concat());
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("spec.toml:12:19: cannot read ") && said.contains("Permission denied"), "{said}");
+    // What no line names is still the spec's.
+    write(&lab, "modules = []\noverlays = [\"over\"]\n", "modules = []\n");
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o000);
+    fs::set_permissions(lab.write("over/etc/secret", "x"), closed).unwrap();
+    let output = lab.as_nobody(&[&["check", "spec.toml"], &WORDS[..]].concat());
+    let said = stderr(&output);
+    assert!(output.status.code() == Some(3) && said.contains("cannot use spec.toml: "), "{said}");
+}
