@@ -21,7 +21,7 @@ use crate::image::programs::{self, ExtraProgram};
 use crate::image::qemu;
 use crate::kernel::Kernel;
 use crate::kernel::choice::{self, ChosenKernel};
-use crate::manifest::{self, ImageRecord, Manifest, OutputRecord};
+use crate::manifest::{self, BootRecord, ImageRecord, Manifest, OutputRecord};
 use crate::output::identity::Identity;
 use crate::output::plan::HOST_TABLE_FILE;
 use crate::output::{Output, sbom};
@@ -224,8 +224,9 @@ impl Builder<'_> {
         assembled.warnings.iter().for_each(|text| say::warn(format!("{which} image: {text}")));
         assembled.notes.iter().for_each(|text| say::note(format!("{which} image: {text}")));
         let mut digests = manifest::digests(&tree);
-        if which == "host" {
-            identity::add(&mut tree, &mut digests)?;
+        let boot = if which == "host" { Some(boot_record(spec, kernel)?) } else { None };
+        if boot.is_some() {
+            identity::add(&mut tree, &mut digests, boot.as_ref())?;
         }
         let packer = Packer {
             compression: spec.compression,
@@ -240,6 +241,7 @@ impl Builder<'_> {
             compression: spec.compression.name().to_owned(),
             packed_bytes: packed.bytes.len() as u64,
             unpacked_bytes: packed.unpacked_bytes,
+            boot,
             files: manifest::files_of(&tree, &digests),
             members: packed.members,
             warnings: assembled.warnings,
@@ -291,6 +293,12 @@ impl Built {
         }
         output.place().map_err(Error::of_machine)
     }
+}
+
+/// What hosts boot beside their image.
+fn boot_record(spec: &ImageSpec, kernel: &Kernel) -> Result<BootRecord> {
+    let kernel_sha256 = crate::digest::sha256(&kernel.read_image()?);
+    Ok(BootRecord { kernel_sha256, cmdline: scripts::words(&spec.cmdline) })
 }
 
 /// RAM of guests, in MiB: what the spec says, if their image fits; else what kernel and image need.

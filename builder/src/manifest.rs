@@ -41,6 +41,9 @@ pub struct ImageRecord {
     pub packed_bytes: u64,
     /// Bytes of the archive.
     pub unpacked_bytes: u64,
+    /// What boots it; of the host image alone, since the guests' kernel is a file of that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub boot: Option<BootRecord>,
     /// What the operator should know of it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub warnings: Vec<String>,
@@ -49,6 +52,15 @@ pub struct ImageRecord {
     pub members: Vec<MemberRecord>,
     /// Every path of the image, sorted.
     pub files: Vec<FileRecord>,
+}
+
+/// What a host boots beside its image: a part of which image it is, since the next boot differs with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootRecord {
+    /// sha256 of the kernel's file, as hexadecimal text.
+    pub kernel_sha256: String,
+    /// The kernel's command line, as the boot scripts have it.
+    pub cmdline: String,
 }
 
 /// One separately packed part of an image.
@@ -168,8 +180,9 @@ pub fn digests(tree: &FileTree) -> Digests {
 }
 
 /// Which image it is, by the records of its files: sha256 over their paths, kinds, modes, owners and contents, without
-/// the file that says it, the times, and the reasons. However it is packed, it is the same.
-pub fn image_digest(files: &[FileRecord]) -> [u8; 32] {
+/// the file that says it, the times, and the reasons; and over what boots it, where that is known. However it is packed,
+/// it is the same.
+pub fn image_digest(files: &[FileRecord], boot: Option<&BootRecord>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for file in files.iter().filter(|file| file.path != host_image::IMAGE) {
         let FileRecord { path, kind, mode, uid, gid, size, sha256, target, device, hard_link, .. } = file;
@@ -178,6 +191,10 @@ pub fn image_digest(files: &[FileRecord]) -> [u8; 32] {
             hash.update(part.as_deref().unwrap_or_default());
             hash.update("\0");
         }
+    }
+    // No path of an image is empty, so what follows is no file's.
+    if let Some(BootRecord { kernel_sha256, cmdline }) = boot {
+        hash.update(format!("\0{kernel_sha256}\0{cmdline}\0"));
     }
     hash.finalize().into()
 }

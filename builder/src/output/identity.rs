@@ -47,8 +47,9 @@ impl Identity {
 
     /// What a build makes: by its manifest, and the text of its plan.
     pub fn of(manifest: &Manifest, plan: String) -> Option<Identity> {
-        let files = &manifest.images.iter().find(|image| image.which == "host")?.files;
-        let image = hex(&manifest::image_digest(files));
+        let host = manifest.images.iter().find(|image| image.which == "host")?;
+        let files = &host.files;
+        let image = hex(&manifest::image_digest(files, host.boot.as_ref()));
         let operator = files.iter().find(|file| file.path == host_image::OPERATOR)?.sha256.clone()?;
         let cluster = value(&plan, "cluster")?.to_owned();
         Some(Identity { image, cluster, operator, plan })

@@ -83,6 +83,7 @@ mod tests {
             compression: "none".to_owned(),
             packed_bytes: bytes,
             unpacked_bytes: bytes,
+            boot: None,
             warnings: Vec::new(),
             members: Vec::new(),
             files: vec![file; files],

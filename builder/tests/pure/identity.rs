@@ -9,7 +9,7 @@ use vmatic::spec::Spec;
 use vmatic_plan::Plan;
 
 use crate::fixture::Fixture;
-use crate::output::{stderr, succeed};
+use crate::output::{stderr, stdout, succeed};
 
 /// A spec that states no RAM of its guests and prefers the small kernel.
 fn lab() -> Fixture {
@@ -162,4 +162,27 @@ fn another_key_is_named_as_the_cause() {
     fs::copy(other.at("operator.key"), lab.at("operator.key")).unwrap();
     let output = lab.vmatic(&["boot", "spec.toml", "--dry-run"]);
     assert!(stderr(&output).contains("it was built with another operator key"), "{}", stderr(&output));
+}
+
+#[test]
+fn another_kernel_or_command_line_of_hosts_is_another_image() {
+    let lab = lab();
+    let image = |lab: &Fixture| {
+        let (status, said) = build_with(lab, "operator.key", &[]);
+        assert_eq!(status, Some(0), "{said}");
+        let written = stdout(&lab.vmatic(&["cat", vmatic_plan::host_image::IMAGE, "out/lab"])).trim().to_owned();
+        let told = said.lines().find(|line| line.contains(" identity ")).unwrap_or_default();
+        assert!(told.contains(&format!("image {}", &written[..12])), "the folder says what hosts say: {said}");
+        written
+    };
+    let first = image(&lab);
+    assert_eq!(image(&lab), first);
+    let text = fs::read_to_string(lab.at("spec.toml")).unwrap();
+    lab.write("spec.toml", &text.replace("[host]\n", "[host]\ncmdline = \"mitigations=off\"\n"));
+    let second = image(&lab);
+    assert_ne!(second, first, "another command line");
+    let mut kernel = fs::read(lab.at("kernel/boot/vmlinuz-1.2.3")).unwrap();
+    kernel.extend(b"rebuilt");
+    fs::write(lab.at("kernel/boot/vmlinuz-1.2.3"), kernel).unwrap();
+    assert_ne!(image(&lab), second, "another kernel of the same release");
 }
