@@ -49,6 +49,7 @@ pub fn add(spec: &ImageSpec, fetched: Option<&Path>, tree: &mut FileTree) -> Res
         let own = Database::open(&spec.root);
         said.extend(from_root(spec, fetched, &[], &|_, name| !own.has(name), tree, &mut alternatives)?);
     }
+    said.warnings.extend(alternatives.lay(tree));
     Ok(said)
 }
 
@@ -116,7 +117,9 @@ fn from_root(
     alternatives: &mut Alternatives,
 ) -> Result<Remarks> {
     let root = Sysroot::new(folder);
-    let before = tree.clone();
+    // What another root's packages chose is there in the end, if not by these links.
+    let mut before = tree.clone();
+    alternatives.lay(&mut before);
     let mut closure = Closure::new(&root).on_top_of(&before).library_path(&spec.library_path).strict(spec.strict);
     let mut named = Vec::new();
     for binary in binaries {
@@ -163,7 +166,7 @@ fn from_root(
         Setup { root: &root, database: &database, owners: &owners, packages: &packages, accounts: &accounts, owned };
     let made = setup::apply(&setup, tree)?;
     warnings.extend(made.warnings);
-    warnings.extend(alternatives.lay(made.choices, tree));
+    alternatives.add(made.choices);
     let notes = left_out(&closure, true);
     Ok(Remarks { warnings, notes })
 }

@@ -14,6 +14,7 @@ mod odd;
 #[path = "../support/output.rs"]
 mod output;
 
+mod alternatives;
 mod archives;
 mod boot_errors;
 mod building;

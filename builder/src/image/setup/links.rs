@@ -54,38 +54,34 @@ impl Making<'_> {
     }
 }
 
-/// The choices for an image's names, of all roots that its packages are of: one order of priorities over them all.
+/// The choices for an image's names, of all roots that its packages are of: one order of priorities over them all. Links
+/// are laid once, when all are known; so nothing has to be taken back of what a worse choice would have replaced.
 #[derive(Debug, Default)]
 pub struct Alternatives {
     choices: Vec<Choice>,
-    /// The links that were laid for the choices so far.
-    laid: BTreeSet<String>,
 }
 
 impl Alternatives {
-    /// Adds the choices of another root's packages, and lays the links of those that are best now; gives what could not
-    /// be laid.
-    pub fn lay(&mut self, choices: Vec<Choice>, tree: &mut FileTree) -> Vec<String> {
+    /// Adds the choices of a root's packages.
+    pub fn add(&mut self, choices: Vec<Choice>) {
         self.choices.extend(choices);
+    }
+
+    /// Lays the links of the choices that are best; gives what could not be laid.
+    pub fn lay(&self, tree: &mut FileTree) -> Vec<String> {
         let there = |path: &str| file(tree, path).is_some();
         let best = alternatives::best(&self.choices, &there);
         let links: Vec<_> = best
             .iter()
             .flat_map(|choice| alternatives::links(choice, &there).into_iter().map(move |link| (choice, link)))
             .collect();
-        let paths: BTreeSet<String> = links.iter().map(|(_, (path, _))| path.clone()).collect();
-        // What followed a choice that is not the best any more leads to nothing that belongs together.
-        for path in self.laid.difference(&paths) {
-            let _ = tree.whiteout(path);
-        }
         let mut failed = Vec::new();
         for (choice, (path, target)) in links {
             let why = Why::new(LayerName::Binaries, format!("alternative {}", choice.name)).needed_by(&choice.path);
-            if gives_way(tree, &path) {
-                match tree.insert(&path, Entry::symlink(target, why)) {
-                    Ok(()) => drop(self.laid.insert(path)),
-                    Err(error) => failed.push(format!("not made: the alternative {}: {}", choice.name, error.cause())),
-                }
+            if gives_way(tree, &path)
+                && let Err(error) = tree.insert(&path, Entry::symlink(target, why))
+            {
+                failed.push(format!("not made: the alternative {}: {}", choice.name, error.cause()));
             }
         }
         failed

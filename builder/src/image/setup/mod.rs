@@ -31,7 +31,7 @@ const SHOWN_MAX: usize = 5;
 pub struct Made {
     /// What the operator should know.
     pub warnings: Vec<String>,
-    /// The choices that the packages register: [`Alternatives`] lays those of all roots.
+    /// The choices that the packages register: [`Alternatives`] lays the best of all roots.
     pub choices: Vec<Choice>,
 }
 
