@@ -106,6 +106,13 @@ impl Closure<'_> {
         }
         if !self.stays_in_its_prefix(&found) {
             let why = "a link leads to it out of the folders that it was asked for in, and no package has it";
+            if !need.guarded {
+                let (by, line, real) = (&need.needed_by, need.line, &found.real);
+                self.notes.insert(format!(
+                    "{by} needs {path} (line {line}), which is left out: a link leads to {real}, out of the folders of \
+                     the program, and no package has it (name {real} if it is meant)"
+                ));
+            }
             self.left_out.insert(found.real, why.to_owned());
             return;
         }
@@ -113,7 +120,8 @@ impl Closure<'_> {
         self.push_as_sure(need, found, BinaryKind::Plugin);
     }
 
-    /// Whether what is behind links is still of the prefix of the path that was asked for, or a package's.
+    /// Whether what is behind links is still of the prefix of the path that was asked for, or lies with that path in a
+    /// folder of one program (`/srv/app/current` leads to `/srv/app/releases/3`), or is a package's.
     fn stays_in_its_prefix(&mut self, found: &Found) -> bool {
         const PARTS: [&str; 6] = ["bin", "sbin", "lib", "lib64", "libexec", "share"];
         let prefix: String = found
@@ -123,7 +131,10 @@ impl Closure<'_> {
             .take_while(|part| !PARTS.contains(part))
             .fold(String::new(), |prefix, part| prefix + "/" + part);
         let own = if prefix.is_empty() || prefix == found.asked { "/usr/".to_owned() } else { format!("{prefix}/") };
-        found.asked == found.real || found.real.starts_with(&own) || self.known.ownership.owner(&found.real).is_some()
+        found.asked == found.real
+            || found.real.starts_with(&own)
+            || share_a_folder(&found.asked, &found.real)
+            || self.known.ownership.owner(&found.real).is_some()
     }
 
     /// Whether a path among the words of a script may be brought: it is no larger than a folder may be, and, where
@@ -207,4 +218,14 @@ impl Closure<'_> {
         let root: &dyn Rootfs = self.tables.root;
         root.head(real, 4).is_ok_and(|head| elf::is_elf(&head)) && !self.has_rule(real)
     }
+}
+
+/// Whether two paths lie in a folder of one program: the first one's own, whatever is below it, or one that holds both
+/// and is more than a shared place such as /srv or /opt.
+fn share_a_folder(asked: &str, real: &str) -> bool {
+    let own = asked.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let common = own.split('/').zip(real.split('/')).take_while(|(one, other)| one == other).count();
+    // The first part is what stands before the first slash: nothing.
+    let folders = common.saturating_sub(1);
+    folders >= 2 || (folders == 1 && own.split('/').count() == common)
 }

@@ -148,3 +148,38 @@ fn a_stray_package_json_makes_no_package_of_all_that_is_below_it() {
         assert_eq!(late, whole, "{folder}: {:?}", said.files);
     }
 }
+
+#[test]
+fn links_within_a_programs_own_folders_are_followed_and_others_are_said() {
+    let lab = python_root();
+    lab.program("usr/bin/perl", &["-static"]);
+    lab.write("srv/app/v3/module.py", "");
+    symlink("v3/module.py", lab.at("srv/app/module.py")).unwrap();
+    lab.write("etc/outside.py", "");
+    symlink("/etc/outside.py", lab.at("srv/app/outside.py")).unwrap();
+    symlink("/etc/outside.py", lab.at("srv/app/tried.py")).unwrap();
+    lab.script(
+        "srv/app/run.py",
+        "#!/usr/bin/python3\nimport module\nimport outside\ntry:\n  import tried\nexcept ImportError:\n  pass\n",
+    );
+    // As deployments have it: the release that counts behind a link.
+    lab.write("srv/deploy/releases/3/Flat.pm", "1;");
+    lab.write("srv/deploy/releases/3/lib/Deep.pm", "1;");
+    symlink("releases/3", lab.at("srv/deploy/current")).unwrap();
+    lab.write("srv/other/Foreign.pm", "1;");
+    symlink("/srv/other/Foreign.pm", lab.at("srv/deploy/releases/3/lib/Foreign.pm")).unwrap();
+    let uses = "use lib '/srv/deploy/current', '/srv/deploy/current/lib';\nuse Flat;\nuse Deep;\nuse Foreign;\n";
+    lab.script("srv/deploy/run", &format!("#!/usr/bin/perl\n{uses}"));
+    let said = brought(&lab, &["/srv/app/run.py", "/srv/deploy/run"]);
+    said.has(&["/srv/app/v3/module.py", "/srv/deploy/releases/3/Flat.pm", "/srv/deploy/releases/3/lib/Deep.pm"]);
+    said.lacks("/etc/outside.py");
+    said.lacks("/srv/other");
+    let wanted =
+        "/srv/app/run.py needs /srv/app/outside.py (line 3), which is left out: a link leads to /etc/outside.py";
+    assert!(
+        said.notes.contains(wanted) && said.notes.contains("needs /srv/deploy/current/lib/Foreign.pm"),
+        "{}",
+        said.notes
+    );
+    assert!(!said.notes.contains("tried.py"), "{}", said.notes);
+}
