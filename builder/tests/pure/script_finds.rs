@@ -1,7 +1,14 @@
 //! What scripts reach beyond plain imports and commands, and where that ends: names that are made while they run, paths
 //! among their words, links that lead elsewhere, what is somebody's own.
 
+use std::cell::Cell;
 use std::os::unix::fs::symlink;
+
+use vmatic::elf::Source;
+use vmatic::rootfs::error::RootError;
+use vmatic::rootfs::root::{EntryKind, Rootfs};
+use vmatic::rootfs::sysroot::Sysroot;
+use vmatic::scripts::{Language, Script, ScriptNeed, Wanted};
 
 use crate::scripts::{brought, python_root, root};
 
@@ -182,4 +189,91 @@ fn links_within_a_programs_own_folders_are_followed_and_others_are_said() {
         said.notes
     );
     assert!(!said.notes.contains("tried.py"), "{}", said.notes);
+}
+
+/// A root that counts what it is asked.
+struct Counting<'r> {
+    root: &'r Sysroot,
+    asked: Cell<usize>,
+}
+
+impl Rootfs for Counting<'_> {
+    fn kind(&self, real: &str) -> Option<EntryKind> {
+        self.asked.set(self.asked.get() + 1);
+        self.root.kind(real)
+    }
+
+    fn open(&self, real: &str) -> Result<Box<dyn Source + '_>, RootError> {
+        self.root.open(real)
+    }
+
+    fn is_closed(&self, real: &str) -> bool {
+        self.root.is_closed(real)
+    }
+
+    fn list(&self, real: &str) -> Vec<String> {
+        self.asked.set(self.asked.get() + 1);
+        self.root.list(real)
+    }
+
+    fn describe(&self, path: &str) -> String {
+        self.root.describe(path)
+    }
+}
+
+/// What a Perl script needs, and how often the root was asked for it.
+fn asked_for(lab: &crate::fixture::Fixture, text: &str) -> (Vec<ScriptNeed>, usize) {
+    let sysroot = Sysroot::new(lab.folder.path());
+    let root = Counting { root: &sysroot, asked: Cell::new(0) };
+    let perl = "/usr/bin/perl".to_owned();
+    let script = Script {
+        path: "/usr/bin/tool".to_owned(),
+        text: text.to_owned(),
+        language: Language::Perl,
+        interpreter: perl.clone(),
+        interpreter_real: perl,
+    };
+    let needs = vmatic::scripts::needs(&root, &script);
+    (needs, root.asked.get())
+}
+
+#[test]
+fn modules_that_are_nowhere_cost_little() {
+    let lab = root(&["perl"]);
+    let mut text = "#!/usr/bin/perl\n".to_owned();
+    for number in 0..50 {
+        lab.write(&format!("usr/share/d{number:02}/x"), "");
+        text += &format!("my $d = '/usr/share/d{number:02}';\n");
+    }
+    (0..200).for_each(|number| text += &format!("my $p = 'part{number}';\n"));
+    let named = text.clone();
+    (0..60).for_each(|number| text += &format!("use Missing::M{number};\n"));
+    let (needs, asked) = asked_for(&lab, &text);
+    let missing = |need: &&ScriptNeed| matches!(need.wanted, Wanted::Nothing(_));
+    assert_eq!(needs.iter().filter(missing).count(), 60, "each is said");
+    assert!(asked < 200_000, "the root was asked {asked} times for 60 modules");
+    // The same module again costs nothing.
+    let text = named + &"require Missing::Again;\n".repeat(2_000);
+    let (_, asked) = asked_for(&lab, &text);
+    assert!(asked < 100_000, "the root was asked {asked} times for one module");
+}
+
+#[test]
+fn a_bundle_is_looked_for_below_a_programs_own_folder_alone() {
+    let lab = root(&["perl"]);
+    // /usr/share itself is nobody's own, and /usr/share/toolbox is not below /usr/share/tool.
+    lab.write("usr/share/Found.pm", "1;");
+    lab.write("usr/share/stranger/lib/Strange.pm", "1;");
+    lab.write("usr/share/tool/Tool.pm", "1;");
+    lab.write("usr/share/toolbox/Box.pm", "1;");
+    lab.write("usr/share/toolbox/deep/lib/Deep.pm", "1;");
+    lab.script(
+        "usr/bin/tool",
+        "#!/usr/bin/perl\nmy @d = ('/usr/share', '/usr/share/tool', '/usr/share/toolbox');\n\
+         use Found;\nuse Tool;\nuse Box;\nuse Deep;\nuse Strange;\n",
+    );
+    let said = brought(&lab, &["tool"]);
+    said.has(&["/usr/share/Found.pm", "/usr/share/tool/Tool.pm", "/usr/share/toolbox/deep/lib/Deep.pm"]);
+    said.lacks("Strange");
+    assert!(said.notes.contains("the module Strange"), "{}", said.notes);
 }
