@@ -180,8 +180,8 @@ pub fn digests(tree: &FileTree) -> Digests {
 }
 
 /// Which image it is, by the records of its files: sha256 over their paths, kinds, modes, owners and contents, without
-/// the file that says it, the times, and the reasons; and over what boots it, where that is known. However it is packed,
-/// it is the same.
+/// the file that says it, the times, and the reasons; and over what boots it, where that is known. However it is
+/// packed, it is the same.
 pub fn image_digest(files: &[FileRecord], boot: Option<&BootRecord>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for file in files.iter().filter(|file| file.path != host_image::IMAGE) {

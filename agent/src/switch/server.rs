@@ -150,8 +150,8 @@ pub fn run(options: &SwitchConfig) -> Result<(), Error> {
         buffer: vec![0; FRAME_BYTES_MAX],
     };
     server.switch.may_hold(memory_for_frames());
-    // Links are to be as late as this processor makes them, and not by the 50 us that the kernel may wait to wake others
-    // along with this thread (prctl(2), PR_SET_TIMERSLACK).
+    // Links are to be as late as this processor makes them, and not by the 50 us that the kernel may wait to wake
+    // others along with this thread (prctl(2), PR_SET_TIMERSLACK).
     if let Err(e) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1)) {
         log(&format!("switch: timers are imprecise: {e}"));
     }

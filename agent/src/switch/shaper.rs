@@ -50,8 +50,8 @@ pub struct Shaper {
     link: Link,
     /// When the last frame is sent.
     free_at_ns: u64,
-    /// What of a nanosecond that leaves out, in parts of the rate: without it a fast link would be faster than it is, the
-    /// more so the shorter its frames.
+    /// What of a nanosecond that leaves out, in parts of the rate: without it a fast link would be faster than it is,
+    /// the more so the shorter its frames.
     rest: u64,
     queued_bytes: usize,
     random: u64,

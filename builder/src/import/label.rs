@@ -2,13 +2,13 @@
 //!
 //! The rule: letters are lower case and without accents; all else that is no letter, digit or hyphen becomes a hyphen,
 //! one for a run, and none at the ends; `x-g7`, which would be a guest of host x, is `xg7`; a name that would begin
-//! with a digit, or be the word `node`, has an `n` in front; it is cut to 63 bytes. Where several nodes would have one
+//! with a digit, or be the word `node`, has an `n` in front; it is cut to 56 bytes. Where several nodes would have one
 //! name, each has its identifier in the file behind it; if that is one name still, a number.
 
 use std::collections::{HashMap, HashSet};
 
 /// Longest name of a host (RFC 1035, 2.3.4).
-const NAME_BYTES_MAX: usize = 63;
+const NAME_BYTES_MAX: usize = 56;
 /// Longest name before an identifier is put behind it.
 const LABEL_BYTES_MAX: usize = 40;
 /// Longest part of an identifier that is put behind a name.
@@ -144,7 +144,7 @@ mod tests {
             for name in &names {
                 let host = vmatic_plan::HostNames::parse(name);
                 prop_assert!(host.as_ref().is_ok_and(|host| host.len() == 1), "{name:?}: {host:?}");
-                prop_assert!(name.len() <= 63 && name != "node");
+                prop_assert!(name.len() <= NAME_BYTES_MAX && name != "node");
             }
             prop_assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
         }

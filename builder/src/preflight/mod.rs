@@ -1,8 +1,9 @@
 //! The preflight: what of a spec a build would fail at, found before it begins and shown at the spec's lines.
 //!
 //! Takes a spec that was read and the cache; notes mistakes in it, and gives what could not be looked at. Nothing is
-//! built, and nothing fetched unless asked. No state: `names` looks for binaries and packages, `files` at whether files may
-//! be read, `kernels` at what needs the kernel of one `part`, `memory` at whether images fit the machines that run them.
+//! built, and nothing fetched unless asked. No state: `names` looks for binaries and packages, `files` at whether files
+//! may be read, `kernels` at what needs the kernel of one `part`, `memory` at whether images fit the machines that run
+//! them.
 
 pub mod memory;
 

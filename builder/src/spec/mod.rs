@@ -5,8 +5,8 @@
 //!
 //! No state: a text becomes a table with places (`table`), that a draft in which everything may be missing (`parse`,
 //! `draft`), and that, with defaults and `check`, plain data (`data`, `values`, `kinds`, `network`). `reading` holds it
-//! with what is wrong, which `diagnose` shows, and takes what later stages find. `table_of_hosts` has a site's machines read
-//! by the room `hosts`.
+//! with what is wrong, which `diagnose` shows, and takes what later stages find. `table_of_hosts` has a site's machines
+//! read by the room `hosts`.
 
 pub mod check;
 pub mod data;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use vmatic::import::options::Options;
 use vmatic::import::topology::{Kind, Topology};
 use vmatic::import::{Format, read};
+use vmatic::spec::Spec;
 
 use crate::fixture::Fixture;
 use crate::output::{stderr, stdout};
@@ -219,6 +220,34 @@ fn the_topology_zoo_is_imported_whole() {
     }
     // Both loops are in one file, Interoute.
     assert_eq!((files, nodes, links + loops, loops), (274, 10_845, 13_819, 2));
+}
+
+/// Whether the spec that an importer writes for it is one.
+fn is_read(lab: &Fixture, name: &str, topology: &Topology) -> Result<(), String> {
+    let written = vmatic::import::write::write(topology, name, &format!("{name}.links"), "");
+    lab.write(&format!("{name}.toml"), &written.spec);
+    if let Some(table) = &written.table {
+        lab.write(&format!("{name}.links"), table);
+    }
+    Spec::load(&lab.at(&format!("{name}.toml"))).map(drop).map_err(|error| format!("{name}: {error}"))
+}
+
+#[test]
+fn what_is_imported_is_a_spec() {
+    let lab = Fixture::new();
+    let mut wrong = Vec::new();
+    for entry in fs::read_dir(root().join("builder/tests/support/topologies")).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        if !name.ends_with(".startup") {
+            wrong.extend(is_read(&lab, &name.replace('.', "-"), &sample(&name)).err());
+        }
+    }
+    let zoo = shared("topology-zoo").into_iter().flat_map(|folder| fs::read_dir(folder).unwrap().flatten());
+    for path in zoo.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|x| x == "graphml")) {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        wrong.extend(is_read(&lab, name, &imported(&path)).err());
+    }
+    assert!(wrong.is_empty(), "{} of them: {}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]

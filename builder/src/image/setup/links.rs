@@ -54,8 +54,8 @@ impl Making<'_> {
     }
 }
 
-/// The choices for an image's names, of all roots that its packages are of: one order of priorities over them all. Links
-/// are laid once, when all are known; so nothing has to be taken back of what a worse choice would have replaced.
+/// The choices for an image's names, of all roots that its packages are of: one order of priorities over them all.
+/// Links are laid once, when all are known; so nothing has to be taken back of what a worse choice would have replaced.
 #[derive(Debug, Default)]
 pub struct Alternatives {
     choices: Vec<Choice>,

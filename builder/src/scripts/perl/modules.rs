@@ -13,7 +13,8 @@ const FILES_MAX: usize = 20_000;
 /// Most modules that a file may load by a name that only a run can tell.
 const DYNAMIC_MAX: usize = 500;
 
-/// Most times that the root is asked for one script's sake; a large program with all its modules takes some ten thousand.
+/// Most times that the root is asked for one script's sake; a large program with all its modules takes some ten
+/// thousand.
 const STEPS_MAX: usize = 1_000_000;
 
 /// Most folders of @INC.
