@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-/// Longest name of a host (RFC 1035, 2.3.4).
+/// Longest name of a host: a label of DNS (RFC 1035, 2.3.4) that has room for the numbers of its guests.
 const NAME_BYTES_MAX: usize = 56;
 /// Longest name before an identifier is put behind it.
 const LABEL_BYTES_MAX: usize = 40;

@@ -1,6 +1,6 @@
 //! Topologies of other tools, taken over: `vmatic import`.
 //!
-//! Takes a file's text; gives a [`Topology`](topology::Topology), and that as a spec with `[network]`, or as a spec and
+//! Takes a file's text; gives a [`topology::Topology`], and that as a spec with `[network]`, or as a spec and
 //! a table of links. A file's format is told by its content. What of a file is not in the topology is said, with its
 //! lines. No state: `formats` has a reader for each tool, over `tree` (YAML, JSON) and `xml`; `label` makes names;
 //! `segments` joins what names a common segment; `write` makes the text.

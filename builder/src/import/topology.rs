@@ -1,7 +1,7 @@
 //! A topology as a file of another tool has it: nodes, links, and what of the file is not in them.
 //!
 //! A [`Draft`] takes nodes by the identifiers of their file and links between them, within limits; when it is finished,
-//! every node has a name that is safe as a host's (see [`label`](super::label)). Links that join a node to itself are
+//! every node has a name that is safe as a host's (see [`super::label`]). Links that join a node to itself are
 //! left out, parallel ones stay.
 
 use std::collections::HashMap;

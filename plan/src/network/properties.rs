@@ -116,7 +116,7 @@ fn queue(text: &str) -> Option<Queue> {
     packets.or_else(|| Some(Queue::Bytes(bytes()? as u32))).or_else(|| Some(Queue::TimeUs(time()? as u32)))
 }
 
-/// The words for both directions, which [`apply`] reads; none for an ideal cable.
+/// The words for both directions, which `apply` reads; none for an ideal cable.
 pub fn words(there: &Properties, back: &Properties) -> Vec<String> {
     let mut words = Vec::new();
     let mut add = |name: &str, [one, other]: [Option<String>; 2], zero: &str| {

@@ -1,6 +1,6 @@
 //! `vmatic operator`: who else may command a cluster, whom, what for, and for how long.
 //!
-//! * [`add`] makes certificates, [`list`] shows them, [`revoke`] takes them back; [`cluster`] is whose they are.
+//! * `add` makes certificates, `list` shows them, `revoke` takes them back; `cluster` is whose they are.
 //!
 //! What was made and revoked lies beside the cluster's key (`crate::key::issued`).
 
