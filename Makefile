@@ -94,7 +94,7 @@ test-machines: all
 	@.ci/machines $(TESTS)
 
 test-programs: deps
-	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") $(LIMIT) cargo test -p vmatic --test hosts programs:: -- --ignored --nocapture
+	$(if $(SUDO),CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(SUDO)") $(LIMIT) cargo test -p vmatic --test hosts programs:: -- --ignored --nocapture --test-threads 1
 
 fuzz: deps
 	@.ci/install fuzz

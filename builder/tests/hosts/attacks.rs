@@ -20,10 +20,12 @@ use vmatic_tree::auth::public_key::{Proof, PublicKey};
 use vmatic_tree::auth::revocation::Revocations;
 use vmatic_tree::auth::verbs::{Verb, Verbs};
 use vmatic_tree::id::OpId;
+use vmatic_tree::link::Channel;
 use vmatic_tree::wire::frame::{FRAME_MAX_BYTES, FrameReader, encode};
 use vmatic_tree::wire::message::{Message, PeerRole, VERSION};
 use vmatic_tree::wire::order::{Order, Run};
 
+use crate::channel::{handshake, sealed};
 use crate::netns::Rack;
 
 /// The cluster's key, as the rack has it, and keys of others.
@@ -46,6 +48,27 @@ struct Attacker<'a> {
     rack: &'a Rack,
     sequence: u64,
     session: [u8; 8],
+}
+
+/// A link to a host, with its channel.
+struct Attached {
+    stream: TcpStream,
+    channel: Channel,
+    reader: FrameReader,
+}
+
+impl Attached {
+    /// Whether the host took it.
+    fn say(&mut self, frames: &[u8]) -> bool {
+        self.stream.write_all(&sealed(&mut self.channel, frames)).is_ok()
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        self.channel.push(bytes);
+        while let Some(record) = self.channel.next_record().unwrap() {
+            self.reader.push(&record.body);
+        }
+    }
 }
 
 /// How a host took a command.
@@ -94,24 +117,26 @@ impl<'a> Attacker<'a> {
     }
 
     /// A console's link to a host.
-    fn attach(&self, host: u32) -> (TcpStream, FrameReader) {
+    fn attach(&self, host: u32) -> Attached {
         let address = (self.rack.plan.host_ipv4(HostId(host)).unwrap(), self.rack.plan.port);
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
         let hello = Message::Hello { version: VERSION, who: PeerRole::Console, boot: [2; 16] };
-        stream.write_all(&encode(&hello).unwrap()).unwrap();
-        (stream, FrameReader::new())
+        let channel = handshake(&mut stream).unwrap();
+        let mut link = Attached { stream, channel, reader: FrameReader::new() };
+        assert!(link.say(&encode(&hello).unwrap()));
+        link
     }
 
     /// What is said on a link next, or how the link ended.
-    fn next(&self, (stream, reader): &mut (TcpStream, FrameReader)) -> Result<Message, Taken> {
+    fn next(&self, link: &mut Attached) -> Result<Message, Taken> {
         let (end, mut buffer) = (Instant::now() + ANSWER_TIMEOUT, [0; 4096]);
         while Instant::now() < end {
-            if let Ok(Some(message)) = reader.next_message() {
+            if let Ok(Some(message)) = link.reader.next_message() {
                 return Ok(message);
             }
-            match stream.read(&mut buffer) {
-                Ok(count @ 1..) => reader.push(&buffer[..count]),
+            match link.stream.read(&mut buffer) {
+                Ok(count @ 1..) => link.hear(&buffer[..count]),
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 _ => return Err(Taken::Refused("hung up".into())),
             }
@@ -126,7 +151,7 @@ impl<'a> Attacker<'a> {
 
     fn say_bytes(&self, host: u32, frames: &[u8], asked: &NodeSet) -> Taken {
         let mut link = self.attach(host);
-        if link.0.write_all(frames).is_err() {
+        if !link.say(frames) {
             return Taken::Refused("hung up".into());
         }
         let mut ok = NodeSet::new();

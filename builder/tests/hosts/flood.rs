@@ -15,10 +15,11 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use vmatic_plan::{HostId, Node, NodeSet};
 use vmatic_tree::answer::{Group, Outcome, Output};
 use vmatic_tree::id::OpId;
-use vmatic_tree::link::{Call, Channel, FRAMES, Handshake, LinkKey, RECORD_BODY_BYTES_MAX, REPLY_BYTES, Step};
+use vmatic_tree::link::Channel;
 use vmatic_tree::wire::frame::encode;
 use vmatic_tree::wire::message::{Message, PeerRole, VERSION};
 
+use crate::channel::{handshake, sealed};
 use crate::netns::{self, Rack};
 use crate::output::{stderr, stdout};
 
@@ -92,32 +93,13 @@ fn call(from: Ipv4Addr, to: SocketAddr, speech: &Speech) -> Option<Link> {
     let plain = speech.first.starts_with(&[0xff]);
     let mut channel = if plain { None } else { Some(handshake(&mut stream)?) };
     stream.set_nonblocking(true).unwrap();
-    let bytes = sealed(&mut channel, &speech.first);
+    let bytes = as_sent(&mut channel, &speech.first);
     Some(Link { stream, channel, bytes, said: 0 })
 }
 
-/// As whoever calls a host makes a channel; none if the host hangs up, or has no time.
-fn handshake(stream: &mut TcpStream) -> Option<Channel> {
-    let call = Call { version: VERSION, cluster: [0; 16] };
-    let (mut handshake, bytes) = Handshake::call(call, &LinkKey::new([1; 32]), [2; 32]).unwrap();
-    stream.write_all(&bytes).ok()?;
-    let mut buffer = [0; REPLY_BYTES];
-    loop {
-        let wants = handshake.wants();
-        let count = stream.read(&mut buffer[..wants]).ok().filter(|count| *count > 0)?;
-        if let Step::Open(opened) = handshake.advance(&buffer[..count]).unwrap() {
-            stream.write_all(&opened.send).ok()?;
-            return Some(opened.channel);
-        }
-    }
-}
-
-/// What is to be sent so that this is heard.
-fn sealed(channel: &mut Option<Channel>, bytes: &[u8]) -> Vec<u8> {
-    let Some(channel) = channel else { return bytes.to_vec() };
-    let mut sealed = Vec::new();
-    bytes.chunks(RECORD_BODY_BYTES_MAX).for_each(|part| channel.seal(FRAMES, part, &mut sealed).unwrap());
-    sealed
+/// What is to be sent so that this is heard; itself where there is no channel.
+fn as_sent(channel: &mut Option<Channel>, bytes: &[u8]) -> Vec<u8> {
+    channel.as_mut().map_or_else(|| bytes.to_vec(), |channel| sealed(channel, bytes))
 }
 
 /// The address of a stranger.
@@ -133,7 +115,7 @@ impl Stranger<'_> {
             return Some(0);
         };
         if *said == bytes.len() && !self.speech.again.is_empty() {
-            (*bytes, *said) = (sealed(channel, &self.speech.again), 0);
+            (*bytes, *said) = (as_sent(channel, &self.speech.again), 0);
         }
         let would_block = |result: std::io::Result<usize>| match result {
             Err(e) if e.kind() == ErrorKind::WouldBlock => Some(0),
@@ -213,7 +195,7 @@ fn an_operator_is_heard_while_strangers_flood_the_host_that_he_calls() {
     let (calls, mb) = (calls.into_inner(), bytes.into_inner() / 1_000_000);
     let grown = most.saturating_sub(before);
     eprintln!("{calls} calls, {mb} MB; visits took {took:?}, {quiet:?} before; the node grew by {grown} kB");
-    assert!(calls > STRANGERS && mb > 10, "it was no flood: {calls} calls, {mb} MB");
+    assert!(calls >= STRANGERS && mb > 10, "it was no flood: {calls} calls, {mb} MB");
     assert!(took.iter().all(|took| *took < VISIT_MAX), "{took:?}, {quiet:?} before");
     assert!(grown < GROWTH_MAX_KB, "{before} kB before, {most} kB then");
     rack.wait_for(1, "1-2");

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/channel.rs"]
+mod channel;
 #[path = "../support/folder.rs"]
 mod folder;
 #[path = "../support/netns.rs"]
