@@ -33,8 +33,8 @@ impl<'a> ListedModule<'a> {
         let mut all = String::from(self.options);
         for word in words(cmdline).filter_map(ModuleWord::parse) {
             if same(word.module, "modprobe") {
-                let names = word.parameter.strip_prefix("blacklist=").unwrap_or_default();
-                if names.trim_matches('"').split(',').any(|other| same(other, name)) {
+                let names = word.parameter.strip_prefix("blacklist=");
+                if names.is_some_and(|names| names.trim_matches('"').split(',').any(|other| same(other, name))) {
                     return None;
                 }
             } else if same(word.module, name) {

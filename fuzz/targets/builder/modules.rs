@@ -70,7 +70,7 @@ fn modprobe(text: &str) {
     config.add("x.conf", text);
     assert!(config.warnings.len() <= settings::lines(text).len());
     for line in settings::lines(text).iter().map(|(_, line)| line) {
-        let name = line.split_whitespace().nth(1).unwrap_or_default().replace('-', "_");
+        let name = line.split_ascii_whitespace().nth(1).unwrap_or_default().replace('-', "_");
         let options = config.options(&name).to_owned();
         if options.is_empty() {
             continue;
@@ -79,7 +79,7 @@ fn modprobe(text: &str) {
         let list = format!("/k/a.ko {options}");
         assert_eq!(list.lines().count(), 1, "{text:?}");
         let listed = ListedModule::parse(&list).expect("it has a path");
-        assert_eq!((listed.path, listed.options), ("/k/a.ko", options.trim()), "{text:?}");
+        assert_eq!((listed.path, listed.options), ("/k/a.ko", options.trim_ascii()), "{text:?}");
         assert!(!options.contains('\0'));
     }
 }

@@ -47,7 +47,7 @@ impl ModprobeConfig {
         for (number, line) in settings::lines(text) {
             let place = format!("{path}:{number}");
             if self.add_line(&line, &place).is_none() {
-                let line = line.trim();
+                let line = line.trim_ascii();
                 self.warnings.push(format!("{place}: modprobe does not take {line:?} (modprobe.d(5) has its words)"));
             }
         }
@@ -57,24 +57,24 @@ impl ModprobeConfig {
         if line.contains('\0') {
             return None;
         }
-        let (command, rest) = line.trim().split_once(char::is_whitespace)?;
-        let (name, rest) = match rest.trim_start().split_once(char::is_whitespace) {
-            Some((name, rest)) => (name, rest.trim()),
-            None => (rest.trim_start(), ""),
+        let (command, rest) = line.trim_ascii().split_once(blank)?;
+        let (name, rest) = match rest.trim_ascii_start().split_once(blank) {
+            Some((name, rest)) => (name, rest.trim_ascii()),
+            None => (rest.trim_ascii_start(), ""),
         };
         let module = plain(name);
         match command {
             "alias" if !rest.is_empty() => self.aliases.push((name.to_owned(), plain(rest))),
             "options" if !rest.is_empty() => {
                 let options = self.options.entry(module).or_default();
-                let blank = if options.is_empty() { "" } else { " " };
+                let gap = if options.is_empty() { "" } else { " " };
                 // The list of modules is lines.
-                *options += &format!("{blank}{}", rest.replace(char::is_control, " "));
+                *options += &format!("{gap}{}", rest.replace(char::is_control, " "));
             }
             "blacklist" => drop(self.blacklist.insert(module, place.to_owned())),
             "softdep" if !rest.is_empty() => self.soft.entry(module).or_default().add(rest),
             "weakdep" if !rest.is_empty() => {
-                self.weak.entry(module).or_default().extend(rest.split_whitespace().map(str::to_owned));
+                self.weak.entry(module).or_default().extend(rest.split_ascii_whitespace().map(str::to_owned));
             }
             "install" if !rest.is_empty() => drop(self.commands.insert(module, place.to_owned())),
             "remove" if !rest.is_empty() => {}
@@ -113,6 +113,11 @@ impl ModprobeConfig {
     pub fn weak(&self, module: &str) -> &[String] {
         self.weak.get(module).map_or(&[], Vec::as_slice)
     }
+}
+
+/// What parts words for modprobe (isspace of C).
+fn blank(symbol: char) -> bool {
+    symbol.is_ascii_whitespace()
 }
 
 #[cfg(test)]
