@@ -41,5 +41,6 @@ pub mod spec;
 pub mod testbed;
 pub mod trace;
 pub mod ui;
+pub mod yaml;
 
 pub use error::{Error, Exit};

@@ -2,8 +2,8 @@
 //!
 //! Takes a file's text; gives a [`topology::Topology`], and that as a spec with `[network]`, or as a spec and
 //! a table of links. A file's format is told by its content. What of a file is not in the topology is said, with its
-//! lines. No state: `formats` has a reader for each tool, over `tree` (YAML, JSON) and `xml`; `label` makes names;
-//! `segments` joins what names a common segment; `write` makes the text.
+//! lines. No state: `formats` has a reader for each tool, over the room `yaml` (JSON, too) and `xml`; `label` makes
+//! names; `segments` joins what names a common segment; `write` makes the text.
 
 pub mod commands;
 pub mod detect;
@@ -15,7 +15,6 @@ pub mod options;
 pub mod properties;
 pub mod segments;
 pub mod topology;
-pub mod tree;
 pub mod write;
 pub mod xml;
 

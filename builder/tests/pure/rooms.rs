@@ -57,7 +57,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["manifest"],
             &["rootfs", "spec", "key"],
             &["hosts", "network"],
-            &["elf", "fs", "glob", "ui", "process", "digest"],
+            &["elf", "fs", "glob", "ui", "process", "digest", "yaml"],
             &["carried"],
             &["error", "names"],
         ],

@@ -5,8 +5,8 @@
 
 use vmatic_plan::Ipv4Net;
 
-use super::tree::{Tree, Value, parse};
 use crate::hosts::record::Found;
+use crate::yaml::{Aliases, Tree, Value, parse};
 
 /// The text with blanks in place of comments, and of tabs between values, which YAML would not have.
 fn without_comments(text: &str) -> String {
@@ -48,17 +48,20 @@ fn without_comments(text: &str) -> String {
 
 /// Reads a configuration.
 pub fn read(text: &str, found: &mut Found) {
-    let tree = match parse(&without_comments(text)) {
+    let tree = match parse(&without_comments(text), Aliases::Ignored) {
         Ok(tree) => tree,
-        Err((line, why)) => return found.mistake(line, format!("not JSON: {why}"), "`kea-dhcp4 -t FILE` checks it"),
+        Err(e) => {
+            let why = format!("not JSON: {}", e.message);
+            return found.mistake(e.line.max(1), why, "`kea-dhcp4 -t FILE` checks it");
+        }
     };
     let mut open = vec![&tree];
     while let Some(tree) = open.pop() {
-        if let Some((_, text)) = tree.get_text("subnet") {
+        if let Some((_, text)) = tree.get_placed("subnet") {
             found.networks.extend(text.parse::<Ipv4Net>());
         }
         for (key, value) in tree.pairs() {
-            match key.text.as_str() {
+            match key {
                 "Dhcp6" | "DhcpDdns" => {}
                 "reservations" => value.items().iter().for_each(|item| reservation(item, found)),
                 "option-data" => value.items().iter().for_each(|item| routers(item, found)),
@@ -74,25 +77,25 @@ pub fn read(text: &str, found: &mut Found) {
 }
 
 fn routers(item: &Tree, found: &mut Found) {
-    let is_router = item.get_text("name").is_some_and(|(_, name)| name == "routers")
-        || item.get_text("code").is_some_and(|(_, code)| code == "3");
-    if let Some((line, data)) = item.get_text("data").filter(|_| is_router) {
+    let is_router = item.get_placed("name").is_some_and(|(_, name)| name == "routers")
+        || item.get_placed("code").is_some_and(|(_, code)| code == "3");
+    if let Some((line, data)) = item.get_placed("data").filter(|_| is_router) {
         let place = found.place(line);
         found.routers.extend(data.split(',').filter_map(|text| Some((place, text.trim().parse().ok()?))));
     }
 }
 
 fn reservation(item: &Tree, found: &mut Found) {
-    let Some((line, name)) = item.get_text("hostname") else {
-        let key = ["hw-address", "ip-address", "client-id", "duid"].iter().find_map(|key| item.get_text(key));
+    let Some((line, name)) = item.get_placed("hostname") else {
+        let key = ["hw-address", "ip-address", "client-id", "duid"].iter().find_map(|key| item.get_placed(key));
         let what = key.map_or("a reservation", |(_, text)| text);
         return found.leave_out(item.line, what, "it has no hostname");
     };
     let mut record = found.record(line, name);
-    if let Some((line, mac)) = item.get_text("hw-address") {
+    if let Some((line, mac)) = item.get_placed("hw-address") {
         record.macs.extend(found.mac(line, mac));
     }
-    if let Some((line, address)) = item.get_text("ip-address") {
+    if let Some((line, address)) = item.get_placed("ip-address") {
         record.ipv4 = found.ipv4(line, address);
     }
     found.push(record);

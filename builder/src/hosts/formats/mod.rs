@@ -1,7 +1,7 @@
 //! The formats of host tables, one file each: what of a text is a machine, and what is not.
 //!
 //! All take the whole text and note what they find with its line; none stops at the first mistake, and none reads
-//! another file. `tree` is what Kea's JSON and Warewulf's YAML have in common.
+//! another file.
 
 mod csv;
 mod dhcpd;
@@ -9,7 +9,6 @@ mod dnsmasq;
 mod etc_hosts;
 mod kea;
 mod slurm;
-mod tree;
 mod warewulf;
 
 use super::record::Found;

@@ -7,12 +7,12 @@ use crate::import::error::{ImportError, Result};
 use crate::import::options::Options;
 use crate::import::properties::{Properties, percent, time_or, whole};
 use crate::import::topology::{Draft, Kind, Node, Topology};
-use crate::import::tree::{self, Tree};
+use crate::yaml::Tree;
 use vmatic_plan::link::RATE_BITS_S_MAX;
 
 /// Reads a file.
 pub fn read(text: &str, _: &Options) -> Result<Topology> {
-    let root = tree::parse(text)?;
+    let root = super::yaml(text)?;
     let mut draft = Draft::new();
     draft.topology.title = root.get("lab").and_then(|lab| lab.get_text("title")).map(str::to_owned);
     for (key, value) in root.pairs().filter(|(key, _)| !["lab", "nodes", "links"].contains(key)) {

@@ -9,14 +9,14 @@ use crate::import::error::{ImportError, Result};
 use crate::import::options::Options;
 use crate::import::properties::Properties;
 use crate::import::topology::{Draft, End, Kind, Link, Node, Topology};
-use crate::import::tree::{self, Tree};
+use crate::yaml::Tree;
 
 /// Ends that are no nodes: the machine that containerlab itself runs on.
 const NO_NODES: [&str; 3] = ["host", "macvlan", "mgmt-net"];
 
 /// Reads a file.
 pub fn read(text: &str, _: &Options) -> Result<Topology> {
-    let root = tree::parse(text)?;
+    let root = super::yaml(text)?;
     let lab = root.get("topology").ok_or_else(|| ImportError::new(root.line, "there is no topology: in it"))?;
     let mut draft = Draft::new();
     draft.topology.title = root.get_text("name").map(str::to_owned);

@@ -6,7 +6,7 @@ use super::graph_keys::{EdgeKeys, NodeKeys, set_delays};
 use crate::import::error::{ImportError, Result};
 use crate::import::options::Options;
 use crate::import::topology::{Draft, Topology};
-use crate::import::tree::{Tree, Value};
+use crate::yaml::{Tree, Value};
 
 /// Deepest nesting of lists.
 const DEPTH_MAX: usize = 64;

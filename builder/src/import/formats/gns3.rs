@@ -5,11 +5,11 @@ use crate::import::error::{ImportError, Result};
 use crate::import::options::Options;
 use crate::import::properties::{Properties, percent, time_or};
 use crate::import::topology::{Draft, Kind, Node, Topology};
-use crate::import::tree::{self, Tree};
+use crate::yaml::Tree;
 
 /// Reads a file.
 pub fn read(text: &str, _: &Options) -> Result<Topology> {
-    let root = tree::parse(text)?;
+    let root = super::yaml(text)?;
     let topology = root.get("topology").ok_or_else(|| ImportError::new(root.line, "there is no topology in it"))?;
     let mut draft = Draft::new();
     draft.topology.title = root.get_text("name").map(str::to_owned);

@@ -15,3 +15,15 @@ pub mod kathara;
 pub mod mininet;
 pub mod opnet;
 pub mod phenix;
+
+use super::error::{ImportError, Result};
+use crate::yaml::{self, Aliases, Tree, YamlError};
+
+/// Reads YAML, with what its aliases stand for.
+fn yaml(text: &str) -> Result<Tree> {
+    yaml::parse(text, Aliases::Followed).map_err(|YamlError { line, message, too_large }| ImportError {
+        line,
+        message,
+        help: too_large.then_some("import a part of it"),
+    })
+}

@@ -7,11 +7,11 @@ use crate::import::error::{ImportError, Result};
 use crate::import::options::Options;
 use crate::import::segments::Segments;
 use crate::import::topology::{Address, Draft, End, Node, Topology};
-use crate::import::tree::{self, Tree};
+use crate::yaml::Tree;
 
 /// Reads a topology.
 pub fn read(text: &str, _: &Options) -> Result<Topology> {
-    let root = tree::parse(text)?;
+    let root = super::yaml(text)?;
     let nodes = root.get("spec").and_then(|spec| spec.get("nodes"));
     let nodes = nodes.ok_or_else(|| ImportError::new(root.line, "there are no spec.nodes in it"))?;
     let mut draft = Draft::new();

@@ -1,13 +1,12 @@
 //! YAML as a tree with lines, and JSON, which is YAML: <https://yaml.org/spec/1.2.2/>.
 //!
-//! Takes a text, gives its first document. Depth and size are bounded; an alias is its anchor's value, copied, so that
-//! a short text that names itself again and again reaches the bound instead of the end of memory. `<<` merges maps.
+//! Takes a text, gives its first document. Depth is bounded. Where aliases are followed, size is as well: an alias is
+//! its anchor's value, copied, so that a short text that names itself again and again reaches the bound instead of the end
+//! of memory, and `<<` merges maps. Where nobody follows them, a short text stays a small tree.
 
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser};
-
-use super::error::{ImportError, Result};
 
 /// Deepest nesting.
 const DEPTH_MAX: usize = 64;
@@ -34,6 +33,32 @@ pub enum Value {
     Map(Vec<(Tree, Tree)>),
 }
 
+/// What becomes of aliases, and of `<<`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aliases {
+    /// They are empty texts, and `<<` is a key as any other.
+    Ignored,
+    /// They are what they stand for.
+    Followed,
+}
+
+/// What is wrong with a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct YamlError {
+    /// The line, from 1; 0 where it is the whole text.
+    pub line: usize,
+    /// What is wrong.
+    pub message: String,
+    /// Whether a part of the text could be read.
+    pub too_large: bool,
+}
+
+impl YamlError {
+    fn new(line: usize, message: impl Into<String>) -> YamlError {
+        YamlError { line, message: message.into(), too_large: false }
+    }
+}
+
 enum Open {
     List(Vec<Tree>),
     Map(Vec<(Tree, Tree)>, Option<Tree>),
@@ -43,24 +68,26 @@ enum Open {
 ///
 /// # Errors
 /// It is no YAML, is nested too deep, or is too large with what its aliases stand for.
-pub fn parse(text: &str) -> Result<Tree> {
+pub fn parse(text: &str, aliases: Aliases) -> Result<Tree, YamlError> {
+    let followed = aliases == Aliases::Followed;
     let mut open: Vec<(usize, usize, Open)> = Vec::new();
     let mut anchors: HashMap<usize, Tree> = HashMap::new();
     let mut count = 0;
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|e| ImportError::new(e.marker().line(), e.info().to_owned()))?;
+        let (event, span) = event.map_err(|e| YamlError::new(e.marker().line(), e.info().to_owned()))?;
         let line = span.start.line();
         count += 1;
         let (anchor, done) = match event {
             Event::Scalar(text, _, anchor, _) => (anchor, Tree { line, value: Value::Scalar(text.into_owned()) }),
+            Event::Alias(_) if !followed => (0, Tree { line, value: Value::Scalar(String::new()) }),
             Event::Alias(anchor) => {
                 // What is not closed yet would hold itself.
                 let tree = anchors
                     .get(&anchor)
-                    .ok_or_else(|| ImportError::new(line, "an alias stands for nothing before it"))?;
+                    .ok_or_else(|| YamlError::new(line, "an alias stands for nothing before it"))?;
                 count += tree.size();
                 if tree.deeper_than(DEPTH_MAX.saturating_sub(open.len())) {
-                    return Err(ImportError::new(line, format!("it is nested more than {DEPTH_MAX} deep")));
+                    return Err(YamlError::new(line, format!("it is nested more than {DEPTH_MAX} deep")));
                 }
                 if count > VALUES_MAX {
                     return Err(too_large(line));
@@ -68,7 +95,7 @@ pub fn parse(text: &str) -> Result<Tree> {
                 (0, Tree { line, ..tree.clone() })
             }
             Event::SequenceStart(..) | Event::MappingStart(..) if open.len() >= DEPTH_MAX => {
-                return Err(ImportError::new(line, format!("it is nested more than {DEPTH_MAX} deep")));
+                return Err(YamlError::new(line, format!("it is nested more than {DEPTH_MAX} deep")));
             }
             Event::SequenceStart(anchor, _) => {
                 open.push((line, anchor, Open::List(Vec::new())));
@@ -80,21 +107,23 @@ pub fn parse(text: &str) -> Result<Tree> {
             }
             Event::SequenceEnd | Event::MappingEnd => match open.pop() {
                 Some((line, anchor, Open::List(list))) => (anchor, Tree { line, value: Value::List(list) }),
-                Some((line, anchor, Open::Map(map, _))) => (anchor, Tree { line, value: Value::Map(merged(map)) }),
+                Some((line, anchor, Open::Map(map, _))) => {
+                    let map = if followed { merged(map) } else { map };
+                    (anchor, Tree { line, value: Value::Map(map) })
+                }
                 None => continue,
             },
             Event::DocumentEnd => break,
             _ => continue,
         };
-        if anchor != 0 {
+        if followed && anchor != 0 {
             count += done.size();
-            if count > VALUES_MAX {
-                return Err(too_large(line));
-            }
-            anchors.insert(anchor, done.clone());
         }
-        if count > VALUES_MAX {
+        if followed && count > VALUES_MAX {
             return Err(too_large(line));
+        }
+        if followed && anchor != 0 {
+            anchors.insert(anchor, done.clone());
         }
         match open.last_mut() {
             None => return Ok(done),
@@ -105,12 +134,12 @@ pub fn parse(text: &str) -> Result<Tree> {
             },
         }
     }
-    Err(ImportError::new(0, "there is nothing in it"))
+    Err(YamlError::new(0, "there is nothing in it"))
 }
 
-fn too_large(line: usize) -> ImportError {
-    ImportError::new(line, format!("it has more than {VALUES_MAX} values, those of its aliases included"))
-        .help("import a part of it")
+fn too_large(line: usize) -> YamlError {
+    let message = format!("it has more than {VALUES_MAX} values, those of its aliases included");
+    YamlError { too_large: true, ..YamlError::new(line, message) }
 }
 
 /// A map with what its `<<` bring, which its own keys go before.
@@ -157,6 +186,14 @@ impl Tree {
         }
     }
 
+    /// What is written there, if it is a text; nothing for what is none.
+    pub fn written(&self) -> &str {
+        match &self.value {
+            Value::Scalar(text) => text,
+            Value::List(_) | Value::Map(_) => "",
+        }
+    }
+
     /// Its text, if it is one that says something.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
@@ -170,13 +207,17 @@ impl Tree {
         self.text()?.parse().ok()
     }
 
-    /// Its pairs, if it has keys.
-    pub fn pairs(&self) -> impl Iterator<Item = (&str, &Tree)> {
-        let pairs: &[(Tree, Tree)] = match &self.value {
+    /// Its pairs with their keys' lines, if it has keys.
+    pub fn entries(&self) -> &[(Tree, Tree)] {
+        match &self.value {
             Value::Map(pairs) => pairs,
             _ => &[],
-        };
-        pairs.iter().map(|(key, value)| (key.text().unwrap_or(""), value))
+        }
+    }
+
+    /// Its pairs, if it has keys.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &Tree)> {
+        self.entries().iter().map(|(key, value)| (key.text().unwrap_or(""), value))
     }
 
     /// Its items, if it is a list.
@@ -196,6 +237,11 @@ impl Tree {
     pub fn get_text(&self, key: &str) -> Option<&str> {
         self.get(key)?.text()
     }
+
+    /// The text of a key, with its line.
+    pub fn get_placed(&self, key: &str) -> Option<(usize, &str)> {
+        self.get(key).and_then(|value| Some((value.line, value.text()?)))
+    }
 }
 
 #[cfg(test)]
@@ -204,7 +250,7 @@ mod tests {
 
     #[test]
     fn aliases_and_merges_are_what_they_stand_for() {
-        let tree = parse("a: &x {k: 1, l: 2}\nb: {<<: *x, l: 3}\nc: *x\n").unwrap();
+        let tree = parse("a: &x {k: 1, l: 2}\nb: {<<: *x, l: 3}\nc: *x\n", Aliases::Followed).unwrap();
         let b = tree.get("b").unwrap();
         assert_eq!((b.get_text("k"), b.get_text("l")), (Some("1"), Some("3")));
         assert_eq!(tree.get("c").unwrap().get_text("l"), Some("2"));
@@ -217,9 +263,18 @@ mod tests {
         for n in 1..40 {
             text += &format!("a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1);
         }
-        assert!(parse(&text).unwrap_err().message.contains("aliases included"));
-        assert!(parse(&"[".repeat(65)).unwrap_err().message.contains("deep"));
-        assert!(parse(&format!("{}{}", "[".repeat(64), "]".repeat(64))).is_ok());
-        assert!(parse("a: &a [*a]").is_err());
+        assert!(parse(&text, Aliases::Followed).unwrap_err().message.contains("aliases included"));
+        assert!(parse(&"[".repeat(65), Aliases::Followed).unwrap_err().message.contains("deep"));
+        assert!(parse(&format!("{}{}", "[".repeat(64), "]".repeat(64)), Aliases::Followed).is_ok());
+        assert!(parse("a: &a [*a]", Aliases::Followed).is_err());
+    }
+
+    #[test]
+    fn aliases_that_nobody_follows_are_nothing() {
+        let tree = parse("a: &x {k: 1}\nb: {<<: *x, l: 3}\nc: *x\n", Aliases::Ignored).unwrap();
+        let b = tree.get("b").unwrap();
+        assert_eq!((b.get_text("k"), b.get("<<").unwrap().written(), b.get_text("l")), (None, "", Some("3")));
+        assert_eq!((tree.get_placed("c"), tree.get("c").unwrap().line), (None, 3));
+        assert!(parse(&"[".repeat(65), Aliases::Ignored).unwrap_err().message.contains("deep"));
     }
 }
