@@ -2,7 +2,7 @@
 //!
 //! Keys may stand several times in a list. What is said of nodes and edges means what `graph_keys` says.
 
-use super::graph_keys::{EdgeKeys, NodeKeys, set_delays};
+use super::graph_keys::{EdgeKeys, Edges, NodeKeys};
 use crate::import::error::{ImportError, Result};
 use crate::import::options::Options;
 use crate::import::topology::{Draft, Topology};
@@ -120,16 +120,14 @@ pub fn read(text: &str, options: &Options) -> Result<Topology> {
     let graph = tree.get("graph").ok_or_else(|| ImportError::new(1, "there is no graph [ ... ] in it"))?;
     let mut draft = Draft::new();
     let mut inside = Vec::new();
-    let mut own_delay = Vec::new();
+    let mut edges = Edges::default();
     for (key, value) in graph.pairs() {
         match key {
             "node" => {
                 let id = value.get_text("id").ok_or_else(|| ImportError::new(value.line, "a node has no id"))?;
                 let mut read = NodeKeys::default();
                 for (key, inner) in value.pairs() {
-                    if !inner.text().is_some_and(|text| read.set(key, text)) {
-                        draft.leave_out(&format!("node key {key}"), inner.line, "it says nothing of a network");
-                    }
+                    read.take(&mut draft, key, inner.text(), inner.line);
                 }
                 inside.push(!read.external);
                 draft.node(id, read.node(id), value.line)?;
@@ -150,25 +148,9 @@ pub fn read(text: &str, options: &Options) -> Result<Topology> {
         let (a, b) = (end("source")?, end("target")?);
         let mut read = EdgeKeys::default();
         for (key, value) in edge.pairs().filter(|(key, _)| !["source", "target"].contains(key)) {
-            match read.set(key, value.text().unwrap_or("")) {
-                Some(Ok(())) => {}
-                Some(Err(wanted)) => {
-                    draft.leave_out(&format!("edge key {key}"), value.line, &format!("it is not {wanted}"));
-                }
-                None => draft.leave_out(&format!("edge key {key}"), value.line, "it says nothing of a network"),
-            }
+            read.take(&mut draft, key, value.text().unwrap_or(""), value.line);
         }
-        let (properties, delay) = read.properties();
-        let before = draft.topology.links.len();
-        draft.join(a, b, properties, edge.line)?;
-        if draft.topology.links.len() > before {
-            own_delay.push(delay);
-        }
+        edges.join(&mut draft, (a, b), read, edge.line)?;
     }
-    let mut topology = draft.finish();
-    set_delays(&mut topology, &own_delay);
-    if options.no_external {
-        topology.retain(&inside);
-    }
-    Ok(topology)
+    Ok(edges.finish(draft, &inside, options))
 }

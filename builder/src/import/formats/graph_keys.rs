@@ -3,8 +3,10 @@
 //! Takes keys with their values, from GraphML or GML; sets what a node or link is. What is no key of ours is for the
 //! caller to leave out. Where an edge has no delay and both of its nodes a place, the delay is that of light in fibre.
 
+use crate::import::error::ImportError;
+use crate::import::options::Options;
 use crate::import::properties::{Properties, percent, rate, time_or, whole};
-use crate::import::topology::{Kind, Node, Position, Topology};
+use crate::import::topology::{Draft, Kind, Node, Position, Topology};
 use vmatic_plan::link::{LOSS_PPM_MAX, RATE_BITS_S_MAX};
 
 /// Kilometres of fibre that light takes a millisecond for.
@@ -25,7 +27,7 @@ pub struct NodeKeys {
 
 impl NodeKeys {
     /// Takes a key; false where it means nothing here.
-    pub fn set(&mut self, key: &str, value: &str) -> bool {
+    fn set(&mut self, key: &str, value: &str) -> bool {
         let number = || value.trim().parse::<f64>().ok().filter(|number| number.is_finite());
         match key.to_ascii_lowercase().as_str() {
             "label" | "name" => self.label = Some(value.trim().to_owned()),
@@ -37,6 +39,13 @@ impl NodeKeys {
             _ => return false,
         }
         true
+    }
+
+    /// Takes a key, or says that it is left out.
+    pub fn take(&mut self, draft: &mut Draft, key: &str, value: Option<&str>, line: usize) {
+        if !value.is_some_and(|value| self.set(key, value)) {
+            draft.leave_out(&format!("node key {key}"), line, "it says nothing of a network");
+        }
     }
 
     /// The node; `id` is its name if it has no other.
@@ -59,8 +68,18 @@ pub struct EdgeKeys {
 }
 
 impl EdgeKeys {
+    /// Takes a key, or says that it is left out.
+    pub fn take(&mut self, draft: &mut Draft, key: &str, value: &str, line: usize) {
+        let why = match self.set(key, value) {
+            Some(Ok(())) => return,
+            Some(Err(wanted)) => format!("it is not {wanted}"),
+            None => "it says nothing of a network".to_owned(),
+        };
+        draft.leave_out(&format!("edge key {key}"), line, &why);
+    }
+
     /// Takes a key; None where it means nothing here, an error with what is wanted where its value cannot be.
-    pub fn set(&mut self, key: &str, value: &str) -> Option<Result<(), &'static str>> {
+    fn set(&mut self, key: &str, value: &str) -> Option<Result<(), &'static str>> {
         let done = match key.to_ascii_lowercase().as_str() {
             "linkspeedraw" => {
                 self.raw = true;
@@ -103,7 +122,7 @@ impl EdgeKeys {
     }
 
     /// The properties, and whether a delay was said.
-    pub fn properties(mut self) -> (Properties, bool) {
+    fn properties(mut self) -> (Properties, bool) {
         if let Some(speed) = self.speed.filter(|_| !self.raw && self.unit > 0.0) {
             self.properties.rate_bits_s = whole(speed * self.unit, RATE_BITS_S_MAX).unwrap_or(0);
         }
@@ -112,7 +131,7 @@ impl EdgeKeys {
 }
 
 /// Microseconds from place to place: the great circle in fibre.
-pub fn delay_us(a: Position, b: Position) -> u64 {
+fn delay_us(a: Position, b: Position) -> u64 {
     let [north_a, east_a, north_b, east_b] = [a.north, a.east, b.north, b.east].map(f64::to_radians);
     let half = |angle: f64| (angle / 2.0).sin().powi(2);
     let chord = half(north_b - north_a) + north_a.cos() * north_b.cos() * half(east_b - east_a);
@@ -120,8 +139,43 @@ pub fn delay_us(a: Position, b: Position) -> u64 {
     (km / FIBRE_KM_PER_MS * 1e3).round() as u64
 }
 
+/// The links of a graph's edges, and which of them have a delay of their own.
+#[derive(Debug, Default)]
+pub struct Edges {
+    own_delay: Vec<bool>,
+}
+
+impl Edges {
+    /// Joins two nodes by an edge of these keys.
+    pub fn join(
+        &mut self,
+        draft: &mut Draft,
+        ends: (usize, usize),
+        keys: EdgeKeys,
+        line: usize,
+    ) -> Result<(), ImportError> {
+        let (properties, delay) = keys.properties();
+        let before = draft.topology.links.len();
+        draft.join(ends.0, ends.1, properties, line)?;
+        if draft.topology.links.len() > before {
+            self.own_delay.push(delay);
+        }
+        Ok(())
+    }
+
+    /// The topology; `inside` says of each node whether it is, for who wants no others.
+    pub fn finish(self, draft: Draft, inside: &[bool], options: &Options) -> Topology {
+        let mut topology = draft.finish();
+        set_delays(&mut topology, &self.own_delay);
+        if options.no_external {
+            topology.retain(inside);
+        }
+        topology
+    }
+}
+
 /// Gives links the delay of their places, where they have none of their own and both ends have a place.
-pub fn set_delays(topology: &mut Topology, own: &[bool]) {
+fn set_delays(topology: &mut Topology, own: &[bool]) {
     for (at, link) in topology.links.iter_mut().enumerate() {
         let places = topology.nodes[link.a.node].at.zip(topology.nodes[link.b.node].at);
         if let Some((a, b)) = places.filter(|_| !own.get(at).copied().unwrap_or(false)) {

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::graph_keys::{EdgeKeys, NodeKeys, set_delays};
+use super::graph_keys::{EdgeKeys, Edges, NodeKeys};
 use crate::import::error::{ImportError, Result};
 use crate::import::options::Options;
 use crate::import::topology::{Draft, Topology};
@@ -26,7 +26,7 @@ fn read_xml(xml: &Xml, options: &Options) -> Result<Topology> {
         children(root, "key").filter_map(|key| Some((key.attribute("id")?, key.attribute("attr.name")?))).collect();
     let mut draft = Draft::new();
     let mut inside = Vec::new();
-    let mut own_delay = Vec::new();
+    let mut edges = Edges::default();
     let elements = |name: &'static str| root.descendants().filter(move |node| node.has_tag_name_local(name));
     for graph in elements("graph") {
         graph_data(xml, graph, &keys, &mut draft);
@@ -36,9 +36,7 @@ fn read_xml(xml: &Xml, options: &Options) -> Result<Topology> {
         let id = node.attribute("id").ok_or_else(|| ImportError::new(line, "a node has no id"))?;
         let mut read = NodeKeys::default();
         for (key, value, line) in data(xml, node, &keys) {
-            if !read.set(key, value) {
-                draft.leave_out(&format!("node key {key}"), line, "it says nothing of a network");
-            }
+            read.take(&mut draft, key, Some(value), line);
         }
         inside.push(!read.external);
         draft.node(id, read.node(id), line)?;
@@ -55,25 +53,11 @@ fn read_xml(xml: &Xml, options: &Options) -> Result<Topology> {
         let (a, b) = (end("source")?, end("target")?);
         let mut read = EdgeKeys::default();
         for (key, value, line) in data(xml, edge, &keys) {
-            match read.set(key, value) {
-                Some(Ok(())) => {}
-                Some(Err(wanted)) => draft.leave_out(&format!("edge key {key}"), line, &format!("it is not {wanted}")),
-                None => draft.leave_out(&format!("edge key {key}"), line, "it says nothing of a network"),
-            }
+            read.take(&mut draft, key, value, line);
         }
-        let (properties, delay) = read.properties();
-        let before = draft.topology.links.len();
-        draft.join(a, b, properties, line)?;
-        if draft.topology.links.len() > before {
-            own_delay.push(delay);
-        }
+        edges.join(&mut draft, (a, b), read, line)?;
     }
-    let mut topology = draft.finish();
-    set_delays(&mut topology, &own_delay);
-    if options.no_external {
-        topology.retain(&inside);
-    }
-    Ok(topology)
+    Ok(edges.finish(draft, &inside, options))
 }
 
 trait LocalName {
