@@ -5,6 +5,7 @@ use super::properties::Queue;
 use super::topology::{Address, Draft, End, Kind, Link, Node, Position, Topology};
 use super::{Format, properties::Properties, read, write};
 use proptest::prelude::*;
+use vmatic_plan::LinkProperties;
 
 macro_rules! samples {
     ($($format:ident $name:literal,)*) => {
@@ -61,19 +62,18 @@ fn direction() -> impl Strategy<Value = Properties> {
     let share = || prop_oneof![Just(0), 1..=1_000_000u64];
     let rate = prop_oneof![Just(1_000_000), 1..1_000_000_000_000u64];
     let queue = prop_oneof![
-        (1..=1_000_000u64).prop_map(Queue::Packets),
-        (1..=1u64 << 30).prop_map(Queue::Bytes),
-        (1..=60_000_000u64).prop_map(Queue::TimeUs),
+        (1..=1_000_000u32).prop_map(Queue::Packets),
+        (1..=1u32 << 30).prop_map(Queue::Bytes),
+        (1..=60_000_000u32).prop_map(Queue::TimeUs),
     ];
     (rate, 0..=60_000_000u64, 0..=1_000_000u64, [share(), share(), share()], queue).prop_map(
         |(rate_bits_s, delay_us, jitter_us, [loss_ppm, dup_ppm, corrupt_ppm], queue)| Properties {
-            rate_bits_s,
-            delay_us,
+            link: LinkProperties { rate_bits_s, delay_us, loss_ppm },
             jitter_us,
-            loss_ppm,
             dup_ppm,
             corrupt_ppm,
-            queue: Some(queue),
+            queue,
+            ..Properties::default()
         },
     )
 }

@@ -1,42 +1,9 @@
-//! The properties of an imported link's direction, and the words of link lines for them.
-//!
-//! Where the directions differ, a slash stands between there and back: `rate=16mbit/1mbit`.
+//! The properties of a link's direction as other tools write them: more units, and blanks before them, than link lines
+//! have. Those are the plan's, and so are the words that are written.
 
 use vmatic_plan::link::{DELAY_US_MAX, LOSS_PPM_MAX, RATE_BITS_S_MAX};
-
-/// Most packets, and most bytes, of a queue.
-const QUEUE_PACKETS_MAX: u64 = 1_000_000;
-const QUEUE_BYTES_MAX: u64 = 1 << 30;
-
-/// What waits before a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queue {
-    /// So many packets.
-    Packets(u64),
-    /// So many bytes.
-    Bytes(u64),
-    /// What the link sends in so many microseconds.
-    TimeUs(u64),
-}
-
-/// One direction of a link; all zero is an ideal cable.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Properties {
-    /// Bits a second; 0 is unlimited.
-    pub rate_bits_s: u64,
-    /// Microseconds from end to end.
-    pub delay_us: u64,
-    /// Most microseconds that a delay differs.
-    pub jitter_us: u64,
-    /// Frames of a million that never arrive.
-    pub loss_ppm: u64,
-    /// Frames of a million that arrive twice.
-    pub dup_ppm: u64,
-    /// Frames of a million that arrive changed.
-    pub corrupt_ppm: u64,
-    /// What waits.
-    pub queue: Option<Queue>,
-}
+pub use vmatic_plan::network::{Properties, Queue, words};
+use vmatic_plan::network::{QUEUE_BYTES_MAX, QUEUE_PACKETS_MAX};
 
 /// A number with a unit in the smallest unit, rounded, if it is within its limit.
 pub fn measure(text: &str, units: &[(&str, f64)], max: u64) -> Option<u64> {
@@ -103,86 +70,32 @@ pub fn percent(text: &str) -> Option<u64> {
 }
 
 fn queue(text: &str) -> Option<Queue> {
-    let packets = measure(text, &[("p", 1.0)], QUEUE_PACKETS_MAX).map(Queue::Packets);
-    let bytes = || measure(text, &[("B", 1.0), ("kB", 1e3), ("MB", 1e6)], QUEUE_BYTES_MAX).map(Queue::Bytes);
-    packets.or_else(bytes).or_else(|| time(text).map(Queue::TimeUs))
+    // Each limit fits.
+    let packets = measure(text, &[("p", 1.0)], QUEUE_PACKETS_MAX).map(|packets| Queue::Packets(packets as u32));
+    let bytes = || measure(text, &[("B", 1.0), ("kB", 1e3), ("MB", 1e6)], QUEUE_BYTES_MAX);
+    packets.or_else(|| Some(Queue::Bytes(bytes()? as u32))).or_else(|| Some(Queue::TimeUs(time(text)? as u32)))
 }
 
-impl Properties {
-    /// Sets what a word of link lines says, and tells whether it is one.
-    fn set(&mut self, property: &str, text: &str) -> Option<()> {
-        match property {
-            // The highest rate slows nothing down.
-            "rate" => self.rate_bits_s = rate(text)? % RATE_BITS_S_MAX,
-            "delay" => self.delay_us = time(text)?,
-            "jitter" => self.jitter_us = time(text)?,
-            "loss" => self.loss_ppm = percent(text)?,
-            "dup" => self.dup_ppm = percent(text)?,
-            "corrupt" => self.corrupt_ppm = percent(text)?,
-            "queue" => self.queue = Some(queue(text)?),
-            _ => return None,
-        }
-        Some(())
+/// Sets what a word of link lines says, and tells whether it is one.
+fn set(properties: &mut Properties, property: &str, text: &str) -> Option<()> {
+    match property {
+        // The highest rate slows nothing down.
+        "rate" => properties.link.rate_bits_s = rate(text)? % RATE_BITS_S_MAX,
+        "delay" => properties.link.delay_us = time(text)?,
+        "jitter" => properties.jitter_us = time(text)?,
+        "loss" => properties.link.loss_ppm = percent(text)?,
+        "dup" => properties.dup_ppm = percent(text)?,
+        "corrupt" => properties.corrupt_ppm = percent(text)?,
+        "queue" => properties.queue = queue(text)?,
+        _ => return None,
     }
+    Some(())
 }
 
 /// Sets what a word says, there and back; None where it says nothing of a link.
 pub fn apply(word: &str, there: &mut Properties, back: &mut Properties) -> Option<()> {
     let (property, value) = word.split_once('=')?;
     let (one, other) = value.split_once('/').unwrap_or((value, value));
-    there.set(property, one)?;
-    back.set(property, other)
-}
-
-/// A number of the smallest unit in the largest that it is whole in.
-fn in_units(value: u64, units: &[(&str, u64)]) -> String {
-    let (name, factor) = units.iter().find(|(_, factor)| value.is_multiple_of(*factor)).unwrap_or(&("", 1));
-    format!("{}{name}", value / factor)
-}
-
-fn rate_word(value: u64) -> String {
-    // A direction without a limit beside one with a limit has the highest rate that can be written.
-    let value = if value == 0 { RATE_BITS_S_MAX } else { value };
-    in_units(value, &[("gbit", 1_000_000_000), ("mbit", 1_000_000), ("kbit", 1_000), ("bit", 1)])
-}
-
-fn time_word(value: u64) -> String {
-    in_units(value, &[("s", 1_000_000), ("ms", 1_000), ("us", 1)])
-}
-
-fn share_word(value: u64) -> String {
-    let text = format!("{}.{:04}", value / 10_000, value % 10_000);
-    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
-}
-
-fn queue_word(queue: Option<Queue>) -> String {
-    match queue {
-        Some(Queue::Packets(packets)) => format!("{packets}p"),
-        Some(Queue::Bytes(bytes)) => in_units(bytes, &[("MB", 1_000_000), ("kB", 1_000), ("B", 1)]),
-        Some(Queue::TimeUs(us)) => time_word(us),
-        // netem's, and what most tools have that do not say.
-        None => "1000p".to_owned(),
-    }
-}
-
-/// The words for both directions; none for an ideal cable.
-pub fn words(there: &Properties, back: &Properties) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut add = |name: &str, values: [u64; 2], word: fn(u64) -> String| match values {
-        [0, 0] => {}
-        [one, other] if one == other => words.push(format!("{name}={}", word(one))),
-        [one, other] => words.push(format!("{name}={}/{}", word(one), word(other))),
-    };
-    add("rate", [there.rate_bits_s, back.rate_bits_s], rate_word);
-    add("delay", [there.delay_us, back.delay_us], time_word);
-    add("jitter", [there.jitter_us, back.jitter_us], time_word);
-    add("loss", [there.loss_ppm, back.loss_ppm], share_word);
-    add("dup", [there.dup_ppm, back.dup_ppm], share_word);
-    add("corrupt", [there.corrupt_ppm, back.corrupt_ppm], share_word);
-    match (there.queue, back.queue) {
-        (None, None) => {}
-        (one, other) if one == other => words.push(format!("queue={}", queue_word(one))),
-        (one, other) => words.push(format!("queue={}/{}", queue_word(one), queue_word(other))),
-    }
-    words
+    set(there, property, one)?;
+    set(back, property, other)
 }

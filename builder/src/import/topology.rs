@@ -290,7 +290,7 @@ impl Draft {
     /// Adds a link of two nodes, alike in both directions.
     pub fn join(&mut self, a: usize, b: usize, properties: Properties, line: usize) -> Result<()> {
         let end = |node| End { node, port: None };
-        self.link(Link { a: end(a), b: end(b), there: properties.clone(), back: properties }, line)
+        self.link(Link { a: end(a), b: end(b), there: properties, back: properties }, line)
     }
 
     /// Gives a node one more address; what is none is left out.

@@ -35,7 +35,7 @@ pub use kinds::{AsNumber, Daemon, NodeKind, NodesDraft, Numbering, Port0, Routin
 pub use law::Side;
 pub use line::{Each, Line, LineSide, PORT_MAX, port, properties};
 pub use nodes::{GROUPS_MAX, Group, NodeList, Nodes};
-pub use properties::{MTU_MAX, MTU_MIN, Properties, Queue, time, words};
+pub use properties::{MTU_MAX, MTU_MIN, Properties, QUEUE_BYTES_MAX, QUEUE_PACKETS_MAX, Queue, time, words};
 pub use route::{Hop, NoWay, Part, Rung, SEARCH_NODES_MAX, WAY_NODES_MAX, Way};
 pub use shapes::internet::Relation;
 pub use survey::{COUNTED_LINKS_MAX, Crossing, OfKind, ROUTES_MAX, Survey};

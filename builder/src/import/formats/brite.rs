@@ -8,6 +8,7 @@ use crate::import::error::{ImportError, Result};
 use crate::import::options::Options;
 use crate::import::properties::{Properties, whole};
 use crate::import::topology::{Draft, Kind, Node, Topology};
+use vmatic_plan::LinkProperties;
 use vmatic_plan::link::{DELAY_US_MAX, RATE_BITS_S_MAX};
 
 fn router(draft: &mut Draft, id: &str, line: usize) -> Result<()> {
@@ -41,7 +42,8 @@ pub fn read(text: &str, _: &Options) -> Result<Topology> {
                 let delay_us = number(1).and_then(|ms| whole(ms * 1e3, DELAY_US_MAX)).unwrap_or(0);
                 let rate_bits_s = number(2).and_then(|mbit| whole(mbit * 1e6, RATE_BITS_S_MAX)).unwrap_or(0);
                 let (a, b) = (draft.named(from, line)?, draft.named(to, line)?);
-                draft.join(a, b, Properties { delay_us, rate_bits_s, ..Properties::default() }, line)?;
+                let link = LinkProperties { rate_bits_s, delay_us, ..LinkProperties::default() };
+                draft.join(a, b, Properties { link, ..Properties::default() }, line)?;
             }
         }
     }

@@ -62,11 +62,11 @@ fn conditioning(draft: &mut Draft, link: &Tree) -> Properties {
         let text = value.text().unwrap_or("");
         let read = match key {
             "bandwidth" => value.number().and_then(|kbit| whole(kbit * 1e3, RATE_BITS_S_MAX)).map(|rate| {
-                properties.rate_bits_s = rate;
+                properties.link.rate_bits_s = rate;
             }),
-            "latency" => time_or(text, 1e3).map(|us| properties.delay_us = us),
+            "latency" => time_or(text, 1e3).map(|us| properties.link.delay_us = us),
             "jitter" => time_or(text, 1e3).map(|us| properties.jitter_us = us),
-            "loss" => percent(text).map(|ppm| properties.loss_ppm = ppm),
+            "loss" => percent(text).map(|ppm| properties.link.loss_ppm = ppm),
             "duplicate" => percent(text).map(|ppm| properties.dup_ppm = ppm),
             "corrupt_prob" => percent(text).map(|ppm| properties.corrupt_ppm = ppm),
             "enabled" => Some(()),

@@ -92,12 +92,12 @@ fn options(xml: &Xml, draft: &mut Draft, link: Element) -> Properties {
         let (key, text) = (option.name(), option.value());
         let number = text.parse::<f64>().ok();
         let read = match key {
-            "delay" => number.and_then(|us| whole(us, DELAY_US_MAX)).map(|us| properties.delay_us = us),
+            "delay" => number.and_then(|us| whole(us, DELAY_US_MAX)).map(|us| properties.link.delay_us = us),
             "jitter" => number.and_then(|us| whole(us, DELAY_US_MAX)).map(|us| properties.jitter_us = us),
             "bandwidth" => {
-                number.and_then(|bits| whole(bits, RATE_BITS_S_MAX)).map(|rate| properties.rate_bits_s = rate)
+                number.and_then(|bits| whole(bits, RATE_BITS_S_MAX)).map(|rate| properties.link.rate_bits_s = rate)
             }
-            "loss" => percent(text).map(|ppm| properties.loss_ppm = ppm),
+            "loss" => percent(text).map(|ppm| properties.link.loss_ppm = ppm),
             "dup" => percent(text).map(|ppm| properties.dup_ppm = ppm),
             "unidirectional" => Some(()),
             _ if number == Some(0.0) => Some(()),
@@ -137,7 +137,7 @@ fn link(xml: &Xml, draft: &mut Draft, halves: &mut Halves, element: Element) -> 
         draft.topology.links[at].back = there;
         return Ok(());
     }
-    let back = if one_way { Properties::default() } else { there.clone() };
+    let back = if one_way { Properties::default() } else { there };
     let before = draft.topology.links.len();
     draft.link(Link { a, b, there, back }, line)?;
     if one_way && draft.topology.links.len() > before {

@@ -78,9 +78,9 @@ fn filters(draft: &mut Draft, link: &Tree) -> Properties {
         let argument = |at: usize| value.items().get(at).and_then(Tree::text).unwrap_or("0");
         let read = match filter {
             "delay" => time_or(argument(0), 1e3).zip(time_or(argument(1), 1e3)).map(|(delay, jitter)| {
-                (properties.delay_us, properties.jitter_us) = (delay, jitter);
+                (properties.link.delay_us, properties.jitter_us) = (delay, jitter);
             }),
-            "packet_loss" => percent(argument(0)).map(|ppm| properties.loss_ppm = ppm),
+            "packet_loss" => percent(argument(0)).map(|ppm| properties.link.loss_ppm = ppm),
             "corrupt" => percent(argument(0)).map(|ppm| properties.corrupt_ppm = ppm),
             _ => None,
         };

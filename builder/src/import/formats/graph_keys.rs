@@ -84,7 +84,7 @@ impl EdgeKeys {
             "linkspeedraw" => {
                 self.raw = true;
                 let rate = value.trim().parse().ok().and_then(|bits| whole(bits, RATE_BITS_S_MAX));
-                rate.map(|rate| self.properties.rate_bits_s = rate).ok_or("a number of bits a second")
+                rate.map(|rate| self.properties.link.rate_bits_s = rate).ok_or("a number of bits a second")
             }
             "linkspeed" => {
                 self.speed = value.trim().parse().ok();
@@ -101,19 +101,19 @@ impl EdgeKeys {
                 (self.unit > 0.0).then_some(()).ok_or("K, M, G or T")
             }
             "bandwidth" | "rate" | "capacity" => {
-                rate(value).map(|rate| self.properties.rate_bits_s = rate).ok_or("a rate with its unit: 10 Mbit")
+                rate(value).map(|rate| self.properties.link.rate_bits_s = rate).ok_or("a rate with its unit: 10 Mbit")
             }
             // Shadow 1's GraphML has milliseconds without a unit, Shadow 2's GML a unit.
             "latency" | "delay" => {
                 self.delay = true;
-                time_or(value, 1e3).map(|us| self.properties.delay_us = us).ok_or("a time: 5 ms")
+                time_or(value, 1e3).map(|us| self.properties.link.delay_us = us).ok_or("a time: 5 ms")
             }
             "jitter" => time_or(value, 1e3).map(|us| self.properties.jitter_us = us).ok_or("a time: 1 ms"),
             // A share of 1, as Shadow has it; with a percent sign it is one of 100.
             "packet_loss" | "packetloss" | "loss" => {
                 let share = || whole(value.trim().parse::<f64>().ok()? * 1e6, LOSS_PPM_MAX);
                 let loss = if value.contains('%') { percent(value) } else { share() };
-                loss.map(|ppm| self.properties.loss_ppm = ppm).ok_or("a share from 0 to 1")
+                loss.map(|ppm| self.properties.link.loss_ppm = ppm).ok_or("a share from 0 to 1")
             }
             "id" | "key" => Ok(()),
             _ => return None,
@@ -124,7 +124,7 @@ impl EdgeKeys {
     /// The properties, and whether a delay was said.
     fn properties(mut self) -> (Properties, bool) {
         if let Some(speed) = self.speed.filter(|_| !self.raw && self.unit > 0.0) {
-            self.properties.rate_bits_s = whole(speed * self.unit, RATE_BITS_S_MAX).unwrap_or(0);
+            self.properties.link.rate_bits_s = whole(speed * self.unit, RATE_BITS_S_MAX).unwrap_or(0);
         }
         (self.properties, self.delay)
     }
@@ -179,7 +179,7 @@ fn set_delays(topology: &mut Topology, own: &[bool]) {
     for (at, link) in topology.links.iter_mut().enumerate() {
         let places = topology.nodes[link.a.node].at.zip(topology.nodes[link.b.node].at);
         if let Some((a, b)) = places.filter(|_| !own.get(at).copied().unwrap_or(false)) {
-            (link.there.delay_us, link.back.delay_us) = (delay_us(a, b), delay_us(a, b));
+            (link.there.link.delay_us, link.back.link.delay_us) = (delay_us(a, b), delay_us(a, b));
         }
     }
 }

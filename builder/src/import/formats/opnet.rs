@@ -102,9 +102,9 @@ fn read_link(xml: &Xml, draft: &mut Draft, short: &HashMap<String, Option<usize>
         let read = match key.as_str() {
             "data rate" | "datarate" | "rate" => {
                 let plain = value.trim().parse().ok().and_then(|bits| whole(bits, RATE_BITS_S_MAX));
-                plain.or_else(|| rate(value)).map(|rate| properties.rate_bits_s = rate)
+                plain.or_else(|| rate(value)).map(|rate| properties.link.rate_bits_s = rate)
             }
-            "delay" | "propagation delay" => time_or(value, 1e6).map(|us| properties.delay_us = us),
+            "delay" | "propagation delay" => time_or(value, 1e6).map(|us| properties.link.delay_us = us),
             "name" | "model" | "class" => Some(()),
             _ => None,
         };
