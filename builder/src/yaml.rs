@@ -1,8 +1,8 @@
 //! YAML as a tree with lines, and JSON, which is YAML: <https://yaml.org/spec/1.2.2/>.
 //!
 //! Takes a text, gives its first document. Depth is bounded. Where aliases are followed, size is as well: an alias is
-//! its anchor's value, copied, so that a short text that names itself again and again reaches the bound instead of the end
-//! of memory, and `<<` merges maps. Where nobody follows them, a short text stays a small tree.
+//! its anchor's value, copied, so that a short text that names itself again and again reaches the bound instead of the
+//! end of memory, and `<<` merges maps. Where nobody follows them, a short text stays a small tree.
 
 use std::collections::HashMap;
 

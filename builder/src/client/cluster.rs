@@ -4,7 +4,6 @@
 //! the operator's runtime folder. It goes away with the cluster; one that a killed process left is ignored.
 
 use std::fs;
-use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
@@ -16,6 +15,7 @@ use crate::client::connection::Older;
 use crate::client::identity::Identity;
 use crate::client::operation::Console;
 use crate::error::{Error, Kind, PathContext, Result};
+use crate::fs::write_file;
 
 /// Before the process id in the name of a folder of machines.
 const MACHINES_PREFIX: &str = ".boot-";
@@ -188,9 +188,7 @@ impl ClusterNote {
         }
         let text = format!("{address} {}\n", std::process::id());
         let path = folder.join(name);
-        let mut draft = tempfile::NamedTempFile::new_in(&folder).at("write in", &folder)?;
-        draft.write_all(text.as_bytes()).at("write in", &folder)?;
-        draft.persist(&path).map_err(|e| e.error).at("write", &path)?;
+        write_file(&path, text.as_bytes(), 0o600)?;
         Ok(ClusterNote { path, text })
     }
 }

@@ -7,13 +7,14 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use vmatic_plan::{HostId, unhex};
 use vmatic_tree::link::PeerKey;
 
 use crate::digest::hex;
 use crate::error::{Error, Kind, Result};
+use crate::fs::write_file;
 
 /// Most hosts that are remembered; the one that was met longest ago is forgotten.
 const HOSTS_MAX: usize = 512;
@@ -99,7 +100,8 @@ impl Met {
             Acquaintance::Same => Ok(how),
             Acquaintance::New | Acquaintance::Restarted => {
                 // A console that cannot remember commands as well as one that can.
-                let _ = write(&path, &text);
+                let _ = path.parent().map(fs::create_dir_all);
+                let _ = write_file(&path, text.as_bytes(), 0o600);
                 Ok(how)
             }
         }
@@ -111,15 +113,6 @@ fn path() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = variable("XDG_STATE_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/state")));
     Some(folder?.join("vmatic/hosts"))
-}
-
-/// Whole, or not at all.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(path);
-    fs::create_dir_all(folder)?;
-    let mut draft = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut draft, text.as_bytes())?;
-    draft.persist(path).map(drop).map_err(|e| e.error)
 }
 
 #[cfg(test)]
