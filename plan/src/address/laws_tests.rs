@@ -25,26 +25,59 @@ fn ten_million() -> Plan {
     plan(10_000, 999, 32)
 }
 
+/// A node is found by whatever the plan gives it.
+pub(super) fn node_reads_back(plan: &Plan, node: Node) -> Result<(), TestCaseError> {
+    prop_assert_eq!(plan.node_by_name(&plan.node_name(node).unwrap()), Some(node));
+    prop_assert_eq!(plan.node_by_mac(plan.mac(node).unwrap()), Some(node));
+    prop_assert_eq!(plan.node_by_ipv4(plan.ipv4(node).unwrap()), Some(node));
+    prop_assert_eq!(plan.node_by_ipv6(plan.ipv6(node).unwrap()), Some(node));
+    prop_assert_eq!(plan.node_by_ipv4(plan.host_ipv4(node.host).unwrap()), Some(Node::host(node.host)));
+    Ok(())
+}
+
+/// Two nodes have nothing in common.
+pub(super) fn nodes_share_nothing(plan: &Plan, a: Node, b: Node) -> Result<(), TestCaseError> {
+    prop_assert_ne!(plan.node_name(a), plan.node_name(b));
+    prop_assert_ne!(plan.mac(a), plan.mac(b));
+    prop_assert_ne!(plan.ipv4(a), plan.ipv4(b));
+    prop_assert_ne!(plan.ipv6(a), plan.ipv6(b));
+    Ok(())
+}
+
+/// A host's parent, children and level agree.
+pub(super) fn host_has_its_place(plan: &Plan, host: HostId) -> Result<(), TestCaseError> {
+    let children = plan.child_hosts(host);
+    prop_assert!(children.len() <= u64::from(plan.fanout));
+    for child in children.iter() {
+        prop_assert_eq!(plan.parent(Node::host(HostId(child))), Some(Node::host(host)));
+    }
+    match plan.parent(Node::host(host)) {
+        Some(parent) => {
+            prop_assert!(parent.host < host);
+            prop_assert!(plan.child_hosts(parent.host).contains(host.0));
+            prop_assert_eq!(plan.level(host), plan.level(parent.host) + 1);
+            prop_assert!(!plan.stand_ins(host).contains(host.0));
+            prop_assert!(!plan.stand_ins(host).is_empty());
+        }
+        None => prop_assert_eq!(host, HostId(1)),
+    }
+    prop_assert!(plan.level_hosts(plan.level(host)).contains(host.0));
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn every_law_reads_back((plan, node, _) in any_plan_and_nodes()) {
         prop_assert_eq!(plan.check(), Ok(()));
-        prop_assert_eq!(plan.node_by_name(&plan.node_name(node).unwrap()), Some(node));
-        prop_assert_eq!(plan.node_by_mac(plan.mac(node).unwrap()), Some(node));
-        prop_assert_eq!(plan.node_by_ipv4(plan.ipv4(node).unwrap()), Some(node));
-        prop_assert_eq!(plan.node_by_ipv6(plan.ipv6(node).unwrap()), Some(node));
-        prop_assert_eq!(plan.node_by_ipv4(plan.host_ipv4(node.host).unwrap()), Some(Node::host(node.host)));
+        node_reads_back(&plan, node)?;
     }
 
     #[test]
     fn no_two_nodes_share_anything((plan, a, b) in any_plan_and_nodes()) {
         prop_assume!(a != b);
-        prop_assert_ne!(plan.node_name(a), plan.node_name(b));
-        prop_assert_ne!(plan.mac(a), plan.mac(b));
-        prop_assert_ne!(plan.ipv4(a), plan.ipv4(b));
-        prop_assert_ne!(plan.ipv6(a), plan.ipv6(b));
+        nodes_share_nothing(&plan, a, b)?;
     }
 
     #[test]
@@ -66,23 +99,7 @@ proptest! {
 
     #[test]
     fn parents_and_children_agree((plan, a, _) in any_plan_and_nodes()) {
-        let host = a.host;
-        let children = plan.child_hosts(host);
-        prop_assert!(children.len() <= u64::from(plan.fanout));
-        for child in children.iter() {
-            prop_assert_eq!(plan.parent(Node::host(HostId(child))), Some(Node::host(host)));
-        }
-        match plan.parent(Node::host(host)) {
-            Some(parent) => {
-                prop_assert!(parent.host < host);
-                prop_assert!(plan.child_hosts(parent.host).contains(host.0));
-                prop_assert_eq!(plan.level(host), plan.level(parent.host) + 1);
-                prop_assert!(!plan.stand_ins(host).contains(host.0));
-                prop_assert!(!plan.stand_ins(host).is_empty());
-            }
-            None => prop_assert_eq!(host, HostId(1)),
-        }
-        prop_assert!(plan.level_hosts(plan.level(host)).contains(host.0));
+        host_has_its_place(&plan, a.host)?;
     }
 
     #[test]

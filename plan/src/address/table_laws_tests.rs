@@ -9,6 +9,8 @@ use alloc::{format, vec};
 use core::net::Ipv4Addr;
 use proptest::prelude::*;
 
+use super::tests::{host_has_its_place, node_reads_back, nodes_share_nothing};
+
 /// The plan of a table, read as an agent reads it: the text first, then the table's bytes.
 fn plan_of(draft: &TableDraft, guests: u32, fanout: u32) -> Plan {
     let names = || draft.hosts.iter().map(|host| host.name.clone());
@@ -85,12 +87,8 @@ proptest! {
 
     #[test]
     fn every_law_reads_back((table, plan, node, _) in any_plan_and_nodes()) {
-        prop_assert_eq!(plan.node_by_name(&plan.node_name(node).unwrap()), Some(node));
-        prop_assert_eq!(plan.node_by_mac(plan.mac(node).unwrap()), Some(node));
-        prop_assert_eq!(plan.node_by_ipv4(plan.ipv4(node).unwrap()), Some(node));
-        prop_assert_eq!(plan.node_by_ipv6(plan.ipv6(node).unwrap()), Some(node));
+        node_reads_back(&plan, node)?;
         let host = Node::host(node.host);
-        prop_assert_eq!(plan.node_by_ipv4(plan.host_ipv4(node.host).unwrap()), Some(host));
         // What the site says is what is given back.
         let row = &table.hosts[node.host.0 as usize - 1];
         prop_assert_eq!(&plan.node_name(host).unwrap(), &row.name);
@@ -106,32 +104,13 @@ proptest! {
     #[test]
     fn no_two_nodes_share_anything((_, plan, a, b) in any_plan_and_nodes()) {
         prop_assume!(a != b);
-        prop_assert_ne!(plan.node_name(a), plan.node_name(b));
-        prop_assert_ne!(plan.mac(a), plan.mac(b));
-        prop_assert_ne!(plan.ipv4(a), plan.ipv4(b));
-        prop_assert_ne!(plan.ipv6(a), plan.ipv6(b));
+        nodes_share_nothing(&plan, a, b)?;
         prop_assert_eq!(plan.host_ipv4(a.host) == plan.host_ipv4(b.host), a.host == b.host);
     }
 
     #[test]
     fn parents_and_children_agree((_, plan, a, _) in any_plan_and_nodes()) {
-        let host = a.host;
-        let children = plan.child_hosts(host);
-        prop_assert!(children.len() <= u64::from(plan.fanout));
-        for child in children.iter() {
-            prop_assert_eq!(plan.parent(Node::host(HostId(child))), Some(Node::host(host)));
-        }
-        match plan.parent(Node::host(host)) {
-            Some(parent) => {
-                prop_assert!(parent.host < host);
-                prop_assert!(plan.child_hosts(parent.host).contains(host.0));
-                prop_assert_eq!(plan.level(host), plan.level(parent.host) + 1);
-                prop_assert!(!plan.stand_ins(host).contains(host.0));
-                prop_assert!(!plan.stand_ins(host).is_empty());
-            }
-            None => prop_assert_eq!(host, HostId(1)),
-        }
-        prop_assert!(plan.level_hosts(plan.level(host)).contains(host.0));
+        host_has_its_place(&plan, a.host)?;
         // Who is at which level is said once.
         let levels: Vec<u64> = (0..).map(|n| plan.level_hosts(n).len()).take_while(|len| *len > 0).collect();
         prop_assert_eq!(levels.iter().sum::<u64>(), u64::from(plan.host_count()));
