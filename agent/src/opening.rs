@@ -2,9 +2,8 @@
 
 use std::net::IpAddr;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::oneshot;
 use vmatic_plan::GuestId;
-use vmatic_tree::host::Direction;
+use vmatic_tree::host::{Direction, Target};
 
 /// A stream that somebody opened, on its way to become a link.
 pub struct Opening {
@@ -14,8 +13,8 @@ pub struct Opening {
     pub stream: LinkStream,
     /// The address at its other end, if somebody on a network opened it.
     pub from: Option<IpAddr>,
-    /// Told when the link closes: whether it had been welcome.
-    pub closed: Option<oneshot::Sender<bool>>,
+    /// Whom we called, if we opened it.
+    pub target: Option<Target>,
     /// The number that the guest's agent drew, where an earlier node had the stream before: see
     /// [`vmatic_tree::wire::resync`].
     pub boot: Option<[u8; 16]>,
@@ -30,13 +29,13 @@ pub enum LinkStream {
 }
 
 impl Opening {
-    /// To the parent.
-    pub fn parent(stream: TcpStream, closed: oneshot::Sender<bool>) -> Self {
+    /// To another host, which we called.
+    pub fn parent(stream: TcpStream, target: Target) -> Self {
         Opening {
             side: Direction::Parent,
             stream: LinkStream::Tcp(stream),
             from: None,
-            closed: Some(closed),
+            target: Some(target),
             boot: None,
         }
     }
@@ -44,7 +43,7 @@ impl Opening {
     /// To a guest's monitor.
     pub fn guest(guest: GuestId, stream: UnixStream) -> Self {
         let stream = LinkStream::Unix(stream);
-        Opening { side: Direction::Guest(guest), stream, from: None, closed: None, boot: None }
+        Opening { side: Direction::Guest(guest), stream, from: None, target: None, boot: None }
     }
 
     /// The same; an earlier node had the stream, and the agent in the guest drew this number.
@@ -58,7 +57,7 @@ impl Opening {
             side: Direction::Child,
             stream: LinkStream::Tcp(stream),
             from: Some(from.to_canonical()),
-            closed: None,
+            target: None,
             boot: None,
         }
     }

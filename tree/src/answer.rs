@@ -147,6 +147,12 @@ impl Answers {
         }
     }
 
+    /// The nodes of all answers.
+    pub fn nodes(&self) -> NodeSet {
+        let sets = self.groups.values().chain(self.apart.iter().map(|group| &group.nodes));
+        sets.fold(NodeSet::new(), |all, nodes| all.union(nodes))
+    }
+
     /// Whether no answer was added since they were taken out.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.apart.is_empty()

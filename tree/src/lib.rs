@@ -32,6 +32,8 @@ pub mod link;
 pub mod refusal;
 pub mod reply;
 pub mod session;
+#[cfg(all(any(test, feature = "sim"), feature = "host"))]
+pub mod sim;
 pub mod text;
 pub mod traffic;
 pub mod twins;

@@ -220,7 +220,7 @@ impl Flow {
 
 /// A session as a host relays it.
 #[cfg(feature = "host")]
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Relay {
     pub flow: Flow,
     /// The sequence number that the operator's next command in it must have.

@@ -16,6 +16,7 @@ use crate::node::connection::{Link, SendError};
 use crate::node::host_order::{self, HostOrder};
 use crate::node::inbound::{Arrival, Caller, Inbound, Peer};
 use crate::node::info;
+use crate::node::parent::Parents;
 use crate::node::secure::OwnLinks;
 use crate::node::toll::{Meter, Payer, Toll, Tolls};
 use crate::opening::Opening;
@@ -38,7 +39,6 @@ use vmatic_tree::wire::order::Order;
 struct Open {
     link: Link,
     side: Direction,
-    closed: Option<oneshot::Sender<bool>>,
     /// The number that the guest's agent drew, where another node talked on it before.
     boot: Option<[u8; 16]>,
     /// Where its cost is charged.
@@ -95,6 +95,7 @@ pub struct Driver {
     tasks: HashMap<OpId, oneshot::Sender<()>>,
     sessions: HashMap<OpId, mpsc::UnboundedSender<SessionInput>>,
     resources: Resources,
+    parents: Option<Parents>,
 }
 
 impl Driver {
@@ -121,7 +122,14 @@ impl Driver {
             tasks: HashMap::new(),
             sessions: HashMap::new(),
             resources,
+            parents: None,
         }
+    }
+
+    /// From now on the host looks for its parent, and for other trees.
+    pub fn seek(&mut self, parents: Parents) {
+        self.host.seek(parents.given());
+        self.parents = Some(parents);
     }
 
     /// When [`Event::Tick`] is due.
@@ -155,9 +163,12 @@ impl Driver {
         let toll = (opening.side != Direction::Parent).then(|| self.tolls.of(payer(&opening)));
         let caller = Caller { side: opening.side, is_planned, boot: opening.boot, toll: toll.clone() };
         let link = Link::over(opening.stream, caller, id, self.inbound.clone(), &self.own);
-        let open = Open { link, side: opening.side, closed: opening.closed, boot: opening.boot, toll, plain: false };
+        let open = Open { link, side: opening.side, boot: opening.boot, toll, plain: false };
         self.links.insert(id, open);
-        self.event(Event::Opened { link: id, side: opening.side, from: opening.from });
+        self.event(match opening.target {
+            Some(target) => Event::Called { target, link: Some(id), known: true },
+            None => Event::Opened { link: id, side: opening.side, from: opening.from },
+        });
         if let (Direction::Guest(guest), Some(boot)) = (opening.side, opening.boot) {
             // It has said hello to the node before and runs: it can be commanded at once, and not when all guests of
             // the host have had their turn to say so again.
@@ -307,6 +318,11 @@ impl Driver {
                 self.tasks.remove(&op);
                 self.sessions.remove(&op);
             }
+            Action::Call { target } => {
+                if let Some(parents) = &self.parents {
+                    parents.call(target, self.events.clone());
+                }
+            }
             Action::Note(text) => log(&text),
         }
     }
@@ -325,9 +341,7 @@ impl Driver {
 
     /// Drops a link: what is queued is still sent, nothing more is read.
     fn forget(&mut self, link: LinkId) {
-        if let Some(Open { side, closed: Some(closed), .. }) = self.links.remove(&link) {
-            let _ = closed.send(side == Direction::Parent && self.host.has_parent());
-        }
+        self.links.remove(&link);
     }
 
     fn start(&mut self, op: OpId, guests: &RangeSet, order: Order, remaining_ms: u32) {

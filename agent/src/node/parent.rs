@@ -1,43 +1,39 @@
-//! The way up: whom this host joins, and again when the link breaks.
+//! Calls to other hosts: where those are whom the state machine wants to call.
 //!
-//! The plan says who the parent is. Addresses from the boot command line
-//! (`vmatic.join=`) or the arguments come first; when nobody answers, hosts
-//! that the plan lets stand in are tried. The root joins nobody. Who is below a stand-in goes back when its parent
-//! answers again: the node changes over when nobody waits for anything on the way up.
+//! Whom it calls, and when, is its own choice (`vmatic_tree::host`). Here is how a host is reached: at the address that
+//! the plan gives it, or at one of the boot command line (`vmatic.join=`) or the arguments.
 
 use crate::log::log;
 use crate::machine::cmdline::word;
 use crate::opening::Opening;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
-use vmatic_plan::{HostId, Node, Plan, boot_words};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use vmatic_plan::{HostId, Plan, boot_words};
+use vmatic_tree::host::{Event, Target};
 
-/// How long a call may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Pauses between calls: at first short, since machines of a rack boot together.
-const BACKOFF_MS: [u64; 5] = [100, 300, 1_000, 2_000, 5_000];
-/// After how many failures in a row stand-ins are tried too.
-const FAILURES_BEFORE_STAND_INS: usize = 3;
+/// How long a call may take: a machine that boots a hundred guests stalls, and one that is off must not hold up others.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// How long a host stays below a stand-in before it calls its parent again, at first and at most: a parent that comes
-/// and goes must not move a subtree each time.
-const RETURN_AFTER: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
-
-/// Whom to call, in which order.
+/// Where other hosts are.
 pub struct Parents {
-    return_after: (Duration, Duration),
+    plan: Plan,
+    host: HostId,
     given: Vec<SocketAddr>,
-    planned: Option<SocketAddr>,
-    stand_ins: Vec<SocketAddr>,
+    openings: mpsc::Sender<Opening>,
 }
 
 impl Parents {
-    /// What the arguments, the command line and the plan say.
-    pub fn new(plan: &Plan, host: HostId, arguments: &[SocketAddr], cmdline: &str) -> Parents {
+    /// What the arguments, the command line and the plan say; calls that are taken become `openings`.
+    pub fn new(
+        plan: &Plan,
+        host: HostId,
+        arguments: &[SocketAddr],
+        cmdline: &str,
+        openings: mpsc::Sender<Opening>,
+    ) -> Parents {
         let mut given = arguments.to_vec();
         for text in word(cmdline, boot_words::host::JOIN).unwrap_or_default().split(',').filter(|t| !t.is_empty()) {
             let plain = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, plan.port));
@@ -46,158 +42,100 @@ impl Parents {
                 None => log(&format!("vmatic.join={text} on the command line is not ADDRESS or ADDRESS:PORT")),
             }
         }
-        let address = |host| plan.host_ipv4(host).map(|ip| SocketAddr::new(ip.into(), plan.port));
-        let planned = plan.parent(Node::host(host)).and_then(|parent| address(parent.host));
-        // A few spread over the level suffice; they must not all call the same one.
-        let level = plan.stand_ins(host);
-        let step = (level.len() / 4).max(1) as usize;
-        let start = host.0 as usize % step;
-        let stand_ins = level.iter().skip(start).step_by(step).take(4).map(HostId).filter_map(address).collect();
-        Parents { return_after: RETURN_AFTER, given, planned, stand_ins }
+        Parents { plan: plan.clone(), host, given, openings }
     }
 
-    /// Whether there is anybody to call.
-    pub fn any(&self) -> bool {
-        !self.given.is_empty() || self.planned.is_some()
+    /// How many addresses were given beside the plan's.
+    pub fn given(&self) -> u16 {
+        self.given.len().try_into().unwrap_or(u16::MAX)
     }
 
-    /// Those who are parents by the command line or by the plan.
-    fn usual(&self) -> Vec<SocketAddr> {
-        self.given.iter().copied().chain(self.planned).collect()
+    fn address(&self, target: Target) -> Option<SocketAddr> {
+        match target {
+            Target::Given(number) => self.given.get(usize::from(number)).copied(),
+            Target::Host(host) if self.is_on_planned_network() => self.planned(host),
+            Target::Host(_) => None,
+        }
     }
 
-    /// Whom to call at the `n`-th try since a link last held.
-    fn at(&self, n: usize) -> Option<SocketAddr> {
-        let usual = self.usual();
-        let all: Vec<SocketAddr> = match n {
-            0..FAILURES_BEFORE_STAND_INS => usual,
-            _ => usual.into_iter().chain(self.stand_ins.iter().copied()).collect(),
-        };
-        all.get(n % all.len().max(1)).copied()
+    fn planned(&self, host: HostId) -> Option<SocketAddr> {
+        self.plan.host_ipv4(host).map(|ip| SocketAddr::new(ip.into(), self.plan.port))
     }
-}
 
-/// Joins, and joins again, for ever.
-pub async fn keep_joined(parents: Parents, openings: mpsc::Sender<Opening>) {
-    let mut failures = 0;
-    while let Some(address) = parents.at(failures) {
-        match call(address).await {
-            Ok(stream) => {
-                let Some(closed) = open(stream, &openings).await else { return };
-                let Some(welcome) = hold(&parents, address, closed, &openings).await else { return };
-                failures = if welcome { 0 } else { failures + 1 };
+    /// Whether the plan's addresses are those of the network that this machine is on: it has its own. Machines of
+    /// `vmatic boot` do not, and what they call there leaves by the operator's own network.
+    fn is_on_planned_network(&self) -> bool {
+        let own = self.planned(self.host).map(|address| SocketAddr::new(address.ip(), 0));
+        let has_own = own.is_some_and(|own| UdpSocket::bind(own).is_ok());
+        has_own || (self.given.is_empty() && self.host != HostId(1))
+    }
+
+    /// Calls a host; that nobody took the call is said as an event.
+    pub fn call(&self, target: Target, events: mpsc::Sender<Event>) {
+        let (address, openings) = (self.address(target), self.openings.clone());
+        let known = address.is_some();
+        tokio::spawn(async move {
+            let stream = match address {
+                Some(address) => timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.ok().and_then(Result::ok),
+                None => None,
+            };
+            // The receivers are dropped with the node.
+            match stream {
+                Some(stream) => drop(openings.send(Opening::parent(stream, target)).await),
+                None => drop(events.send(Event::Called { target, link: None, known }).await),
             }
-            Err(e) => {
-                if failures == 0 {
-                    log(&format!("cannot reach {address} yet: {e}"));
-                }
-                failures += 1;
-            }
-        }
-        sleep(Duration::from_millis(BACKOFF_MS[failures.min(BACKOFF_MS.len() - 1)])).await;
+        });
     }
-}
-
-async fn call(address: SocketAddr) -> io::Result<TcpStream> {
-    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", CONNECT_TIMEOUT.as_secs()));
-    timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.map_err(|_| late())?
-}
-
-/// Hands a stream to the node. What comes back is told when the link closes, and whether we were welcome; none if the
-/// node is gone.
-async fn open(stream: TcpStream, openings: &mpsc::Sender<Opening>) -> Option<oneshot::Receiver<bool>> {
-    let (held, closed) = oneshot::channel();
-    openings.send(Opening::parent(stream, held)).await.ok()?;
-    Some(closed)
-}
-
-/// Waits until the link to `address` closes, and tells whether it was welcome. If that is a stand-in, calls the usual
-/// parents meanwhile: where one takes us, the node closes the old link, and the new one is what is waited for.
-async fn hold(
-    parents: &Parents,
-    mut address: SocketAddr,
-    mut closed: oneshot::Receiver<bool>,
-    openings: &mpsc::Sender<Opening>,
-) -> Option<bool> {
-    let usual = parents.usual();
-    let (mut wait, longest) = parents.return_after;
-    for better in usual.iter().copied().cycle() {
-        if usual.contains(&address) {
-            break;
-        }
-        // The sender is dropped with the node.
-        if let Ok(welcome) = timeout(wait, &mut closed).await {
-            return Some(welcome.unwrap_or(false));
-        }
-        wait = (wait * 2).min(longest);
-        let Ok(stream) = call(better).await else { continue };
-        let mut other = open(stream, openings).await?;
-        tokio::select! {
-            _ = &mut closed => (address, closed) = (better, other),
-            // Refused, or the node has no time to change over.
-            _ = &mut other => {}
-        }
-    }
-    Some(closed.await.unwrap_or(false))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::opening::LinkStream;
     use tokio::net::TcpListener;
     use vmatic_plan::HostNames;
 
+    fn parents(host: u32, plan: &Plan, cmdline: &str) -> (Parents, mpsc::Receiver<Opening>) {
+        let (openings, opened) = mpsc::channel(1);
+        (Parents::new(plan, HostId(host), &[], cmdline, openings), opened)
+    }
+
     fn plan() -> Plan {
-        Plan::new("t", HostNames::count(300).unwrap())
+        let plan = Plan::new("t", HostNames::count(300).unwrap());
+        Plan { host_network: "127.20.0.0/16".parse().unwrap(), ..plan }
     }
 
     #[test]
-    fn the_root_calls_nobody() {
-        assert!(!Parents::new(&plan(), HostId(1), &[], "").any());
+    fn addresses_are_the_plans_and_those_that_were_given() {
+        let (parents, _opened) = parents(100, &plan(), "vmatic.join=172.20.9.9,172.20.9.8:1,nonsense");
+        assert_eq!(parents.given(), 2);
+        assert_eq!(parents.address(Target::Given(0)), Some("172.20.9.9:7117".parse().unwrap()));
+        assert_eq!(parents.address(Target::Given(1)), Some("172.20.9.8:1".parse().unwrap()));
+        assert_eq!(parents.address(Target::Given(2)), None);
+        assert_eq!(parents.address(Target::Host(HostId(7))), Some("127.20.0.7:7117".parse().unwrap()));
     }
 
     #[test]
-    fn the_parent_first_then_stand_ins() {
-        let parents = Parents::new(&plan(), HostId(100), &[], "vmatic.join=172.20.9.9,172.20.9.8:1,nonsense");
-        assert_eq!(parents.at(0), Some("172.20.9.9:7117".parse().unwrap()));
-        assert_eq!(parents.at(1), Some("172.20.9.8:1".parse().unwrap()));
-        assert_eq!(parents.at(2), Some("172.20.0.7:7117".parse().unwrap()));
-        let later: Vec<_> = (3..20).filter_map(|n| parents.at(n)).collect();
-        assert!(later.contains(&"172.20.0.1:7117".parse().unwrap()));
-        assert!(!later.contains(&"172.20.0.100:7117".parse().unwrap()));
+    fn a_machine_on_another_network_calls_nobody_by_the_plan() {
+        let plan =
+            Plan { host_network: "192.0.2.0/24".parse().unwrap(), ..Plan::new("t", HostNames::count(9).unwrap()) };
+        let with = |host, cmdline| parents(host, &plan, cmdline).0.address(Target::Host(HostId(3)));
+        assert_eq!(with(2, "vmatic.join=10.0.2.2"), None);
+        assert_eq!(with(1, ""), None);
+        assert!(with(2, "").is_some(), "nothing else is known");
     }
 
     #[tokio::test]
-    async fn who_is_below_a_stand_in_goes_back_when_its_parent_answers() {
-        let address = |listener: &TcpListener| listener.local_addr().unwrap();
-        let stand_in = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let planned = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (away, here) = (address(&planned), address(&stand_in));
-        drop(planned);
-        let often = (Duration::from_millis(20), Duration::from_millis(20));
-        let parents = Parents { return_after: often, given: vec![], planned: Some(away), stand_ins: vec![here] };
-        let (openings, mut opened) = mpsc::channel(1);
-        let task = tokio::spawn(keep_joined(parents, openings));
-        let mut next = async || timeout(Duration::from_secs(60), opened.recv()).await.unwrap().unwrap();
-        let peer = |opening: &Opening| match &opening.stream {
-            LinkStream::Tcp(stream) => stream.peer_addr().unwrap(),
-            LinkStream::Unix(_) => panic!("no parent"),
-        };
-        let first = next().await;
-        assert_eq!(peer(&first), here);
-        let planned = TcpListener::bind(away).await.unwrap();
-        // Turned away once, it stays where it is and asks again.
-        let refused = next().await;
-        assert_eq!(peer(&refused), away);
-        let _ = refused.closed.unwrap().send(true);
-        let second = next().await;
-        assert_eq!(peer(&second), away);
-        let _ = first.closed.unwrap().send(true);
-        // The new link is held: its end alone makes it call again, its parent first.
-        let _ = second.closed.unwrap().send(true);
-        assert_eq!(peer(&next().await), away);
-        drop(planned);
-        task.abort();
+    async fn a_call_becomes_a_link_or_is_said_to_have_failed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (parents, mut opened) = parents(2, &plan(), &format!("vmatic.join={address}"));
+        let (events, mut heard) = mpsc::channel(1);
+        parents.call(Target::Given(0), events.clone());
+        let opening = timeout(Duration::from_secs(60), opened.recv()).await.unwrap().unwrap();
+        assert_eq!(opening.target, Some(Target::Given(0)));
+        drop(listener);
+        parents.call(Target::Given(0), events);
+        let event = timeout(Duration::from_secs(60), heard.recv()).await.unwrap().unwrap();
+        assert!(matches!(event, Event::Called { target: Target::Given(0), link: None, known: true }), "{event:?}");
     }
 }

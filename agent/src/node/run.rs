@@ -22,7 +22,7 @@ use crate::machine::{self, cmdline};
 use crate::node::driver::{Driver, Resources};
 use crate::node::inbound::{Arrivals, Inbound};
 use crate::node::options::NodeOptions;
-use crate::node::parent::{self, Parents};
+use crate::node::parent::Parents;
 use crate::node::resolver;
 use crate::node::secure::{OwnLinks, plain_for};
 use crate::opening::Opening;
@@ -96,10 +96,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     let booted_mib = counted.booted_mib;
     let guests = Guests::new(plan.guests_per_host, events.clone()).counting_from(counted, outliving.clone());
     let guests = Rc::new(guests);
-    let parents = Parents::new(&plan, number, &options.parents, &cmdline);
-    if parents.any() {
-        tokio::spawn(parent::keep_joined(parents, openings.clone()));
-    }
+    let parents = Parents::new(&plan, number, &options.parents, &cmdline, openings.clone());
     if options.guests {
         tokio::spawn(resolver::serve(plan.clone()));
     }
@@ -130,6 +127,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     let host = Host::new(plan.clone(), number, operator, own.boot());
     let resources = Resources { ports, guests, desired, outliving, kvm, booted_mib };
     let mut driver = Driver::new(host, own, plan, events, inbound, resources);
+    driver.seek(parents);
     drive(&mut driver, Sources::new(waiting, arrivals, opened, listener)).await
 }
 

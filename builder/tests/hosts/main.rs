@@ -23,6 +23,7 @@ mod wait;
 mod attacks;
 mod consoles;
 mod flood;
+mod heal;
 mod keeper;
 mod links;
 mod operators;

@@ -23,6 +23,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
     (
         "tree/src",
         &[
+            &["sim"],
             &["host"],
             &["auth", "link"],
             &["wire"],

@@ -257,7 +257,7 @@ impl Drop for Rack {
     }
 }
 
-fn write_key(path: &Path, byte: u8) {
+pub fn write_key(path: &Path, byte: u8) {
     fs::write(path, format!("{byte:02x}").repeat(32)).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }

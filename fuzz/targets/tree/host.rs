@@ -108,7 +108,7 @@ impl World {
                     self.waiting.retain(|(_, console), _| *console != link);
                 }
                 Action::Start { op, .. } => self.started.push(op),
-                Action::SessionInput { .. } | Action::Stop { .. } | Action::Note(_) => {}
+                Action::Call { .. } | Action::SessionInput { .. } | Action::Stop { .. } | Action::Note(_) => {}
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::wire::order::Order;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use vmatic_plan::{GuestId, RangeSet};
+use vmatic_plan::{GuestId, HostId, RangeSet};
 
 /// In which direction of the tree a link leads, as far as the driver knows before anything is said on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,15 @@ pub enum Direction {
     Child,
     /// To the agent of our own guest, over its monitor's control channel.
     Guest(GuestId),
+}
+
+/// Whom a host calls: where that is, the driver knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// Who is at this one of the addresses that the operator gave.
+    Given(u16),
+    /// This host, where the plan has it.
+    Host(HostId),
 }
 
 /// What a host is told.
@@ -33,6 +42,15 @@ pub enum Event {
         side: Direction,
         /// The address at its other end, if somebody on a network opened it.
         from: Option<IpAddr>,
+    },
+    /// What became of a call: the answer to [`Action::Call`].
+    Called {
+        /// Who was called.
+        target: Target,
+        /// The link that it became, with a number never used before; none if nobody took it in a few seconds.
+        link: Option<LinkId>,
+        /// Whether it is known where that is: else nobody was called.
+        known: bool,
     },
     /// A whole message arrived; what it may say on its link is checked by the host.
     Received {
@@ -83,6 +101,11 @@ pub enum Action {
         link: LinkId,
         /// What is to be encoded and sent whole.
         message: Message,
+    },
+    /// Open a stream to a host, and say what became of it ([`Event::Called`]).
+    Call {
+        /// Whom to call.
+        target: Target,
     },
     /// Send the time on this link, as it is when that is done ([`Message::Time`]).
     TellTime {

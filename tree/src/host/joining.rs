@@ -12,7 +12,7 @@ use crate::answer::Group;
 use crate::id::LinkId;
 use crate::refusal::Refusal;
 use crate::twins::{Twins, Whereabouts};
-use crate::unreachable::{LinkEnd, Peer, Unreachable};
+use crate::unreachable::{LinkEnd, Peer};
 use crate::wire::message::{Message, PATH_MAX, PeerRole, VERSION, understands};
 use alloc::format;
 use alloc::vec::Vec;
@@ -140,6 +140,7 @@ impl Host {
         }
         if let Some(old) = self.peers.parent() {
             if self.operations.involves(old) {
+                self.seeker.put_off(self.out.now_ms);
                 return self.refuse(link, Refusal::HasParent);
             }
             self.close(old, LinkEnd::Replaced);
@@ -149,6 +150,8 @@ impl Host {
         self.tell_revocations(link);
         self.status.report_now(self.out.now_ms);
         self.out.note(format!("joined the tree below host {host}"));
+        self.has_place(link);
+        self.operations_found(link);
     }
 
     /// The hosts from the root to this one.
@@ -168,7 +171,11 @@ impl Host {
             return self.refuse(link, Refusal::Loop { host: number, below: path.last().copied().unwrap_or(number) });
         }
         let rest = circle.map(|circle| circle[1..].to_vec());
+        let root = self.root();
         self.peers.set_path(link, rest.unwrap_or(path));
+        if self.root() != root {
+            self.has_other_root();
+        }
     }
 
     /// Tells the children where this host is, if that has changed.
@@ -195,14 +202,17 @@ impl Host {
     pub(super) fn closed(&mut self, link: LinkId, how: LinkEnd) {
         let Some(gone) = self.peers.remove(link) else { return };
         let peer = gone.peer();
+        match (gone.side, gone.who) {
+            (Direction::Parent, None) => self.seeker.closed(link, self.out.now_ms),
+            (Direction::Parent, Some(_)) if how != LinkEnd::Replaced => self.seeker.lost(gone.path(), self.out.now_ms),
+            _ => {}
+        }
         if let (Direction::Guest(guest), Some(_)) = (gone.side, gone.who)
             && !self.peers.has_guest(guest)
         {
             self.status.unlinked(guest);
         }
-        let unreachable = |nodes| Group::unreachable(nodes, Unreachable::Link(peer, how));
-        self.operations.give_up(link, self.out.now_ms, unreachable);
-        self.operations.cancel_all_of(link, &mut self.peers, &mut self.out);
+        self.operations_lost(link, &gone, how);
         if gone.who.is_some_and(|who| who != PeerRole::Console) {
             self.out.note(format!("the link to {peer} {how}"));
             self.changed();

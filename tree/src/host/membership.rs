@@ -70,6 +70,11 @@ impl Membership {
         self.plan.all_nodes().difference(&self.subtree_of(self.number))
     }
 
+    /// Whether who calls from there may be this host, another than ours.
+    pub fn may_be(&self, host: HostId, from: Option<IpAddr>) -> bool {
+        self.plan.has(Node::host(host)) && host != self.number && !self.is_anothers(from, host)
+    }
+
     /// Whether a host may join below: a number is taken while the machine that has it is alive, here or, as a child
     /// reports (`elsewhere`), further down. Only who calls from the address that the plan gives the number, or from
     /// where that machine called, may take its place as long as the link is there: it has lost its parent, which does
@@ -82,7 +87,7 @@ impl Membership {
         now_ms: u64,
     ) -> Result<Option<LinkId>, Refusal> {
         let Newcomer { host, boot, from } = *newcomer;
-        if !self.plan.has(Node::host(host)) || host == self.number || self.is_anothers(from, host) {
+        if !self.may_be(host, from) {
             return Err(Refusal::CannotJoin { host, below: self.number });
         }
         let taken = |at| Err(Refusal::NumberTaken { host, at });

@@ -9,9 +9,13 @@
 //! * `event`: what a host is told and wants done, and the outbox in which the latter gathers;
 //! * `peers`: the links, who is at their other ends and what they report;
 //! * `membership`: who this host is by the plan, and whom it lets join;
+//! * `seeker`: whom this host calls, to be in the tree, at its planned place, and in one tree with all others;
+//! * `seeking`: what is said on the links that it opens so;
 //! * `joining`: how links begin and end, and the way from the root;
 //! * `operations`: what somebody waits for, and which commands were obeyed before;
 //! * `operators`: whose commands count, for whom ([`crate::auth::authority`] keeps what is known of that);
+//! * `outliving`: how operations outlive the links that they went over;
+//! * `probes`: whether those live of whom nobody has heard since;
 //! * `sessions`: console sessions, the operations that go on;
 //! * `twin_log`: machines that say they are one host;
 //! * `status`: the states of this host's guests, and what it reports upwards.
@@ -21,7 +25,11 @@ mod joining;
 mod membership;
 mod operations;
 mod operators;
+mod outliving;
 mod peers;
+mod probes;
+mod seeker;
+mod seeking;
 mod sessions;
 mod status;
 mod twin_log;
@@ -43,11 +51,13 @@ use alloc::format;
 use alloc::vec::Vec;
 use ed25519_dalek::VerifyingKey;
 use event::Outbox;
-pub use event::{Action, Event};
+pub use event::{Action, Event, Target};
 use membership::Membership;
-use operations::{Operation, Operations, concise, less_slack};
+use operations::{Kept, Operation, Operations, concise, less_slack};
 use peers::Peers;
 pub use peers::{Direction, GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LINKS_BELOW_MAX};
+use probes::Probes;
+use seeker::Seeker;
 use sessions::Sessions;
 use status::{Status, TooLong};
 use twin_log::TwinLog;
@@ -70,6 +80,10 @@ pub struct Host {
     /// The path that the children were told last.
     told_path: Vec<HostId>,
     twins: TwinLog,
+    seeker: Seeker,
+    probes: Probes,
+    /// When it last passed on what it heard of other hosts.
+    heard_ms: u64,
     /// Over which link the last command came that was not refused.
     obeyed: Option<LinkId>,
 }
@@ -89,6 +103,9 @@ impl Host {
             looked_ms: 0,
             told_path: [number].into(),
             twins: TwinLog::default(),
+            seeker: Seeker::default(),
+            probes: Probes::default(),
+            heard_ms: 0,
             obeyed: None,
         }
     }
@@ -98,6 +115,7 @@ impl Host {
         self.out.now_ms = self.out.now_ms.max(now_ms);
         match event {
             Event::Opened { link, side, from } => self.opened(link, side, from),
+            Event::Called { target, link, known } => self.called(target, link, known),
             Event::Received { link, message } => self.received(link, message),
             Event::Closed { link } => self.closed(link, LinkEnd::Lost),
             Event::Finished { op, outcome, output } => self.operations.finish(op, &outcome, &output, self.out.now_ms),
@@ -110,6 +128,8 @@ impl Host {
             self.looked_ms = self.out.now_ms;
             self.check_links();
         }
+        self.advance_seeker();
+        self.give_up_gone();
         self.operations.advance(&mut self.peers, &mut self.out);
         self.report_up();
         self.tell_path();
@@ -123,7 +143,7 @@ impl Host {
 
     /// When [`Event::Tick`] is due at the latest.
     pub fn wake_ms(&self) -> u64 {
-        let due = self.operations.due_ms().chain(self.status.report_due_ms());
+        let due = self.operations.due_ms().chain(self.status.report_due_ms()).chain(self.seeker.due_ms());
         due.fold(self.looked_ms + TICK_MS, u64::min)
     }
 
@@ -132,12 +152,28 @@ impl Host {
         self.peers.parent().is_some()
     }
 
+    /// The parent that has welcomed this host, if there is one.
+    pub fn parent(&self) -> Option<HostId> {
+        self.peers.path().last().copied()
+    }
+
+    /// How many hosts are between the root and this one, the root among them.
+    pub fn depth(&self) -> usize {
+        self.peers.path().len()
+    }
+
     /// Whether what the link said last was a command of the operator's, or an operation waits for what is beyond it.
     /// Never of a guest's: what it says is its own.
     pub fn works_for_operator(&mut self, link: LinkId) -> bool {
         let obeyed = self.obeyed.take() == Some(link);
         let guest = matches!(self.peers.side(link), Some(Direction::Guest(_)));
         obeyed || self.operations.involves(link) && !guest
+    }
+
+    /// What is wrong with what it knows of operations, for the simulator.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn flaw(&mut self) -> Option<alloc::string::String> {
+        self.operations.all().iter().find_map(|(key, operation)| operation.flaw().map(|why| format!("{key:?}: {why}")))
     }
 
     /// This host's guests that have reported.
@@ -184,6 +220,20 @@ impl Host {
                 self.hello(link, side, version, who, boot);
             }
             (Message::Welcome { host, plan, path }, Direction::Parent, None) => self.welcomed(link, host, &plan, path),
+            (Message::Seek { version, host, root }, Direction::Child, None) => {
+                self.asked_where(link, version, host, root);
+            }
+            (Message::Here { path, room, others }, Direction::Parent, None) => self.here(link, &path, room, &others),
+            (Message::Adrift { op, nodes, silent }, Direction::Child, Some(PeerRole::Host(_))) => {
+                self.told_adrift(link, op, &nodes, silent);
+            }
+            (Message::Owes { op, nodes, remaining_ms }, Direction::Child, Some(PeerRole::Host(_))) => {
+                self.told_owes(link, op, nodes, remaining_ms);
+            }
+            (Message::Resume { signed, asked, remaining_ms }, Direction::Child, Some(PeerRole::Host(_))) => {
+                self.told_resume(link, signed, asked, remaining_ms);
+            }
+            (Message::Heard(hosts), Direction::Child, Some(PeerRole::Host(_))) => self.heard(hosts),
             (Message::Path(path), Direction::Parent, Some(_)) => self.moved(link, path),
             (Message::Refuse(why), _, _) if self.peers.may_turn_away(link) => self.refused(link, &why),
             // What nobody waits for is not looked at, and not answered with the same.
@@ -255,6 +305,10 @@ impl Host {
         let remaining_ms = remaining_ms.min(command.deadline_ms);
         let mut operation = Operation::new(&command, self.out.now_ms + u64::from(remaining_ms));
         operation.by = author.serial();
+        operation.kept = (!self.peers.is_console(link) && operation.relay.is_none()).then(Kept::default);
+        if !self.peers.is_parent_side(link) && operation.relay.is_none() {
+            operation.signed = signed.clone();
+        }
         match self.peers.parent() {
             // Who repeats what he heard would end the command of whoever is first, when he gives up.
             Some(parent) if !self.peers.is_parent_side(link) && self.operations.is_asked(command.op, parent) => {
@@ -265,6 +319,11 @@ impl Host {
                 self.obeyed = Some(link);
                 let up = Message::Command { signed, asked, remaining_ms: less_slack(remaining_ms) };
                 self.peers.send(parent, up, &mut self.out);
+            }
+            // Who is root is not known yet: whoever it is gives the command out.
+            None if self.is_between() && operation.relay.is_none() => {
+                (operation.homeless, operation.fresh) = (asked, true);
+                self.obeyed = Some(link);
             }
             _ if !self.operations.first_time(command.op, self.out.now_ms) => {
                 let why = "rejected: duplicate command, or this console's clock is behind";

@@ -97,8 +97,9 @@ impl Host {
 
     /// Another host, or a console, tells the newest list of revoked certificates that it knows, if it knows one.
     pub(super) fn hear_revocations(&mut self, link: LinkId, list: &[u8]) {
-        if self.peers.is_parent_side(link) {
+        if self.peers.is_parent_side(link) && self.knows_operators != Some(link) {
             self.knows_operators = Some(link);
+            self.operations_found(link);
         }
         if list.is_empty() {
             return;

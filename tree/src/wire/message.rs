@@ -31,13 +31,15 @@ pub const VERSION_MIN: u16 = 7;
 /// The first whose links between machines are encrypted (`crate::link`).
 pub const ENCRYPTED_FROM: u16 = 8;
 /// How many kinds of messages this version knows.
-pub const KINDS: u8 = 17;
+pub const KINDS: u8 = 23;
 /// Most bytes of a hello: nobody has said more who has not yet said who it is.
 pub const HELLO_MAX_BYTES: usize = 64;
 /// Most states in a report, the one for those that were left out among them.
 pub const STATES_MAX: usize = 17;
 /// Most hosts from the root to a host: what is longer is a circle.
 pub const PATH_MAX: usize = 64;
+/// Most hosts that a full one names, and that are heard of at a time.
+pub const OTHERS_MAX: usize = 8;
 /// Most groups in a message of answers: as many of the least size as a batch takes.
 pub const GROUPS_MAX: usize = 2048;
 /// The vsock port on which a host hears its guests.
@@ -182,6 +184,57 @@ pub enum Message {
     /// Between hosts both ways, and from a console: the newest signed list of certificates that count no more, when
     /// they meet and when it changes (`auth::revocation`). From version 8.
     Revocations(#[serde(with = "bytes")] Vec<u8>),
+    /// First on a link, instead of a hello, from a host that looks for a parent or for other trees: where are you? From
+    /// version 8 on; the hello follows where the answer is a good one.
+    Seek {
+        /// See [`VERSION`].
+        version: u16,
+        /// The number of the host that asks.
+        host: HostId,
+        /// The root of the part that it is in, itself if it has no parent.
+        root: HostId,
+    },
+    /// The answer to that.
+    Here {
+        /// The hosts from the root to the one that answers, at most [`PATH_MAX`].
+        #[serde(deserialize_with = "bytes::at_most::<PATH_MAX, _, _>")]
+        path: Vec<HostId>,
+        /// Whether it has room for the one that asks, which is to say hello then.
+        room: bool,
+        /// Some of its children, who may have room; at most [`OTHERS_MAX`].
+        #[serde(deserialize_with = "bytes::at_most::<OTHERS_MAX, _, _>")]
+        others: Vec<HostId>,
+    },
+    /// Upwards, to the root: these hosts were heard of, the root of another part, and one of it. At most [`OTHERS_MAX`].
+    Heard(#[serde(deserialize_with = "bytes::at_most::<OTHERS_MAX, _, _>")] Vec<HostId>),
+    /// Upwards: the links to these nodes broke while they were asked. They may come back elsewhere.
+    Adrift {
+        /// The operation that waits for them.
+        op: OpId,
+        /// Nodes that were asked of the sender, and have not answered.
+        nodes: NodeSet,
+        /// Whether the link fell silent, and did not end: then those behind it notice later, too.
+        silent: bool,
+    },
+    /// Upwards, from a host that has a new parent, and passed on: what it was asked before.
+    Owes {
+        /// The operation that it has a part in.
+        op: OpId,
+        /// The nodes that it answers for, those that have answered among them: their answers come again.
+        nodes: NodeSet,
+        /// Milliseconds until it gives up by itself.
+        remaining_ms: u32,
+    },
+    /// Upwards, like [`Message::Command`], of one that went up before to a parent that is gone.
+    Resume {
+        /// Signature and command, as the operator made them.
+        #[serde(with = "bytes")]
+        signed: Vec<u8>,
+        /// The nodes whose answers have not come.
+        asked: NodeSet,
+        /// Milliseconds that the sender waits for them.
+        remaining_ms: u32,
+    },
 }
 
 #[cfg(test)]

@@ -80,6 +80,11 @@ impl Link {
         }
     }
 
+    /// To a parent: the hosts from the root to it.
+    pub fn path(&self) -> &[HostId] {
+        &self.path
+    }
+
     /// Whether this is a parent that has welcomed us.
     fn is_parent(&self) -> bool {
         self.side == Direction::Parent && self.who.is_some()
@@ -276,6 +281,12 @@ impl Peers {
     pub fn hosts_below(&self) -> Vec<LinkId> {
         let hosts = self.children().filter(|(_, link)| matches!(link.who, Some(PeerRole::Host(_))));
         hosts.map(|(id, _)| *id).collect()
+    }
+
+    /// The hosts that are children.
+    pub fn host_children(&self) -> impl Iterator<Item = HostId> {
+        self.children()
+            .filter_map(|(_, link)| if let Some(PeerRole::Host(host)) = link.who { Some(host) } else { None })
     }
 
     /// The hosts from the root to this host's parent, if it has one.
