@@ -31,8 +31,8 @@ const VISITS: usize = 6;
 const VISIT_MAX: Duration = Duration::from_secs(1);
 /// Most kilobytes by which the node grows: 16 MiB of long frames, 4 MiB of short ones, and 64 KiB a stranger.
 const GROWTH_MAX_KB: u64 = 36 * 1024;
-/// How long one stranger talks, and what that may cost: the promise is a hundredth of a processor, and clocks tick
-/// coarsely.
+/// How long one stranger talks, and what that may cost: the promise is a hundredth of a processor, and no meter of ours
+/// sees what the kernel does for the node.
 const TALK: Duration = Duration::from_secs(2);
 const SHARE_MAX: f64 = 0.03;
 const OP: OpId = OpId { session: [9; 8], sequence: 1 };

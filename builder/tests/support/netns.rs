@@ -186,13 +186,16 @@ impl Rack {
         line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    /// Processor time that an agent has had, in milliseconds (proc(5), /proc/PID/stat, fields 14 and 15: hundredths
-    /// of a second).
+    /// Processor time that an agent has had, in milliseconds: /proc/PID/task/TID/schedstat, counted in nanoseconds
+    /// (Documentation/scheduler/sched-stats.rst). /proc/PID/stat counts whose turn it is at each tick, and an agent
+    /// that waits for its timers wakes with the ticks: it is charged twice what it took.
     pub fn agent_cpu_ms(&self, host: u32) -> u64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process(host).id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
-        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-        ticks * 10
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.process(host).id())).unwrap();
+        let times = tasks.filter_map(|task| {
+            let stat = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            stat.split_ascii_whitespace().next()?.parse::<u64>().ok()
+        });
+        times.sum::<u64>() / 1_000_000
     }
 
     /// Stops an agent where it is, or lets it go on.
