@@ -2,7 +2,8 @@
 //!
 //! The rule: letters are lower case and without accents; all else that is no letter, digit or hyphen becomes a hyphen,
 //! one for a run, and none at the ends; `x-g7`, which would be a guest of host x, is `xg7`; a name that would begin
-//! with a digit, or be the word `node`, has an `n` in front; it is cut to 56 bytes. Where several nodes would have one
+//! with a digit, or be the word `node`, has an `n` in front; a hyphen parts a number of more than nine digits, which no
+//! pattern of names has; it is cut to 56 bytes. Where several nodes would have one
 //! name, each has its identifier in the file behind it; if that is one name still, a number.
 
 use std::collections::{HashMap, HashSet};
@@ -13,6 +14,9 @@ const NAME_BYTES_MAX: usize = 56;
 const LABEL_BYTES_MAX: usize = 40;
 /// Longest part of an identifier that is put behind a name.
 const IDENTIFIER_BYTES_MAX: usize = 12;
+
+/// Most digits of a number in a name ([`vmatic_plan::HostNames`]).
+const DIGITS_MAX: usize = 9;
 
 /// Letters with accents, and those without.
 const ACCENTS: [(&str, &str); 27] = [
@@ -47,16 +51,20 @@ const ACCENTS: [(&str, &str); 27] = [
 
 /// A text as a part of a name; empty if nothing of it can be.
 fn clean(text: &str, most: usize) -> String {
-    let mut name = String::new();
+    let (mut name, mut digits) = (String::new(), 0);
     for c in text.chars().take(256).flat_map(char::to_lowercase) {
         let plain = ACCENTS.iter().find(|(letters, _)| letters.contains(c)).map(|(_, plain)| *plain);
         if let Some(plain) = plain {
             name.push_str(plain);
         } else if c.is_ascii_alphanumeric() {
+            if c.is_ascii_digit() && digits == DIGITS_MAX {
+                name.push('-');
+            }
             name.push(c);
         } else if !name.ends_with('-') && !name.is_empty() {
             name.push('-');
         }
+        digits = name.bytes().rev().take_while(u8::is_ascii_digit).count();
     }
     cut(&name, most)
 }
@@ -133,12 +141,13 @@ mod tests {
         assert_eq!(of(&["a", "A", "a-1", "a_1"]), ["a-0", "a-1", "a-1-2", "a-1-3"]);
         assert_eq!(of(&["?", "!"]), ["n-0", "n-1"]);
         assert_eq!(of(&["x", "core-g7", "core-g"]), ["x", "coreg7", "core-g"]);
+        assert_eq!(of(&["0a-000000000001", "x12345678901234567890"]), ["n0a-000000000-001", "x123456789-012345678-90"]);
         assert_eq!(names(&["x", "x"], &["g1".to_owned(), "g2".to_owned()]), ["xg1", "xg2"]);
     }
 
     proptest! {
         #[test]
-        fn every_name_is_a_hosts_and_no_two_are_one(labels in prop::collection::vec(".{0,6}|[ab1-]{0,4}|.{60,90}", 1..30)) {
+        fn every_name_is_a_hosts_and_no_two_are_one(labels in prop::collection::vec(".{0,6}|[ab1-]{0,4}|[0-9g-]{9,30}|.{60,90}", 1..30)) {
             let texts: Vec<&str> = labels.iter().map(String::as_str).collect();
             let names = names(&texts, &labels);
             for name in &names {

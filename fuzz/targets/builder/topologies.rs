@@ -46,6 +46,7 @@ pub fn run(data: &[u8]) {
             let again = again.unwrap_or_else(|error| panic!("{error}\n{table}"));
             assert_eq!(topology.links, again.links, "{table}");
         }
-        Err(error) => assert!(error.line <= text.lines().count() + 1, "{error}"),
+        // YAML begins a line after a carriage return alone, too (5.4).
+        Err(error) => assert!(error.line <= text.split(['\n', '\r']).count() + 1, "{error}"),
     }
 }

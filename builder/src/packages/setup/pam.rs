@@ -69,7 +69,8 @@ pub fn common(template: &str, profiles: &[(String, Profile)]) -> String {
     let mut sorted: Vec<&(String, Profile)> = profiles.iter().collect();
     sorted.sort_by_key(|(name, profile)| (std::cmp::Reverse(profile.priority), name.as_str()));
     let mut text = String::new();
-    for line in template.lines() {
+    // Lines end as in the template: what they hold is not ours to change.
+    for line in template.split_terminator('\n') {
         match PLACES.iter().find(|(place, ..)| *place == line.trim()) {
             Some((_, field, block, alone)) => {
                 let chosen = sorted.iter().map(|(_, profile)| profile).filter(|profile| {
