@@ -36,13 +36,13 @@ best() {
   done
   echo "$least"
 }
-ours=$(best "$vmatic" needs --libraries --list "$@"); our_files=$(wc -l <"$folder/out")
-all=$(best "$vmatic" needs --list "$@"); all_files=$(wc -l <"$folder/out")
+ours=$(best "$vmatic" deps --libraries --list "$@"); our_files=$(wc -l <"$folder/out")
+all=$(best "$vmatic" deps --list "$@"); all_files=$(wc -l <"$folder/out")
 theirs=$(best "$lddtree" -l "$@"); their_files=$(wc -l <"$folder/out")
 awk -v n=$# -v a="$ours" -v b="$theirs" -v c="$all" -v f="$our_files" -v g="$their_files" -v h="$all_files" 'BEGIN {
   printf "%d programs\n", n
-  printf "%-25s %8.1f ms  %5d paths\n", "vmatic needs --libraries", a / 1e6, f
-  printf "%-25s %8.1f ms  %5d paths, with plug-ins and what programs start\n", "vmatic needs", c / 1e6, h
+  printf "%-25s %8.1f ms  %5d paths\n", "vmatic deps --libraries", a / 1e6, f
+  printf "%-25s %8.1f ms  %5d paths, with plug-ins and what programs start\n", "vmatic deps", c / 1e6, h
   printf "%-25s %8.1f ms  %5d paths\n", "lddtree", b / 1e6, g
   printf "libraries: %.1f times faster than lddtree; all: %.1f times\n", b / a, b / c
 }'

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use vmatic_plan::GuestId;
 
@@ -47,18 +48,25 @@ impl Payer {
 /// What one payer owes: until then it would have to be silent.
 #[derive(Clone, Debug)]
 pub struct Toll {
-    due: Arc<Mutex<Option<Instant>>>,
+    debt: Arc<Debt>,
     parts: u32,
+}
+
+#[derive(Debug, Default)]
+struct Debt {
+    due: Mutex<Option<Instant>>,
+    /// Wakes who waits for what was forgiven since.
+    forgiven: Notify,
 }
 
 impl Toll {
     fn new(payer: Option<Payer>) -> Toll {
         let parts = if let Some(Payer::Guest(_)) = payer { GUEST_PARTS } else { PARTS };
-        Toll { due: Arc::default(), parts }
+        Toll { debt: Arc::default(), parts }
     }
 
     fn due(&self) -> Option<Instant> {
-        *self.due.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.debt.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Until when it has to wait, if it has to.
@@ -68,7 +76,7 @@ impl Toll {
 
     /// Charges so much time of a processor.
     pub fn charge(&self, spent: Duration) {
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = self.debt.due.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let owed = due.map_or(now, |due| due.max(now)) + spent * self.parts;
         // Whoever shares an address with a flood is not shut out for long after it.
@@ -77,7 +85,8 @@ impl Toll {
 
     /// Forgets what it owes.
     pub fn forgive(&self) {
-        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.debt.due.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.debt.forgiven.notify_waiters();
     }
 
     /// Whether it has used up what it may have at once.
@@ -87,8 +96,14 @@ impl Toll {
 
     /// Waits until it may have more.
     pub async fn wait(&self) {
-        while let Some(until) = self.wait_until() {
-            sleep_until(until).await;
+        loop {
+            // Listens before it looks: what is forgiven in between is heard.
+            let forgiven = self.debt.forgiven.notified();
+            let Some(until) = self.wait_until() else { return };
+            tokio::select! {
+                () = sleep_until(until) => {}
+                () = forgiven => {}
+            }
         }
     }
 }
@@ -114,7 +129,7 @@ impl Tolls {
         if !self.payers.contains_key(&payer) && self.payers.len() >= PAYERS_MAX {
             let now = Instant::now();
             // Those that a link still charges stay.
-            self.payers.retain(|_, toll| Arc::strong_count(&toll.due) > 1 || toll.due().is_some_and(|due| due > now));
+            self.payers.retain(|_, toll| Arc::strong_count(&toll.debt) > 1 || toll.due().is_some_and(|due| due > now));
             if self.payers.len() >= PAYERS_MAX {
                 return self.others.clone();
             }
@@ -173,9 +188,12 @@ mod tests {
         let toll = Tolls::default().of(Some(address(1)));
         toll.charge(Duration::from_secs(1));
         assert!(toll.is_used_up());
-        toll.forgive();
         let start = Instant::now();
-        toll.wait().await;
+        // Who waits already goes on at once, and not when the whole debt would have been paid.
+        tokio::join!(toll.wait(), async {
+            tokio::task::yield_now().await;
+            toll.forgive();
+        });
         assert!(!toll.is_used_up() && start.elapsed().is_zero());
     }
 
