@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use memchr::memmem;
+
 use crate::packages::files::short;
 use crate::packages::setup::step::image_path;
 
@@ -56,6 +58,17 @@ impl Diversions {
         }
     }
 
+    /// Whether a list of a package's paths may have one that is diverted: a look that is quick where there are few.
+    pub fn may_concern(&self, package: &str, list: &[u8]) -> bool {
+        const FEW: usize = 100;
+        let mut others = self.of_others(package);
+        if self.by_path.len() > FEW {
+            others.next().is_some()
+        } else {
+            others.any(|(path, _)| memmem::find(list, path.as_bytes()).is_some())
+        }
+    }
+
     /// A list of a package's paths, one a line, with those that are diverted where they lie.
     pub fn list<'l>(&self, package: &str, list: &'l str) -> Cow<'l, str> {
         if self.by_path.is_empty() || !list.lines().any(|path| self.place(package, path) != path) {
@@ -89,6 +102,7 @@ mod tests {
         assert_eq!(diversions.place("tool", "/usr/bin/x"), "/usr/bin/x");
         assert_eq!(diversions.place("tool", "/bin/y"), "/bin/y.local");
         assert_eq!(diversions.list("other", "/a\n/bin/x\n"), "/a\n/usr/bin/x.old\n");
+        assert!(diversions.may_concern("other", b"/a\n/bin/x\n") && !diversions.may_concern("other", b"/a\n/bin/"));
         assert!(diversions.has("/bin/y", "/bin/y.local") && !diversions.has("/cut", "/off"));
         assert_eq!(Diversions::read(&diversions.text()), diversions);
     }

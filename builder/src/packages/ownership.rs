@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 use super::diversions::{self, Diversions};
 use super::dpkg::alternatives;
@@ -81,15 +81,16 @@ impl<'a> Ownership<'a> {
         }
         let found = self.root.find_file("/var/lib/dpkg/status");
         let bytes = found.and_then(|found| self.root.head(&found.real, STATUS_BYTES_MAX).ok()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        let mut packages = BTreeMap::new();
-        for stanza in text.split("\n\n") {
-            if let Some((name, package, provides)) = read_stanza(stanza) {
-                for other in alternatives(provides).into_iter().flatten() {
-                    self.provides.entry(other).or_insert_with(|| name.to_owned());
+        let (mut packages, mut rest) = (BTreeMap::new(), bytes.as_slice());
+        while !rest.is_empty() {
+            let end = memmem::find(rest, b"\n\n").unwrap_or(rest.len());
+            if let Some((name, package, provides)) = read_stanza(&rest[..end]) {
+                for other in alternatives(&provides).into_iter().flatten() {
+                    self.provides.entry(other).or_insert_with(|| name.clone());
                 }
-                packages.insert(name.to_owned(), package);
+                packages.insert(name, package);
             }
+            rest = rest.get(end + 2..).unwrap_or_default();
         }
         self.packages.insert(Rc::new(packages)).clone()
     }
@@ -120,9 +121,10 @@ impl<'a> Ownership<'a> {
             paths.reverse();
         }
         let bytes = paths.iter().find_map(|path| self.root.head(path, LIST_BYTES_MAX).ok()).unwrap_or_default();
-        let list = match self.diversions.list(name, &String::from_utf8_lossy(&bytes)) {
-            Cow::Borrowed(_) => Rc::new(bytes),
-            Cow::Owned(list) => Rc::new(list.into_bytes()),
+        let list = if self.diversions.may_concern(name, &bytes) {
+            Rc::new(self.diversions.list(name, &String::from_utf8_lossy(&bytes)).into_owned().into_bytes())
+        } else {
+            Rc::new(bytes)
         };
         self.lists.insert(name.to_owned(), list.clone());
         list
@@ -223,7 +225,14 @@ impl<'p> Wanted<'p> {
 
 /// The lines of a list, without /usr in front.
 fn lines(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = list;
+    all_lines(list).map(|line| match line.strip_prefix(b"/usr") {
+        Some(short) if short.starts_with(b"/") => short,
+        _ => line,
+    })
+}
+
+fn all_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text;
     std::iter::from_fn(move || {
         let line = &rest[..memchr(b'\n', rest).unwrap_or(rest.len())];
         let more = rest.get(line.len() + 1..);
@@ -231,10 +240,7 @@ fn lines(list: &[u8]) -> impl Iterator<Item = &[u8]> {
             return None;
         }
         rest = more.unwrap_or_default();
-        match line.strip_prefix(b"/usr") {
-            Some(short) if short.starts_with(b"/") => Some(short),
-            _ => Some(line),
-        }
+        Some(line)
     })
 }
 
@@ -282,29 +288,32 @@ fn is_everybodys(package: &Package) -> bool {
     package.essential || package.source == "glibc" || package.source.starts_with("gcc-")
 }
 
-/// Name, fields and what it provides, of a package that is there.
-fn read_stanza(stanza: &str) -> Option<(&str, Package, &str)> {
-    let (mut name, mut there, mut provides) = (None, false, "");
+/// Name, fields and what it provides, of a package that is there. Most of a stanza is of no concern here.
+fn read_stanza(stanza: &[u8]) -> Option<(String, Package, Cow<'_, str>)> {
+    let (mut name, mut there, mut provides) = (None, false, Cow::default());
     let mut package = Package::default();
-    for line in stanza.lines() {
-        let Some((field, value)) = line.split_once(':').filter(|_| !line.starts_with([' ', '\t'])) else { continue };
-        let value = value.trim();
-        match field {
-            "Package" => name = Some(value),
-            "Status" => there = value.ends_with(" installed") || value.ends_with(" unpacked"),
-            "Architecture" => package.architecture = value.to_owned(),
-            "Source" => package.source = value.split(' ').next().unwrap_or_default().to_owned(),
-            "Multi-Arch" => package.many = value == "same",
-            "Essential" => package.essential = value == "yes",
-            "Depends" | "Pre-Depends" => package.depends = format!("{},{value}", package.depends),
-            "Recommends" => package.recommends = value.to_owned(),
-            "Provides" => provides = value,
+    for line in all_lines(stanza) {
+        if !matches!(line.first(), Some(b'A' | b'D' | b'E' | b'M' | b'P' | b'R' | b'S')) {
+            continue;
+        }
+        let Some(colon) = memchr(b':', line) else { continue };
+        let value = || String::from_utf8_lossy(line[colon + 1..].trim_ascii());
+        match &line[..colon] {
+            b"Package" => name = Some(value().into_owned()),
+            b"Status" => there = value().ends_with(" installed") || value().ends_with(" unpacked"),
+            b"Architecture" => package.architecture = value().into_owned(),
+            b"Source" => package.source = value().split(' ').next().unwrap_or_default().to_owned(),
+            b"Multi-Arch" => package.many = value() == "same",
+            b"Essential" => package.essential = value() == "yes",
+            b"Depends" | b"Pre-Depends" => package.depends = format!("{},{}", package.depends, value()),
+            b"Recommends" => package.recommends = value().into_owned(),
+            b"Provides" => provides = value(),
             _ => {}
         }
     }
     let name = name.filter(|name| there && !name.is_empty())?;
     if package.source.is_empty() {
-        package.source = name.to_owned();
+        package.source.clone_from(&name);
     }
     Some((name, package, provides))
 }
@@ -372,7 +381,7 @@ Package: gone\nStatus: deinstall ok config-files\n";
     proptest! {
         #[test]
         fn any_status_is_read(text in "[A-Za-z:,|() \n-]{0,200}") {
-            let _ = read_stanza(&format!("Package: x\nStatus: a installed\n{text}"));
+            let _ = read_stanza(format!("Package: x\nStatus: a installed\n{text}").as_bytes());
         }
     }
 }
