@@ -23,7 +23,7 @@ use crate::kernel::Kernel;
 use crate::kernel::choice::{self, ChosenKernel};
 use crate::manifest::{self, BootRecord, ImageRecord, Manifest, OutputRecord};
 use crate::output::identity::Identity;
-use crate::output::plan::HOST_TABLE_FILE;
+use crate::output::plan::{HOST_TABLE_FILE, NETWORK_FILE};
 use crate::output::{Output, sbom};
 use crate::packages::cache::Cache;
 use crate::packages::inputs::Inputs;
@@ -152,6 +152,10 @@ impl Builder<'_> {
             let reason = "names, MACs and addresses of the site's machines";
             items.push(generated(host_image::HOST_TABLE, table, 0o644, reason, "the host table of the spec"));
         }
+        if let Some(network) = network_bytes(plan) {
+            let reason = "the nodes and links that guests make up";
+            items.push(generated(host_image::NETWORK, network, 0o644, reason, "the network of the spec"));
+        }
         Ok(items)
     }
 
@@ -186,6 +190,7 @@ impl Builder<'_> {
             ("plan".to_owned(), plan.encode().into_bytes()),
         ];
         files.extend(table_bytes(plan).map(|table| (HOST_TABLE_FILE.to_owned(), table)));
+        files.extend(network_bytes(plan).map(|network| (NETWORK_FILE.to_owned(), network)));
         for (path, text) in scripts::boot_files(&spec.name, &spec.host.cmdline) {
             files.push((path.to_owned(), text.into_bytes()));
         }
@@ -429,6 +434,11 @@ fn read_program(path: &Path, name: &str) -> Result<Vec<u8>> {
 /// The table of a site's machines, if the plan has one.
 fn table_bytes(plan: &Plan) -> Option<Vec<u8>> {
     Some(plan.host_table.as_ref()?.bytes()?.to_vec())
+}
+
+/// The text of the network, if the plan has one.
+fn network_bytes(plan: &Plan) -> Option<Vec<u8>> {
+    Some(plan.network.as_ref()?.text()?.into_bytes())
 }
 
 fn summary(packed: &PackedImage, compression: Compression) -> String {

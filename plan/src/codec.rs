@@ -8,6 +8,7 @@ use crate::address::net::Ipv4Net;
 use crate::error::{PlanError, PlanErrorKind as Kind, PlanField};
 use crate::host_table::{HostTable, TableError};
 use crate::names::HostNames;
+use crate::network::PlannedNetwork;
 use crate::plan::Plan;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -33,9 +34,10 @@ const FIELDS: [PlanField; 11] = [
     PlanField::GuestMemoryMib,
     PlanField::GuestCmdline,
 ];
-/// Fields that only the plan of a site with a table of its machines has, written behind the others.
-const TABLE_FIELDS: [PlanField; 2] = [PlanField::MoreHostNetworks, PlanField::HostTable];
-const ALL_FIELDS: usize = FIELDS.len() + TABLE_FIELDS.len();
+/// Fields that only the plan of a site with a table of its machines has, written behind the others,
+/// and the plan of a cluster with a network of its own.
+const MORE_FIELDS: [PlanField; 3] = [PlanField::MoreHostNetworks, PlanField::HostTable, PlanField::Network];
+const ALL_FIELDS: usize = FIELDS.len() + MORE_FIELDS.len();
 
 impl Plan {
     /// The plan as text; [`Plan::decode`] reads it.
@@ -60,7 +62,8 @@ impl Plan {
         let networks: Vec<String> = self.more_host_networks.iter().map(Ipv4Net::to_string).collect();
         let networks = (!networks.is_empty()).then(|| networks.join(","));
         let table = self.host_table.as_ref().map(|table| hex(table.digest()));
-        for (field, value) in TABLE_FIELDS.iter().zip([networks, table]) {
+        let network = self.network.as_ref().map(|network| hex(network.digest()));
+        for (field, value) in MORE_FIELDS.iter().zip([networks, table, network]) {
             if let Some(value) = value {
                 let _ = writeln!(text, "{} {value}", field.key());
             }
@@ -68,8 +71,8 @@ impl Plan {
         text
     }
 
-    /// Reads the text and checks the plan. The table of a site's machines is only named there
-    /// ([`Plan::with_table`]).
+    /// Reads the text and checks the plan. The table of a site's machines ([`Plan::with_table`]) and the network
+    /// ([`Plan::with_network`]) are only named there.
     ///
     /// # Errors
     /// The text is none of this version's, or says something that [`Plan::check`] refuses.
@@ -82,7 +85,7 @@ impl Plan {
             return Err(wrong(PlanField::Text, Kind::Header(HEADER)));
         }
         let fields: [PlanField; ALL_FIELDS] =
-            core::array::from_fn(|n| *FIELDS.get(n).unwrap_or(&TABLE_FIELDS[n.saturating_sub(FIELDS.len())]));
+            core::array::from_fn(|n| *FIELDS.get(n).unwrap_or(&MORE_FIELDS[n.saturating_sub(FIELDS.len())]));
         let mut values: [Option<&str>; ALL_FIELDS] = [None; ALL_FIELDS];
         for line in lines {
             let (key, value) = line.split_once(' ').unwrap_or((line, ""));
@@ -108,6 +111,7 @@ impl Plan {
             guest_cmdline: value(10)?.into(),
             more_host_networks: values[11].map_or(Ok(Vec::new()), networks)?,
             host_table: values[12].map(table).transpose()?,
+            network: values[13].map(network).transpose()?,
         };
         plan.check()?;
         Ok(plan)
@@ -124,6 +128,10 @@ fn networks(text: &str) -> Result<Vec<Ipv4Net>, PlanError> {
 
 fn table(text: &str) -> Result<HostTable, PlanError> {
     unhex(text).map(HostTable::named).ok_or_else(|| wrong(PlanField::HostTable, Kind::Table(TableError::NotHex)))
+}
+
+fn network(text: &str) -> Result<PlannedNetwork, PlanError> {
+    unhex(text).map(PlannedNetwork::named).ok_or_else(|| wrong(PlanField::Network, Kind::NetworkDigest))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -152,6 +160,7 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Draft;
     use crate::reach::GuestReach;
     use proptest::prelude::*;
 
@@ -170,6 +179,7 @@ mod tests {
             guest_cmdline: "a=b c".into(),
             more_host_networks: Vec::new(),
             host_table: None,
+            network: None,
         }
     }
 
@@ -201,6 +211,29 @@ mod tests {
         }
         let listed = sample().encode().replacen("dn[4-11,16-19]", "table:12", 1);
         assert_eq!(Plan::decode(&listed).unwrap_err().field.key(), "host_table");
+    }
+
+    #[test]
+    fn a_network_is_named_by_its_hash_and_no_other_is_taken() {
+        let text = "vmatic-network 1\nrouting computed\ntree t[1-100000] arity=10 rate=100mbit delay=1ms\n";
+        let hosts = HostNames::parse("n[1-100]").unwrap();
+        let plan = Plan { hosts, guests_per_host: 1000, ..sample() };
+        let (network, written) = PlannedNetwork::plan(&Draft::decode(text).unwrap(), 100, 1000).unwrap();
+        assert_eq!(written, text);
+        let with = Plan { network: Some(network), ..plan.clone() };
+        let grown = with.encode().len() - plan.encode().len();
+        assert!(grown <= 200 && with.encode().starts_with(&plan.encode()), "{grown} bytes more");
+        let read = Plan::decode(&with.encode()).unwrap();
+        assert!(read == with && read.lacks_network() && read.network().is_none());
+        let read = read.with_network(text).unwrap();
+        assert_eq!((read.network(), read.lacks_network()), (with.network(), false));
+        for other in ["", "vmatic-network 1\nlink a b\n", &text[..40]] {
+            let error = Plan::decode(&with.encode()).unwrap().with_network(other).unwrap_err();
+            assert_eq!((error.field, error.to_string().contains("another network")), (PlanField::Network, true));
+        }
+        assert_eq!(plan.with_network(text).unwrap_err().field, PlanField::Network);
+        let cut = with.encode().replacen("\nnetwork ", "\nnetwork 0", 1);
+        assert_eq!(Plan::decode(&cut).unwrap_err().field, PlanField::Network);
     }
 
     #[test]

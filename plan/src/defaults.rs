@@ -43,6 +43,7 @@ impl Plan {
             guest_memory_mib: GUEST_MEMORY_MIB,
             guest_cmdline: String::new(),
             host_table: None,
+            network: None,
         }
     }
 }

@@ -291,6 +291,8 @@ pub enum PlanField {
     MoreHostNetworks,
     /// `host_table`.
     HostTable,
+    /// `network`.
+    Network,
 }
 
 impl PlanField {
@@ -311,6 +313,7 @@ impl PlanField {
             PlanField::GuestCmdline => "guest_cmdline",
             PlanField::MoreHostNetworks => "more_host_networks",
             PlanField::HostTable => "host_table",
+            PlanField::Network => "network",
         }
     }
 }
@@ -356,6 +359,10 @@ pub enum PlanErrorKind {
     Overlap(Ipv4Net),
     /// The host table is none, another one, or does not fit the plan.
     Table(TableError),
+    /// The hash of a network's text is not 64 hexadecimal digits.
+    NetworkDigest,
+    /// A network's text that is none, or another's, and why.
+    NetworkText(String),
     /// A host has too few or too many children in the tree.
     Fanout {
         /// The least fanout.
@@ -427,6 +434,8 @@ impl fmt::Display for PlanErrorKind {
             }
             Self::Overlap(network) => write!(f, "overlaps the hosts' network {network}"),
             Self::Table(e) => e.fmt(f),
+            Self::NetworkDigest => f.write_str("is not 64 hexadecimal digits"),
+            Self::NetworkText(why) => f.write_str(why),
             Self::Fanout { min, max } => write!(f, "the fanout must be {min} to {max}"),
             Self::Port => f.write_str("a port is 1 to 65535; 7117 is the default"),
             Self::Memory { min_mib, max_mib } => write!(f, "a guest has {min_mib} to {max_mib} MiB of RAM"),

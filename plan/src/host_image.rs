@@ -10,6 +10,9 @@ pub const PLAN: &str = "/etc/vmatic/plan";
 /// ([`HostTable`](crate::host_table::HostTable)), if the plan names a table. It lies beside the plan, wherever that
 /// lies.
 pub const HOST_TABLE: &str = "/etc/vmatic/hosts";
+/// The nodes and links that the guests make up ([`Draft::encode`](crate::network::Draft::encode)), if the plan names a
+/// network. It lies beside the plan, wherever that lies.
+pub const NETWORK: &str = "/etc/vmatic/network";
 /// The operator's public key, whose commands are obeyed: Ed25519, 64 hexadecimal digits.
 pub const OPERATOR: &str = "/etc/vmatic/operator.pub";
 /// Which image it is: sha256 over all that the image holds but this file, 64 hexadecimal digits. `vmatic build` prints

@@ -10,11 +10,12 @@ use crate::error::{PlanError, PlanErrorKind as Kind, PlanField};
 use crate::host_table::{HostTable, TableError};
 use crate::ids::HostId;
 use crate::names::{self, HostNames};
+use crate::network::{Network, PlannedNetwork};
 use crate::reach::GuestReach;
 use crate::sets::{Node, NodeSet, RangeSet};
 use crate::{GUESTS_MAX, HOSTS_MAX};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// Everything that all nodes of a cluster have in common.
@@ -46,6 +47,8 @@ pub struct Plan {
     pub guest_cmdline: String,
     /// What the site's machines are called and which MACs and addresses they have, where that is not computed.
     pub host_table: Option<HostTable>,
+    /// The nodes and links that guests make up, if the cluster has a network of its own.
+    pub network: Option<PlannedNetwork>,
 }
 
 /// Most networks of the machines.
@@ -174,6 +177,28 @@ impl Plan {
         let plan = Plan { hosts, host_table: Some(table), ..self };
         plan.check()?;
         Ok(plan)
+    }
+
+    /// The network, where there is one and its text is at hand.
+    pub fn network(&self) -> Option<&Network> {
+        self.network.as_ref()?.network()
+    }
+
+    /// Whether a network is named, and not at hand.
+    pub fn lacks_network(&self) -> bool {
+        self.network.is_some() && self.network().is_none()
+    }
+
+    /// The plan with the text of its network.
+    ///
+    /// # Errors
+    /// It is not the text of the network that the plan names.
+    pub fn with_network(self, text: &str) -> Result<Plan, PlanError> {
+        let wrong = |kind| PlanError { field: PlanField::Network, kind };
+        let named = self.network.as_ref().ok_or_else(|| wrong(Kind::Missing))?;
+        let network = named.with_text(text, self.host_count(), self.guests_per_host);
+        let network = network.map_err(|error| wrong(Kind::NetworkText(error.to_string())))?;
+        Ok(Plan { network: Some(network), ..self })
     }
 
     /// How many hosts there are.

@@ -1,4 +1,5 @@
-//! The plan of an output folder: its text, and beside it the table of the site's machines, if it names one.
+//! The plan of an output folder: its text, and beside it the table of the site's machines and the network, if it names
+//! them.
 
 use std::path::Path;
 
@@ -10,6 +11,8 @@ use crate::error::{Error, PathContext, Result};
 pub const PLAN_FILE: &str = "plan";
 /// The table of the site's machines.
 pub const HOST_TABLE_FILE: &str = "hosts";
+/// The text of the network.
+pub const NETWORK_FILE: &str = "network";
 
 /// Reads the plan that a folder was built with; `remedy` says what to do where it is none.
 ///
@@ -19,11 +22,16 @@ pub fn read_plan(folder: &Path, remedy: &str) -> Result<Plan> {
     let path = folder.join(PLAN_FILE);
     let text = std::fs::read_to_string(&path).at("read", &path).map_err(|e| e.help(remedy))?;
     let wrong = |path: &Path, why| Error::new(format!("cannot use {}", path.display())).because(why).help(remedy);
-    let plan = Plan::decode(&text).map_err(|e| wrong(&path, e))?;
-    if !plan.lacks_table() {
-        return Ok(plan);
+    let mut plan = Plan::decode(&text).map_err(|e| wrong(&path, e))?;
+    if plan.lacks_table() {
+        let path = folder.join(HOST_TABLE_FILE);
+        let bytes = std::fs::read(&path).at("read", &path).map_err(|e| e.help(remedy))?;
+        plan = plan.with_table(bytes).map_err(|e| wrong(&path, e))?;
     }
-    let path = folder.join(HOST_TABLE_FILE);
-    let bytes = std::fs::read(&path).at("read", &path).map_err(|e| e.help(remedy))?;
-    plan.with_table(bytes).map_err(|e| wrong(&path, e))
+    if plan.lacks_network() {
+        let path = folder.join(NETWORK_FILE);
+        let text = std::fs::read_to_string(&path).at("read", &path).map_err(|e| e.help(remedy))?;
+        plan = plan.with_network(&text).map_err(|e| wrong(&path, e))?;
+    }
+    Ok(plan)
 }

@@ -149,6 +149,7 @@ impl Spec {
             guest_cmdline: self.guest.cmdline.clone(),
             more_host_networks: self.plan.host_networks.1.clone(),
             host_table: self.plan.site.as_ref().map(|site| site.table.clone()),
+            network: self.network.as_ref().map(|network| network.planned.clone()),
         };
         Plan { cluster: cluster_id(&plan, operator), ..plan }
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use vmatic_plan::network::{
     AsNumber, Daemon, Draft, Item, LINK_NETWORK, Line, LinkDraft, MTU_MAX, MTU_MIN, Network, NetworkErrorKind,
-    NodeKind, NodesDraft, Numbering, Port0, Routing, SHAPES, properties, shapes,
+    NodeKind, NodesDraft, Numbering, PlannedNetwork, Port0, Routing, SHAPES, properties, shapes,
 };
 use vmatic_plan::{HostNames, Ipv4Net};
 
@@ -33,6 +33,8 @@ const FILE_BYTES_MAX: u64 = 1 << 29;
 pub struct NetworkSpec {
     /// The law.
     pub network: Network,
+    /// The same as hosts are told it.
+    pub planned: PlannedNetwork,
     /// What is tested, with the texts.
     pub checks: Vec<(String, Check)>,
     /// The files of links, with what they say of nodes.
@@ -363,8 +365,10 @@ pub fn finish(
             problems.add(span.clone(), message, near.unwrap_or_else(|| all.to_owned()));
         }
     }
-    let network = match Network::new(written.draft, hosts, guests) {
-        Ok(network) => network,
+    let planned = |draft: &Draft| PlannedNetwork::plan(draft, hosts, guests).map(|(planned, _)| planned);
+    let made = planned(&written.draft).and_then(|planned| Ok((planned, Network::new(written.draft, hosts, guests)?)));
+    let (planned, network) = match made {
+        Ok(made) => made,
         Err(error) => {
             let span = match error.item {
                 Item::Link(at) => written.links.get(at),
@@ -389,7 +393,7 @@ pub fn finish(
         }
     }
     let checks = written.checks.into_iter().map(|(text, check)| (text.value, check)).collect();
-    (problems.len() == before).then_some(NetworkSpec { network, checks, files: written.files })
+    (problems.len() == before).then_some(NetworkSpec { network, planned, checks, files: written.files })
 }
 
 /// Notes daemons that have nothing to do, or cannot do it.

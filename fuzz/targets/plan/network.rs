@@ -21,6 +21,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
          clos e[1-10] spines=2 leaves=4\ndebruijn f[1-8] base=2\nsmall-world g[1-9] near=2 matchings=3 seed=1\n\
          random h[1-10] degrees=2*4,5*6 seed=3\nas i[1-30] tier1=3 transit=9 providers=2 peers=4 seed=1\n\
          pairs j[1-4]\nline k[1-4]\nring l[1-4]\nstar m[1-4]\nmesh n[1-4]\nnodes i[1-30] number=64512\n",
+        "vmatic-network 1\ntable 4 3\nb router\na\nc switch\nlonely\n1 0 delay=5ms\n0:7 2:1 rate=16mbit/1mbit\n2 1\n\
+         link a x\nnodes x kind=cloud\n",
     ])
 }
 

@@ -139,6 +139,8 @@ pub enum NetworkErrorKind {
     },
     /// A text of a network that is none.
     Text(String),
+    /// A text of a network that is another than the one that is named.
+    Digest,
 }
 
 impl fmt::Display for NetworkErrorKind {
@@ -170,6 +172,7 @@ impl fmt::Display for NetworkErrorKind {
                 write!(f, "the network's nodes take {needed} numbers of guests, and the hosts have {guests} guests")
             }
             Self::Text(why) => write!(f, "not the text of a network: {why}"),
+            Self::Digest => f.write_str("it is another network than the plan names"),
         }
     }
 }
@@ -207,7 +210,7 @@ impl NetworkErrorKind {
             Self::GuestsMissing { .. } => {
                 "write more plan.guests or hosts, or make nodes routers or switches, which take no guest".into()
             }
-            Self::Text(_) => "build it anew".into(),
+            Self::Text(_) | Self::Digest => "build it anew".into(),
         }
     }
 }

@@ -8,7 +8,7 @@
 //!   `kinds`: what nodes are.
 //! * `nodes`: names and numbers. `law`: one law over lists of nodes. `graph`: all of them; `ports`: each node's;
 //!   `sites`: where nodes are.
-//! * `route`: ways. `survey`: counts. `text`: the network as its hosts are told. `error`: what can be wrong.
+//! * `route`: ways. `survey`: counts. `told`: the network as its hosts are told. `error`: what can be wrong.
 //!
 //! No state: a network is a value. What is bounded: laws, groups and rules by number, patterns by their bytes, tables
 //! by their links; whatever a text says, nothing is allocated by a number in it, but for tables and one search.
@@ -26,7 +26,7 @@ pub mod shapes;
 mod sites;
 mod survey;
 mod table;
-mod text;
+mod told;
 mod vocabulary;
 
 pub use error::{Item, LineError, NetworkError, NetworkErrorKind};
@@ -40,6 +40,7 @@ pub use route::{Hop, NoWay, Part, Rung, SEARCH_NODES_MAX, WAY_NODES_MAX, Way};
 pub use shapes::internet::Relation;
 pub use survey::{COUNTED_LINKS_MAX, Crossing, OfKind, ROUTES_MAX, Survey};
 pub use table::{TABLE_LINKS_MAX, TableDraft, TableLink};
+pub use told::{PlannedNetwork, TEXT_MAX_BYTES};
 pub use vocabulary::{PROPERTIES, SHAPES};
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! A network as text, a law a line: what its hosts are told of it. Ten million nodes are a line.
 //!
-//! A graph of a file has a line with its size alone: its rows are a file of the image.
+//! A graph of a file has a line with its sizes, and its nodes and links behind it ([`rows`]).
 
-use super::error::NetworkErrorKind as Kind;
-use super::graph::{Draft, LinkDraft};
-use super::kinds::{AsNumber, Daemon, NodeKind, NodesDraft, Numbering, Port0, Routing};
-use super::line::{self, Line};
-use super::properties;
-use super::shapes::{Keys, Shape};
-use super::vocabulary::SHAPES;
+use super::super::error::NetworkErrorKind as Kind;
+use super::super::graph::{Draft, LinkDraft};
+use super::super::kinds::{AsNumber, Daemon, NodeKind, NodesDraft, Numbering, Port0, Routing};
+use super::super::line::{self, Line};
+use super::super::properties;
+use super::super::shapes::{Keys, Shape};
+use super::super::vocabulary::SHAPES;
+use super::rows;
 use crate::names::HostNames;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -17,54 +18,71 @@ use core::fmt::{Display, Write};
 
 /// The first line; the number grows with the format.
 const HEADER: &str = "vmatic-network 1";
-/// Most bytes of the text.
-pub const TEXT_MAX_BYTES: usize = 1 << 20;
+/// Most bytes of the text: it lies in the image of every host, whose RAM holds it. A table of 500,000 links fits.
+pub const TEXT_MAX_BYTES: usize = 16 << 20;
 
 impl Draft {
     /// The text; [`Draft::decode`] reads it.
     pub fn encode(&self) -> String {
         let mut text = format!("{HEADER}\n");
-        let mut add = |key: &str, value: &dyn Display| {
+        let add = |text: &mut String, key: &str, value: &dyn Display| {
             let _ = writeln!(text, "{key} {value}");
         };
         let plain = Draft::default();
         if let Some(routing) = self.routing {
-            add("routing", &routing.word());
+            add(&mut text, "routing", &routing.word());
         }
         if self.numbering != plain.numbering {
-            add("numbering", &self.numbering.word());
+            add(&mut text, "numbering", &self.numbering.word());
         }
         if let Some(network) = self.link_network {
-            add("link_network", &network);
+            add(&mut text, "link_network", &network);
         }
         if let Some(mtu) = self.mtu {
-            add("mtu", &mtu);
+            add(&mut text, "mtu", &mtu);
         }
         if self.port0 != plain.port0 {
-            add("port0", &self.port0.word());
+            add(&mut text, "port0", &self.port0.word());
         }
         if self.seed != 0 {
-            add("seed", &self.seed);
+            add(&mut text, "seed", &self.seed);
         }
         for link in &self.links {
             match link {
-                LinkDraft::Line(line) => add("link", line),
+                LinkDraft::Line(line) => add(&mut text, "link", line),
                 LinkDraft::Shape { shape, nodes, there, back } => {
                     let keys = shape.keys().into_iter().map(|(key, value)| format!("{key}={value}"));
                     let words: Vec<String> = keys.chain(properties::words(there, back)).collect();
-                    add(shape.name(), &format!("{nodes} {}", words.join(" ")).trim_end());
+                    add(&mut text, shape.name(), &format!("{nodes} {}", words.join(" ")).trim_end());
                 }
-                LinkDraft::Table(table) => add("table", &format!("{} {}", table.names.len(), table.links.len())),
+                LinkDraft::Table(table) => rows::encode(table, &mut text),
             }
         }
-        for rule in &self.nodes {
-            // A line each: a pattern has no more bytes than that of a plan's hosts.
-            rule.names.iter().for_each(|names| add("nodes", &encode_rule(rule, names)));
+        for rule in &self.split().nodes {
+            rule.names.iter().for_each(|names| add(&mut text, "nodes", &encode_rule(rule, names)));
         }
         text
     }
 
-    /// Reads the text of a network without tables.
+    /// The same, with each pattern of nodes by itself: so it is read again. A pattern alone has no more bytes than that
+    /// of a plan's hosts, and numbers of autonomous systems go on from one to the next.
+    pub(super) fn split(&self) -> Draft {
+        let mut nodes = Vec::new();
+        for rule in &self.nodes {
+            let mut before = 0u32;
+            for names in &rule.names {
+                let number = rule.number.map(|number| match number {
+                    AsNumber::From(first) => AsNumber::From(first.saturating_add(before)),
+                    AsNumber::File => AsNumber::File,
+                });
+                before = before.saturating_add(names.len());
+                nodes.push(NodesDraft { names: alloc::vec![names.clone()], number, ..rule.clone() });
+            }
+        }
+        Draft { nodes, ..self.clone() }
+    }
+
+    /// Reads the text of a network.
     ///
     /// # Errors
     /// The text is none, or has something that no network has.
@@ -74,7 +92,7 @@ impl Draft {
             return Err(Kind::Text(format!("it does not begin with {HEADER}")));
         }
         let mut draft = Draft::default();
-        for line in lines {
+        while let Some(line) = lines.next() {
             let (key, value) = line.split_once(' ').unwrap_or((line, ""));
             let wrong = || Kind::Text(line.to_string());
             match key {
@@ -85,6 +103,7 @@ impl Draft {
                 "port0" => draft.port0 = Port0::of(value).ok_or_else(wrong)?,
                 "seed" => draft.seed = value.parse().map_err(|_| wrong())?,
                 "link" => draft.links.push(LinkDraft::Line(Line::parse(value).map_err(|error| error.kind)?)),
+                "table" => draft.links.push(LinkDraft::Table(rows::decode(value, &mut lines)?)),
                 "nodes" => draft.nodes.push(decode_rule(value).ok_or_else(wrong)?),
                 shape => draft.links.push(decode_shape(shape, value)?),
             }
