@@ -72,6 +72,9 @@ impl Rack {
         if let Some(table) = &plan.host_table {
             fs::write(folder.path().join("hosts"), table.bytes().unwrap()).unwrap();
         }
+        if let Some(network) = &plan.network {
+            fs::write(folder.path().join("network"), network.text().unwrap()).unwrap();
+        }
         fs::write(folder.path().join("operator.pub"), public).unwrap();
         write_key(&folder.path().join("key"), 7);
         write_key(&folder.path().join("other-key"), 8);
