@@ -15,6 +15,7 @@ use super::shapes::internet::Relation;
 use super::sites::{Ground, Sites};
 use super::table::{Table, TableDraft};
 use crate::Ipv4Net;
+use crate::ids::HostId;
 use crate::names::HostNames;
 use crate::sets::Node;
 use alloc::string::String;
@@ -186,6 +187,21 @@ impl Network {
     /// The node that a guest of a host is.
     pub fn node_at(&self, site: Node) -> Option<u32> {
         self.sites.node(&self.laws, site).filter(|node| self.kind(*node).is_guest())
+    }
+
+    /// A node's number by place, from 0: neighbours have neighbouring ones.
+    pub fn ordinal(&self, node: u32) -> Option<u32> {
+        self.sites.ordinal(&self.laws, node)
+    }
+
+    /// The node that has this number by place.
+    pub fn by_ordinal(&self, ordinal: u32) -> Option<u32> {
+        self.sites.by_ordinal(&self.laws, ordinal)
+    }
+
+    /// The nodes that are on a host: its guests, and what its switch computes.
+    pub fn residents(&self, host: HostId) -> impl Iterator<Item = u32> {
+        self.sites.residents(&self.laws, host)
     }
 
     /// How many hosts have guests of the network.

@@ -8,15 +8,18 @@
 //!   `kinds`: what nodes are.
 //! * `nodes`: names and numbers. `law`: one law over lists of nodes. `graph`: all of them; `ports`: each node's;
 //!   `sites`: where nodes are.
-//! * `route`: ways. `survey`: counts. `told`: the network as its hosts are told. `error`: what can be wrong.
+//! * `addresses`: addresses and MACs. `route`: ways; `legs`: their next hops, for routers. `survey`: counts. `told`: the
+//!   network as its hosts are told. `error`: what can be wrong.
 //!
 //! No state: a network is a value. What is bounded: laws, groups and rules by number, patterns by their bytes, tables
 //! by their links; whatever a text says, nothing is allocated by a number in it, but for tables and one search.
 
+mod addresses;
 mod error;
 mod graph;
 mod kinds;
 mod law;
+mod legs;
 mod line;
 mod nodes;
 mod ports;
@@ -29,14 +32,16 @@ mod table;
 mod told;
 mod vocabulary;
 
+pub use addresses::MAC_PORTS;
 pub use error::{Item, LineError, NetworkError, NetworkErrorKind};
 pub use graph::{Draft, End, LINK_NETWORK, LINKS_MAX, LinkDraft, Network, RULES_MAX};
 pub use kinds::{AsNumber, Daemon, NodeKind, NodesDraft, Numbering, Port0, Routing};
 pub use law::Side;
+pub use legs::Leg;
 pub use line::{Each, Line, LineSide, PORT_MAX, port, properties};
 pub use nodes::{GROUPS_MAX, Group, NodeList, Nodes};
-pub use properties::{MTU_MAX, MTU_MIN, Properties, QUEUE_BYTES_MAX, QUEUE_PACKETS_MAX, Queue, time, words};
-pub use route::{Hop, NoWay, Part, Rung, SEARCH_NODES_MAX, WAY_NODES_MAX, Way};
+pub use properties::{BURST_MAX, MTU_MAX, MTU_MIN, Properties, QUEUE_BYTES_MAX, QUEUE_PACKETS_MAX, Queue, time, words};
+pub use route::{Carries, Hop, NoWay, Part, Rung, SEARCH_NODES_MAX, WAY_NODES_MAX, Way};
 pub use shapes::internet::Relation;
 pub use survey::{COUNTED_LINKS_MAX, Crossing, OfKind, ROUTES_MAX, Survey};
 pub use table::{TABLE_LINKS_MAX, TableDraft, TableLink};
@@ -46,3 +51,7 @@ pub use vocabulary::{PROPERTIES, SHAPES};
 #[cfg(test)]
 #[path = "network_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "addresses_tests.rs"]
+mod addresses_tests;

@@ -19,6 +19,9 @@ pub const QUEUE_PACKETS_MAX: u64 = 1_000_000;
 /// See [`QUEUE_PACKETS_MAX`].
 pub const QUEUE_BYTES_MAX: u64 = 1 << 30;
 
+/// Most frames that are lost one after another, in the mean.
+pub const BURST_MAX: u16 = 1000;
+
 /// How much waits before a link that is busy; what comes then is lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Queue {
@@ -38,6 +41,8 @@ pub enum Queue {
 pub struct Properties {
     /// Rate, delay and loss.
     pub link: LinkProperties,
+    /// How many frames are lost one after another, in the mean, where any are; below 2 each is lost on its own.
+    pub burst: u16,
     /// Most microseconds that a frame's delay differs from the link's; frames keep their order.
     pub jitter_us: u64,
     /// Frames of a million that arrive twice.
@@ -93,6 +98,10 @@ fn set(property: &str, text: &str, properties: &mut Properties) -> Result<bool, 
             *(if name == "delay" { &mut link.delay_us } else { &mut properties.jitter_us }) = time;
         }
         "loss" => link.loss_ppm = share("loss")?,
+        "burst" => {
+            let burst = text.parse().ok().filter(|burst| (1..=BURST_MAX).contains(burst));
+            properties.burst = burst.ok_or_else(|| wrong("burst", "how many frames in a row, from 1 to 1000"))?;
+        }
         "dup" => properties.dup_ppm = share("dup")?,
         "corrupt" => properties.corrupt_ppm = share("corrupt")?,
         "reorder" => properties.reorder_ppm = share("reorder")?,
@@ -133,6 +142,7 @@ pub fn words(there: &Properties, back: &Properties) -> Vec<String> {
     add("delay", both(|p| some(p.link.delay_us, time)), "0us");
     add("jitter", both(|p| some(p.jitter_us, time)), "0us");
     add("loss", both(|p| some(p.link.loss_ppm, share)), "0%");
+    add("burst", both(|p| some(p.burst.into(), |burst| format!("{burst}"))), "1");
     add("dup", both(|p| some(p.dup_ppm, share)), "0%");
     add("corrupt", both(|p| some(p.corrupt_ppm, share)), "0%");
     add("reorder", both(|p| some(p.reorder_ppm, share)), "0%");
@@ -201,6 +211,7 @@ mod tests {
         for text in [
             "",
             "rate=16mbit/1mbit delay=20ms jitter=1ms loss=0.5%",
+            "loss=1% burst=8/1",
             "rate=1gbit dup=1% corrupt=0.0001% reorder=100% queue=50ms mtu=9000 down",
             "delay=1500us/2s queue=64kB/100p mtu=1500/1400",
             "queue=0p",
@@ -216,8 +227,18 @@ mod tests {
 
     #[test]
     fn what_a_property_cannot_be_is_refused() {
-        for text in ["rate=0bit", "delay=61s", "jitter=x", "loss=101%", "queue=-1p", "queue=1", "mtu=1279", "mtu=9217"]
-        {
+        for text in [
+            "rate=0bit",
+            "delay=61s",
+            "jitter=x",
+            "loss=101%",
+            "queue=-1p",
+            "queue=1",
+            "mtu=1279",
+            "mtu=9217",
+            "burst=0",
+            "burst=1001",
+        ] {
             let (name, value) = text.split_once('=').unwrap();
             let said = read(text).unwrap_err();
             assert!(said.contains(value) && said.contains(name) && said.contains("write"), "{said}");

@@ -74,6 +74,13 @@ pub struct Way {
     pub by_law: bool,
 }
 
+/// Whether a node's port carries what it sends, where the law says whether the link is down at first.
+pub type Carries<'a> = &'a dyn Fn(u32, u32, bool) -> bool;
+/// Delay in microseconds, and hops.
+pub(super) type Cost = (u64, u32);
+/// No way is known.
+const FAR: Cost = (u64::MAX, u32::MAX);
+
 /// Why there is no way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoWay {
@@ -161,6 +168,19 @@ impl Network {
         self.port(from, law, LawEnd { side: Side::A, rank, end })
     }
 
+    /// The laws with next hops that lead their nodes: no node of theirs has another law's links, which could be shorter.
+    pub fn leading(&self) -> Vec<usize> {
+        let alone = |law: &usize| {
+            let own = &self.laws[*law].a;
+            self.laws
+                .iter()
+                .enumerate()
+                .all(|(at, other)| at == *law || own.common(&other.a).or(own.common(&other.b)).is_none())
+        };
+        let laws = (0..self.laws.len()).filter(|law| self.shape(*law).is_some_and(Shape::has_next));
+        laws.filter(alone).collect()
+    }
+
     /// The way from one node to another.
     ///
     /// # Errors
@@ -169,16 +189,11 @@ impl Network {
         if from == to {
             return Ok(Way { hops: Vec::new(), by_law: true });
         }
-        let laws = (0..self.laws.len()).filter(|law| [from, to].iter().all(|node| self.laws[*law].a.has(*node)));
-        let lawful = laws.filter(|law| self.shape(*law).is_some_and(Shape::has_next));
-        // Another law could be shorter: it counts only where it is alone.
-        let alone = |law: &usize| {
-            self.laws.iter().enumerate().all(|(at, other)| {
-                at == *law || self.laws[*law].a.common(&other.a).or(self.laws[*law].a.common(&other.b)).is_none()
-            })
-        };
-        if let Some(hops) = lawful.filter(alone).find_map(|law| self.by_law(law, from, to)) {
-            return Ok(Way { hops, by_law: true });
+        let as_drawn: Carries = &|_, _, down| !down;
+        let has_both = |law: &usize| [from, to].iter().all(|node| self.laws[*law].a.has(*node));
+        let mut leading = self.leading().into_iter().filter(has_both);
+        if let Some(ends) = leading.find_map(|law| self.by_law(law, (from, to), self.len(), as_drawn)) {
+            return Ok(Way { hops: ends.iter().map(hop).collect(), by_law: true });
         }
         if self.len() > WAY_NODES_MAX {
             return Err(NoWay::TooLarge);
@@ -186,33 +201,42 @@ impl Network {
         self.search(from, to).map(|hops| Way { hops, by_law: false }).ok_or(NoWay::Apart)
     }
 
-    fn by_law(&self, law: usize, from: u32, to: u32) -> Option<Vec<Hop>> {
-        let mut hops = Vec::new();
+    /// The links that a law leads over, as far as so many; none where a node on the way passes on nothing, or a link
+    /// carries nothing.
+    pub(super) fn by_law(
+        &self,
+        law: usize,
+        (from, to): (u32, u32),
+        hops_max: u32,
+        carries: Carries,
+    ) -> Option<Vec<End<'_>>> {
+        let mut ends = Vec::new();
         let mut at = from;
-        while at != to && hops.len() < self.len() as usize {
+        while at != to && ends.len() < hops_max as usize {
             if at != from && self.routing(at) == Routing::None {
                 return None;
             }
-            let end = self.link(at, self.next(law, at, to)?).filter(|end| !end.there.down)?;
-            hops.push(hop(&end));
-            at = end.peer;
+            let end = self.link(at, self.next(law, at, to)?)?;
+            at = carries(at, end.port, end.there.down).then_some(end.peer)?;
+            ends.push(end);
         }
-        Some(hops)
+        Some(ends)
     }
 
-    fn search(&self, from: u32, to: u32) -> Option<Vec<Hop>> {
-        let nodes = self.len() as usize;
-        let mut costs: Vec<(u64, u32)> = alloc::vec![(u64::MAX, u32::MAX); nodes];
+    /// What it costs from each node to one: delay in microseconds, and hops. No farther than to `until`.
+    pub(super) fn costs(&self, to: u32, until: Option<u32>, carries: Carries) -> Vec<Cost> {
+        let mut costs: Vec<Cost> = alloc::vec![FAR; self.len() as usize];
+        let Some(own) = costs.get_mut(to as usize) else { return costs };
+        *own = (0, 0);
         let mut open = BinaryHeap::from([Reverse(((0, 0), to))]);
-        *costs.get_mut(to as usize)? = (0, 0);
         while let Some(Reverse((cost, at))) = open.pop() {
-            if at == from {
+            if Some(at) == until {
                 break;
             }
             if cost > costs[at as usize] || (at != to && self.routing(at) == Routing::None) {
                 continue;
             }
-            for end in self.ends(at).filter(|end| !end.back.down && end.peer != at) {
+            for end in self.ends(at).filter(|end| end.peer != at && carries(end.peer, end.peer_port, end.back.down)) {
                 let (delay, hops) = cost;
                 let longer = (delay + end.back.link.delay_us, hops + 1);
                 if longer < costs[end.peer as usize] {
@@ -221,17 +245,28 @@ impl Network {
                 }
             }
         }
+        costs
+    }
+
+    /// The link over which a node's cost is what it is; of several, that of the lowest port.
+    pub(super) fn cheapest(&self, costs: &[Cost], at: u32, to: u32, carries: Carries) -> Option<End<'_>> {
+        let cost = *costs.get(at as usize)?;
+        let leads = |end: &End| {
+            let (delay, hops) = costs[end.peer as usize];
+            let known = hops < u32::MAX && carries(at, end.port, end.there.down);
+            let same = (delay.saturating_add(end.there.link.delay_us), hops.saturating_add(1)) == cost;
+            known && same && (end.peer == to || self.routing(end.peer) != Routing::None)
+        };
+        self.ends(at).filter(leads).min_by_key(|end| end.port)
+    }
+
+    fn search(&self, from: u32, to: u32) -> Option<Vec<Hop>> {
+        let as_drawn: Carries = &|_, _, down| !down;
+        let costs = self.costs(to, Some(from), as_drawn);
         let mut hops = Vec::new();
         let mut at = from;
         while at != to {
-            let cost = costs[at as usize];
-            let leads = |end: &End| {
-                let (delay, hops) = costs[end.peer as usize];
-                let passes = end.peer == to || self.routing(end.peer) != Routing::None;
-                let known = hops < u32::MAX && passes && !end.there.down;
-                known && (delay.saturating_add(end.there.link.delay_us), hops.saturating_add(1)) == cost
-            };
-            let end = self.ends(at).filter(leads).min_by_key(|end| end.port)?;
+            let end = self.cheapest(&costs, at, to, as_drawn)?;
             hops.push(hop(&end));
             at = end.peer;
         }

@@ -140,6 +140,36 @@ impl Sites {
         Some(block.first + node)
     }
 
+    /// A node's number by place, from 0: neighbours have neighbouring ones.
+    pub fn ordinal(&self, laws: &[Law], node: u32) -> Option<u32> {
+        let block = self.block(node)?;
+        let shape = block.law.and_then(|law| shape(laws, law));
+        let at = node - block.first;
+        Some(block.first + shape.map_or(at, |shape| shape.vertex(at, block.edge)))
+    }
+
+    /// The node that has this number by place.
+    pub fn by_ordinal(&self, laws: &[Law], ordinal: u32) -> Option<u32> {
+        let block = self.block(ordinal)?;
+        let shape = block.law.and_then(|law| shape(laws, law));
+        let at = ordinal - block.first;
+        Some(block.first + shape.map_or(at, |shape| shape.node(at, block.edge)))
+    }
+
+    /// The nodes that are placed on a host, its guests' places whoever has them: what it costs is what they are.
+    pub fn residents<'a>(&'a self, laws: &'a [Law], host: HostId) -> impl Iterator<Item = u32> + 'a {
+        let at_places = (1..=self.guests).filter_map(move |guest| self.node(laws, Node::guest(host, GuestId(guest))));
+        let spread = self.blocks.iter().filter(|block| block.vertices.is_none()).flat_map(move |block| {
+            // The inverse of what `site` does with these: the places whose share of all hosts is this one.
+            let (len, used) = (u64::from(block.len), u64::from(self.used));
+            let begin = |host: u64| (host * len).div_ceil(used).min(len) as u32;
+            let ours = begin(u64::from(host.0.max(1) - 1))..begin(u64::from(host.0));
+            let shape = block.law.and_then(|law| shape(laws, law));
+            ours.map(move |at| block.first + shape.map_or(at, |shape| shape.node(at, block.edge)))
+        });
+        at_places.chain(spread)
+    }
+
     /// How many hosts have guests of the network.
     pub fn used(&self) -> u32 {
         self.used

@@ -2,8 +2,9 @@
 //! written have them from here.
 
 /// The words that may stand behind the sides of a link line.
-pub const PROPERTIES: [&str; 11] =
-    ["rate=", "delay=", "jitter=", "loss=", "dup=", "corrupt=", "reorder=", "queue=", "mtu=", "down", "each="];
+pub const PROPERTIES: [&str; 12] = [
+    "rate=", "delay=", "jitter=", "loss=", "burst=", "dup=", "corrupt=", "reorder=", "queue=", "mtu=", "down", "each=",
+];
 
 /// The names of all shapes, with the keys that each takes.
 pub const SHAPES: [(&str, &[&str]); 15] = [
