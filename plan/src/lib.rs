@@ -16,6 +16,7 @@ extern crate alloc;
 
 mod address;
 pub mod boot_words;
+pub mod cable;
 mod codec;
 pub mod defaults;
 mod error;

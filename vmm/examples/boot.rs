@@ -38,10 +38,12 @@ fn boot(mut args: impl Iterator<Item = String>) -> Result<Exit, AnyError> {
         memory_mib: 128,
         cid: 3,
         mac: vmatic_plan::Mac([2, 0, 0, 0, 0, 3]),
+        ports: Default::default(),
         channels: GuestChannels {
             control: Some(near.into()),
             serial: std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned()?,
             card: Card::Absent,
+            ports: 0,
         },
     };
     while let Some(flag) = args.next() {

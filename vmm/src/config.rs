@@ -97,6 +97,18 @@ pub struct GuestChannels {
     pub serial: OwnedFd,
     /// The network card.
     pub card: Card,
+    /// How many of [`GuestConfig::ports`] lead somewhere, from the first on. If any do, the cable carries the frames of
+    /// all cards, as [`vmatic_plan::cable`] has it.
+    pub ports: u8,
+}
+
+/// A guest's cards beyond the first: its ports in a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Ports {
+    /// The address of each, from port 1 on.
+    pub macs: Vec<Mac>,
+    /// Most bytes of a packet of theirs.
+    pub mtu: u16,
 }
 
 /// A guest to start cold.
@@ -110,6 +122,8 @@ pub struct GuestConfig {
     pub cid: u32,
     /// The network card's address.
     pub mac: Mac,
+    /// The cards beyond it: at most [`vmatic_plan::cable::CARDS_MAX`] in all.
+    pub ports: Ports,
     /// What connects it to its host.
     pub channels: GuestChannels,
 }

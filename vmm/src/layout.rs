@@ -73,3 +73,30 @@ pub(crate) struct Window {
 pub(crate) fn window(index: u32) -> Window {
     Window { base: MMIO_BASE + u64::from(index) * MMIO_BYTES, irq: MMIO_IRQ + index }
 }
+
+/// Where the windows of ports begin: behind those of the other devices.
+const PORT_WINDOW: u32 = 4;
+/// Interrupts of ports. There are fewer than ports may be, so some share one: each driver asks its own window.
+const PORT_IRQ: u32 = 9;
+const PORT_IRQS: u32 = 7;
+
+/// The window of a port's card; ports count from 1.
+pub(crate) fn port_window(port: u32) -> Window {
+    let index = port.saturating_sub(1);
+    Window { base: MMIO_BASE + u64::from(PORT_WINDOW + index) * MMIO_BYTES, irq: PORT_IRQ + index % PORT_IRQS }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_device_has_its_window_and_an_interrupt_below_16() {
+        let ports = (1..vmatic_plan::cable::CARDS_MAX).map(port_window);
+        let windows: Vec<Window> = (0..PORT_WINDOW).map(window).chain(ports).collect();
+        for (at, one) in windows.iter().enumerate() {
+            assert!(one.irq < 16 && windows[..at].iter().all(|other| other.base != one.base), "{one:?}");
+            assert!(at as u32 >= PORT_WINDOW || windows[at + 1..].iter().all(|other| other.irq != one.irq), "{one:?}");
+        }
+    }
+}

@@ -26,8 +26,8 @@ pub mod stub;
 pub mod template;
 
 pub use config::{
-    CONTROL_PORT, Card, Discovery, Exit, GUEST_CMDLINE, GuestChannels, GuestConfig, Share, Software, TEMPLATE_CMDLINE,
-    TERMINATED_STATUS,
+    CONTROL_PORT, Card, Discovery, Exit, GUEST_CMDLINE, GuestChannels, GuestConfig, Ports, Share, Software,
+    TEMPLATE_CMDLINE, TERMINATED_STATUS,
 };
 pub use devices::tap::{open_tap, open_tun};
 pub use error::Error;

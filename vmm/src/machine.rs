@@ -9,7 +9,7 @@ use crate::config::{Exit, GuestChannels, GuestConfig};
 use crate::devices::serial::leads_both_ways;
 use crate::devices::share::Opened;
 use crate::devices::virtio::pmem::Mapped;
-use crate::devices::{self, Devices};
+use crate::devices::{self, Devices, Macs};
 use crate::error::{Context, Error};
 use crate::kvm::signal::{self, Signals};
 use crate::kvm::state;
@@ -188,7 +188,8 @@ impl Machine {
         let signals = block_signals(cpu.as_raw_fd())?;
         watch(&config.channels)?;
         let shared = share.map(|share| (share, (shared_start(&memory), mapped.as_ref().map_or(0, |m| m.bytes))));
-        let devices = Devices::new(&vm, config.cid, config.mac, config.channels, shared)?;
+        let macs = Macs { first: config.mac, ports: &config.ports };
+        let devices = Devices::new(&vm, config.cid, macs, config.channels, shared)?;
         let entry = boot::load(&memory, &config.software, &devices.windows())?;
         vcpu::prepare(&kvm, &cpu, &entry)?;
         Ok(Self { cpu, devices, vm, memory, _shared: mapped, signals })

@@ -64,7 +64,8 @@ fn zygote() {
         memory_mib: stub::MEMORY_MIB_MIN,
         cid: 3,
         mac: vmatic_plan::Mac([2, 0, 0, 0, 0, 1]),
-        channels: GuestChannels { control: None, serial: log.into(), card: Card::Unplugged },
+        ports: Default::default(),
+        channels: GuestChannels { control: None, serial: log.into(), card: Card::Unplugged, ports: 0 },
     };
     let said = |said: &[u8]| if said == stub::READY && !never { Readiness::Ready } else { Readiness::Waiting };
     let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
@@ -98,7 +99,9 @@ impl Clone {
         let (control, its) = UnixStream::pair().unwrap();
         let (console, log) = std::io::pipe().unwrap();
         let (its, log): (OwnedFd, OwnedFd) = (its.into(), log.into());
-        zygote.order(&CloneOrder { tag, user: USER + tag, outlives: false }, &[its.as_fd(), log.as_fd()]).unwrap();
+        zygote
+            .order(&CloneOrder { tag, user: USER + tag, outlives: false, ports: 0 }, &[its.as_fd(), log.as_fd()])
+            .unwrap();
         let Some(ZygoteReply::Started { tag: its_tag, pid }) = zygote.answer().unwrap() else { panic!("not started") };
         assert_eq!(its_tag, tag);
         control.set_read_timeout(Some(CLONE_TIMEOUT)).unwrap();

@@ -5,6 +5,7 @@
 use super::input::Input;
 use crate::config::CONTROL_PORT;
 use crate::devices::virtio::block::Block;
+use crate::devices::virtio::bundle::Bundle;
 use crate::devices::virtio::mmio::{Device, RING_ENTRIES, Transport};
 use crate::devices::virtio::net::Net;
 use crate::devices::virtio::pmem::Pmem;
@@ -12,9 +13,11 @@ use crate::devices::virtio::rng::Rng;
 use crate::devices::virtio::vsock::Vsock;
 use crate::memory::{self, Memory};
 use rustix::net::SendFlags;
+use std::cell::RefCell;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use vm_memory::{Bytes, GuestAddress};
 use vmatic_plan::Mac;
@@ -42,12 +45,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let words = [1000, CONTROL_PORT, 0, 1 | 1 << 16, 0, 4096, 0];
     request.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     let connect = [&[1, 0][..], &request, &[3, 1, 0, 0x20, 44, 0, 0, 0, 4, 1, 0, 0, 1, 0x14, 1, 0, 0, 0], &[5, 9, 6]];
-    (0..5).map(polite).chain([connect.concat()]).collect()
+    // A port's card, and frames for it.
+    let port = [&polite(5)[..], &[5, 5, 5, 0xff, 6]].concat();
+    (0..5).map(polite).chain([connect.concat(), port]).collect()
 }
 
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
-    match input.byte() % 5 {
+    match input.byte() % 6 {
         0 => drive(|| Rng, None, &mut input),
         1 => {
             let Ok((near, far)) = UnixStream::pair() else { return };
@@ -70,7 +75,16 @@ pub fn run(data: &[u8]) {
             let device = || first.take().or_else(|| Block::new(file.clone()).ok()).expect("the disk is there");
             drive(device, None, &mut input);
         }
-        _ => drive(|| Pmem::new(1 << 32, 2 << 20), None, &mut input),
+        4 => drive(|| Pmem::new(1 << 32, 2 << 20), None, &mut input),
+        _ => {
+            let Ok((near, far)) = UnixDatagram::pair() else { return };
+            if near.set_nonblocking(true).is_err() {
+                return;
+            }
+            let bundle = Rc::new(RefCell::new(Bundle::new(Some(near.into()), 9)));
+            // Which what comes from outside, sevens, is for.
+            drive(|| Net::port(bundle.clone(), 7, MAC, 1500), Some(&far.into()), &mut input);
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use std::fmt::Debug;
 
 pub fn seeds() -> Vec<Vec<u8>> {
     let set = WorkingSet { written: vec![(1, 2), (5, 1)], touched: vec![(9, 3)] };
-    let requests = [ZygoteRequest::Start(CloneOrder { tag: 7, user: 8, outlives: true }), ZygoteRequest::Prefault(set)];
+    let requests =
+        [ZygoteRequest::Start(CloneOrder { tag: 7, user: 8, outlives: true, ports: 3 }), ZygoteRequest::Prefault(set)];
     let replies = [
         ZygoteReply::Ready { boot_ms: 300, restored: true },
         ZygoteReply::Started { tag: 7, pid: 99 },

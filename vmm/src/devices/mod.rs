@@ -9,10 +9,11 @@ pub(crate) mod share;
 pub(crate) mod tap;
 pub(crate) mod virtio;
 
-use crate::config::{CONTROL_PORT, Card, GuestChannels};
+use crate::config::{CONTROL_PORT, Card, GuestChannels, Ports};
 use crate::devices::serial::Serial;
 use crate::devices::share::Opened;
 use crate::devices::virtio::block::Block;
+use crate::devices::virtio::bundle::Bundle;
 use crate::devices::virtio::mmio::{self, Device, Transport};
 use crate::devices::virtio::net::Net;
 use crate::devices::virtio::pmem::Pmem;
@@ -23,7 +24,9 @@ use crate::layout::{self, Window};
 use crate::memory::Memory;
 use kvm_ioctls::VmFd;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use vm_superio::Trigger;
 use vmatic_plan::Mac;
@@ -96,6 +99,15 @@ impl<D: Device> Slot<D> {
     }
 }
 
+impl Slot<Net> {
+    /// Tells the guest where the switch has said that the link is up, or down.
+    fn carrier(&mut self) {
+        if self.transport.configure(Net::take_carrier) {
+            self.interrupt();
+        }
+    }
+}
+
 /// What the devices know of their drivers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DevicesState {
@@ -104,8 +116,19 @@ pub(crate) struct DevicesState {
     pub vsock: (mmio::TransportState, vsock::VsockState),
     /// The card's rings and its address.
     pub net: Option<(mmio::TransportState, Mac)>,
+    /// The same of the cards beyond it.
+    pub ports: Vec<(mmio::TransportState, Mac)>,
+    /// Most bytes of a packet of theirs.
+    pub ports_mtu: u16,
     /// The rings of the disk or of the memory that is shared.
     pub share: Option<mmio::TransportState>,
+}
+
+impl DevicesState {
+    /// How many cards there are beyond the first, and their MTU.
+    pub fn ports(&self) -> (u8, u16) {
+        (self.ports.len() as u8, self.ports_mtu)
+    }
 }
 
 /// Everything on the guest's buses.
@@ -114,9 +137,21 @@ pub(crate) struct Devices {
     rng: Slot<Rng>,
     vsock: Slot<Vsock>,
     net: Option<Slot<Net>>,
+    /// The cards beyond it, and what they say that a packet may have.
+    ports: Vec<Slot<Net>>,
+    ports_mtu: u16,
     disk: Option<Slot<Block>>,
     pmem: Option<Slot<Pmem>>,
 }
+
+/// The addresses of a guest's cards.
+pub(crate) struct Macs<'a> {
+    pub first: Mac,
+    pub ports: &'a Ports,
+}
+
+/// The cable of several cards.
+type SharedBundle = Rc<RefCell<Bundle>>;
 
 /// What is shared, and where its memory begins and how long it is.
 pub(crate) type Shared<'a> = Option<(&'a Opened, (u64, u64))>;
@@ -128,12 +163,13 @@ const SHARE: u32 = 3;
 
 impl Devices {
     /// Devices that no driver has touched.
-    pub fn new(vm: &Rc<VmFd>, cid: u32, mac: Mac, channels: GuestChannels, shared: Shared) -> Result<Self, Error> {
-        let net = match channels.card {
-            Card::Absent => None,
-            Card::Unplugged => Some(Net::new(None, mac)),
-            Card::Plugged(cable) => Some(Net::new(Some(cable), mac)),
-        };
+    pub fn new(vm: &Rc<VmFd>, cid: u32, macs: Macs, channels: GuestChannels, shared: Shared) -> Result<Self, Error> {
+        let Macs { first, ports: Ports { macs, mtu } } = macs;
+        let (there, cable) = plug(channels.card);
+        let (net, bundle) = first_card(there.then_some(first), cable, macs.len(), channels.ports);
+        let ports = macs.iter().zip(1..).map(|(mac, port)| Net::port(bundle.clone(), port, *mac, *mtu));
+        let ports = ports.zip(1..).map(|(net, port)| Slot::new(vm, layout::port_window(port), Transport::new(net)));
+        let ports = ports.collect();
         let vsock = Vsock::new(cid, CONTROL_PORT, channels.control);
         let (disk, pmem) = share(shared)?;
         let window = layout::window(SHARE);
@@ -142,6 +178,8 @@ impl Devices {
             rng: Slot::new(vm, layout::window(RNG), Transport::new(Rng)),
             vsock: Slot::new(vm, layout::window(VSOCK), Transport::new(vsock)),
             net: net.map(|net| Slot::new(vm, layout::window(NET), Transport::new(net))),
+            ports,
+            ports_mtu: *mtu,
             disk: disk.map(|disk| Slot::new(vm, window, Transport::new(disk))),
             pmem: pmem.map(|pmem| Slot::new(vm, window, Transport::new(pmem))),
         })
@@ -155,19 +193,22 @@ impl Devices {
         shared: Shared,
     ) -> Result<Self, Error> {
         let bad = "the template is damaged: make a new one";
-        let cable = match channels.card {
-            Card::Plugged(cable) => Some(cable),
-            Card::Absent | Card::Unplugged => None,
-        };
+        let first = state.net.as_ref().map(|(_, mac)| *mac);
+        let (first, bundle) = first_card(first, plug(channels.card).1, state.ports.len(), channels.ports);
+        let mut ports = Vec::new();
+        for ((rings, mac), port) in state.ports.iter().zip(1..) {
+            let net = Net::port(bundle.clone(), port, *mac, state.ports_mtu);
+            let transport = Transport::restore(rings, net).context("restore a network card", bad)?;
+            ports.push(Slot::new(vm, layout::port_window(port.into()), transport));
+        }
         let (vsock_rings, vsock) = &state.vsock;
         let vsock = Vsock::restore(vsock, channels.control);
-        let net = match &state.net {
-            Some((rings, mac)) => {
-                let transport =
-                    Transport::restore(rings, Net::new(cable, *mac)).context("restore the network card", bad)?;
+        let net = match (&state.net, first) {
+            (Some((rings, _)), Some(net)) => {
+                let transport = Transport::restore(rings, net).context("restore the network card", bad)?;
                 Some(Slot::new(vm, layout::window(NET), transport))
             }
-            None => None,
+            _ => None,
         };
         let (disk, pmem) = share(shared)?;
         let window = layout::window(SHARE);
@@ -188,6 +229,8 @@ impl Devices {
             rng: Slot::new(vm, layout::window(RNG), rng),
             vsock: Slot::new(vm, layout::window(VSOCK), vsock),
             net,
+            ports,
+            ports_mtu: state.ports_mtu,
             disk: disk.map(|disk| Slot::new(vm, window, disk)),
             pmem: pmem.map(|pmem| Slot::new(vm, window, pmem)),
         })
@@ -200,7 +243,9 @@ impl Devices {
             serial: self.serial.save(),
             rng: self.rng.transport.save(),
             vsock: (self.vsock.transport.save(), self.vsock.transport.device().save()),
-            net: self.net.as_ref().map(|net| (net.transport.save(), net.transport.device().mac())),
+            net: self.net.as_ref().map(saved_card),
+            ports: self.ports.iter().map(saved_card).collect(),
+            ports_mtu: self.ports_mtu,
             share: match (&self.disk, &self.pmem) {
                 (Some(disk), _) => Some(disk.transport.save()),
                 (None, pmem) => pmem.as_ref().map(|pmem| pmem.transport.save()),
@@ -218,15 +263,18 @@ impl Devices {
         let always = [self.rng.window, self.vsock.window].into_iter();
         let net = self.net.as_ref().map(|net| net.window);
         let disk = self.disk.as_ref().map(|disk| disk.window);
-        always.chain(net).chain(disk).chain(self.pmem.as_ref().map(|pmem| pmem.window)).collect()
+        let share = disk.into_iter().chain(self.pmem.as_ref().map(|pmem| pmem.window));
+        // A kernel names its cards in the order in which it finds them: port n is the n-th behind the first.
+        always.chain(net).chain(share).chain(self.ports.iter().map(|port| port.window)).collect()
     }
 
     /// Moves what can be moved now.
     pub fn work(&mut self, memory: &Memory) {
         self.serial.receive();
         self.vsock.work(memory);
-        if let Some(net) = &mut self.net {
-            net.work(memory);
+        for card in self.net.iter_mut().chain(&mut self.ports) {
+            card.work(memory);
+            card.carrier();
         }
     }
 
@@ -240,9 +288,7 @@ impl Devices {
         data.fill(0);
         self.rng.read(address, data);
         self.vsock.read(address, data);
-        if let Some(net) = &mut self.net {
-            net.read(address, data);
-        }
+        self.net.iter_mut().chain(&mut self.ports).for_each(|card| card.read(address, data));
         if let Some(disk) = &mut self.disk {
             disk.read(address, data);
         }
@@ -255,9 +301,7 @@ impl Devices {
     pub fn write_mmio(&mut self, address: u64, data: &[u8], memory: &Memory) {
         self.rng.write(address, data, memory);
         self.vsock.write(address, data, memory);
-        if let Some(net) = &mut self.net {
-            net.write(address, data, memory);
-        }
+        self.net.iter_mut().chain(&mut self.ports).for_each(|card| card.write(address, data, memory));
         if let Some(disk) = &mut self.disk {
             disk.write(address, data, memory);
         }
@@ -289,6 +333,33 @@ impl Devices {
         }
         false
     }
+}
+
+fn saved_card(card: &Slot<Net>) -> (mmio::TransportState, Mac) {
+    (card.transport.save(), card.transport.device().mac())
+}
+
+/// Whether there are network cards, and their cable.
+fn plug(card: Card) -> (bool, Option<OwnedFd>) {
+    match card {
+        Card::Absent => (false, None),
+        Card::Unplugged => (true, None),
+        Card::Plugged(cable) => (true, Some(cable)),
+    }
+}
+
+/// The first card, if there is one with this address, and the cable of a guest's cards: so many beyond the first, of
+/// which so many lead somewhere; the links of the others are down. Where none does, the first has the cable for itself.
+fn first_card(mac: Option<Mac>, cable: Option<OwnedFd>, ports: usize, live: u8) -> (Option<Net>, SharedBundle) {
+    let is_plugged = cable.is_some();
+    let (own, all) = if live > 0 { (None, cable) } else { (cable, None) };
+    let mut bundle = Bundle::new(all, ports + 1);
+    if is_plugged {
+        (1..=ports as u8).filter(|port| *port > live).for_each(|port| bundle.set_carrier(port, false));
+    }
+    let bundle = Rc::new(RefCell::new(bundle));
+    let first = mac.map(|mac| if live > 0 { Net::first(bundle.clone(), mac) } else { Net::new(own, mac) });
+    (first, bundle)
 }
 
 /// The one device, of two kinds, through which the guest sees what is shared.

@@ -90,7 +90,8 @@ impl Template {
         let kvm = open_kvm()?;
         let mib = config.memory_mib;
         let software = &config.software;
-        let Loaded { state, memory } = snapshot::read(path, &kvm, software, mib)?;
+        let Loaded { state, memory } =
+            snapshot::read(path, &kvm, software, mib, (config.ports.macs.len() as u8, config.ports.mtu))?;
         let share = software.share.as_ref().map(Opened::new).transpose()?;
         state.try_out(&kvm, &memory::map_private(mib, &memory)?, share.as_ref())?;
         seal(&memory)?;

@@ -31,6 +31,8 @@ pub struct CloneOrder {
     pub user: u32,
     /// Whether the clone goes on when its parent, who started this process, ends.
     pub outlives: bool,
+    /// How many ports it has in a network: see [`GuestChannels::ports`].
+    pub ports: u8,
 }
 
 /// What is said to a template's process.
@@ -144,11 +146,11 @@ pub(crate) fn receive<T: for<'a> Deserialize<'a>>(socket: impl AsFd) -> io::Resu
 }
 
 /// What came with an order, as a clone's connections; none if something is missing.
-pub(crate) fn channels(fds: Vec<OwnedFd>) -> Option<GuestChannels> {
+pub(crate) fn channels(fds: Vec<OwnedFd>, ports: u8) -> Option<GuestChannels> {
     let mut fds = fds.into_iter();
     let (control, serial) = (fds.next()?, fds.next()?);
     let card = fds.next().map_or(Card::Unplugged, Card::Plugged);
-    Some(GuestChannels { control: Some(control), serial, card })
+    Some(GuestChannels { control: Some(control), serial, card, ports })
 }
 
 #[cfg(test)]
@@ -161,13 +163,13 @@ mod tests {
     fn an_order_arrives_with_its_channels_and_an_end_is_told_apart() {
         let (asking, serving) = sockets().unwrap();
         let (reader, writer) = io::pipe().unwrap();
-        let order = CloneOrder { tag: 7, user: 8, outlives: true };
+        let order = CloneOrder { tag: 7, user: 8, outlives: true, ports: 3 };
         send_order(&asking, &order, &[reader.as_fd(), writer.as_fd()]).unwrap();
         let (got, fds) = receive::<ZygoteRequest>(&serving).unwrap().unwrap();
         assert_eq!((got, fds.len()), (ZygoteRequest::Start(order), 2));
         assert!(fds.iter().all(|fd| ![reader.as_raw_fd(), writer.as_raw_fd()].contains(&fd.as_raw_fd())));
-        assert!(channels(fds).is_some());
-        assert!(channels(vec![reader.into()]).is_none(), "a control socket alone is no set of channels");
+        assert!(channels(fds, 3).is_some_and(|channels| channels.ports == 3));
+        assert!(channels(vec![reader.into()], 0).is_none(), "a control socket alone is no set of channels");
         send_reply(&serving, &ZygoteReply::Started { tag: 7, pid: 99 }).unwrap();
         // As many runs as there can be, with the largest numbers, fit a message.
         let many =

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// How a file with a template begins. The last byte rises with every change of what follows.
-pub const MAGIC: &[u8; 16] = b"vmatic template\x01";
+pub const MAGIC: &[u8; 16] = b"vmatic template\x02";
 /// Most bytes of a header: that of a guest of 1 GiB in which every second page is empty.
 const HEADER_BYTES_MAX: u64 = 2 << 20;
 const PAGE: usize = 4096;
@@ -42,6 +42,8 @@ struct Kind {
     initramfs: Sum,
     /// Whether guests see it as memory, and what it is.
     share: Option<(bool, Sum)>,
+    /// Cards beyond the first, and their MTU.
+    ports: (u8, u16),
     /// What a guest sees of the processor.
     features: CpuId,
 }
@@ -90,7 +92,7 @@ impl Sum {
 }
 
 impl Kind {
-    fn of(kvm: &Kvm, software: &Software, memory_mib: u32) -> Result<Self, Error> {
+    fn of(kvm: &Kvm, software: &Software, memory_mib: u32, ports: (u8, u16)) -> Result<Self, Error> {
         let share = match &software.share {
             Some(Share::Disk(path)) => Some((false, Sum::of(path, SHARE_BYTES)?)),
             Some(Share::Memory(path)) => Some((true, Sum::of(path, SHARE_BYTES)?)),
@@ -103,6 +105,7 @@ impl Kind {
             kernel: Sum::of(&software.kernel, u64::MAX)?,
             initramfs: Sum::of(&software.initramfs, u64::MAX)?,
             share,
+            ports,
             features: vcpu::features(kvm)?,
         })
     }
@@ -117,6 +120,7 @@ impl Kind {
             (self.cmdline == other.cmdline, "the guests' command line is another"),
             (self.acpi == other.acpi, "guests find their devices in another way"),
             (self.share == other.share, "the file that guests share is another"),
+            (self.ports == other.ports, "guests have other network cards"),
         ];
         pairs.into_iter().find_map(|(same, what)| (!same).then_some(what))
     }
@@ -134,7 +138,7 @@ pub(crate) fn write(
     let tried = format!("save the template to {}", path.display());
     let next = "make room there, or name another file";
     let (runs, pages_crc) = used(pages, memory_mib).context(&tried, next)?;
-    let header = Header { kind: Kind::of(kvm, software, memory_mib)?, state, runs, pages_crc };
+    let header = Header { kind: Kind::of(kvm, software, memory_mib, state.devices.ports())?, state, runs, pages_crc };
     let part = path.with_extension("part");
     let written = write_parts(&part, &header, pages).and_then(|bytes| std::fs::rename(&part, path).map(|()| bytes));
     written.inspect_err(|_| drop(std::fs::remove_file(&part))).context(&tried, next)
@@ -189,11 +193,17 @@ fn each_page(runs: &[(u32, u32)], mut act: impl FnMut(u32) -> io::Result<()>) ->
 }
 
 /// Reads a template; an error says what is wrong with the file, or what differs here.
-pub(crate) fn read(path: &Path, kvm: &Kvm, software: &Software, memory_mib: u32) -> Result<Loaded, Error> {
+pub(crate) fn read(
+    path: &Path,
+    kvm: &Kvm,
+    software: &Software,
+    memory_mib: u32,
+    ports: (u8, u16),
+) -> Result<Loaded, Error> {
     let tried = format!("restore the template from {}", path.display());
     let mut file = File::open(path).context(&tried, HELP)?;
     let header = read_header(&mut file).context(&tried, HELP)?;
-    if let Some(what) = header.kind.difference(&Kind::of(kvm, software, memory_mib)?) {
+    if let Some(what) = header.kind.difference(&Kind::of(kvm, software, memory_mib, ports)?) {
         return Err(Error::new(tried, what, HELP));
     }
     // The mapping goes away at once: a template keeps none.
@@ -306,7 +316,7 @@ mod tests {
     #[test]
     fn a_header_too_long_or_of_another_version_is_refused() {
         let refused = |bytes: &[u8]| read_header(&mut file_with(bytes)).unwrap_err().to_string();
-        assert!(refused(b"vmatic template\x02\0\0\0\0\0\0\0\0\0\0\0\0").contains("no template of this version"));
+        assert!(refused(b"vmatic template\x03\0\0\0\0\0\0\0\0\0\0\0\0").contains("no template of this version"));
         assert!(refused(&[&MAGIC[..], &u64::MAX.to_le_bytes(), &[0; 4]].concat()).contains("longer than any"));
         assert!(refused(&[&MAGIC[..], &8u64.to_le_bytes(), &[1; 7]].concat()).contains("cut short"));
         assert!(refused(&[&MAGIC[..], &1u64.to_le_bytes(), &[1; 5]].concat()).contains("header is damaged"));

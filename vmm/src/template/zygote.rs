@@ -176,7 +176,7 @@ fn serve(template: &mut Template, socket: OwnedFd, again: ReexecCommand) -> Resu
             None => return Ok(()),
         };
         let first = || start_clone(order.tag, &mut socket);
-        let answer = match channels(fds) {
+        let answer = match channels(fds, order.ports) {
             Some(channels) => match template.spawn(channels, &order, &filter, first) {
                 Ok(pid) => {
                     born += 1;

@@ -4,6 +4,7 @@
 //! touches what is not guest memory (`Memory` would say so, and the test fails).
 
 use crate::devices::virtio::block::Block;
+use crate::devices::virtio::bundle::Bundle;
 use crate::devices::virtio::mmio::{Device, RING_ENTRIES, Transport};
 use crate::devices::virtio::net::Net;
 use crate::devices::virtio::pmem::Pmem;
@@ -11,7 +12,9 @@ use crate::devices::virtio::rng::Rng;
 use crate::devices::virtio::vsock::Vsock;
 use crate::memory::{self, Memory};
 use proptest::prelude::*;
+use std::cell::RefCell;
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::rc::Rc;
 use std::sync::Arc;
 use vm_memory::{Bytes, GuestAddress};
 
@@ -128,6 +131,17 @@ proptest! {
             far.send(&vec![7; bytes]).unwrap();
         }
         weather(Net::new(Some(near.into()), vmatic_plan::Mac([2, 0, 0, 0, 0, 1])), &storm);
+    }
+
+    #[test]
+    fn a_port_weathers_any_guest(storm in storm()) {
+        let (near, far) = UnixDatagram::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        for bytes in [1, 11, 13, 60, 1527, 9000] {
+            far.send(&vec![2; bytes]).unwrap();
+        }
+        let bundle = Rc::new(RefCell::new(Bundle::new(Some(near.into()), 3)));
+        weather(Net::port(bundle, 2, vmatic_plan::Mac([10, 0, 0, 0, 0, 1]), 1500), &storm);
     }
 
     #[test]

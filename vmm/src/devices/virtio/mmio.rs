@@ -18,6 +18,7 @@ const VERSION_1: u64 = 1 << 32;
 const STATUS_DRIVER_OK: u32 = 4;
 const STATUS_FEATURES_OK: u32 = 8;
 const INTERRUPT_USED: u32 = 1;
+const INTERRUPT_CONFIG: u32 = 2;
 const NO_INTERRUPT: u16 = 1;
 /// A descriptor's size, where its flags and the number of the next lie in it, and two of the flags (virtio 1.2, 2.7.5).
 const DESCRIPTOR_BYTES: u64 = 16;
@@ -213,6 +214,16 @@ impl<D: Device> Transport<D> {
     /// The device behind the window.
     pub fn device(&self) -> &D {
         &self.device
+    }
+
+    /// Lets something be done with the device that may change its configuration; true if it did, and the guest must get
+    /// an interrupt for it.
+    pub fn configure(&mut self, change: impl FnOnce(&mut D) -> bool) -> bool {
+        let changed = change(&mut self.device) && self.status & STATUS_DRIVER_OK != 0;
+        if changed {
+            self.interrupt |= INTERRUPT_CONFIG;
+        }
+        changed
     }
 
     fn offered(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! Virtio devices over MMIO: the transport ([`mmio`]) and the devices that answer behind it.
 
 pub(crate) mod block;
+pub(crate) mod bundle;
 #[cfg(test)]
 #[path = "hostile_tests.rs"]
 mod hostile;
