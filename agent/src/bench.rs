@@ -280,7 +280,7 @@ fn launch(
     let fds = ends.each_ref().map(AsRawFd::as_raw_fd);
     let process = match starter {
         Starter::Clone(zygote) => {
-            let order = CloneOrder { tag: number.0, user: user(number), outlives: false };
+            let order = CloneOrder { tag: number.0, user: user(number), outlives: false, ports: 0 };
             let ends = [ends[0].as_fd(), ends[1].as_fd(), ends[2].as_fd()];
             zygote.order(&order, &ends).context("ask for a clone")?;
             match zygote.answer().context("get a clone")? {
@@ -398,6 +398,7 @@ fn machine(options: &BenchOptions, cmdline: String) -> MachineConfig {
             devices: options.devices,
             share: None,
             stub_pages: None,
+            ports: Default::default(),
         },
     }
 }

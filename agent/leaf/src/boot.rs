@@ -4,13 +4,17 @@
 //! host, which is where the operator sees why. So what is said here is not taken for why a guest ended.
 
 use crate::identity::Identity;
+use crate::log::log_failure;
+use crate::ports;
+use alloc::ffi::CString;
 use alloc::format;
 use alloc::string::String;
 use core::ffi::CStr;
+use vmatic_plan::cable::CARDS_MAX;
 use vmatic_plan::defaults::RESOLVER;
 use vmatic_plan::host_image::MODULES;
 use vmatic_plan::modules::ListedModule;
-use vmatic_sys::calls::{self, Errno};
+use vmatic_sys::calls;
 use vmatic_sys::{modules, mounts, netdev};
 use vmatic_tree::wire::message;
 
@@ -18,15 +22,11 @@ use vmatic_tree::wire::message;
 const CMDLINE_MAX_BYTES: usize = 2048;
 /// The guest's network card.
 const CARD: &str = "eth0";
-/// What a template's card must not do by itself, since clones would inherit it: make an
+/// What a template's cards must not do by themselves, since clones would inherit it: make an
 /// address of the template's MAC, look for routers, ask whether an address is taken (the
 /// plan gives each once).
-const QUIET_CARD: [(&CStr, &[u8]); 4] = [
-    (c"/proc/sys/net/ipv6/conf/eth0/addr_gen_mode", b"1"),
-    (c"/proc/sys/net/ipv6/conf/eth0/accept_ra", b"0"),
-    (c"/proc/sys/net/ipv6/conf/eth0/accept_dad", b"0"),
-    (c"/proc/sys/net/ipv6/conf/eth0/router_solicitations", b"0"),
-];
+const QUIET_CARD: [(&str, &[u8]); 4] =
+    [("addr_gen_mode", b"1"), ("accept_ra", b"0"), ("accept_dad", b"0"), ("router_solicitations", b"0")];
 /// Where programs look for who knows names; an image's own stays.
 const RESOLV_CONF: &CStr = c"/etc/resolv.conf";
 /// How long the card may take to appear.
@@ -80,12 +80,23 @@ pub fn prepare_template() {
     if !netdev::wait_for(CARD, CARD_TIMEOUT_MS) {
         return calls::print("boot: no eth0: clones of this template have no network\n");
     }
-    for (path, value) in QUIET_CARD {
-        // A kernel without IPv6 has none of these, and needs none.
-        let _ = calls::write_file(path, value);
+    prepare_card(CARD);
+    // Its drivers are the same as the first's: where that is there, they all are.
+    for port in (1..CARDS_MAX as usize).map(ports::card).take_while(|card| netdev::wait_for(card, 0)) {
+        prepare_card(&port);
     }
-    log_failure("set up", CARD, netdev::up(CARD));
     name_resolver();
+}
+
+/// Sets a template's card up, without addresses.
+fn prepare_card(card: &str) {
+    for (key, value) in QUIET_CARD {
+        // A kernel without IPv6 has none of these, and needs none.
+        if let Ok(path) = CString::new(format!("/proc/sys/net/ipv6/conf/{card}/{key}")) {
+            let _ = calls::write_file(&path, value);
+        }
+    }
+    log_failure("set up", card, netdev::up(card));
 }
 
 /// Has programs ask the switch for names, unless the image says whom to ask.
@@ -117,10 +128,4 @@ pub fn apply_identity(identity: &message::Identity) {
 /// Sets the clock, to nanoseconds since 1970.
 pub fn set_clock(unix_ns: u64) {
     log_failure("set", "the clock", calls::set_clock(unix_ns));
-}
-
-fn log_failure(verb: &str, object: &str, result: calls::Result<()>) {
-    if let Err(Errno(n)) = result {
-        calls::print(&format!("boot: cannot {verb} {object}: errno {n}\n"));
-    }
 }

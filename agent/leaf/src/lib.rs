@@ -21,6 +21,7 @@ pub mod clock;
 pub mod fuzz;
 pub mod identity;
 pub mod log;
+pub mod ports;
 pub mod serve;
 pub mod session;
 pub mod task;

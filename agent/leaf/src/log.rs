@@ -6,3 +6,10 @@ use vmatic_sys::calls;
 pub fn log(text: &str) {
     calls::print(&alloc::format!("{}{text}\n", vmatic_plan::host_image::GUEST_AGENT_LOG));
 }
+
+/// Says why something of what the guest is told could not be done.
+pub fn log_failure(verb: &str, object: &str, result: calls::Result<()>) {
+    if let Err(calls::Errno(n)) = result {
+        calls::print(&alloc::format!("boot: cannot {verb} {object}: errno {n}\n"));
+    }
+}

@@ -3,6 +3,7 @@
 use crate::boot;
 use crate::clock::ClockSync;
 use crate::log::log;
+use crate::ports;
 use crate::session::Session;
 use crate::task::Task;
 use alloc::format;
@@ -82,10 +83,14 @@ fn wait_for_identity(link: &Fd, reader: &mut FrameReader) -> Option<Identity> {
             Err(Errno(libc::EINTR)) => {}
             Err(_) => return None,
         }
-        match reader.next_message() {
-            Ok(Some(Message::Become(identity))) => return Some(identity),
-            Ok(None) => {}
-            Ok(Some(_)) | Err(_) => return None,
+        loop {
+            match reader.next_message() {
+                Ok(Some(Message::Become(identity))) => return Some(identity),
+                // Before it says that it is there.
+                Ok(Some(Message::Ports(told))) => ports::apply(&told),
+                Ok(None) => break,
+                Ok(Some(_)) | Err(_) => return None,
+            }
         }
     }
 }
@@ -332,6 +337,7 @@ impl GuestAgent {
                     boot::set_clock(unix_ns);
                 }
             }
+            Message::Ports(told) => ports::apply(&told),
             Message::Refuse(why) => log(&format!("the host refuses: {why}")),
             _ => {}
         }

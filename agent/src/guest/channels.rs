@@ -22,6 +22,8 @@ pub struct GuestEnds {
     pub control: OwnedFd,
     pub serial: OwnedFd,
     pub cable: OwnedFd,
+    /// Whether that is the cable of several cards ([`vmatic_plan::cable`]).
+    pub is_shared: bool,
 }
 
 impl GuestEnds {
@@ -37,11 +39,11 @@ pub struct HostEnds {
     pub serial: UnixStream,
 }
 
-/// Makes the channels of one guest, whose card leads to `cable`.
-pub fn make(cable: OwnedFd) -> Result<(HostEnds, GuestEnds), Error> {
+/// Makes the channels of one guest, whose first card leads to `cable`; the cards of its ports, too, if that `is_shared`.
+pub fn make(cable: OwnedFd, is_shared: bool) -> Result<(HostEnds, GuestEnds), Error> {
     let (control_end, control) = pair()?;
     let (serial_end, serial) = pair()?;
-    Ok((HostEnds { control: control_end, serial: serial_end }, GuestEnds { control, serial, cable }))
+    Ok((HostEnds { control: control_end, serial: serial_end }, GuestEnds { control, serial, cable, is_shared }))
 }
 
 /// Our end of a stream, as an earlier node left it.

@@ -3,11 +3,13 @@
 //! Takes the plan and what the builder put into the host image; gives a cold guest's
 //! command line, a template's, and the message that gives a clone its identity.
 
-use std::net::Ipv4Addr;
+use super::ports;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use vmatic_plan::boot_words::guest;
 use vmatic_plan::host_image::{Discovery, GUEST_DEVICES, GUEST_SHARE};
+use vmatic_plan::network::Port0;
 use vmatic_plan::{Node, Plan};
 use vmatic_sys::calls;
 use vmatic_tree::wire::message::Identity;
@@ -58,16 +60,26 @@ pub fn cmdline(plan: &Plan, node: Node) -> String {
 /// The words of a command line by which a guest's agent knows who it is.
 pub fn identity_words(plan: &Plan, node: Node) -> String {
     let mut line = format!("{}={node}", guest::NODE);
-    let name = plan.node_name(node).unwrap_or_default();
+    let name = name(plan, node);
     line += &format!(" {}={name}", guest::NAME);
     if let Some((address, netmask, Some(router))) = ipv4(plan, node) {
         line += &format!(" {}={address}::{router}:{netmask}:{name}:eth0:off", guest::IP);
     }
-    let router = Node::host(node.host);
-    if let (Some(address), Some(router)) = (plan.ipv6(node), plan.ipv6(router)) {
-        line += &format!(" {}={address}/128,{router}", guest::IP6);
+    if let Some((address, prefix, Some(router))) = ipv6(plan, node) {
+        line += &format!(" {}={address}/{prefix},{router}", guest::IP6);
     }
     line
+}
+
+/// A guest's host name: what the network calls it, where it is a node there.
+fn name(plan: &Plan, node: Node) -> String {
+    let in_network = ports::node(plan, node).and_then(|(network, number)| network.name(number));
+    in_network.or_else(|| plan.node_name(node)).unwrap_or_default()
+}
+
+/// Whether guests' first cards are in their host's network.
+fn has_first_card(plan: &Plan) -> bool {
+    plan.network().is_none_or(|network| network.draft().port0 == Port0::Host)
 }
 
 /// A template's command line: the same for all of its clones.
@@ -88,8 +100,13 @@ fn with_own_words(mut line: String, plan: &Plan) -> String {
 }
 
 fn ipv4(plan: &Plan, node: Node) -> Option<(Ipv4Addr, Ipv4Addr, Option<Ipv4Addr>)> {
-    let (_, prefix) = plan.host_block(node.host)?;
+    let (_, prefix) = plan.host_block(node.host).filter(|_| has_first_card(plan))?;
     Some((plan.ipv4(node)?, Ipv4Addr::from(u32::MAX << (32 - u32::from(prefix))), plan.ipv4(Node::host(node.host))))
+}
+
+fn ipv6(plan: &Plan, node: Node) -> Option<(Ipv6Addr, u8, Option<Ipv6Addr>)> {
+    let address = plan.ipv6(node).filter(|_| has_first_card(plan))?;
+    Some((address, 128, plan.ipv6(Node::host(node.host))))
 }
 
 /// Who a clone is to be, as of now.
@@ -99,10 +116,10 @@ pub fn identity(plan: &Plan, node: Node) -> Identity {
     entropy[16..].copy_from_slice(&calls::random16());
     Identity {
         node,
-        name: plan.node_name(node).unwrap_or_default(),
+        name: name(plan, node),
         mac: plan.mac(node).unwrap_or_default(),
         ipv4: ipv4(plan, node),
-        ipv6: plan.ipv6(node).map(|address| (address, 128, plan.ipv6(Node::host(node.host)))),
+        ipv6: ipv6(plan, node),
         unix_ns: unix_ns(),
         entropy,
     }

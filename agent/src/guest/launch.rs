@@ -8,6 +8,7 @@ use super::adopted::AdoptedProcess;
 use super::backend::GuestProcess;
 use super::channels::{self, GuestEnds};
 use super::outliving::{Found, GuestNote, Ran};
+use super::ports::{self, PortsOfGuest};
 use super::qemu::snapshot::Begin;
 use super::qemu::{self, QemuEnds, Qmp, command::Accel};
 use super::shared::Shared;
@@ -115,27 +116,31 @@ pub async fn prepare(shared: &Shared, machine: Option<qemu::Machine>) -> Source 
 
 /// Starts a guest that was restarted so often.
 pub async fn launch(shared: &Shared, guest: GuestId, source: Source, restarts: u32) -> Result<Launched, Error> {
-    let cable = shared.switch.plug(guest).await?;
-    let (mut ours, theirs) = channels::make(cable)?;
     let node = Node::guest(shared.host, guest);
+    let ports = find_ports(shared, node).await?;
+    let cable = shared.switch.plug(guest).await?;
+    let (mut ours, theirs) = channels::make(cable, ports.count > 0)?;
     match source {
         Source::Qemu(machine, begin) => {
             launch_in_qemu(shared, node, (*machine, *begin), (ours, theirs), restarts).await
         }
         Source::Clone(zygote) => {
-            let clone = zygote.start(guest, &theirs, shared.outliving.is_there()).await?;
+            let clone = zygote.start(guest, ports.count, &theirs, shared.outliving.is_there()).await?;
             drop(theirs);
             keep(shared, guest, clone.pid(), clone.pidfd(), &ours, restarts)?;
             shared.guests.count(|stats| stats.cloned += 1);
             // It runs already, so that the time it is told is the time.
             let told = frame::encode(&Message::Become(image::identity(&shared.plan, node)));
             let told = told.context("encode an identity")?;
+            let told = [ports.told, told].concat();
             ours.control.write_all(&told).await.context("tell the clone who it is")?;
             managed(shared, guest, GuestProcess::Clone(clone), ours, Some(zygote)).await
         }
         Source::Cold(_) => {
-            let child = start_cold(shared, node, &theirs)?;
+            let child = start_cold(shared, node, ports.cards, &theirs)?;
             drop(theirs);
+            // It waits there until the guest's agent calls.
+            ours.control.write_all(&ports.told).await.context("tell the guest of its ports")?;
             let (pid, pidfd) = opened(&child)?;
             keep(shared, guest, pid, pidfd.as_fd(), &ours, restarts)?;
             shared.guests.count(|stats| stats.cold += 1);
@@ -194,8 +199,9 @@ pub async fn adopt(shared: &Shared, guest: GuestId, found: Found) -> Result<(Lau
             (GuestProcess::Adopted(process, None), serial, true)
         }
         Ran::Qemu { kvm, .. } => {
+            let node = Node::guest(shared.host, guest);
             let ends = QemuEnds::take(fds).ok_or_else(lacks)??;
-            let (ours, theirs) = channels::make(shared.switch.plug(guest).await?)?;
+            let (ours, theirs) = channels::make(shared.switch.plug(guest).await?, ports::has_some(&shared.plan, node))?;
             let (qmp, ..) = ends.relay(&theirs, "", |monitor| Qmp::goes_on(monitor, image::unix_ns()))?;
             (GuestProcess::Adopted(process, Some(qmp)), ours.serial, kvm)
         }
@@ -260,10 +266,25 @@ fn heard(shared: &Shared, guest: GuestId) -> Result<watch::Receiver<bool>, Error
     shared.guests.heard(guest).ok_or_else(no_guest)
 }
 
-fn start_cold(shared: &Shared, node: Node, ends: &GuestEnds) -> Result<tokio::process::Child, Error> {
+/// What a guest has in the network. In a thread of its own: without a law of next hops it is a search.
+async fn find_ports(shared: &Shared, node: Node) -> Result<PortsOfGuest, Error> {
+    let plan = shared.plan.clone();
+    if plan.network.is_none() {
+        return Ok(PortsOfGuest::default());
+    }
+    let found = tokio::task::spawn_blocking(move || ports::of_guest(&plan, node)).await;
+    found.context("wait for a thread")?
+}
+
+fn start_cold(
+    shared: &Shared,
+    node: Node,
+    ports: vmatic_vmm::Ports,
+    ends: &GuestEnds,
+) -> Result<tokio::process::Child, Error> {
     shared.ksm.merge_pages();
     let group = shared.group.as_ref().map(AsRawFd::as_raw_fd);
-    vmm::process::start_cold(&shared.plan, node, ends, group, shared.outliving.is_there())
+    vmm::process::start_cold(&shared.plan, node, ports, ends, group, shared.outliving.is_there())
 }
 
 impl Launched {

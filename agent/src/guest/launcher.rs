@@ -92,7 +92,7 @@ impl Launcher {
             None => {
                 let group = group.as_ref().map(AsRawFd::as_raw_fd);
                 let (plan, files, guests) = (self.plan.clone(), self.files, self.guests.clone());
-                let keep = template::supervise(plan, files, group, BOOT_TIMEOUT, state, guests);
+                let keep = template::supervise((plan, self.host), files, group, BOOT_TIMEOUT, state, guests);
                 tokio::task::spawn_local(keep);
             }
         }

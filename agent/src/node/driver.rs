@@ -26,7 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
-use vmatic_plan::{GuestId, Plan, RangeSet};
+use vmatic_plan::{GuestId, HostId, Plan, RangeSet};
 use vmatic_tree::answer::{Outcome, Output};
 use vmatic_tree::host::{Action, Direction, Event, Host};
 use vmatic_tree::id::{LinkId, OpId};
@@ -79,6 +79,8 @@ pub struct Resources {
     pub kvm: KvmFound,
     /// RAM that was in use before the first guest, in MiB.
     pub booted_mib: u64,
+    /// This host's number.
+    pub number: HostId,
 }
 
 /// The tree's state machine, with the links that are open and the operations that run.
@@ -365,7 +367,7 @@ impl Driver {
         let info = matches!(order, Order::Info)
             .then(|| info::info(&self.resources.kvm, &self.resources.guests, &self.plan, self.resources.booted_mib));
         let all = guests.len() == u64::from(self.plan.guests_per_host);
-        let guests = guests.clone();
+        let (guests, host) = (guests.clone(), self.resources.number);
         tokio::spawn(async move {
             let deadline = Duration::from_millis(u64::from(remaining_ms));
             let (outcome, output) = match (order, info) {
@@ -373,7 +375,7 @@ impl Driver {
                 (Order::Image, _) => (Outcome::Done(Reply::Image(info::image())), Output::default()),
                 (_, Some(info)) => (Outcome::Done(Reply::Info(info)), Output::default()),
                 (order, None) if host_order::is_one(&order) => {
-                    host_order::carry_out(HostOrder { order, guests, all }, deadline, stopped).await
+                    host_order::carry_out(HostOrder { order, guests, all, host }, deadline, stopped).await
                 }
                 _ => (Outcome::Exit(0), Output::default()),
             };

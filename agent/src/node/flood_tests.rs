@@ -190,6 +190,7 @@ async fn node(key: &SigningKey) -> (Driver, mpsc::Sender<Opening>, Sources) {
         outliving: Rc::new(Outliving::new(crate::keeper::client::Keeper::none())),
         kvm: KvmFound::None("not needed".into()),
         booted_mib: 0,
+        number: HostId(1),
     };
     let own = OwnLinks::draw(&plan, HostId(1), None);
     let host = Host::new(plan.clone(), HostId(1), key.verifying_key(), own.boot());

@@ -18,7 +18,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use vmatic_plan::{GuestId, RangeSet};
+use vmatic_plan::{GuestId, HostId, RangeSet};
 use vmatic_tree::answer::{OUTPUT_MAX_BYTES, Outcome, Output};
 use vmatic_tree::reply::Reply;
 use vmatic_tree::traffic::Piece;
@@ -38,6 +38,8 @@ pub struct HostOrder {
     pub guests: RangeSet,
     /// Whether these are all guests of the host.
     pub all: bool,
+    /// The host.
+    pub host: HostId,
 }
 
 /// Whether an order is one that a process of its own carries out.
@@ -73,7 +75,7 @@ pub fn run(order: &HostOrder) -> Result<(), Error> {
     std::io::stdout().write_all(&reply).context("write the reply")
 }
 
-fn reply(HostOrder { order, guests, all }: &HostOrder) -> Result<Reply, Error> {
+fn reply(HostOrder { order, guests, all, host }: &HostOrder) -> Result<Reply, Error> {
     let client = || SwitchClient::open(Path::new(SOCKET));
     match order {
         Order::Link(LinkOrder::Set(link)) => {
@@ -96,7 +98,7 @@ fn reply(HostOrder { order, guests, all }: &HostOrder) -> Result<Reply, Error> {
             Ok(Reply::Piece(all))
         }
         Order::Usage { each } => usage::measure(*each).map(Reply::Usage),
-        Order::Save { from } => Ok(Reply::Piece(Piece { bytes: snapshot::piece(*from)?, dropped: 0 })),
+        Order::Save { from } => Ok(Reply::Piece(Piece { bytes: snapshot::piece(*host, *from)?, dropped: 0 })),
         other => Err(Error::new(format!("carry out {other:?} in a process of its own"))),
     }
 }

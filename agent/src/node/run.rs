@@ -125,7 +125,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     tokio::task::spawn_local(launcher.run());
     let own = OwnLinks::draw(&plan, number, plain_for(&cmdline));
     let host = Host::new(plan.clone(), number, operator, own.boot());
-    let resources = Resources { ports, guests, desired, outliving, kvm, booted_mib };
+    let resources = Resources { ports, guests, desired, outliving, kvm, booted_mib, number };
     let mut driver = Driver::new(host, own, plan, events, inbound, resources);
     driver.seek(parents);
     drive(&mut driver, Sources::new(waiting, arrivals, opened, listener)).await

@@ -88,6 +88,15 @@ pub fn set_mac(name: &str, mac: [u8; 6]) -> Result<()> {
     }
 }
 
+/// Sets the largest packet of an interface, in bytes.
+pub fn set_mtu(name: &str, mtu: u16) -> Result<()> {
+    let socket = socket(libc::AF_INET)?;
+    let mut r = request(name);
+    r.ifr_ifru.ifru_mtu = mtu.into();
+    // SAFETY: the ioctl takes a live ifreq with a number in it.
+    unsafe { check(libc::ioctl(socket.raw(), libc::SIOCSIFMTU as _, &raw mut r)).map(drop) }
+}
+
 /// The address that a card makes of its MAC (RFC 4291, appendix A).
 pub fn link_local(mac: [u8; 6]) -> Ipv6Addr {
     let [a, b, c, d, e, f] = mac;

@@ -67,7 +67,7 @@ const CLUSTER_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
     let mut reading = Reading::of(&args.spec)?;
-    reading.refuse_network();
+    reading.check_network();
     let spec = reading.finish()?;
     let folder = args.out.clone().unwrap_or_else(|| Path::new("out").join(&spec.name));
     let key = key::load()?;

@@ -69,7 +69,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let mut reading = Reading::of(&args.spec)?;
     // With --refresh the build gets another kernel than the one that could be looked at now.
     preflight::survey(&mut reading, &cache, !args.refresh)?;
-    reading.refuse_network();
+    reading.check_network();
     let spec = reading.finish()?;
     let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(&spec.name));
     if !args.dry_run && !args.new_cluster {

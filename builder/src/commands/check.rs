@@ -8,7 +8,7 @@ use crate::Exit;
 use crate::archive::compress::Effort;
 use crate::build::{Builder, Built};
 use crate::error::{Kind, Result};
-use crate::network::summary;
+use crate::network::{limits, summary};
 use crate::packages::cache::Cache;
 use crate::preflight;
 use crate::process::sibling_program;
@@ -49,7 +49,9 @@ pub fn run(args: Args) -> Result<Exit> {
         let summary = summary::of(&network.network, |host| spec.plan.hosts.name(host));
         summary.lines.iter().for_each(say::line);
         summary.warnings.iter().for_each(say::warn);
-        say::note("the network can be looked at (`vmatic draw`, `vmatic route`), and not yet be built or booted");
+        for (message, remedy) in limits::of(&network.network, spec.backend == Backend::Qemu) {
+            say::warn(format!("the network can be looked at, and not be built: {message}: {remedy}"));
+        }
     }
     let size = rehearsed.map_or_else(String::new, |built| format!("; {}", super::build::needs(&spec, &built)));
     say::line(format!("{}: ok: {}{size}", args.spec.display(), spec.size()));

@@ -4,13 +4,14 @@
 //! The law itself is in the plan ([`vmatic_plan::network`]); here is what only people need.
 //!
 //! * [`table`]: a graph as text, a link a line. [`checks`]: what a network is tested for. [`summary`]: its counts as
-//!   text.
+//!   text. [`limits`]: what of it hosts cannot run.
 //! * [`draw`]: pictures of it.
 //!
 //! No state.
 
 pub mod checks;
 pub mod draw;
+pub mod limits;
 pub mod summary;
 pub mod table;
 

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::data::{Source, Spec};
 use super::diagnose::{self, Files};
+use super::kinds::Backend;
 use super::parse;
 use crate::error::Result;
+use crate::network::limits;
 
 /// A spec with its mistakes.
 pub struct Reading {
@@ -32,11 +34,11 @@ impl Reading {
         diagnose::note(&mut self.files, key, value, message, remedy);
     }
 
-    /// Notes what cannot be built yet: guests do not get the cards and links of a network.
-    pub fn refuse_network(&mut self) {
-        if self.spec.as_ref().is_some_and(|spec| spec.network.is_some()) {
-            let message = "guests do not get the links of a network yet: it cannot be built or booted";
-            let remedy = "`vmatic check`, `draw` and `route` look at it; remove [network] to build and boot without it";
+    /// Notes what of a network hosts cannot run.
+    pub fn check_network(&mut self) {
+        let found = self.spec.as_ref().and_then(|spec| Some((spec, spec.network.as_ref()?)));
+        let limits = found.map(|(spec, network)| limits::of(&network.network, spec.backend == Backend::Qemu));
+        for (message, remedy) in limits.unwrap_or_default() {
             self.note("network", "", message, remedy);
         }
     }

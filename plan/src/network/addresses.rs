@@ -1,9 +1,9 @@
 //! What the nodes of a network are called on the wire: an address each, a MAC a port, both ways by arithmetic.
 //!
 //! Links are unnumbered: a node has one address, on all of its ports. Addresses follow places
-//! ([`Sites::ordinal`](super::sites::Sites::ordinal)), so that neighbours are neighbours there too and routes can be put
-//! together; in a tree they may follow its branches instead. They are of a block of their own, since a guest's first
-//! card has an address of its host's network.
+//! ([`Network::ordinal`]), so that neighbours are neighbours there too and routes can be put together; in a tree they
+//! may follow its branches instead. They are of a block of their own, since a guest's first card has an address of its
+//! host's network.
 
 use super::graph::{Draft, LINK_NETWORK, LinkDraft, Network};
 use super::kinds::{Numbering, Port0};
@@ -29,6 +29,14 @@ const RESERVED: u64 = 2;
 /// How many bits of an address a level of a tree takes, and how many levels there are: 0 is the node itself.
 fn digits(tree: &Tree) -> (u32, u32) {
     (u32::BITS - tree.arity().leading_zeros(), tree.height())
+}
+
+impl Mac {
+    /// The MAC of another port of the same node, below [`MAC_PORTS`].
+    pub fn at_port(self, port: u32) -> Mac {
+        let Mac([_, a, b, c, d, e]) = self;
+        Mac([(port << PORT_SHIFT) as u8 | MAC_PREFIX, a, b, c, d, e])
+    }
 }
 
 impl Draft {
@@ -93,17 +101,27 @@ impl Network {
         u32::try_from(node).ok().filter(|node| *node < self.len() && above == 0)
     }
 
+    /// The block of a node and all that is below it in a tree whose addresses follow its branches; none of other
+    /// networks' nodes.
+    pub fn branch(&self, guests: Ipv4Net, node: u32) -> Option<Ipv4Net> {
+        let (bits, levels) = digits(self.draft().prefixes()?);
+        let offset = self.address_block(guests)?.offset(self.address(guests, node)?)?;
+        // Its digits end where only zeros follow.
+        let below = if offset == 0 { levels } else { offset.trailing_zeros() / bits };
+        Some(Ipv4Net::from_bits(u32::from(self.address(guests, node)?), (u32::BITS - bits * below) as u8))
+    }
+
     /// The MAC of a node's port; port 0 is a guest's first card. None where MACs do not tell its number.
     pub fn mac(&self, node: u32, port: u32) -> Option<Mac> {
         let site = self.site(node)?;
-        let first = |port: u32| (port << PORT_SHIFT) as u8 | MAC_PREFIX;
         if site.is_host() {
             // What takes no guest may have any number of ports: MACs have to differ on one link alone.
             let [a, b, c, d] = node.to_be_bytes();
-            return Some(Mac([first(port % MAC_PORTS), NO_GUEST, a, b, c, d]));
+            return Some(Mac([0, NO_GUEST, a, b, c, d]).at_port(port % MAC_PORTS));
         }
         let (h, g) = (site.host.0.to_be_bytes(), site.guest.0.to_be_bytes());
-        (port < MAC_PORTS && h[1] < NO_GUEST).then(|| Mac([first(port), h[1], h[2], h[3], g[2], g[3]]))
+        let fits = port < MAC_PORTS && h[1] < NO_GUEST;
+        fits.then(|| Mac([0, h[1], h[2], h[3], g[2], g[3]]).at_port(port))
     }
 
     /// The guest whose port a MAC is by the law, and the port.

@@ -17,6 +17,7 @@
 mod addresses;
 mod error;
 mod graph;
+mod guest;
 mod kinds;
 mod law;
 mod legs;
@@ -35,6 +36,7 @@ mod vocabulary;
 pub use addresses::MAC_PORTS;
 pub use error::{Item, LineError, NetworkError, NetworkErrorKind};
 pub use graph::{Draft, End, LINK_NETWORK, LINKS_MAX, LinkDraft, Network, RULES_MAX};
+pub use guest::{GuestPorts, KernelRoute, NoPorts, PortCard};
 pub use kinds::{AsNumber, Daemon, NodeKind, NodesDraft, Numbering, Port0, Routing};
 pub use law::Side;
 pub use legs::Leg;

@@ -181,6 +181,11 @@ impl Network {
         laws.filter(alone).collect()
     }
 
+    /// Whether a law's links may be a node's.
+    pub(super) fn law_has(&self, law: usize, node: u32) -> bool {
+        self.laws.get(law).is_some_and(|law| law.a.has(node))
+    }
+
     /// The way from one node to another.
     ///
     /// # Errors

@@ -83,8 +83,18 @@ impl Network {
         }
         kinds.sort_by(|a, b| a.kind.cmp(&b.kind));
         let crossing = (links <= COUNTED_LINKS_MAX).then(|| self.crossing());
-        let underlay = if crossing.is_none_or(|crossing| crossing.cables > 0) { MTU - VXLAN_BYTES } else { MTU };
-        Survey { kinds, links, crossing, mtu: self.draft().mtu.unwrap_or(underlay), routes, parts }
+        Survey { kinds, links, crossing, mtu: self.mtu(), routes, parts }
+    }
+
+    /// The largest packet of links that have no other: one for all of the network, since daemons want both ends of a
+    /// link to agree (RFC 2328, 10.6). Where cables go between hosts it leaves room for what carries them.
+    pub fn mtu(&self) -> u16 {
+        let crosses = |node: u32| {
+            let host = |node| self.site(node).map(|site| site.host);
+            self.ends(node).any(|end| host(end.peer) != host(node))
+        };
+        let any = || self.links() > COUNTED_LINKS_MAX || (0..self.len()).any(crosses);
+        self.draft().mtu.unwrap_or_else(|| if any() { MTU - VXLAN_BYTES } else { MTU })
     }
 
     fn crossing(&self) -> Crossing {

@@ -15,6 +15,7 @@ use crate::id::OpId;
 use crate::refusal::Refusal;
 use crate::session::{SessionInput, SessionOutput};
 use crate::twins::{TWINS_MAX, Twins};
+use crate::wire::guest_ports::GuestPorts;
 use crate::wire::order::Order;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -31,7 +32,7 @@ pub const VERSION_MIN: u16 = 7;
 /// The first whose links between machines are encrypted (`crate::link`).
 pub const ENCRYPTED_FROM: u16 = 8;
 /// How many kinds of messages this version knows.
-pub const KINDS: u8 = 23;
+pub const KINDS: u8 = 24;
 /// Most bytes of a hello: nobody has said more who has not yet said who it is.
 pub const HELLO_MAX_BYTES: usize = 64;
 /// Most states in a report, the one for those that were left out among them.
@@ -235,6 +236,8 @@ pub enum Message {
         /// Milliseconds that the sender waits for them.
         remaining_ms: u32,
     },
+    /// Host to guest: the guest's ports in a network. To a clone it comes before [`Message::Become`].
+    Ports(GuestPorts),
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::traffic::{DropReason, Frames, Piece, PortCounters, PortStatus, Ports}
 use crate::twins::{Twins, Whereabouts};
 use crate::unreachable::{LinkEnd, Peer, Unreachable};
 use crate::wire::frame::{FrameReader, encode};
+use crate::wire::guest_ports::GuestRoute;
 use alloc::vec;
 use core::net::IpAddr;
 use proptest::collection::vec;
@@ -268,8 +269,25 @@ proptest! {
 /// A message of a later kind is skipped by its number, so the number of kinds must be what it says.
 #[test]
 fn there_are_as_many_kinds_of_messages_as_it_says() {
-    let last = Message::Resume { signed: vec![], asked: NodeSet::new(), remaining_ms: 1 };
-    assert_eq!(postcard::to_allocvec(&last).unwrap(), [KINDS - 1, 0, 0, 1]);
+    let last = Message::Ports(ports(0, 0));
+    assert_eq!(postcard::to_allocvec(&last).unwrap(), [KINDS - 1, 100, 64, 0, 1, 1, 0, 0]);
     let unknown = [&[KINDS][..], &[0; 64]].concat();
     assert!(postcard::take_from_bytes::<Message>(&unknown).is_err());
+}
+
+fn ports(cards: usize, routes: usize) -> GuestPorts {
+    let route = GuestRoute { to: ([100, 64, 0, 0].into(), 10), via: Some([100, 64, 0, 2].into()), port: 1 };
+    let address = [100, 64, 0, 1].into();
+    GuestPorts { address, forwards: true, cards: vec![(Mac([6; 6]), 1450); cards], routes: vec![route; routes] }
+}
+
+/// At the limits, and one past each.
+#[test]
+fn a_guest_is_told_of_as_many_ports_and_routes_as_it_can_have() {
+    let most = Message::Ports(ports(16, 2000));
+    assert_eq!(travel(&most), most);
+    for (cards, routes) in [(17, 0), (0, 2001)] {
+        let bytes = postcard::to_allocvec(&Message::Ports(ports(cards, routes))).unwrap();
+        assert!(postcard::from_bytes::<Message>(&bytes).is_err());
+    }
 }

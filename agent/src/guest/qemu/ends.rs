@@ -54,8 +54,9 @@ impl QemuEnds {
     ) -> Result<Relayed, Error> {
         let wire = ends.serial.try_clone().context("duplicate a console")?;
         let to_switch = ends.cable.try_clone().context("duplicate a cable")?;
+        let is_shared = ends.is_shared;
         let (serial, cable, needle) = (self.serial, self.cable, words.to_owned());
-        tokio::task::spawn_local(async move { port::relay(cable, to_switch).await });
+        tokio::task::spawn_local(async move { port::relay(cable, to_switch, is_shared).await });
         let (said, heard) = oneshot::channel();
         tokio::task::spawn_local(async move { serial::relay(serial, wire, &needle, said).await });
         let complaints = tokio::task::spawn_local(channels::last_words(self.words));

@@ -6,7 +6,7 @@
 
 use crate::error::{Context, Error, no_guest};
 use crate::guest::channels::GuestEnds;
-use crate::guest::image;
+use crate::guest::{image, ports};
 use crate::process::user::user;
 use crate::process::{fd, spawn};
 use serde::{Deserialize, Serialize};
@@ -16,13 +16,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
-use vmatic_plan::{GuestId, Mac, Node, Plan};
+use vmatic_plan::{GuestId, HostId, Mac, Node, Plan};
 use vmatic_tree::wire::frame::FrameReader;
 use vmatic_tree::wire::message::{Message, understands};
 use vmatic_vmm::stub::{self, StubFile};
 use vmatic_vmm::template::Readiness;
 use vmatic_vmm::template::zygote::{self, ReexecCommand, SnapshotFiles};
-use vmatic_vmm::{Card, Discovery, Exit, GuestChannels, GuestConfig, Share, Software, TERMINATED_STATUS};
+use vmatic_vmm::{Card, Discovery, Exit, GuestChannels, GuestConfig, Ports, Share, Software, TERMINATED_STATUS};
 
 // The guest's agent calls the port that the monitor relays.
 const _: () = assert!(vmatic_vmm::CONTROL_PORT == vmatic_tree::wire::message::GUEST_PORT);
@@ -36,7 +36,7 @@ const REEXEC: [&str; 3] = [spawn::THIS_PROGRAM, TEMPLATE, "--handover-fd"];
 /// How long a stub may take, in seconds.
 const STUB_TIMEOUT_S: u64 = 60;
 /// A template's card: locally administered, of host 0, which no plan has.
-const TEMPLATE_MAC: Mac = Mac([2, 0, 0, 0, 0, 0]);
+pub(crate) const TEMPLATE_MAC: Mac = Mac([2, 0, 0, 0, 0, 0]);
 
 /// What a monitor boots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,8 @@ pub struct MachineConfig {
     pub share: Option<Share>,
     /// A stub that writes to so many pages, in place of a kernel.
     pub stub_pages: Option<u32>,
+    /// Its cards beyond the first.
+    pub ports: Ports,
 }
 
 /// A guest that boots cold.
@@ -100,13 +102,23 @@ impl MachineConfig {
             devices: image::discovery(),
             share: image::share(plan),
             stub_pages: None,
+            ports: Ports::default(),
         }
     }
 
     /// A stub of so many pages.
     pub fn stub(pages: u32, memory_mib: u32, devices: Discovery) -> Self {
         let (kernel, initramfs, cmdline) = Default::default();
-        MachineConfig { kernel, initramfs, cmdline, memory_mib, devices, share: None, stub_pages: Some(pages) }
+        MachineConfig {
+            kernel,
+            initramfs,
+            cmdline,
+            memory_mib,
+            devices,
+            share: None,
+            stub_pages: Some(pages),
+            ports: Ports::default(),
+        }
     }
 
     fn with(self, mac: Mac, channels: GuestChannels, stub: Option<&StubFile>) -> GuestConfig {
@@ -117,7 +129,7 @@ impl MachineConfig {
             discovery: self.devices,
             share: self.share,
         };
-        GuestConfig { software, memory_mib: self.memory_mib, cid: image::CID, mac, channels }
+        GuestConfig { software, memory_mib: self.memory_mib, cid: image::CID, mac, ports: self.ports, channels }
     }
 
     /// The stub that is to run instead of a kernel.
@@ -127,9 +139,10 @@ impl MachineConfig {
 }
 
 impl TemplateConfig {
-    /// This host's template.
-    pub fn of_plan(plan: &Plan, files: SnapshotFiles, boot_timeout: Duration) -> Self {
-        let machine = MachineConfig::of_plan(plan, image::template_cmdline(plan));
+    /// A host's template.
+    pub fn of_plan(plan: &Plan, host: HostId, files: SnapshotFiles, boot_timeout: Duration) -> Self {
+        let ports = ports::of_template(plan, host);
+        let machine = MachineConfig { ports, ..MachineConfig::of_plan(plan, image::template_cmdline(plan)) };
         TemplateConfig { machine, serial_fd: None, boot_timeout_s: boot_timeout.as_secs(), files }
     }
 
@@ -178,12 +191,13 @@ impl ColdConfig {
 pub fn start_cold(
     plan: &Plan,
     node: Node,
+    ports: Ports,
     ends: &GuestEnds,
     cgroup: Option<RawFd>,
     outlives: bool,
 ) -> Result<tokio::process::Child, Error> {
     let mac = plan.mac(node).ok_or_else(no_guest)?;
-    let machine = MachineConfig::of_plan(plan, image::cmdline(plan, node));
+    let machine = MachineConfig { ports, ..MachineConfig::of_plan(plan, image::cmdline(plan, node)) };
     let config = ColdConfig::new(machine, mac, node.guest, ends.all().map(|fd| fd.as_raw_fd()));
     let config = ColdConfig { outlives, ..config };
     let command = spawn::watched(config.command(cgroup)?).spawn();
@@ -197,6 +211,7 @@ pub fn run(config: ColdConfig) -> Result<(), Error> {
         control: Some(fd::inherit(config.control_fd)?),
         serial: fd::inherit(config.serial_fd)?,
         card: Card::Plugged(fd::inherit(config.cable_fd)?),
+        ports: config.machine.ports.macs.len() as u8,
     };
     let stub = config.machine.stub_file()?;
     let guest = config.machine.with(config.mac, channels, stub.as_ref());
@@ -213,7 +228,7 @@ pub fn template(config: TemplateConfig) -> Result<(), Error> {
         Some(fd) => fd::inherit(fd)?,
         None => io::stderr().as_fd().try_clone_to_owned().context("duplicate the console")?,
     };
-    let channels = GuestChannels { control: None, serial, card: Card::Unplugged };
+    let channels = GuestChannels { control: None, serial, card: Card::Unplugged, ports: 0 };
     let socket = take_standard_input().context("take standard input")?;
     let stub = config.machine.stub_file()?;
     let said = if stub.is_some() { stub_said } else { said };

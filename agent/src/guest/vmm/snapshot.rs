@@ -13,7 +13,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use vmatic_plan::boot_words;
+use vmatic_plan::{HostId, boot_words};
 use vmatic_vmm::template::protocol::{self, ZygoteReply};
 use vmatic_vmm::template::zygote::SnapshotFiles;
 
@@ -42,10 +42,10 @@ pub fn forget() {
 
 /// A piece of a template of this host, from byte `from` on. The first makes it: it boots one more, since
 /// the one in use cannot leave its sandbox. The last, which is empty, takes the file away.
-pub fn piece(from: u64) -> Result<Vec<u8>, Error> {
+pub fn piece(host: HostId, from: u64) -> Result<Vec<u8>, Error> {
     let path = Path::new(FETCHED);
     if from == 0 {
-        make(path)?;
+        make(host, path)?;
     }
     let tried = || format!("read {FETCHED}");
     let mut file = File::open(path).with_context(tried)?;
@@ -58,11 +58,11 @@ pub fn piece(from: u64) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn make(path: &Path) -> Result<(), Error> {
+fn make(host: HostId, path: &Path) -> Result<(), Error> {
     let plan = machine::plan::read(Path::new(image::PLAN))?;
     forget();
     let files = SnapshotFiles { restore: Vec::new(), save: Some(path.into()) };
-    let mut command = TemplateConfig::of_plan(&plan, files, BOOT_TIMEOUT).command(None)?;
+    let mut command = TemplateConfig::of_plan(&plan, host, files, BOOT_TIMEOUT).command(None)?;
     // Its socket is at its end at once: it boots, saves, and goes.
     let (ours, theirs) = message_pair().context("make a socket pair")?;
     let process = command.stdin(Stdio::from(theirs)).spawn();

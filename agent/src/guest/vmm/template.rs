@@ -27,7 +27,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
-use vmatic_plan::{GuestId, Plan};
+use vmatic_plan::{GuestId, HostId, Plan};
 use vmatic_tree::guest::StartMode;
 use vmatic_tree::text::ShortText;
 use vmatic_vmm::template::protocol::{self, CloneOrder, ZygoteReply};
@@ -131,9 +131,15 @@ impl ZygoteClient {
         *self.orders.lock().await = None;
     }
 
-    /// Starts a clone for `guest`; with `outlives` it goes on when the node ends.
-    pub async fn start(&self, guest: GuestId, ends: &GuestEnds, outlives: bool) -> Result<CloneProcess, Error> {
-        let order = CloneOrder { tag: guest.0, user: user(guest), outlives };
+    /// Starts a clone for `guest`, which has so many ports; with `outlives` it goes on when the node ends.
+    pub async fn start(
+        &self,
+        guest: GuestId,
+        ports: u8,
+        ends: &GuestEnds,
+        outlives: bool,
+    ) -> Result<CloneProcess, Error> {
+        let order = CloneOrder { tag: guest.0, user: user(guest), outlives, ports };
         let mut orders = self.orders.lock().await;
         let orders = orders.as_mut().ok_or_else(ended)?;
         let fds = ends.all();
@@ -180,7 +186,7 @@ fn ended() -> Error {
 
 /// Makes a template, and another when it is gone; never returns.
 pub async fn supervise(
-    plan: Plan,
+    (plan, host): (Plan, HostId),
     mut files: SnapshotFiles,
     group: Option<RawFd>,
     limit: Duration,
@@ -191,7 +197,7 @@ pub async fn supervise(
     loop {
         // As a guest's own limit is: a machine that is too slow for the first would boot one for ever.
         let limit = limit * (1 << failures.min(BOOT_LIMIT_DOUBLINGS_MAX as usize));
-        let lived = run_once(&plan, &files, group, limit, &state, &guests).await;
+        let lived = run_once((&plan, host), &files, group, limit, &state, &guests).await;
         if let Template::Ready(zygote) = &*state.borrow() {
             failures = 0;
             if zygote.doubted.load(Ordering::Relaxed) {
@@ -215,7 +221,7 @@ pub async fn supervise(
 
 /// One life of a template; says how it ended.
 async fn run_once(
-    plan: &Plan,
+    (plan, host): (&Plan, HostId),
     files: &SnapshotFiles,
     group: Option<RawFd>,
     limit: Duration,
@@ -224,7 +230,7 @@ async fn run_once(
 ) -> Result<String, Error> {
     let (ours, theirs) = fd::message_pair().context("make a socket pair")?;
     let (console, serial) = channels::console()?;
-    let mut process = start(plan, files, group, limit, theirs, &serial)?;
+    let mut process = start((plan, host), files, group, limit, theirs, &serial)?;
     drop(serial);
     let console = tokio::spawn(channels::last_words(console));
     rustix::io::ioctl_fionbio(&ours, true).context("set up a socket")?;
@@ -272,15 +278,17 @@ async fn run_once(
 }
 
 fn start(
-    plan: &Plan,
+    (plan, host): (&Plan, HostId),
     files: &SnapshotFiles,
     group: Option<RawFd>,
     limit: Duration,
     socket: OwnedFd,
     serial: &OwnedFd,
 ) -> Result<Child, Error> {
-    let config =
-        TemplateConfig { serial_fd: Some(serial.as_raw_fd()), ..TemplateConfig::of_plan(plan, files.clone(), limit) };
+    let config = TemplateConfig {
+        serial_fd: Some(serial.as_raw_fd()),
+        ..TemplateConfig::of_plan(plan, host, files.clone(), limit)
+    };
     let mut command = spawn::watched(config.command(group)?);
     command.stdin(Stdio::from(socket));
     command.spawn().context("start the template's process")
@@ -310,8 +318,8 @@ mod tests {
             let mut byte = [0];
             let heard = rustix::net::recv(&theirs, &mut byte, rustix::net::RecvFlags::DONTWAIT).unwrap();
             assert_eq!(heard.1, 0);
-            let (_, ends) = channels::make(fd::message_pair().unwrap().0).unwrap();
-            let error = client.start(GuestId(1), &ends, false).await.err().map(|e| e.to_string());
+            let (_, ends) = channels::make(fd::message_pair().unwrap().0, false).unwrap();
+            let error = client.start(GuestId(1), 0, &ends, false).await.err().map(|e| e.to_string());
             assert_eq!(error.as_deref(), Some("cannot get a clone: the template's process has ended"));
         });
     }
@@ -326,9 +334,9 @@ mod tests {
         let (ours, theirs) = fd::message_pair().unwrap();
         rustix::io::ioctl_fionbio(&ours, true).unwrap();
         let client = ZygoteClient::new(fd::watch(ours).unwrap(), false);
-        let (_, ends) = channels::make(fd::message_pair().unwrap().0).unwrap();
+        let (_, ends) = channels::make(fd::message_pair().unwrap().0, false).unwrap();
         // Nobody answers, though nothing has ended: it hangs.
-        let error = client.start(GuestId(7), &ends, false).await.err().map(|e| e.to_string());
+        let error = client.start(GuestId(7), 0, &ends, false).await.err().map(|e| e.to_string());
         assert!(error.is_some_and(|why| why.contains("within 20 s")));
         timeout(Duration::from_secs(1), client.hangs.notified()).await.unwrap();
         // It was slow: the same guest's next life is another order, whatever comes first.
@@ -337,7 +345,7 @@ mod tests {
             let pid = child.id().unwrap() as i32;
             protocol::send_reply(&theirs, &ZygoteReply::Started { tag: 7, pid }).unwrap();
         }
-        let clone = client.start(GuestId(7), &ends, false).await.unwrap();
+        let clone = client.start(GuestId(7), 0, &ends, false).await.unwrap();
         assert_eq!(Some(clone.pid().as_raw_nonzero().get()), own.id().map(|id| id as i32));
         // It was reaped as a clone's process is.
         assert!(late.try_wait().is_err(), "nobody waits for it: it has ended");
