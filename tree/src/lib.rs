@@ -6,7 +6,7 @@
 //! with poll, tests drive it with time of their own making.
 //!
 //! Rooms, from the lowest: [`id`], [`text`] and the values that answers carry ([`guest`], [`info`], [`traffic`],
-//! [`twins`], [`reply`], [`mod@unreachable`], [`refusal`], folded by [`answer`]), [`session`] (an operator's terminal
+//! [`twins`], [`unknown`], [`misplaced`], [`reply`], [`mod@unreachable`], [`refusal`], folded by [`answer`]), [`session`] (an operator's terminal
 //! on a node); [`wire`], what is said on a link; `link`, what carries it between machines; `auth`, whose commands are
 //! obeyed; `host`, a host's state machine. The only state is `host`'s, which says who owns which part of it, and what
 //! `link` has of one link.
@@ -29,6 +29,7 @@ pub mod id;
 pub mod info;
 #[cfg(feature = "host")]
 pub mod link;
+pub mod misplaced;
 pub mod refusal;
 pub mod reply;
 pub mod session;
@@ -37,5 +38,6 @@ pub mod sim;
 pub mod text;
 pub mod traffic;
 pub mod twins;
+pub mod unknown;
 pub mod unreachable;
 pub mod wire;

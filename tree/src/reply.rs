@@ -3,8 +3,11 @@
 use crate::bytes::OUTPUT_MAX_BYTES;
 use crate::guest::Usage;
 use crate::info::NodeInfo;
+use crate::misplaced::Misplaced;
 use crate::traffic::{PORTS_MAX, Piece, Ports};
 use crate::twins::Twins;
+use crate::unknown::{UNKNOWN_BYTES, UNKNOWN_MAX, UnknownMachine};
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use vmatic_plan::LinkProperties;
 
@@ -33,6 +36,11 @@ pub enum Reply {
     Twins(Twins),
     /// To `Order::Image`: sha256 over what the image holds; nothing of a node that no image of ours was booted with.
     Image(Option<[u8; 32]>),
+    /// To `Order::Unknown`, of a host that machines without a number have their link to; at most
+    /// [`UNKNOWN_MAX`].
+    Unknown(Vec<UnknownMachine>),
+    /// To `Order::Ping`, of a host that is not where a site's table has it.
+    Misplaced(Misplaced),
 }
 
 impl Reply {
@@ -40,21 +48,23 @@ impl Reply {
     pub fn size(&self) -> usize {
         FIXED_BYTES
             + match self {
-                Reply::Info(_) | Reply::Link(_) | Reply::Twins(_) | Reply::Image(_) => 0,
+                Reply::Info(_) | Reply::Link(_) | Reply::Twins(_) | Reply::Image(_) | Reply::Misplaced(_) => 0,
                 Reply::Usage(usage) => usage.each.len() * USAGE_BYTES,
                 Reply::Ports(ports) => ports.ports.len() * PORT_BYTES,
                 Reply::Piece(piece) => piece.bytes.len(),
+                Reply::Unknown(machines) => machines.len() * UNKNOWN_BYTES,
             }
     }
 
     /// Whether it is as long as it may be: its neighbours' answers share a message with it.
     pub fn fits(&self) -> bool {
         match self {
-            Reply::Info(_) | Reply::Twins(_) | Reply::Image(_) => true,
+            Reply::Info(_) | Reply::Twins(_) | Reply::Image(_) | Reply::Misplaced(_) => true,
             Reply::Link(link) => link.is_valid(),
             Reply::Usage(usage) => usage.each.len() <= USAGE_EACH_MAX,
             Reply::Ports(ports) => ports.ports.len() <= PORTS_MAX,
             Reply::Piece(piece) => piece.bytes.len() <= OUTPUT_MAX_BYTES as usize,
+            Reply::Unknown(machines) => machines.len() <= UNKNOWN_MAX,
         }
     }
 }

@@ -355,6 +355,8 @@ impl GuestAgent {
             | Order::Revoke(_)
             | Order::Serial(_)
             | Order::Image
+            | Order::Unknown
+            | Order::Adopt { .. }
             | Order::SessionInput(_) => {
                 self.answer(op, Outcome::Failed("that is not for a guest".into()), Output::default());
             }

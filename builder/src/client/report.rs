@@ -78,7 +78,9 @@ fn reply_text(reply: &Reply) -> String {
         }
         Reply::Link(link) => format!("{link}\n"),
         Reply::Twins(twins) => format!("{twins}\n"),
+        Reply::Misplaced(misplaced) => format!("{misplaced}\n"),
         Reply::Image(image) => image.map_or("no image of vmatic's".to_owned(), |image| hex(&image)) + "\n",
+        Reply::Unknown(machines) => machines.iter().map(|machine| format!("machine {}\n", machine.id)).collect(),
         // Pieces are written to files, not shown.
         Reply::Piece(_) => String::new(),
     }
@@ -125,7 +127,13 @@ fn reply_json(reply: &Reply) -> Value {
             let (first, second) = (twins.first.to_string(), twins.second.to_string());
             json!({ "twins": { "host": twins.host, "first": first, "second": second } })
         }
+        Reply::Misplaced(misplaced) => {
+            json!({ "misplaced": { "host": misplaced.host, "at": misplaced.at, "planned": misplaced.planned } })
+        }
         Reply::Image(image) => json!({ "image": image.map(|image| hex(&image)) }),
+        Reply::Unknown(machines) => {
+            json!({ "machines": machines.iter().map(|machine| hex(&machine.id.0)).collect::<Vec<_>>() })
+        }
         Reply::Piece(piece) => json!({ "bytes": piece.bytes.len(), "dropped": piece.dropped }),
     }
 }

@@ -29,7 +29,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["wire"],
             &["answer", "session"],
             &["reply", "unreachable"],
-            &["info", "twins"],
+            &["info", "twins", "unknown", "misplaced"],
             &["guest", "traffic", "refusal"],
             &["id", "bytes", "text"],
         ],

@@ -10,6 +10,7 @@ use crate::guest::GuestState;
 use crate::host::{Action, Direction, Event, Host};
 use crate::id::{LinkId, OpId};
 use crate::session::{Console, SessionInput, SessionOutput};
+use crate::unknown::{MachineId, SeenMachine, UnknownMachine};
 use crate::wire::frame::encode_or_failed;
 use crate::wire::message::{Message, PeerRole, VERSION};
 use crate::wire::order::{GuestAction, Order, Run};
@@ -226,6 +227,7 @@ impl World {
         match kind % 8 {
             0 => hello(PeerRole::Host(HostId(number % (HOSTS + 2)))),
             1 => hello(PeerRole::Guest(GuestId(1 + number % GUESTS))),
+            2 if kind & 0x80 != 0 => hello(PeerRole::Unknown),
             2 => hello(PeerRole::Console),
             3 => {
                 let host = HostId(1 + number % HOSTS);
@@ -233,6 +235,13 @@ impl World {
                 match kind & 0x80 {
                     0 => Message::Welcome { host, plan: self.plan.encode(), path },
                     _ => Message::Path(path),
+                }
+            }
+            4 if kind & 0x80 != 0 => {
+                let machine = UnknownMachine { id: MachineId([number as u8; 16]), ..UnknownMachine::default() };
+                match kind & 0x40 {
+                    0 => Message::Unknown(machine),
+                    _ => Message::Unknowns(vec![SeenMachine { by: HostId(1 + number % HOSTS), machine }]),
                 }
             }
             4 => Message::Report(crate::wire::message::Report { up: nodes, ..Default::default() }),

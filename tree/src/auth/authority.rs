@@ -193,4 +193,4 @@ impl Authority {
 
 #[cfg(test)]
 #[path = "authority_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -127,7 +127,10 @@ impl Command {
             Order::Revoke(list) if list.len() > REVOCATIONS_MAX_BYTES => {
                 beyond(format!("a list of revoked certificates has at most {REVOCATIONS_MAX_BYTES} bytes"))
             }
+            Order::Adopt { .. } if self.nodes.len() != 1 => beyond("a machine is adopted by way of one host"),
             Order::Ping
+            | Order::Adopt { .. }
+            | Order::Unknown
             | Order::Info
             | Order::Image
             | Order::Guests(_)

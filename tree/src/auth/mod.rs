@@ -3,8 +3,9 @@
 //!
 //! The cluster's key may do everything. It signs certificates of operators ([`certificate`]), who sign with keys of
 //! their own ([`public_key`]) what these allow ([`verbs`]), until they end or are revoked ([`revocation`]).
-//! [`authority`] is where a host keeps and judges all that.
+//! [`authority`] is where a host keeps and judges all that, [`adoption`] how a machine without a number does.
 
+pub mod adoption;
 pub mod authority;
 pub mod certificate;
 pub mod cluster_id;

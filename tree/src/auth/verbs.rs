@@ -12,7 +12,7 @@ pub enum Verb {
     Look,
     /// Run programs and open terminals.
     Run,
-    /// Start, stop, pause and save guests.
+    /// Start, stop, pause and save guests; say which machine runs a host's.
     Guests,
     /// Send files to nodes. No order is of this class yet.
     Push,
@@ -42,12 +42,16 @@ impl Verb {
     /// The class of an order; none if only the cluster's key may give it.
     pub fn of(order: &Order) -> Option<Verb> {
         match order {
-            Order::Ping | Order::Info | Order::Image | Order::Usage { .. } | Order::Link(LinkOrder::Show) => {
-                Some(Verb::Look)
-            }
+            Order::Ping
+            | Order::Info
+            | Order::Image
+            | Order::Unknown
+            | Order::Usage { .. }
+            | Order::Link(LinkOrder::Show) => Some(Verb::Look),
             // What is typed in a session is of the class of those that open one.
             Order::Run(_) | Order::Console(_) | Order::Serial(_) | Order::SessionInput(_) => Some(Verb::Run),
-            Order::Guests(_) | Order::Save { .. } => Some(Verb::Guests),
+            // Who becomes a host starts that host's guests.
+            Order::Guests(_) | Order::Save { .. } | Order::Adopt { .. } => Some(Verb::Guests),
             Order::Link(LinkOrder::Set(_)) | Order::Capture(_) => Some(Verb::Network),
             Order::Revoke(_) => None,
         }

@@ -79,9 +79,14 @@ impl Host {
                 }
             }
             (Direction::Child, PeerRole::Console) => {}
+            (Direction::Child, PeerRole::Unknown) if self.knows_many() => {
+                return self.refuse(link, Refusal::TooManyLinks);
+            }
+            (Direction::Child, PeerRole::Unknown) => {}
             _ => return self.refuse(link, Refusal::NotANeighbour),
         }
         self.peers.identify(link, who, boot, self.out.now_ms);
+        self.misplaced.changed(self.out.now_ms);
         if let (PeerRole::Host(host), true) = (who, version != VERSION) {
             self.out.note(format!("host {host} speaks version {version} of the protocol, and this one {VERSION}"));
         }
@@ -213,6 +218,9 @@ impl Host {
             self.status.unlinked(guest);
         }
         self.operations_lost(link, &gone, how);
+        self.unknowns.forget(link, self.out.now_ms);
+        self.misplaced.forget(link, self.out.now_ms);
+        self.misplaced.changed(self.out.now_ms);
         if gone.who.is_some_and(|who| who != PeerRole::Console) {
             self.out.note(format!("the link to {peer} {how}"));
             self.changed();

@@ -18,11 +18,15 @@
 //! * `probes`: whether those live of whom nobody has heard since;
 //! * `sessions`: console sessions, the operations that go on;
 //! * `twin_log`: machines that say they are one host;
+//! * `unknowns`: machines that have no number, and how they get one;
+//! * `misplaced`: hosts that are at another address than a site's table says;
+//! * `told`: what of the two the parent was told;
 //! * `status`: the states of this host's guests, and what it reports upwards.
 
 mod event;
 mod joining;
 mod membership;
+mod misplaced;
 mod operations;
 mod operators;
 mod outliving;
@@ -32,13 +36,16 @@ mod seeker;
 mod seeking;
 mod sessions;
 mod status;
+mod told;
 mod twin_log;
+mod unknowns;
 
 use crate::answer::{Group, Outcome, Output};
 use crate::auth::authority::{Author, Authority};
 use crate::auth::command::Command;
 use crate::guest::GuestState;
 use crate::id::{LinkId, OpId};
+use crate::misplaced::Misplaced;
 use crate::refusal::{CommandError, Refusal};
 use crate::reply::Reply;
 use crate::session::SessionOutput;
@@ -60,7 +67,9 @@ use probes::Probes;
 use seeker::Seeker;
 use sessions::Sessions;
 use status::{Status, TooLong};
+use told::Told;
 use twin_log::TwinLog;
+use unknowns::Unknowns;
 use vmatic_plan::{GuestId, HostId, Node, NodeSet, Plan, RangeSet};
 
 /// Longest time between two looks at the links.
@@ -80,6 +89,8 @@ pub struct Host {
     /// The path that the children were told last.
     told_path: Vec<HostId>,
     twins: TwinLog,
+    unknowns: Unknowns,
+    misplaced: Told<Misplaced>,
     seeker: Seeker,
     probes: Probes,
     /// When it last passed on what it heard of other hosts.
@@ -103,6 +114,8 @@ impl Host {
             looked_ms: 0,
             told_path: [number].into(),
             twins: TwinLog::default(),
+            unknowns: Unknowns::default(),
+            misplaced: Told::default(),
             seeker: Seeker::default(),
             probes: Probes::default(),
             heard_ms: 0,
@@ -132,6 +145,8 @@ impl Host {
         self.give_up_gone();
         self.operations.advance(&mut self.peers, &mut self.out);
         self.report_up();
+        self.tell_unknowns();
+        self.tell_misplaced();
         self.tell_path();
         self.out.take()
     }
@@ -144,6 +159,7 @@ impl Host {
     /// When [`Event::Tick`] is due at the latest.
     pub fn wake_ms(&self) -> u64 {
         let due = self.operations.due_ms().chain(self.status.report_due_ms()).chain(self.seeker.due_ms());
+        let due = due.chain(self.unknowns.due_ms()).chain(self.misplaced.due_ms());
         due.fold(self.looked_ms + TICK_MS, u64::min)
     }
 
@@ -238,10 +254,15 @@ impl Host {
             (Message::Refuse(why), _, _) if self.peers.may_turn_away(link) => self.refused(link, &why),
             // What nobody waits for is not looked at, and not answered with the same.
             (Message::Refuse(_), _, _) => self.close(link, LinkEnd::Refused),
-            (Message::Heartbeat, Direction::Child, Some(PeerRole::Host(_))) => {
+            (Message::Heartbeat, Direction::Child, Some(PeerRole::Host(_) | PeerRole::Unknown)) => {
                 self.peers.answer_heartbeat(link, &mut self.out);
             }
             (Message::Heartbeat, _, Some(PeerRole::Host(_) | PeerRole::Guest(_))) => {}
+            (Message::Unknown(machine), Direction::Child, Some(PeerRole::Unknown)) => self.sees_unknown(link, machine),
+            (Message::Unknowns(machines), Direction::Child, Some(PeerRole::Host(_))) => {
+                self.told_unknowns(link, machines)
+            }
+            (Message::Misplaced(hosts), Direction::Child, Some(PeerRole::Host(_))) => self.told_misplaced(link, hosts),
             (Message::AskTime, Direction::Guest(_), Some(_)) => self.out.push(Action::TellTime { link }),
             (Message::Report(report), Direction::Child, Some(PeerRole::Host(_))) => {
                 self.reported(link, report);
@@ -363,18 +384,10 @@ impl Host {
         let (below_ms, now_ms, number) = (less_slack(remaining_ms), self.out.now_ms, self.membership.number);
         let (asked, mut rest) = self.admit(operation, command, author, asked);
         let mut own = NodeSet::new();
-        if command.order == Order::Ping {
-            let report = self.report();
-            let mut up = rest.intersection(&report.up);
-            rest = rest.difference(&up);
-            for twins in report.twins {
-                let nodes = up.intersection(&NodeSet::one(Node::host(twins.host)));
-                up = up.difference(&nodes);
-                let outcome = Outcome::Done(Reply::Twins(twins));
-                operation.add(Group { outcome, output: Output::default(), nodes }, now_ms);
-            }
-            operation.add(Group { outcome: Outcome::Exit(0), output: Output::default(), nodes: up }, now_ms);
+        if matches!(command.order, Order::Ping | Order::Unknown) {
+            rest = self.answer_at_once(operation, &command.order, rest);
         } else {
+            rest = self.adopt(operation, command, &signed, rest, below_ms);
             operation.local = rest.intersection(&self.membership.answers_for(&command.order));
             if !operation.local.is_empty() {
                 let (op, order) = (command.op, command.order.clone());
@@ -408,6 +421,26 @@ impl Host {
         for group in self.status.absent(rest.union(&own), self.report(), &self.membership, now_ms) {
             operation.add(group, now_ms);
         }
+    }
+
+    /// Answers for nodes that are up, from what is known here; gives those that are not.
+    fn answer_at_once(&self, operation: &mut Operation, order: &Order, asked: NodeSet) -> NodeSet {
+        let (report, now_ms) = (self.report(), self.out.now_ms);
+        let mut up = asked.intersection(&report.up);
+        let rest = asked.difference(&up);
+        let twins = report.twins.into_iter().map(|twins| (twins.host, Reply::Twins(twins)));
+        let misplaced =
+            self.misplaced_hosts().into_iter().map(|misplaced| (misplaced.host, Reply::Misplaced(misplaced)));
+        let unknown = self.unknown_machines().into_iter().map(|(host, machines)| (host, Reply::Unknown(machines)));
+        let replies: Vec<(HostId, Reply)> =
+            if *order == Order::Ping { twins.chain(misplaced).collect() } else { unknown.collect() };
+        for (host, reply) in replies {
+            let nodes = up.intersection(&NodeSet::one(Node::host(host)));
+            up = up.difference(&nodes);
+            operation.add(Group { outcome: Outcome::Done(reply), output: Output::default(), nodes }, now_ms);
+        }
+        operation.add(Group { outcome: Outcome::Exit(0), output: Output::default(), nodes: up }, now_ms);
+        rest
     }
 
     /// What a node says in a session; `source` is none if it is this host's own.

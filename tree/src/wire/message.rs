@@ -12,9 +12,11 @@ use crate::answer::Group;
 use crate::bytes;
 use crate::guest::GuestState;
 use crate::id::OpId;
+use crate::misplaced::{MISPLACED_MAX, Misplaced};
 use crate::refusal::Refusal;
 use crate::session::{SessionInput, SessionOutput};
 use crate::twins::{TWINS_MAX, Twins};
+use crate::unknown::{SeenMachine, UNKNOWN_MAX, UnknownMachine};
 use crate::wire::guest_ports::GuestPorts;
 use crate::wire::order::Order;
 use alloc::string::String;
@@ -32,7 +34,7 @@ pub const VERSION_MIN: u16 = 7;
 /// The first whose links between machines are encrypted (`crate::link`).
 pub const ENCRYPTED_FROM: u16 = 8;
 /// How many kinds of messages this version knows.
-pub const KINDS: u8 = 24;
+pub const KINDS: u8 = 27;
 /// Most bytes of a hello: nobody has said more who has not yet said who it is.
 pub const HELLO_MAX_BYTES: usize = 64;
 /// Most states in a report, the one for those that were left out among them.
@@ -60,6 +62,9 @@ pub enum PeerRole {
     Guest(GuestId),
     /// An operator's console.
     Console,
+    /// A machine that has no number, and may get one: [`Message::Unknown`] follows the welcome. Older versions do not
+    /// understand this hello, and close the link.
+    Unknown,
 }
 
 /// Who a clone is to be; until it knows, it has its template's memory and nothing of its own.
@@ -238,6 +243,12 @@ pub enum Message {
     },
     /// Host to guest: the guest's ports in a network. To a clone it comes before [`Message::Become`].
     Ports(GuestPorts),
+    /// From a machine without a number, after its welcome and whenever it changes: what is seen of it.
+    Unknown(UnknownMachine),
+    /// Upwards, when it changes: the machines without a number in this part of the tree. At most [`UNKNOWN_MAX`].
+    Unknowns(#[serde(deserialize_with = "bytes::at_most::<UNKNOWN_MAX, _, _>")] Vec<SeenMachine>),
+    /// Upwards, when it changes: hosts of a site's table that are elsewhere. At most [`MISPLACED_MAX`].
+    Misplaced(#[serde(deserialize_with = "bytes::at_most::<MISPLACED_MAX, _, _>")] Vec<Misplaced>),
 }
 
 #[cfg(test)]

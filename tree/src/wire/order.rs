@@ -2,10 +2,11 @@
 
 use crate::bytes;
 use crate::session::{Console, SessionInput};
+use crate::unknown::MachineId;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use vmatic_plan::LinkProperties;
+use vmatic_plan::{HostId, LinkProperties};
 
 /// Most bytes of standard input that a command carries.
 pub const INPUT_MAX_BYTES: usize = 512 * 1024;
@@ -62,6 +63,16 @@ pub enum Order {
     /// Hold these certificates for revoked: a signed list (`auth::revocation`). Only the cluster's key gives it; hosts
     /// carry it out, each for itself.
     Revoke(#[serde(with = "bytes")] Vec<u8>),
+    /// Say which machines have their link here and no number; answered from what the tree knows.
+    Unknown,
+    /// Make a machine without a number a host, as long as it is not booted anew. Asked of the one host that has the
+    /// machine's link.
+    Adopt {
+        /// The machine.
+        machine: MachineId,
+        /// The host that it is to be.
+        host: HostId,
+    },
 }
 
 impl Order {

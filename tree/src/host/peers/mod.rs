@@ -389,6 +389,21 @@ impl Peers {
         self.links.get(&link).is_some_and(|link| link.who == Some(PeerRole::Console))
     }
 
+    /// What the one at the other end drew when it booted; nothing of whom is not known yet.
+    pub fn boot(&self, link: LinkId) -> [u8; 16] {
+        self.links.get(&link).map_or([0; 16], |link| link.boot)
+    }
+
+    /// How many have said that they are this.
+    pub fn count_of(&self, who: PeerRole) -> usize {
+        self.links.values().filter(|link| link.who == Some(who)).count()
+    }
+
+    /// The address from which this child calls.
+    pub fn address_of(&self, host: HostId) -> Option<IpAddr> {
+        self.child(host)?.1.from
+    }
+
     /// Who is at the other end.
     pub fn name(&self, link: LinkId) -> Peer {
         self.links.get(&link).map_or(Peer::Unknown, Link::peer)
