@@ -37,6 +37,8 @@ pub struct Given {
     pub card: Option<String>,
     /// The machine's host name, if DHCP gives one.
     pub name: Option<String>,
+    /// Whether nobody is to be asked about it: somebody wrote it down.
+    pub fixed: bool,
 }
 
 /// Reads the word's text.
@@ -64,7 +66,14 @@ pub fn read(text: &str) -> Result<BootAddress, Error> {
     };
     let netmask = netmask(field(3), own).ok_or_else(|| wrong(text, "its netmask is none".to_owned()))?;
     let name = field(4).map(str::to_owned);
-    Ok(BootAddress::Given(Given { address: own, netmask, router: address(field(2), "the router")?, card, name }))
+    Ok(BootAddress::Given(Given {
+        address: own,
+        netmask,
+        router: address(field(2), "the router")?,
+        card,
+        name,
+        fixed: off,
+    }))
 }
 
 fn wrong(text: &str, why: String) -> Error {
@@ -93,13 +102,6 @@ fn netmask(field: Option<&str>, own: Ipv4Addr) -> Option<Ipv4Addr> {
     (bits.leading_ones() + bits.trailing_zeros() == 32).then_some(mask)
 }
 
-impl Given {
-    /// Whether the router can be reached from the address: the kernel refuses a way that leads nowhere.
-    pub fn reaches(&self, router: Ipv4Addr) -> bool {
-        (u32::from(router) ^ u32::from(self.address)) & u32::from(self.netmask) == 0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,7 +118,7 @@ mod tests {
     fn what_each_boot_loader_writes_is_understood() {
         let (address, netmask) = (Ipv4Addr::new(192, 168, 40, 1), Ipv4Addr::new(255, 255, 255, 0));
         let router = Some(Ipv4Addr::new(192, 168, 40, 254));
-        let plain = Given { address, netmask, router: None, card: None, name: None };
+        let plain = Given { address, netmask, router: None, card: None, name: None, fixed: false };
         // iPXE without and with a router, PXELINUX without and with one.
         assert_eq!(given("192.168.40.1:::255.255.255.0"), plain);
         assert_eq!(given("192.168.40.1::192.168.40.254:255.255.255.0"), Given { router, ..plain.clone() });
@@ -126,7 +128,7 @@ mod tests {
         let card = Some("eth1".to_owned());
         let all = "192.168.40.1::192.168.40.254:255.255.255.0:dn4:eth1:off:192.168.40.9::192.168.40.8";
         let name = Some("dn4".to_owned());
-        assert_eq!(given(all), Given { router, card, name, ..plain.clone() });
+        assert_eq!(given(all), Given { router, card, name, fixed: true, ..plain.clone() });
         assert_eq!(given("192.168.40.1"), plain, "its class's netmask");
         assert_eq!(given("172.20.0.1::").netmask, Ipv4Addr::new(255, 255, 0, 0));
         assert_eq!(given("10.0.0.1:::24\n").netmask, netmask, "a count, as dracut has it");
@@ -147,12 +149,6 @@ mod tests {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(&format!("ip={text}")) && error.contains("help"), "{error}");
         }
-    }
-
-    #[test]
-    fn a_router_elsewhere_is_known() {
-        let own = given("10.0.1.2:::255.255.255.0");
-        assert!(own.reaches(Ipv4Addr::new(10, 0, 1, 254)) && !own.reaches(Ipv4Addr::new(10, 0, 2, 1)));
     }
 
     proptest! {
@@ -178,7 +174,8 @@ mod tests {
             let word = format!("{address}:{server}:{way}:{netmask}:name:{device}:{autoconf}{tail}");
             let router = router.filter(|router| *router != 0).map(Ipv4Addr::from);
             let name = Some("name".to_owned());
-            let want = Given { address: Ipv4Addr::from(own), netmask, router, card, name };
+            let fixed = matches!(autoconf, "off" | "none");
+            let want = Given { address: Ipv4Addr::from(own), netmask, router, card, name, fixed };
             prop_assert_eq!(read(&word).unwrap(), BootAddress::Given(want), "{}", word);
         }
     }

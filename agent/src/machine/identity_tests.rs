@@ -9,7 +9,11 @@ fn plan() -> Plan {
 }
 
 fn seen(mac: &str, address: &str) -> Evidence {
-    Evidence { macs: mac.parse().into_iter().collect(), address: address.parse().ok(), ..Evidence::default() }
+    Evidence {
+        macs: mac.parse().into_iter().collect(),
+        addresses: address.parse().into_iter().collect(),
+        ..Evidence::default()
+    }
 }
 
 #[test]
@@ -18,7 +22,7 @@ fn the_command_line_comes_first_then_the_address_then_the_mac() {
     assert_eq!(host_number(&plan(), "quiet vmatic.host=7", &machine).unwrap(), HostId(7));
     assert_eq!(host_number(&plan(), "quiet", &machine).unwrap(), HostId(6));
     assert_eq!(host_number(&plan(), "quiet", &seen("02:00:00:05:00:00", "192.168.1.1")).unwrap(), HostId(5));
-    let booted = Evidence::of_machine("BOOTIF=01-02-00-00-05-00-00", None);
+    let booted = Evidence::of_machine("BOOTIF=01-02-00-00-05-00-00", &Network::default());
     assert_eq!(booted.macs[0], Mac([2, 0, 0, 5, 0, 0]));
 }
 
@@ -71,11 +75,27 @@ fn then_by_what_its_firmware_says_then_by_its_name() {
     assert_eq!(number(machine), Some(HostId(2)));
     assert_eq!(number(Evidence { name: Some("n103.example.org".into()), ..Evidence::default() }), Some(HostId(3)));
     assert_eq!(number(Evidence { name: Some("printer".into()), ..Evidence::default() }), None);
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("product_uuid"), "44454c4c-3900-1035-8052-b4c04f4d3732\n").unwrap();
-    fs::write(folder.path().join("product_serial"), " \n").unwrap();
-    let said = firmware(folder.path());
-    assert!(said.contains(&"4c4c4544-0039-3510-8052-b4c04f4d3732".to_owned()), "{said:?}");
+}
+
+#[test]
+fn what_an_operator_said_goes_before_what_is_seen_but_not_before_the_command_line() {
+    let machine = Evidence { adopted: Some(HostId(3)), ..seen("00:16:3e:00:00:01", "172.20.0.101") };
+    assert_eq!(host_number(&site(), "", &machine).unwrap(), HostId(3));
+    assert_eq!(host_number(&site(), "vmatic.host=2", &machine).unwrap(), HostId(2));
+    let wrong = elsewhere(&site(), HostId(3), &machine).unwrap();
+    assert!(wrong.contains("host 3 (n103) by an operator's word, and its address is 172.20.0.101, not"), "{wrong}");
+    let beyond = Evidence { adopted: Some(HostId(4)), ..Evidence::default() };
+    assert!(host_number(&site(), "", &beyond).is_err(), "of another image's plan");
+}
+
+#[test]
+fn of_several_addresses_any_tells() {
+    let two = Evidence { addresses: vec![[192, 168, 1, 7].into(), [172, 20, 0, 103].into()], ..Evidence::default() };
+    assert_eq!(host_number(&site(), "", &two).unwrap(), HostId(3));
+    assert_eq!(host_number(&plan(), "", &two).unwrap_err().to_string().matches("192.168.1.7").count(), 1);
+    let two = Evidence { addresses: vec![[192, 168, 1, 7].into(), [172, 20, 0, 9].into()], ..Evidence::default() };
+    assert_eq!(host_number(&plan(), "", &two).unwrap(), HostId(9));
+    assert_eq!(elsewhere(&site(), HostId(3), &two).map(|said| said.contains("its address is 192.168.1.7")), Some(true));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! `driver` owns the tree's state machine, all open links and what runs for the operator; `run` starts it and hands it
 //! what happens. `connection` is a link, `secure` how one to another machine begins, `inbound` what links say (`rate`:
-//! how fast), `parent` looks for one, `resolver` names nodes to programs of the host, `host_order` and `info`
+//! how fast), `parent` looks for one, `unknown` waits for a number where the plan has none, `resolver` names nodes to programs of the host, `host_order` and `info`
 //! carry orders out.
 
 pub mod connection;
@@ -17,6 +17,7 @@ mod resolver;
 pub mod run;
 mod secure;
 mod toll;
+mod unknown;
 
 #[cfg(test)]
 mod far_tests;

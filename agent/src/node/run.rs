@@ -17,7 +17,7 @@ use crate::machine::identity::{self, Evidence};
 use crate::machine::kvm::{self, KvmFound};
 use crate::machine::limits::raise_limits;
 use crate::machine::memory::memory_mib;
-use crate::machine::network;
+use crate::machine::network::{self, Network};
 use crate::machine::{self, cmdline};
 use crate::node::driver::{Driver, Resources};
 use crate::node::inbound::{Arrivals, Inbound};
@@ -25,6 +25,7 @@ use crate::node::options::NodeOptions;
 use crate::node::parent::Parents;
 use crate::node::resolver;
 use crate::node::secure::{OwnLinks, plain_for};
+use crate::node::unknown::Unknown;
 use crate::opening::Opening;
 use crate::process::fd;
 use ed25519_dalek::VerifyingKey;
@@ -36,13 +37,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::sleep_until;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{sleep_until, timeout_at};
 use vmatic_plan::{HostId, Plan, unhex};
 use vmatic_tree::host::{Event, Host};
 
 /// How many events of the node's own tasks may wait.
 const EVENTS_MAX: usize = 1024;
+
+/// How long an address is waited for that tells who this machine is.
+const NETWORK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long nothing is accepted after that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -83,7 +87,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     let (keeper, mut kept) = connect_keeper(&options).await?;
     let (plan, operator) = read_image(&options)?;
     let cmdline = options.cmdline.clone().unwrap_or_else(cmdline::kernel);
-    let (number, name) = set_up_machine(&options, &plan, &cmdline)?;
+    let (number, name) = set_up_machine(&options, &plan, operator, &cmdline).await?;
     let listen = options.listen.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), plan.port));
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
     log(&format!("host {number} ({name}) of {} listens on {listen}", plan.name));
@@ -139,25 +143,52 @@ fn before_the_first_guest() -> Counted {
     Counted { booted_mib, ..Counted::default() }
 }
 
-/// Sets up the machine's card and name; gives the host's number and name.
-fn set_up_machine(options: &NodeOptions, plan: &Plan, cmdline: &str) -> Result<(HostId, String), Error> {
-    let given = if options.guests { network::bring_up(cmdline).map_err(|e| log(&e.to_string())).ok() } else { None };
+/// Sets up the machine's cards and name; gives the host's number and name, as soon as it has them.
+async fn set_up_machine(
+    options: &NodeOptions,
+    plan: &Plan,
+    operator: VerifyingKey,
+    cmdline: &str,
+) -> Result<(HostId, String), Error> {
+    let network = if options.guests { network::start(cmdline) } else { network::none() };
     let number = match options.host {
         Some(number) => number,
-        None => {
-            let start = Instant::now();
-            let number = identity::host_number(plan, cmdline, &Evidence::of_machine(cmdline, given))?;
-            if plan.host_table.is_some() {
-                log(&format!("found this machine in the site's table in {} us", start.elapsed().as_micros()));
+        None => match find_number(plan, cmdline, network.clone()).await {
+            Ok(number) => number,
+            Err(e) => {
+                log(&e.to_string());
+                let number = Unknown::new(plan, operator, cmdline, &options.parents, network).wait().await;
+                if options.keeper_fd.is_some() {
+                    fs::write(identity::ADOPTED, number.to_string())
+                        .with_context(|| format!("note the number in {}", identity::ADOPTED))?;
+                }
+                number
             }
-            number
-        }
+        },
     };
     let name = plan.hosts.name(number).ok_or_else(|| no_host(number))?;
     if options.guests {
         let _ = vmatic_sys::calls::set_hostname(&name);
     }
     Ok((number, name))
+}
+
+/// The host's number. Until the network has given an address it is waited for, though cards alone may tell: whether the
+/// machine is where it should be is said with it.
+async fn find_number(plan: &Plan, cmdline: &str, mut network: watch::Receiver<Network>) -> Result<HostId, Error> {
+    let end = tokio::time::Instant::now() + NETWORK_TIMEOUT;
+    loop {
+        let given = network.borrow_and_update().clone();
+        let has_address = !given.addresses().is_empty();
+        let start = Instant::now();
+        let found = identity::host_number(plan, cmdline, &Evidence::of_machine(cmdline, &given));
+        if has_address && found.is_ok() || !matches!(timeout_at(end, network.changed()).await, Ok(Ok(()))) {
+            if found.is_ok() && plan.host_table.is_some() {
+                log(&format!("found this machine in the site's table in {} us", start.elapsed().as_micros()));
+            }
+            return found;
+        }
+    }
 }
 
 fn read_image(options: &NodeOptions) -> Result<(Plan, VerifyingKey), Error> {

@@ -121,6 +121,17 @@ pub fn set_ipv4(name: &str, address: Ipv4Addr, netmask: Ipv4Addr, router: Option
     }
 }
 
+/// Takes an interface's IPv4 address away, and with it the ways that lead over it.
+pub fn clear_ipv4(name: &str) -> Result<()> {
+    let socket = socket(libc::AF_INET)?;
+    let mut r = request(name);
+    // SAFETY: the ioctl takes a live ifreq with an address in it; that of nobody means none.
+    unsafe {
+        r.ifr_ifru.ifru_addr = socket_address(Ipv4Addr::UNSPECIFIED);
+        check(libc::ioctl(socket.raw(), libc::SIOCSIFADDR as _, &raw mut r)).map(drop)
+    }
+}
+
 /// Adds an IPv4 route: through `router`, or straight to what the interface reaches. Without
 /// an interface's name the kernel takes the one that reaches the router.
 pub fn route_ipv4(to: Ipv4Addr, netmask: Ipv4Addr, router: Option<Ipv4Addr>, name: &str) -> Result<()> {

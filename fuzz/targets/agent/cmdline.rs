@@ -3,6 +3,7 @@
 use super::plan;
 use crate::machine::cmdline::{boot_mac, word};
 use crate::machine::identity::{Evidence, host_number};
+use crate::machine::network::Network;
 use vmatic_plan::Node;
 use vmatic_plan::boot_words::host;
 
@@ -25,7 +26,7 @@ pub fn run(data: &[u8]) {
     }
     // Without the word the machine's own cards are asked.
     if word(line, host::HOST).is_some() {
-        match host_number(&plan(), line, &Evidence::of_machine(line, None)) {
+        match host_number(&plan(), line, &Evidence::of_machine(line, &Network::default())) {
             Ok(number) => assert!(plan().has(Node::host(number)), "{line:?}: {number}"),
             Err(error) => assert!(error.to_string().contains("of the plan"), "{error}"),
         }

@@ -1,5 +1,5 @@
 //! What the fuzzer feeds the host's agent: guests' frames, requests to the switch, QEMU's answers, boot words,
-//! questions for names.
+//! questions for names, DHCP servers' answers.
 
 mod cmdline;
 mod dns;
@@ -13,6 +13,7 @@ mod replay;
 mod requests;
 
 use crate::guest::qemu::qmp::fuzz as qmp;
+use crate::machine::dhcp::fuzz as dhcp;
 use crate::switch::policy::Rules;
 use vmatic_plan::{HostId, HostNames, Plan};
 
@@ -28,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("qmp", qmp::run, qmp::seeds, 8 << 20),
     ("dns", dns::run, dns::seeds, 64 << 10),
     ("cmdline", cmdline::run, cmdline::seeds, 1 << 20),
+    ("dhcp", dhcp::run, dhcp::seeds, 64 << 10),
 ];
 
 /// The host whose guests speak, and how many it has.
