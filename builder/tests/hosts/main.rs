@@ -7,6 +7,8 @@
 
 #[path = "../support/channel.rs"]
 mod channel;
+#[path = "../support/dhcp_servers.rs"]
+mod dhcp_servers;
 #[path = "../support/folder.rs"]
 mod folder;
 #[path = "../support/netns.rs"]
@@ -25,6 +27,7 @@ mod consoles;
 mod flood;
 mod heal;
 mod keeper;
+mod leases;
 mod links;
 mod operators;
 mod outputs;

@@ -2,6 +2,7 @@
 //!
 //! Each attaches to a host, sends signed orders, and waits for answers as long as `--timeout` says.
 
+pub mod adopt;
 pub mod capture;
 pub mod console;
 pub mod guests;
@@ -9,6 +10,7 @@ mod images;
 pub mod link;
 pub mod nodes;
 pub mod run;
+mod unknown;
 pub mod upgrade;
 
 use std::time::Duration;

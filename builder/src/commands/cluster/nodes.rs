@@ -14,7 +14,7 @@ use crate::client::cluster::ClusterArgs;
 use crate::client::operation::{Answered, Console};
 use crate::client::report;
 use crate::commands::cluster::images::{self, Built};
-use crate::commands::cluster::seconds;
+use crate::commands::cluster::{seconds, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::ui::escape::escape_control;
 use crate::ui::print::{print, print_json};
@@ -34,6 +34,9 @@ pub struct Args {
     /// Ask each host which image it runs, and compare
     #[arg(long, conflicts_with = "long")]
     images: bool,
+    /// Show machines that booted the image and are no host that the plan knows
+    #[arg(long, conflicts_with_all = ["long", "images"])]
+    unknown: bool,
     /// The output folder to compare with [default: the only folder in out/]
     #[arg(short, long, value_name = "FOLDER", requires = "images")]
     image: Option<PathBuf>,
@@ -55,6 +58,9 @@ pub fn run(args: Args) -> Result<Exit> {
     if args.images {
         return show_images(&args, &mut console, &nodes);
     }
+    if args.unknown {
+        return show_unknown(&args, &mut console);
+    }
     let reached = console.ask(&nodes, Order::Ping, args.timeout, |_, _| {})?;
     let described = if args.long {
         let hosts = console.nodes(".")?.intersection(&reached.tally().ok);
@@ -72,8 +78,28 @@ pub fn run(args: Args) -> Result<Exit> {
             report::answers(described)?;
         }
         say::line(report::count(&reached));
+        // An older tree, or an operator who may not, has nothing to say of them.
+        match unknown::ask(&mut console, args.timeout).map_or(0, |(seen, _)| seen.len()) {
+            0 => {}
+            1 => say::note("1 machine has no number: `vmatic nodes --unknown` shows it"),
+            count => say::note(format!("{count} machines have no number: `vmatic nodes --unknown` shows them")),
+        }
     }
     Ok(reached.tally().exit())
+}
+
+/// Machines without a number. That others are not up is no failure here.
+fn show_unknown(args: &Args, console: &mut Console) -> Result<Exit> {
+    let (seen, _) = unknown::ask(console, args.timeout)?;
+    if args.json {
+        print_json(&unknown::as_json(&seen))?;
+    } else if seen.is_empty() {
+        say::line("every machine that is linked to a host has a number");
+    } else {
+        print(&unknown::table(&console.plan, &seen))?;
+        say::line("`vmatic hosts adopt MACHINE HOST` makes one a host until it boots anew");
+    }
+    Ok(Exit::Ok)
 }
 
 /// Which image each host of these nodes runs.
@@ -114,6 +140,7 @@ fn table(plan: &Plan, reached: &Answered) -> String {
 fn state(group: &Group) -> String {
     match &group.outcome {
         Outcome::Done(Reply::Twins(twins)) => format!("up; {twins}"),
+        Outcome::Done(Reply::Misplaced(misplaced)) => format!("up; {misplaced}"),
         outcome if outcome.is_ok() => "up".into(),
         Outcome::Unreachable(why) => format!("down: {}", escape_control(why.to_string().as_bytes())),
         outcome => report::outcome_text(outcome),
