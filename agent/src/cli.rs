@@ -11,6 +11,7 @@ use crate::keeper::process as keeper;
 use crate::keeper::upgrade::UpgradeOptions;
 use crate::node::host_order::{self, HostOrder};
 use crate::node::options::NodeOptions;
+use crate::parcel::job::{self, Job};
 use crate::process::{config, fd};
 use crate::switch::client::{AskOptions, CaptureOptions};
 use crate::switch::server::SwitchConfig;
@@ -51,6 +52,8 @@ pub enum Subcommand {
     Switch(SwitchConfig),
     /// An order of the operator that is carried out beside the node.
     Order(HostOrder),
+    /// Files of the operator's, beside the node.
+    Parcel(Job),
     /// A request to the host's switch.
     Ask(AskOptions),
     /// A capture of what passes the switch.
@@ -79,6 +82,7 @@ pub fn parse() -> Result<Subcommand, Error> {
         sandbox::QEMU => configured(args).map(Subcommand::Qemu),
         "switch" => switch(args),
         host_order::ORDER => configured(args).map(Subcommand::Order),
+        job::PARCEL => configured(args).map(Subcommand::Parcel),
         "ask" => AskOptions::parse(args).map_err(wrong).map(Subcommand::Ask),
         "capture" => CaptureOptions::parse(args).map_err(wrong).map(Subcommand::Capture),
         "upgrade" => UpgradeOptions::parse(args).map_err(wrong).map(Subcommand::Upgrade),

@@ -9,6 +9,7 @@
 //! * `qemu`: what a guest's QEMU begins as, where the host image has QEMU;
 //! * `switch`: what leads from each guest to the others and to the world;
 //! * `order`: what the operator wants of the host for its guests: links, captures, usage, snapshots;
+//! * `parcel`: puts files of the operator's in their place, packs some, or becomes a program that came with its files;
 //! * `ask` and `capture`: the switch, asked by hand;
 //! * `upgrade` and `version`: another program for nodes, and what this one is;
 //! * `bench`: what guests take, measured here.
@@ -28,6 +29,7 @@ mod log;
 mod machine;
 mod node;
 mod opening;
+mod parcel;
 mod process;
 mod switch;
 
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Subcommand::Qemu(config) => guest::qemu::sandbox::run(&config),
         Subcommand::Switch(config) => switch::server::run(&config),
         Subcommand::Order(order) => node::host_order::run(&order),
+        Subcommand::Parcel(job) => parcel::job::run(&job),
         Subcommand::Ask(options) => switch::client::run(&options),
         Subcommand::Capture(options) => switch::client::capture(&options),
         Subcommand::Upgrade(options) => keeper::upgrade::run(&options),

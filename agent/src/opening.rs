@@ -29,7 +29,7 @@ pub enum LinkStream {
 }
 
 impl Opening {
-    /// To another host, which we called.
+    /// To another host, which we called: a parent perhaps, or a sibling.
     pub fn parent(stream: TcpStream, target: Target) -> Self {
         Opening {
             side: Direction::Parent,

@@ -8,6 +8,8 @@
 //! Rooms, from the lowest: [`id`], [`text`] and the values that answers carry ([`guest`], [`info`], [`traffic`],
 //! [`twins`], [`unknown`], [`misplaced`], [`reply`], [`mod@unreachable`], [`refusal`], folded by [`answer`]), [`session`] (an operator's terminal
 //! on a node); [`wire`], what is said on a link; `link`, what carries it between machines; `auth`, whose commands are
+//! [`twins`], [`reply`], [`mod@unreachable`], [`refusal`], folded by [`answer`]), [`session`] (an operator's terminal
+//! on a node), [`parcel`] (files for nodes); [`wire`], what is said on a link; `link`, what carries it between machines; `auth`, whose commands are
 //! obeyed; `host`, a host's state machine. The only state is `host`'s, which says who owns which part of it, and what
 //! `link` has of one link.
 #![no_std]
@@ -30,6 +32,7 @@ pub mod info;
 #[cfg(feature = "host")]
 pub mod link;
 pub mod misplaced;
+pub mod parcel;
 pub mod refusal;
 pub mod reply;
 pub mod session;

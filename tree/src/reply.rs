@@ -41,6 +41,34 @@ pub enum Reply {
     Unknown(Vec<UnknownMachine>),
     /// To `Order::Ping`, of a host that is not where a site's table has it.
     Misplaced(Misplaced),
+    /// To `Order::Push`.
+    Pushed(Pushed),
+    /// To `Order::Stored`.
+    Stored(Stored),
+}
+
+/// What was put in its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Pushed {
+    /// How many files, folders and links.
+    pub entries: u64,
+    /// The bytes of the files.
+    pub bytes: u64,
+}
+
+/// What a host keeps of parcels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Stored {
+    /// The bytes of the chunks that it keeps.
+    pub used_bytes: u64,
+    /// Most that it keeps.
+    pub budget_bytes: u64,
+    /// How many chunks.
+    pub chunks: u64,
+    /// Bytes of chunks that it has fetched since it started.
+    pub fetched_bytes: u64,
+    /// Bytes of chunks that it has given to others.
+    pub given_bytes: u64,
 }
 
 impl Reply {
@@ -48,7 +76,13 @@ impl Reply {
     pub fn size(&self) -> usize {
         FIXED_BYTES
             + match self {
-                Reply::Info(_) | Reply::Link(_) | Reply::Twins(_) | Reply::Image(_) | Reply::Misplaced(_) => 0,
+                Reply::Info(_)
+                | Reply::Link(_)
+                | Reply::Twins(_)
+                | Reply::Image(_)
+                | Reply::Misplaced(_)
+                | Reply::Pushed(_)
+                | Reply::Stored(_) => 0,
                 Reply::Usage(usage) => usage.each.len() * USAGE_BYTES,
                 Reply::Ports(ports) => ports.ports.len() * PORT_BYTES,
                 Reply::Piece(piece) => piece.bytes.len(),
@@ -59,7 +93,12 @@ impl Reply {
     /// Whether it is as long as it may be: its neighbours' answers share a message with it.
     pub fn fits(&self) -> bool {
         match self {
-            Reply::Info(_) | Reply::Twins(_) | Reply::Image(_) | Reply::Misplaced(_) => true,
+            Reply::Info(_)
+            | Reply::Twins(_)
+            | Reply::Image(_)
+            | Reply::Misplaced(_)
+            | Reply::Pushed(_)
+            | Reply::Stored(_) => true,
             Reply::Link(link) => link.is_valid(),
             Reply::Usage(usage) => usage.each.len() <= USAGE_EACH_MAX,
             Reply::Ports(ports) => ports.ports.len() <= PORTS_MAX,

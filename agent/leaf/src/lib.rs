@@ -6,6 +6,7 @@
 //!
 //! * [`identity`]: who the guest is, read off the command line. [`boot`]: mounts, modules, network.
 //! * [`task`]: one process that the host wants run. [`session`]: one with an operator's terminal.
+//! * [`files`]: files that the operator sends.
 //! * [`clock`]: how a clone comes to know the time. [`log`](mod@log): what is said on the console.
 //! * [`serve`]: the loop, which owns the guest's tasks and sessions.
 //!
@@ -16,6 +17,7 @@ extern crate alloc;
 
 pub mod boot;
 pub mod clock;
+pub mod files;
 #[cfg(any(test, fuzzing))]
 #[path = "../../../fuzz/targets/leaf/mod.rs"]
 pub mod fuzz;

@@ -2,6 +2,7 @@
 
 use crate::boot;
 use crate::clock::ClockSync;
+use crate::files::{DELIVERIES_MAX, Delivery, Step};
 use crate::log::log;
 use crate::ports;
 use crate::session::Session;
@@ -14,6 +15,8 @@ use vmatic_sys::calls::{self, Errno, Fd};
 use vmatic_sys::processes::{self, HANG_UP_GRACE_MS};
 use vmatic_tree::answer::{Group, Outcome, Output};
 use vmatic_tree::id::OpId;
+use vmatic_tree::parcel::{ParcelId, Part};
+use vmatic_tree::reply::Reply;
 use vmatic_tree::session::{Console, SESSIONS_PER_GUEST_MAX, SessionInput, SessionOutput};
 use vmatic_tree::wire::frame::{self, FrameReader};
 use vmatic_tree::wire::message::{GUEST_PORT, Identity, Message, PeerRole, VERSION};
@@ -31,6 +34,7 @@ struct GuestAgent {
     boot: [u8; 16],
     tasks: Vec<Task>,
     sessions: Vec<Session>,
+    deliveries: Vec<Delivery>,
     /// Sessions that were hung up, and when what is left of them is ended.
     dying: Vec<(libc::pid_t, u64)>,
     outgoing: Vec<u8>,
@@ -115,6 +119,7 @@ impl GuestAgent {
             deaf: false,
             tasks: Vec::new(),
             sessions: Vec::new(),
+            deliveries: Vec::new(),
             dying: Vec::new(),
             outgoing: Vec::new(),
             clock: ClockSync::known(),
@@ -157,6 +162,7 @@ impl GuestAgent {
             task.kill(false);
         }
         self.close_sessions(|_| true);
+        self.deliveries.clear();
     }
 
     /// The host's node is another now, and the stream the same.
@@ -209,7 +215,8 @@ impl GuestAgent {
     fn poll_timeout_ms(&self) -> c_int {
         let tasks = self.tasks.iter().map(|t| t.deadline_ms).chain(self.dying.iter().map(|d| d.1));
         let sessions = self.sessions.iter().map(Session::wake_ms);
-        let next = tasks.chain(sessions).chain(self.clock.due_ms()).min().unwrap_or(u64::MAX);
+        let deliveries = self.deliveries.iter().map(|d| d.deadline_ms);
+        let next = tasks.chain(sessions).chain(deliveries).chain(self.clock.due_ms()).min().unwrap_or(u64::MAX);
         if next == u64::MAX { -1 } else { next.saturating_sub(calls::now_ms()).min(60_000) as c_int }
     }
 
@@ -218,6 +225,10 @@ impl GuestAgent {
         let now = calls::now_ms();
         for task in self.tasks.iter_mut().filter(|t| t.deadline_ms <= now) {
             task.kill(true);
+        }
+        while let Some(at) = self.deliveries.iter().position(|delivery| delivery.deadline_ms <= now) {
+            let op = self.deliveries.swap_remove(at).op;
+            self.answer(op, Outcome::TimedOut, Output::default());
         }
         while let Some((pid, status)) = processes::reap() {
             if let Some(at) = self.tasks.iter().position(|t| t.is(pid)) {
@@ -331,7 +342,10 @@ impl GuestAgent {
             Message::Cancel(op) => {
                 self.tasks.iter_mut().filter(|t| t.op == op).for_each(|t| t.kill(false));
                 self.close_sessions(|s| s.op == op);
+                self.deliveries.retain(|delivery| delivery.op != op);
             }
+            Message::Give { parcel, part, bytes } => self.deliver(parcel, part, Some(&bytes)),
+            Message::Lacks { parcel, part } => self.deliver(parcel, part, None),
             Message::Time { unix_ns } => {
                 if let Some(unix_ns) = self.clock.told(unix_ns, calls::unix_ns(), calls::now_ms()) {
                     boot::set_clock(unix_ns);
@@ -357,9 +371,28 @@ impl GuestAgent {
             | Order::Image
             | Order::Unknown
             | Order::Adopt { .. }
+            | Order::Stored
             | Order::SessionInput(_) => {
                 self.answer(op, Outcome::Failed("that is not for a guest".into()), Output::default());
             }
+            Order::Pull(_) | Order::Bundle(_) => {
+                self.answer(
+                    op,
+                    Outcome::Failed("guests give no files and take no bundles yet".into()),
+                    Output::default(),
+                );
+            }
+            Order::Push(_) if self.deliveries.len() >= DELIVERIES_MAX => {
+                let why = format!("{DELIVERIES_MAX} parcels are on their way already");
+                self.answer(op, Outcome::Failed(why), Output::default());
+            }
+            Order::Push(push) => match Delivery::begin(op, &push, calls::now_ms() + u64::from(remaining_ms)) {
+                Ok(delivery) => {
+                    self.deliveries.push(delivery);
+                    self.send(&Message::Ask { parcel: push.parcel, part: Part::Waybill });
+                }
+                Err(why) => self.answer(op, Outcome::Failed(why), Output::default()),
+            },
             Order::Console(console) => self.open_session(op, &console),
             Order::Info => self.answer(op, Outcome::Exit(0), text(calls::kernel_release())),
             Order::Run(_) if self.tasks.len() >= TASKS_MAX => {
@@ -370,6 +403,30 @@ impl GuestAgent {
                 Ok(task) => self.tasks.push(task),
                 Err(why) => self.answer(op, Outcome::Failed(why), Output::default()),
             },
+        }
+    }
+
+    /// The host gives a part of a parcel, or has it not; two operations may wait for one.
+    fn deliver(&mut self, parcel: ParcelId, part: Part, bytes: Option<&[u8]>) {
+        for at in (0..self.deliveries.len()).rev() {
+            let delivery = &mut self.deliveries[at];
+            if delivery.parcel != parcel || !delivery.awaits(part) {
+                continue;
+            }
+            let step = match bytes {
+                Some(bytes) => delivery.take(part, bytes),
+                None => Err("the host does not have the files: run the command again".into()),
+            };
+            let (op, outcome) = match step {
+                Ok(Step::Ask(part)) => {
+                    self.send(&Message::Ask { parcel, part });
+                    continue;
+                }
+                Ok(Step::Done(pushed)) => (delivery.op, Outcome::Done(Reply::Pushed(pushed))),
+                Err(why) => (delivery.op, Outcome::Failed(why)),
+            };
+            self.deliveries.swap_remove(at);
+            self.answer(op, outcome, Output::default());
         }
     }
 

@@ -23,7 +23,7 @@ use vmatic_tree::wire::order::Run;
 /// How long output may still come in after the process has ended.
 const OUTPUT_DRAIN_TIMEOUT: Duration = Duration::from_millis(50);
 /// Where programs are looked up.
-const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin";
+pub const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin";
 
 /// Runs it to its end, to its deadline, or until `stop` is dropped or used.
 pub async fn run(run: Run, deadline: Duration, stop: oneshot::Receiver<()>) -> (Outcome, Output) {
@@ -38,16 +38,19 @@ pub async fn run(run: Run, deadline: Duration, stop: oneshot::Receiver<()>) -> (
     let cgroup = entrance.as_ref().map(Fd::raw);
     let before = BeforeExec { default_signals: true, ended_first: true, cgroup, ..BeforeExec::default() };
     before_exec(command.as_std_mut(), before);
-    let limits = Limits { output_max_bytes: run.output_max_bytes as usize, deadline };
+    let output_max_bytes = run.output_max_bytes as usize;
+    let limits = Limits { output_max_bytes, deadline, leaves_nothing: false };
     end_with(command, run.stdin, limits, stop, group).await
 }
 
-/// What a program may take.
-struct Limits {
+/// What a program may take, and leave.
+pub struct Limits {
     /// Of each output.
-    output_max_bytes: usize,
+    pub output_max_bytes: usize,
     /// Of time.
-    deadline: Duration,
+    pub deadline: Duration,
+    /// Whether what it started ends with it.
+    pub leaves_nothing: bool,
 }
 
 /// Runs a command to its end, to its deadline, or until `stop` is dropped or used, with this input; keeps `max` bytes
@@ -59,10 +62,11 @@ pub async fn run_to_end(
     deadline: Duration,
     stop: oneshot::Receiver<()>,
 ) -> (Outcome, Output) {
-    end_with(command, input, Limits { output_max_bytes: max, deadline }, stop, None).await
+    end_with(command, input, Limits { output_max_bytes: max, deadline, leaves_nothing: false }, stop, None).await
 }
 
-async fn end_with(
+/// The same, for a program that enters this group.
+pub async fn end_with(
     mut command: Command,
     input: Vec<u8>,
     limits: Limits,
@@ -87,6 +91,9 @@ async fn end_with(
         _ = sleep(limits.deadline) => { end(pid, group.as_ref()).await; (child.wait().await, true) }
         _ = stop => { end(pid, group.as_ref()).await; (child.wait().await, false) }
     };
+    if limits.leaves_nothing {
+        group.as_ref().map(Group::kill);
+    }
     let (stdout, more_out) = finish(stdout).await;
     let (stderr, more_err) = finish(stderr).await;
     let output = Output { stdout, stderr, truncated: more_out || more_err };

@@ -20,6 +20,8 @@ use crate::node::parent::Parents;
 use crate::node::secure::OwnLinks;
 use crate::node::toll::{Meter, Payer, Toll, Tolls};
 use crate::opening::Opening;
+use crate::parcel::feed::{self, Chunks};
+use crate::parcel::pulls::Pulls;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -33,7 +35,7 @@ use vmatic_tree::id::{LinkId, OpId};
 use vmatic_tree::reply::Reply;
 use vmatic_tree::session::SessionInput;
 use vmatic_tree::wire::message::{ENCRYPTED_FROM, Message, PeerRole, VERSION, understands};
-use vmatic_tree::wire::order::Order;
+use vmatic_tree::wire::order::{Order, Pull};
 
 /// An open link, as the driver keeps it.
 struct Open {
@@ -97,6 +99,7 @@ pub struct Driver {
     tasks: HashMap<OpId, oneshot::Sender<()>>,
     sessions: HashMap<OpId, mpsc::UnboundedSender<SessionInput>>,
     resources: Resources,
+    pulls: Pulls,
     parents: Option<Parents>,
 }
 
@@ -124,6 +127,7 @@ impl Driver {
             tasks: HashMap::new(),
             sessions: HashMap::new(),
             resources,
+            pulls: Pulls::default(),
             parents: None,
         }
     }
@@ -312,6 +316,7 @@ impl Driver {
             Action::TellTime { link } => self.send(link, &Message::Time { unix_ns: image::unix_ns() }),
             Action::Close { link } => self.forget(link),
             Action::Start { op, guests, order, remaining_ms } => self.start(op, &guests, order, remaining_ms),
+            Action::StartWith { op, order, chunks, remaining_ms } => self.start_with(op, order, chunks, remaining_ms),
             Action::SessionInput { op, feed } => {
                 // One that has just ended hears nothing more; what it holds is bounded by its window.
                 let _ = self.sessions.get(&op).map(|session| session.send(feed));
@@ -363,6 +368,10 @@ impl Driver {
         if matches!(order, Order::Console(_) | Order::Serial(_)) {
             return self.open_session(op, guests, order, stopped);
         }
+        if let Order::Pull(pull) = order {
+            return self.pull(op, pull, remaining_ms, stopped);
+        }
+        let stored = self.host.stored();
         // Counts all guests: only for who asks.
         let info = matches!(order, Order::Info)
             .then(|| info::info(&self.resources.kvm, &self.resources.guests, &self.plan, self.resources.booted_mib));
@@ -372,6 +381,7 @@ impl Driver {
             let deadline = Duration::from_millis(u64::from(remaining_ms));
             let (outcome, output) = match (order, info) {
                 (Order::Run(run), _) => command::run(run, deadline, stopped).await,
+                (Order::Stored, _) => (Outcome::Done(Reply::Stored(stored)), Output::default()),
                 (Order::Image, _) => (Outcome::Done(Reply::Image(info::image())), Output::default()),
                 (_, Some(info)) => (Outcome::Done(Reply::Info(info)), Output::default()),
                 (order, None) if host_order::is_one(&order) => {
@@ -379,6 +389,31 @@ impl Driver {
                 }
                 _ => (Outcome::Exit(0), Output::default()),
             };
+            let _ = events.send(Event::Finished { op, outcome, output }).await;
+        });
+    }
+
+    /// Starts what has its parcel.
+    fn start_with(&mut self, op: OpId, order: Order, chunks: Chunks, remaining_ms: u32) {
+        let (stop, stopped) = oneshot::channel();
+        self.tasks.insert(op, stop);
+        let events = self.events.clone();
+        let deadline = Duration::from_millis(u64::from(remaining_ms));
+        tokio::spawn(async move {
+            let (outcome, output) = match order {
+                Order::Push(push) => feed::push(push, chunks, deadline, stopped).await,
+                Order::Bundle(bundle) => feed::bundle(bundle, chunks, deadline, stopped).await,
+                _ => (Outcome::Failed("that needs no files".into()), Output::default()),
+            };
+            let _ = events.send(Event::Finished { op, outcome, output }).await;
+        });
+    }
+
+    fn pull(&mut self, op: OpId, pull: Pull, remaining_ms: u32, stopped: oneshot::Receiver<()>) {
+        let (pulls, events) = (self.pulls.clone(), self.events.clone());
+        let deadline = Duration::from_millis(u64::from(remaining_ms));
+        tokio::spawn(async move {
+            let (outcome, output) = pulls.piece(pull, deadline, stopped).await;
             let _ = events.send(Event::Finished { op, outcome, output }).await;
         });
     }

@@ -123,7 +123,7 @@ impl Inbound {
             Direction::Guest(_) => guests.clone(),
             Direction::Child if caller.is_stranger() => strangers.clone(),
             Direction::Child => below.clone(),
-            Direction::Parent => parent.clone(),
+            Direction::Parent | Direction::Sibling => parent.clone(),
         }
     }
 }

@@ -53,8 +53,8 @@ impl Parents {
     fn address(&self, target: Target) -> Option<SocketAddr> {
         match target {
             Target::Given(number) => self.given.get(usize::from(number)).copied(),
-            Target::Host(host) if self.is_on_planned_network() => self.planned(host),
-            Target::Host(_) => None,
+            Target::Host(host) | Target::Sibling(host) if self.is_on_planned_network() => self.planned(host),
+            Target::Host(_) | Target::Sibling(_) => None,
         }
     }
 

@@ -47,6 +47,9 @@ const EVENTS_MAX: usize = 1024;
 
 /// How long an address is waited for that tells who this machine is.
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(20);
+/// The share of the memory available at the start that parcels may take, and how much they may take anyway.
+const STORE_SHARE: u64 = 4;
+const STORE_MIN_MIB: u64 = 4;
 
 /// How long nothing is accepted after that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -128,11 +131,17 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     };
     tokio::task::spawn_local(launcher.run());
     let own = OwnLinks::draw(&plan, number, plain_for(&cmdline));
-    let host = Host::new(plan.clone(), number, operator, own.boot());
+    let mut host = Host::new(plan.clone(), number, operator, own.boot());
+    host.set_store_bytes(store_bytes());
     let resources = Resources { ports, guests, desired, outliving, kvm, booted_mib, number };
     let mut driver = Driver::new(host, own, plan, events, inbound, resources);
     driver.seek(parents);
     drive(&mut driver, Sources::new(waiting, arrivals, opened, listener)).await
+}
+
+/// How much of parcels is kept: a quarter of the memory that nobody uses yet.
+fn store_bytes() -> u64 {
+    (memory_mib().1 / STORE_SHARE).max(STORE_MIN_MIB) << 20
 }
 
 /// What there is to count when no node was here before.

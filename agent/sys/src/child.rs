@@ -50,6 +50,20 @@ pub enum Terminal {
     None,
 }
 
+/// Has a command's process end when the thread that started this one does, also where it becomes another user's, which
+/// makes the kernel forget what was said before.
+pub fn die_with_parent(command: &mut Command) {
+    // SAFETY: one system call with integers; nothing is allocated and no lock is taken.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+}
+
 /// Has the command's process do this before it becomes its program.
 pub fn before_exec(command: &mut Command, what: BeforeExec) {
     let in_child = move || {

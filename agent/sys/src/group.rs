@@ -52,6 +52,19 @@ impl Group {
         self.file("cgroup.kill").is_some_and(|file| file.write(b"1").is_ok())
     }
 
+    /// Limits what all processes in the group take together, by a file of a controller; whether that could be done.
+    pub fn limit(&self, controller: &str, file: &str, value: &str) -> bool {
+        let above = |path: &str| path.rsplit_once('/').map(|(above, _)| String::from(above)).unwrap_or_default();
+        let commands = above(&self.folder);
+        for folder in [above(&commands), commands] {
+            // Refused where it is so already, or may not be; the file tells.
+            let path = c_string(&format!("{folder}/cgroup.subtree_control"));
+            let entry = path.and_then(|path| calls::open(&path, libc::O_WRONLY).ok());
+            entry.map(|entry| entry.write(format!("+{controller}").as_bytes()));
+        }
+        self.file(file).is_some_and(|file| file.write(value.as_bytes()).is_ok())
+    }
+
     fn file(&self, name: &str) -> Option<Fd> {
         calls::open(&c_string(&format!("{}/{name}", self.folder))?, libc::O_WRONLY).ok()
     }

@@ -8,6 +8,7 @@
 //! and exec). What only the host's agent needs and rustix has stands there.
 //!
 //! * [`calls`]: system calls. [`netdev`]: network cards and routes, by ioctl. `packet`: sockets for whole frames.
+//! * [`files`]: files and folders, made and moved.
 //! * [`mounts`], [`modules`]: what a machine needs first. [`heap`]: the C library's allocator.
 //! * [`processes`]: started, told to end, waited for. [`group`]: control groups, that they are ended by.
 //! * [`input`]: what waits to be typed into one. [`signals`]: held until a loop asks for them.
@@ -19,6 +20,7 @@ extern crate alloc;
 pub mod calls;
 #[cfg(any(test, feature = "std"))]
 pub mod child;
+pub mod files;
 pub mod group;
 pub mod heap;
 #[cfg(any(test, feature = "std"))]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vmatic_tree::answer::{Group, Outcome};
 use vmatic_tree::guest::Usage;
 use vmatic_tree::info::NodeInfo;
-use vmatic_tree::reply::Reply;
+use vmatic_tree::reply::{Reply, Stored};
 use vmatic_tree::traffic::{DropReason, PortStatus};
 use vmatic_tree::unreachable::Unreachable;
 use vmatic_tree::wire::message::ENCRYPTED_FROM;
@@ -19,6 +19,7 @@ use crate::ui::base64::base64;
 use crate::ui::escape::escape_control;
 use crate::ui::print::print;
 use crate::ui::say;
+use crate::ui::size;
 
 /// How an order ended, in a few words.
 pub fn outcome_text(outcome: &Outcome) -> String {
@@ -67,6 +68,17 @@ pub fn usage_numbers(usage: &Usage) -> [(&'static str, u64); 4] {
     ]
 }
 
+/// What a host keeps of parcels, in numbers that add up over hosts.
+pub fn stored_numbers(stored: &Stored) -> [(&'static str, u64); 5] {
+    [
+        ("kept_bytes", stored.used_bytes),
+        ("kept_bytes_max", stored.budget_bytes),
+        ("chunks", stored.chunks),
+        ("fetched_bytes", stored.fetched_bytes),
+        ("given_bytes", stored.given_bytes),
+    ]
+}
+
 /// What a node gave back, in words.
 fn reply_text(reply: &Reply) -> String {
     match reply {
@@ -81,6 +93,8 @@ fn reply_text(reply: &Reply) -> String {
         Reply::Misplaced(misplaced) => format!("{misplaced}\n"),
         Reply::Image(image) => image.map_or("no image of vmatic's".to_owned(), |image| hex(&image)) + "\n",
         Reply::Unknown(machines) => machines.iter().map(|machine| format!("machine {}\n", machine.id)).collect(),
+        Reply::Pushed(pushed) => format!("{}, {}\n", size::count(pushed.entries, "file"), size::mb(pushed.bytes)),
+        Reply::Stored(stored) => words(&stored_numbers(stored)),
         // Pieces are written to files, not shown.
         Reply::Piece(_) => String::new(),
     }
@@ -134,6 +148,8 @@ fn reply_json(reply: &Reply) -> Value {
         Reply::Unknown(machines) => {
             json!({ "machines": machines.iter().map(|machine| hex(&machine.id.0)).collect::<Vec<_>>() })
         }
+        Reply::Pushed(pushed) => json!({ "files": pushed.entries, "bytes": pushed.bytes }),
+        Reply::Stored(stored) => json!({ "stored": numbers_json(&stored_numbers(stored)) }),
         Reply::Piece(piece) => json!({ "bytes": piece.bytes.len(), "dropped": piece.dropped }),
     }
 }

@@ -31,6 +31,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["reply", "unreachable"],
             &["info", "twins", "unknown", "misplaced"],
             &["guest", "traffic", "refusal"],
+            &["parcel"],
             &["id", "bytes", "text"],
         ],
     ),
@@ -68,6 +69,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
         &[
             &["cli"],
             &["bench", "node"],
+            &["parcel"],
             &["exec", "init"],
             &["guest"],
             &["switch", "keeper"],

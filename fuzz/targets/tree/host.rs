@@ -108,7 +108,7 @@ impl World {
                     assert!(self.open.remove(&link), "link {link} is closed twice");
                     self.waiting.retain(|(_, console), _| *console != link);
                 }
-                Action::Start { op, .. } => self.started.push(op),
+                Action::Start { op, .. } | Action::StartWith { op, .. } => self.started.push(op),
                 Action::Call { .. } | Action::SessionInput { .. } | Action::Stop { .. } | Action::Note(_) => {}
             }
         }

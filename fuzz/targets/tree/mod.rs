@@ -1,5 +1,5 @@
-//! What the fuzzer feeds the control tree: frames, links, messages, commands, operators' certificates, sessions, a host
-//! among hostile peers.
+//! What the fuzzer feeds the control tree: frames, links, messages, commands, operators' certificates, sessions,
+//! parcels, a host among hostile peers.
 
 mod certificates;
 mod commands;
@@ -9,14 +9,16 @@ mod host;
 mod input;
 mod links;
 mod messages;
+mod parcels;
 #[cfg(test)]
 #[path = "../replay.rs"]
 mod replay;
 mod sessions;
 
 use crate::id::OpId;
+use crate::parcel::{ParcelId, Part};
 use crate::wire::message::{Message, PeerRole, Report, VERSION};
-use crate::wire::order::{Order, Run};
+use crate::wire::order::{Order, Push, Run};
 use crate::{answer, guest, refusal, reply, traffic, unreachable};
 use alloc::string::String;
 use alloc::vec;
@@ -37,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     ("commands", commands::run, commands::seeds, MESSAGE_COST_BYTES_MAX),
     ("certificates", certificates::run, certificates::seeds, MESSAGE_COST_BYTES_MAX),
     ("sessions", sessions::run, sessions::seeds, MESSAGE_COST_BYTES_MAX),
+    ("parcels", parcels::run, parcels::seeds, MESSAGE_COST_BYTES_MAX),
     ("host", host::run, host::seeds, MESSAGE_COST_BYTES_MAX),
 ];
 
@@ -51,6 +54,7 @@ fn messages() -> Vec<Message> {
         stdin: vec![7; 9],
         output_max_bytes: 1,
     };
+    let push = Push { parcel: ParcelId([5; 32]), path: "/etc/motd".into() };
     let output = answer::Output { stdout: b"out".to_vec(), stderr: b"err".to_vec(), truncated: true };
     let exit = guest::GuestExit { reason: guest::ExitReason::Signal(9), was_up: true, console: None };
     let outcomes = [
@@ -82,6 +86,12 @@ fn messages() -> Vec<Message> {
         Message::Time { unix_ns: 1 },
         Message::Path(vec![HostId(1), HostId(2)]),
         Message::Revocations(vec![9; 80]),
+        Message::Ask { parcel: ParcelId([5; 32]), part: Part::Waybill },
+        Message::Give { parcel: ParcelId([5; 32]), part: Part::Chunk(3), bytes: vec![1; 40] },
+        Message::Lacks { parcel: ParcelId([5; 32]), part: Part::Chunk(300) },
+        Message::Sibling { parcel: ParcelId([5; 32]), host: Some(HostId(2)) },
+        Message::Hello { version: VERSION, who: PeerRole::Sibling(HostId(2)), boot: [2; 16] },
+        Message::Task { op, order: Order::Push(push), remaining_ms: 3 },
     ]
 }
 

@@ -12,6 +12,7 @@ use crate::auth::freshness::SLACK_S;
 use crate::auth::public_key::{Proof, PublicKey, SIGNATURE_BYTES};
 use crate::auth::revocation::REVOCATIONS_MAX_BYTES;
 use crate::id::OpId;
+use crate::parcel::PATH_BYTES_MAX;
 use crate::refusal::CommandError;
 use crate::session::{LEASE_MS, PIECE_MAX_BYTES};
 use crate::text::ShortText;
@@ -128,11 +129,18 @@ impl Command {
                 beyond(format!("a list of revoked certificates has at most {REVOCATIONS_MAX_BYTES} bytes"))
             }
             Order::Adopt { .. } if self.nodes.len() != 1 => beyond("a machine is adopted by way of one host"),
+            Order::Push(push) => check_path(&push.path),
+            Order::Pull(pull) if pull.bytes_max > OUTPUT_MAX_BYTES => {
+                beyond(format!("a piece of a file has at most {OUTPUT_MAX_BYTES} bytes"))
+            }
+            Order::Pull(pull) => check_path(&pull.path),
+            Order::Bundle(bundle) => check_run(&bundle.run),
             Order::Ping
             | Order::Adopt { .. }
             | Order::Unknown
             | Order::Info
             | Order::Image
+            | Order::Stored
             | Order::Guests(_)
             | Order::Link(_)
             | Order::Usage { .. }
@@ -174,6 +182,14 @@ fn check_run(run: &Run) -> Result<(), CommandError> {
         return beyond(format!("at most {OUTPUT_MAX_BYTES} bytes of output are kept a stream"));
     }
     check_texts(run.argv.iter().chain(run.env.iter().flat_map(|(k, v)| [k, v])).chain([&run.dir]))
+}
+
+/// A path on a node begins at the root, whoever carries the order out.
+fn check_path(path: &String) -> Result<(), CommandError> {
+    if !path.starts_with('/') || path.len() > PATH_BYTES_MAX {
+        return beyond(format!("a path on a node begins with / and has at most {PATH_BYTES_MAX} bytes"));
+    }
+    check_texts([path].into_iter())
 }
 
 fn check_texts<'a>(mut texts: impl Iterator<Item = &'a String>) -> Result<(), CommandError> {

@@ -14,7 +14,7 @@ pub enum Verb {
     Run,
     /// Start, stop, pause and save guests; say which machine runs a host's.
     Guests,
-    /// Send files to nodes. No order is of this class yet.
+    /// Send files to nodes, and fetch files from them.
     Push,
     /// Shape guests' links, and capture what passes them.
     Network,
@@ -47,12 +47,16 @@ impl Verb {
             | Order::Image
             | Order::Unknown
             | Order::Usage { .. }
+            | Order::Stored
             | Order::Link(LinkOrder::Show) => Some(Verb::Look),
             // What is typed in a session is of the class of those that open one.
-            Order::Run(_) | Order::Console(_) | Order::Serial(_) | Order::SessionInput(_) => Some(Verb::Run),
+            Order::Run(_) | Order::Bundle(_) | Order::Console(_) | Order::Serial(_) | Order::SessionInput(_) => {
+                Some(Verb::Run)
+            }
             // Who becomes a host starts that host's guests.
             Order::Guests(_) | Order::Save { .. } | Order::Adopt { .. } => Some(Verb::Guests),
             Order::Link(LinkOrder::Set(_)) | Order::Capture(_) => Some(Verb::Network),
+            Order::Push(_) | Order::Pull(_) => Some(Verb::Push),
             Order::Revoke(_) => None,
         }
     }

@@ -7,6 +7,7 @@ use crate::session::{SessionInput, SessionOutput};
 use crate::wire::message::Message;
 use crate::wire::order::Order;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use vmatic_plan::{GuestId, HostId, RangeSet};
@@ -20,6 +21,8 @@ pub enum Direction {
     Child,
     /// To the agent of our own guest, over its monitor's control channel.
     Guest(GuestId),
+    /// To a sibling, of whom we take parcels: we opened it.
+    Sibling,
 }
 
 /// Whom a host calls: where that is, the driver knows.
@@ -29,6 +32,8 @@ pub enum Target {
     Given(u16),
     /// This host, where the plan has it.
     Host(HostId),
+    /// The same, as a sibling of whom to take parcels.
+    Sibling(HostId),
 }
 
 /// What a host is told.
@@ -126,6 +131,17 @@ pub enum Action {
         /// The order, verified.
         order: Order,
         /// Milliseconds from now until it is to be ended; an answer after that comes too late.
+        remaining_ms: u32,
+    },
+    /// The same with the parcel that it needs: all its chunks, in their order, which are as the operator signed.
+    StartWith {
+        /// The operation that waits for it.
+        op: OpId,
+        /// The order, verified: one that is about the host.
+        order: Order,
+        /// The archive ([`crate::parcel::archive`]).
+        chunks: Vec<Arc<Vec<u8>>>,
+        /// Milliseconds from now until it is to be ended.
         remaining_ms: u32,
     },
     /// Hand this to the session of this operation.

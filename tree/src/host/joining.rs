@@ -83,6 +83,9 @@ impl Host {
                 return self.refuse(link, Refusal::TooManyLinks);
             }
             (Direction::Child, PeerRole::Unknown) => {}
+            (Direction::Child, PeerRole::Sibling(host)) if self.membership.may_be(host, self.peers.from(link)) => {
+                return self.peers.identify(link, who, boot, self.out.now_ms);
+            }
             _ => return self.refuse(link, Refusal::NotANeighbour),
         }
         self.peers.identify(link, who, boot, self.out.now_ms);
@@ -216,6 +219,10 @@ impl Host {
             && !self.peers.has_guest(guest)
         {
             self.status.unlinked(guest);
+        }
+        self.parcels.lost(link, &mut self.peers, &mut self.out);
+        if gone.side == Direction::Sibling || matches!(gone.who, Some(PeerRole::Sibling(_))) {
+            return;
         }
         self.operations_lost(link, &gone, how);
         self.unknowns.forget(link, self.out.now_ms);

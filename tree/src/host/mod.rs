@@ -15,6 +15,7 @@
 //! * `operations`: what somebody waits for, and which commands were obeyed before;
 //! * `operators`: whose commands count, for whom ([`crate::auth::authority`] keeps what is known of that);
 //! * `outliving`: how operations outlive the links that they went over;
+//! * `parcels`: files on their way to nodes, and what is kept of them;
 //! * `probes`: whether those live of whom nobody has heard since;
 //! * `sessions`: console sessions, the operations that go on;
 //! * `twin_log`: machines that say they are one host;
@@ -30,6 +31,7 @@ mod misplaced;
 mod operations;
 mod operators;
 mod outliving;
+mod parcels;
 mod peers;
 mod probes;
 mod seeker;
@@ -47,7 +49,7 @@ use crate::guest::GuestState;
 use crate::id::{LinkId, OpId};
 use crate::misplaced::Misplaced;
 use crate::refusal::{CommandError, Refusal};
-use crate::reply::Reply;
+use crate::reply::{Reply, Stored};
 use crate::session::SessionOutput;
 use crate::twins::{TWINS_MAX, Twins};
 use crate::unreachable::LinkEnd;
@@ -61,6 +63,7 @@ use event::Outbox;
 pub use event::{Action, Event, Target};
 use membership::Membership;
 use operations::{Kept, Operation, Operations, concise, less_slack};
+use parcels::Parcels;
 use peers::Peers;
 pub use peers::{Direction, GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LINKS_BELOW_MAX};
 use probes::Probes;
@@ -83,6 +86,7 @@ pub struct Host {
     membership: Membership,
     peers: Peers,
     operations: Operations,
+    parcels: Parcels,
     status: Status,
     out: Outbox,
     looked_ms: u64,
@@ -109,6 +113,7 @@ impl Host {
             membership: Membership { plan, number, boot },
             peers: Peers::default(),
             operations: Operations::default(),
+            parcels: Parcels::default(),
             status: Status::default(),
             out: Outbox::default(),
             looked_ms: 0,
@@ -143,6 +148,7 @@ impl Host {
         }
         self.advance_seeker();
         self.give_up_gone();
+        self.parcels.advance(&mut self.operations, &mut self.peers, &mut self.out);
         self.operations.advance(&mut self.peers, &mut self.out);
         self.report_up();
         self.tell_unknowns();
@@ -183,7 +189,17 @@ impl Host {
     pub fn works_for_operator(&mut self, link: LinkId) -> bool {
         let obeyed = self.obeyed.take() == Some(link);
         let guest = matches!(self.peers.side(link), Some(Direction::Guest(_)));
-        obeyed || self.operations.involves(link) && !guest
+        obeyed || (self.operations.involves(link) || self.parcels.involves(link)) && !guest
+    }
+
+    /// Most bytes of parcels that are kept.
+    pub fn set_store_bytes(&mut self, bytes: u64) {
+        self.parcels.set_budget(bytes);
+    }
+
+    /// What is kept of parcels.
+    pub fn stored(&self) -> Stored {
+        self.parcels.stored()
     }
 
     /// What is wrong with what it knows of operations, for the simulator.
@@ -231,6 +247,7 @@ impl Host {
     fn received(&mut self, link: LinkId, message: Message) {
         let now_ms = self.out.now_ms;
         let Some((side, who)) = self.peers.heard(link, now_ms) else { return };
+        let Some(message) = self.of_parcels(link, side, who, message) else { return };
         match (message, side, who) {
             (Message::Hello { version, who, boot }, Direction::Child | Direction::Guest(_), None) => {
                 self.hello(link, side, version, who, boot);
@@ -286,6 +303,34 @@ impl Host {
         }
     }
 
+    /// Takes what is said of parcels; gives back what is said of something else, by whoever says such things.
+    fn of_parcels(
+        &mut self,
+        link: LinkId,
+        side: Direction,
+        who: Option<PeerRole>,
+        message: Message,
+    ) -> Option<Message> {
+        let (peers, out) = (&mut self.peers, &mut self.out);
+        match (message, who) {
+            // A console gives, and asks for nothing.
+            (Message::Ask { parcel, part }, Some(PeerRole::Host(_) | PeerRole::Guest(_) | PeerRole::Sibling(_))) => {
+                self.parcels.asked(link, parcel, part, peers, out);
+            }
+            (Message::Give { parcel, part, bytes }, Some(_)) => {
+                self.parcels.given(link, parcel, part, bytes, peers, out);
+            }
+            (Message::Lacks { parcel, part }, Some(_)) => self.parcels.lacked(link, parcel, part, out.now_ms),
+            (Message::Sibling { parcel, host }, Some(_)) if side == Direction::Parent => {
+                self.parcels.told_sibling(parcel, host, out);
+            }
+            (_, Some(PeerRole::Sibling(_))) => self.refuse(link, Refusal::UnexpectedMessage),
+            (_, Some(_)) if side == Direction::Sibling => self.close(link, LinkEnd::Refused),
+            (message, _) => return Some(message),
+        }
+        None
+    }
+
     /// Takes a child's report. Where children together report more than a host keeps, the longest reports make room.
     fn reported(&mut self, link: LinkId, report: Report) {
         let may = self.membership.may_report();
@@ -322,6 +367,9 @@ impl Host {
         if let Some(why) = self.refusal(link, &command, &author, &asked) {
             let groups = [Group::failed(asked, why)].into();
             return self.peers.send(link, Message::Answers { op: command.op, groups }, &mut self.out);
+        }
+        if let Some(parcel) = command.order.parcel() {
+            self.parcels.provide(parcel, link, self.peers.is_parent_side(link), self.out.now_ms);
         }
         let remaining_ms = remaining_ms.min(command.deadline_ms);
         let mut operation = Operation::new(&command, self.out.now_ms + u64::from(remaining_ms));
@@ -393,12 +441,17 @@ impl Host {
                 let (op, order) = (command.op, command.order.clone());
                 let members = operation.local.members(number).cloned().unwrap_or_default();
                 let guests = members.difference(&RangeSet::span(0, 0));
-                self.out.push(Action::Start { op, guests, order, remaining_ms: below_ms });
+                match order.parcel() {
+                    Some(parcel) => self.parcels.await_for(op, parcel, order, now_ms + u64::from(below_ms), now_ms),
+                    None => self.out.push(Action::Start { op, guests, order, remaining_ms: below_ms }),
+                }
                 rest = rest.difference(&operation.local);
             }
             // Apart from all else that is asked: for each of a thousand guests' links this host's part is looked at.
             own = rest.intersection(&self.membership.subtree_of(number));
             rest = rest.difference(&own);
+            let mut row = Vec::new();
+            let mut messages = Vec::new();
             for (link, side, reach) in self.peers.reach(number) {
                 let from = if side == Direction::Child { &mut rest } else { &mut own };
                 let part = from.intersection(&self.membership.reached(reach, &command.order));
@@ -415,8 +468,13 @@ impl Host {
                         Message::Command { signed: signed.clone(), asked, remaining_ms: below_ms }
                     }
                 };
-                self.peers.send(link, message, &mut self.out);
+                row.extend(self.peers.host_at(link).map(|host| (host, link)));
+                messages.push((link, message));
             }
+            if let Some(parcel) = command.order.parcel() {
+                self.parcels.siblings.line_up(parcel, row, &mut self.peers, &mut self.out);
+            }
+            messages.into_iter().for_each(|(link, message)| self.peers.send(link, message, &mut self.out));
         }
         for group in self.status.absent(rest.union(&own), self.report(), &self.membership, now_ms) {
             operation.add(group, now_ms);
@@ -493,6 +551,8 @@ mod tests;
 mod claims_tests;
 #[cfg(test)]
 mod joining_tests;
+#[cfg(test)]
+mod parcels_tests;
 #[cfg(test)]
 mod reach_tests;
 #[cfg(test)]

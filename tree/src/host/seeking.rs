@@ -68,6 +68,10 @@ impl Host {
     /// What became of a call.
     pub(super) fn called(&mut self, target: Target, link: Option<LinkId>, known: bool) {
         let now_ms = self.out.now_ms;
+        if let Target::Sibling(host) = target {
+            let own = (self.membership.number, self.membership.boot);
+            return self.parcels.called_sibling(host, link, &mut self.peers, own, &mut self.out);
+        }
         let Some(link) = link else { return self.seeker.failed(target, known, now_ms) };
         self.peers.open(link, Direction::Parent, None, now_ms);
         match self.seeker.called(target, link, now_ms) {

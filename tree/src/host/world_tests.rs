@@ -4,6 +4,7 @@ extern crate std;
 use super::*;
 use crate::auth::command::Command;
 use crate::auth::command::tests::ISSUED_S;
+use crate::parcel::{Chunk, Part, Waybill, hash};
 use crate::session::SessionInput;
 use crate::wire::message::VERSION;
 use crate::wire::order::Run;
@@ -72,8 +73,20 @@ pub(crate) struct World {
     pub guests_speak: bool,
     /// The time by the console's clock.
     pub issued_s: u64,
+    /// The parcel that the console has, how many bytes it gave of it, and the hosts that had all of it.
+    pub parcel: Vec<Vec<u8>>,
+    pub gave_bytes: usize,
+    pub placed: Vec<HostId>,
+    /// A host that changes what it gives.
+    pub liar: Option<HostId>,
     /// How many machines were booted after the first.
     boots: u8,
+}
+
+/// The waybill of chunks.
+pub(crate) fn waybill(chunks: &[Vec<u8>]) -> Vec<u8> {
+    let chunk = |bytes: &Vec<u8>| Chunk { bytes: bytes.len() as u32, hash: hash(bytes) };
+    Waybill::new(chunks.iter().map(chunk).collect()).unwrap().bytes()
 }
 
 impl World {
@@ -103,6 +116,10 @@ impl World {
             cuts: BTreeSet::new(),
             guests_speak: false,
             issued_s: ISSUED_S,
+            parcel: Vec::new(),
+            gave_bytes: 0,
+            placed: Vec::new(),
+            liar: None,
             boots: 100,
         };
         for n in (1..=hosts).map(HostId) {
@@ -214,13 +231,18 @@ impl World {
         self.ends.insert((from, a), End { owner: to, link: b, delay_ms });
         self.ends.insert((to, b), End { owner: from, link: a, delay_ms });
         self.tell(to, Event::Opened { link: b, side: Direction::Child, from: address });
-        if from != CONSOLE {
+        if from != CONSOLE && side != Direction::Sibling {
             self.tell(from, Event::Opened { link: a, side, from: None });
         }
         a
     }
 
-    pub fn post(&mut self, from: HostId, link: LinkId, what: Travelling) {
+    pub fn post(&mut self, from: HostId, link: LinkId, mut what: Travelling) {
+        if let (Travelling::Message(Message::Give { part: Part::Chunk(_), bytes, .. }), true) =
+            (&mut what, self.liar == Some(from))
+        {
+            bytes[0] ^= 1;
+        }
         if self.cuts.contains(&(from, link)) {
             return;
         }
@@ -256,7 +278,18 @@ impl World {
             Action::Stop { op } => self.stopped.push((host, op)),
             // Guests of this world do not ask for the time.
             Action::TellTime { .. } => {}
-            // Who calls whom is the tests' choice here.
+            Action::StartWith { op, chunks, .. } => {
+                assert!(chunks.iter().map(|chunk| &chunk[..]).eq(self.parcel.iter().map(|chunk| &chunk[..])), "{host}");
+                self.placed.push(host);
+                let done = Event::Finished { op, outcome: Outcome::Exit(0), output: Output::default() };
+                self.tasks.push_back((self.now_ms + self.task_ms, host, done));
+            }
+            Action::Call { target: target @ Target::Sibling(sibling) } => {
+                let is_there = self.hosts.contains_key(&sibling) && !self.dark.contains(&sibling);
+                let link = is_there.then(|| self.call(host, sibling, Direction::Sibling, self.address(host)));
+                self.tasks.push_back((self.now_ms + 1, host, Event::Called { target, link, known: true }));
+            }
+            // Who calls whom else is the tests' choice here.
             Action::Call { .. } => {}
             Action::Note(text) => {
                 std::eprintln!("{} {host} {text}", self.now_ms);
@@ -318,6 +351,14 @@ impl World {
                 let (owner, link, what) = entry.remove();
                 match what {
                     Travelling::Message(message) if self.played.contains(&link) => self.overheard.push(message),
+                    Travelling::Message(Message::Ask { parcel, part }) if owner == CONSOLE => {
+                        let bytes = match part {
+                            Part::Waybill => waybill(&self.parcel),
+                            Part::Chunk(number) => self.parcel[number as usize].clone(),
+                        };
+                        self.gave_bytes += bytes.len();
+                        self.post(CONSOLE, link, Travelling::Message(Message::Give { parcel, part, bytes }));
+                    }
                     Travelling::Message(message) if owner == CONSOLE => self.heard.push(message),
                     Travelling::Message(message) => self.tell(owner, Event::Received { link, message }),
                     Travelling::Closed => self.tell(owner, Event::Closed { link }),

@@ -13,6 +13,7 @@ use crate::bytes;
 use crate::guest::GuestState;
 use crate::id::OpId;
 use crate::misplaced::{MISPLACED_MAX, Misplaced};
+use crate::parcel::{ParcelId, Part};
 use crate::refusal::Refusal;
 use crate::session::{SessionInput, SessionOutput};
 use crate::twins::{TWINS_MAX, Twins};
@@ -34,7 +35,7 @@ pub const VERSION_MIN: u16 = 7;
 /// The first whose links between machines are encrypted (`crate::link`).
 pub const ENCRYPTED_FROM: u16 = 8;
 /// How many kinds of messages this version knows.
-pub const KINDS: u8 = 27;
+pub const KINDS: u8 = 31;
 /// Most bytes of a hello: nobody has said more who has not yet said who it is.
 pub const HELLO_MAX_BYTES: usize = 64;
 /// Most states in a report, the one for those that were left out among them.
@@ -65,6 +66,8 @@ pub enum PeerRole {
     /// A machine that has no number, and may get one: [`Message::Unknown`] follows the welcome. Older versions do not
     /// understand this hello, and close the link.
     Unknown,
+    /// A host that takes parcels here, as its parent told it to. From version 8.
+    Sibling(HostId),
 }
 
 /// Who a clone is to be; until it knows, it has its template's memory and nothing of its own.
@@ -249,6 +252,37 @@ pub enum Message {
     Unknowns(#[serde(deserialize_with = "bytes::at_most::<UNKNOWN_MAX, _, _>")] Vec<SeenMachine>),
     /// Upwards, when it changes: hosts of a site's table that are elsewhere. At most [`MISPLACED_MAX`].
     Misplaced(#[serde(deserialize_with = "bytes::at_most::<MISPLACED_MAX, _, _>")] Vec<Misplaced>),
+    /// To whoever may have it: give me this part of a parcel ([`crate::parcel`]). From version 8.
+    Ask {
+        /// The parcel.
+        parcel: ParcelId,
+        /// Which part of it.
+        part: Part,
+    },
+    /// The answer to that, now or when it has come.
+    Give {
+        /// The parcel.
+        parcel: ParcelId,
+        /// Which part of it.
+        part: Part,
+        /// Its bytes, which whoever asked checks.
+        #[serde(with = "bytes")]
+        bytes: Vec<u8>,
+    },
+    /// The other answer: I have it not, and nobody whom I could ask.
+    Lacks {
+        /// The parcel.
+        parcel: ParcelId,
+        /// Which part of it.
+        part: Part,
+    },
+    /// Downwards: take this parcel from a sibling, or from me.
+    Sibling {
+        /// The parcel.
+        parcel: ParcelId,
+        /// The sibling.
+        host: Option<HostId>,
+    },
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What an operator wants of a node: the orders that commands carry, each with its limits.
 
 use crate::bytes;
+use crate::parcel::ParcelId;
 use crate::session::{Console, SessionInput};
 use crate::unknown::MachineId;
 use alloc::string::String;
@@ -73,12 +74,29 @@ pub enum Order {
         /// The host that it is to be.
         host: HostId,
     },
+    /// Put a parcel's files in their place.
+    Push(Push),
+    /// Give a piece of a file or a folder.
+    Pull(Pull),
+    /// Run a program that comes with all that it needs.
+    Bundle(Bundle),
+    /// Say what is kept of parcels ([`Stored`](crate::reply::Stored)). Hosts carry it out, each for itself.
+    Stored,
 }
 
 impl Order {
     /// Whether a guest's host carries it out and answers for it, be the guest up or down.
     pub fn is_for_guests_host(&self) -> bool {
         matches!(self, Order::Guests(_) | Order::Serial(_) | Order::Link(_) | Order::Capture(_))
+    }
+
+    /// The parcel that is needed to carry it out.
+    pub fn parcel(&self) -> Option<ParcelId> {
+        match self {
+            Order::Push(push) => Some(push.parcel),
+            Order::Bundle(bundle) => Some(bundle.parcel),
+            _ => None,
+        }
     }
 }
 
@@ -124,4 +142,43 @@ pub struct CaptureOrder {
     pub gather_ms: u32,
     /// Most bytes of the piece, at most [`OUTPUT_MAX_BYTES`](crate::answer::OUTPUT_MAX_BYTES).
     pub bytes_max: u32,
+}
+
+/// Files for a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Push {
+    /// What they come in.
+    pub parcel: ParcelId,
+    /// What the parcel's one file or folder is called on the node, from the root on.
+    pub path: String,
+}
+
+/// A piece of what is to be fetched from a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pull {
+    /// A number drawn at random: pieces of one number are one archive ([`crate::parcel::archive`]). It begins with the
+    /// piece at 0.
+    pub id: u64,
+    /// The file or folder, from the root on.
+    pub path: String,
+    /// The first byte of the piece: that behind the last piece, or the last piece's again. A piece behind the end is
+    /// empty, and the last.
+    pub from: u64,
+    /// Most bytes of the piece, at most [`OUTPUT_MAX_BYTES`](crate::answer::OUTPUT_MAX_BYTES).
+    pub bytes_max: u32,
+}
+
+/// A program with all that it needs, and what it may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Its files, which are there for it alone and hide those of the node's that are called the same.
+    pub parcel: ParcelId,
+    /// How it is run.
+    pub run: Run,
+    /// Most memory of all its processes and files, in MiB.
+    pub memory_mib: Option<u32>,
+    /// Most processes and threads.
+    pub processes: Option<u32>,
+    /// The user and group that it is.
+    pub user: Option<u32>,
 }

@@ -26,6 +26,8 @@ pub const GUEST_HEARTBEAT_MS: u64 = 5_000;
 pub const GUEST_SILENCE_MS: u64 = 60_000;
 /// How long a console may be silent while nothing runs for it.
 pub const CONSOLE_SILENCE_MS: u64 = 600_000;
+/// How long nothing may be asked of a sibling until the link is closed.
+pub const SIBLING_SILENCE_MS: u64 = 60_000;
 /// How long a new link may take to say who it is.
 pub const HELLO_MS: u64 = 10_000;
 
@@ -134,6 +136,7 @@ impl Link {
             (Direction::Guest(_), None) => (u64::MAX, u64::MAX),
             (Direction::Guest(_), Some(_)) => (GUEST_HEARTBEAT_MS, GUEST_SILENCE_MS),
             (Direction::Child, Some(PeerRole::Console)) => (u64::MAX, CONSOLE_SILENCE_MS),
+            (Direction::Child, Some(PeerRole::Sibling(_))) | (Direction::Sibling, _) => (u64::MAX, SIBLING_SILENCE_MS),
             // It begins, and is answered; one of an older version may not.
             (Direction::Child, Some(_)) => (2 * HOST_HEARTBEAT_MS, HOST_SILENCE_MS),
             (_, Some(_)) => (HOST_HEARTBEAT_MS, HOST_SILENCE_MS),
@@ -153,7 +156,7 @@ impl Link {
             (Direction::Parent, Some(PeerRole::Host(host))) => Peer::Parent(Some(host)),
             (Direction::Parent, _) => Peer::Parent(None),
             (Direction::Guest(guest), _) => Peer::Guest(guest),
-            (_, Some(PeerRole::Host(host))) => Peer::Host(host),
+            (_, Some(PeerRole::Host(host) | PeerRole::Sibling(host))) => Peer::Host(host),
             (_, Some(PeerRole::Console)) => Peer::Console,
             _ => Peer::Unknown,
         }
@@ -283,6 +286,12 @@ impl Peers {
         hosts.map(|(id, _)| *id).collect()
     }
 
+    /// The host at the other end, if it is a child.
+    pub fn host_at(&self, link: LinkId) -> Option<HostId> {
+        let link = self.links.get(&link).filter(|link| link.side == Direction::Child)?;
+        if let Some(PeerRole::Host(host)) = link.who { Some(host) } else { None }
+    }
+
     /// The hosts that are children.
     pub fn host_children(&self) -> impl Iterator<Item = HostId> {
         self.children()
@@ -333,7 +342,7 @@ impl Peers {
         self.links.get(&link).is_some_and(|link| match link.side {
             Direction::Parent => link.who.is_none(),
             Direction::Child => matches!(link.who, Some(PeerRole::Host(_))) && !link.reported,
-            Direction::Guest(_) => false,
+            Direction::Guest(_) | Direction::Sibling => false,
         })
     }
 
