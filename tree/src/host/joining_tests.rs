@@ -83,6 +83,26 @@ fn a_host_that_lost_its_parent_joins_elsewhere_before_the_parent_knows() {
 }
 
 #[test]
+fn a_machine_elsewhere_gives_way_to_who_calls_from_the_planned_address() {
+    // Host 3 has children; while it is on its way from one parent to another, somebody else takes its number.
+    let mut world = World::new(12, 3);
+    world.leave(HostId(3));
+    stranger(&mut world, HostId(1), [hello(3, 77)]);
+    world.connect(HostId(3), HostId(1), Direction::Parent);
+    world.run_to(world.now_ms + 500);
+    everybody_obeys(&mut world, 1);
+    // It tries again, and is one of two from then on.
+    for _ in 0..20 {
+        stranger(&mut world, HostId(1), [hello(3, 77)]);
+        world.run_to(world.now_ms + 900);
+    }
+    let [first, second] = [HostId(3), CONSOLE].map(|at| world.address(at).map(Whereabouts::Address).unwrap());
+    let twins = Twins { host: HostId(3), first, second };
+    assert_eq!(pinged(&mut world, 2, 3), [Outcome::Done(Reply::Twins(twins))]);
+    everybody_obeys(&mut world, 3);
+}
+
+#[test]
 fn nobody_calls_from_another_hosts_address() {
     let mut world = World::new(12, 3);
     world.kill(HostId(12));

@@ -78,7 +78,9 @@ impl Membership {
     /// Whether a host may join below: a number is taken while the machine that has it is alive, here or, as a child
     /// reports (`elsewhere`), further down. Only who calls from the address that the plan gives the number, or from
     /// where that machine called, may take its place as long as the link is there: it has lost its parent, which does
-    /// not know yet, or booted anew. Gives the link that the same machine had before, or that of a dead one.
+    /// not know yet, or booted anew. A machine elsewhere gives way to who calls from the planned address: it may have
+    /// come first only because that had just lost its parent. Gives the link that the same machine had before, or that
+    /// of a dead one.
     pub fn admit(
         &self,
         newcomer: &Newcomer,
@@ -91,13 +93,15 @@ impl Membership {
             return Err(Refusal::CannotJoin { host, below: self.number });
         }
         let taken = |at| Err(Refusal::NumberTaken { host, at });
+        let is_planned = self.is_planned(from, host);
         match old {
+            Some((link, old)) if is_planned && !self.is_planned(old.from, host) => Ok(Some(link)),
             Some((_, old)) if old.boot != boot && now_ms.saturating_sub(old.heard_ms) < 2 * HOST_HEARTBEAT_MS => {
                 taken(old.from)
             }
             // Silence may be ours; and what tells machines apart can be overheard.
-            Some((_, old)) if old.from != from && !self.is_planned(from, host) => taken(old.from),
-            None if elsewhere && !self.is_planned(from, host) => taken(None),
+            Some((_, old)) if old.from != from && !is_planned => taken(old.from),
+            None if elsewhere && !is_planned => taken(None),
             old => Ok(old.map(|(link, _)| link)),
         }
     }

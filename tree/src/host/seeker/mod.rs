@@ -49,9 +49,10 @@ const REST_MS: u64 = 3_000;
 const RESTING_MAX: usize = 64;
 /// Most hosts that wait to be called.
 const QUEUE_MAX: usize = 32;
-/// How long the planned parent must have been there before its child goes back, and how often the child asks by itself.
+/// How long the planned parent must have been there before its child goes back, and how often the child asks by itself:
+/// soon at first, since that may only have been late to answer, and ever less often.
 const HOLD_MS: u64 = 2_000;
-const HOME_MS: (u64, u64) = (30_000, 600_000);
+const HOME_MS: (u64, u64) = (4_000, 600_000);
 /// How long it counts that the planned parent was heard.
 const HEARD_MAX_MS: u64 = 30_000;
 /// How long after it has its place a host calls its planned children, and how fast.
@@ -203,7 +204,7 @@ impl Seeker {
         // The planned parent may have called while this host had none, or went from one stand-in to another.
         let is_there = self.home_heard_ms.is_some_and(|heard| now_ms < heard + HEARD_MAX_MS);
         let wait_ms = if is_there { HOLD_MS } else { self.home_wait_ms };
-        let home_ms = now_ms + wait_ms + u64::from(self.draw(5_000));
+        let home_ms = now_ms + wait_ms + u64::from(self.draw(wait_ms as u32));
         self.home_ms = if first { home_ms } else { self.home_ms.min(home_ms) };
         self.better_ms = now_ms + BETTER_MS / 2 + u64::from(self.draw(BETTER_MS as u32));
         if first {
@@ -332,12 +333,13 @@ impl Seeker {
         if Some(host) == place.planned() {
             self.home_heard_ms = Some(now_ms);
         }
+        // It is there, and somebody waits for an answer just now; or it has not come to this tree yet.
+        let later = place.busy || place.path.first().is_some_and(|own| *own < root);
         match purpose {
             Purpose::Tell => [Step::Drop(link)].into(),
-            Purpose::Home if room && host < number && !place.busy && self.joining.is_none() => {
+            Purpose::Home if room && host < number && !later && self.joining.is_none() => {
                 self.join(target, link, now_ms)
             }
-            // It is there, and somebody waits for an answer just now.
             Purpose::Home if room && host < number => {
                 self.home_ms = now_ms + HOLD_MS;
                 [Step::Drop(link)].into()
@@ -560,3 +562,6 @@ impl Seeker {
         targets.into_iter().for_each(|target| self.call(target, Purpose::Up, now_ms, steps));
     }
 }
+
+#[cfg(test)]
+mod tests;
