@@ -13,6 +13,7 @@ use crate::packages::cache::Cache;
 use crate::preflight;
 use crate::process::sibling_program;
 use crate::spec::Spec;
+use crate::spec::kinds::Backend;
 use crate::spec::reading::Reading;
 use crate::ui::say::{self, Stages};
 
