@@ -116,8 +116,9 @@ mod tests {
 
     #[test]
     fn a_machine_on_another_network_calls_nobody_by_the_plan() {
+        // Addresses that nobody has (RFC 1112, 4): those for documentation some machines do have.
         let plan =
-            Plan { host_network: "192.0.2.0/24".parse().unwrap(), ..Plan::new("t", HostNames::count(9).unwrap()) };
+            Plan { host_network: "240.0.2.0/24".parse().unwrap(), ..Plan::new("t", HostNames::count(9).unwrap()) };
         let with = |host, cmdline| parents(host, &plan, cmdline).0.address(Target::Host(HostId(3)));
         assert_eq!(with(2, "vmatic.join=10.0.2.2"), None);
         assert_eq!(with(1, ""), None);
