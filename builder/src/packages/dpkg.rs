@@ -123,7 +123,8 @@ impl Database {
             let line = stanza.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')))?;
             line.split_once(':').map(|(_, value)| value.trim())
         };
-        let Some(name) = field("Package") else { return };
+        // Files of dpkg have it in their names.
+        let Some(name) = field("Package").filter(|name| !name.contains('/')) else { return };
         let there =
             field("Status").is_some_and(|status| status.ends_with(" installed") || status.ends_with(" unpacked"));
         if !there {
@@ -303,6 +304,7 @@ Package: libtool1\nStatus: install ok installed\nSection: libs\nDepends: tool-da
 Package: helper-two\nStatus: install ok unpacked\nProvides: helper (= 1)\n
 Package: tool-data\nStatus: install ok installed\nSection: net\n
 Package: debconf\nStatus: install ok installed\n
+Package: ../gone\nStatus: install ok installed\n
 Package: gone\nStatus: deinstall ok config-files\n";
         fs::write(root.path().join("var/lib/dpkg/status"), status).unwrap();
         fs::write(info.join("tool:amd64.list"), "/.\n/usr/bin/tool\n/usr/share/doc/tool/copyright\n").unwrap();
@@ -329,7 +331,7 @@ Package: gone\nStatus: deinstall ok config-files\n";
         let error =
             Database::open(root.path()).chosen(&[PackageName::known("tooll")], Depth::All).unwrap_err().to_string();
         assert!(error.contains("did you mean \"tool\"?"), "{error}");
-        assert!(!Database::open(root.path()).has("gone"));
+        assert!(!Database::open(root.path()).has("gone") && !Database::open(root.path()).has("../gone"));
     }
 
     proptest! {

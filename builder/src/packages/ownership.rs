@@ -311,7 +311,8 @@ fn read_stanza(stanza: &[u8]) -> Option<(String, Package, Cow<'_, str>)> {
             _ => {}
         }
     }
-    let name = name.filter(|name| there && !name.is_empty())?;
+    // Its list is a file of this name.
+    let name = name.filter(|name| there && !name.is_empty() && !name.contains('/'))?;
     if package.source.is_empty() {
         package.source.clone_from(&name);
     }

@@ -4,7 +4,6 @@
 use super::elf;
 use crate::elf::shapes::Shapes;
 use crate::elf::texts::{TEXTS_MAX, Texts, texts, words};
-use crate::packages::files::short;
 use crate::packages::ownership::Ownership;
 use crate::rootfs::tree::{Entry, FileTree, Why};
 
@@ -58,7 +57,7 @@ fn owners(data: &[u8]) {
     let text = String::from_utf8_lossy(list);
     for path in text.lines().take(4) {
         if let Some(owner) = ownership.owner(path) {
-            assert!(ownership.files(&owner).has(short(path)), "{owner} does not list {path:?}");
+            assert!(ownership.files(&owner).has(path), "{owner} does not list {path:?}");
             assert!(ownership.kin(&owner).own.contains(&owner));
         }
     }
