@@ -17,7 +17,7 @@ PREFIX ?= /usr/local
 # Tests end themselves; should one hang all the same, this ends it. .ci/machines has limits of its own.
 LIMIT := timeout --foreground --kill-after=30 1800
 
-.PHONY: all build install man demo test test-pure test-hosts test-machines test-programs fuzz lint fmt bench bench-deps bench-switch bench-tree clean deps help
+.PHONY: all build install man demo test test-pure test-hosts test-machines test-programs fuzz lint fmt bench bench-deps bench-switch bench-tree bench-push clean deps help
 
 # What deps finds decides how build builds, so build is made by a make of its own.
 all: deps
@@ -36,6 +36,7 @@ help:
 	@echo "make bench-deps     the processor time of vmatic deps, beside another vmatic (OTHER=path)"
 	@echo "make bench-switch   guests' links beside a bridge and this machine's own clock (as root)"
 	@echo "make bench-tree     a command to 1,000 agents beside as many processes (HOSTS=100)"
+	@echo "make bench-push     a file to 7 hosts behind links of 200 Mbit/s, beside what the rate alone takes (as root)"
 	@echo "make install        one static vmatic that carries its agents, below PREFIX (/usr/local) of DESTDIR"
 	@echo "make man            man pages and shell completions, into target/man and target/completions"
 	@echo "make build          bin/vmatic, bin/vmatic-agent, bin/vmatic-leaf"
@@ -122,6 +123,9 @@ bench-switch: all
 
 bench-tree: all
 	@examples/bench-tree.sh $(HOSTS)
+
+bench-push: all
+	@examples/bench-push.sh $(HOSTS)
 
 clean:
 	cargo clean

@@ -37,7 +37,10 @@ const GROUPS: [(&str, &[&str]); 3] = [
             "diff", "cat", "unpack", "deps", "trace",
         ],
     ),
-    ("Cluster", &["boot", "nodes", "run", "console", "guests", "link", "capture", "upgrade", "operator"]),
+    (
+        "Cluster",
+        &["boot", "nodes", "run", "push", "pull", "console", "guests", "link", "capture", "upgrade", "operator"],
+    ),
     ("This machine", &["doctor", "bench", "completions", "man"]),
 ];
 
@@ -97,6 +100,8 @@ verbs! {
     Guests => cluster::guests,
     Nodes => cluster::nodes,
     Run => cluster::run,
+    Push => cluster::push,
+    Pull => cluster::pull,
     Console => cluster::console,
     Link => cluster::link,
     Capture => cluster::capture,

@@ -6,10 +6,12 @@
 //! * [`session`]: a terminal on a node; [`terminal`]: the operator's own; [`escape`]: `~.` and its like.
 //! * [`report`]: answers as people and programs read them. [`numbers`]: reduced, where they are numbers.
 //!   [`outputs`]: as files.
+//! * [`shipment`]: files for nodes. [`extract`]: files from nodes.
 
 pub mod cluster;
 pub mod connection;
 pub mod escape;
+pub mod extract;
 pub mod identity;
 pub mod known;
 pub mod numbers;
@@ -17,5 +19,6 @@ pub mod operation;
 pub mod outputs;
 pub mod report;
 pub mod session;
+pub mod shipment;
 pub mod table;
 pub mod terminal;

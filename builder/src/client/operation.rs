@@ -11,6 +11,7 @@ use vmatic_plan::{HostId, NodeSet, PathError, Plan, parse_nodes};
 use vmatic_tree::answer::{Answers, Group, Outcome};
 use vmatic_tree::auth::command::Command;
 use vmatic_tree::id::OpId;
+use vmatic_tree::parcel::{ParcelId, Part};
 use vmatic_tree::refusal::{CommandError, Refusal};
 use vmatic_tree::reply::Reply;
 use vmatic_tree::traffic::Piece;
@@ -21,6 +22,7 @@ use vmatic_tree::wire::order::Order;
 use crate::client::connection::{Connection, Older};
 use crate::client::identity::{Credentials, Identity, now_s};
 use crate::client::known::{Acquaintance, Met};
+use crate::client::shipment::Shipment;
 use crate::client::table;
 use crate::error::{Context, Error, Exit, Kind, Result};
 use crate::key::Key;
@@ -152,6 +154,20 @@ impl Console {
         deadline: Duration,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Answered> {
+        self.ask_giving(nodes, order, deadline, None, |done, all, _| progress(done, all))
+    }
+
+    /// The same, of an order that needs a parcel: gives it to whoever asks. `progress` hears how many have answered, of
+    /// how many, and how many bytes were given.
+    pub fn ask_giving(
+        &mut self,
+        nodes: &NodeSet,
+        order: Order,
+        deadline: Duration,
+        shipment: Option<&Shipment>,
+        mut progress: impl FnMut(u64, u64, u64),
+    ) -> Result<Answered> {
+        let mut given = 0;
         let start = Instant::now();
         let op = self.send(nodes, order, deadline)?;
         let mut answers = Answers::default();
@@ -175,7 +191,17 @@ impl Console {
                         waiting = waiting.difference(&counted);
                         answers.add(Group { nodes: counted, ..group });
                     }
-                    progress(nodes.len() - waiting.len(), nodes.len());
+                    progress(nodes.len() - waiting.len(), nodes.len(), given);
+                }
+                Ok(Some(Message::Ask { parcel, part })) => {
+                    match self.give(shipment, parcel, part) {
+                        Ok(bytes) => given += bytes,
+                        Err(error) => {
+                            let _ = self.link.send(&Message::Cancel(op));
+                            return Err(error);
+                        }
+                    }
+                    progress(nodes.len() - waiting.len(), nodes.len(), given);
                 }
                 Ok(Some(Message::Refuse(why))) => return Err(refused(&why)),
                 Ok(_) => {}
@@ -190,6 +216,23 @@ impl Console {
         let mut groups: Vec<Group> = answers.take();
         groups.sort_by_key(|g| g.nodes.iter().next());
         Ok(Answered { groups, took: start.elapsed() })
+    }
+}
+
+impl Console {
+    /// Gives a part of a parcel; how many bytes of its chunks that were.
+    fn give(&mut self, shipment: Option<&Shipment>, parcel: ParcelId, part: Part) -> Result<u64> {
+        let bytes = match shipment.filter(|shipment| shipment.id() == parcel) {
+            Some(shipment) => shipment.part(part)?,
+            None => None,
+        };
+        let Some(bytes) = bytes else {
+            self.link.send(&Message::Lacks { parcel, part })?;
+            return Ok(0);
+        };
+        let count = if part == Part::Waybill { 0 } else { bytes.len() as u64 };
+        self.link.send(&Message::Give { parcel, part, bytes })?;
+        Ok(count)
     }
 }
 

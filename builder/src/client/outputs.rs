@@ -82,7 +82,7 @@ fn fill(folder: &Path, plan: &Plan, groups: &[Group]) -> Result<u64> {
 }
 
 /// A node's name, which no slash is in.
-fn name(plan: &Plan, node: Node) -> String {
+pub fn name(plan: &Plan, node: Node) -> String {
     plan.node_name(node).unwrap_or_else(|| node.to_string().replace('/', "-"))
 }
 

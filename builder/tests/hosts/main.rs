@@ -31,6 +31,7 @@ mod leases;
 mod links;
 mod operators;
 mod outputs;
+mod parcels;
 mod programs;
 mod reach;
 mod reexec;

@@ -151,12 +151,27 @@ impl Rack {
         Twin(self.node(&self.wire_namespace()).args(arguments).stderr(log).spawn().unwrap())
     }
 
+    /// On a machine with files of its own: what this script mounts, nobody else sees.
+    pub fn start_apart(&self, host: u32, script: &str) -> Child {
+        let log = fs::File::create(self.folder.path().join(format!("{host}.log"))).unwrap();
+        let script = format!("{script}\nexec \"$@\"");
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace(host), "sh", "-ec", &script, "sh"]);
+        self.as_node(&mut command);
+        command.stderr(log).spawn().unwrap()
+    }
+
     fn node(&self, namespace: &str) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", namespace]).arg(agent()).arg("node").arg("--no-guests");
+        command.args(["netns", "exec", namespace]);
+        self.as_node(&mut command);
+        command
+    }
+
+    fn as_node(&self, command: &mut Command) {
+        command.arg(agent()).arg("node").arg("--no-guests");
         command.arg("--plan").arg(self.folder.path().join("plan"));
         command.arg("--operator").arg(self.folder.path().join("operator.pub"));
-        command
     }
 
     /// So many strangers call a host, each with what is no frame.

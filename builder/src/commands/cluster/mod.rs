@@ -3,12 +3,15 @@
 //! Each attaches to a host, sends signed orders, and waits for answers as long as `--timeout` says.
 
 pub mod adopt;
+mod bundle;
 pub mod capture;
 pub mod console;
 pub mod guests;
 mod images;
 pub mod link;
 pub mod nodes;
+pub mod pull;
+pub mod push;
 pub mod run;
 mod unknown;
 pub mod upgrade;
@@ -83,4 +86,15 @@ fn hosts_of(console: &Console, expression: &str) -> Result<NodeSet> {
         .because(why)
         .help("write HOSTS, such as 17, 1-1000 or .")
         .of_kind(Kind::Usage))
+}
+
+/// `NODES:PATH`, taken apart; the path begins at the node's root.
+fn nodes_and_path(text: &str) -> Result<(&str, &str)> {
+    match text.split_once(':') {
+        Some((nodes, path)) if !nodes.is_empty() && path.starts_with('/') => Ok((nodes, path)),
+        _ => Err(Error::new(format!("cannot read {text}"))
+            .because("nodes and a path on them are wanted, which begins with /")
+            .help("write NODES:/PATH, such as 1-4:/etc/motd or ./.:/root/")
+            .of_kind(Kind::Usage)),
+    }
 }

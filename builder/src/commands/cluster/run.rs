@@ -4,19 +4,25 @@ use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use vmatic_tree::answer::OUTPUT_MAX_BYTES;
-use vmatic_tree::wire::order::{INPUT_MAX_BYTES, Order, Run};
+use vmatic_plan::NodeSet;
+use vmatic_tree::answer::{Answers, Group, OUTPUT_MAX_BYTES, Outcome};
+use vmatic_tree::wire::order::{self, INPUT_MAX_BYTES, Order, Run};
 
 use crate::Exit;
 use crate::client::cluster::ClusterArgs;
 use crate::client::numbers::{self, Numbers};
-use crate::client::operation::Answered;
+use crate::client::operation::{Answered, Console};
 use crate::client::outputs::Folder;
 use crate::client::report;
-use crate::commands::cluster::seconds;
+use crate::commands::cluster::bundle::{self, Bundle, With};
+use crate::commands::cluster::{push, seconds};
 use crate::error::{Context, Error, Kind, Result};
 use crate::ui::print::{print, print_json};
+use crate::ui::size::mb;
 use crate::ui::{interrupt, say};
+
+/// How nodes say that they lack a program, or the folder to run it in.
+const NOT_THERE: &str = "no such program or directory";
 
 /// Run a program on nodes and fold what they answer
 ///
@@ -27,6 +33,11 @@ use crate::ui::{interrupt, say};
 /// Of each output a node keeps the first 384 KiB; where more was written, that is said, and the exit status is 7 if
 /// nothing else went wrong. At the deadline and on Ctrl-C the program ends with all that it started; what it leaves
 /// behind when it ends by itself runs on.
+///
+/// Where hosts lack the program and this machine has it, it is sent to them with all that it needs (its libraries, its
+/// interpreter), runs in files of its own that nobody else sees, in front of the host's, and all that it started ends
+/// with it; what it writes there evaporates. --bundle does so always, --local never. It ends with 125 where its files
+/// cannot be put there, 126 where it cannot be run, 127 where it is not found.
 ///
 /// With --sum, --min, --max, --mean or --hist each node is to print one number; one that prints something else is
 /// named, and the exit status is 1.
@@ -44,8 +55,29 @@ pub struct Args {
     #[arg(short, long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
     /// The program's working directory on the node
-    #[arg(short = 'C', long = "dir", value_name = "DIR", default_value = "/")]
+    #[arg(short = 'C', long = "dir", alias = "cwd", value_name = "DIR", default_value = "/")]
     dir: String,
+    /// Send the program with all that it needs, whatever the hosts have
+    #[arg(short, long)]
+    bundle: bool,
+    /// Run what the nodes have, and nothing else
+    #[arg(short, long, conflicts_with = "bundle")]
+    local: bool,
+    /// Send this along with the program; it is found as it is named here, a relative path from DIR on (may be repeated)
+    #[arg(short, long = "file", value_name = "FILE", requires = "bundle")]
+    file: Vec<PathBuf>,
+    /// Take program and libraries from this root
+    #[arg(long, value_name = "DIR", default_value = "/", requires = "bundle")]
+    root: PathBuf,
+    /// Most memory of the program, what it starts and its files
+    #[arg(long, value_name = "MIB", requires = "bundle", value_parser = clap::value_parser!(u32).range(1..))]
+    memory: Option<u32>,
+    /// Most processes and threads of the program
+    #[arg(long, value_name = "N", requires = "bundle", value_parser = clap::value_parser!(u32).range(1..))]
+    processes: Option<u32>,
+    /// Run the program as the user and group of this number
+    #[arg(long, value_name = "UID", requires = "bundle")]
+    user: Option<u32>,
     /// Give the program what comes on standard input
     #[arg(short = 'i', long)]
     stdin: bool,
@@ -88,16 +120,16 @@ pub fn run(args: Args) -> Result<Exit> {
     }
     interrupt::watch();
     let output_max_bytes = OUTPUT_MAX_BYTES;
-    let order = Order::Run(Run { argv: args.argv, env: args.env, dir: args.dir, stdin, output_max_bytes });
-    let show = std::io::stderr().is_terminal() && !args.json;
-    let answered = console.ask(&nodes, order, args.timeout, |done, all| {
-        if show && done < all {
-            eprint!("\r{done} of {all} answered\x1b[K\r");
-        }
-    })?;
-    if show {
-        eprint!("\r\x1b[K");
-    }
+    let (argv, env, dir) = (args.argv.clone(), args.env.clone(), args.dir.clone());
+    let run = Run { argv, env, dir, stdin, output_max_bytes };
+    let answered = if args.bundle {
+        let with = With { root: &args.root, files: &args.file, dir: &args.dir };
+        let bundle = bundle::gather(&args.argv[0], with)?;
+        run_bundle(&mut console, &nodes, run, bundle, &args)?
+    } else {
+        let answered = run_local(&mut console, &nodes, run.clone(), &args)?;
+        if args.local { answered } else { run_where_it_lacks(&mut console, answered, run, &args)? }
+    };
     let reduced = args.numbers.any().then(|| Numbers::of(&answered.groups));
     let saved = folder.map(|folder| folder.write(&console.plan, &answered.groups)).transpose();
     let mut json = report::as_json(&answered);
@@ -122,6 +154,52 @@ pub fn run(args: Args) -> Result<Exit> {
         say::line(format!("no number {}: what they printed is none", reduced.none));
     }
     Ok(exit(args.any, &answered, reduced.as_ref()))
+}
+
+/// Runs what the nodes have.
+fn run_local(console: &mut Console, nodes: &NodeSet, run: Run, args: &Args) -> Result<Answered> {
+    let show = std::io::stderr().is_terminal() && !args.json;
+    let answered = console.ask(nodes, Order::Run(run), args.timeout, |done, all| {
+        if show && done < all {
+            eprint!("\r{done} of {all} answered\x1b[K\r");
+        }
+    })?;
+    if show {
+        eprint!("\r\x1b[K");
+    }
+    Ok(answered)
+}
+
+/// Sends the program and runs it.
+fn run_bundle(console: &mut Console, nodes: &NodeSet, run: Run, bundle: Bundle, args: &Args) -> Result<Answered> {
+    let Bundle { program, shipment } = bundle;
+    let argv = std::iter::once(program).chain(run.argv.into_iter().skip(1)).collect();
+    let (memory_mib, processes, user) = (args.memory, args.processes, args.user);
+    let order = order::Bundle { parcel: shipment.id(), run: Run { argv, ..run }, memory_mib, processes, user };
+    push::give(console, nodes, Order::Bundle(order), args.timeout, &shipment).map(|(answered, _)| answered)
+}
+
+/// Sends the program to the hosts that lack it, if this machine has it; the answers of all.
+fn run_where_it_lacks(console: &mut Console, answered: Answered, run: Run, args: &Args) -> Result<Answered> {
+    let lacks = |group: &Group| matches!(&group.outcome, Outcome::Failed(why) if why == NOT_THERE);
+    let all_hosts = console.nodes(".")?;
+    let nodes = answered.groups.iter().filter(|group| lacks(group));
+    let nodes = nodes.fold(NodeSet::new(), |all, group| all.union(&group.nodes)).intersection(&all_hosts);
+    let with = With { root: &args.root, files: &[], dir: &args.dir };
+    // A folder that is not there is said in the same words; and where this machine has none either, that is all.
+    let bundle = if nodes.is_empty() || args.dir != "/" { None } else { bundle::gather(&args.argv[0], with).ok() };
+    let Some(bundle) = bundle else { return Ok(answered) };
+    let (program, bytes) = (&args.argv[0], mb(bundle.shipment.bytes()));
+    say::note(format!("{nodes} have no {program}: it is sent with all that it needs ({bytes})"));
+    let second = run_bundle(console, &nodes, run, bundle, args)?;
+    let mut answers = Answers::default();
+    for group in answered.groups {
+        answers.add(Group { nodes: group.nodes.difference(&nodes), ..group });
+    }
+    second.groups.into_iter().for_each(|group| answers.add(group));
+    let mut groups = answers.take();
+    groups.sort_by_key(|group| group.nodes.iter().next());
+    Ok(Answered { groups, took: answered.took + second.took })
 }
 
 /// One node that did it is enough for `any`; what is no number is in no sum.
