@@ -1,5 +1,5 @@
-//! Waybills and archives of parcels. Oracles: what is read can be written and is the same; however an archive is cut, the
-//! same comes out of it, no more bytes than went in; no path leads outside.
+//! Waybills and archives of parcels. Oracles: what is read can be written and is the same; however an archive is cut,
+//! the same comes out of it, no more bytes than went in; no path leads outside.
 
 use super::input::Input;
 use crate::parcel::archive::{ArchiveError, Entry, Item, Kind, Reader, head, pad, trailer};

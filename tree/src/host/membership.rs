@@ -3,7 +3,7 @@
 use super::peers::{HOST_HEARTBEAT_MS, Link};
 use crate::id::LinkId;
 use crate::refusal::Refusal;
-use crate::wire::message::{Message, PeerRole, VERSION};
+use crate::wire::message::{Message, PATH_MAX, PeerRole, VERSION};
 use crate::wire::order::Order;
 use core::net::IpAddr;
 use vmatic_plan::{GuestId, HostId, Node, NodeSet, Plan, RangeSet};
@@ -63,6 +63,16 @@ impl Membership {
     /// not ask whether the guests are up: it may be what starts them.
     pub fn reached(&self, up: NodeSet, order: &Order) -> NodeSet {
         if order.is_for_guests_host() { self.subtrees_of(&up.hosts_themselves()) } else { up }
+    }
+
+    /// The last host of a subtree that a parcel comes to, if it goes to each of these: the last child's last, by the
+    /// plan.
+    pub fn last_of(&self, mut host: HostId, hosts: &RangeSet) -> HostId {
+        for _ in 0..PATH_MAX {
+            let Some(child) = self.plan.child_hosts(host).intersection(hosts).iter().last() else { break };
+            host = HostId(child);
+        }
+        host
     }
 
     /// What a child may report: nodes of the plan, none of ours.

@@ -15,7 +15,7 @@
 //! * `operations`: what somebody waits for, and which commands were obeyed before;
 //! * `operators`: whose commands count, for whom ([`crate::auth::authority`] keeps what is known of that);
 //! * `outliving`: how operations outlive the links that they went over;
-//! * `parcels`: files on their way to nodes, and what is kept of them;
+//! * `parcels`: files on their way to nodes, and what is kept of them (`carrying`: what is said of them);
 //! * `probes`: whether those live of whom nobody has heard since;
 //! * `sessions`: console sessions, the operations that go on;
 //! * `twin_log`: machines that say they are one host;
@@ -24,6 +24,7 @@
 //! * `told`: what of the two the parent was told;
 //! * `status`: the states of this host's guests, and what it reports upwards.
 
+mod carrying;
 mod event;
 mod joining;
 mod membership;
@@ -49,7 +50,7 @@ use crate::guest::GuestState;
 use crate::id::{LinkId, OpId};
 use crate::misplaced::Misplaced;
 use crate::refusal::{CommandError, Refusal};
-use crate::reply::{Reply, Stored};
+use crate::reply::Reply;
 use crate::session::SessionOutput;
 use crate::twins::{TWINS_MAX, Twins};
 use crate::unreachable::LinkEnd;
@@ -192,16 +193,6 @@ impl Host {
         obeyed || (self.operations.involves(link) || self.parcels.involves(link)) && !guest
     }
 
-    /// Most bytes of parcels that are kept.
-    pub fn set_store_bytes(&mut self, bytes: u64) {
-        self.parcels.set_budget(bytes);
-    }
-
-    /// What is kept of parcels.
-    pub fn stored(&self) -> Stored {
-        self.parcels.stored()
-    }
-
     /// What is wrong with what it knows of operations, for the simulator.
     #[cfg(any(test, feature = "sim"))]
     pub fn flaw(&mut self) -> Option<alloc::string::String> {
@@ -303,34 +294,6 @@ impl Host {
         }
     }
 
-    /// Takes what is said of parcels; gives back what is said of something else, by whoever says such things.
-    fn of_parcels(
-        &mut self,
-        link: LinkId,
-        side: Direction,
-        who: Option<PeerRole>,
-        message: Message,
-    ) -> Option<Message> {
-        let (peers, out) = (&mut self.peers, &mut self.out);
-        match (message, who) {
-            // A console gives, and asks for nothing.
-            (Message::Ask { parcel, part }, Some(PeerRole::Host(_) | PeerRole::Guest(_) | PeerRole::Sibling(_))) => {
-                self.parcels.asked(link, parcel, part, peers, out);
-            }
-            (Message::Give { parcel, part, bytes }, Some(_)) => {
-                self.parcels.given(link, parcel, part, bytes, peers, out);
-            }
-            (Message::Lacks { parcel, part }, Some(_)) => self.parcels.lacked(link, parcel, part, out.now_ms),
-            (Message::Sibling { parcel, host }, Some(_)) if side == Direction::Parent => {
-                self.parcels.told_sibling(parcel, host, out);
-            }
-            (_, Some(PeerRole::Sibling(_))) => self.refuse(link, Refusal::UnexpectedMessage),
-            (_, Some(_)) if side == Direction::Sibling => self.close(link, LinkEnd::Refused),
-            (message, _) => return Some(message),
-        }
-        None
-    }
-
     /// Takes a child's report. Where children together report more than a host keeps, the longest reports make room.
     fn reported(&mut self, link: LinkId, report: Report) {
         let may = self.membership.may_report();
@@ -368,9 +331,7 @@ impl Host {
             let groups = [Group::failed(asked, why)].into();
             return self.peers.send(link, Message::Answers { op: command.op, groups }, &mut self.out);
         }
-        if let Some(parcel) = command.order.parcel() {
-            self.parcels.provide(parcel, link, self.peers.is_parent_side(link), self.out.now_ms);
-        }
+        self.may_have_parcel(&command.order, link);
         let remaining_ms = remaining_ms.min(command.deadline_ms);
         let mut operation = Operation::new(&command, self.out.now_ms + u64::from(remaining_ms));
         operation.by = author.serial();
@@ -441,10 +402,7 @@ impl Host {
                 let (op, order) = (command.op, command.order.clone());
                 let members = operation.local.members(number).cloned().unwrap_or_default();
                 let guests = members.difference(&RangeSet::span(0, 0));
-                match order.parcel() {
-                    Some(parcel) => self.parcels.await_for(op, parcel, order, now_ms + u64::from(below_ms), now_ms),
-                    None => self.out.push(Action::Start { op, guests, order, remaining_ms: below_ms }),
-                }
+                self.start(op, guests, order, below_ms);
                 rest = rest.difference(&operation.local);
             }
             // Apart from all else that is asked: for each of a thousand guests' links this host's part is looked at.
@@ -471,10 +429,7 @@ impl Host {
                 row.extend(self.peers.host_at(link).map(|host| (host, link)));
                 messages.push((link, message));
             }
-            if let Some(parcel) = command.order.parcel() {
-                self.parcels.siblings.line_up(parcel, row, &mut self.peers, &mut self.out);
-            }
-            messages.into_iter().for_each(|(link, message)| self.peers.send(link, message, &mut self.out));
+            self.send_out(&command.order, row, messages);
         }
         for group in self.status.absent(rest.union(&own), self.report(), &self.membership, now_ms) {
             operation.add(group, now_ms);

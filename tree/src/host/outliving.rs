@@ -264,9 +264,7 @@ impl Host {
             let groups = [Group::failed(asked, why)].into();
             return self.peers.send(link, Message::Answers { op: command.op, groups }, &mut self.out);
         }
-        if let Some(parcel) = command.order.parcel() {
-            self.parcels.provide(parcel, link, false, now_ms);
-        }
+        self.may_have_parcel(&command.order, link);
         let mut operation = Operation::new(&command, now_ms + u64::from(remaining_ms));
         operation.by = author.serial();
         if operation.relay.is_some() {

@@ -77,6 +77,8 @@ pub(crate) struct World {
     pub parcel: Vec<Vec<u8>>,
     pub gave_bytes: usize,
     pub placed: Vec<HostId>,
+    /// Guests that fetch a parcel: for which operation, and how many chunks they have.
+    fetching: BTreeMap<(HostId, LinkId), (OpId, usize)>,
     /// A host that changes what it gives.
     pub liar: Option<HostId>,
     /// How many machines were booted after the first.
@@ -119,6 +121,7 @@ impl World {
             parcel: Vec::new(),
             gave_bytes: 0,
             placed: Vec::new(),
+            fetching: BTreeMap::new(),
             liar: None,
             boots: 100,
         };
@@ -315,6 +318,23 @@ impl World {
             Message::SessionInput { op, feed } => self.fed.push((host, *op, feed.clone())),
             Message::Cancel(op) => self.stopped.push((host, *op)),
             _ => {}
+        }
+        if let Message::Give { parcel, part, .. } = message {
+            let Some((op, have)) = self.fetching.get_mut(&(host, link)) else { return };
+            *have += usize::from(part != Part::Waybill);
+            let (op, next) = (*op, *have);
+            let message = if next < self.parcel.len() {
+                Message::Ask { parcel, part: Part::Chunk(next as u32) }
+            } else {
+                let groups = vec![Group::one(node, Outcome::Exit(0), Output::default())];
+                Message::Answers { op, groups }
+            };
+            return self.tasks.push_back((self.now_ms, host, Event::Received { link, message }));
+        }
+        if let Message::Task { op, order: Order::Push(push), .. } = message {
+            self.fetching.insert((host, link), (op, 0));
+            let message = Message::Ask { parcel: push.parcel, part: Part::Waybill };
+            return self.tasks.push_back((self.now_ms, host, Event::Received { link, message }));
         }
         if let Message::Task { op, .. } = message
             && !self.mute.contains(node)

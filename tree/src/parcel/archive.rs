@@ -1,8 +1,8 @@
 //! The files of a parcel as a stream: a newc archive (cpio(5), the kernel's `buffer-format.rst`), of folders, files and
 //! symbolic links alone.
 //!
-//! Takes bytes in whatever pieces they come; gives entries, and the files' bytes behind each. Memory grows with what has
-//! arrived and was not taken, never with what a header claims. A path leads nowhere but below the folder that the
+//! Takes bytes in whatever pieces they come; gives entries, and the files' bytes behind each. Memory grows with what
+//! has arrived and was not taken, never with what a header claims. A path leads nowhere but below the folder that the
 //! archive is unpacked in; what is there already, and links, are whoever's who unpacks.
 
 use super::PATH_BYTES_MAX;
@@ -330,7 +330,11 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), at in 0usize..600, value in any::<u8>()) {
+        fn no_bytes_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..400),
+            at in 0usize..600,
+            value in any::<u8>(),
+        ) {
             let _ = read(&bytes, &[64]);
             let mut damaged = archive();
             let at = at % damaged.len();

@@ -1,8 +1,8 @@
 //! Parcels: files on their way to nodes, named by what is in them.
 //!
-//! A parcel is an archive ([`archive`]), cut into chunks. Its [`Waybill`] lists the chunks, each by length and hash, and
-//! the hash of the waybill names the parcel ([`ParcelId`]). An operator signs that name: so whoever has the command can
-//! check each chunk, whoever gives it, and a chunk that two parcels share is fetched once.
+//! A parcel is an archive ([`archive`]), cut into chunks. Its [`Waybill`] lists the chunks, each by length and hash,
+//! and the hash of the waybill names the parcel ([`ParcelId`]). An operator signs that name: so whoever has the command
+//! can check each chunk, whoever gives it, and a chunk that two parcels share is fetched once.
 //!
 //! Whoever needs a parcel asks for its parts ([`Part`]), the waybill first, and gives what it has to those who ask it
 //! (`host::parcels`).
@@ -12,7 +12,7 @@ mod waybill;
 
 use core::fmt;
 use serde::{Deserialize, Serialize};
-pub use waybill::{CHUNKS_MAX, Chunk, Waybill, WaybillError};
+pub use waybill::{CHUNKS_MAX, Chunk, ENTRY_BYTES, Waybill, WaybillError};
 
 /// Most bytes of a chunk: short enough that what is urgent is not held up behind some of them.
 pub const CHUNK_BYTES_MAX: usize = 128 * 1024;

@@ -1,6 +1,7 @@
 //! The list of a parcel's chunks.
 //!
-//! On the wire each chunk takes 36 bytes: its length (u32, little endian) and its sha256. Nothing comes before or behind.
+//! On the wire each chunk takes 36 bytes: its length (u32, little endian) and its sha256. Nothing comes before or
+//! behind.
 
 use super::{CHUNK_BYTES_MAX, Hash};
 use alloc::vec::Vec;
@@ -9,7 +10,7 @@ use core::fmt;
 /// Most chunks of a parcel: 3 GiB where all are full, and a waybill that fits a message.
 pub const CHUNKS_MAX: usize = 24 * 1024;
 /// Bytes of a chunk's entry.
-const ENTRY_BYTES: usize = 4 + 32;
+pub const ENTRY_BYTES: usize = 4 + 32;
 
 /// One chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

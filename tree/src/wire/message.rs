@@ -276,11 +276,11 @@ pub enum Message {
         /// Which part of it.
         part: Part,
     },
-    /// Downwards: take this parcel from a sibling, or from me.
+    /// Downwards: take this parcel from a sibling, or from one below it, or from me.
     Sibling {
         /// The parcel.
         parcel: ParcelId,
-        /// The sibling.
+        /// The sibling, or who is below it; none for who says it.
         host: Option<HostId>,
     },
 }

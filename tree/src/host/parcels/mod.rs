@@ -2,12 +2,14 @@
 //!
 //! A command that needs a parcel ([`Order::parcel`]) comes over a link, and whoever sent it may have the parcel, or get
 //! it: so chunks flow the way that commands flow, from the console up to the root and down. A host asks for what it
-//! lacks, at most [`WINDOW`] parts at a time, and checks each before it keeps it or gives it to anybody. Whoever asks for
-//! what is not here yet waits for it: it is passed on as soon as it has come, and nobody waits for the whole.
+//! lacks, at most [`WINDOW`] parts at a time, and checks each before it keeps it or gives it to anybody. Whoever asks
+//! for what is not here yet waits for it: it is passed on as soon as it has come, and nobody waits for the whole.
 //!
 //! **Siblings.** A parent that sent all its children the same would send it that often. So it asks them to take it from
-//! each other ([`Message::Sibling`]): the first from the parent, each other one from the one before it, over a link of
-//! its own. Where a sibling dies or gives nothing, the parent is asked, and names another.
+//! each other ([`Message::Sibling`]): the first from the parent, each other one from the last host below the one before
+//! it, over a link of its own. So each host sends it once, and it goes along all of them. Where there are so many that
+//! the way along all would be long, each takes it from the sibling itself, and who has both sends it twice. Where one
+//! dies or gives nothing, the parent is asked, and names another.
 //!
 //! **Deaths.** A chunk that was asked of who is gone is asked of the next who may have it; a parent counts among them
 //! always, also a new one. What is here stays here: nobody begins anew.
@@ -34,7 +36,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use parcel::{CALL_MS, Parcel, Source};
-pub(super) use siblings::Siblings;
+pub(super) use siblings::{InRow, Siblings};
 use store::Store;
 
 /// Most parcels that are known at a time.
@@ -99,7 +101,7 @@ impl Parcels {
     /// A task of this host is to start when its parcel is here.
     pub fn await_for(&mut self, op: OpId, id: ParcelId, order: Order, until_ms: u64, now_ms: u64) {
         let parcel = self.parcel(id, now_ms);
-        (parcel.wanted, parcel.too_much) = (true, false);
+        (parcel.wanted, parcel.too_much, parcel.alone_ms) = (true, false, None);
         parcel.look_again();
         self.waiting.insert(op, Waiting { parcel: id, order, until_ms });
     }
@@ -242,7 +244,6 @@ impl Parcels {
         }
         let now_ms = out.now_ms;
         self.waiting.retain(|op, _| operations.each_of(*op).any(|(_, operation)| !operation.local.is_empty()));
-        self.start_whole(out);
         for (op, why) in self.hopeless(now_ms) {
             self.waiting.remove(&op);
             operations.finish(op, &Outcome::Failed(why), &Output::default(), now_ms);
@@ -270,17 +271,19 @@ impl Parcels {
             let alone = parcel.wanted && parcel.is_idle() && now_ms >= parcel.calls_until_ms;
             parcel.alone_ms = if alone { parcel.alone_ms.or(Some(now_ms)) } else { None };
         }
+        self.start_whole(out);
     }
 
     /// Starts the tasks whose parcels are here.
     fn start_whole(&mut self, out: &mut Outbox) {
         let mut started = Vec::new();
         for (op, waiting) in &self.waiting {
-            let Some((waybill, _)) = self.parcels.get(&waiting.parcel).and_then(|parcel| parcel.waybill.as_ref())
-            else {
+            let Some(parcel) = self.parcels.get_mut(&waiting.parcel).filter(|parcel| parcel.was_looked_for()) else {
                 continue;
             };
+            let Some((waybill, _)) = &parcel.waybill else { continue };
             if !waybill.chunks().iter().all(|chunk| self.store.has(&chunk.hash)) {
+                parcel.look_again();
                 continue;
             }
             let chunks: Vec<_> = waybill.chunks().iter().filter_map(|chunk| self.store.get(&chunk.hash)).collect();

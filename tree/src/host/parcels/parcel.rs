@@ -246,6 +246,13 @@ impl Parcel {
         self.providers.iter().any(|provider| Some(provider.link) != but)
     }
 
+    /// Whether every chunk was here when it was looked for, or has come since: counted, so that it costs nothing to
+    /// ask.
+    pub fn was_looked_for(&self) -> bool {
+        let all = self.waybill.as_ref().is_some_and(|(waybill, _)| self.cursor as usize >= waybill.chunks().len());
+        all && self.is_idle()
+    }
+
     /// Whether nothing is under way of it.
     pub fn is_idle(&self) -> bool {
         self.under_way.is_empty()

@@ -15,21 +15,29 @@ use vmatic_plan::HostId;
 /// Most parcels whose rows are kept; the first that was named goes.
 const ROWS_MAX: usize = 64;
 
+/// A child that a parcel goes to, and the last of those below it that have it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::host) struct InRow {
+    pub host: HostId,
+    pub link: LinkId,
+    pub last: HostId,
+}
+
 /// Both sides of it.
 #[derive(Debug, Default)]
 pub(in crate::host) struct Siblings {
     /// The children that a parcel goes to, in the order in which it goes along them.
-    rows: BTreeMap<ParcelId, Vec<(HostId, LinkId)>>,
+    rows: BTreeMap<ParcelId, Vec<InRow>>,
     /// Links to siblings; none while one is called.
     links: BTreeMap<HostId, Option<LinkId>>,
 }
 
 impl Siblings {
     /// A parcel goes to these children: each hears from whom to take it, before it hears of the parcel.
-    pub fn line_up(&mut self, id: ParcelId, mut children: Vec<(HostId, LinkId)>, peers: &mut Peers, out: &mut Outbox) {
-        children.sort_unstable();
+    pub fn line_up(&mut self, id: ParcelId, mut children: Vec<InRow>, peers: &mut Peers, out: &mut Outbox) {
+        children.sort_unstable_by_key(|child| child.host);
         for pair in children.windows(2) {
-            peers.send(pair[1].1, Message::Sibling { parcel: id, host: Some(pair[0].0) }, out);
+            peers.send(pair[1].link, Message::Sibling { parcel: id, host: Some(pair[0].last) }, out);
         }
         if self.rows.len() >= ROWS_MAX {
             self.rows.pop_first();
@@ -40,11 +48,11 @@ impl Siblings {
     /// A child is gone: whoever took parcels from it takes them from the one before, or from here.
     fn leave_row(&mut self, link: LinkId, peers: &mut Peers, out: &mut Outbox) {
         for (id, row) in &mut self.rows {
-            let Some(at) = row.iter().position(|(_, its)| *its == link) else { continue };
+            let Some(at) = row.iter().position(|child| child.link == link) else { continue };
             row.remove(at);
-            if let Some((_, next)) = row.get(at) {
-                let host = at.checked_sub(1).map(|before| row[before].0);
-                peers.send(*next, Message::Sibling { parcel: *id, host }, out);
+            if let Some(next) = row.get(at) {
+                let host = at.checked_sub(1).map(|before| row[before].last);
+                peers.send(next.link, Message::Sibling { parcel: *id, host }, out);
             }
         }
         self.rows.retain(|_, row| row.len() > 1);
