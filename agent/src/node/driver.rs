@@ -172,7 +172,7 @@ impl Driver {
         let open = Open { link, side: opening.side, boot: opening.boot, toll, plain: false };
         self.links.insert(id, open);
         self.event(match opening.target {
-            Some(target) => Event::Called { target, link: Some(id), known: true },
+            Some(target) => Event::Called { target, link: Ok(id) },
             None => Event::Opened { link: id, side: opening.side, from: opening.from },
         });
         if let (Direction::Guest(guest), Some(boot)) = (opening.side, opening.boot) {

@@ -6,16 +6,22 @@
 use crate::log::log;
 use crate::machine::cmdline::word;
 use crate::opening::Opening;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use vmatic_plan::{HostId, Plan, boot_words};
-use vmatic_tree::host::{Event, Target};
+use vmatic_tree::host::{CallError, Event, Target};
 
 /// How long a call may take: a machine that boots a hundred guests stalls, and one that is off must not hold up others.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// What the state machine is told of a call that nobody took.
+fn no_call(target: Target, why: CallError) -> Event {
+    Event::Called { target, link: Err(why) }
+}
 
 /// Where other hosts are.
 pub struct Parents {
@@ -73,16 +79,18 @@ impl Parents {
     /// Calls a host; that nobody took the call is said as an event.
     pub fn call(&self, target: Target, events: mpsc::Sender<Event>) {
         let (address, openings) = (self.address(target), self.openings.clone());
-        let known = address.is_some();
         tokio::spawn(async move {
             let stream = match address {
-                Some(address) => timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.ok().and_then(Result::ok),
-                None => None,
+                Some(address) => timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await,
+                None => return drop(events.send(no_call(target, CallError::Unplaced)).await),
             };
             // The receivers are dropped with the node.
             match stream {
-                Some(stream) => drop(openings.send(Opening::parent(stream, target)).await),
-                None => drop(events.send(Event::Called { target, link: None, known }).await),
+                Ok(Ok(stream)) => drop(openings.send(Opening::parent(stream, target)).await),
+                Ok(Err(e)) if e.kind() == ErrorKind::ConnectionRefused => {
+                    drop(events.send(no_call(target, CallError::Refused)).await);
+                }
+                _ => drop(events.send(no_call(target, CallError::Silent)).await),
             }
         });
     }
@@ -137,6 +145,9 @@ mod tests {
         drop(listener);
         parents.call(Target::Given(0), events);
         let event = timeout(Duration::from_secs(60), heard.recv()).await.unwrap().unwrap();
-        assert!(matches!(event, Event::Called { target: Target::Given(0), link: None, known: true }), "{event:?}");
+        assert!(
+            matches!(event, Event::Called { target: Target::Given(0), link: Err(CallError::Refused) }),
+            "{event:?}"
+        );
     }
 }

@@ -75,7 +75,7 @@ impl Host {
     pub(super) fn send_out(&mut self, order: &Order, row: Vec<(HostId, LinkId)>, messages: Vec<(LinkId, Message)>) {
         if let Some(parcel) = order.parcel() {
             let hosts = |message: &Message| match message {
-                Message::Command { asked, .. } => asked.hosts(),
+                Message::Command { asked, .. } | Message::Again { asked, .. } => asked.hosts(),
                 _ => RangeSet::new(),
             };
             let hosts = messages.iter().fold(RangeSet::new(), |all, (_, message)| all.union(&hosts(message)));

@@ -5,7 +5,7 @@ use super::*;
 use crate::bytes::JOINT_MAX_BYTES;
 use crate::wire::message::VERSION;
 use alloc::vec::Vec;
-use vmatic_plan::{GuestId, HostId, HostNames, Node};
+use vmatic_plan::{GuestId, HostId, HostNames, Node, NodeSet};
 
 /// Host 1 of a plan, with these hosts as children over links 1, 2 and so on.
 fn with_children(plan: Plan, children: &[u32]) -> Host {

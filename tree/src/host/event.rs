@@ -36,6 +36,17 @@ pub enum Target {
     Sibling(HostId),
 }
 
+/// Why nobody took a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// It is not known where the host is: nobody was called.
+    Unplaced,
+    /// A machine is there, and takes no calls: what ran there has ended.
+    Refused,
+    /// Nothing came back in a few seconds: the machine is off, or out of reach.
+    Silent,
+}
+
 /// What a host is told.
 #[derive(Debug)]
 pub enum Event {
@@ -52,10 +63,8 @@ pub enum Event {
     Called {
         /// Who was called.
         target: Target,
-        /// The link that it became, with a number never used before; none if nobody took it in a few seconds.
-        link: Option<LinkId>,
-        /// Whether it is known where that is: else nobody was called.
-        known: bool,
+        /// The link that it became, with a number never used before; or why there is none.
+        link: Result<LinkId, CallError>,
     },
     /// A whole message arrived; what it may say on its link is checked by the host.
     Received {

@@ -2,11 +2,13 @@
 
 use super::world_tests::{CONSOLE, GUESTS, Travelling, World, key, nodes_where, run};
 use super::*;
+use crate::answer::Outcome;
+use crate::refusal::CommandError;
 use crate::unreachable::Unreachable;
 use crate::wire::message::VERSION;
-use crate::wire::order::GuestAction;
+use crate::wire::order::{GuestAction, Order};
 use ed25519_dalek::SigningKey;
-use vmatic_plan::{GuestId, HostId, HostNames, Node};
+use vmatic_plan::{GuestId, HostId, HostNames, Node, NodeSet};
 
 #[test]
 fn every_node_of_a_deep_tree_answers_from_wherever_one_attaches() {

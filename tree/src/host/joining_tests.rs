@@ -2,13 +2,16 @@
 
 use super::world_tests::{CONSOLE, Travelling, World, key, nodes_where, run};
 use super::*;
+use crate::answer::{Group, Outcome};
+use crate::refusal::CommandError;
 use crate::reply::Reply;
 use crate::twins::{Twins, Whereabouts};
 use crate::unreachable::Unreachable;
 use crate::wire::message::{VERSION, VERSION_MIN};
+use crate::wire::order::Order;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use vmatic_plan::{HostId, HostNames, Node};
+use vmatic_plan::{HostId, HostNames, Node, NodeSet};
 
 /// What a machine that is in no plan says, and the link that it says it on.
 fn stranger(world: &mut World, to: HostId, says: impl IntoIterator<Item = Message>) -> LinkId {

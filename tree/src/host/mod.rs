@@ -12,11 +12,13 @@
 //! * `seeker`: whom this host calls, to be in the tree, at its planned place, and in one tree with all others;
 //! * `seeking`: what is said on the links that it opens so;
 //! * `joining`: how links begin and end, and the way from the root;
+//! * `commands`: commands on their way up to the root and down;
 //! * `operations`: what somebody waits for, and which commands were obeyed before;
 //! * `operators`: whose commands count, for whom ([`crate::auth::authority`] keeps what is known of that);
 //! * `outliving`: how operations outlive the links that they went over;
 //! * `parcels`: files on their way to nodes, and what is kept of them (`carrying`: what is said of them);
 //! * `probes`: whether those live of whom nobody has heard since;
+//! * `latecomers`: nodes that are asked later than others, since they are on their way;
 //! * `sessions`: console sessions, the operations that go on;
 //! * `twin_log`: machines that say they are one host;
 //! * `unknowns`: machines that have no number, and how they get one;
@@ -25,8 +27,10 @@
 //! * `status`: the states of this host's guests, and what it reports upwards.
 
 mod carrying;
+mod commands;
 mod event;
 mod joining;
+mod latecomers;
 mod membership;
 mod misplaced;
 mod operations;
@@ -43,27 +47,24 @@ mod told;
 mod twin_log;
 mod unknowns;
 
-use crate::answer::{Group, Outcome, Output};
-use crate::auth::authority::{Author, Authority};
-use crate::auth::command::Command;
+use crate::auth::authority::Authority;
 use crate::guest::GuestState;
 use crate::id::{LinkId, OpId};
 use crate::misplaced::Misplaced;
-use crate::refusal::{CommandError, Refusal};
-use crate::reply::Reply;
+use crate::refusal::Refusal;
 use crate::session::SessionOutput;
 use crate::twins::{TWINS_MAX, Twins};
 use crate::unreachable::LinkEnd;
 use crate::wire::message::{Message, PeerRole, Report};
-use crate::wire::order::Order;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 use ed25519_dalek::VerifyingKey;
 use event::Outbox;
-pub use event::{Action, Event, Target};
+pub use event::{Action, CallError, Event, Target};
+use latecomers::Latecomers;
 use membership::Membership;
-use operations::{Kept, Operation, Operations, concise, less_slack};
+use operations::Operations;
 use parcels::Parcels;
 use peers::Peers;
 pub use peers::{Direction, GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LINKS_BELOW_MAX};
@@ -74,7 +75,7 @@ use status::{Status, TooLong};
 use told::Told;
 use twin_log::TwinLog;
 use unknowns::Unknowns;
-use vmatic_plan::{GuestId, HostId, Node, NodeSet, Plan, RangeSet};
+use vmatic_plan::{GuestId, HostId, Plan, RangeSet};
 
 /// Longest time between two looks at the links.
 const TICK_MS: u64 = 500;
@@ -102,6 +103,7 @@ pub struct Host {
     heard_ms: u64,
     /// Over which link the last command came that was not refused.
     obeyed: Option<LinkId>,
+    late: Latecomers,
 }
 
 impl Host {
@@ -126,15 +128,17 @@ impl Host {
             probes: Probes::default(),
             heard_ms: 0,
             obeyed: None,
+            late: Latecomers::default(),
         }
     }
 
     /// Takes an event at a time (milliseconds that never run backwards); gives what is to be done.
     pub fn handle(&mut self, now_ms: u64, event: Event) -> Vec<Action> {
         self.out.now_ms = self.out.now_ms.max(now_ms);
+        self.late.booted(now_ms);
         match event {
             Event::Opened { link, side, from } => self.opened(link, side, from),
-            Event::Called { target, link, known } => self.called(target, link, known),
+            Event::Called { target, link } => self.called(target, link),
             Event::Received { link, message } => self.received(link, message),
             Event::Closed { link } => self.closed(link, LinkEnd::Lost),
             Event::Finished { op, outcome, output } => self.operations.finish(op, &outcome, &output, self.out.now_ms),
@@ -150,6 +154,7 @@ impl Host {
         self.advance_seeker();
         self.give_up_gone();
         self.parcels.advance(&mut self.operations, &mut self.peers, &mut self.out);
+        self.ask_latecomers();
         self.operations.advance(&mut self.peers, &mut self.out);
         self.report_up();
         self.tell_unknowns();
@@ -276,7 +281,10 @@ impl Host {
                 self.reported(link, report);
             }
             (Message::Command { signed, asked, remaining_ms }, Direction::Parent | Direction::Child, Some(_)) => {
-                self.command(link, signed, asked, remaining_ms);
+                self.command(link, signed, asked, remaining_ms, false);
+            }
+            (Message::Again { signed, asked, remaining_ms }, Direction::Parent, Some(_)) => {
+                self.command(link, signed, asked, remaining_ms, true);
             }
             (Message::Cancel(op), Direction::Parent | Direction::Child, Some(_)) => {
                 self.operations.cancel((op, link), &mut self.peers, &mut self.out);
@@ -308,152 +316,6 @@ impl Host {
             self.refuse(link, why);
         }
         self.changed();
-    }
-
-    /// Passes a command up to the root, or, at the root and below it, down.
-    fn command(&mut self, link: LinkId, signed: Vec<u8>, asked: NodeSet, remaining_ms: u32) {
-        let (command, author) = match self.authority.verify(&signed) {
-            Ok(signed) => signed,
-            Err(error) => return self.refuse_command(link, &signed, asked, error),
-        };
-        if let Order::SessionInput(feed) = &command.order {
-            if self.is_heard(&command, &author) {
-                let input =
-                    sessions::Input { command: &command, by: author.serial(), feed, signed: &signed, remaining_ms };
-                self.sessions().input(link, &input);
-            }
-            return;
-        }
-        if self.operations.contains((command.op, link)) {
-            return;
-        }
-        if let Some(why) = self.refusal(link, &command, &author, &asked) {
-            let groups = [Group::failed(asked, why)].into();
-            return self.peers.send(link, Message::Answers { op: command.op, groups }, &mut self.out);
-        }
-        self.may_have_parcel(&command.order, link);
-        let remaining_ms = remaining_ms.min(command.deadline_ms);
-        let mut operation = Operation::new(&command, self.out.now_ms + u64::from(remaining_ms));
-        operation.by = author.serial();
-        operation.kept = (!self.peers.is_console(link) && operation.relay.is_none()).then(Kept::default);
-        if !self.peers.is_parent_side(link) && operation.relay.is_none() {
-            operation.signed = signed.clone();
-        }
-        match self.peers.parent() {
-            // Who repeats what he heard would end the command of whoever is first, when he gives up.
-            Some(parent) if !self.peers.is_parent_side(link) && self.operations.is_asked(command.op, parent) => {
-                operation.add(Group::failed(asked, "rejected: duplicate command".into()), self.out.now_ms);
-            }
-            Some(parent) if !self.peers.is_parent_side(link) => {
-                operation.outstanding.insert(parent, asked.clone());
-                self.obeyed = Some(link);
-                let up = Message::Command { signed, asked, remaining_ms: less_slack(remaining_ms) };
-                self.peers.send(parent, up, &mut self.out);
-            }
-            // Who is root is not known yet: whoever it is gives the command out.
-            None if self.is_between() && operation.relay.is_none() => {
-                (operation.homeless, operation.fresh) = (asked, true);
-                self.obeyed = Some(link);
-            }
-            _ if !self.operations.first_time(command.op, self.out.now_ms) => {
-                let why = "rejected: duplicate command, or this console's clock is behind";
-                operation.add(Group::failed(asked, why.into()), self.out.now_ms);
-            }
-            _ => {
-                self.obeyed = Some(link);
-                self.distribute(&mut operation, (&command, &author), signed, asked, remaining_ms);
-            }
-        }
-        self.operations.insert((command.op, link), operation);
-    }
-
-    /// Turns away a command that is not the operator's. One that the parent passed down is answered as that one: others
-    /// that it passed down go on. Consoles and hosts below know better than to pass on such a thing, if they are any.
-    fn refuse_command(&mut self, link: LinkId, signed: &[u8], asked: NodeSet, why: CommandError) {
-        // One that a later version signed is nobody's fault.
-        let is_signed = matches!(why, CommandError::NotUnderstood(_));
-        match Command::claimed_op(signed) {
-            Some(op) if self.peers.is_parent_side(link) || is_signed => {
-                let groups = [Group::failed(asked, format!("refused: {why}"))].into();
-                self.peers.send(link, Message::Answers { op, groups }, &mut self.out);
-            }
-            _ => self.refuse(link, Refusal::Command(why)),
-        }
-    }
-
-    /// Gives every asked node to whoever answers for it.
-    fn distribute(
-        &mut self,
-        operation: &mut Operation,
-        (command, author): (&Command, &Author),
-        signed: Vec<u8>,
-        asked: NodeSet,
-        remaining_ms: u32,
-    ) {
-        let (below_ms, now_ms, number) = (less_slack(remaining_ms), self.out.now_ms, self.membership.number);
-        let (asked, mut rest) = self.admit(operation, command, author, asked);
-        let mut own = NodeSet::new();
-        if matches!(command.order, Order::Ping | Order::Unknown) {
-            rest = self.answer_at_once(operation, &command.order, rest);
-        } else {
-            rest = self.adopt(operation, command, &signed, rest, below_ms);
-            operation.local = rest.intersection(&self.membership.answers_for(&command.order));
-            if !operation.local.is_empty() {
-                let (op, order) = (command.op, command.order.clone());
-                let members = operation.local.members(number).cloned().unwrap_or_default();
-                let guests = members.difference(&RangeSet::span(0, 0));
-                self.start(op, guests, order, below_ms);
-                rest = rest.difference(&operation.local);
-            }
-            // Apart from all else that is asked: for each of a thousand guests' links this host's part is looked at.
-            own = rest.intersection(&self.membership.subtree_of(number));
-            rest = rest.difference(&own);
-            let mut row = Vec::new();
-            let mut messages = Vec::new();
-            for (link, side, reach) in self.peers.reach(number) {
-                let from = if side == Direction::Child { &mut rest } else { &mut own };
-                let part = from.intersection(&self.membership.reached(reach, &command.order));
-                if part.is_empty() {
-                    continue;
-                }
-                *from = from.difference(&part);
-                operation.outstanding.insert(link, part.clone());
-                let (op, order) = (command.op, command.order.clone());
-                let message = match side {
-                    Direction::Guest(_) => Message::Task { op, order, remaining_ms: below_ms },
-                    _ => {
-                        let asked = concise(part, &asked);
-                        Message::Command { signed: signed.clone(), asked, remaining_ms: below_ms }
-                    }
-                };
-                row.extend(self.peers.host_at(link).map(|host| (host, link)));
-                messages.push((link, message));
-            }
-            self.send_out(&command.order, row, messages);
-        }
-        for group in self.status.absent(rest.union(&own), self.report(), &self.membership, now_ms) {
-            operation.add(group, now_ms);
-        }
-    }
-
-    /// Answers for nodes that are up, from what is known here; gives those that are not.
-    fn answer_at_once(&self, operation: &mut Operation, order: &Order, asked: NodeSet) -> NodeSet {
-        let (report, now_ms) = (self.report(), self.out.now_ms);
-        let mut up = asked.intersection(&report.up);
-        let rest = asked.difference(&up);
-        let twins = report.twins.into_iter().map(|twins| (twins.host, Reply::Twins(twins)));
-        let misplaced =
-            self.misplaced_hosts().into_iter().map(|misplaced| (misplaced.host, Reply::Misplaced(misplaced)));
-        let unknown = self.unknown_machines().into_iter().map(|(host, machines)| (host, Reply::Unknown(machines)));
-        let replies: Vec<(HostId, Reply)> =
-            if *order == Order::Ping { twins.chain(misplaced).collect() } else { unknown.collect() };
-        for (host, reply) in replies {
-            let nodes = up.intersection(&NodeSet::one(Node::host(host)));
-            up = up.difference(&nodes);
-            operation.add(Group { outcome: Outcome::Done(reply), output: Output::default(), nodes }, now_ms);
-        }
-        operation.add(Group { outcome: Outcome::Exit(0), output: Output::default(), nodes: up }, now_ms);
-        rest
     }
 
     /// What a node says in a session; `source` is none if it is this host's own.

@@ -1,10 +1,10 @@
 //! How operations outlive links.
 //!
 //! A link that breaks says nothing about the programs below it. Whoever had asked over it tells the root that these
-//! nodes are *adrift* ([`Message::Adrift`]), and asks nobody else; the programs go on. A host that has a new parent says
-//! what it was asked before ([`Message::Owes`]), and gives its answers again, those that its old parent may have taken
-//! with it too; on the way to the root everybody notes where the answers will come from. The root alone decides that a
-//! node is lost: when nobody has said for [`GONE_MS`] that it answers for it, or at the deadline.
+//! nodes are *adrift* ([`Message::Adrift`]), and asks nobody else; the programs go on. A host that has a new parent
+//! says what it was asked before ([`Message::Owes`]), and gives its answers again, those that its old parent may have
+//! taken with it too; on the way to the root everybody notes where the answers will come from. The root alone decides
+//! that a node is lost: when nobody has said for [`GONE_MS`] that it answers for it, or at the deadline.
 //!
 //! Where the way up from the console breaks, the last that is left of it asks again ([`Message::Resume`]) for what has
 //! not come, and the root, the old or a new one, sends what it has and gathers the rest.
@@ -12,8 +12,9 @@
 //! Sessions do not outlive links: what is typed must not be lost unnoticed.
 
 use super::Host;
+use super::latecomers::Given;
 use super::operations::{Kept, Key, Operation, PARENT_LOST, WAY_LOST, less_slack};
-use super::peers::{Direction, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, Link};
+use super::peers::{Direction, HOST_HEARTBEAT_MS, Link};
 use crate::answer::Group;
 use crate::auth::command::DEADLINE_MAX_MS;
 use crate::id::{LinkId, OpId};
@@ -27,8 +28,6 @@ use vmatic_plan::NodeSet;
 /// that fell silent, its children notice by their own clocks, and call it first.
 const GONE_MS: u64 = 4_000;
 const GONE_SILENT_MS: u64 = GONE_MS + 2 * HOST_HEARTBEAT_MS;
-/// How long they are adrift at most while their hosts take calls: these do not know yet that their parent is gone.
-const LOST_MS: u64 = HOST_SILENCE_MS + GONE_SILENT_MS;
 /// Most operations that are only passed on.
 const PASSING_MAX: usize = 1024;
 
@@ -108,11 +107,17 @@ impl Host {
             return;
         }
         let remaining_ms = operation.deadline_ms.saturating_sub(now_ms).try_into().unwrap_or(u32::MAX);
+        operation.gathers = false;
         let mut asked = core::mem::take(&mut operation.homeless);
         let signed = operation.signed.clone();
-        if core::mem::take(&mut operation.fresh) && !asked.is_empty() {
-            operation.ask(parent, &asked);
-            return self.peers.send(parent, Message::Command { signed, asked, remaining_ms }, &mut self.out);
+        let mut new = core::mem::take(&mut operation.late);
+        if core::mem::take(&mut operation.fresh) {
+            new = new.union(&core::mem::take(&mut asked));
+        }
+        if !new.is_empty() {
+            operation.ask(parent, &new);
+            let command = Message::Command { signed: signed.clone(), asked: new, remaining_ms };
+            self.peers.send(parent, command, &mut self.out);
         }
         asked = asked.union(&core::mem::take(&mut operation.adrift));
         if !asked.is_empty() {
@@ -126,6 +131,10 @@ impl Host {
         let now_ms = self.out.now_ms;
         let mut adrift = Vec::new();
         for (key, operation) in self.operations.each_of(op) {
+            // What it promised while another link counted, it does not keep.
+            if let Some(promised) = operation.promised.get_mut(&link) {
+                *promised = promised.difference(nodes);
+            }
             let Some(asked) = operation.outstanding.get_mut(&link) else { continue };
             let part = asked.intersection(nodes);
             *asked = asked.difference(&part);
@@ -186,12 +195,15 @@ impl Host {
         let now_ms = self.out.now_ms;
         let left = |operation: &Operation| operation.deadline_ms.saturating_sub(now_ms).try_into().unwrap_or(u32::MAX);
         let all = self.operations.all();
-        let keys: Vec<Key> = all.keys().filter(|key| key.1 == PARENT_LOST).copied().collect();
+        // What this host gathered as root of its part, others may gather too: whoever asked may have another way by
+        // now.
+        let is_part = |key: &Key, o: &Operation| key.1 == PARENT_LOST || o.gathers;
+        let keys: Vec<Key> = all.iter().filter(|(key, o)| is_part(key, o)).map(|(key, _)| *key).collect();
         for key in keys {
-            let Some(mut operation) = all.remove(&key) else { continue };
-            operation.orphan_ms = None;
-            // The root knows of those.
-            operation.adrift = NodeSet::new();
+            let is_over = key.1 == PARENT_LOST || key.1 == WAY_LOST;
+            let part = if is_over { all.remove(&key) } else { all.get(&key).cloned() };
+            let Some(mut operation) = part else { continue };
+            operation.belongs_to_a_root();
             let nodes = operation.part();
             if nodes.is_empty() {
                 continue;
@@ -199,6 +211,9 @@ impl Host {
             let owes = Message::Owes { op: key.0, nodes: nodes.clone(), remaining_ms: left(&operation) };
             self.peers.send(parent, owes, &mut self.out);
             operation.give_again(&nodes, now_ms);
+            if let Some(before) = all.remove(&(key.0, parent)) {
+                operation.merge(before, now_ms);
+            }
             all.insert((key.0, parent), operation);
         }
         let waiting: Vec<Key> = all.keys().copied().collect();
@@ -235,7 +250,9 @@ impl Host {
         let left = operation.deadline_ms.saturating_sub(now_ms).try_into().unwrap_or(u32::MAX);
         match self.authority.verify(&signed) {
             Ok((command, author)) if self.operations.first_time(command.op, now_ms) => {
-                self.distribute(&mut operation, (&command, &author), signed, asked, left);
+                operation.is_first = true;
+                let given = Given { command: &command, author: &author, signed: &signed, left_ms: left, again: false };
+                self.distribute(&mut operation, &given, asked);
             }
             _ => operation.add(Group::failed(asked, "rejected: duplicate command".into()), now_ms),
         }
@@ -246,6 +263,7 @@ impl Host {
     fn gather(&mut self, key: Key, mut operation: Operation, asked: NodeSet) {
         let now_ms = self.out.now_ms;
         operation.drift_alone(&asked, now_ms, false);
+        operation.gathers = true;
         if let Some(own) = self.operations.all().remove(&(key.0, PARENT_LOST)) {
             operation.merge(own, now_ms);
         }
@@ -287,14 +305,14 @@ impl Host {
         operation.kept.get_or_insert_with(Kept::default);
         operation.give_again(&asked, now_ms);
         operation.signed = signed;
-        let missing = asked.difference(&operation.part()).difference(&operation.adrift);
+        let missing = asked.difference(&operation.part()).difference(&operation.adrift).difference(&operation.late);
         if parent.is_some() || self.is_between() {
             operation.homeless = operation.homeless.union(&missing);
             self.operations.insert(key, operation);
             self.raise(key);
         } else {
             if !is_known {
-                self.operations.first_time(command.op, now_ms);
+                operation.is_first = self.operations.first_time(command.op, now_ms);
             }
             self.gather(key, operation, missing);
         }
@@ -302,11 +320,17 @@ impl Host {
 }
 
 impl Operation {
+    /// There is a root above, which knows of nodes that are adrift, and waits for those who are late.
+    fn belongs_to_a_root(&mut self) {
+        (self.orphan_ms, self.gathers, self.signed) = (None, false, Vec::new());
+        (self.adrift, self.homeless, self.late) = Default::default();
+        self.kept.get_or_insert_with(Kept::default);
+    }
+
     /// These nodes are adrift where nobody above is to know.
     fn drift_alone(&mut self, nodes: &NodeSet, now_ms: u64, silent: bool) {
         self.adrift = self.adrift.union(nodes);
         self.drift_ms = now_ms;
         self.gone_ms = self.gone_ms.max(now_ms + if silent { GONE_SILENT_MS } else { GONE_MS });
-        self.lost_ms = now_ms + LOST_MS;
     }
 }

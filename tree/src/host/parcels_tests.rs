@@ -2,12 +2,13 @@
 
 use super::world_tests::*;
 use super::*;
+use crate::answer::{Group, Outcome};
 use crate::parcel::{ParcelId, Part, hash};
-use crate::wire::order::Push;
+use crate::wire::order::{Order, Push};
 use alloc::string::String;
 use alloc::vec;
 use proptest::prelude::*;
-use vmatic_plan::parse_nodes;
+use vmatic_plan::{Node, NodeSet, parse_nodes};
 
 const CHUNKS: usize = 40;
 const CHUNK_BYTES: usize = 1000;

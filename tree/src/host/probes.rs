@@ -1,10 +1,12 @@
 //! Whether hosts live of which nobody has heard since the links to them broke: the root calls them.
 //!
 //! A host that lost its parent finds another within a second or two, unless it does not know yet: a parent that ended
-//! without a word is noticed by its silence. So who does not come back is called before it is called lost: whoever takes
-//! the call lives, and is waited for; who does not, twice, is gone.
+//! without a word is noticed by its silence. So who does not come back is called before it is called lost. Whose
+//! machine is there and takes no calls, twice, has ended, and its programs with it. Whoever takes the call lives, and
+//! who cannot be reached may: both are waited for until the command's time is over.
 
 use super::Host;
+use super::event::CallError;
 use super::operations::{Key, Operation, PARENT_LOST};
 use super::seeker::Probed;
 use crate::answer::Group;
@@ -32,8 +34,6 @@ struct Probe {
     failures: u8,
     /// Nobody knows where it is: it cannot be called.
     unplaced: bool,
-    /// The root that it has, as it said last.
-    root: Option<HostId>,
     next_ms: u64,
 }
 
@@ -73,9 +73,13 @@ impl Probes {
         let Some(probe) = self.hosts.get_mut(&host) else { return };
         probe.calling = false;
         match probed {
-            Probed::Alive(root) => (probe.failures, probe.root, probe.next_ms) = (0, root, now_ms + ALIVE_MS),
-            Probed::Silent => (probe.failures, probe.next_ms) = (probe.failures + 1, now_ms + AGAIN_MS),
-            Probed::Unplaced => probe.unplaced = true,
+            Probed::Alive(_) => (probe.failures, probe.next_ms) = (0, now_ms + ALIVE_MS),
+            Probed::Not(CallError::Refused) => {
+                (probe.failures, probe.next_ms) = (probe.failures + 1, now_ms + AGAIN_MS);
+            }
+            // Its machine may be off, or only out of reach.
+            Probed::Not(CallError::Silent) => (probe.failures, probe.next_ms) = (0, now_ms + ALIVE_MS),
+            Probed::Not(CallError::Unplaced) => probe.unplaced = true,
         }
     }
 
@@ -100,6 +104,7 @@ impl Host {
         if !self.operations.all().iter().any(|each| gathers(&each)) || self.has_parent() || self.is_between() {
             return;
         }
+        self.ask_again();
         let all = || self.operations.running().iter().filter(gathers);
         if self.seeker.is_on() {
             let long = all().filter(|(_, operation)| now_ms >= operation.drift_ms + FIRST_MS);
@@ -111,14 +116,11 @@ impl Host {
             }
         }
         let report = self.report();
-        let own = Some(self.membership.number);
         let gone = self.probes.nodes(|probe| probe.failures >= FAILURES);
-        // Who is in this tree anew has forgotten what it was asked. That it is up, its twin may have said.
-        let back = self.probes.nodes(|probe| probe.root == own).intersection(&report.up);
-        let late = self.probes.nodes(|probe| probe.unplaced).union(&gone).union(&back);
+        let late = self.probes.nodes(|probe| probe.unplaced).union(&gone);
         let is_on = self.seeker.is_on();
         let lost = |operation: &Operation| match now_ms {
-            now if now >= operation.lost_ms || (!is_on && now >= operation.gone_ms) => operation.adrift.clone(),
+            now if !is_on && now >= operation.gone_ms => operation.adrift.clone(),
             now if now >= operation.gone_ms => operation.adrift.intersection(&late),
             now if now >= operation.drift_ms + FIRST_MS => operation.adrift.intersection(&gone),
             _ => NodeSet::new(),
@@ -138,6 +140,22 @@ impl Host {
             let Some(operation) = self.operations.get_mut(key) else { continue };
             operation.adrift = operation.adrift.difference(&nodes);
             groups.into_iter().filter(|group| !group.nodes.is_empty()).for_each(|group| operation.add(group, now_ms));
+        }
+    }
+
+    /// Those that are in the tree again and do not say that they owe an answer may never have been asked.
+    fn ask_again(&mut self) {
+        let (now_ms, mut up) = (self.out.now_ms, None);
+        let running = self.operations.running().iter();
+        let waits = |operation: &Operation| operation.gathers && now_ms >= operation.drift_ms + FIRST_MS;
+        let keys: Vec<Key> = running.filter(|(_, operation)| waits(operation)).map(|(key, _)| *key).collect();
+        for key in keys {
+            let up = up.get_or_insert_with(|| self.report().up);
+            let Some(operation) = self.operations.get_mut(key) else { continue };
+            let back = operation.adrift.intersection(up);
+            operation.adrift = operation.adrift.difference(&back);
+            operation.doubtful = operation.doubtful.union(&back);
+            self.ask_now(key, back, true);
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use super::world_tests::{World, key, nodes_where, run};
 use super::*;
+use crate::answer::Outcome;
 use crate::unreachable::Unreachable;
-use crate::wire::order::{GuestAction, LinkOrder, Serial};
+use crate::wire::order::{GuestAction, LinkOrder, Order, Serial};
 use alloc::vec::Vec;
-use vmatic_plan::{GuestId, HostId, Node};
+use vmatic_plan::{GuestId, HostId, Node, NodeSet};
 
 /// Small messages that a Unix socket holds while nobody reads: each is charged a whole buffer (measured, Linux 6.18).
 const SOCKET_MESSAGES: u32 = 278;

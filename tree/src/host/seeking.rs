@@ -3,7 +3,7 @@
 //! Whom it calls is the [`seeker`](super::seeker)'s choice; here is what is said on the links.
 
 use super::Host;
-use super::event::{Action, Target};
+use super::event::{Action, CallError, Target};
 use super::peers::Direction;
 use super::seeker::{FirstWord, Position, Step};
 use crate::id::LinkId;
@@ -66,13 +66,16 @@ impl Host {
     }
 
     /// What became of a call.
-    pub(super) fn called(&mut self, target: Target, link: Option<LinkId>, known: bool) {
+    pub(super) fn called(&mut self, target: Target, link: Result<LinkId, CallError>) {
         let now_ms = self.out.now_ms;
         if let Target::Sibling(host) = target {
             let own = (self.membership.number, self.membership.boot);
-            return self.parcels.called_sibling(host, link, &mut self.peers, own, &mut self.out);
+            return self.parcels.called_sibling(host, link.ok(), &mut self.peers, own, &mut self.out);
         }
-        let Some(link) = link else { return self.seeker.failed(target, known, now_ms) };
+        let link = match link {
+            Ok(link) => link,
+            Err(why) => return self.seeker.failed(target, why, now_ms),
+        };
         self.peers.open(link, Direction::Parent, None, now_ms);
         match self.seeker.called(target, link, now_ms) {
             Some(FirstWord::Seek) => {
@@ -149,6 +152,7 @@ impl Host {
 
     /// Nobody was found: this host is the root of what it has.
     pub(super) fn settled(&mut self) {
+        self.late.settled(self.out.now_ms);
         self.operations_settled();
     }
 

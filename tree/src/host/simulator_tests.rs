@@ -7,12 +7,14 @@
 
 use super::world_tests::{CONSOLE, GUESTS, Travelling, World, key, nodes_where, run};
 use super::*;
+use crate::answer::{Group, Outcome, Output};
+use crate::refusal::CommandError;
 use crate::twins::{Twins, Whereabouts};
 use crate::wire::message::VERSION;
 use alloc::vec;
 use proptest::collection::vec as any_vec;
 use proptest::prelude::*;
-use vmatic_plan::Node;
+use vmatic_plan::{Node, NodeSet};
 
 const HOSTS: u32 = 24;
 /// The host that the console is at; its machine is well.

@@ -2,18 +2,19 @@
 
 extern crate std;
 use super::*;
+use crate::answer::{Group, Outcome, Output};
 use crate::auth::command::Command;
 use crate::auth::command::tests::ISSUED_S;
 use crate::parcel::{Chunk, Part, Waybill, hash};
 use crate::session::SessionInput;
 use crate::wire::message::VERSION;
-use crate::wire::order::Run;
+use crate::wire::order::{Order, Run};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec;
 use core::net::IpAddr;
 use ed25519_dalek::SigningKey;
-use vmatic_plan::{GuestId, HostId, HostNames, Node};
+use vmatic_plan::{GuestId, HostId, HostNames, Node, NodeSet};
 
 pub(crate) const GUESTS: u32 = 3;
 /// Stands for the console among the owners of link ends.
@@ -289,8 +290,9 @@ impl World {
             }
             Action::Call { target: target @ Target::Sibling(sibling) } => {
                 let is_there = self.hosts.contains_key(&sibling) && !self.dark.contains(&sibling);
-                let link = is_there.then(|| self.call(host, sibling, Direction::Sibling, self.address(host)));
-                self.tasks.push_back((self.now_ms + 1, host, Event::Called { target, link, known: true }));
+                let call = |world: &mut World| world.call(host, sibling, Direction::Sibling, world.address(host));
+                let link = if is_there { Ok(call(self)) } else { Err(CallError::Refused) };
+                self.tasks.push_back((self.now_ms + 1, host, Event::Called { target, link }));
             }
             // Who calls whom else is the tests' choice here.
             Action::Call { .. } => {}

@@ -50,9 +50,9 @@ impl Setting {
             hosts,
             fanout: 16,
             dead_percent: 5,
-            absent_percent: if seed % 3 == 0 { 33 } else { 0 },
+            absent_percent: if seed.is_multiple_of(3) { 33 } else { 0 },
             loss_permille: 10,
-            partition: seed % 2 == 0,
+            partition: seed.is_multiple_of(2),
             twins: (seed % 3) as u32,
             liars: u32::from(seed % 4 == 1),
         }
@@ -120,7 +120,8 @@ pub struct Measured {
     pub steps: u64,
 }
 
-/// How long a tree may take to be whole after the last boot or the last end of a machine that is told to its neighbours.
+/// How long a tree may take to be whole after the last boot or the last end of a machine that is told to its
+/// neighbours.
 pub const WHOLE_MS: u64 = 10_000;
 /// The same after something that nobody is told of: first it has to be noticed.
 pub const WHOLE_AFTER_SILENCE_MS: u64 = WHOLE_MS + HOST_SILENCE_MS + 2_000;
@@ -135,6 +136,9 @@ pub fn run(setting: &Setting) -> Result<Measured, Broken> {
     let told = story::tell(&mut net);
     told.map_err(|what| broken(net.now_ms, what))
 }
+
+#[cfg(test)]
+mod healing_tests;
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,14 @@
 //! Machines, links and the queue of what happens when.
 //!
-//! A link is a byte stream: what is said on it comes in its order. A message that is lost is sent again by TCP, so it and
-//! all behind it come late. A machine may end (its neighbours are told), fall silent (they are not), stand still for a
-//! while, or be out of reach.
+//! A link is a byte stream: what is said on it comes in its order. A message that is lost is sent again by TCP, so it
+//! and all behind it come late. A machine may end (its neighbours are told), fall silent (they are not), stand still
+//! for a while, or be out of reach.
 
 use super::Setting;
 use super::promises::Promises;
 use crate::answer::{Outcome, Output};
 use crate::auth::command::Command;
-use crate::host::{Action, Direction, Event, Host, Target};
+use crate::host::{Action, CallError, Direction, Event, Host, Target};
 use crate::id::{LinkId, OpId};
 use crate::wire::frame;
 use crate::wire::message::{Message, PeerRole, VERSION};
@@ -102,7 +102,7 @@ enum What {
     Message(LinkId, Message),
     Closed(LinkId),
     Opened(LinkId, Option<IpAddr>),
-    Called(At, u32, Target, Option<LinkId>),
+    Called(At, u32, Target, Result<LinkId, CallError>),
     Tick(At, u32),
     Done(At, u32, OpId),
 }
@@ -286,15 +286,15 @@ impl Net {
         let boots = self.machines[at].boots;
         let to = match target {
             Target::Host(host) if self.plan.has(Node::host(host)) => host.0 as usize - 1,
-            _ => return self.at(self.now_ms + 1, What::Called(at, boots, target, None)),
+            _ => return self.at(self.now_ms + 1, What::Called(at, boots, target, Err(CallError::Unplaced))),
         };
         let reached = self.reaches(Some(at), Some(to)) && self.machines[to].power != Power::Dark;
         let (now, stalled) = (self.now_ms, self.machines[to].stalled_ms > self.now_ms + CALL_MS);
         if !reached || stalled {
-            return self.at(now + CALL_MS, What::Called(at, boots, target, None));
+            return self.at(now + CALL_MS, What::Called(at, boots, target, Err(CallError::Silent)));
         }
         if self.machines[to].power == Power::Off {
-            return self.at(now + 2, What::Called(at, boots, target, None));
+            return self.at(now + 2, What::Called(at, boots, target, Err(CallError::Refused)));
         }
         let (mine, its) = self.link(Some(at), Some(to));
         let number = self.machines[at].number;
@@ -302,7 +302,7 @@ impl Net {
         let address = self.plan.host_ipv4(number).filter(|_| planned).map(IpAddr::from);
         let address = address.unwrap_or(IpAddr::from([192, 0, 2, 9]));
         self.at(now + 1, What::Opened(its, Some(address)));
-        self.at(now + 2, What::Called(at, boots, target, Some(mine)));
+        self.at(now + 2, What::Called(at, boots, target, Ok(mine)));
     }
 
     fn close(&mut self, link: LinkId) {
@@ -409,13 +409,11 @@ impl Net {
             What::Closed(link) => self.deliver(link, Event::Closed { link }),
             What::Opened(link, from) => self.deliver(link, Event::Opened { link, side: Direction::Child, from }),
             What::Called(at, boots, target, link) if same(self, at, boots) => {
-                let link = link.filter(|link| self.ends.contains_key(link));
-                self.tell(at, Event::Called { target, link, known: true });
+                let link = link.and_then(|link| self.ends.get(&link).map(|_| link).ok_or(CallError::Refused));
+                self.tell(at, Event::Called { target, link });
             }
-            What::Tick(at, boots) if same(self, at, boots) => {
-                if self.machines[at].woken_ms <= self.now_ms {
-                    self.tell(at, Event::Tick);
-                }
+            What::Tick(at, boots) if same(self, at, boots) && self.machines[at].woken_ms <= self.now_ms => {
+                self.tell(at, Event::Tick);
             }
             What::Done(at, boots, op) if same(self, at, boots) => {
                 self.tell(at, Event::Finished { op, outcome: Outcome::Exit(0), output: Output::default() });

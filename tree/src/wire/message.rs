@@ -35,7 +35,7 @@ pub const VERSION_MIN: u16 = 7;
 /// The first whose links between machines are encrypted (`crate::link`).
 pub const ENCRYPTED_FROM: u16 = 8;
 /// How many kinds of messages this version knows.
-pub const KINDS: u8 = 31;
+pub const KINDS: u8 = 32;
 /// Most bytes of a hello: nobody has said more who has not yet said who it is.
 pub const HELLO_MAX_BYTES: usize = 64;
 /// Most states in a report, the one for those that were left out among them.
@@ -214,7 +214,8 @@ pub enum Message {
         #[serde(deserialize_with = "bytes::at_most::<OTHERS_MAX, _, _>")]
         others: Vec<HostId>,
     },
-    /// Upwards, to the root: these hosts were heard of, the root of another part, and one of it. At most [`OTHERS_MAX`].
+    /// Upwards, to the root: these hosts were heard of, the root of another part, and one of it. At most
+    /// [`OTHERS_MAX`].
     Heard(#[serde(deserialize_with = "bytes::at_most::<OTHERS_MAX, _, _>")] Vec<HostId>),
     /// Upwards: the links to these nodes broke while they were asked. They may come back elsewhere.
     Adrift {
@@ -282,6 +283,17 @@ pub enum Message {
         parcel: ParcelId,
         /// The sibling, or who is below it; none for who says it.
         host: Option<HostId>,
+    },
+    /// Downwards: like [`Message::Command`], for nodes of which it is not known whether they were asked before. Who was
+    /// gives the same answer; a host that has booted since the command was given does not obey.
+    Again {
+        /// Signature and command, as the operator made them.
+        #[serde(with = "bytes")]
+        signed: Vec<u8>,
+        /// The nodes that the receiver answers for.
+        asked: NodeSet,
+        /// Milliseconds that the sender waits for the answers.
+        remaining_ms: u32,
     },
 }
 

@@ -52,7 +52,7 @@ impl Seeker {
         if number > 1 {
             self.lowest = self.lowest % (number - 1) + 1;
             let back = 1 << self.draw(8);
-            let near = number.checked_sub(back).filter(|n| *n > 0 && self.round % 2 == 0);
+            let near = number.checked_sub(back).filter(|n| *n > 0 && self.round.is_multiple_of(2));
             all.extend([Some(self.lowest), near].into_iter().flatten().map(|n| Target::Host(HostId(n))));
         }
         let any = 1 + self.draw(place.plan.host_count());

@@ -3,21 +3,29 @@
 //! **Every parent has a lower number than its child.** So no circle can close, whatever is lost or late on the way, and
 //! the root of what hangs together is its lowest host; nobody votes.
 //!
-//! Who has no parent *climbs*: it calls those who are likely in small batches ([`candidates`](Seeker::candidates)), asks
-//! each where it is, and joins the best that has room; those who have none name others. Who finds nobody is the root of
-//! what it has, and goes on calling, rarely: low numbers in turn, and any of the table. One that answers is enough: it
-//! says who its root is, and the root with the higher number goes below the other. Whoever is called by a part whose
-//! root is lower tells its own root so ([`Message::Heard`](crate::wire::message::Message::Heard)).
+//! Who has no parent *climbs*: it calls those who are likely in small batches ([`candidates`](Seeker::candidates)),
+//! asks each where it is, and joins the best that has room; those who have none name others. Who finds nobody is the
+//! root of what it has, and goes on calling, rarely: low numbers in turn, and any of the table. One that answers is
+//! enough: it says who its root is, and the root with the higher number goes below the other. Whoever is called by a
+//! part whose root is lower tells its own root so ([`Message::Heard`](crate::wire::message::Message::Heard)).
 //!
 //! Who is below another than its planned parent goes back: the parent calls its planned children once it is in a tree
 //! itself, and a child that hears it calls back; beside that it asks, ever less often.
+//!
+//! * `candidates`: who is likely, round after round;
+//! * `calls`: calls under way, and what became of them;
+//! * `offers`: what those say who were called, and what is made of it;
+//! * `climbing`: when it calls, and whom it joins;
+//! * `position`: what it is told, and what it wants done.
 
+mod calls;
 mod candidates;
+mod climbing;
+mod offers;
 mod position;
 
 use super::event::Target;
 use crate::id::LinkId;
-use crate::wire::message::OTHERS_MAX;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 pub(super) use position::{FirstWord, Position, Probed, Step};
@@ -243,162 +251,6 @@ impl Seeker {
         self.resting.insert(target, now_ms + REST_MS);
     }
 
-    /// A call was taken: what is to be said first. None if nobody waits for it any more.
-    pub fn called(&mut self, target: Target, link: LinkId, now_ms: u64) -> Option<FirstWord> {
-        let call = self.calls.get_mut(&target).filter(|call| call.link.is_none())?;
-        (call.link, call.until_ms) = (Some(link), now_ms + CALL_MS);
-        let may_join = !matches!(call.purpose, Purpose::Tell | Purpose::Probe);
-        if self.wordless.remove(&target) && may_join && self.joining.is_none() {
-            self.joining_given = matches!(target, Target::Given(_));
-            self.joining = Some((link, now_ms + CALL_MS));
-            return Some(FirstWord::Hello);
-        }
-        Some(FirstWord::Seek)
-    }
-
-    /// Nobody took a call; whether it is `known` where the one is who was to be called.
-    pub fn failed(&mut self, target: Target, known: bool, now_ms: u64) {
-        let Some(call) = self.calls.remove(&target) else { return };
-        if !self.has_probed(target, call.purpose, if known { Probed::Silent } else { Probed::Unplaced }) {
-            self.rest(target, now_ms);
-        }
-    }
-
-    /// Calls a host to hear whether it lives; none where it is called already.
-    pub fn probe(&mut self, host: HostId, now_ms: u64) -> Option<Step> {
-        let target = Target::Host(host);
-        if self.calls.contains_key(&target) {
-            return None;
-        }
-        self.calls.insert(target, Call { purpose: Purpose::Probe, link: None, until_ms: now_ms + CALL_MS });
-        Some(Step::Call(target))
-    }
-
-    /// What came of these calls since this was asked last.
-    pub fn probed(&mut self) -> Vec<(HostId, Probed)> {
-        core::mem::take(&mut self.probed)
-    }
-
-    /// Notes what came of such a call; false if it was for something else.
-    fn has_probed(&mut self, target: Target, purpose: Purpose, probed: Probed) -> bool {
-        let (Purpose::Probe, Target::Host(host)) = (purpose, target) else { return false };
-        self.probed.push((host, probed));
-        true
-    }
-
-    /// A link that it opened is closed.
-    pub fn closed(&mut self, link: LinkId, now_ms: u64) {
-        self.offers.retain(|offer| offer.link != link);
-        if !self.offers.iter().any(|offer| offer.room) {
-            self.first_offer_ms = None;
-        }
-        if self.joining.is_some_and(|(joining, _)| joining == link) {
-            self.joining = None;
-            self.turned_away(now_ms);
-        }
-        let target = self.calls.iter().find(|(_, call)| call.link == Some(link)).map(|(target, _)| *target);
-        if let Some(target) = target {
-            let purpose = self.calls.remove(&target).map_or(Purpose::Up, |call| call.purpose);
-            if self.has_probed(target, purpose, Probed::Alive(None)) {
-                return;
-            }
-            self.rest(target, now_ms);
-            if self.wordless.len() < RESTING_MAX {
-                self.wordless.insert(target);
-            }
-        }
-    }
-
-    /// Whoever answers a call says where it is: the hosts from its root to itself, whether it has room, and others.
-    pub fn here(
-        &mut self,
-        link: LinkId,
-        path: &[HostId],
-        room: bool,
-        others: &[HostId],
-        place: &Position,
-        now_ms: u64,
-    ) -> Vec<Step> {
-        let found = self.calls.iter().find(|(_, call)| call.link == Some(link));
-        let Some((target, purpose)) = found.map(|(target, call)| (*target, call.purpose)) else { return Vec::new() };
-        self.calls.remove(&target);
-        if self.has_probed(target, purpose, Probed::Alive(path.first().copied())) {
-            return [Step::Drop(link)].into();
-        }
-        self.rest(target, now_ms);
-        let (Some(root), Some(host)) = (path.first().copied(), path.last().copied()) else {
-            return [Step::Drop(link)].into();
-        };
-        let (number, depth) = (place.number, path.len());
-        if Some(host) == place.planned() {
-            self.home_heard_ms = Some(now_ms);
-        }
-        // It is there, and somebody waits for an answer just now; or it has not come to this tree yet.
-        let later = place.busy || place.path.first().is_some_and(|own| *own < root);
-        match purpose {
-            Purpose::Tell => [Step::Drop(link)].into(),
-            Purpose::Home if room && host < number && !later && self.joining.is_none() => {
-                self.join(target, link, now_ms)
-            }
-            Purpose::Home if room && host < number => {
-                self.home_ms = now_ms + HOLD_MS;
-                [Step::Drop(link)].into()
-            }
-            Purpose::Better if room && host < number && depth + 2 < place.path.len() && self.joining.is_none() => {
-                self.join(target, link, now_ms)
-            }
-            Purpose::Up if !self.joined && root < number => {
-                // Below whoever comes first, all would hang one below the other.
-                let high = depth <= place.plan.level(place.number) as usize + 1;
-                let room = room && (high || self.redirects >= REDIRECTS_MAX);
-                if host < number {
-                    self.offers.push(Offer { target, link, host, depth, room });
-                }
-                if room && host < number {
-                    self.first_offer_ms.get_or_insert(now_ms);
-                } else {
-                    let above = path.iter().take(ABOVE).filter(|other| **other != host);
-                    let below = others.iter().take(OTHERS_MAX).filter(|_| high);
-                    let better = above.chain(below).filter(|other| **other < number);
-                    better.for_each(|other| self.enqueue(Target::Host(*other), now_ms));
-                }
-                if host < number { self.drop_worst() } else { [Step::Drop(link)].into() }
-            }
-            _ => [Step::Drop(link)].into(),
-        }
-    }
-
-    /// Of many who answered, those at the top are kept.
-    fn drop_worst(&mut self) -> Vec<Step> {
-        let worst =
-            self.offers.iter().enumerate().max_by_key(|(_, offer)| (!offer.room, offer.depth)).map(|(at, _)| at);
-        let worst = worst.filter(|_| self.offers.len() > OFFERS_MAX).map(|at| self.offers.swap_remove(at).link);
-        worst.map(Step::Drop).into_iter().collect()
-    }
-
-    /// Who is turned away waits longer each time, and is the root of what it has meanwhile.
-    fn turned_away(&mut self, now_ms: u64) {
-        self.refusals = (self.refusals + 1).min(REFUSALS_MAX);
-        self.next_ms = now_ms + (PAUSES_MS[0].1 << self.refusals);
-        if self.refusals > 2 && !self.joined {
-            self.round = self.round.max(ROUNDS);
-        }
-        self.home_ms = self.home_ms.min(now_ms + (HOLD_MS << self.refusals));
-    }
-
-    fn join(&mut self, target: Target, link: LinkId, now_ms: u64) -> Vec<Step> {
-        self.joining_given = matches!(target, Target::Given(_));
-        self.joining = Some((link, now_ms + CALL_MS));
-        [Step::Hello(link)].into()
-    }
-
-    fn enqueue(&mut self, target: Target, now_ms: u64) {
-        let rests = self.resting.get(&target).is_some_and(|until| *until > now_ms);
-        if !rests && self.queue.len() < QUEUE_MAX && !self.queue.contains(&target) {
-            self.queue.push_back(target);
-        }
-    }
-
     /// It keeps the parent that it has while somebody waits for an answer: it goes home a little later.
     pub fn put_off(&mut self, now_ms: u64) {
         self.home_ms = self.home_ms.min(now_ms + HOLD_MS);
@@ -455,111 +307,6 @@ impl Seeker {
             }
         }
         steps
-    }
-
-    fn expire(&mut self, now_ms: u64) -> Vec<Step> {
-        let mut steps = Vec::new();
-        if let Some((link, _)) = self.joining.filter(|(_, until)| *until <= now_ms) {
-            self.joining = None;
-            self.turned_away(now_ms);
-            steps.push(Step::Drop(link));
-        }
-        let late: Vec<Target> =
-            self.calls.iter().filter(|(_, call)| call.until_ms <= now_ms).map(|(target, _)| *target).collect();
-        for target in late {
-            let Some(call) = self.calls.remove(&target) else { continue };
-            steps.extend(call.link.map(Step::Drop));
-            let probed = if call.link.is_some() { Probed::Alive(None) } else { Probed::Silent };
-            if !self.has_probed(target, call.purpose, probed) {
-                self.rest(target, now_ms);
-            }
-        }
-        steps
-    }
-
-    fn may_call(&self) -> bool {
-        self.calls.values().filter(|call| call.purpose != Purpose::Probe).count() < 2 * CALLS_MAX
-    }
-
-    fn call(&mut self, target: Target, purpose: Purpose, now_ms: u64, steps: &mut Vec<Step>) {
-        if self.may_call() && !self.calls.contains_key(&target) {
-            self.calls.insert(target, Call { purpose, link: None, until_ms: now_ms + CALL_MS });
-            steps.push(Step::Call(target));
-        }
-    }
-
-    /// Below a parent: is there a better one?
-    fn improve(&mut self, place: &Position, now_ms: u64, steps: &mut Vec<Step>) {
-        if place.is_away() && !self.by_given && self.home_ms <= now_ms && !place.busy && self.joining.is_none() {
-            self.home_wait_ms = (self.home_wait_ms * 2).min(HOME_MS.1);
-            self.home_ms = now_ms + self.home_wait_ms;
-            if let Some(planned) = place.planned() {
-                self.call(Target::Host(planned), Purpose::Home, now_ms, steps);
-            }
-        }
-        let goes_home = self.calls.values().any(|call| call.purpose == Purpose::Home);
-        if self.better_ms <= now_ms && self.joining.is_none() && !goes_home {
-            self.better_ms = now_ms + BETTER_MS;
-            let depth = place.path.len();
-            if place.is_away() && !place.busy && depth > place.plan.level(place.number) as usize + DEEPER_MAX {
-                let at = self.draw(depth as u32 / 2) as usize;
-                self.call(Target::Host(place.path[at]), Purpose::Better, now_ms, steps);
-            }
-        }
-    }
-
-    /// Without a parent: takes the best that was offered, or calls on.
-    fn climb(&mut self, place: &Position, now_ms: u64, steps: &mut Vec<Step>) {
-        let waiting = self.is_calling_up() && now_ms < self.patience_ms;
-        let planned = place.planned();
-        let best = |offer: &&Offer| {
-            let is_ancestor = place.ancestors().any(|host| host == offer.host);
-            (Some(offer.host) != planned, !is_ancestor, offer.depth, offer.host)
-        };
-        let chosen = self.offers.iter().filter(|offer| offer.room).min_by_key(best);
-        let compared = self.first_offer_ms.is_some_and(|first| now_ms >= first + COMPARE_MS);
-        let home = chosen.is_some_and(|offer| Some(offer.host) == planned);
-        let mut link = chosen.map(|offer| (offer.target, offer.link)).filter(|_| home || compared || !waiting);
-        if link.is_none() && (waiting || now_ms < self.next_ms && !self.follows() && self.offers.is_empty()) {
-            return;
-        }
-        if link.is_none() && !self.follows() {
-            // All are full, and whoever they name: then one takes us all the same.
-            link = self.offers.iter().min_by_key(best).map(|offer| (offer.target, offer.link));
-        }
-        if let Some((target, link)) = link {
-            self.offers.retain(|offer| offer.link != link);
-            steps.extend(self.offers.iter().map(|offer| Step::Drop(offer.link)));
-            steps.extend(self.drop_calls());
-            self.queue.clear();
-            steps.extend(self.join(target, link, now_ms));
-            return;
-        }
-        let mut targets: Vec<Target> = Vec::new();
-        if self.redirects < REDIRECTS_MAX {
-            targets = self.queue.drain(..self.queue.len().min(CALLS_MAX)).collect();
-        }
-        if targets.is_empty() {
-            let before = self.round;
-            targets = self.candidates(place, now_ms);
-            (self.round, self.redirects) = (self.round.saturating_add(1), 0);
-            let nobody = targets.is_empty() && place.number == HostId(1);
-            if nobody {
-                self.round = self.round.max(ROUNDS);
-            }
-            // Not before those of the last round had time to answer.
-            if !self.settled && (before >= ROUNDS || nobody) {
-                self.settled = true;
-                self.tell_children(place, now_ms);
-                steps.push(Step::Settled);
-            }
-            let pause = PAUSES_MS.iter().find(|(round, _)| self.round <= *round).map_or(0, |(_, pause)| *pause);
-            self.next_ms = now_ms + pause + u64::from(self.draw(pause as u32 / 4 + 1));
-        } else {
-            self.redirects += 1;
-        }
-        self.patience_ms = now_ms + PATIENT_MS;
-        targets.into_iter().for_each(|target| self.call(target, Purpose::Up, now_ms, steps));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the seeker is told, where the host is, and what it wants done.
 
-use crate::host::event::Target;
+use crate::host::event::{CallError, Target};
 use crate::id::LinkId;
 use vmatic_plan::{HostId, Node, Plan};
 
@@ -59,7 +59,5 @@ pub(in crate::host) enum Probed {
     /// It took the call, and may have said who its root is.
     Alive(Option<HostId>),
     /// Nobody took it.
-    Silent,
-    /// Nobody knows where it is.
-    Unplaced,
+    Not(CallError),
 }

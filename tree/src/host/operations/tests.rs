@@ -3,6 +3,7 @@
 use super::*;
 use crate::auth::command::tests::command;
 use crate::wire::frame;
+use vmatic_plan::RangeSet;
 
 /// Every second guest of hosts 1 to 2,999, other ones on each second host.
 fn scattered() -> NodeSet {
