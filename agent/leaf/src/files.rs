@@ -12,7 +12,7 @@ use vmatic_sys::calls::{self, Errno, Fd};
 use vmatic_sys::files::{self, Kind as There};
 use vmatic_tree::id::OpId;
 use vmatic_tree::parcel::archive::{Entry, Item, Kind, Reader};
-use vmatic_tree::parcel::{ParcelId, Part, Waybill};
+use vmatic_tree::parcel::{ENTRY_BYTES, ParcelId, Part};
 use vmatic_tree::reply::Pushed;
 use vmatic_tree::wire::order::Push;
 
@@ -76,13 +76,15 @@ impl Delivery {
             folders: Vec::new(),
             done: Pushed::default(),
         };
-        let Some((folder, name)) = push.path.rsplit_once('/').filter(|(_, name)| !name.is_empty()) else {
+        let path = push.path.as_bytes();
+        let end = path.iter().rposition(|byte| *byte == b'/').filter(|end| end + 1 < path.len());
+        let Some(folder) = end.and_then(|end| push.path.get(..end)) else {
             return Err(format!("cannot write {}: it is the root of all files", push.path));
         };
         let wrong = |Errno(n)| format!("cannot write in {folder}/: errno {n}");
         // Each folder on the way; those that are there say so.
-        for end in folder.match_indices('/').map(|(at, _)| at).chain([folder.len()]).filter(|end| *end > 0) {
-            let made = calls::c_string(&folder[..end]).map(|path| files::make_folder(&path, FOLDER_MODE));
+        for end in (1..=folder.len()).filter(|end| *end == folder.len() || path[*end] == b'/') {
+            let made = files::path(&[&path[..end]]).map(|path| files::make_folder(&path, FOLDER_MODE));
             if let Some(Err(Errno(n))) = made
                 && n != libc::EEXIST
             {
@@ -90,7 +92,7 @@ impl Delivery {
             }
         }
         let unique = u64::from_le_bytes(calls::random16().first_chunk().copied().unwrap_or_default());
-        let beside = calls::c_string(&format!("{folder}/.vmatic-push-{name:.32}-{unique:x}"));
+        let beside = calls::c_string(&format!("{folder}/.vmatic-push-{unique:x}"));
         let beside = beside.ok_or_else(|| wrong(Errno(libc::EINVAL)))?;
         files::make_folder(&beside, 0o700).map_err(wrong)?;
         delivery.beside = Some(beside);
@@ -109,8 +111,8 @@ impl Delivery {
     pub fn take(&mut self, part: Part, bytes: &[u8]) -> Result<Step, String> {
         match (part, self.chunks) {
             (Part::Waybill, None) => {
-                let waybill = Waybill::read(bytes).map_err(|why| format!("cannot write {}: {why}", self.path))?;
-                self.chunks = Some(waybill.chunks().len() as u32);
+                // The host has read it.
+                self.chunks = Some((bytes.len() / ENTRY_BYTES) as u32);
             }
             (Part::Chunk(number), Some(_)) if number == self.taken => {
                 self.taken += 1;
@@ -133,10 +135,13 @@ impl Delivery {
 
     fn wrong(&self) -> impl Fn(Errno) -> String + use<> {
         let path = self.path.clone();
-        move |Errno(n)| match n {
-            libc::ENOSPC => format!("cannot write {path}: no space left"),
-            libc::EROFS => format!("cannot write {path}: read-only file system"),
-            n => format!("cannot write {path}: errno {n}"),
+        move |Errno(n)| {
+            let why = match n {
+                libc::ENOSPC => ": no space left",
+                libc::EROFS => ": read-only file system",
+                _ => "",
+            };
+            format!("cannot write {path}: errno {n}{why}")
         }
     }
 
@@ -196,7 +201,7 @@ impl Delivery {
         }
         let place = calls::c_string(&self.path).ok_or_else(|| wrong(Errno(libc::EINVAL)))?;
         let new = self.new_at(b"")?;
-        check(&new, &place)?;
+        check(&new, &place).map_err(|why| format!("cannot write {}: {why}", self.path))?;
         put(&new, &place).map_err(wrong)?;
         Ok(self.done)
     }
@@ -209,15 +214,15 @@ fn inside(new: &CStr, place: &CStr, name: &CStr) -> Option<(CString, CString)> {
 }
 
 /// Whether all of `new` can take its place.
-fn check(new: &CStr, place: &CStr) -> Result<(), String> {
-    let wrong = |why| Err(format!("cannot write {}: {why}", place.to_string_lossy()));
+fn check(new: &CStr, place: &CStr) -> Result<(), &'static str> {
     match (files::kind(new, false), files::kind(place, false), files::kind(place, true)) {
-        (Some(There::Other), Some(There::Folder), _) => wrong("a folder is there, and a file was pushed"),
-        (Some(There::Folder), _, Some(There::Folder)) => files::names(new)
-            .iter()
-            .filter_map(|name| inside(new, place, name))
-            .try_for_each(|(new, place)| check(&new, &place)),
-        (Some(There::Folder), Some(_), _) => wrong("something is there that is no folder"),
+        (Some(There::Other), Some(There::Folder), _) => Err("a folder is there, and a file was pushed"),
+        (Some(There::Folder), _, Some(There::Folder)) => {
+            let names = files::names(new);
+            let mut pairs = names.iter().filter_map(|name| inside(new, place, name));
+            pairs.try_for_each(|(new, place)| check(&new, &place))
+        }
+        (Some(There::Folder), Some(_), _) => Err("something is there that is no folder"),
         _ => Ok(()),
     }
 }
