@@ -53,7 +53,20 @@ pub struct Link {
 struct Ends {
     waiting: mpsc::UnboundedReceiver<Vec<u8>>,
     queued: Arc<AtomicUsize>,
-    closed: oneshot::Receiver<()>,
+    closed: Closed,
+}
+
+/// When the node gives a link up. That may be while its handshake is under way, and be asked again behind that.
+struct Closed(Option<oneshot::Receiver<()>>);
+
+impl Closed {
+    /// Waits until it has; not at all if it has already.
+    async fn wait(&mut self) {
+        if let Some(closed) = &mut self.0 {
+            let _ = closed.await;
+        }
+        self.0 = None;
+    }
 }
 
 /// Why a link has to be given up.
@@ -95,7 +108,7 @@ impl Link {
         let (queue, waiting) = mpsc::unbounded_channel();
         let (open, closed) = oneshot::channel();
         let queued = Arc::new(AtomicUsize::new(0));
-        (Link { queue, queued: queued.clone(), _open: open }, Ends { waiting, queued, closed })
+        (Link { queue, queued: queued.clone(), _open: open }, Ends { waiting, queued, closed: Closed(Some(closed)) })
     }
 
     /// Starts a link to another machine, which is `at` an address if it was called there.
@@ -115,7 +128,7 @@ impl Link {
             let begun = tokio::select! {
                 begun = own.begin(&mut stream, &caller, at) => begun,
                 // Whoever is turned away before the handshake is over hears so, if he hurries.
-                () = async { let _ = (&mut ends.closed).await; sleep(FAREWELL_MAX).await } => return,
+                () = async { ends.closed.wait().await; sleep(FAREWELL_MAX).await } => return,
             };
             match begun {
                 Ok(Beginning::Secure(opened)) => {
@@ -181,14 +194,15 @@ async fn run<S>(id: LinkId, caller: Caller, stream: S, spoken: Spoken, first: Ve
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
+    let Ends { waiting, queued, mut closed } = ends;
     let (read_half, write_half) = tokio::io::split(stream);
     // A guest may be held for any time; who is not, and takes nothing, is noticed by its silence.
     let limit = (!matches!(caller.side, Direction::Guest(_))).then_some(WRITE_MAX);
-    let writer = Writer { waiting: ends.waiting, queued: ends.queued, channel: spoken.channel.clone(), limit };
+    let writer = Writer { waiting, queued, channel: spoken.channel.clone(), limit };
     tokio::spawn(writer.write_all(write_half, first));
     tokio::select! {
         () = read_all(id, caller, spoken, read_half, inbound) => {}
-        _ = ends.closed => {}
+        () = closed.wait() => {}
     }
 }
 
