@@ -6,12 +6,10 @@
 //! with poll, tests drive it with time of their own making.
 //!
 //! Rooms, from the lowest: [`id`], [`text`] and the values that answers carry ([`guest`], [`info`], [`traffic`],
-//! [`twins`], [`unknown`], [`misplaced`], [`reply`], [`mod@unreachable`], [`refusal`], folded by [`answer`]), [`session`] (an operator's terminal
-//! on a node); [`wire`], what is said on a link; `link`, what carries it between machines; `auth`, whose commands are
-//! [`twins`], [`reply`], [`mod@unreachable`], [`refusal`], folded by [`answer`]), [`session`] (an operator's terminal
-//! on a node), [`parcel`] (files for nodes); [`wire`], what is said on a link; `link`, what carries it between machines;
-//! `auth`, whose commands are obeyed; `host`, a host's state machine. The only state is `host`'s, which says who owns which part of it, and what
-//! `link` has of one link.
+//! [`twins`], [`unknown`], [`misplaced`], [`reply`], [`mod@unreachable`], [`refusal`], folded by [`answer`]),
+//! [`session`] (an operator's terminal on a node), [`parcel`] (files for nodes); [`wire`], what is said on a link;
+//! `link`, what carries it between machines; `auth`, whose commands are obeyed; `host`, a host's state machine. The
+//! only state is `host`'s, which says who owns which part of it, and what `link` has of one link.
 #![no_std]
 #![deny(unsafe_code)]
 

@@ -1,7 +1,8 @@
 //! Whether a machine without a number takes the one that an order gives it.
 //!
 //! Takes what an operator signed, as it came over links that may lie; gives the host that the machine is from now on.
-//! The machine is named by what it drew when it booted, so that an order which was recorded is worth nothing to it later.
+//! The machine is named by what it drew when it booted, so that an order which was recorded is worth nothing to it
+//! later.
 
 use crate::answer::{Group, Outcome, Output};
 use crate::auth::authority::Authority;

@@ -30,6 +30,18 @@ impl Host {
         self.closed(link, how);
     }
 
+    /// Ends the links that count as dead, and gives signs of life on the others.
+    pub(super) fn check_links(&mut self) {
+        for (link, how) in self.peers.dead(self.out.now_ms) {
+            // A console that waits for an operation has nothing to say.
+            if !(self.peers.is_console(link) && self.operations.any_of(link)) {
+                self.close(link, how);
+            }
+        }
+        self.look_for_twins();
+        self.peers.send_heartbeats(&mut self.out);
+    }
+
     pub(super) fn opened(&mut self, link: LinkId, side: Direction, from: Option<IpAddr>) {
         let full = side == Direction::Child && self.peers.count_children() >= LINKS_BELOW_MAX && !self.make_room();
         self.peers.open(link, side, from, self.out.now_ms);

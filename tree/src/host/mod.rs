@@ -21,11 +21,12 @@
 //! * `latecomers`: nodes that are asked later than others, since they are on their way;
 //! * `sessions`: console sessions, the operations that go on;
 //! * `twin_log`: machines that say they are one host;
-//! * `unknowns`: machines that have no number, and how they get one;
+//! * `unknowns`: machines that have no number; `adopting`: how they get one;
 //! * `misplaced`: hosts that are at another address than a site's table says;
 //! * `told`: what of the two the parent was told;
 //! * `status`: the states of this host's guests, and what it reports upwards.
 
+mod adopting;
 mod carrying;
 mod commands;
 mod event;
@@ -330,17 +331,6 @@ impl Host {
             peers: &mut self.peers,
             out: &mut self.out,
         }
-    }
-
-    fn check_links(&mut self) {
-        for (link, how) in self.peers.dead(self.out.now_ms) {
-            // A console that waits for an operation has nothing to say.
-            if !(self.peers.is_console(link) && self.operations.any_of(link)) {
-                self.close(link, how);
-            }
-        }
-        self.look_for_twins();
-        self.peers.send_heartbeats(&mut self.out);
     }
 
     fn report_up(&mut self) {
