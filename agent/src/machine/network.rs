@@ -24,13 +24,13 @@ const CARD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long others are waited for once the first is there: drivers look for cards one after the other.
 const MORE_CARDS: Duration = Duration::from_millis(300);
 /// How often it is looked for cards.
-const LOOK: Duration = Duration::from_millis(20);
+const CARD_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How many reports of cards may wait.
 const REPORTS_MAX: usize = 64;
 
 /// What one card has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Held {
+struct CardAddress {
     card: String,
     address: Ipv4Addr,
     router: Option<Ipv4Addr>,
@@ -40,7 +40,7 @@ struct Held {
 
 /// What the network gave this machine so far, the card first that it booted from, or that was given something first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Network(Vec<Held>);
+pub struct Network(Vec<CardAddress>);
 
 impl Network {
     /// The addresses of its cards.
@@ -137,7 +137,7 @@ impl Owner {
         }
         let kept = netdev::ipv4_of(&card.name).ok().filter(|address| !address.is_unspecified());
         if let Some(address) = kept {
-            self.show(Held { card: card.name.clone(), address, router: None, name: None, place: None });
+            self.show(CardAddress { card: card.name.clone(), address, router: None, name: None, place: None });
         }
         tokio::spawn(dhcp::keep(card.clone(), kept, reports));
     }
@@ -151,7 +151,7 @@ impl Owner {
             Err(e) => log(&e.to_string()),
         }
         let (router, name) = (*router, name.clone());
-        self.show(Held { card: card.to_owned(), address: *address, router, name, place: None });
+        self.show(CardAddress { card: card.to_owned(), address: *address, router, name, place: None });
     }
 
     fn bound(&mut self, card: &str, lease: Lease) {
@@ -169,7 +169,7 @@ impl Owner {
             log(&format!("{card} has {} by DHCP, of server {}, {lasts}", lease.address, lease.server));
         }
         self.dhcp.insert(card.to_owned(), has);
-        self.show(Held {
+        self.show(CardAddress {
             card: card.to_owned(),
             address: lease.address,
             router,
@@ -187,7 +187,7 @@ impl Owner {
         self.shown.send_modify(|network| network.0.retain(|held| held.card != card));
     }
 
-    fn show(&mut self, held: Held) {
+    fn show(&mut self, held: CardAddress) {
         self.shown.send_if_modified(|network| {
             match network.0.iter_mut().find(|other| other.card == held.card) {
                 Some(same) if *same == held => return false,
@@ -239,6 +239,6 @@ async fn find_cards(cmdline: &str, named: Option<&str>, one: bool) -> Result<Vec
             let error = Error::new("find a network card").because("there is none");
             return Err(error.help("add its driver to the spec's host.modules"));
         }
-        sleep(LOOK).await;
+        sleep(CARD_POLL_INTERVAL).await;
     }
 }

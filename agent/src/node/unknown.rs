@@ -1,5 +1,5 @@
-//! A machine that is no host of the plan: it has a link to a host all the same, says what is seen of it, starts nothing,
-//! and waits until an operator gives it a number, or the network tells it who it is.
+//! A machine that is no host of the plan: it has a link to a host all the same, says what is seen of it, starts
+//! nothing, and waits until an operator gives it a number, or the network tells it who it is.
 //!
 //! Whom it calls is the plan's: low numbers in turn, because they are likely to be there, and any; one that answers is
 //! enough. It listens to nobody.
@@ -166,14 +166,7 @@ impl<'a> Unknown<'a> {
                     let Some(adoption) = Adoption::judge(&mut self.authority, self.plan, id, &signed) else { continue };
                     sent = link.send(&adoption.answer(asked));
                     match adoption.host {
-                        Ok(host) => {
-                            log(&format!("an operator made this machine host {host}, until it boots anew"));
-                            // What is queued leaves before the link is closed.
-                            drop(link);
-                            let gone = async { while next(&mut arrivals).await.is_some() {} };
-                            let _ = timeout(FAREWELL, gone).await;
-                            return Ended::Known(host);
-                        }
+                        Ok(host) => return adopted(host, link, &mut arrivals).await,
                         Err(why) => log(&format!("an order for this machine was not obeyed: {why}")),
                     }
                 }
@@ -182,6 +175,15 @@ impl<'a> Unknown<'a> {
         }
         Ended::Lost { welcome }
     }
+}
+
+/// An operator made the machine this host; what it answered leaves before the link is closed.
+async fn adopted(host: HostId, link: Link, arrivals: &mut Arrivals) -> Ended {
+    log(&format!("an operator made this machine host {host}, until it boots anew"));
+    drop(link);
+    let gone = async { while next(arrivals).await.is_some() {} };
+    let _ = timeout(FAREWELL, gone).await;
+    Ended::Known(host)
 }
 
 /// What came next of its link that this version understands; none at its end.

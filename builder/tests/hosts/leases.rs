@@ -116,7 +116,7 @@ fn an_address_that_a_server_takes_back_is_given_up() {
     let _machine = is_found(&site, Server::Dhcpd, &running);
     drop(running);
     let offer = Offer { mac: "00:16:3e:99:99:99", address: [172, 20, 0, 9].into(), name: "n9", lease_s: 600 };
-    let other = Server::Dhcpd.start(&root(), &site.rack.wire_namespace(), "br0", site.rack.folder.path(), &offer);
+    let other = Server::Dnsmasq.start(&root(), &site.rack.wire_namespace(), "br0", site.rack.folder.path(), &offer);
     site.wait_for("the address is taken back", Some(&other), |log| log.contains("172.20.255.1 took it back"));
     assert!(!site.addresses().contains(ADDRESS), "{}", site.addresses());
 }

@@ -16,6 +16,8 @@ use vmatic_plan::Mac;
 /// How long an answer is waited for: so long at first, twice as long each time, and so long at most.
 const FIRST_MS: u64 = 1_000;
 const LONGEST_MS: u64 = 16_000;
+/// The same of a machine that has an address which no server knows of: thousands of them must not fill the network.
+const LONGEST_FIXED_MS: u64 = 300_000;
 /// How often an address is asked for until another is looked for.
 const REQUESTS_MAX: u32 = 4;
 /// How long at least between two questions for more time (RFC 2131, 4.4.5 has a minute, for leases of hours).
@@ -52,6 +54,8 @@ pub struct Client {
     random: u64,
     transaction: u32,
     phase: Phase,
+    /// Whether the machine came with an address, and no server has given it one.
+    fixed: bool,
     /// What the card has, and since when.
     held: Option<(Lease, u64)>,
     began_ms: u64,
@@ -68,6 +72,7 @@ impl Client {
             random: random | 1,
             transaction: 0,
             phase: Phase::Selecting,
+            fixed: address.is_some(),
             held: None,
             began_ms: now_ms,
             next_ms: now_ms,
@@ -159,7 +164,8 @@ impl Client {
             Phase::Rebinding => self.end_ms(),
             _ => {
                 let jitter = self.draw() % (FIRST_MS / 2);
-                return now_ms + (FIRST_MS << self.tries.min(8)).min(LONGEST_MS) + jitter;
+                let longest = if self.fixed { LONGEST_FIXED_MS } else { LONGEST_MS };
+                return now_ms + (FIRST_MS << self.tries.min(9)).min(longest) + jitter;
             }
         };
         let end_ms = self.end_ms().unwrap_or(u64::MAX);
@@ -182,6 +188,7 @@ impl Client {
                 let since_ms = self.began_ms;
                 self.enter(Phase::Bound, now_ms);
                 self.held = Some((lease.clone(), since_ms));
+                self.fixed = false;
                 self.next_ms = self.at(|times| times.renew).unwrap_or(u64::MAX);
                 vec![Step::Bound(lease)]
             }

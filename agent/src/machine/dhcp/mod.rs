@@ -1,8 +1,8 @@
 //! A DHCP client for each card (RFC 2131): an address is asked for, renewed, asked of other servers, and given up when
 //! its time is over.
 //!
-//! `message` reads and writes what is sent, `client` is the state machine without sockets or clocks, `task` drives it on
-//! one card. The owner of what all cards have is `machine::network`.
+//! `message` reads and writes what is sent, `client` is the state machine without sockets or clocks, `task` drives it
+//! on one card. The owner of what all cards have is `machine::network`.
 
 mod client;
 #[cfg(any(test, fuzzing))]

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use vmatic_sys::calls::random16;
 
 /// How often it is looked whether a cable is there, and whether the socket can be had.
-const LOOK: Duration = Duration::from_millis(200);
+const CARRIER_POLL_INTERVAL: Duration = Duration::from_millis(200);
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// What became of a card's address.
@@ -31,7 +31,7 @@ pub enum Report {
 /// Asks for an address on a card that is up, once it has a carrier, and keeps it; `address` is what the card came with.
 pub async fn keep(card: Card, address: Option<Ipv4Addr>, reports: mpsc::Sender<(String, Report)>) {
     while !card.has_carrier() {
-        sleep(LOOK).await;
+        sleep(CARRIER_POLL_INTERVAL).await;
     }
     let start = Instant::now();
     let now_ms = || start.elapsed().as_millis() as u64;
@@ -77,7 +77,7 @@ pub async fn keep(card: Card, address: Option<Ipv4Addr>, reports: mpsc::Sender<(
                 }
             }
         }
-        sleep(LOOK).await;
+        sleep(CARRIER_POLL_INTERVAL).await;
     }
 }
 

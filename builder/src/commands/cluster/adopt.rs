@@ -21,7 +21,7 @@ use crate::ui::print::{print, print_json};
 use crate::ui::{interrupt, say};
 
 /// How often it is looked whether the host is up.
-const LOOK: Duration = Duration::from_millis(500);
+const UP_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Fewest letters of a machine's name.
 const ID_MIN: usize = 4;
 
@@ -66,19 +66,19 @@ enum Line {
 }
 
 /// What a table needs to know of a host.
-struct Row {
+struct TableEntry {
     name: String,
     mac: String,
     address: String,
 }
 
-impl Row {
+impl TableEntry {
     /// The plan's name and address of the host, the machine's MAC; what nobody knows is empty.
-    fn of(plan: &Plan, host: HostId, machine: &UnknownMachine) -> Row {
+    fn of(plan: &Plan, host: HostId, machine: &UnknownMachine) -> TableEntry {
         let planned = plan.host_ipv4(host).filter(|_| !plan.lacks_table()).map(IpAddr::from);
         let has = machine.addresses.iter().find(|address| address.is_ipv4()).copied();
         let text = |address: IpAddr| address.to_string();
-        Row {
+        TableEntry {
             name: plan.hosts.name(host).unwrap_or_else(|| format!("host{host}")),
             mac: machine.macs.first().map(ToString::to_string).unwrap_or_default(),
             address: planned.or(has).map(text).unwrap_or_default(),
@@ -86,7 +86,7 @@ impl Row {
     }
 
     fn text(&self, line: Line) -> String {
-        let Row { name, mac, address } = self;
+        let TableEntry { name, mac, address } = self;
         match line {
             Line::Csv => format!("{name},{mac},{address}"),
             Line::Hosts => format!("{address} {name}"),
@@ -115,7 +115,7 @@ pub fn run(args: Args) -> Result<Exit> {
     }
     say::note(format!("machine {} is host {} until it boots anew", machine.id, host_text(&console.plan, host)));
     let up = wait_until_up(&mut console, host, args.timeout)?;
-    let row = Row::of(&console.plan, host, &machine);
+    let row = TableEntry::of(&console.plan, host, &machine);
     if args.json {
         print_json(&json!({
             "host": host.0,
@@ -179,7 +179,7 @@ fn wait_until_up(console: &mut Console, host: HostId, timeout: Duration) -> Resu
     let (end, nodes) = (Instant::now() + timeout, NodeSet::one(Node::host(host)));
     let name = host_text(&console.plan, host);
     loop {
-        let answered = console.ask(&nodes, Order::Ping, LOOK * 4, |_, _| {})?;
+        let answered = console.ask(&nodes, Order::Ping, UP_POLL_INTERVAL * 4, |_, _| {})?;
         let group = answered.groups.first();
         if let Some(Outcome::Done(twins)) = group.map(|group| &group.outcome) {
             say::note(format!("{name}: {}", report::outcome_text(&Outcome::Done(twins.clone()))));
@@ -192,7 +192,7 @@ fn wait_until_up(console: &mut Console, host: HostId, timeout: Duration) -> Resu
             say::note(format!("{name} is not up yet: look with `vmatic nodes`"));
             return Ok(false);
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(UP_POLL_INTERVAL);
     }
 }
 
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn the_line_is_what_each_server_reads() {
         let plan = Plan::new("t", HostNames::parse("dn[4-9]").expect("a pattern"));
-        let row = Row::of(&plan, HostId(2), &machine(1, 9).machine);
+        let row = TableEntry::of(&plan, HostId(2), &machine(1, 9).machine);
         let text = |line| row.text(line);
         assert_eq!(text(Line::Csv), "dn5,00:16:3e:00:00:09,172.20.0.2");
         assert_eq!(text(Line::Hosts), "172.20.0.2 dn5");
