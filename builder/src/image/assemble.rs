@@ -80,10 +80,12 @@ fn assemble_inner(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
     let mut tree = FileTree::new();
     let applets = parts.base.applets.clone();
     parts.base.lay(&mut tree)?;
+    let (mut warnings, mut lacking) = (Vec::new(), None);
     if let Some((program, origin)) = parts.busybox {
-        layer::add_busybox(&mut tree, program, &applets, &origin)?;
+        let left_out = layer::add_busybox(&mut tree, program, &applets, &origin)?;
+        lacking = (!left_out.is_empty())
+            .then(|| format!("left out, since {origin} does not have it: {}", left_out.join(", ")));
     }
-    let mut warnings = Vec::new();
     for (name, folder) in &spec.overlays {
         let overlay = Layer::overlay(name, folder)?;
         warnings.extend(overlay.warning());
@@ -99,7 +101,8 @@ fn assemble_inner(spec: &ImageSpec, parts: ImageParts) -> Result<Assembled> {
         let to = names::encode(file.to.as_bytes());
         tree.insert(&to, Entry::file(data, mode, why).owned(file.owner.0, file.owner.1))?;
     }
-    let programs::Remarks { warnings: said, notes } = programs::add(spec, parts.packages.as_deref(), &mut tree)?;
+    let programs::Remarks { warnings: said, mut notes } = programs::add(spec, parts.packages.as_deref(), &mut tree)?;
+    notes.extend(lacking);
     warnings.extend(said);
     if let Some(extra) = &parts.extra {
         warnings.extend(programs::add_extra(extra, &mut tree)?);

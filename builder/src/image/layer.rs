@@ -319,21 +319,27 @@ fn special_entry(content: Content, mode: u32, why: Why) -> Entry {
     Entry { content, ..Entry::fifo(mode, why) }
 }
 
-/// Adds BusyBox and the links of its applets. Every name of the list must occur in the program,
-/// which is never run.
-pub fn add_busybox(tree: &mut FileTree, program: Vec<u8>, applets: &str, origin: &str) -> Result<()> {
+/// Adds BusyBox and the links of its applets. Every name of the list must occur in the program, which is never run;
+/// one that ends in `?` is left out where it does not: versions differ. Gives those that were.
+pub fn add_busybox(tree: &mut FileTree, program: Vec<u8>, applets: &str, origin: &str) -> Result<Vec<String>> {
     let known: std::collections::HashSet<&[u8]> =
         program.split(|byte| *byte == 0).filter(|text| (1..32).contains(&text.len())).collect();
-    let wanted: Vec<&str> = applets.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let absent: Vec<&str> = wanted
-        .iter()
-        .copied()
-        .filter(|path| !known.contains(path.rsplit('/').next().unwrap_or(path).as_bytes()))
-        .collect();
+    let lines = applets.lines().map(str::trim).filter(|line| !line.is_empty());
+    let has = |path: &str| known.contains(path.rsplit('/').next().unwrap_or(path).as_bytes());
+    let (mut wanted, mut left_out, mut absent) = (Vec::new(), Vec::new(), Vec::new());
+    for line in lines {
+        match line.strip_suffix('?') {
+            Some(path) if !has(path) => left_out.push(path.to_owned()),
+            None if !has(line) => absent.push(line),
+            path => wanted.push(path.unwrap_or(line)),
+        }
+    }
     if !absent.is_empty() {
         return Err(Error::new("cannot link the BusyBox applets")
             .because(format!("{origin} does not have {}", absent.join(", ")))
-            .help("remove them from the base's list of applets, or use a BusyBox that has them"));
+            .help(
+                "remove them from the base's list of applets, write `?` behind them, or use a BusyBox that has them",
+            ));
     }
     let why = Why::new(LayerName::Base, "BusyBox, the base's one program").origin(origin);
     tree.insert("/bin/busybox", Entry::file(program, 0o755, why))?;
@@ -349,7 +355,7 @@ pub fn add_busybox(tree: &mut FileTree, program: Vec<u8>, applets: &str, origin:
             tree.insert(path, Entry::symlink(target, why))?;
         }
     }
-    Ok(())
+    Ok(left_out)
 }
 
 #[cfg(test)]
