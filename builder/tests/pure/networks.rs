@@ -198,26 +198,67 @@ fn check_tells_what_a_network_is_made_of() {
         "  MTU: 1450, what cables between hosts leave of 1500",
         "  routes of a guest: at most 1 (pc1)",
         "  ways in core[1-2], dist[1-4], access[1-16], pc[1-160]: by daemons (ospf)",
-        "note: the network can be looked at",
     ] {
         assert!(said.lines().any(|other| other.starts_with(line)), "{line}: {said}");
     }
 }
 
 #[test]
-fn build_and_boot_refuse_a_network_with_its_line() {
+fn build_and_boot_refuse_what_hosts_cannot_run_with_its_line() {
     let lab = Fixture::with_inputs();
     let images = "[guest]\nkernel = \"dir:kernel\"\nbase = \"template\"\nmodules = []\n\
                   [host]\nkernel = \"dir:kernel\"\nbase = \"template\"\nmodules = []\n";
-    lab.write("n.toml", &format!("{HEAD}{images}[network]\nlinks = [\"a b\"]\n"));
+    let links = "[network]\nnumbering = \"pairs\"\nlinks = [\"a b[1-16]\"]\n";
+    lab.write("n.toml", &format!("{HEAD}{images}{links}"));
     let words = ["--agent", "vmatic-agent", "--leaf", "vmatic-leaf"];
     for verb in [&[&["build", "n.toml"], &words[..]].concat()[..], &["boot", "n.toml"]] {
         let output = lab.vmatic(verb);
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.contains("n.toml:13:2: guests do not get the links of a network yet"), "{said}");
+        for wrong in ["n.toml:13:2: numbering \"pairs\"", "a guest has 16 links"] {
+            assert!(said.contains(wrong), "{said}");
+        }
     }
     assert!(!lab.at("out").exists() && !lab.at("operator.key").exists());
+    let checked = lab.vmatic(&["check", "n.toml"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    assert!(stderr(&checked).contains("the network can be looked at, and not be built"), "{}", stderr(&checked));
+}
+
+#[test]
+fn a_network_is_a_file_of_the_host_image_that_the_plan_names() {
+    let lab = Fixture::with_inputs();
+    let images = "[guest]\nkernel = \"dir:kernel\"\nbase = \"template\"\nmodules = []\n\
+                  [host]\nkernel = \"dir:kernel\"\nbase = \"template\"\nmodules = []\n";
+    let build = |links: &str| {
+        lab.write("n.toml", &format!("{HEAD}{images}{links}"));
+        let output = lab.vmatic(&["build", "n.toml", "--agent", "vmatic-agent", "--leaf", "vmatic-leaf"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let folder = lab.at(stdout(&output).trim());
+        let read = |name: &str| std::fs::read_to_string(folder.join(name));
+        (read("plan").unwrap(), read("network").ok(), folder)
+    };
+    let (alone, none, _) = build("");
+    assert!(!alone.contains("network ") || none.is_none(), "{alone}");
+    lab.write("ring.links", "a b delay=5ms\nb c\nc a\n");
+    let (plan, text, folder) = build(
+        "[network]\nlinks = [{ file = \"ring.links\" }, \"c r\"]\n\
+                                      [[network.nodes]]\nnames = \"r\"\nkind = \"router\"\n",
+    );
+    let text = text.unwrap();
+    assert_eq!(text, "vmatic-network 1\ntable 3 3\na\nb\nc\n0 1 delay=5ms\n1 2\n2 0\nlink c r\nnodes r kind=router\n");
+    let (before, after) = (alone.len(), plan.len());
+    assert!(after > before && after - before <= 200, "{before} and {after} bytes");
+    let listed = lab.vmatic(&["list", folder.to_str().unwrap()]);
+    assert!(stdout(&listed).contains("/etc/vmatic/network"), "{}", stdout(&listed));
+    let (other, ..) = build(
+        "[network]\nlinks = [{ file = \"ring.links\" }, \"c r\", \"a r\"]\n\
+                             [[network.nodes]]\nnames = \"r\"\nkind = \"router\"\n",
+    );
+    let line = |plan: &str, key: &str| plan.lines().find(|line| line.starts_with(key)).map(str::to_owned);
+    for key in ["cluster ", "network "] {
+        assert_ne!(line(&plan, key), line(&other, key), "another network is another cluster");
+    }
 }
 
 #[test]
