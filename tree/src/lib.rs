@@ -7,9 +7,10 @@
 //!
 //! Rooms, from the lowest: [`id`], [`text`] and the values that answers carry ([`guest`], [`info`], [`traffic`],
 //! [`twins`], [`unknown`], [`misplaced`], [`reply`], [`mod@unreachable`], [`refusal`], folded by [`answer`]),
-//! [`session`] (an operator's terminal on a node), [`parcel`] (files for nodes); [`wire`], what is said on a link;
-//! `link`, what carries it between machines; `auth`, whose commands are obeyed; `host`, a host's state machine. The
-//! only state is `host`'s, which says who owns which part of it, and what `link` has of one link.
+//! [`session`] (an operator's terminal on a node), [`stream`] (what programs write, while they run), [`parcel`] (files
+//! for nodes); [`wire`], what is said on a link; `link`, what carries it between machines; `auth`, whose commands are
+//! obeyed; `host`, a host's state machine. The only state is `host`'s, which says who owns which part of it, and what
+//! `link` has of one link.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -36,6 +37,7 @@ pub mod reply;
 pub mod session;
 #[cfg(all(any(test, feature = "sim"), feature = "host"))]
 pub mod sim;
+pub mod stream;
 pub mod text;
 pub mod traffic;
 pub mod twins;

@@ -18,13 +18,16 @@ use vmatic_tree::id::OpId;
 use vmatic_tree::parcel::{ParcelId, Part};
 use vmatic_tree::reply::Reply;
 use vmatic_tree::session::{Console, SESSIONS_PER_GUEST_MAX, SessionInput, SessionOutput};
+use vmatic_tree::stream::Written;
 use vmatic_tree::wire::frame::{self, FrameReader};
 use vmatic_tree::wire::message::{GUEST_PORT, Identity, Message, PeerRole, VERSION};
-use vmatic_tree::wire::order::Order;
+use vmatic_tree::wire::order::{Order, Run};
 use vmatic_tree::wire::resync::{Mark, MarkSearch};
 
 /// How long to wait before the host is called again.
 const HOST_RETRY_INTERVAL_MS: u32 = 200;
+/// From how many bytes on for the host programs whose outputs are sent while they run wait.
+const OUTGOING_HIGH_BYTES: usize = 64 * 1024;
 /// Most tasks at a time: each holds some descriptors.
 const TASKS_MAX: usize = 64;
 
@@ -190,16 +193,15 @@ impl GuestAgent {
         let writing = if self.outgoing.is_empty() { 0 } else { libc::POLLOUT };
         fds.push(entry(link.raw(), libc::POLLIN | writing));
         fds.push(entry(children.raw(), libc::POLLIN));
-        let streams = self.tasks.iter().flat_map(|t| &t.streams);
+        let waits = self.outgoing.len() > OUTGOING_HIGH_BYTES;
+        let streams = self.tasks.iter().filter(|t| !(waits && t.is_streaming())).flat_map(|t| &t.streams);
         fds.extend(streams.filter_map(|s| s.raw()).map(|fd| entry(fd, libc::POLLIN)));
         fds.extend(self.sessions.iter().flat_map(Session::polled).map(|(fd, events)| entry(fd, events)));
         calls::poll(&mut fds, self.poll_timeout_ms());
         if self.clock.ask(calls::now_ms()) {
             self.send(&Message::AskTime);
         }
-        for task in &mut self.tasks {
-            task.drain();
-        }
+        self.take_output();
         self.end_tasks(children);
         self.move_sessions();
         if fds[0].revents & libc::POLLOUT != 0 || !self.outgoing.is_empty() {
@@ -209,6 +211,29 @@ impl GuestAgent {
             self.read_some(link, reader)?;
         }
         Some(())
+    }
+
+    /// Takes what programs wrote: to be kept for their answers, or sent on.
+    fn take_output(&mut self) {
+        let mut written = Vec::new();
+        let mut room = OUTGOING_HIGH_BYTES.saturating_sub(self.outgoing.len());
+        for task in &mut self.tasks {
+            if task.is_streaming() {
+                let pieces = task.pieces(self.node, room);
+                room = room.saturating_sub(pieces.iter().map(Written::size).sum());
+                written.push((task.op, pieces));
+            } else {
+                task.drain();
+            }
+        }
+        written.into_iter().for_each(|(op, pieces)| self.send_written(op, pieces));
+    }
+
+    /// Sends pieces, each in a message that needs no room of its own.
+    fn send_written(&mut self, op: OpId, pieces: Vec<Written>) {
+        for piece in pieces {
+            self.send(&Message::Written { op, pieces: alloc::vec![piece] });
+        }
     }
 
     /// Milliseconds to the next deadline, for poll(2); -1 if there is none.
@@ -232,8 +257,12 @@ impl GuestAgent {
         }
         while let Some((pid, status)) = processes::reap() {
             if let Some(at) = self.tasks.iter().position(|t| t.is(pid)) {
-                let task = self.tasks.swap_remove(at);
+                let mut task = self.tasks.swap_remove(at);
                 let op = task.op;
+                if task.is_streaming() {
+                    let pieces = task.last_pieces(self.node);
+                    self.send_written(op, pieces);
+                }
                 let (outcome, output) = task.finish(status);
                 self.answer(op, outcome, output);
             } else if let Some(session) = self.sessions.iter_mut().find(|s| s.is(pid)) {
@@ -395,14 +424,19 @@ impl GuestAgent {
             },
             Order::Console(console) => self.open_session(op, &console),
             Order::Info => self.answer(op, Outcome::Exit(0), text(calls::kernel_release())),
-            Order::Run(_) if self.tasks.len() >= TASKS_MAX => {
+            Order::Run(_) | Order::Stream(_) if self.tasks.len() >= TASKS_MAX => {
                 let why = format!("{TASKS_MAX} processes run already");
                 self.answer(op, Outcome::Failed(why), Output::default());
             }
-            Order::Run(run) => match Task::start(op, &run, calls::now_ms() + u64::from(remaining_ms)) {
-                Ok(task) => self.tasks.push(task),
-                Err(why) => self.answer(op, Outcome::Failed(why), Output::default()),
-            },
+            Order::Run(run) => self.start_task(op, &run, remaining_ms, false),
+            Order::Stream(run) => self.start_task(op, &run, remaining_ms, true),
+        }
+    }
+
+    fn start_task(&mut self, op: OpId, run: &Run, remaining_ms: u32, streams_output: bool) {
+        match Task::start(op, run, calls::now_ms() + u64::from(remaining_ms), streams_output) {
+            Ok(task) => self.tasks.push(task),
+            Err(why) => self.answer(op, Outcome::Failed(why), Output::default()),
         }
     }
 

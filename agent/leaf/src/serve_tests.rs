@@ -54,3 +54,37 @@ fn noise_is_not_understood_until_there_is_another_node() {
     agent.read_some(&link, &mut reader).unwrap();
     assert!(!agent.deaf && agent.outgoing.len() == before + 16);
 }
+
+#[test]
+fn what_a_program_writes_is_sent_while_it_runs_and_no_more_than_the_host_takes() {
+    let (mut agent, _link, _host) = agent();
+    let run = |script: &str| {
+        let argv = ["/bin/sh", "-c", script].map(Into::into).to_vec();
+        Run { argv, env: Vec::new(), dir: "/".into(), stdin: Vec::new(), output_max_bytes: 0 }
+    };
+    agent.outgoing.clear();
+    agent.start(OP, Order::Stream(run("echo now; exec sleep 1000")), 600_000);
+    let start = std::time::Instant::now();
+    while agent.outgoing.is_empty() {
+        assert!(start.elapsed().as_secs() < 60, "nothing is sent");
+        agent.take_output();
+    }
+    let mut reader = FrameReader::new();
+    reader.push(&agent.outgoing);
+    let Ok(Some(Message::Written { op: OP, pieces })) = reader.next_message() else { panic!("no output") };
+    assert_eq!((&pieces[0].bytes[..], pieces[0].at, pieces[0].node), (&b"now\n"[..], 0, agent.node));
+    // A flood waits where the host takes nothing.
+    agent.outgoing.clear();
+    agent.start(OP, Order::Stream(run("exec yes")), 600_000);
+    let start = std::time::Instant::now();
+    while agent.outgoing.len() < OUTGOING_HIGH_BYTES {
+        assert!(start.elapsed().as_secs() < 60, "{} bytes", agent.outgoing.len());
+        agent.take_output();
+    }
+    for _ in 0..50 {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        agent.take_output();
+    }
+    assert!(agent.outgoing.len() < 2 * OUTGOING_HIGH_BYTES, "{} bytes", agent.outgoing.len());
+    agent.tasks.iter_mut().for_each(|task| task.kill(false));
+}

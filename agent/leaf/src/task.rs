@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ffi::c_int;
+use vmatic_plan::Node;
 use vmatic_sys::calls::{self, Errno, Fd};
 use vmatic_sys::group::Group;
 use vmatic_sys::mounts;
@@ -16,6 +17,7 @@ use vmatic_sys::processes::{self, Program, Spawned};
 use vmatic_tree::answer::OUTPUT_MAX_BYTES;
 use vmatic_tree::answer::{Outcome, Output};
 use vmatic_tree::id::OpId;
+use vmatic_tree::stream::{Sending, Stream as Which, WRITTEN_MAX_BYTES, Written};
 use vmatic_tree::wire::order::Run;
 
 /// Where programs are looked up, and the rest of what a process finds in its environment.
@@ -44,7 +46,12 @@ pub struct Task {
     max_bytes: usize,
     truncated: bool,
     timed_out: bool,
+    /// What was sent of its outputs, if they are sent while it runs.
+    sending: Option<Sending>,
 }
+
+/// Most bytes of an output that are sent when its process has ended: a daemon left behind may write for ever.
+const REST_MAX_BYTES: usize = 256 * 1024;
 
 impl Stream {
     /// The descriptor to wait for, while the stream is open.
@@ -54,8 +61,8 @@ impl Stream {
 }
 
 impl Task {
-    /// Starts the process.
-    pub fn start(op: OpId, run: &Run, deadline_ms: u64) -> Result<Task, String> {
+    /// Starts the process; its outputs are kept for its answer, or sent while it runs.
+    pub fn start(op: OpId, run: &Run, deadline_ms: u64, streams_output: bool) -> Result<Task, String> {
         let stdin = calls::memory_file(&run.stdin).map_err(cannot("keep its input"))?;
         let (out, out_end) = calls::pipe().map_err(cannot("make a pipe"))?;
         let (err, err_end) = calls::pipe().map_err(cannot("make a pipe"))?;
@@ -66,12 +73,47 @@ impl Task {
         let stream = |pipe| Stream { pipe: Some(pipe), kept: Vec::new() };
         let max_bytes = run.output_max_bytes.min(OUTPUT_MAX_BYTES) as usize;
         let streams = [stream(out), stream(err)];
-        Ok(Task { op, deadline_ms, program, group, streams, max_bytes, truncated: false, timed_out: false })
+        let sending = streams_output.then(Sending::default);
+        Ok(Task { op, deadline_ms, program, group, streams, max_bytes, truncated: false, timed_out: false, sending })
     }
 
     /// Whether this is its process.
     pub fn is(&self, pid: libc::pid_t) -> bool {
         self.program.pid == pid
+    }
+
+    /// Whether its outputs are sent while it runs.
+    pub fn is_streaming(&self) -> bool {
+        self.sending.is_some()
+    }
+
+    /// Takes about so many bytes of what was written, to be sent.
+    pub fn pieces(&mut self, node: Node, most: usize) -> Vec<Written> {
+        let (mut pieces, mut left) = (Vec::new(), most);
+        let Some(sending) = &mut self.sending else { return pieces };
+        for (stream, which) in self.streams.iter_mut().zip(Which::ALL) {
+            let mut buffer = alloc::vec![0; WRITTEN_MAX_BYTES];
+            while let Some(pipe) = stream.pipe.as_ref().filter(|_| left > 0) {
+                match pipe.read(&mut buffer) {
+                    Ok(0) => stream.pipe = None,
+                    Ok(n) => {
+                        left = left.saturating_sub(n);
+                        pieces.push(sending.piece(node, which, buffer[..n].to_vec()));
+                    }
+                    Err(Errno(libc::EINTR)) => {}
+                    Err(Errno(libc::EAGAIN)) => break,
+                    Err(_) => stream.pipe = None,
+                }
+            }
+        }
+        pieces
+    }
+
+    /// What is left to be sent, now that its process has ended, and that nothing comes behind it.
+    pub fn last_pieces(&mut self, node: Node) -> Vec<Written> {
+        let mut pieces = self.pieces(node, REST_MAX_BYTES);
+        pieces.extend(self.sending.iter().flat_map(|sending| sending.ends(node)));
+        pieces
     }
 
     /// Takes what was written; beyond the limit it is read and dropped, so that nothing blocks.
@@ -105,7 +147,10 @@ impl Task {
 
     /// The answer, once the process has ended with this wait status.
     pub fn finish(mut self, status: c_int) -> (Outcome, Output) {
-        self.drain();
+        match &self.sending {
+            Some(sending) => self.truncated = sending.any(),
+            None => self.drain(),
+        }
         let [stdout, stderr] = self.streams.map(|s| s.kept);
         let output = Output { stdout, stderr, truncated: self.truncated };
         let outcome = if self.timed_out { Outcome::TimedOut } else { outcome_of(&self.program, status) };

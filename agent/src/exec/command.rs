@@ -9,10 +9,10 @@ use rustix::io::Errno;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use vmatic_sys::calls::Fd;
 use vmatic_sys::child::{BeforeExec, before_exec};
 use vmatic_sys::group::Group;
@@ -21,26 +21,20 @@ use vmatic_tree::answer::{Outcome, Output};
 use vmatic_tree::wire::order::Run;
 
 /// How long output may still come in after the process has ended.
-const OUTPUT_DRAIN_TIMEOUT: Duration = Duration::from_millis(50);
+pub const OUTPUT_DRAIN_TIMEOUT: Duration = Duration::from_millis(50);
 /// Where programs are looked up.
 pub const PATH: &str = "/sbin:/bin:/usr/sbin:/usr/bin";
 
 /// Runs it to its end, to its deadline, or until `stop` is dropped or used.
 pub async fn run(run: Run, deadline: Duration, stop: oneshot::Receiver<()>) -> (Outcome, Output) {
-    let failed = |why: String| (Outcome::Failed(why), Output::default());
-    let Some((program, arguments)) = run.argv.split_first() else { return failed("there is no program".into()) };
-    let mut command = Command::new(program);
-    command.args(arguments);
-    environment(&mut command, &run.env);
-    command.current_dir(if run.dir.is_empty() { "/" } else { &run.dir });
-    let group = Group::make();
-    let entrance = group.as_ref().and_then(Group::entrance);
-    let cgroup = entrance.as_ref().map(Fd::raw);
-    let before = BeforeExec { default_signals: true, ended_first: true, cgroup, ..BeforeExec::default() };
-    before_exec(command.as_std_mut(), before);
     let output_max_bytes = run.output_max_bytes as usize;
-    let limits = Limits { output_max_bytes, deadline, leaves_nothing: false };
-    end_with(command, run.stdin, limits, stop, group).await
+    match start(run) {
+        Ok(program) => {
+            let limits = Limits { output_max_bytes, deadline, leaves_nothing: false };
+            capture_to_end(program, limits, stop).await
+        }
+        Err(why) => (Outcome::Failed(why), Output::default()),
+    }
 }
 
 /// What a program may take, and leave.
@@ -67,42 +61,81 @@ pub async fn run_to_end(
 
 /// The same, for a program that enters this group.
 pub async fn end_with(
-    mut command: Command,
+    command: Command,
     input: Vec<u8>,
     limits: Limits,
     stop: oneshot::Receiver<()>,
     group: Option<Group>,
 ) -> (Outcome, Output) {
-    let max = limits.output_max_bytes;
+    match spawn(command, input, group) {
+        Ok(program) => capture_to_end(program, limits, stop).await,
+        Err(why) => (Outcome::Failed(why), Output::default()),
+    }
+}
+
+/// A program of an operator's that runs, with pipes to both of its outputs.
+pub struct Running {
+    pub child: Child,
+    group: Option<Group>,
+}
+
+/// Starts what an operator wants run, in a group of its own, and gives it its input.
+///
+/// # Errors
+/// Why it does not run, in the words of an answer.
+pub fn start(run: Run) -> Result<Running, String> {
+    let Some((program, arguments)) = run.argv.split_first() else { return Err("there is no program".into()) };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    environment(&mut command, &run.env);
+    command.current_dir(if run.dir.is_empty() { "/" } else { &run.dir });
+    let group = Group::make();
+    let entrance = group.as_ref().and_then(Group::entrance);
+    let cgroup = entrance.as_ref().map(Fd::raw);
+    let before = BeforeExec { default_signals: true, ended_first: true, cgroup, ..BeforeExec::default() };
+    before_exec(command.as_std_mut(), before);
+    spawn(command, run.stdin, group)
+}
+
+fn spawn(mut command: Command, input: Vec<u8>, group: Option<Group>) -> Result<Running, String> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.process_group(0);
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(e) => return (Outcome::Failed(why_not(&e)), Output::default()),
-    };
-    let pid = child.id();
+    let mut child = command.spawn().map_err(|e| why_not(&e))?;
     if let Some(mut stdin) = child.stdin.take() {
         tokio::spawn(async move { stdin.write_all(&input).await });
     }
-    let stdout = capture(child.stdout.take(), max);
-    let stderr = capture(child.stderr.take(), max);
-    let (status, timed_out) = tokio::select! {
-        status = child.wait() => (status, false),
-        _ = sleep(limits.deadline) => { end(pid, group.as_ref()).await; (child.wait().await, true) }
-        _ = stop => { end(pid, group.as_ref()).await; (child.wait().await, false) }
-    };
+    Ok(Running { child, group })
+}
+
+impl Running {
+    /// Waits for its end, which comes at `end` or when `stop` is dropped or used at the latest, with that of all that
+    /// it started. Whether it was stopped, too.
+    pub async fn wait(&mut self, end: Instant, stop: &mut oneshot::Receiver<()>) -> (Outcome, bool) {
+        let pid = self.child.id();
+        let (status, timed_out, stopped) = tokio::select! {
+            status = self.child.wait() => (status, false, false),
+            () = sleep_until(end) => { kill(pid, self.group.as_ref()).await; (self.child.wait().await, true, false) }
+            _ = stop => { kill(pid, self.group.as_ref()).await; (self.child.wait().await, false, true) }
+        };
+        let outcome = match status {
+            _ if timed_out => Outcome::TimedOut,
+            Ok(status) => ended(status),
+            Err(e) => Outcome::Failed(e.to_string()),
+        };
+        (outcome, stopped)
+    }
+}
+
+async fn capture_to_end(mut program: Running, limits: Limits, mut stop: oneshot::Receiver<()>) -> (Outcome, Output) {
+    let stdout = capture(program.child.stdout.take(), limits.output_max_bytes);
+    let stderr = capture(program.child.stderr.take(), limits.output_max_bytes);
+    let (outcome, _) = program.wait(Instant::now() + limits.deadline, &mut stop).await;
     if limits.leaves_nothing {
-        group.as_ref().map(Group::kill);
+        program.group.as_ref().map(Group::kill);
     }
     let (stdout, more_out) = finish(stdout).await;
     let (stderr, more_err) = finish(stderr).await;
-    let output = Output { stdout, stderr, truncated: more_out || more_err };
-    let outcome = match status {
-        _ if timed_out => Outcome::TimedOut,
-        Ok(status) => ended(status),
-        Err(e) => Outcome::Failed(e.to_string()),
-    };
-    (outcome, output)
+    (outcome, Output { stdout, stderr, truncated: more_out || more_err })
 }
 
 /// What a program finds in its environment, beside what it is given.
@@ -130,7 +163,7 @@ pub fn why_not(e: &std::io::Error) -> String {
 }
 
 /// Ends a program with all that it started, also what made itself a session of its own. It is not reaped yet.
-async fn end(pid: Option<u32>, group: Option<&Group>) {
+async fn kill(pid: Option<u32>, group: Option<&Group>) {
     let Some(pid) = pid.map(|pid| pid as i32) else { return };
     if group.is_some_and(Group::kill) {
         return;

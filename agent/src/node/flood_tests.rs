@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::guest::desired::Wanted;
-use crate::node::far_tests::Far;
+use crate::node::link::far_tests::Far;
 use ed25519_dalek::SigningKey;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -183,6 +183,7 @@ async fn node(key: &SigningKey) -> (Driver, mpsc::Sender<Opening>, Sources) {
     let (openings, opened) = mpsc::channel(8);
     let (events, waiting) = mpsc::channel(EVENTS_MAX);
     let (inbound, arrivals) = Inbound::new();
+    let relief = inbound.relief();
     let resources = Resources {
         ports: Ports::default(),
         guests: Rc::new(Guests::new(WELL.0, events.clone())),
@@ -195,7 +196,7 @@ async fn node(key: &SigningKey) -> (Driver, mpsc::Sender<Opening>, Sources) {
     let own = OwnLinks::draw(&plan, HostId(1), None);
     let host = Host::new(plan.clone(), HostId(1), key.verifying_key(), own.boot());
     let driver = Driver::new(host, own, plan, events, inbound, resources);
-    (driver, openings, Sources::new(waiting, arrivals, opened, listener))
+    (driver, openings, Sources::new(waiting, (arrivals, relief), opened, listener))
 }
 
 /// What was measured of an operator's visits.

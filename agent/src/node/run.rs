@@ -20,11 +20,11 @@ use crate::machine::memory::memory_mib;
 use crate::machine::network::{self, Network};
 use crate::machine::{self, cmdline};
 use crate::node::driver::{Driver, Resources};
-use crate::node::inbound::{Arrivals, Inbound};
+use crate::node::link::inbound::{Arrivals, Inbound};
+use crate::node::link::secure::{OwnLinks, plain_for};
 use crate::node::options::NodeOptions;
 use crate::node::parent::Parents;
 use crate::node::resolver;
-use crate::node::secure::{OwnLinks, plain_for};
 use crate::node::unknown::Unknown;
 use crate::opening::Opening;
 use crate::process::fd;
@@ -37,7 +37,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{sleep_until, timeout_at};
 use vmatic_plan::{HostId, Plan, unhex};
 use vmatic_tree::host::{Event, Host};
@@ -98,6 +98,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     let (openings, opened) = mpsc::channel(EVENTS_MAX);
     let (events, waiting) = mpsc::channel(EVENTS_MAX);
     let (inbound, arrivals) = Inbound::new();
+    let relief = inbound.relief();
     let outliving = Rc::new(Outliving::new(keeper));
     let counted = outliving::counted(&mut kept).unwrap_or_else(before_the_first_guest);
     let booted_mib = counted.booted_mib;
@@ -136,7 +137,7 @@ async fn serve(options: NodeOptions) -> Result<(), Error> {
     let resources = Resources { ports, guests, desired, outliving, kvm, booted_mib, number };
     let mut driver = Driver::new(host, own, plan, events, inbound, resources);
     driver.seek(parents);
-    drive(&mut driver, Sources::new(waiting, arrivals, opened, listener)).await
+    drive(&mut driver, Sources::new(waiting, (arrivals, relief), opened, listener)).await
 }
 
 /// How much of parcels is kept: a quarter of the memory that nobody uses yet.
@@ -218,6 +219,8 @@ struct Sources {
     waiting: mpsc::Receiver<Event>,
     /// From links.
     arrivals: Arrivals,
+    /// Told when answers that waited for a link have left.
+    relief: Arc<Notify>,
     /// Links that we open, and guests'.
     opened: mpsc::Receiver<Opening>,
     /// Links that others open.
@@ -229,11 +232,11 @@ struct Sources {
 impl Sources {
     fn new(
         waiting: mpsc::Receiver<Event>,
-        arrivals: Arrivals,
+        (arrivals, relief): (Arrivals, Arc<Notify>),
         opened: mpsc::Receiver<Opening>,
         listener: TcpListener,
     ) -> Sources {
-        Sources { waiting, arrivals, opened, listener, put_off: Arc::new(Semaphore::new(PUT_OFF_MAX)) }
+        Sources { waiting, arrivals, relief, opened, listener, put_off: Arc::new(Semaphore::new(PUT_OFF_MAX)) }
     }
 }
 
@@ -257,6 +260,7 @@ async fn drive(driver: &mut Driver, mut from: Sources) -> Result<(), Error> {
         tokio::select! {
             Some(event) = from.waiting.recv() => driver.event(event),
             arrival = from.arrivals.next() => driver.hear(arrival),
+            () = from.relief.notified() => driver.relieve(),
             Some(opening) = from.opened.recv() => driver.open(opening),
             accepted = from.listener.accept(), if now >= accept_at => match accepted {
                 // An experiment's guests command nobody: their way to their host is vsock.
@@ -294,3 +298,6 @@ fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
 #[cfg(test)]
 #[path = "flood_tests.rs"]
 mod flood_tests;
+#[cfg(test)]
+#[path = "slow_tests.rs"]
+mod slow_tests;

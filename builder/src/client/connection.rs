@@ -1,13 +1,16 @@
 //! One connection to a host: a handshake (`vmatic_tree::link`), hello and welcome, then messages both ways.
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use vmatic_plan::{HostId, Plan};
+use vmatic_tree::id::OpId;
 use vmatic_tree::link::{
-    Call, Channel, FRAMES, Handshake, LinkKey, Opened, PeerKey, RECORD_BODY_BYTES_MAX, REPLY_BYTES, Step,
+    Call, Came, Channel, Credit, Handshake, Incoming, Lane, LinkError, LinkKey, Opened, Outgoing, PeerKey, REPLY_BYTES,
+    Released, SHORT_BYTES_MAX, Step,
 };
 use vmatic_tree::refusal::Refusal;
 use vmatic_tree::wire::frame::{self, FrameReader};
@@ -28,9 +31,71 @@ const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Connection {
     stream: TcpStream,
     /// None where the host's program is older than encrypted links.
-    channel: Option<Channel>,
+    lanes: Option<Lanes>,
+    /// Of a plain link.
     reader: FrameReader,
     address: SocketAddr,
+}
+
+/// The two ways of an encrypted link.
+#[derive(Debug)]
+struct Lanes {
+    channel: Channel,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    released: Released,
+    /// Long answers that may come.
+    granted: BTreeMap<OpId, usize>,
+}
+
+impl Lanes {
+    fn new(channel: Channel) -> Lanes {
+        let (outgoing, incoming) = (Outgoing::new(false), Incoming::new(false));
+        Lanes { channel, outgoing, incoming, released: Released::default(), granted: BTreeMap::new() }
+    }
+
+    /// What waits to be sent.
+    fn bytes(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.outgoing.seal(&mut self.channel, &mut bytes, usize::MAX).context("cannot send")?;
+        Ok(bytes)
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> std::result::Result<(), LinkError> {
+        let longest = self.longest();
+        self.incoming.push(&mut self.channel, bytes, longest)
+    }
+
+    fn longest(&self) -> usize {
+        self.granted.values().copied().max().unwrap_or(0)
+    }
+
+    /// The next message that has come in whole; the host is told that there is room for more.
+    fn next(&mut self) -> std::result::Result<Option<Message>, Box<dyn std::error::Error + Send + Sync>> {
+        while let Some(came) = self.incoming.next() {
+            match came {
+                Came::Credit(Credit::Offer(op, bytes)) => {
+                    self.granted.insert(op, bytes as usize);
+                    self.outgoing.push_credit(Credit::Grant(op));
+                }
+                Came::Credit(_) => {}
+                Came::Frame(lane, frame) => {
+                    if let Some(op) = frame.answers_to().filter(|_| lane >= Lane::Answers) {
+                        if frame.len() > SHORT_BYTES_MAX {
+                            self.granted.remove(&op);
+                        } else {
+                            let told = self.released.add(op, frame.len());
+                            told.into_iter().for_each(|credit| self.outgoing.push_credit(credit));
+                        }
+                    }
+                    if let Some(message) = frame.decode()? {
+                        return Ok(Some(message));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// What a host said when it welcomed us.
@@ -70,7 +135,7 @@ impl Connection {
             Called::Open(opened) => {
                 proof = Some((opened.station.life, opened.peer));
                 link.stream.write_all(&opened.send).map_err(|e| link.lost(e))?;
-                link.channel = Some(opened.channel);
+                link.lanes = Some(Lanes::new(opened.channel));
             }
             Called::HungUp if older == Older::Spoken => {
                 say::warn(format!(
@@ -115,7 +180,7 @@ impl Connection {
                 .help("check that the cluster runs; --connect ADDR names another host")
         })?;
         let _ = stream.set_nodelay(true);
-        Ok(Connection { stream, channel: None, reader: FrameReader::new(), address })
+        Ok(Connection { stream, lanes: None, reader: FrameReader::new(), address })
     }
 
     fn late(&self, what: &str) -> Error {
@@ -180,13 +245,10 @@ impl Connection {
     /// Sends a message.
     pub fn send(&mut self, message: &Message) -> Result<()> {
         let frame = frame::encode(message).context("cannot send")?;
-        let bytes = match &mut self.channel {
-            Some(channel) => {
-                let mut bytes = Vec::with_capacity(frame.len() + 64);
-                for part in frame.chunks(RECORD_BODY_BYTES_MAX) {
-                    channel.seal(FRAMES, part, &mut bytes).context("cannot send")?;
-                }
-                bytes
+        let bytes = match &mut self.lanes {
+            Some(lanes) => {
+                lanes.outgoing.push(Lane::Control, None, frame);
+                lanes.bytes()?
             }
             None => frame,
         };
@@ -197,7 +259,7 @@ impl Connection {
     pub fn receive(&mut self, until: Instant) -> Result<Option<Message>> {
         let mut buffer = [0; 16 * 1024];
         loop {
-            if let Some(message) = self.reader.next_message().map_err(|e| self.lost(e))? {
+            if let Some(message) = self.buffered()? {
                 return Ok(Some(message));
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -229,23 +291,24 @@ impl Connection {
 
     /// Takes what has arrived.
     fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let Some(channel) = &mut self.channel else {
-            self.reader.push(bytes);
-            return Ok(());
-        };
-        channel.push(bytes);
-        loop {
-            match channel.next_record() {
-                Ok(Some(record)) => self.reader.push(&record.body),
-                Ok(None) => return Ok(()),
-                Err(e) => return Err(self.lost(e)),
+        match &mut self.lanes {
+            Some(lanes) => lanes.push(bytes).map_err(|e| self.lost(e)),
+            None => {
+                self.reader.push(bytes);
+                Ok(())
             }
         }
     }
 
     /// The next message that has arrived in whole.
     pub fn buffered(&mut self) -> Result<Option<Message>> {
-        self.reader.next_message().map_err(|e| self.lost(e))
+        let Some(lanes) = &mut self.lanes else { return self.reader.next_message().map_err(|e| self.lost(e)) };
+        let message = lanes.next();
+        let bytes = lanes.bytes()?;
+        if !bytes.is_empty() {
+            self.stream.write_all(&bytes).map_err(|e| self.lost(e))?;
+        }
+        message.map_err(|e| self.lost(e))
     }
 
     fn lost(&self, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

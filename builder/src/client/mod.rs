@@ -5,7 +5,7 @@
 //! * [`connection`]: one connection; [`known`]: whom it leads to. [`operation`]: one operation from command to count.
 //! * [`session`]: a terminal on a node; [`terminal`]: the operator's own; [`escape`]: `~.` and its like.
 //! * [`report`]: answers as people and programs read them. [`numbers`]: reduced, where they are numbers.
-//!   [`outputs`]: as files.
+//!   [`stream`]: outputs while programs run. [`outputs`]: as files.
 //! * [`shipment`]: files for nodes. [`extract`]: files from nodes.
 
 pub mod cluster;
@@ -20,5 +20,6 @@ pub mod outputs;
 pub mod report;
 pub mod session;
 pub mod shipment;
+pub mod stream;
 pub mod table;
 pub mod terminal;

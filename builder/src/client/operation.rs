@@ -14,6 +14,7 @@ use vmatic_tree::id::OpId;
 use vmatic_tree::parcel::{ParcelId, Part};
 use vmatic_tree::refusal::{CommandError, Refusal};
 use vmatic_tree::reply::Reply;
+use vmatic_tree::stream::Written;
 use vmatic_tree::traffic::Piece;
 use vmatic_tree::unreachable::{LinkEnd, Peer, Unreachable};
 use vmatic_tree::wire::message::Message;
@@ -152,9 +153,23 @@ impl Console {
         nodes: &NodeSet,
         order: Order,
         deadline: Duration,
-        mut progress: impl FnMut(u64, u64),
+        progress: impl FnMut(u64, u64),
     ) -> Result<Answered> {
-        self.ask_giving(nodes, order, deadline, None, |done, all, _| progress(done, all))
+        self.ask_and_hear(nodes, order, deadline, progress, |_| Ok(()))
+    }
+
+    /// The same of an order to stream; `hear` takes what is written as it comes. Where it cannot, all that was started
+    /// is ended.
+    pub fn ask_and_hear(
+        &mut self,
+        nodes: &NodeSet,
+        order: Order,
+        deadline: Duration,
+        mut progress: impl FnMut(u64, u64),
+        mut hear: impl FnMut(&Written) -> Result<()>,
+    ) -> Result<Answered> {
+        let mut progress = |done, all, _| progress(done, all);
+        self.converse(nodes, order, deadline, Talk { shipment: None, progress: &mut progress, hear: &mut hear })
     }
 
     /// The same, of an order that needs a parcel: gives it to whoever asks. `progress` hears how many have answered, of
@@ -164,9 +179,15 @@ impl Console {
         nodes: &NodeSet,
         order: Order,
         deadline: Duration,
-        shipment: Option<&Shipment>,
+        shipment: &Shipment,
         mut progress: impl FnMut(u64, u64, u64),
     ) -> Result<Answered> {
+        let talk = Talk { shipment: Some(shipment), progress: &mut progress, hear: &mut |_| Ok(()) };
+        self.converse(nodes, order, deadline, talk)
+    }
+
+    fn converse(&mut self, nodes: &NodeSet, order: Order, deadline: Duration, talk: Talk) -> Result<Answered> {
+        let Talk { shipment, progress, hear } = talk;
         let mut given = 0;
         let start = Instant::now();
         let op = self.send(nodes, order, deadline)?;
@@ -203,6 +224,13 @@ impl Console {
                     }
                     progress(nodes.len() - waiting.len(), nodes.len(), given);
                 }
+                Ok(Some(Message::Written { op: of, pieces })) if of == op => {
+                    let mut its = pieces.iter().filter(|piece| waiting.contains(piece.node));
+                    if let Err(error) = its.try_for_each(&mut *hear) {
+                        let _ = self.link.send(&Message::Cancel(op));
+                        return Err(error);
+                    }
+                }
                 Ok(Some(Message::Refuse(why))) => return Err(refused(&why)),
                 Ok(_) => {}
                 Err(e) if waiting == *nodes => return Err(e),
@@ -217,6 +245,16 @@ impl Console {
         groups.sort_by_key(|g| g.nodes.iter().next());
         Ok(Answered { groups, took: start.elapsed() })
     }
+}
+
+/// What is said while an operation runs, beside its answers.
+struct Talk<'a> {
+    /// What is given to whoever asks for it.
+    shipment: Option<&'a Shipment>,
+    /// Hears how many have answered, of how many, and how many bytes were given.
+    progress: &'a mut dyn FnMut(u64, u64, u64),
+    /// Takes what programs write.
+    hear: &'a mut dyn FnMut(&Written) -> Result<()>,
 }
 
 impl Console {

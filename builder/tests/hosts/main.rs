@@ -36,5 +36,6 @@ mod programs;
 mod reach;
 mod reexec;
 mod site;
+mod streams;
 mod switch;
 mod tree;

@@ -1,5 +1,5 @@
 //! Level two: large outputs of many hosts, for many operators at once, through a relay whose parent takes nothing for a
-//! while: what the links cannot hold is cut and said to be, and no link is lost by it.
+//! while: what the links have no room for waits below, nothing is cut, and no link is lost by it.
 //!
 //! Needs root (`ip netns`) and bin/vmatic-agent; `make test-hosts` runs it.
 
@@ -14,7 +14,7 @@ use crate::output::{stderr, stdout};
 
 /// Two below each: host 4 is reached through 1 and 2.
 const HOSTS: usize = 4;
-/// How many operators ask at once. The link from 2 to 1 then has 49 MB to carry: a link is closed where 32 MiB wait.
+/// How many operators ask at once. The link from 2 to 1 then has 49 MB to carry, more than waits on any.
 const OPERATORS: usize = 64;
 /// Bytes of each output, all of them different; an answer holds 393,216.
 const OUTPUT_BYTES: usize = 380_000;
@@ -37,7 +37,7 @@ fn cut(output: &Output) -> usize {
 
 #[test]
 #[ignore = "level two: make test-hosts"]
-fn outputs_that_no_link_holds_are_cut_and_no_link_is_lost() {
+fn outputs_that_no_link_holds_wait_and_nobody_is_cut() {
     let rack = Rack::with_agents(HOSTS as u32, 2);
     rack.wait_for(1, "1-4");
     let before = [1, 2, 3, 4].map(|host| rack.log(host));
@@ -78,16 +78,13 @@ fn outputs_that_no_link_holds_are_cut_and_no_link_is_lost() {
             ["out", "talk"].map(|name| fs::read(rack.folder.at(&format!("{name}.{operator}"))).unwrap());
         Output { status, stdout, stderr }
     });
-    let mut all_cut = 0;
     for output in ended.collect::<Vec<_>>() {
         let cut = cut(&output);
-        assert_eq!(output.status.code(), Some(if cut > 0 { 7 } else { 0 }), "{}", stderr(&output));
+        assert_eq!((output.status.code(), cut), (Some(0), 0), "{}", stderr(&output));
         let whole = stdout(&output).lines().filter(|line| line.len() == "1: ".len() + OUTPUT_BYTES).count();
-        assert_eq!(whole + cut, HOSTS, "each output is whole, or said to be cut");
-        all_cut += cut;
+        assert_eq!(whole, HOSTS, "each output is whole");
     }
-    eprintln!("{all_cut} of {} outputs were cut; host 1 stood still for {took:?}", HOSTS * OPERATORS);
-    assert!((1..HOSTS * OPERATORS).contains(&all_cut), "{all_cut} were cut");
+    eprintln!("host 1 stood still for {took:?}");
     assert_eq!([1, 2, 3, 4].map(|host| rack.log(host)), before, "no host lost a link");
     rack.wait_for(1, "1-4");
 }

@@ -25,7 +25,9 @@ impl CloneProcess {
         let (control, its) = UnixStream::pair().unwrap();
         let log = fs::File::options().write(true).open("/dev/null").unwrap();
         let (its, log): (OwnedFd, OwnedFd) = (its.into(), log.into());
-        zygote.order(&CloneOrder { tag, user: 70_000 + tag, outlives: false, ports: 0 }, &[its.as_fd(), log.as_fd()]).unwrap();
+        zygote
+            .order(&CloneOrder { tag, user: 70_000 + tag, outlives: false, ports: 0 }, &[its.as_fd(), log.as_fd()])
+            .unwrap();
         let Some(ZygoteReply::Started { tag: its_tag, pid }) = zygote.answer().unwrap() else {
             panic!("{tag} not started")
         };

@@ -27,7 +27,7 @@ const HOUSE: [(&str, &[Floor]); 7] = [
             &["host"],
             &["auth", "link"],
             &["wire"],
-            &["answer", "session"],
+            &["answer", "session", "stream"],
             &["reply", "unreachable"],
             &["info", "twins", "unknown", "misplaced"],
             &["guest", "traffic", "refusal"],

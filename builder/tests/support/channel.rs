@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use vmatic_tree::link::{Call, Channel, FRAMES, Handshake, LinkKey, RECORD_BODY_BYTES_MAX, REPLY_BYTES, Step};
+use vmatic_tree::link::{Call, Channel, Handshake, Lane, LinkKey, RECORD_BODY_BYTES_MAX, REPLY_BYTES, Step};
 use vmatic_tree::wire::message::VERSION;
 
 /// As whoever calls a host makes a channel; none if the host hangs up, or has no time.
@@ -25,6 +25,6 @@ pub fn handshake(stream: &mut TcpStream) -> Option<Channel> {
 /// What is to be sent so that this is heard.
 pub fn sealed(channel: &mut Channel, bytes: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::new();
-    bytes.chunks(RECORD_BODY_BYTES_MAX).for_each(|part| channel.seal(FRAMES, part, &mut sealed).unwrap());
+    bytes.chunks(RECORD_BODY_BYTES_MAX).for_each(|part| channel.seal(Lane::Control as u8, part, &mut sealed).unwrap());
     sealed
 }

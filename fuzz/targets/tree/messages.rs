@@ -29,6 +29,16 @@ pub fn run(data: &[u8]) {
     assert_eq!(reader.next_message().as_ref(), Ok(&Some(message.clone())));
     match message {
         Message::Answers { groups, .. } => groups.into_iter().for_each(answered),
+        Message::Written { pieces, .. } => {
+            let mut gathering = crate::stream::Gathering::default();
+            for piece in pieces {
+                let bytes = postcard::to_allocvec(&piece).map_or(usize::MAX, |bytes| bytes.len());
+                assert!(bytes <= piece.size(), "{bytes} bytes, it says {}", piece.size());
+                assert!(gathering.take(&piece).len() <= piece.bytes.len());
+                let has_end = piece.at.checked_add(piece.bytes.len() as u64).is_some();
+                assert!(!has_end || gathering.take(&piece).is_empty(), "what comes again is taken once");
+            }
+        }
         Message::Refuse(why) => assert!(!why.to_string().is_empty()),
         Message::Report(report) => {
             for (state, nodes) in &report.down {

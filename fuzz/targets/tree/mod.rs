@@ -19,11 +19,11 @@ use crate::id::OpId;
 use crate::parcel::{ParcelId, Part};
 use crate::wire::message::{Message, PeerRole, Report, VERSION};
 use crate::wire::order::{Order, Push, Run};
-use crate::{answer, guest, refusal, reply, traffic, unreachable};
+use crate::{answer, guest, refusal, reply, stream, traffic, unreachable};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use vmatic_plan::{GuestId, HostId, NodeSet, RangeSet};
+use vmatic_plan::{GuestId, HostId, Node, NodeSet, RangeSet};
 
 /// A target: its name, what is done with an input, the inputs to begin with, most bytes that an input may cost.
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>, usize);
@@ -81,6 +81,7 @@ fn messages() -> Vec<Message> {
         Message::Task { op, order: Order::Run(run), remaining_ms: 3 },
         Message::Task { op, order: Order::Usage { each: true }, remaining_ms: 3 },
         Message::Cancel(op),
+        Message::Written { op, pieces: written() },
         Message::Answers { op, groups: outcomes.into_iter().map(group).collect() },
         Message::Ready { version: VERSION },
         Message::Time { unix_ns: 1 },
@@ -93,6 +94,15 @@ fn messages() -> Vec<Message> {
         Message::Hello { version: VERSION, who: PeerRole::Sibling(HostId(2)), boot: [2; 16] },
         Message::Task { op, order: Order::Push(push), remaining_ms: 3 },
     ]
+}
+
+/// Pieces of both outputs of a guest, and their ends.
+fn written() -> Vec<stream::Written> {
+    let (mut sending, node) = (stream::Sending::default(), Node::guest(HostId(2), GuestId(1)));
+    let mut pieces = vec![sending.piece(node, stream::Stream::Out, b"out\n".to_vec())];
+    pieces.push(sending.piece(node, stream::Stream::Err, b"err\n".to_vec()));
+    pieces.extend(sending.ends(node));
+    pieces
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl Command {
             return beyond("its session begins after it");
         }
         match &self.order {
-            Order::Run(run) => check_run(run),
+            Order::Run(run) | Order::Stream(run) => check_run(run),
             Order::Console(console) => {
                 check_texts(console.argv.iter().chain(console.env.iter().flat_map(|(k, v)| [k, v])))?;
                 self.check_session()

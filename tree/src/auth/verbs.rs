@@ -50,9 +50,12 @@ impl Verb {
             | Order::Stored
             | Order::Link(LinkOrder::Show) => Some(Verb::Look),
             // What is typed in a session is of the class of those that open one.
-            Order::Run(_) | Order::Bundle(_) | Order::Console(_) | Order::Serial(_) | Order::SessionInput(_) => {
-                Some(Verb::Run)
-            }
+            Order::Run(_)
+            | Order::Stream(_)
+            | Order::Bundle(_)
+            | Order::Console(_)
+            | Order::Serial(_)
+            | Order::SessionInput(_) => Some(Verb::Run),
             // Who becomes a host starts that host's guests.
             Order::Guests(_) | Order::Save { .. } | Order::Adopt { .. } => Some(Verb::Guests),
             Order::Link(LinkOrder::Set(_)) | Order::Capture(_) => Some(Verb::Network),

@@ -4,6 +4,7 @@ use crate::answer::{Outcome, Output};
 use crate::guest::GuestState;
 use crate::id::{LinkId, OpId};
 use crate::session::{SessionInput, SessionOutput};
+use crate::stream::Written;
 use crate::wire::message::Message;
 use crate::wire::order::Order;
 use alloc::string::String;
@@ -93,6 +94,13 @@ pub enum Event {
         op: OpId,
         /// Output, within the session's window, or a sign of life.
         said: SessionOutput,
+    },
+    /// A task of this host, which was to stream, has written something, or its outputs end.
+    Written {
+        /// The operation that it was started for.
+        op: OpId,
+        /// A piece, as it is sent; those of a task in their order, before its end.
+        written: Written,
     },
     /// A guest's state, as this host's launcher sees it. `Up` lets a paused guest go on: whether its agent answers,
     /// its link says. A paused guest is silent, and not lost. `Unmanaged` is one that is up and has no agent.

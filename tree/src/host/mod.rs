@@ -20,6 +20,7 @@
 //! * `probes`: whether those live of whom nobody has heard since;
 //! * `latecomers`: nodes that are asked later than others, since they are on their way;
 //! * `sessions`: console sessions, the operations that go on;
+//! * `streams`: what programs write while they run, on its way up;
 //! * `twin_log`: machines that say they are one host;
 //! * `unknowns`: machines that have no number; `adopting`: how they get one;
 //! * `misplaced`: hosts that are at another address than a site's table says;
@@ -44,6 +45,7 @@ mod seeker;
 mod seeking;
 mod sessions;
 mod status;
+mod streams;
 mod told;
 mod twin_log;
 mod unknowns;
@@ -144,6 +146,7 @@ impl Host {
             Event::Closed { link } => self.closed(link, LinkEnd::Lost),
             Event::Finished { op, outcome, output } => self.operations.finish(op, &outcome, &output, self.out.now_ms),
             Event::SessionOutput { op, said } => self.session_output(None, op, &said),
+            Event::Written { op, written } => self.written_here(op, written),
             Event::Guest { guest, state } => self.guest_state(guest, state),
             Event::Tick => {}
         }
@@ -176,6 +179,11 @@ impl Host {
         due.fold(self.looked_ms + TICK_MS, u64::min)
     }
 
+    /// This host's number.
+    pub fn number(&self) -> HostId {
+        self.membership.number
+    }
+
     /// Whether a parent has welcomed this host.
     pub fn has_parent(&self) -> bool {
         self.peers.parent().is_some()
@@ -203,6 +211,17 @@ impl Host {
     #[cfg(any(test, feature = "sim"))]
     pub fn flaw(&mut self) -> Option<alloc::string::String> {
         self.operations.all().iter().find_map(|(key, operation)| operation.flaw().map(|why| format!("{key:?}: {why}")))
+    }
+
+    /// Whether somebody waits for answers to this operation from this link.
+    pub fn waits_for(&self, op: OpId, link: LinkId) -> bool {
+        self.operations.may_answer(op, link)
+    }
+
+    /// Whether so much that was written for this operation waits here, since nobody is there above, that whoever writes
+    /// should wait.
+    pub fn is_full(&mut self, op: OpId) -> bool {
+        self.operations.each_of(op).any(|(_, operation)| operation.is_full())
     }
 
     /// This host's guests that have reported.
@@ -294,6 +313,9 @@ impl Host {
                 self.hear_revocations(link, &list);
             }
             (Message::SessionOutput { op, said }, _, Some(_)) => self.session_output(Some(link), op, &said),
+            (Message::Written { op, pieces }, Direction::Parent | Direction::Child | Direction::Guest(_), Some(_)) => {
+                self.written_there(link, side, op, pieces);
+            }
             (Message::Answers { op, groups }, _, Some(_)) => {
                 // A guest answers for itself, whatever it says.
                 let guest = if let Direction::Guest(guest) = side { Some(self.membership.guest(guest)) } else { None };

@@ -23,9 +23,6 @@ pub const REKEY_RECORDS: u64 = 1 << 10;
 /// What is kept of memory for what came, between records.
 const KEPT_BYTES: usize = 1024;
 
-/// The kind of records whose bodies, one behind the other, are frames ([`crate::wire::frame`]).
-pub const FRAMES: u8 = 0;
-
 /// What a record carries.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Record {

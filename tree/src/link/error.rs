@@ -16,6 +16,8 @@ pub enum LinkError {
     Changed,
     /// A record claims so many bytes.
     Length(usize),
+    /// An answer of so many bytes comes that was not given room.
+    Unasked(usize),
     /// A record is empty, or of a kind that has no meaning.
     Record,
 }
@@ -32,6 +34,7 @@ impl fmt::Display for LinkError {
                 f.write_str("what came was changed on its way: the link was damaged, or somebody is in between")
             }
             LinkError::Length(bytes) => write!(f, "a record claims {bytes} bytes, more than it may have"),
+            LinkError::Unasked(bytes) => write!(f, "a message of {bytes} bytes comes that was given no room"),
             LinkError::Record => f.write_str("a record has no meaning"),
         }
     }

@@ -6,6 +6,8 @@
 //! * `key`: what a machine draws to be known by;
 //! * `handshake`: Noise XX, from the first byte to a channel;
 //! * `channel`: records, which carry what is said;
+//! * `lane`: in which of four lanes a message goes; `outgoing`: what waits to be sent, and how much the other end has
+//!   room for; `incoming`: what comes;
 //! * `error`: why a link ends.
 //!
 //! A guest's link to its host is none of these: it never leaves the machine.
@@ -13,9 +15,18 @@
 mod channel;
 mod error;
 mod handshake;
+mod incoming;
 mod key;
+mod lane;
+mod outgoing;
 
-pub use channel::{Channel, FRAMES, RECORD_BODY_BYTES_MAX, Record};
+pub use channel::{Channel, RECORD_BODY_BYTES_MAX, Record};
 pub use error::LinkError;
 pub use handshake::{CALL_BYTES, Call, Handshake, Opened, REPLY_BYTES, Station, Step, is_call};
+pub use incoming::{Came, Incoming, Released};
 pub use key::{LinkKey, PeerKey};
+pub use lane::{Credit, Lane};
+pub use outgoing::{Outgoing, SHORT_BYTES_MAX, WINDOWS_BYTES};
+
+#[cfg(test)]
+mod lanes_tests;

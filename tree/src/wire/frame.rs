@@ -4,6 +4,7 @@
 //! grows with what has arrived, never with what a length claims.
 
 use crate::answer::Group;
+use crate::id::OpId;
 use crate::wire::message::{HELLO_MAX_BYTES, KINDS, Message};
 use alloc::vec::Vec;
 use alloc::{format, vec};
@@ -13,8 +14,11 @@ use core::fmt;
 pub const FRAME_MAX_BYTES: usize = 1 << 20;
 /// What a reader keeps of its memory between messages.
 const KEPT_BYTES: usize = 16 * 1024;
+/// The kinds of [`Message::Answers`] and [`Message::Written`]: what takes credit.
+const ANSWERS_KIND: u8 = 10;
+const WRITTEN_KIND: u8 = 23;
 /// Bytes of the length before each message.
-const LENGTH_BYTES: usize = 4;
+pub const LENGTH_BYTES: usize = 4;
 
 /// Why a message cannot be sent, or a stream is no longer understood. The latter has to close: what follows has no
 /// known beginning.
@@ -96,6 +100,19 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// Its bytes on the way, the length before it among them.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The operation that it answers, if it claims to be answers, or what is written before them.
+    pub fn answers_to(&self) -> Option<OpId> {
+        let (kind, rest) = self.bytes.get(LENGTH_BYTES..)?.split_first()?;
+        let op = matches!(*kind, ANSWERS_KIND | WRITTEN_KIND).then(|| postcard::take_from_bytes(rest).ok()).flatten();
+        op.map(|(op, _)| op)
+    }
+
     /// The message in it; none if it is of a kind that a later version appended. Nobody says such a thing before its
     /// hello.
     ///
@@ -291,6 +308,21 @@ mod tests {
             assert_eq!(frame[LENGTH_BYTES..], postcard::to_allocvec(&message).unwrap());
             assert_eq!(frame[..LENGTH_BYTES], ((frame.len() - LENGTH_BYTES) as u32).to_le_bytes());
         }
+    }
+
+    #[test]
+    fn a_frame_of_answers_says_to_what_without_being_decoded() {
+        let op = OpId { session: [9; 8], sequence: 300 };
+        let framed = |message: &Message| {
+            let mut reader = FrameReader::new();
+            reader.push(&encode(message).expect("a frame"));
+            reader.next_frame().expect("a frame").expect("a frame")
+        };
+        let answers = framed(&Message::Answers { op, groups: Vec::new() });
+        assert_eq!((answers.answers_to(), answers.len()), (Some(op), LENGTH_BYTES + 1 + 8 + 2 + 1));
+        assert_eq!(framed(&Message::Written { op, pieces: Vec::new() }).answers_to(), Some(op));
+        assert_eq!(framed(&Message::Cancel(op)).answers_to(), None);
+        assert_eq!(framed(&Message::Heartbeat).answers_to(), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::misplaced::{MISPLACED_MAX, Misplaced};
 use crate::parcel::{ParcelId, Part};
 use crate::refusal::Refusal;
 use crate::session::{SessionInput, SessionOutput};
+use crate::stream::{WRITTEN_MAX, Written};
 use crate::twins::{TWINS_MAX, Twins};
 use crate::unknown::{SeenMachine, UNKNOWN_MAX, UnknownMachine};
 use crate::wire::guest_ports::GuestPorts;
@@ -35,7 +36,7 @@ pub const VERSION_MIN: u16 = 7;
 /// The first whose links between machines are encrypted (`crate::link`).
 pub const ENCRYPTED_FROM: u16 = 8;
 /// How many kinds of messages this version knows.
-pub const KINDS: u8 = 32;
+pub const KINDS: u8 = 33;
 /// Most bytes of a hello: nobody has said more who has not yet said who it is.
 pub const HELLO_MAX_BYTES: usize = 64;
 /// Most states in a report, the one for those that were left out among them.
@@ -294,6 +295,14 @@ pub enum Message {
         asked: NodeSet,
         /// Milliseconds that the sender waits for the answers.
         remaining_ms: u32,
+    },
+    /// Upwards: what programs write while they run ([`crate::stream`]). From version 8.
+    Written {
+        /// The operation that they belong to.
+        op: OpId,
+        /// Pieces, those of a node in their order. At most [`WRITTEN_MAX`].
+        #[serde(deserialize_with = "bytes::at_most::<WRITTEN_MAX, _, _>")]
+        pieces: Vec<Written>,
     },
 }
 

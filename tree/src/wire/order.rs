@@ -82,6 +82,9 @@ pub enum Order {
     Bundle(Bundle),
     /// Say what is kept of parcels ([`Stored`](crate::reply::Stored)). Hosts carry it out, each for itself.
     Stored,
+    /// Run a program to its end, and send what it writes while it runs ([`crate::stream`]): all of it, whatever
+    /// [`Run::output_max_bytes`] says.
+    Stream(Run),
 }
 
 impl Order {

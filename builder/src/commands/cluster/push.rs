@@ -110,7 +110,7 @@ pub(super) fn give(
     shipment: &Shipment,
 ) -> Result<(Answered, u64)> {
     let (start, mut ticker, mut sent) = (Instant::now(), say::Ticker::new(), 0);
-    let answered = console.ask_giving(nodes, order, timeout, Some(shipment), |done, all, given| {
+    let answered = console.ask_giving(nodes, order, timeout, shipment, |done, all, given| {
         sent = given;
         ticker.say(|_| progress(done, all, given, shipment.bytes(), start.elapsed().as_secs_f64()));
     });

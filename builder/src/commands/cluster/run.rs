@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use vmatic_plan::NodeSet;
 use vmatic_tree::answer::{Answers, Group, OUTPUT_MAX_BYTES, Outcome};
+use vmatic_tree::stream::Written;
+use vmatic_tree::unreachable::Unreachable;
 use vmatic_tree::wire::order::{self, INPUT_MAX_BYTES, Order, Run};
 
 use crate::Exit;
@@ -14,6 +16,7 @@ use crate::client::numbers::{self, Numbers};
 use crate::client::operation::{Answered, Console};
 use crate::client::outputs::Folder;
 use crate::client::report;
+use crate::client::stream::{Bytes, Lines, Sink, Streams};
 use crate::commands::cluster::bundle::{self, Bundle, With};
 use crate::commands::cluster::{push, seconds};
 use crate::error::{Context, Error, Kind, Result};
@@ -31,8 +34,10 @@ const NOT_THERE: &str = "no such program or directory";
 /// and `^` (in exactly one).
 ///
 /// Of each output a node keeps the first 384 KiB; where more was written, that is said, and the exit status is 7 if
-/// nothing else went wrong. At the deadline and on Ctrl-C the program ends with all that it started; what it leaves
-/// behind when it ends by itself runs on.
+/// nothing else went wrong. With --stream or --out all of it comes, while the program runs, and a program that writes
+/// faster than this machine takes it waits; what a host that dies had not passed on is lost, and counts as cut off. At
+/// the deadline and on Ctrl-C the program ends with all that it started, on a second Ctrl-C nothing is waited for; what
+/// it leaves behind when it ends by itself runs on.
 ///
 /// Where hosts lack the program and this machine has it, it is sent to them with all that it needs (its libraries, its
 /// interpreter), runs in files of its own that nobody else sees, in front of the host's, and all that it started ends
@@ -81,7 +86,10 @@ pub struct Args {
     /// Give the program what comes on standard input
     #[arg(short = 'i', long)]
     stdin: bool,
-    /// Write what each node wrote into a new folder: NAME.out, and NAME.err where it wrote to it
+    /// Show what nodes write while they run: whole lines, each behind its node (of one node into a pipe: the bytes)
+    #[arg(short, long, conflicts_with_all = ["out", "bundle"])]
+    stream: bool,
+    /// Write what each node writes into a new folder: NAME.out, and NAME.err where it writes to it
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// End with 0 when any node did it (and printed a number, where one is to be printed)
@@ -90,7 +98,7 @@ pub struct Args {
     /// End with 0 only when all nodes did it, which is the default
     #[arg(long, conflicts_with = "any")]
     all: bool,
-    /// Print one JSON object
+    /// Print one JSON object; with --stream one a line before it, and with --out without the outputs
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -108,6 +116,12 @@ fn variable(text: &str) -> std::result::Result<(String, String), String> {
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit> {
+    if args.stream && args.numbers.any() {
+        return Err(Error::new("cannot reduce numbers while they come")
+            .because("--stream shows each line, and numbers are reduced when all are there")
+            .help("leave one of the two out")
+            .of_kind(Kind::Usage));
+    }
     let folder = args.out.as_deref().map(Folder::begin).transpose()?;
     let stdin = if args.stdin { read_input()? } else { Vec::new() };
     let mut console = args.cluster.attach()?;
@@ -119,55 +133,43 @@ pub fn run(args: Args) -> Result<Exit> {
             .of_kind(Kind::Usage));
     }
     interrupt::watch();
-    let output_max_bytes = OUTPUT_MAX_BYTES;
+    let plan = console.plan.clone();
+    let mut files = folder.map(|folder| folder.open(&plan));
     let (argv, env, dir) = (args.argv.clone(), args.env.clone(), args.dir.clone());
-    let run = Run { argv, env, dir, stdin, output_max_bytes };
+    let run = Run { argv, env, dir, stdin, output_max_bytes: OUTPUT_MAX_BYTES };
     let answered = if args.bundle {
         let with = With { root: &args.root, files: &args.file, dir: &args.dir };
         let bundle = bundle::gather(&args.argv[0], with)?;
         run_bundle(&mut console, &nodes, run, bundle, &args)?
     } else {
-        let answered = run_local(&mut console, &nodes, run.clone(), &args)?;
-        if args.local { answered } else { run_where_it_lacks(&mut console, answered, run, &args)? }
+        let answered = match &mut files {
+            Some(files) if !args.numbers.any() => stream(&mut console, &nodes, run.clone(), &args, files)?,
+            None if args.stream => stream_shown(&mut console, &nodes, run.clone(), &args)?,
+            _ => {
+                let answered = console.ask(&nodes, Order::Run(run.clone()), args.timeout, progress(&args))?;
+                clear(&args);
+                answered
+            }
+        };
+        // What is sent comes back folded: not among lines that were shown as they came.
+        let as_it_is = args.local || args.stream;
+        if as_it_is { answered } else { run_where_it_lacks(&mut console, answered, run, &args)? }
     };
     let reduced = args.numbers.any().then(|| Numbers::of(&answered.groups));
-    let saved = folder.map(|folder| folder.write(&console.plan, &answered.groups)).transpose();
-    let mut json = report::as_json(&answered);
-    match (&reduced, &args.out) {
-        (reduced, _) if args.json => {
-            if let Some(reduced) = reduced {
-                json["numbers"] = reduced.as_json();
-            }
-            print_json(&json)?;
-        }
-        (Some(reduced), _) => {
-            print(&reduced.text(args.numbers))?;
-            report::failures(&answered);
-        }
-        (None, Some(_)) => report::failures(&answered),
-        (None, None) => report::answers(&answered)?,
-    }
-    if let (Some(files), Some(folder)) = (saved?, &args.out) {
+    let saved = files.map(|mut files| files.take(&answered.groups).and_then(|()| files.finish(&answered.groups)));
+    show(&args, &answered, reduced.as_ref())?;
+    if let (Some(files), Some(folder)) = (saved.transpose()?, &args.out) {
         say::line(format!("{files} files in {}", folder.display()));
     }
     if let Some(reduced) = reduced.as_ref().filter(|reduced| !reduced.none.is_empty()) {
         say::line(format!("no number {}: what they printed is none", reduced.none));
     }
-    Ok(exit(args.any, &answered, reduced.as_ref()))
-}
-
-/// Runs what the nodes have.
-fn run_local(console: &mut Console, nodes: &NodeSet, run: Run, args: &Args) -> Result<Answered> {
-    let show = std::io::stderr().is_terminal() && !args.json;
-    let answered = console.ask(nodes, Order::Run(run), args.timeout, |done, all| {
-        if show && done < all {
-            eprint!("\r{done} of {all} answered\x1b[K\r");
-        }
-    })?;
-    if show {
-        eprint!("\r\x1b[K");
+    if interrupt::asked() {
+        let ended = |g: &&Group| matches!(g.outcome, Outcome::Unreachable(Unreachable::Interrupted));
+        let ended = answered.groups.iter().filter(ended).fold(NodeSet::new(), |all, g| all.union(&g.nodes));
+        say::line(format!("interrupted: what ran on {} of {} nodes is told to end", ended.len(), nodes.len()));
     }
-    Ok(answered)
+    Ok(exit(args.any, &answered, reduced.as_ref()))
 }
 
 /// Sends the program and runs it.
@@ -200,6 +202,70 @@ fn run_where_it_lacks(console: &mut Console, answered: Answered, run: Run, args:
     let mut groups = answers.take();
     groups.sort_by_key(|group| group.nodes.iter().next());
     Ok(Answered { groups, took: answered.took + second.took })
+}
+
+/// Whether it is shown how many have answered: not where lines come meanwhile, on the same terminal.
+fn shows_progress(args: &Args) -> bool {
+    std::io::stderr().is_terminal() && !args.json && !args.stream
+}
+
+fn progress(args: &Args) -> impl FnMut(u64, u64) {
+    let show = shows_progress(args);
+    move |done, all| {
+        if show && done < all {
+            eprint!("\r{done} of {all} answered\x1b[K\r");
+        }
+    }
+}
+
+fn clear(args: &Args) {
+    if shows_progress(args) {
+        eprint!("\r\x1b[K");
+    }
+}
+
+/// Shows what is written while it comes.
+fn stream_shown(console: &mut Console, nodes: &NodeSet, run: Run, args: &Args) -> Result<Answered> {
+    if nodes.len() == 1 && !args.json && !std::io::stdout().is_terminal() {
+        return stream(console, nodes, run, args, &mut Bytes);
+    }
+    let mut lines = if args.json { Lines::json() } else { Lines::labelled() };
+    let answered = stream(console, nodes, run, args, &mut lines)?;
+    lines.finish()?;
+    Ok(answered)
+}
+
+/// Runs it, and hands on what is written as it comes.
+fn stream(console: &mut Console, nodes: &NodeSet, run: Run, args: &Args, sink: &mut dyn Sink) -> Result<Answered> {
+    let mut streams = Streams::into(sink);
+    let hear = |written: &Written| streams.take(written);
+    let mut answered = console.ask_and_hear(nodes, Order::Stream(run), args.timeout, progress(args), hear)?;
+    clear(args);
+    streams.judge(&mut answered);
+    Ok(answered)
+}
+
+/// Prints what came of it.
+fn show(args: &Args, answered: &Answered, reduced: Option<&Numbers>) -> Result<()> {
+    match reduced {
+        _ if args.json => {
+            let mut json = report::as_json(answered);
+            if let Some(reduced) = reduced {
+                json["numbers"] = reduced.as_json();
+            }
+            print_json(&json)
+        }
+        Some(reduced) => {
+            print(&reduced.text(args.numbers))?;
+            report::failures(answered);
+            Ok(())
+        }
+        None if args.out.is_some() || args.stream => {
+            report::failures(answered);
+            Ok(())
+        }
+        None => report::answers(answered),
+    }
 }
 
 /// One node that did it is enough for `any`; what is no number is in no sum.

@@ -138,6 +138,13 @@ impl Operations {
         self.fresh.over_by_s(end_s, now_ms)
     }
 
+    /// Whether whoever is at a link has something to say of an operation, also where it says that it answers for nodes
+    /// that another link counts for.
+    pub fn may_answer(&self, op: OpId, link: LinkId) -> bool {
+        let mut its = self.running.range((op, 0)..=(op, LinkId::MAX)).map(|(_, operation)| operation);
+        its.any(|operation| operation.outstanding.contains_key(&link) || operation.promised.contains_key(&link))
+    }
+
     /// When something is to be done without an event: deadlines, and answers that were gathered.
     pub fn due_ms(&self) -> impl Iterator<Item = u64> {
         let deadline = |operation: &Operation| operation.done_ms.is_none().then_some(operation.deadline_ms);
@@ -235,6 +242,9 @@ impl Operations {
                 operation.time_is_up(op, peers, out);
             }
             if operation.flush_at().is_some_and(|at| at <= now_ms) {
+                for pieces in operation.take_written() {
+                    peers.send(from, Message::Written { op, pieces }, out);
+                }
                 for groups in operation.flush() {
                     peers.send(from, Message::Answers { op, groups }, out);
                 }

@@ -6,9 +6,11 @@ use crate::auth::command::Command;
 use crate::bytes::JOINT_MAX_BYTES;
 use crate::id::LinkId;
 use crate::session::Relay;
+use crate::stream::{WRITTEN_MAX_BYTES, Written};
 use crate::wire::message::GROUPS_MAX;
 use crate::wire::order::Order;
 use alloc::collections::BTreeMap;
+#[cfg(any(test, feature = "sim"))]
 use alloc::string::String;
 use alloc::vec::Vec;
 use vmatic_plan::{GUESTS_MAX, NodeSet, RangeSet};
@@ -86,7 +88,10 @@ pub(in crate::host) struct Operation {
     /// What was answered, where whoever asked may be lost with it; none where that is a console.
     pub kept: Option<Kept>,
     pub(super) answers: Answers,
-    pub(super) dirty_ms: Option<u64>,
+    pub dirty_ms: Option<u64>,
+    /// What programs wrote and was not passed on, and its size.
+    pub written: Vec<Written>,
+    pub written_bytes: usize,
 }
 
 impl Operation {
@@ -123,6 +128,8 @@ impl Operation {
             kept: None,
             answers: Answers::default(),
             dirty_ms: None,
+            written: Vec::new(),
+            written_bytes: 0,
         }
     }
 
@@ -197,7 +204,8 @@ impl Operation {
 
     /// When the gathered answers should go up, if there are any.
     pub fn flush_at(&self) -> Option<u64> {
-        self.dirty_ms.filter(|_| self.orphan_ms.is_none()).map(|t| if self.is_done() { t } else { t + FLUSH_MS })
+        let now = self.is_done() || self.written_bytes >= WRITTEN_MAX_BYTES;
+        self.dirty_ms.filter(|_| self.orphan_ms.is_none()).map(|t| if now { t } else { t + FLUSH_MS })
     }
 
     /// Takes the gathered answers, in batches that each fit a message.

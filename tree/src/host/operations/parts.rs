@@ -102,6 +102,7 @@ impl Operation {
         let known = known.union(&self.adrift).union(&self.homeless);
         self.late = self.late.union(&other.late).difference(&known);
         self.late_ms = self.late_ms.max(other.late_ms);
+        other.written.into_iter().for_each(|written| self.write(written, now_ms));
         self.doubtful = self.doubtful.union(&other.doubtful);
         self.is_first |= other.is_first;
         self.started |= other.started;

@@ -3,7 +3,7 @@
 //! Time is the thread's own on the processor, so that nobody pays for what keeps the machine busy besides. Who has
 //! used up what it may have at once waits: nothing more is read of it. Strangers pay by their address, whatever number
 //! of links they open one after the other; a guest pays for its own. What an operation of the operator costs is
-//! forgiven to the hosts that it goes through and to the console that it comes from (`driver.rs`).
+//! forgiven to the hosts that it goes through and to the console that it comes from (`node/driver`).
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

@@ -2,58 +2,51 @@
 //!
 //! Takes any stream: TCP to hosts and consoles, where a handshake comes first and all else is encrypted (`secure`), a
 //! socket pair to a guest's monitor, which is read and written as it is. A reader task gives each message to the node,
-//! a writer task sends what the node queued. A peer that does not read is cut off when its queue is full: one slow
-//! console must not hold the host's memory.
+//! a writer task sends what the node queued, lane by lane (`outbox`). Answers to a peer that does not read wait here
+//! and below; one for whom too much waits all the same is cut off, so that it cannot hold the host's memory.
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
 use vmatic_tree::answer::Group;
 use vmatic_tree::host::Direction;
-use vmatic_tree::id::LinkId;
-use vmatic_tree::link::{Channel, FRAMES, Opened, RECORD_BODY_BYTES_MAX};
+use vmatic_tree::id::{LinkId, OpId};
+use vmatic_tree::link::{Channel, Lane, LinkError, Opened};
+use vmatic_tree::session::SESSIONS_MAX;
 use vmatic_tree::wire::frame::{self, FrameError};
 use vmatic_tree::wire::message::Message;
 use vmatic_tree::wire::resync::Mark;
 
 use crate::log::log;
-use crate::node::inbound::{Caller, Inbound, Peer, Spoken, lock, read_all};
-use crate::node::secure::{Beginning, OwnLinks};
+use crate::node::link::inbound::{Caller, Inbound, Peer, Spoken, lock, read_all};
+use crate::node::link::outbox::Outbox;
+use crate::node::link::secure::{Beginning, OwnLinks};
 use crate::opening::LinkStream;
 
-/// Most bytes that wait to be sent on a link.
+/// Most bytes that wait to be sent on a link, beside answers.
 const QUEUE_MAX_BYTES: usize = 32 << 20;
-/// What a message counts for at least while it waits: many small ones cost more than their bytes.
-const QUEUED_MIN_BYTES: usize = 4096;
-/// When this many bytes wait, answers go without what was written, marked as cut: the link carries on, and whoever
-/// waits hears how the order ended.
-const OUTPUT_QUEUE_MAX_BYTES: usize = QUEUE_MAX_BYTES / 2;
-/// How long a message may take to leave.
+/// When so many bytes of answers wait, further ones go without what was written, marked as cut: the link carries on,
+/// and whoever waits hears how the order ended. Where the other end tells what it has room for, no more comes from
+/// below long before; what is left are the outputs of this host's own programs.
+const OUTPUT_QUEUE_MAX_BYTES: usize = 32 << 20;
+/// Most bytes of answers that wait in any case.
+const ANSWERS_MAX_BYTES: usize = 64 << 20;
+/// How long a piece of what is said may take to leave.
 const WRITE_MAX: Duration = Duration::from_secs(30);
-
 /// How long a handshake may still take on a link that is given up already.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
-/// About how many bytes of messages are written at a time, and how much of the memory for that is kept.
+/// About how many bytes are written at a time, and how much of the memory for that is kept.
 const TOGETHER_BYTES: usize = 16 * 1024;
 const KEPT_BYTES: usize = 512;
 
 /// The node's end of a link. Dropping it sends what is queued, then closes.
 pub struct Link {
-    queue: mpsc::UnboundedSender<Vec<u8>>,
-    queued: Arc<AtomicUsize>,
+    outbox: Arc<Outbox>,
     _open: oneshot::Sender<()>,
-}
-
-/// The other ends of what a [`Link`] holds.
-struct Ends {
-    waiting: mpsc::UnboundedReceiver<Vec<u8>>,
-    queued: Arc<AtomicUsize>,
-    closed: Closed,
 }
 
 /// When the node gives a link up. That may be while its handshake is under way, and be asked again behind that.
@@ -104,11 +97,10 @@ impl Link {
         }
     }
 
-    fn new() -> (Link, Ends) {
-        let (queue, waiting) = mpsc::unbounded_channel();
+    fn new() -> (Link, Arc<Outbox>, Closed) {
         let (open, closed) = oneshot::channel();
-        let queued = Arc::new(AtomicUsize::new(0));
-        (Link { queue, queued: queued.clone(), _open: open }, Ends { waiting, queued, closed: Closed(Some(closed)) })
+        let outbox = Arc::new(Outbox::default());
+        (Link { outbox: outbox.clone(), _open: open }, outbox, Closed(Some(closed)))
     }
 
     /// Starts a link to another machine, which is `at` an address if it was called there.
@@ -123,26 +115,28 @@ impl Link {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (link, mut ends) = Link::new();
+        let (link, outbox, mut closed) = Link::new();
         tokio::spawn(async move {
             let begun = tokio::select! {
                 begun = own.begin(&mut stream, &caller, at) => begun,
                 // Whoever is turned away before the handshake is over hears so, if he hurries.
-                () = async { ends.closed.wait().await; sleep(FAREWELL_MAX).await } => return,
+                () = async { closed.wait().await; sleep(FAREWELL_MAX).await } => return,
             };
             match begun {
                 Ok(Beginning::Secure(opened)) => {
                     let Opened { send, channel, peer, .. } = *opened;
                     let channel = Some(Arc::new(Mutex::new(channel)));
                     let spoken = Spoken { peer: Peer::Key(peer), channel, first: Vec::new() };
-                    run(id, caller, stream, spoken, send, ends, inbound).await;
+                    outbox.trust();
+                    run(Begun { id, caller, spoken, send, outbox, closed }, stream, inbound).await;
                 }
                 Ok(Beginning::Plain(first)) => {
                     if caller.side == Direction::Parent {
                         log(&format!("link {id}: the parent's agent is older: the link is plain"));
                     }
                     let spoken = Spoken { peer: Peer::Unproved, channel: None, first };
-                    run(id, caller, stream, spoken, Vec::new(), ends, inbound).await;
+                    let send = Vec::new();
+                    run(Begun { id, caller, spoken, send, outbox, closed }, stream, inbound).await;
                 }
                 Err(why) => {
                     log(&format!("link {id}: {why}"));
@@ -158,9 +152,9 @@ impl Link {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let (link, ends) = Link::new();
-        let mark = caller.boot.map(|boot| Mark::of_host(boot).bytes().to_vec()).unwrap_or_default();
-        tokio::spawn(run(id, caller, stream, Spoken::here(), mark, ends, inbound));
+        let (link, outbox, closed) = Link::new();
+        let send = caller.boot.map(|boot| Mark::of_host(boot).bytes().to_vec()).unwrap_or_default();
+        tokio::spawn(run(Begun { id, caller, spoken: Spoken::here(), send, outbox, closed }, stream, inbound));
         link
     }
 
@@ -170,67 +164,105 @@ impl Link {
     /// The link has to be given up: what was to be said on it never will be, so whoever waits must hear that it ended.
     pub fn send(&self, message: &Message) -> Result<(), SendError> {
         let mut bytes = frame::encode_or_failed(message).map_err(SendError::Frame)?;
+        let mut state = self.outbox.state();
+        if state.is_closed {
+            return Err(SendError::Closed);
+        }
         if let Message::Answers { op, groups } = message
-            && self.queued.load(Ordering::Relaxed) + cost(&bytes) > OUTPUT_QUEUE_MAX_BYTES
+            && state.outgoing.answer_bytes() + bytes.len() > OUTPUT_QUEUE_MAX_BYTES
         {
             let groups = groups.iter().cloned().map(Group::without_output).collect();
             bytes = frame::encode_or_failed(&Message::Answers { op: *op, groups }).map_err(SendError::Frame)?;
         }
-        let queued = self.queued.fetch_add(cost(&bytes), Ordering::Relaxed);
-        if queued + cost(&bytes) > QUEUE_MAX_BYTES {
+        if state.outgoing.urgent_bytes() > QUEUE_MAX_BYTES || state.outgoing.answer_bytes() > ANSWERS_MAX_BYTES {
             return Err(SendError::Full);
         }
-        self.queue.send(bytes).map_err(|_| SendError::Closed)
+        match message {
+            Message::Refuse(_) => state.outgoing.push_last(bytes),
+            _ => {
+                let (lane, op) = Lane::of(message, |op| state.sessions.contains(&op));
+                state.outgoing.push(lane, op, bytes);
+            }
+        }
+        match message {
+            Message::SessionOutput { op, .. } if state.sessions.len() < SESSIONS_MAX => state.sessions.insert(*op),
+            Message::Answers { op, .. } => state.sessions.remove(op),
+            _ => false,
+        };
+        drop(state);
+        self.outbox.more.notify_one();
+        Ok(())
+    }
+
+    /// How many bytes of answers to this operation wait to be sent.
+    pub fn waits(&self, op: OpId) -> usize {
+        self.outbox.state().outgoing.waits(op)
+    }
+
+    /// What is queued, and what the other end tells of room.
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
     }
 }
 
-/// What a message counts for while it waits.
-fn cost(bytes: &[u8]) -> usize {
-    bytes.len().max(QUEUED_MIN_BYTES)
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.outbox.close();
+    }
 }
 
-/// Reads and writes a link that has begun; `first` is sent before all else.
-async fn run<S>(id: LinkId, caller: Caller, stream: S, spoken: Spoken, first: Vec<u8>, ends: Ends, inbound: Inbound)
+/// What both tasks of a link run with, once it has begun.
+struct Begun {
+    id: LinkId,
+    caller: Caller,
+    spoken: Spoken,
+    /// What is sent before all else.
+    send: Vec<u8>,
+    outbox: Arc<Outbox>,
+    closed: Closed,
+}
+
+/// Reads and writes a link that has begun.
+async fn run<S>(begun: Begun, stream: S, inbound: Inbound)
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let Ends { waiting, queued, mut closed } = ends;
+    let Begun { id, caller, spoken, send, outbox, mut closed } = begun;
     let (read_half, write_half) = tokio::io::split(stream);
     // A guest may be held for any time; who is not, and takes nothing, is noticed by its silence.
     let limit = (!matches!(caller.side, Direction::Guest(_))).then_some(WRITE_MAX);
-    let writer = Writer { waiting, queued, channel: spoken.channel.clone(), limit };
-    tokio::spawn(writer.write_all(write_half, first));
+    let relief = inbound.relief();
+    let writer = Writer { outbox: outbox.clone(), channel: spoken.channel.clone(), limit, relief };
+    tokio::spawn(writer.write_all(write_half, send));
     tokio::select! {
-        () = read_all(id, caller, spoken, read_half, inbound) => {}
+        () = read_all(id, caller, spoken, outbox, read_half, inbound) => {}
         () = closed.wait() => {}
     }
 }
 
 /// What writes one link.
 struct Writer {
-    waiting: mpsc::UnboundedReceiver<Vec<u8>>,
-    queued: Arc<AtomicUsize>,
+    outbox: Arc<Outbox>,
     channel: Option<Arc<Mutex<Channel>>>,
     limit: Option<Duration>,
+    relief: Arc<Notify>,
 }
 
 impl Writer {
     /// Until the link is given up and all is written, or the other end takes nothing.
-    async fn write_all(mut self, mut stream: impl AsyncWrite + Unpin, first: Vec<u8>) {
+    async fn write_all(self, mut stream: impl AsyncWrite + Unpin, first: Vec<u8>) {
         let mut bytes = first;
         loop {
-            // What is there already goes with it: one packet, not two.
-            while bytes.len() < TOGETHER_BYTES {
-                let Ok(message) = self.waiting.try_recv() else { break };
-                if !self.add(&mut bytes, message) {
-                    return;
-                }
+            let Ok((answers, is_closed)) = self.take(&mut bytes) else { break };
+            if answers {
+                self.relief.notify_one();
             }
             if bytes.is_empty() {
-                let Some(message) = self.waiting.recv().await else { break };
-                if !self.add(&mut bytes, message) {
-                    return;
+                if is_closed {
+                    let _ = timeout(WRITE_MAX, stream.shutdown()).await;
+                    break;
                 }
+                self.outbox.more.notified().await;
                 continue;
             }
             // What is not taken in this time never will be; its bytes must not be kept for a peer that sleeps.
@@ -240,27 +272,29 @@ impl Writer {
                 None => write.await.is_ok(),
             };
             if !written {
-                return;
+                break;
             }
             bytes.clear();
             bytes.shrink_to(KEPT_BYTES);
         }
-        let _ = timeout(WRITE_MAX, stream.shutdown()).await;
+        self.outbox.give_up();
     }
 
-    /// Adds a message to what is written next: as records, where there is a channel. Whether that could be done.
-    fn add(&self, bytes: &mut Vec<u8>, message: Vec<u8>) -> bool {
-        self.queued.fetch_sub(cost(&message), Ordering::Relaxed);
+    /// Takes what is written next, behind what is in `bytes`. Whether answers are among it, and whether the link is
+    /// given up.
+    fn take(&self, bytes: &mut Vec<u8>) -> Result<(bool, bool), LinkError> {
+        let mut state = self.outbox.state();
+        let before = state.outgoing.answer_bytes();
         match &self.channel {
-            None if bytes.is_empty() => *bytes = message,
-            None => bytes.extend(message),
-            Some(channel) => {
-                let mut channel = lock(channel);
-                let mut parts = message.chunks(RECORD_BODY_BYTES_MAX);
-                return parts.all(|part| channel.seal(FRAMES, part, bytes).is_ok());
+            Some(channel) => state.outgoing.seal(&mut lock(channel), bytes, TOGETHER_BYTES)?,
+            None => {
+                while bytes.len() < TOGETHER_BYTES {
+                    let Some(frame) = state.outgoing.next_frame() else { break };
+                    bytes.extend(frame);
+                }
             }
         }
-        true
+        Ok((state.outgoing.answer_bytes() < before, state.is_closed))
     }
 }
 

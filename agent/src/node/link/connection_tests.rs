@@ -95,13 +95,13 @@ async fn a_guest_s_stream_goes_on_with_another_node_in_the_middle_of_a_frame() {
 /// and a second time must not be a fault, which would end the node.
 #[tokio::test]
 async fn a_link_may_be_given_up_while_its_handshake_is_under_way() {
-    let (link, mut ends) = Link::new();
+    let (link, _outbox, mut closed) = Link::new();
     tokio::select! {
-        () = ends.closed.wait() => panic!("it is open"),
+        () = closed.wait() => panic!("it is open"),
         () = sleep(Duration::from_millis(1)) => {}
     }
     drop(link);
     for _ in 0..2 {
-        timeout(Duration::from_secs(60), ends.closed.wait()).await.unwrap();
+        timeout(Duration::from_secs(60), closed.wait()).await.unwrap();
     }
 }

@@ -21,8 +21,8 @@ use vmatic_tree::wire::message::{Message, VERSION};
 
 use crate::keeper::program::UPGRADE;
 use crate::machine::cmdline::word;
-use crate::node::inbound::Caller;
-use crate::node::toll::Meter;
+use crate::node::link::inbound::Caller;
+use crate::node::link::toll::Meter;
 
 /// How long a node of a program that an operator put here speaks plain with those that have not got it yet.
 const UPGRADE_TIME: Duration = Duration::from_secs(3600);

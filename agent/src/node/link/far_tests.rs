@@ -1,8 +1,11 @@
 //! The other end of a link, as tests have it: a console's or a host's, on a stream of theirs.
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use vmatic_tree::link::{Call, Channel, FRAMES, Handshake, LinkKey, PeerKey, RECORD_BODY_BYTES_MAX, Station, Step};
-use vmatic_tree::wire::frame::{FrameReader, encode};
+use vmatic_tree::link::{
+    Call, Came, Channel, Credit, Handshake, Incoming, Lane, LinkKey, Outgoing, PeerKey, RECORD_BODY_BYTES_MAX,
+    Released, SHORT_BYTES_MAX, Station, Step,
+};
+use vmatic_tree::wire::frame::encode;
 use vmatic_tree::wire::message::{Message, VERSION};
 
 /// A link that was called, or answered, from the other end.
@@ -10,7 +13,10 @@ pub struct Far<S> {
     pub stream: S,
     pub channel: Channel,
     pub peer: PeerKey,
-    frames: FrameReader,
+    incoming: Incoming,
+    /// Answers that wait for room.
+    pub outgoing: Outgoing,
+    released: Released,
 }
 
 /// The key of the other end.
@@ -48,7 +54,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Far<S> {
                 Step::Open(opened) => {
                     stream.write_all(&opened.send).await?;
                     let (channel, peer) = (opened.channel, opened.peer);
-                    return Ok(Far { stream, channel, peer, frames: FrameReader::new() });
+                    return Ok(Far {
+                        stream,
+                        channel,
+                        peer,
+                        incoming: Incoming::new(false),
+                        outgoing: Outgoing::new(true),
+                        released: Released::default(),
+                    });
                 }
             }
         }
@@ -58,9 +71,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Far<S> {
     pub fn seal(&mut self, frames: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for part in frames.chunks(RECORD_BODY_BYTES_MAX) {
-            self.channel.seal(FRAMES, part, &mut bytes).unwrap();
+            self.channel.seal(Lane::Control as u8, part, &mut bytes).unwrap();
         }
         bytes
+    }
+
+    /// Sends what of the answers may be sent now; gives its bytes.
+    pub async fn flush(&mut self) -> std::io::Result<usize> {
+        let mut bytes = Vec::new();
+        self.outgoing.seal(&mut self.channel, &mut bytes, usize::MAX).unwrap();
+        self.stream.write_all(&bytes).await.map(|()| bytes.len())
+    }
+
+    /// Answers, as there is room.
+    pub fn say_answers(&mut self, answers: &Message) {
+        let (lane, op) = Lane::of(answers, |_| false);
+        self.outgoing.push(lane, op, encode(answers).unwrap());
     }
 
     pub async fn say(&mut self, message: &Message) {
@@ -72,17 +98,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Far<S> {
     pub async fn next(&mut self) -> Option<Message> {
         let mut buffer = [0; 4096];
         loop {
-            if let Some(message) = self.frames.next_message().unwrap() {
-                return Some(message);
+            while let Some(came) = self.incoming.next() {
+                match came {
+                    Came::Frame(_, frame) => {
+                        if let Some(op) = frame.answers_to().filter(|_| frame.len() <= SHORT_BYTES_MAX) {
+                            let told = self.released.add(op, frame.len());
+                            told.into_iter().for_each(|credit| self.outgoing.push_credit(credit));
+                        }
+                        return frame.decode().unwrap();
+                    }
+                    Came::Credit(Credit::Offer(op, _)) => self.outgoing.push_credit(Credit::Grant(op)),
+                    Came::Credit(credit) => self.outgoing.credit(credit),
+                }
             }
+            self.flush().await.ok()?;
             let count = self.stream.read(&mut buffer).await.unwrap_or(0);
             if count == 0 {
                 return None;
             }
-            self.channel.push(&buffer[..count]);
-            while let Some(record) = self.channel.next_record().unwrap() {
-                self.frames.push(&record.body);
-            }
+            self.incoming.push(&mut self.channel, &buffer[..count], usize::MAX).unwrap();
         }
     }
 }

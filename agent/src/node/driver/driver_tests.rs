@@ -3,7 +3,7 @@
 use super::*;
 use crate::guest::desired::{Desired, Wanted};
 use crate::guest::life::lifecycle::{self, Life};
-use crate::node::inbound::Arrivals;
+use crate::node::link::inbound::Arrivals;
 use ed25519_dalek::SigningKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;

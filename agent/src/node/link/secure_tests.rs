@@ -2,9 +2,9 @@
 //! nothing.
 
 use super::*;
-use crate::node::connection::Link;
-use crate::node::far_tests::{self, Far};
-use crate::node::inbound::{Arrivals, Inbound, Peer};
+use crate::node::link::connection::Link;
+use crate::node::link::far_tests::{self, Far};
+use crate::node::link::inbound::{Arrivals, Inbound, Peer};
 use std::sync::Arc;
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::timeout;

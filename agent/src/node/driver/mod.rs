@@ -1,10 +1,11 @@
 //! The node's driver: runs the tree's state machine on real streams, processes and time.
 //!
 //! Takes events; carries the machine's actions out, each by a small task that reports back as an event. All decisions
-//! are the state machine's (`vmatic_tree::host`).
+//! are the state machine's (`vmatic_tree::host`). `relief` is what waits until there is room for it above.
 
 use crate::exec::command;
 use crate::exec::session::{self, Ends};
+use crate::exec::stream::{self, PIECES_MAX, Pen};
 use crate::guest::console::Ports;
 use crate::guest::desired::DesiredStates;
 use crate::guest::image;
@@ -12,13 +13,14 @@ use crate::guest::outliving::Outliving;
 use crate::guest::state::Guests;
 use crate::log::log;
 use crate::machine::kvm::KvmFound;
-use crate::node::connection::{Link, SendError};
 use crate::node::host_order::{self, HostOrder};
-use crate::node::inbound::{Arrival, Caller, Inbound, Peer};
 use crate::node::info;
+use crate::node::link::backlog::{Backlog, Offer};
+use crate::node::link::connection::{Link, SendError};
+use crate::node::link::inbound::{Arrival, Caller, Inbound, Peer};
+use crate::node::link::secure::OwnLinks;
+use crate::node::link::toll::{Meter, Payer, Toll, Tolls};
 use crate::node::parent::Parents;
-use crate::node::secure::OwnLinks;
-use crate::node::toll::{Meter, Payer, Toll, Tolls};
 use crate::opening::Opening;
 use crate::parcel::feed::{self, Chunks};
 use crate::parcel::pulls::Pulls;
@@ -27,8 +29,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
-use vmatic_plan::{GuestId, HostId, Plan, RangeSet};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use vmatic_plan::{GuestId, HostId, Node, Plan, RangeSet};
 use vmatic_tree::answer::{Outcome, Output};
 use vmatic_tree::host::{Action, Direction, Event, Host};
 use vmatic_tree::id::{LinkId, OpId};
@@ -36,6 +38,8 @@ use vmatic_tree::reply::Reply;
 use vmatic_tree::session::SessionInput;
 use vmatic_tree::wire::message::{ENCRYPTED_FROM, Message, PeerRole, VERSION, understands};
 use vmatic_tree::wire::order::{Order, Pull};
+
+mod relief;
 
 /// An open link, as the driver keeps it.
 struct Open {
@@ -95,6 +99,7 @@ pub struct Driver {
     own: Arc<OwnLinks>,
     links: HashMap<LinkId, Open>,
     tolls: Tolls,
+    backlog: Backlog,
     last_link: LinkId,
     tasks: HashMap<OpId, oneshot::Sender<()>>,
     sessions: HashMap<OpId, mpsc::UnboundedSender<SessionInput>>,
@@ -123,6 +128,7 @@ impl Driver {
             own: Arc::new(own),
             links: HashMap::new(),
             tolls: Tolls::default(),
+            backlog: Backlog::default(),
             last_link: 0,
             tasks: HashMap::new(),
             sessions: HashMap::new(),
@@ -192,8 +198,26 @@ impl Driver {
         used_up
     }
 
-    /// Hands the state machine what came over a link, and charges for it. What its waiting cost is given back.
+    /// Takes what came over a link: answers wait where there is no room above for them, and what is offered until there
+    /// is room here.
     pub fn hear(&mut self, arrival: Arrival) {
+        if let Some((op, bytes)) = arrival.offer {
+            self.backlog.offer(Offer { link: arrival.link, op, bytes: bytes as usize });
+        } else if arrival.frame.is_none() {
+            self.hear_all_of(arrival.link);
+            self.hear_now(arrival);
+        } else {
+            self.forgive(&arrival);
+            arrival.answers_to().into_iter().for_each(|op| self.backlog.arrived(op, arrival.link));
+            if let Some(arrival) = self.backlog.keep(arrival) {
+                self.hear_now(arrival);
+            }
+        }
+        self.relieve();
+    }
+
+    /// Hands the state machine what came over a link, and charges for it. What its waiting cost is given back.
+    fn hear_now(&mut self, arrival: Arrival) {
         let (link, meter) = (arrival.link, Meter::start());
         let toll = self.links.get(&link).and_then(|open| open.toll.clone());
         self.hear_arrival(arrival);
@@ -266,6 +290,14 @@ impl Driver {
     /// Time has passed.
     pub fn tick(&mut self) {
         self.end_plain_links();
+        self.relieve();
+        // It is we who do not listen: a plain link of which an answer waits is not read on, and not dead.
+        for link in self.backlog.links() {
+            let waits = |open: &Open| open.plain || matches!(open.side, Direction::Guest(_));
+            if self.links.get(&link).is_some_and(waits) {
+                self.event(Event::Received { link, message: Message::Heartbeat });
+            }
+        }
         self.event(Event::Tick);
     }
 
@@ -273,6 +305,7 @@ impl Driver {
     pub fn event(&mut self, event: Event) {
         match &event {
             Event::Finished { op, .. } => {
+                self.backlog.end(*op);
                 self.tasks.remove(op);
                 self.sessions.remove(op);
             }
@@ -283,10 +316,18 @@ impl Driver {
             Event::Received { link, message: Message::Hello { boot, .. } } => Some((*link, *boot)),
             _ => None,
         };
+        let written = match &event {
+            Event::Written { op, written } if !written.end => Some((*op, true)),
+            Event::Received { message: Message::Written { op, .. }, .. } => Some((*op, false)),
+            _ => None,
+        };
         let now_ms = self.start.elapsed().as_millis() as u64;
         self.host.set_clock(image::unix_ns() / 1_000_000_000);
         for action in self.host.handle(now_ms, event) {
             self.carry_out(action);
+        }
+        if let Some((op, is_ours)) = written {
+            self.passed(op, is_ours);
         }
         // One that was refused has no link any more.
         if let Some((link, boot)) = hello {
@@ -322,6 +363,7 @@ impl Driver {
                 let _ = self.sessions.get(&op).map(|session| session.send(feed));
             }
             Action::Stop { op } => {
+                self.backlog.end(op);
                 self.tasks.remove(&op);
                 self.sessions.remove(&op);
             }
@@ -335,7 +377,13 @@ impl Driver {
     }
 
     fn send(&mut self, link: LinkId, message: &Message) {
-        if let Some(Err(error)) = self.links.get(&link).map(|open| open.link.send(message)) {
+        let sent = self.links.get(&link).map(|open| open.link.send(message));
+        if let (Message::Answers { op, .. } | Message::Written { op, .. }, Some(open)) =
+            (message, self.links.get(&link))
+        {
+            self.backlog.note(*op, link, open.link.waits(*op));
+        }
+        if let Some(Err(error)) = sent {
             // One that is closed is about to say so itself.
             if error != SendError::Closed {
                 log(&format!("link {link} is given up: {error}"));
@@ -375,11 +423,18 @@ impl Driver {
         // Counts all guests: only for who asks.
         let info = matches!(order, Order::Info)
             .then(|| info::info(&self.resources.kvm, &self.resources.guests, &self.plan, self.resources.booted_mib));
+        let room = if matches!(order, Order::Stream(_)) {
+            self.backlog.begin(op, PIECES_MAX)
+        } else {
+            Arc::new(Semaphore::new(0))
+        };
+        let pen = Pen { op, node: Node::host(self.host.number()), events: events.clone(), room };
         let all = guests.len() == u64::from(self.plan.guests_per_host);
         let (guests, host) = (guests.clone(), self.resources.number);
         tokio::spawn(async move {
             let deadline = Duration::from_millis(u64::from(remaining_ms));
             let (outcome, output) = match (order, info) {
+                (Order::Stream(run), _) => stream::run(run, deadline, stopped, pen).await,
                 (Order::Run(run), _) => command::run(run, deadline, stopped).await,
                 (Order::Stored, _) => (Outcome::Done(Reply::Stored(stored)), Output::default()),
                 (Order::Image, _) => (Outcome::Done(Reply::Image(info::image())), Output::default()),

@@ -15,17 +15,18 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use vmatic_tree::host::Direction;
-use vmatic_tree::id::LinkId;
-use vmatic_tree::link::{Channel, LinkError, PeerKey};
+use vmatic_tree::id::{LinkId, OpId};
+use vmatic_tree::link::{Came, Channel, Credit, Incoming, Lane, LinkError, PeerKey, SHORT_BYTES_MAX, WINDOWS_BYTES};
 use vmatic_tree::wire::frame::{Frame, FrameReader};
 use vmatic_tree::wire::resync::{Mark, MarkSearch};
 
 use crate::log::log;
-use crate::node::rate::MessageRate;
-use crate::node::toll::{Meter, Toll};
+use crate::node::link::outbox::Outbox;
+use crate::node::link::rate::MessageRate;
+use crate::node::link::toll::{Meter, Toll};
 
 /// How much is read at a time; a frame of more is long.
 const READ_BYTES: usize = 16 * 1024;
@@ -35,6 +36,11 @@ const WAITING_MAX: u32 = 2;
 const ARRIVALS_MAX: usize = 256;
 /// Most bytes of long frames of one kind of link that are being read, or wait for the node.
 const LONG_MAX_BYTES: usize = 16 << 20;
+/// The same of short answers, and of those of one link.
+const ANSWERS_MAX_BYTES: usize = 16 << 20;
+const LINK_ANSWERS_MAX_BYTES: usize = WINDOWS_BYTES + SHORT_BYTES_MAX;
+/// From how many bytes on an answer is as dear by them as by being a message: their number is not held back.
+const CHEAP_BYTES_MAX: usize = 4096;
 /// How long a stranger's long frame may take to find room, and then to come.
 const LONG_MAX: Duration = Duration::from_secs(10);
 
@@ -56,6 +62,16 @@ impl Caller {
     fn is_stranger(&self) -> bool {
         self.side == Direction::Child && !self.is_planned
     }
+
+    /// Whose room it takes, by its place in [`Inbound`]'s.
+    fn kind(&self) -> usize {
+        match self.side {
+            Direction::Guest(_) => 0,
+            Direction::Child if self.is_stranger() => 1,
+            Direction::Child => 2,
+            Direction::Parent | Direction::Sibling => 3,
+        }
+    }
 }
 
 /// Who is at the other end of a link, as far as the link itself tells.
@@ -73,12 +89,29 @@ pub enum Peer {
 pub struct Arrival {
     /// Over which link.
     pub link: LinkId,
-    /// What; none if nothing more will come.
+    /// What; none if it is an offer, or nothing more will come.
     pub frame: Option<Frame>,
+    /// A long answer, of so many bytes, waits for room.
+    pub offer: Option<(OpId, u32)>,
     /// Who said it.
     pub peer: Peer,
     /// What its waiting costs, given back when it is dropped.
     _room: [Option<OwnedSemaphorePermit>; 2],
+    /// Where it is told that an answer was passed on.
+    _due: Option<Due>,
+}
+
+/// An answer that was not yet passed on: who sent it is told when it was.
+struct Due {
+    outbox: Arc<Outbox>,
+    op: OpId,
+    bytes: usize,
+}
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        self.outbox.release(self.op, self.bytes);
+    }
 }
 
 /// The queues of all links.
@@ -88,6 +121,10 @@ pub struct Inbound {
     long: mpsc::Sender<Arrival>,
     /// Room for long frames of guests, of strangers, of hosts below, and of the parent: none takes it from the others.
     room: [Arc<Semaphore>; 4],
+    /// The same for short answers that wait until there is room above.
+    answers: [Arc<Semaphore>; 4],
+    /// Answers that waited for a link have left.
+    relief: Arc<Notify>,
 }
 
 /// Their end at the node.
@@ -109,22 +146,38 @@ impl Inbound {
         let room = [(); 4].map(|()| Arc::new(Semaphore::new(LONG_MAX_BYTES)));
         let arrivals =
             Arrivals { short: short_arrivals, long: long_arrivals, long_since: None, long_at: Instant::now() };
-        (Inbound { short, long, room }, arrivals)
+        let answers = [(); 4].map(|()| Arc::new(Semaphore::new(ANSWERS_MAX_BYTES)));
+        (Inbound { short, long, room, answers, relief: Arc::new(Notify::new()) }, arrivals)
     }
 
     /// A link has ended before anything was said on it.
     pub async fn ended(&self, link: LinkId) {
-        let _ = self.short.send(Arrival { link, frame: None, peer: Peer::Unproved, _room: [None, None] }).await;
+        let _ = self.short.send(Arrival::end(link, Peer::Unproved, None)).await;
+    }
+
+    /// Told when answers that waited for a link have left.
+    pub fn relief(&self) -> Arc<Notify> {
+        self.relief.clone()
+    }
+
+    /// Room for a long answer from a host below, if there is any now.
+    pub fn room_below(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        self.room[2].clone().try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
     }
 
     fn room(&self, caller: &Caller) -> Arc<Semaphore> {
-        let [guests, strangers, below, parent] = &self.room;
-        match caller.side {
-            Direction::Guest(_) => guests.clone(),
-            Direction::Child if caller.is_stranger() => strangers.clone(),
-            Direction::Child => below.clone(),
-            Direction::Parent | Direction::Sibling => parent.clone(),
-        }
+        self.room[caller.kind()].clone()
+    }
+}
+
+impl Arrival {
+    fn end(link: LinkId, peer: Peer, room: Option<OwnedSemaphorePermit>) -> Arrival {
+        Arrival { link, frame: None, offer: None, peer, _room: [room, None], _due: None }
+    }
+
+    /// The operation that it answers, if it claims to be answers.
+    pub fn answers_to(&self) -> Option<OpId> {
+        self.frame.as_ref()?.answers_to()
     }
 }
 
@@ -175,17 +228,35 @@ pub fn lock(channel: &Mutex<Channel>) -> std::sync::MutexGuard<'_, Channel> {
 }
 
 /// Reads a link until it ends, and says so.
-pub async fn read_all(link: LinkId, caller: Caller, spoken: Spoken, stream: impl AsyncRead + Unpin, inbound: Inbound) {
+pub async fn read_all(
+    link: LinkId,
+    caller: Caller,
+    spoken: Spoken,
+    outbox: Arc<Outbox>,
+    stream: impl AsyncRead + Unpin,
+    inbound: Inbound,
+) {
     let (side, boot) = (caller.side, caller.boot);
     // Whom we called, we know.
     let known = side == Direction::Parent || boot.is_some();
     let frames = if known { FrameReader::new() } else { FrameReader::of_stranger() };
-    let rest = boot.map(|boot| MarkSearch::new(Mark::of_guest(boot)));
     let own = Arc::new(Semaphore::new(WAITING_MAX as usize));
-    let (rate, peer) = (MessageRate::new(), spoken.peer);
-    let channel = spoken.channel;
-    let mut reader = Reader { link, caller, peer, channel, frames, own: own.clone(), rate, inbound, rest };
-    let read = match reader.charged(|reader| reader.push(&spoken.first)) {
+    let Spoken { peer, channel, first } = spoken;
+    let mut reader = Reader {
+        link,
+        caller,
+        peer,
+        outbox,
+        frames,
+        lanes: channel.map(|channel| (channel, Incoming::new(!known))),
+        own: own.clone(),
+        answers: Arc::new(Semaphore::new(LINK_ANSWERS_MAX_BYTES)),
+        rate: MessageRate::new(),
+        inbound,
+        rest: boot.map(|boot| MarkSearch::new(Mark::of_guest(boot))),
+        long: None,
+    };
+    let read = match reader.charged(|reader| reader.push(&first)) {
         Ok(()) => reader.read(stream).await,
         Err(why) => Err(why.to_string()),
     };
@@ -194,7 +265,7 @@ pub async fn read_all(link: LinkId, caller: Caller, spoken: Spoken, stream: impl
     }
     // Behind all that came before it.
     let all = own.acquire_many_owned(WAITING_MAX).await.ok();
-    let _ = reader.inbound.short.send(Arrival { link, frame: None, peer, _room: [all, None] }).await;
+    let _ = reader.inbound.short.send(Arrival::end(link, peer, all)).await;
 }
 
 /// What reads one link.
@@ -202,14 +273,20 @@ struct Reader {
     link: LinkId,
     caller: Caller,
     peer: Peer,
-    channel: Option<Arc<Mutex<Channel>>>,
+    outbox: Arc<Outbox>,
+    /// Of a plain link.
     frames: FrameReader,
-    /// Room for what of it waits for the node.
+    /// Of one that is encrypted.
+    lanes: Option<(Arc<Mutex<Channel>>, Incoming)>,
+    /// Room for what of it waits for the node; and for short answers, in bytes.
     own: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
     rate: MessageRate,
     inbound: Inbound,
     /// What is looked for first.
     rest: Option<MarkSearch>,
+    /// The room of the long frames that are being read, and when they have to be there.
+    long: Option<(OwnedSemaphorePermit, Option<Instant>)>,
 }
 
 impl Reader {
@@ -217,22 +294,14 @@ impl Reader {
     /// The other end does not keep to the protocol.
     async fn read(&mut self, mut stream: impl AsyncRead + Unpin) -> Result<(), String> {
         let mut buffer = vec![0; READ_BYTES];
-        // The room of the long frame that is being read, and when it has to be there.
-        let mut long: Option<(OwnedSemaphorePermit, Option<Instant>)> = None;
         loop {
             self.may_go_on().await;
-            while let Some(bytes) = self.charged(|reader| reader.frames.claimed()).map_err(|e| e.to_string())? {
-                if bytes > READ_BYTES && long.is_none() {
-                    let room = self.inbound.room(&self.caller).acquire_many_owned(bytes as u32);
-                    let room = in_time(self.deadline(), room).await;
-                    let room = room.ok_or_else(|| format!("no room for a message of {bytes} bytes"))?;
-                    long = Some((room.map_err(|e| e.to_string())?, self.deadline()));
-                }
-                let frame = self.charged(|reader| reader.frames.next_frame());
-                let Some(frame) = frame.map_err(|e| e.to_string())? else { break };
-                self.pass_on(frame, long.take().map(|(room, _)| room)).await;
+            if self.lanes.is_some() {
+                self.take_lanes().await?;
+            } else {
+                self.take_frames().await?;
             }
-            let end = long.as_ref().and_then(|(_, end)| *end);
+            let end = self.long.as_ref().and_then(|(_, end)| *end);
             match in_time(end, self.read_some(&mut stream, &mut buffer)).await {
                 Some(Ok(count @ 1..)) => {
                     self.charged(|reader| reader.push(&buffer[..count])).map_err(|e| e.to_string())?;
@@ -241,6 +310,58 @@ impl Reader {
                 None => return Err(format!("a long message did not come within {} s", LONG_MAX.as_secs())),
             }
         }
+    }
+
+    /// Hands over what has come of a plain link; makes sure of room for a long frame before the rest of it is read.
+    async fn take_frames(&mut self) -> Result<(), String> {
+        while let Some(bytes) = self.charged(|reader| reader.frames.claimed()).map_err(|e| e.to_string())? {
+            if bytes > READ_BYTES {
+                self.make_room(bytes).await?;
+            }
+            let frame = self.charged(|reader| reader.frames.next_frame());
+            let Some(frame) = frame.map_err(|e| e.to_string())? else { break };
+            self.pass_on(frame).await;
+        }
+        Ok(())
+    }
+
+    /// The same of one with lanes. Answers do not wait here: they were given room before.
+    async fn take_lanes(&mut self) -> Result<(), String> {
+        loop {
+            let Some((_, incoming)) = &mut self.lanes else { return Ok(()) };
+            match incoming.next() {
+                Some(Came::Credit(Credit::Offer(op, bytes))) => {
+                    self.rate.wait().await;
+                    let own = self.own.clone().acquire_owned().await.ok();
+                    let (link, peer) = (self.link, self.peer);
+                    let offer = Some((op, bytes));
+                    let arrival = Arrival { link, frame: None, offer, peer, _room: [own, None], _due: None };
+                    let _ = self.inbound.short.send(arrival).await;
+                }
+                Some(Came::Credit(credit)) => self.outbox.hear(credit),
+                Some(Came::Frame(lane, frame)) => match frame.answers_to() {
+                    Some(op) if lane >= Lane::Answers => self.pass_answer_on(op, frame).await,
+                    _ => self.pass_on(frame).await,
+                },
+                None => break,
+            }
+        }
+        let bytes = self.lanes.as_ref().map_or(0, |(_, incoming)| incoming.long());
+        if bytes > 0 { self.make_room(bytes).await } else { Ok(()) }
+    }
+
+    /// Waits until there is room for so many bytes of long frames.
+    async fn make_room(&mut self, bytes: usize) -> Result<(), String> {
+        let held = self.long.as_ref().map_or(0, |(room, _)| room.num_permits());
+        let Some(more) = bytes.checked_sub(held).filter(|more| *more > 0) else { return Ok(()) };
+        let room = self.inbound.room(&self.caller).acquire_many_owned(more as u32);
+        let room = in_time(self.deadline(), room).await;
+        let room = room.ok_or_else(|| format!("no room for a message of {bytes} bytes"))?.map_err(|e| e.to_string())?;
+        match &mut self.long {
+            Some((all, _)) => all.merge(room),
+            none => *none = Some((room, self.caller.is_stranger().then(|| Instant::now() + LONG_MAX))),
+        }
+        Ok(())
     }
 
     /// Until when a long frame of this link may take; none if it may take its time.
@@ -271,21 +392,21 @@ impl Reader {
         done
     }
 
+    /// Waits as long as whoever pays for the link owes. A long answer that was given room is the operator's, and
+    /// forgiven when it is there: it must not hold up its own link's signs of life.
     async fn may_go_on(&self) {
-        if let Some(toll) = &self.caller.toll {
+        if let Some(toll) = &self.caller.toll
+            && self.outbox.longest() == 0
+        {
             toll.wait().await;
         }
     }
 
     /// Adds what was read, from the mark on if there is to be one.
     fn push(&mut self, mut bytes: &[u8]) -> Result<(), LinkError> {
-        if let Some(channel) = &self.channel {
-            let mut channel = lock(channel);
-            channel.push(bytes);
-            while let Some(record) = channel.next_record()? {
-                self.frames.push(&record.body);
-            }
-            return Ok(());
+        if let Some((channel, incoming)) = &mut self.lanes {
+            let longest = self.outbox.longest();
+            return incoming.push(&mut lock(channel), bytes, longest);
         }
         if let Some(search) = &mut self.rest {
             let Some(end) = search.push(bytes) else { return Ok(()) };
@@ -296,13 +417,47 @@ impl Reader {
     }
 
     /// Hands a frame to the node when it is its turn: behind those that came before it.
-    async fn pass_on(&mut self, frame: Frame, long: Option<OwnedSemaphorePermit>) {
+    async fn pass_on(&mut self, frame: Frame) {
         self.rate.wait().await;
         self.may_go_on().await;
-        let (queue, share) = if long.is_some() { (&self.inbound.long, WAITING_MAX) } else { (&self.inbound.short, 1) };
+        let is_long = frame.len() > READ_BYTES;
+        let long = if is_long { self.room_of(frame.len()) } else { None };
+        let (queue, share) = if is_long { (&self.inbound.long, WAITING_MAX) } else { (&self.inbound.short, 1) };
         let own = self.own.clone().acquire_many_owned(share).await.ok();
         let (link, peer) = (self.link, self.peer);
-        let _ = queue.send(Arrival { link, frame: Some(frame), peer, _room: [own, long] }).await;
+        let arrival = Arrival { link, frame: Some(frame), offer: None, peer, _room: [own, long], _due: None };
+        let _ = queue.send(arrival).await;
+    }
+
+    /// The room of a long frame that has come.
+    fn room_of(&mut self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let (room, _) = self.long.as_mut()?;
+        let its = room.split(bytes);
+        if its.is_none() || room.num_permits() == 0 {
+            let (rest, _) = self.long.take()?;
+            return its.or(Some(rest));
+        }
+        its
+    }
+
+    /// Hands an answer to the node, which may let it wait: what it costs is given back when it was passed on.
+    async fn pass_answer_on(&mut self, op: OpId, frame: Frame) {
+        let bytes = frame.len();
+        if bytes < CHEAP_BYTES_MAX {
+            self.rate.wait().await;
+        }
+        self.may_go_on().await;
+        let (room, due) = if bytes > SHORT_BYTES_MAX {
+            ([self.outbox.use_grant(op), None], None)
+        } else {
+            let due = Due { outbox: self.outbox.clone(), op, bytes };
+            let own = self.answers.clone().acquire_many_owned(bytes as u32).await.ok();
+            let shared = self.inbound.answers[self.caller.kind()].clone();
+            ([own, shared.acquire_many_owned(bytes as u32).await.ok()], Some(due))
+        };
+        let (link, peer) = (self.link, self.peer);
+        let arrival = Arrival { link, frame: Some(frame), offer: None, peer, _room: room, _due: due };
+        let _ = self.inbound.short.send(arrival).await;
     }
 }
 

@@ -12,7 +12,7 @@ const GUEST: Direction = Direction::Guest(GuestId(1));
 fn start(id: LinkId, side: Direction, inbound: &Inbound) -> DuplexStream {
     let (ours, theirs) = duplex(4 << 20);
     let caller = Caller { side, is_planned: false, boot: None, toll: None };
-    tokio::spawn(read_all(id, caller, Spoken::here(), ours, inbound.clone()));
+    tokio::spawn(read_all(id, caller, Spoken::here(), Arc::default(), ours, inbound.clone()));
     theirs
 }
 
@@ -37,7 +37,7 @@ async fn a_guest_that_is_held_in_the_middle_of_a_long_message_goes_on_with_it() 
     let (inbound, mut arrivals) = Inbound::new();
     let planned = Caller { side: Direction::Child, is_planned: true, boot: None, toll: None };
     let (ours, host) = duplex(4 << 20);
-    tokio::spawn(read_all(3, planned, Spoken::here(), ours, inbound.clone()));
+    tokio::spawn(read_all(3, planned, Spoken::here(), Arc::default(), ours, inbound.clone()));
     for (id, mut theirs) in [(1, start(1, GUEST, &inbound)), (3, host)] {
         let long = message(500_000);
         theirs.write_all(&hello()).await.unwrap();
