@@ -23,8 +23,8 @@ const TEST_TIME: Duration = Duration::from_secs(300);
 /// How long the program runs, and how long after its start others die.
 const PROGRAM_S: u64 = 5;
 const STRIKE: Duration = Duration::from_millis(1_500);
-/// How long the command may take in all: the program's time, the 3 s after the last answer of one that lives, and what a
-/// busy machine takes to give it out.
+/// How long the command may take in all: the program's time, the 3 s after the last answer of one that lives, and what
+/// a busy machine takes to give it out.
 const COMMAND_MAX_MS: u64 = 10_000;
 /// How long it may take until the tree is whole.
 const WHOLE: Duration = Duration::from_secs(10);

@@ -2,8 +2,7 @@
 
 use super::Host;
 use super::event::Direction;
-use super::latecomers::Given;
-use super::operations::{Kept, Operation, concise, less_slack};
+use super::operations::{Given, Kept, Operation, concise, less_slack};
 use super::sessions;
 use crate::answer::{Group, Outcome, Output};
 use crate::auth::command::Command;

@@ -65,14 +65,12 @@ use alloc::vec::Vec;
 use ed25519_dalek::VerifyingKey;
 use event::Outbox;
 pub use event::{Action, CallError, Event, Target};
-use latecomers::Latecomers;
 use membership::Membership;
-use operations::Operations;
+use operations::{Latecomers, Operations};
 use parcels::Parcels;
 use peers::Peers;
 pub use peers::{Direction, GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_SILENCE_MS, LINKS_BELOW_MAX};
-use probes::Probes;
-use seeker::Seeker;
+use seeker::{Probes, Seeker};
 use sessions::Sessions;
 use status::{Status, TooLong};
 use told::Told;
@@ -102,6 +100,7 @@ pub struct Host {
     misplaced: Told<Misplaced>,
     seeker: Seeker,
     probes: Probes,
+    probes_look_ms: u64,
     /// When it last passed on what it heard of other hosts.
     heard_ms: u64,
     /// Over which link the last command came that was not refused.
@@ -129,6 +128,7 @@ impl Host {
             misplaced: Told::default(),
             seeker: Seeker::default(),
             probes: Probes::default(),
+            probes_look_ms: 0,
             heard_ms: 0,
             obeyed: None,
             late: Latecomers::default(),

@@ -12,8 +12,7 @@
 //! Sessions do not outlive links: what is typed must not be lost unnoticed.
 
 use super::Host;
-use super::latecomers::Given;
-use super::operations::{Kept, Key, Operation, PARENT_LOST, WAY_LOST, less_slack};
+use super::operations::{Given, Kept, Key, Operation, PARENT_LOST, WAY_LOST, less_slack};
 use super::peers::{Direction, HOST_HEARTBEAT_MS, Link};
 use crate::answer::Group;
 use crate::auth::command::DEADLINE_MAX_MS;

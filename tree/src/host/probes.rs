@@ -6,88 +6,16 @@
 //! who cannot be reached may: both are waited for until the command's time is over.
 
 use super::Host;
-use super::event::CallError;
 use super::operations::{Key, Operation, PARENT_LOST};
-use super::seeker::Probed;
 use crate::answer::Group;
 use crate::unreachable::{LinkEnd, Peer, Unreachable};
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use vmatic_plan::{GUESTS_MAX, HostId, NodeSet, RangeSet};
+use vmatic_plan::{NodeSet, RangeSet};
 
 /// How long nodes are adrift until their hosts are called.
 const FIRST_MS: u64 = 2_000;
-/// How long after a call that nobody took the next follows, and how many say that a host is gone.
-const AGAIN_MS: u64 = 1_000;
-const FAILURES: u8 = 2;
-/// How long after a call that was taken the next follows.
-const ALIVE_MS: u64 = 3_000;
-/// Most calls at a time.
-const CALLS_MAX: usize = 64;
 /// How often all this is looked at.
 const LOOK_MS: u64 = 250;
-
-/// What is known of a host that is called.
-#[derive(Debug, Default)]
-struct Probe {
-    calling: bool,
-    failures: u8,
-    /// Nobody knows where it is: it cannot be called.
-    unplaced: bool,
-    next_ms: u64,
-}
-
-/// The hosts that are called.
-#[derive(Debug, Default)]
-pub(super) struct Probes {
-    hosts: BTreeMap<HostId, Probe>,
-    look_ms: u64,
-}
-
-impl Probes {
-    /// Looks at who is adrift now; gives those who are to be called.
-    fn due(&mut self, adrift: &RangeSet, now_ms: u64) -> Vec<HostId> {
-        self.hosts.retain(|host, _| adrift.contains(host.0));
-        let mut calls = self.hosts.values().filter(|probe| probe.calling).count();
-        let mut due = Vec::new();
-        for host in adrift.iter().map(HostId) {
-            if calls >= CALLS_MAX {
-                break;
-            }
-            let probe = self.hosts.entry(host).or_default();
-            if !probe.calling && !probe.unplaced && probe.failures < FAILURES && probe.next_ms <= now_ms {
-                due.push(host);
-                calls += 1;
-            }
-        }
-        due
-    }
-
-    fn called(&mut self, host: HostId) {
-        if let Some(probe) = self.hosts.get_mut(&host) {
-            probe.calling = true;
-        }
-    }
-
-    fn answered(&mut self, host: HostId, probed: Probed, now_ms: u64) {
-        let Some(probe) = self.hosts.get_mut(&host) else { return };
-        probe.calling = false;
-        match probed {
-            Probed::Alive(_) => (probe.failures, probe.next_ms) = (0, now_ms + ALIVE_MS),
-            Probed::Not(CallError::Refused) => {
-                (probe.failures, probe.next_ms) = (probe.failures + 1, now_ms + AGAIN_MS);
-            }
-            // Its machine may be off, or only out of reach.
-            Probed::Not(CallError::Silent) => (probe.failures, probe.next_ms) = (0, now_ms + ALIVE_MS),
-            Probed::Not(CallError::Unplaced) => probe.unplaced = true,
-        }
-    }
-
-    fn nodes(&self, which: impl Fn(&Probe) -> bool) -> NodeSet {
-        let hosts = self.hosts.iter().filter(|(_, probe)| which(probe)).map(|(host, _)| (host.0, host.0)).collect();
-        NodeSet::product(&RangeSet::from_ranges(hosts), &RangeSet::span(0, GUESTS_MAX))
-    }
-}
 
 impl Host {
     /// The root calls those lost of whom nobody has heard for long, and who take no calls.
@@ -96,10 +24,10 @@ impl Host {
         for (host, probed) in self.seeker.probed() {
             self.probes.answered(host, probed, now_ms);
         }
-        if now_ms < self.probes.look_ms {
+        if now_ms < self.probes_look_ms {
             return;
         }
-        self.probes.look_ms = now_ms + LOOK_MS;
+        self.probes_look_ms = now_ms + LOOK_MS;
         let gathers = |(key, operation): &(&Key, &Operation)| key.1 != PARENT_LOST && !operation.adrift.is_empty();
         if !self.operations.all().iter().any(|each| gathers(&each)) || self.has_parent() || self.is_between() {
             return;
@@ -116,8 +44,8 @@ impl Host {
             }
         }
         let report = self.report();
-        let gone = self.probes.nodes(|probe| probe.failures >= FAILURES);
-        let late = self.probes.nodes(|probe| probe.unplaced).union(&gone);
+        let gone = self.probes.gone();
+        let late = self.probes.unplaced().union(&gone);
         let is_on = self.seeker.is_on();
         let lost = |operation: &Operation| match now_ms {
             now if !is_on && now >= operation.gone_ms => operation.adrift.clone(),

@@ -4,8 +4,8 @@
 //! and all behind it come late. A machine may end (its neighbours are told), fall silent (they are not), stand still
 //! for a while, or be out of reach.
 
-use super::Setting;
-use super::promises::Promises;
+use super::setting::Setting;
+use super::watch::Promises;
 use crate::answer::{Outcome, Output};
 use crate::auth::command::Command;
 use crate::host::{Action, CallError, Direction, Event, Host, Target};

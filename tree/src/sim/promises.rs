@@ -1,56 +1,15 @@
-//! What must hold: always, and of the tree and of a command in the end.
+//! What must hold of the tree and of a command in the end.
 
 use super::net::{At, Net};
 use crate::answer::{Group, Outcome};
 use crate::id::OpId;
 use crate::wire::message::Message;
-use std::collections::HashSet;
 use std::format;
 use std::string::String;
 use std::vec::Vec;
 use vmatic_plan::{HostId, Node, NodeSet, RangeSet};
 
 extern crate std;
-
-/// What is watched all the time.
-#[derive(Debug, Default)]
-pub struct Promises {
-    broken: Option<String>,
-    obeyed: HashSet<(HostId, At, OpId)>,
-}
-
-impl Promises {
-    /// Notes that one is broken; the first counts.
-    pub fn broke(&mut self, what: &str) {
-        self.broken.get_or_insert_with(|| what.into());
-    }
-
-    /// A host starts what a command asks for.
-    pub fn obeyed(&mut self, host: HostId, at: At, op: OpId) {
-        if !self.obeyed.insert((host, at, op)) {
-            self.broke(&format!("host {host} obeyed {op} twice"));
-        }
-    }
-
-    /// A message comes.
-    pub fn said(&mut self, message: &Message) {
-        let (Message::Path(path) | Message::Welcome { path, .. } | Message::Here { path, .. }) = message else {
-            return;
-        };
-        let hosts: HashSet<HostId> = path.iter().copied().collect();
-        if hosts.len() != path.len() {
-            self.broke(&format!("a path names a host twice: {path:?}"));
-        }
-    }
-
-    /// What was broken so far.
-    ///
-    /// # Errors
-    /// Something was.
-    pub fn kept(&self) -> Result<(), String> {
-        self.broken.clone().map_or(Ok(()), Err)
-    }
-}
 
 /// How far the tree is from whole: nothing, if it is.
 pub fn missing(net: &Net) -> Option<String> {

@@ -3,7 +3,7 @@
 use super::faults::{self, Struck};
 use super::net::{At, Net};
 use super::promises::{self, Answered, answered, missing, strays};
-use super::{Measured, WHOLE_AFTER_SILENCE_MS, WHOLE_MS};
+use super::setting::Measured;
 use crate::host::HOST_SILENCE_MS;
 use crate::id::OpId;
 use std::format;
@@ -13,6 +13,11 @@ use vmatic_plan::{Node, NodeSet, RangeSet};
 
 extern crate std;
 
+/// How long a tree may take to be whole after the last boot or the last end of a machine that is told to its
+/// neighbours.
+const WHOLE_MS: u64 = 10_000;
+/// The same after something that nobody is told of: first it has to be noticed.
+const WHOLE_AFTER_SILENCE_MS: u64 = WHOLE_MS + HOST_SILENCE_MS + 2_000;
 /// How long the program of the long command runs, its deadline, and when the faults strike after it was given.
 const PROGRAM_MS: u64 = 5_000;
 const DEADLINE_MS: u32 = 60_000;

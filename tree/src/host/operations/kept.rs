@@ -9,7 +9,7 @@ const KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// Answers that were given, for whoever asks in place of the one that had them.
 #[derive(Clone, Debug, Default)]
-pub(in crate::host) struct Kept {
+pub struct Kept {
     pub(super) answers: Answers,
     bytes: usize,
 }

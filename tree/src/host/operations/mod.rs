@@ -26,6 +26,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 pub(super) use kept::Kept;
+pub(super) use late::{Given, Latecomers};
 pub(super) use operation::{Operation, concise, less_slack};
 use vmatic_plan::{Node, NodeSet};
 

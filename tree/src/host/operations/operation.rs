@@ -27,14 +27,14 @@ const EARLY_MAX: usize = 256;
 const SLACK_MS: (u32, u32) = (50, 500);
 
 /// What is left for the level below, so that its answers are back in time.
-pub(in crate::host) fn less_slack(remaining_ms: u32) -> u32 {
+pub fn less_slack(remaining_ms: u32) -> u32 {
     remaining_ms.saturating_sub((remaining_ms / 20).clamp(SLACK_MS.0, SLACK_MS.1)).max(1)
 }
 
 /// What a child is asked: of what the operator asks, the `part` that it reaches. Where that is long, because other
 /// guests of each of its hosts are up, all that was asked of these hosts: the child knows best whom it reaches, and
 /// what it answers for others is not waited for. One that comes up just then may obey though it was told to be down.
-pub(in crate::host) fn concise(part: NodeSet, asked: &NodeSet) -> NodeSet {
+pub fn concise(part: NodeSet, asked: &NodeSet) -> NodeSet {
     if part.size() <= asked.size().max(ASKED_BYTES) {
         return part;
     }
@@ -43,7 +43,7 @@ pub(in crate::host) fn concise(part: NodeSet, asked: &NodeSet) -> NodeSet {
 
 /// An operation that somebody on a link waits for.
 #[derive(Clone, Debug)]
-pub(in crate::host) struct Operation {
+pub struct Operation {
     /// For each link that it was passed on to: the nodes that have not answered.
     pub outstanding: BTreeMap<LinkId, NodeSet>,
     /// Those that this host's own task answers for, while it runs: the host, or some of its guests.

@@ -16,19 +16,22 @@
 //! * `calls`: calls under way, and what became of them;
 //! * `offers`: what those say who were called, and what is made of it;
 //! * `climbing`: when it calls, and whom it joins;
-//! * `position`: what it is told, and what it wants done.
+//! * `position`: what it is told, and what it wants done;
+//! * `probes`: who is called to hear whether it lives.
 
 mod calls;
 mod candidates;
 mod climbing;
 mod offers;
 mod position;
+mod probes;
 
 use super::event::Target;
 use crate::id::LinkId;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 pub(super) use position::{FirstWord, Position, Probed, Step};
+pub(super) use probes::Probes;
 use vmatic_plan::HostId;
 
 /// How long a call may take until its answer, and a hello until its welcome.

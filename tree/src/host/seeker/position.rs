@@ -5,7 +5,7 @@ use crate::id::LinkId;
 use vmatic_plan::{HostId, Node, Plan};
 
 /// Where the host is now, as whoever owns that tells the seeker.
-pub(in crate::host) struct Position<'a> {
+pub struct Position<'a> {
     pub plan: &'a Plan,
     pub number: HostId,
     /// The hosts from the root to the parent; none if there is no parent.
@@ -34,7 +34,7 @@ impl Position<'_> {
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::host) enum Step {
+pub enum Step {
     Call(Target),
     /// Ask to be taken in.
     Hello(LinkId),
@@ -46,7 +46,7 @@ pub(in crate::host) enum Step {
 
 /// What is said first on a link that was opened.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::host) enum FirstWord {
+pub enum FirstWord {
     /// Where are you?
     Seek,
     /// Take me in.
@@ -55,7 +55,7 @@ pub(in crate::host) enum FirstWord {
 
 /// What came of a call that was to tell whether a host lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::host) enum Probed {
+pub enum Probed {
     /// It took the call, and may have said who its root is.
     Alive(Option<HostId>),
     /// Nobody took it.
