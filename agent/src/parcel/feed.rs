@@ -45,7 +45,7 @@ async fn give(chunks: Chunks, mut to: impl AsyncWrite + Unpin) {
 /// Puts a parcel's files in their place.
 pub async fn push(push: Push, chunks: Chunks, deadline: Duration, stop: oneshot::Receiver<()>) -> (Outcome, Output) {
     let path = PathBuf::from(&push.path);
-    let command = spawn::configured(PARCEL, "files for the operator", &Job::Place(path.clone()), &[], None);
+    let command = spawn::configured(PARCEL, "files for the operator", &Job::Put(path.clone()), &[], None);
     let mut command = match command {
         Ok(command) => spawn::watched(command),
         Err(e) => return failed(e.to_string()),

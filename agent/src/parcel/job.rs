@@ -14,7 +14,7 @@ pub const PARCEL: &str = "parcel";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Job {
     /// Puts the parcel that comes on standard input at this path; says how much it was, or why not.
-    Place(PathBuf),
+    Put(PathBuf),
     /// Packs this, onto standard output; says why not on standard error.
     Pack(PathBuf),
     /// Becomes a program whose parcel comes over a pipe.
@@ -24,7 +24,7 @@ pub enum Job {
 /// The process.
 pub fn run(job: &Job) -> Result<(), Error> {
     match job {
-        Job::Place(path) => {
+        Job::Put(path) => {
             spawn::end_as_others();
             let done = place::place(io::stdin().lock(), path).map_err(|e| e.to_string());
             let done = postcard::to_allocvec(&done).context("encode what was done")?;
