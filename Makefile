@@ -17,7 +17,7 @@ PREFIX ?= /usr/local
 # Tests end themselves; should one hang all the same, this ends it. .ci/machines has limits of its own.
 LIMIT := timeout --foreground --kill-after=30 1800
 
-.PHONY: all build install man demo test test-pure test-hosts test-machines test-programs fuzz lint fmt bench bench-deps bench-switch bench-tree bench-push clean deps help
+.PHONY: all build agents install installed man demo test test-pure test-hosts test-machines test-programs fuzz lint fmt bench bench-deps bench-switch bench-tree bench-push clean deps help
 
 # What deps finds decides how build builds, so build is made by a make of its own.
 all: deps
@@ -44,20 +44,27 @@ help:
 deps:
 	@.ci/install
 
-build:
+build: agents
 	cargo build --release -p vmatic
+	@mkdir -p bin
+	@cmp -s target/release/vmatic bin/vmatic || install -m 755 target/release/vmatic bin/
+
+agents:
 	RUSTFLAGS="$(STATIC_FLAGS)" cargo rustc --profile tiny --target $(TARGET) -p vmatic-agent -- $(NO_UNWIND_TABLES)
 	@# Apart from the agent, whose std would be the leaf's too.
 	RUSTFLAGS="$(STATIC_FLAGS)" cargo build --profile tiny --target $(TARGET) -p vmatic-leaf
 	@mkdir -p bin
-	@for f in target/release/vmatic target/$(TARGET)/tiny/vmatic-agent target/$(TARGET)/tiny/vmatic-leaf; do \
+	@for f in target/$(TARGET)/tiny/vmatic-agent target/$(TARGET)/tiny/vmatic-leaf; do \
 	  cmp -s $$f bin/$${f##*/} || install -m 755 $$f bin/; done
 
 # One file that needs no other: static, with agent, leaf and base in itself.
 CARRY := $(CURDIR)/target/carry
 # What C there is in it (zstd) is compiled for musl by whatever compiler is there.
 MUSL_CC := $(shell command -v musl-gcc || command -v cc)
-install: all
+install: deps
+	@$(MAKE) --no-print-directory installed
+
+installed: agents
 	@mkdir -p $(CARRY)
 	@for f in vmatic-agent vmatic-leaf; do gzip -9nc bin/$$f >$(CARRY)/$$f.new; \
 	  cmp -s $(CARRY)/$$f.new $(CARRY)/$$f.gz && rm $(CARRY)/$$f.new || mv $(CARRY)/$$f.new $(CARRY)/$$f.gz; done
