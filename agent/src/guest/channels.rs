@@ -39,7 +39,7 @@ pub struct HostEnds {
     pub serial: UnixStream,
 }
 
-/// Makes the channels of one guest, whose first card leads to `cable`; the cards of its ports, too, if that `is_shared`.
+/// Makes the channels of one guest, whose first card leads to `cable`, and the cards of its ports if that `is_shared`.
 pub fn make(cable: OwnedFd, is_shared: bool) -> Result<(HostEnds, GuestEnds), Error> {
     let (control_end, control) = pair()?;
     let (serial_end, serial) = pair()?;

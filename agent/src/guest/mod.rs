@@ -3,7 +3,8 @@
 //! A guest's states are `life`'s: a pure machine, and the one task that moves it on and owns the guest's process.
 //! `state` owns what others may know of guests, and the counters; `desired` what the operator wants of each; `console`
 //! what each said. `launcher` starts the drivers; `launch` makes processes, of one of the backends `vmm` and `qemu`;
-//! `admission` says when; `ports` what a guest has in the network. `outliving` is what the next node gets of a guest that runs, `adopted` its process there.
+//! `admission` says when; `ports` what a guest has in the network. `outliving` is what the next node gets of a guest
+//! that runs, `adopted` its process there.
 
 pub mod admission;
 mod adopted;

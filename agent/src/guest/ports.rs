@@ -4,13 +4,15 @@
 //! sets them up. Without a network there is nothing of this, and guests are as they were.
 
 use crate::error::{Context, Error};
-use crate::guest::vmm::process::TEMPLATE_MAC;
 use crate::log::log;
 use vmatic_plan::network::{GuestPorts, Network};
-use vmatic_plan::{HostId, Node, Plan, cable};
+use vmatic_plan::{HostId, Mac, Node, Plan, cable};
 use vmatic_tree::wire::frame;
 use vmatic_tree::wire::message::Message;
 use vmatic_vmm::Ports;
+
+/// A template's card: locally administered, of host 0, which no plan has.
+pub const TEMPLATE_MAC: Mac = Mac([2, 0, 0, 0, 0, 0]);
 
 /// What a guest that is a node of the network has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,8 +8,8 @@
 //!   `kinds`: what nodes are.
 //! * `nodes`: names and numbers. `law`: one law over lists of nodes. `graph`: all of them; `ports`: each node's;
 //!   `sites`: where nodes are.
-//! * `addresses`: addresses and MACs. `route`: ways; `legs`: their next hops, for routers. `survey`: counts. `told`: the
-//!   network as its hosts are told. `error`: what can be wrong.
+//! * `addresses`: addresses and MACs. `route`: ways; `legs`: their next hops, for routers. `survey`: counts.
+//!   `guest`: what guests are told of their ports. `told`: the network as its hosts are told. `error`: what can be wrong.
 //!
 //! No state: a network is a value. What is bounded: laws, groups and rules by number, patterns by their bytes, tables
 //! by their links; whatever a text says, nothing is allocated by a number in it, but for tables and one search.

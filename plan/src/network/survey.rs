@@ -93,7 +93,8 @@ impl Network {
             let host = |node| self.site(node).map(|site| site.host);
             self.ends(node).any(|end| host(end.peer) != host(node))
         };
-        let any = || self.links() > COUNTED_LINKS_MAX || (0..self.len()).any(crosses);
+        let counted = || self.links() > COUNTED_LINKS_MAX || (0..self.len()).any(crosses);
+        let any = || self.hosts_used() > 1 && counted();
         self.draft().mtu.unwrap_or_else(|| if any() { MTU - VXLAN_BYTES } else { MTU })
     }
 

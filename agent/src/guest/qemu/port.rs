@@ -1,6 +1,6 @@
 //! A guest's cable on its way through the node: the switch has a header of virtio's before every frame, which QEMU,
-//! whose sockets carry frames alone, neither sends nor takes. Where the guest has ports in a network, a byte with the card's
-//! number stands before that; QEMU has the first card alone.
+//! whose sockets carry frames alone, neither sends nor takes. Where the guest has ports in a network, a byte with the
+//! card's number stands before that; QEMU has the first card alone.
 
 use crate::error::Error;
 use crate::process::fd;
@@ -33,7 +33,7 @@ async fn carry(from: &AsyncFd<OwnedFd>, at: usize, to: &AsyncFd<OwnedFd>, start:
             Ok(rustix::net::recv(socket, &mut buffer[at..], flags)?.1)
         };
         let Ok(bytes @ 1..) = from.async_io(Interest::READABLE, receive).await else { return };
-        // One that is cut off, or is a header alone, is no frame; one that begins with another byte is for another card.
+        // One that is cut off, or is a header alone, is no frame; another first byte is another card's.
         let is_first_cards = header == HEADER_BYTES || buffer[0] == 0;
         if at + bytes <= bytes_max && at + bytes > header && is_first_cards {
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;

@@ -35,8 +35,6 @@ pub const TEMPLATE: &str = "template";
 const REEXEC: [&str; 3] = [spawn::THIS_PROGRAM, TEMPLATE, "--handover-fd"];
 /// How long a stub may take, in seconds.
 const STUB_TIMEOUT_S: u64 = 60;
-/// A template's card: locally administered, of host 0, which no plan has.
-pub(crate) const TEMPLATE_MAC: Mac = Mac([2, 0, 0, 0, 0, 0]);
 
 /// What a monitor boots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,7 +230,7 @@ pub fn template(config: TemplateConfig) -> Result<(), Error> {
     let socket = take_standard_input().context("take standard input")?;
     let stub = config.machine.stub_file()?;
     let said = if stub.is_some() { stub_said } else { said };
-    let guest = config.machine.with(TEMPLATE_MAC, channels, stub.as_ref());
+    let guest = config.machine.with(ports::TEMPLATE_MAC, channels, stub.as_ref());
     let limit = Duration::from_secs(config.boot_timeout_s);
     let reexec = ReexecCommand::new(&REEXEC).context("open this program")?;
     zygote::boot_and_serve(socket, guest, said, limit, &config.files, reexec).context("hold a template")

@@ -4,13 +4,17 @@
 //! room, and what the switch last said of its link. What a card has no room for is lost, so that a card whose driver
 //! sleeps holds up no other.
 
-use super::net::MESSAGE_BYTES_MAX;
+use crate::devices::tap::HEADER_BYTES;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use vmatic_plan::cable::{CARDS_MAX, CARRIER};
 
+/// Largest frame with header that is moved: a jumbo frame of 9,216 bytes.
+pub(crate) const FRAME_BYTES_MAX: usize = HEADER_BYTES + 9_216;
+/// The same with the card's number before it.
+const MESSAGE_BYTES_MAX: usize = 1 + FRAME_BYTES_MAX;
 /// Most bytes of frames that wait for one card: as much as a cable holds.
 const WAITING_BYTES_MAX: usize = 128 * 1024;
 /// Most messages taken at a time. More than a cable holds: what is left then arrived meanwhile, and signals itself.

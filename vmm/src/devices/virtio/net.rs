@@ -5,7 +5,7 @@
 //! that share one cable ([`Bundle`]), whose links go up and down, and which say how long a packet may be.
 
 use crate::devices::tap::HEADER_BYTES;
-use crate::devices::virtio::bundle::Bundle;
+use crate::devices::virtio::bundle::{Bundle, FRAME_BYTES_MAX};
 use crate::devices::virtio::mmio::{Device, has_buffers, next_chain};
 use crate::memory::Memory;
 use std::cell::RefCell;
@@ -27,10 +27,6 @@ const STATUS_LINK_UP: u8 = 1;
 /// Bytes of the configuration of a card that says its MAC alone, and of one that says all three.
 const CONFIG_MAC_BYTES: usize = 6;
 const CONFIG_BYTES: usize = 12;
-/// Largest frame with header that is moved: a jumbo frame of 9,216 bytes.
-const FRAME_BYTES_MAX: usize = HEADER_BYTES + 9_216;
-/// The same with the card's number before it.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 1 + FRAME_BYTES_MAX;
 const RX: usize = 0;
 const TX: usize = 1;
 

@@ -239,7 +239,7 @@ fn cover(ways: &[(u32, Hop)], block: Ipv4Net, routes: &mut Vec<(Ipv4Net, Hop)>) 
     ways.iter().for_each(|(_, hop)| *counts.entry(*hop).or_default() += 1);
     let Some((most, _)) = counts.into_iter().max_by_key(|(hop, count)| (*count, Reverse(*hop))) else { return };
     routes.push((block, most));
-    split(ways, (u32::from(block.base()), block.prefix()), most, routes);
+    split(ways, (block.base(), block.prefix()), most, routes);
 }
 
 fn split(ways: &[(u32, Hop)], (base, prefix): (u32, u8), above: Hop, routes: &mut Vec<(Ipv4Net, Hop)>) {
