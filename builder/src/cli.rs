@@ -39,7 +39,7 @@ const GROUPS: [(&str, &[&str]); 3] = [
     ),
     (
         "Cluster",
-        &["boot", "nodes", "run", "push", "pull", "console", "guests", "link", "capture", "upgrade", "operator"],
+        &["boot", "nodes", "run", "push", "pull", "console", "guests", "link", "capture", "test", "upgrade", "operator"],
     ),
     ("This machine", &["doctor", "bench", "completions", "man"]),
 ];
@@ -86,6 +86,7 @@ verbs! {
     Hosts => hosts,
     Draw => network::draw,
     Route => network::route,
+    Test => network::test,
     Build => build,
     Kernel => kernel,
     List => image::list,

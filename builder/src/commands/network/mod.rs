@@ -1,7 +1,9 @@
-//! Verbs that look at the network of a spec: nothing has to be built.
+//! Verbs about the network of a spec. Only [`test`] needs a cluster that runs.
 
 pub mod draw;
+mod probes;
 pub mod route;
+pub mod test;
 
 use std::path::Path;
 
