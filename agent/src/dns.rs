@@ -5,6 +5,7 @@
 
 use smoltcp::wire::{DnsFlags, DnsOpcode, DnsPacket, DnsQueryType, DnsQuestion, DnsRcode};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use vmatic_plan::network::NodeKind;
 use vmatic_plan::{Node, Plan};
 
 /// DNS's port.
@@ -53,8 +54,16 @@ pub fn answer(question: &[u8], plan: &Plan, others: Others) -> Option<Vec<u8>> {
     };
     let bytes = &packet.payload()[..packet.payload().len() - rest.len()];
     let record = text_of(&packet, asked.name).and_then(|name| match u16::from(asked.type_) {
-        PTR => node_of_reverse(&name.to_ascii_lowercase(), plan).map(|node| pointer(plan, node)),
-        _ => node_of(&name, plan).map(|node| address(plan, node, asked.type_)),
+        PTR => {
+            let name = name.to_ascii_lowercase();
+            let in_network = || network_name_of_reverse(&name, plan).map(|name| pointer(plan, &name));
+            let node = node_of_reverse(&name, plan).and_then(|node| plan.node_name(node));
+            node.map(|name| pointer(plan, &name)).or_else(in_network)
+        }
+        // A node of the network has no other address.
+        kind => network_address(&name, plan)
+            .map(|address| (kind == u16::from(DnsQueryType::A)).then(|| (kind, address.octets().to_vec())))
+            .or_else(|| node_of(&name, plan).map(|node| address(plan, node, asked.type_))),
     });
     let rcode = match (&record, others) {
         (Some(_), _) => DnsRcode::NoError,
@@ -89,10 +98,7 @@ fn text_of(packet: &DnsPacket<&[u8]>, name: &[u8]) -> Option<String> {
 /// The node of a name, alone or below the cluster's. Case does not matter (RFC 4343): who asks may have changed it, so
 /// names are looked for as asked, and in small and in capital letters.
 fn node_of(name: &str, plan: &Plan) -> Option<Node> {
-    let short = name.len().checked_sub(plan.name.len()).and_then(|at| {
-        let (short, suffix) = name.split_at_checked(at)?;
-        short.strip_suffix('.').filter(|_| suffix.eq_ignore_ascii_case(&plan.name))
-    });
+    let short = below_cluster(name, plan);
     let spelled = |name: &str| {
         let guest = name.rsplit_once("-g").or_else(|| name.rsplit_once("-G"));
         let cases = |text: &str| [text.to_owned(), text.to_ascii_lowercase(), text.to_ascii_uppercase()];
@@ -103,15 +109,45 @@ fn node_of(name: &str, plan: &Plan) -> Option<Node> {
     short.and_then(by_name).or_else(|| by_name(name))
 }
 
+/// What stands before the cluster's name.
+fn below_cluster<'a>(name: &'a str, plan: &Plan) -> Option<&'a str> {
+    let (short, suffix) = name.split_at_checked(name.len().checked_sub(plan.name.len())?)?;
+    short.strip_suffix('.').filter(|_| suffix.eq_ignore_ascii_case(&plan.name))
+}
+
+/// Where in the plan's network a node of this name is: its nodes go before hosts and guests of the same name.
+fn network_address(name: &str, plan: &Plan) -> Option<Ipv4Addr> {
+    let network = plan.network()?;
+    let spelled = |name: &str| {
+        let cases = [name.to_owned(), name.to_ascii_lowercase(), name.to_ascii_uppercase()];
+        cases.iter().find_map(|name| network.number(name))
+    };
+    let node = below_cluster(name, plan).and_then(spelled).or_else(|| spelled(name))?;
+    // A segment is nobody.
+    let has_address = network.kind(node) != NodeKind::Switch;
+    network.address(plan.guest_network, node).filter(|_| has_address)
+}
+
+/// The name in the network of an address that is written backwards.
+fn network_name_of_reverse(name: &str, plan: &Plan) -> Option<String> {
+    let network = plan.network()?;
+    network.name(network.node_by_address(plan.guest_network, ipv4_of_reverse(name.strip_suffix(IN_ADDR)?)?)?)
+}
+
+/// The address whose parts are written backwards.
+fn ipv4_of_reverse(text: &str) -> Option<Ipv4Addr> {
+    let mut bytes = [0; 4];
+    let mut parts = text.split('.');
+    for byte in bytes.iter_mut().rev() {
+        *byte = parts.next()?.parse().ok()?;
+    }
+    parts.next().is_none().then(|| Ipv4Addr::from(bytes))
+}
+
 /// The node of an address that is written backwards (RFC 1035, 3.5; RFC 3596, 2.5).
 fn node_of_reverse(name: &str, plan: &Plan) -> Option<Node> {
     if let Some(parts) = name.strip_suffix(IN_ADDR) {
-        let mut bytes = [0; 4];
-        let mut parts = parts.split('.');
-        for byte in bytes.iter_mut().rev() {
-            *byte = parts.next()?.parse().ok()?;
-        }
-        return plan.node_by_ipv4(Ipv4Addr::from(bytes)).filter(|_| parts.next().is_none());
+        return plan.node_by_ipv4(ipv4_of_reverse(parts)?);
     }
     let mut parts = name.strip_suffix(IP6)?.split('.');
     let mut bits: u128 = 0;
@@ -138,9 +174,9 @@ fn address(plan: &Plan, node: Node, kind: DnsQueryType) -> Option<Record> {
     Some((kind.into(), data))
 }
 
-fn pointer(plan: &Plan, node: Node) -> Option<Record> {
+fn pointer(plan: &Plan, name: &str) -> Option<Record> {
     let mut data = Vec::new();
-    for label in plan.node_name(node)?.split('.').chain([plan.name.as_str()]) {
+    for label in name.split('.').chain([plan.name.as_str()]) {
         data.push(u8::try_from(label.len()).ok().filter(|length| *length < 64)?);
         data.extend_from_slice(label.as_bytes());
     }
@@ -180,6 +216,7 @@ pub mod tests {
     use super::*;
     use proptest::prelude::*;
     use smoltcp::wire::{DnsRecord, DnsRecordData};
+    use vmatic_plan::network::{Draft, PlannedNetwork};
     use vmatic_plan::{GuestId, HostId, HostNames};
 
     fn plan() -> Plan {
@@ -239,6 +276,24 @@ pub mod tests {
             let refused = answer(&question(name, A), &plan, Others::MayKnow).unwrap();
             assert_eq!(read(&refused), (DnsRcode::Refused, None), "{name}: another server may know it");
         }
+    }
+
+    #[test]
+    fn nodes_of_the_network_have_their_addresses_there() {
+        let draft = Draft::decode(
+            "vmatic-network 1\nlink pc1 r\nlink r s\nlink s dn5\nnodes r kind=router\nnodes s kind=switch\n",
+        );
+        let (network, _) = PlannedNetwork::plan(&draft.unwrap(), 8, 4).unwrap();
+        let plan = Plan { network: Some(network), ..plan() };
+        let ask = |name: &str, kind| read(&answer(&question(name, kind), &plan, Others::None).unwrap());
+        let at = |last| (DnsRcode::NoError, Some(IpAddr::V4(Ipv4Addr::new(100, 64, 0, last))));
+        assert_eq!([ask("pc1", A), ask("R.lab", A), ask("dn5", A)], [at(1), at(2), at(4)]);
+        assert_eq!(ask("dn6", A).1, plan.host_ipv4(HostId(3)).map(IpAddr::V4), "hosts have theirs");
+        assert_eq!(ask("pc1", AAAA), (DnsRcode::NoError, None));
+        assert_eq!(ask("s", A), (DnsRcode::NXDomain, None), "a segment is nobody");
+        let back = answer(&question("2.0.64.100.in-addr.arpa", PTR), &plan, Others::None).unwrap();
+        assert!(back.ends_with(b"\x01r\x03Lab\0"), "{back:?}");
+        assert_eq!(ask("9.0.64.100.in-addr.arpa", PTR).0, DnsRcode::NXDomain);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::bytes::OUTPUT_MAX_BYTES;
 use crate::guest::Usage;
 use crate::info::NodeInfo;
 use crate::misplaced::Misplaced;
-use crate::traffic::{PORTS_MAX, Piece, Ports};
+use crate::traffic::{NODE_NAME_MAX_BYTES, NetworkPort, NetworkPorts, PORTS_MAX, Piece, Ports};
 use crate::twins::Twins;
 use crate::unknown::{UNKNOWN_BYTES, UNKNOWN_MAX, UnknownMachine};
 use alloc::vec::Vec;
@@ -15,7 +15,7 @@ use vmatic_plan::LinkProperties;
 pub const USAGE_EACH_MAX: usize = 16 * 1024;
 /// Most bytes of an answer about one guest's memory, and about one link: their numbers as varints.
 const USAGE_BYTES: usize = 25;
-const PORT_BYTES: usize = 160;
+const PORT_BYTES: usize = 180;
 /// Most bytes of what has a fixed number of fields.
 const FIXED_BYTES: usize = 1024;
 
@@ -45,6 +45,8 @@ pub enum Reply {
     Pushed(Pushed),
     /// To `Order::Stored`.
     Stored(Stored),
+    /// To `Order::Port`: how the link's ends on this host are now.
+    NetworkPorts(NetworkPorts),
 }
 
 /// What was put in its place.
@@ -82,7 +84,8 @@ impl Reply {
                 | Reply::Image(_)
                 | Reply::Misplaced(_)
                 | Reply::Pushed(_)
-                | Reply::Stored(_) => 0,
+                | Reply::Stored(_)
+                | Reply::NetworkPorts(_) => 0,
                 Reply::Usage(usage) => usage.each.len() * USAGE_BYTES,
                 Reply::Ports(ports) => ports.ports.len() * PORT_BYTES,
                 Reply::Piece(piece) => piece.bytes.len(),
@@ -100,6 +103,10 @@ impl Reply {
             | Reply::Pushed(_)
             | Reply::Stored(_) => true,
             Reply::Link(link) => link.is_valid(),
+            Reply::NetworkPorts(ends) => {
+                let fits = |end: &NetworkPort| end.name.len() <= NODE_NAME_MAX_BYTES && end.there.is_valid();
+                ends.ports.len() <= 2 && ends.ports.iter().all(fits)
+            }
             Reply::Usage(usage) => usage.each.len() <= USAGE_EACH_MAX,
             Reply::Ports(ports) => ports.ports.len() <= PORTS_MAX,
             Reply::Piece(piece) => piece.bytes.len() <= OUTPUT_MAX_BYTES as usize,

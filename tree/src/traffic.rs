@@ -1,12 +1,17 @@
 //! What passed a guest's link and what did not, and pieces of captures: what a host's switch says of itself.
 
 use crate::bytes;
+use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
+use vmatic_plan::network::Properties;
 use vmatic_plan::{GuestId, LinkProperties};
 
 /// Most links in one answer: a host of more is asked in parts.
 pub const PORTS_MAX: usize = 1024;
+
+/// Most bytes of a node's name in the network (RFC 1035, 2.3.4).
+pub const NODE_NAME_MAX_BYTES: usize = 253;
 
 /// Why a frame went nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,11 +36,15 @@ pub enum DropReason {
     EtherType,
     /// Its destination, or its source, is none that guests reach (`plan.guest_reach`).
     OutOfReach,
+    /// The link is down.
+    Down,
+    /// It is longer than the link takes.
+    TooLong,
 }
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [DropReason; 10] = [
+    pub const ALL: [DropReason; 12] = [
         DropReason::Malformed,
         DropReason::Spoofed,
         DropReason::NoSuchNode,
@@ -46,6 +55,8 @@ impl DropReason {
         DropReason::NoRoute,
         DropReason::EtherType,
         DropReason::OutOfReach,
+        DropReason::Down,
+        DropReason::TooLong,
     ];
 
     /// A word for operators and programs.
@@ -61,6 +72,8 @@ impl DropReason {
             DropReason::NoRoute => "no_route",
             DropReason::EtherType => "ether_type",
             DropReason::OutOfReach => "out_of_reach",
+            DropReason::Down => "down",
+            DropReason::TooLong => "too_long",
         }
     }
 }
@@ -103,6 +116,47 @@ pub struct Ports {
     pub ports: Vec<PortStatus>,
     /// Whether there are more than were given.
     pub truncated: bool,
+}
+
+/// How late frames arrived on a link that delays them, after they were due: the proof that its figures hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LatenessSummary {
+    /// How many frames were delayed at all.
+    pub frames: u64,
+    /// Half were at most so many microseconds late, rounded up to a power of two.
+    pub median_us: u64,
+    /// 99 of 100 were at most so late, rounded likewise.
+    pub p99_us: u64,
+    /// The worst.
+    pub worst_us: u64,
+}
+
+/// One end of a link of the network, on the host that answers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NetworkPort {
+    /// The node's number in the network.
+    pub node: u32,
+    /// Its name, of at most [`NODE_NAME_MAX_BYTES`].
+    pub name: String,
+    /// Its port.
+    pub port: u32,
+    /// Whether the link is up.
+    pub up: bool,
+    /// The largest packet that it takes.
+    pub mtu: u16,
+    /// What it does to what the port sends.
+    pub there: Properties,
+    /// What its node sent and got.
+    pub counters: PortCounters,
+    /// How late what it sent arrived.
+    pub lateness: LatenessSummary,
+}
+
+/// The ends of one link that are on one host: none, one, or both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NetworkPorts {
+    /// At most two.
+    pub ports: Vec<NetworkPort>,
 }
 
 /// A piece of something that is fetched piece by piece: a capture, or a snapshot of a template.

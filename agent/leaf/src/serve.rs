@@ -401,6 +401,7 @@ impl GuestAgent {
             | Order::Unknown
             | Order::Adopt { .. }
             | Order::Stored
+            | Order::Port(_)
             | Order::SessionInput(_) => {
                 self.answer(op, Outcome::Failed("that is not for a guest".into()), Output::default());
             }

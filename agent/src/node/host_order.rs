@@ -11,7 +11,7 @@ use crate::guest::vmm::snapshot;
 use crate::process::spawn;
 use crate::switch::capture::CapturePoint;
 use crate::switch::client::SwitchClient;
-use crate::switch::protocol::Request;
+use crate::switch::protocol::{Request, Response};
 use crate::switch::{SOCKET, settings};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -44,7 +44,7 @@ pub struct HostOrder {
 
 /// Whether an order is one that a process of its own carries out.
 pub fn is_one(order: &Order) -> bool {
-    matches!(order, Order::Link(_) | Order::Capture(_) | Order::Usage { .. } | Order::Save { .. })
+    matches!(order, Order::Link(_) | Order::Port(_) | Order::Capture(_) | Order::Usage { .. } | Order::Save { .. })
 }
 
 /// Has a process carry it out, to its end, to its deadline, or until `stop` is dropped or used.
@@ -96,6 +96,13 @@ fn reply(HostOrder { order, guests, all, host }: &HostOrder) -> Result<Reply, Er
                 Ok(())
             })?;
             Ok(Reply::Piece(all))
+        }
+        Order::Port(order) => {
+            let Response::NetworkPorts(ports) = client()?.ask(&Request::Port(*order))? else {
+                return Err(Error::new("ask the switch for a link of the network"));
+            };
+            settings::remember_port(order)?;
+            Ok(Reply::NetworkPorts(ports))
         }
         Order::Usage { each } => usage::measure(*each).map(Reply::Usage),
         Order::Save { from } => Ok(Reply::Piece(Piece { bytes: snapshot::piece(*host, *from)?, dropped: 0 })),

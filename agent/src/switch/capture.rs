@@ -33,6 +33,8 @@ pub enum CapturePoint {
     Guest(GuestId),
     /// What leaves the host's guests for the kernel, and comes from it.
     Uplink,
+    /// A port of the network, by its node's number there, both directions.
+    Port { node: u32, port: u32 },
 }
 
 struct Capture {
@@ -51,6 +53,11 @@ struct Capture {
 pub struct Captures(Vec<Capture>);
 
 impl Captures {
+    /// Whether nobody captures.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// A frame passes `spot`.
     pub fn take(&mut self, spot: CapturePoint, frame: &[u8]) {
         if self.0.is_empty() {
@@ -58,7 +65,7 @@ impl Captures {
         }
         for capture in self.0.iter_mut().filter(|capture| capture.spot == spot) {
             let seen = match spot {
-                CapturePoint::Guest(_) => frame.get(HEADER_BYTES..),
+                CapturePoint::Guest(_) | CapturePoint::Port { .. } => frame.get(HEADER_BYTES..),
                 CapturePoint::Uplink => frame.get(PACKET_AT..),
             };
             capture.keep(seen.unwrap_or_default());

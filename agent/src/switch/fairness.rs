@@ -90,8 +90,8 @@ const ACTIVE_NS: u64 = NS_PER_S;
 /// Somebody who sends to a guest; nobody is the kernel, or the switch itself.
 type Sender = Option<GuestId>;
 
-struct Share {
-    sender: Sender,
+struct Share<S> {
+    sender: S,
     /// Frames that found room.
     taken: u32,
     /// Frames that are to be held back.
@@ -101,16 +101,21 @@ struct Share {
 
 /// Who sends to one guest, and what each got of its cable: the frequent ones of many, in a few counters (Misra and
 /// Gries).
-#[derive(Default)]
-pub struct Contention {
-    shares: Vec<Share>,
+pub struct Contention<S = Sender> {
+    shares: Vec<Share<S>>,
 }
 
-impl Contention {
+impl<S> Default for Contention<S> {
+    fn default() -> Self {
+        Contention { shares: Vec::new() }
+    }
+}
+
+impl<S: Copy + PartialEq> Contention<S> {
     /// Whether a frame of `sender` may look for room.
-    pub fn admits(&mut self, now_ns: u64, sender: Sender) -> bool {
+    pub fn admits(&mut self, now_ns: u64, sender: S) -> bool {
         let new = || Share { sender, taken: 0, held_back: 0, sent_ns: now_ns };
-        let gone = |share: &Share| now_ns.saturating_sub(share.sent_ns) >= ACTIVE_NS;
+        let gone = |share: &Share<S>| now_ns.saturating_sub(share.sent_ns) >= ACTIVE_NS;
         let share = match self.shares.iter().position(|share| share.sender == sender) {
             Some(at) => &mut self.shares[at],
             None if self.shares.len() < SENDERS_MAX => self.shares.push_mut(new()),
@@ -129,7 +134,7 @@ impl Contention {
     }
 
     /// A frame of `sender` found room.
-    pub fn took(&mut self, now_ns: u64, sender: Sender) {
+    pub fn took(&mut self, now_ns: u64, sender: S) {
         if let Some(share) = self.shares.iter_mut().find(|share| share.sender == sender) {
             share.taken += 1;
             if share.taken >= TAKEN_MAX {
@@ -145,14 +150,14 @@ impl Contention {
 
     /// There was no room for a frame of `sender`. If that had no more than an even share, who got more waits. Nobody
     /// loses by a lone sender, nor by filling a cable that others have all they want of.
-    pub fn full(&mut self, now_ns: u64, sender: Sender) {
-        let active = |share: &&mut Share| now_ns.saturating_sub(share.sent_ns) < ACTIVE_NS;
+    pub fn full(&mut self, now_ns: u64, sender: S) {
+        let active = |share: &&mut Share<S>| now_ns.saturating_sub(share.sent_ns) < ACTIVE_NS;
         let (count, taken) =
             self.shares.iter_mut().filter(active).fold((0, 0), |(count, all), share| (count + 1, all + share.taken));
         if count < 2 {
             return;
         }
-        let above = |share: &Share| share.taken * count > taken + SLACK * count;
+        let above = |share: &Share<S>| share.taken * count > taken + SLACK * count;
         if self.shares.iter().any(|share| share.sender == sender && above(share)) {
             return;
         }

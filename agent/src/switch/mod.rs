@@ -4,7 +4,7 @@
 //! itself, `shaper` what a cable is like, `fairness` who may take how much of what all share,
 //! `forward` puts them together without I/O; `server` is the process that moves the frames, `timer` wakes it,
 //! `routes` tells the kernel, `protocol` is what can be asked of it, `supervisor` the node's side,
-//! `client` the operator's; `settings` hands links to the next switch.
+//! `client` the operator's; `settings` hands links to the next switch. `network` is the part of a `[network]` here.
 
 pub mod capture;
 pub mod client;
@@ -12,6 +12,7 @@ mod counters;
 mod fairness;
 pub mod forward;
 pub mod frame;
+pub mod network;
 pub mod policy;
 pub mod protocol;
 mod reach;

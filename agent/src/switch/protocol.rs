@@ -11,14 +11,15 @@ use super::shaper::Link;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use vmatic_plan::{GuestId, HostId, LinkError, RangeSet, parse_nodes};
-use vmatic_tree::traffic::{Piece, PortStatus, Ports};
+use vmatic_tree::traffic::{NetworkPorts, Piece, PortStatus, Ports};
+use vmatic_tree::wire::order::{PortAction, PortOrder};
 
 /// Most bytes of a request: sets of guests are longest.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// Most bytes of an answer: a piece of a capture is longest.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Most links in an answer: at most 175 bytes each.
-pub const PORTS_PER_ANSWER: usize = 360;
+/// Most links in an answer: at most 195 bytes each.
+pub const PORTS_PER_ANSWER: usize = 320;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub enum Request {
     Uplink,
     /// The next piece of the capture of this number.
     Capture(u64, CapturePoint),
+    /// Do this with a link of the network.
+    Port(PortOrder),
 }
 
 /// What the switch gives.
@@ -46,6 +49,8 @@ pub enum Response {
     Uplink(PortCounters),
     /// The answer to [`Request::Capture`].
     Piece(Piece),
+    /// The answer to [`Request::Port`]: how its ends here are now.
+    NetworkPorts(NetworkPorts),
 }
 
 /// What comes back: what the switch gives, or why it refuses.
@@ -60,7 +65,10 @@ pub fn read(bytes: &[u8], rules: &Rules) -> Result<Request, String> {
         Request::Plug(guest) | Request::Capture(_, CapturePoint::Guest(guest)) => all.contains(guest.0),
         Request::SetLink(guests, link) => ours(guests) && link.is_valid(),
         Request::Ports(guests) => ours(guests),
-        Request::Uplink | Request::Capture(_, CapturePoint::Uplink) => true,
+        Request::Port(PortOrder { action: PortAction::Set(there, back), .. }) => there.is_valid() && back.is_valid(),
+        Request::Port(_) | Request::Uplink | Request::Capture(_, CapturePoint::Uplink | CapturePoint::Port { .. }) => {
+            true
+        }
     };
     if good { Ok(request) } else { Err(format!("guests must be of 1-{}", rules.plan().guests_per_host)) }
 }
@@ -89,11 +97,16 @@ pub fn read_link(text: &str, guests: u32) -> Result<(RangeSet, Link), String> {
     Ok((some_guests(which, guests)?, link))
 }
 
-/// Where a capture looks: `uplink`, or a guest's number.
+/// Where a capture looks: `uplink`, a guest's number, or a port of the network, both by number: `3:1`.
 pub fn read_point(text: &str) -> Result<CapturePoint, String> {
+    if let Some((Ok(node), Ok(port))) = text.split_once(':').map(|(node, port)| (node.parse(), port.parse())) {
+        return Ok(CapturePoint::Port { node, port });
+    }
     match text {
         "uplink" => Ok(CapturePoint::Uplink),
-        guest => guest.parse().map(CapturePoint::Guest).map_err(|_| format!("{text:?} must be a guest or uplink")),
+        guest => {
+            guest.parse().map(CapturePoint::Guest).map_err(|_| format!("{text:?} must be a guest, NODE:PORT or uplink"))
+        }
     }
 }
 
@@ -113,6 +126,7 @@ fn some_guests(text: &str, guests: u32) -> Result<RangeSet, String> {
 pub fn answer(request: Request, switch: &mut Switch, now_ns: u64) -> Answer {
     match request {
         Request::Plug(_) => Err("a cable comes with its plug".into()),
+        Request::Port(_) => Err("the plan has no network".into()),
         Request::SetLink(guests, link) => {
             guests.iter().map(GuestId).for_each(|guest| switch.set_link(guest, link));
             Ok(Response::Done)
@@ -145,6 +159,12 @@ pub fn words(response: &Response) -> String {
         }
         Response::Uplink(counters) => {
             let _ = writeln!(text, "uplink {}", counters::words(counters));
+        }
+        Response::NetworkPorts(ends) => {
+            for end in &ends.ports {
+                let state = if end.up { "up" } else { "down" };
+                let _ = writeln!(text, "{}:{} {state} {}", end.name, end.port, counters::words(&end.counters));
+            }
         }
         Response::Piece(piece) => {
             let _ = writeln!(text, "{} bytes", piece.bytes.len());
@@ -195,6 +215,8 @@ mod tests {
         assert_eq!(read_words("link 1-2,4 rate=1mbit loss=1%", 9), Ok(link));
         assert_eq!(read_words("ports .", 9), Ok(Request::Ports(RangeSet::span(1, 9))));
         assert_eq!(read_point("uplink"), Ok(CapturePoint::Uplink));
+        assert_eq!(read_point("3:1"), Ok(CapturePoint::Port { node: 3, port: 1 }));
+        assert!(["", "3:", ":1", "3:1:1", "-1"].iter().all(|text| read_point(text).is_err()));
         for (bad, why) in [
             ("link 1", "PROPERTY=VALUE"),
             ("link 10 ideal", "10"),

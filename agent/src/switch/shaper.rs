@@ -9,7 +9,7 @@
 use super::fairness::NS_PER_S;
 pub use vmatic_plan::LinkProperties as Link;
 
-const NS_PER_US: u64 = 1_000;
+pub const NS_PER_US: u64 = 1_000;
 const US_PER_S: u64 = 1_000_000;
 
 /// Bytes that wait for a slow link at least; what comes then is dropped, as a router does. A link that is long as well
@@ -24,7 +24,7 @@ const QUEUED_FRAME_BYTES: usize = 128;
 /// The least frame, for how many of them may be under way on a link.
 const FRAME_BYTES_MIN: u64 = 60;
 /// All of a million.
-const PPM: u64 = 1_000_000;
+pub const PPM: u64 = 1_000_000;
 const BITS_PER_BYTE: u64 = 8;
 
 /// What becomes of a frame on a link.
@@ -45,14 +45,63 @@ pub fn queue_cost(bytes: usize) -> usize {
     bytes + QUEUED_FRAME_BYTES
 }
 
-/// One direction of a link.
-pub struct Shaper {
-    link: Link,
+/// A line of some rate: when it has sent what it was given.
+#[derive(Default)]
+pub struct Pacer {
     /// When the last frame is sent.
     free_at_ns: u64,
     /// What of a nanosecond that leaves out, in parts of the rate: without it a fast link would be faster than it is,
     /// the more so the shorter its frames.
     rest: u64,
+}
+
+impl Pacer {
+    /// For how long what waits keeps the line busy.
+    pub fn busy_ns(&self, now_ns: u64) -> u64 {
+        self.free_at_ns.saturating_sub(now_ns)
+    }
+
+    /// How many bytes wait, at this rate.
+    pub fn waiting_bytes(&self, now_ns: u64, rate_bits_s: u64) -> u128 {
+        u128::from(self.busy_ns(now_ns)) * u128::from(rate_bits_s) / u128::from(BITS_PER_BYTE * NS_PER_S)
+    }
+
+    /// When a frame of `bytes` is sent that is given now; the rate is not 0.
+    pub fn send(&mut self, now_ns: u64, bytes: usize, rate_bits_s: u64) -> u64 {
+        if self.free_at_ns < now_ns {
+            (self.free_at_ns, self.rest) = (now_ns, 0);
+        }
+        let parts = u128::from(bytes as u64 * BITS_PER_BYTE) * u128::from(NS_PER_S) + u128::from(self.rest);
+        let (ns, rest) = (parts / u128::from(rate_bits_s), parts % u128::from(rate_bits_s));
+        // A frame of 64 KiB at a bit a second takes less than a week; the rest is less than the rate.
+        (self.free_at_ns, self.rest) = (self.free_at_ns + ns as u64, rest as u64);
+        self.free_at_ns
+    }
+}
+
+/// What a link sends in its delay.
+pub fn product_bytes(link: &Link) -> u64 {
+    let bits = u128::from(link.rate_bits_s) * u128::from(link.delay_us) / u128::from(US_PER_S);
+    // At most 7.5 TB: 10^12 bits a second for a minute.
+    (bits / u128::from(BITS_PER_BYTE)) as u64
+}
+
+/// Bytes that wait for a link unless somebody says how many.
+pub fn waiting_bytes_max(link: &Link) -> u64 {
+    QUEUE_BYTES_MIN.max(product_bytes(link))
+}
+
+/// Most memory of what is under way on one direction of a link.
+pub fn under_way_max(link: &Link) -> usize {
+    let each = queue_cost(FRAME_BYTES_MIN as usize) as u64;
+    let least = product_bytes(link) / FRAME_BYTES_MIN * each * 2;
+    UNDER_WAY_BYTES_MIN.max(usize::try_from(least).unwrap_or(usize::MAX))
+}
+
+/// One direction of a link.
+pub struct Shaper {
+    link: Link,
+    pacer: Pacer,
     queued_bytes: usize,
     random: u64,
 }
@@ -60,21 +109,7 @@ pub struct Shaper {
 impl Shaper {
     /// A direction of `link`; `seed` decides which frames are lost.
     pub fn new(link: Link, seed: u64) -> Self {
-        Shaper { link, free_at_ns: 0, rest: 0, queued_bytes: 0, random: seed }
-    }
-
-    /// What the link sends in its delay.
-    fn product_bytes(&self) -> u64 {
-        let bits = u128::from(self.link.rate_bits_s) * u128::from(self.link.delay_us) / u128::from(US_PER_S);
-        // At most 7.5 TB: 10^12 bits a second for a minute.
-        (bits / u128::from(BITS_PER_BYTE)) as u64
-    }
-
-    /// Most memory of what is under way.
-    fn under_way_max(&self) -> usize {
-        let each = queue_cost(FRAME_BYTES_MIN as usize) as u64;
-        let least = self.product_bytes() / FRAME_BYTES_MIN * each * 2;
-        UNDER_WAY_BYTES_MIN.max(usize::try_from(least).unwrap_or(usize::MAX))
+        Shaper { link, pacer: Pacer::default(), queued_bytes: 0, random: seed }
     }
 
     /// What becomes of a frame of `bytes` that is sent now. What arrives later takes its [`queue_cost`] of this
@@ -88,24 +123,15 @@ impl Shaper {
             return ShapeResult::Now;
         }
         let cost = queue_cost(bytes);
-        if self.queued_bytes + cost > self.under_way_max().min(room) {
+        if self.queued_bytes + cost > under_way_max(&self.link).min(room) {
             return ShapeResult::Full;
         }
         let mut sent_at = now_ns;
         if rate_bits_s > 0 {
-            if self.free_at_ns < now_ns {
-                (self.free_at_ns, self.rest) = (now_ns, 0);
-            }
-            let waiting_ns = u128::from(self.free_at_ns - now_ns);
-            let waiting = waiting_ns * u128::from(rate_bits_s) / u128::from(BITS_PER_BYTE * NS_PER_S);
-            if waiting > u128::from(QUEUE_BYTES_MIN.max(self.product_bytes())) {
+            if self.pacer.waiting_bytes(now_ns, rate_bits_s) > u128::from(waiting_bytes_max(&self.link)) {
                 return ShapeResult::Full;
             }
-            let parts = u128::from(bytes as u64 * BITS_PER_BYTE) * u128::from(NS_PER_S) + u128::from(self.rest);
-            let (ns, rest) = (parts / u128::from(rate_bits_s), parts % u128::from(rate_bits_s));
-            // A frame of 64 KiB at a bit a second takes less than a week; the rest is less than the rate.
-            (self.free_at_ns, self.rest) = (self.free_at_ns + ns as u64, rest as u64);
-            sent_at = self.free_at_ns;
+            sent_at = self.pacer.send(now_ns, bytes, rate_bits_s);
         }
         self.queued_bytes += cost;
         ShapeResult::At(sent_at + delay_us * NS_PER_US)
@@ -116,13 +142,20 @@ impl Shaper {
         self.queued_bytes = self.queued_bytes.saturating_sub(cost);
     }
 
-    /// SplitMix64: a step and a mix, good enough for coins.
     fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.random = self.random.wrapping_add(STEP);
+        mix(self.random)
     }
+}
+
+/// The step of SplitMix64.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The mix of SplitMix64, good enough for coins.
+pub fn mix(z: u64) -> u64 {
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 #[cfg(test)]

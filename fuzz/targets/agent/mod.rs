@@ -1,8 +1,9 @@
-//! What the fuzzer feeds the host's agent: guests' frames, requests to the switch, QEMU's answers, boot words,
-//! questions for names, DHCP servers' answers.
+//! What the fuzzer feeds the host's agent: guests' frames, into networks too, requests to the switch, QEMU's answers,
+//! boot words, questions for names, DHCP servers' answers.
 
 mod cmdline;
 mod dns;
+mod fabric;
 mod forward;
 #[path = "../input.rs"]
 pub mod input;
@@ -25,6 +26,8 @@ pub const TARGETS: &[Target] = &[
     ("policy", policy::run, policy::seeds, 1 << 20),
     // What is under way on links that delay is bounded by megabytes a guest.
     ("forward", forward::run, forward::seeds, 64 << 20),
+    // The same, in all.
+    ("fabric", fabric::run, fabric::seeds, 64 << 20),
     ("requests", requests::run, requests::seeds, 8 << 20),
     ("qmp", qmp::run, qmp::seeds, 8 << 20),
     ("dns", dns::run, dns::seeds, 64 << 10),

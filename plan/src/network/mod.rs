@@ -8,8 +8,8 @@
 //!   `kinds`: what nodes are.
 //! * `nodes`: names and numbers. `law`: one law over lists of nodes. `graph`: all of them; `ports`: each node's;
 //!   `sites`: where nodes are.
-//! * `addresses`: addresses and MACs. `route`: ways; `legs`: their next hops, for routers. `survey`: counts.
-//!   `guest`: what guests are told of their ports. `told`: the network as its hosts are told. `error`: what can be wrong.
+//! * `addresses`: addresses and MACs. `route`: ways, and next hops for routers. `survey`: counts. `guest`: what guests
+//!   are told of their ports. `told`: the network as its hosts are told. `error`: what can be wrong.
 //!
 //! No state: a network is a value. What is bounded: laws, groups and rules by number, patterns by their bytes, tables
 //! by their links; whatever a text says, nothing is allocated by a number in it, but for tables and one search.
@@ -20,7 +20,6 @@ mod graph;
 mod guest;
 mod kinds;
 mod law;
-mod legs;
 mod line;
 mod nodes;
 mod ports;
@@ -39,11 +38,10 @@ pub use graph::{Draft, End, LINK_NETWORK, LINKS_MAX, LinkDraft, Network, RULES_M
 pub use guest::{GuestPorts, KernelRoute, NoPorts, PortCard};
 pub use kinds::{AsNumber, Daemon, NodeKind, NodesDraft, Numbering, Port0, Routing};
 pub use law::Side;
-pub use legs::Leg;
 pub use line::{Each, Line, LineSide, PORT_MAX, port, properties};
 pub use nodes::{GROUPS_MAX, Group, NodeList, Nodes};
 pub use properties::{BURST_MAX, MTU_MAX, MTU_MIN, Properties, QUEUE_BYTES_MAX, QUEUE_PACKETS_MAX, Queue, time, words};
-pub use route::{Carries, Hop, NoWay, Part, Rung, SEARCH_NODES_MAX, WAY_NODES_MAX, Way};
+pub use route::{Carries, Hop, Leg, NoWay, Part, Rung, SEARCH_NODES_MAX, WAY_NODES_MAX, Way};
 pub use shapes::internet::Relation;
 pub use survey::{COUNTED_LINKS_MAX, Crossing, OfKind, ROUTES_MAX, Survey};
 pub use table::{TABLE_LINKS_MAX, TableDraft, TableLink};

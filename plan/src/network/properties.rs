@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// Least MTU of a link: IPv6 goes over no smaller one (RFC 8200, 5).
 pub const MTU_MIN: u16 = 1280;
@@ -23,7 +24,7 @@ pub const QUEUE_BYTES_MAX: u64 = 1 << 30;
 pub const BURST_MAX: u16 = 1000;
 
 /// How much waits before a link that is busy; what comes then is lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Queue {
     /// As much as the link needs to be busy.
     #[default]
@@ -37,7 +38,7 @@ pub enum Queue {
 }
 
 /// The properties of one direction of a link. All zero: an ideal cable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Properties {
     /// Rate, delay and loss.
     pub link: LinkProperties,
@@ -57,6 +58,25 @@ pub struct Properties {
     pub mtu: u16,
     /// Whether the link is down when the network starts.
     pub down: bool,
+}
+
+impl Properties {
+    /// Whether each is within its limit: what was decoded may not be.
+    pub fn is_valid(&self) -> bool {
+        let shares = [self.dup_ppm, self.corrupt_ppm, self.reorder_ppm];
+        let queue = match self.queue {
+            Queue::Computed => true,
+            Queue::Packets(packets) => u64::from(packets) <= QUEUE_PACKETS_MAX,
+            Queue::Bytes(bytes) => u64::from(bytes) <= QUEUE_BYTES_MAX,
+            Queue::TimeUs(us) => u64::from(us) <= link::DELAY_US_MAX,
+        };
+        self.link.is_valid()
+            && queue
+            && self.jitter_us <= link::DELAY_US_MAX
+            && self.burst <= BURST_MAX
+            && shares.iter().all(|share| *share <= link::LOSS_PPM_MAX)
+            && (self.mtu == 0 || (MTU_MIN..=MTU_MAX).contains(&self.mtu))
+    }
 }
 
 /// Sets what one word says, there and back; nothing is set where the word is none of ours.

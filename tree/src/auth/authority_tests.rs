@@ -7,7 +7,7 @@ use crate::auth::public_key::{Proof, TOUCHED, TokenState, application_hash, by_t
 use crate::auth::revocation::tests::list;
 use crate::auth::verbs::Verbs;
 use crate::session::SessionInput;
-use crate::wire::order::{GuestAction, LinkOrder, Order};
+use crate::wire::order::{GuestAction, LinkOrder, Order, PortAction, PortOrder};
 use ed25519_dalek::{Signer, SigningKey};
 
 fn key(byte: u8) -> SigningKey {
@@ -79,6 +79,8 @@ fn each_order_needs_its_verb_and_lists_need_the_clusters_key() {
         (Order::Info, Some(Verb::Look)),
         (Order::Usage { each: true }, Some(Verb::Look)),
         (Order::Link(LinkOrder::Show), Some(Verb::Look)),
+        (Order::Port(PortOrder { node: 1, port: 1, action: PortAction::Show }), Some(Verb::Look)),
+        (Order::Port(PortOrder { node: 1, port: 1, action: PortAction::Up(false) }), Some(Verb::Network)),
         (Order::Link(LinkOrder::Set(Default::default())), Some(Verb::Network)),
         (Order::Guests(GuestAction::Stop), Some(Verb::Guests)),
         (Order::Save { from: 0 }, Some(Verb::Guests)),

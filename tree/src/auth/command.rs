@@ -16,7 +16,7 @@ use crate::parcel::PATH_BYTES_MAX;
 use crate::refusal::CommandError;
 use crate::session::{LEASE_MS, PIECE_MAX_BYTES};
 use crate::text::ShortText;
-use crate::wire::order::{CaptureOrder, INPUT_MAX_BYTES, LinkOrder, Order, Run};
+use crate::wire::order::{CaptureOrder, INPUT_MAX_BYTES, LinkOrder, Order, PortAction, PortOrder, Run};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -124,6 +124,11 @@ impl Command {
             }
             Order::SessionInput(_) => self.check_session(),
             Order::Link(LinkOrder::Set(link)) if !link.is_valid() => beyond("a link's property is beyond its limit"),
+            Order::Port(PortOrder { action: PortAction::Set(there, back), .. })
+                if !there.is_valid() || !back.is_valid() =>
+            {
+                beyond("a link's property is beyond its limit")
+            }
             Order::Capture(capture) => self.check_capture(capture),
             Order::Revoke(list) if list.len() > REVOCATIONS_MAX_BYTES => {
                 beyond(format!("a list of revoked certificates has at most {REVOCATIONS_MAX_BYTES} bytes"))
@@ -143,6 +148,7 @@ impl Command {
             | Order::Stored
             | Order::Guests(_)
             | Order::Link(_)
+            | Order::Port(_)
             | Order::Usage { .. }
             | Order::Revoke(_)
             | Order::Save { .. } => Ok(()),

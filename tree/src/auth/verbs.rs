@@ -1,6 +1,6 @@
 //! What an operator may be allowed to do: classes of orders, and the class that each order is of.
 
-use crate::wire::order::{LinkOrder, Order};
+use crate::wire::order::{LinkOrder, Order, PortAction, PortOrder};
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,7 @@ impl Verb {
             | Order::Usage { .. }
             | Order::Stored
             | Order::Link(LinkOrder::Show) => Some(Verb::Look),
+            Order::Port(PortOrder { action: PortAction::Show, .. }) => Some(Verb::Look),
             // What is typed in a session is of the class of those that open one.
             Order::Run(_)
             | Order::Stream(_)
@@ -58,7 +59,7 @@ impl Verb {
             | Order::SessionInput(_) => Some(Verb::Run),
             // Who becomes a host starts that host's guests.
             Order::Guests(_) | Order::Save { .. } | Order::Adopt { .. } => Some(Verb::Guests),
-            Order::Link(LinkOrder::Set(_)) | Order::Capture(_) => Some(Verb::Network),
+            Order::Link(LinkOrder::Set(_)) | Order::Capture(_) | Order::Port(_) => Some(Verb::Network),
             Order::Push(_) | Order::Pull(_) => Some(Verb::Push),
             Order::Revoke(_) => None,
         }

@@ -7,6 +7,7 @@ use crate::unknown::MachineId;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
+use vmatic_plan::network::Properties;
 use vmatic_plan::{HostId, LinkProperties};
 
 /// Most bytes of standard input that a command carries.
@@ -85,6 +86,30 @@ pub enum Order {
     /// Run a program to its end, and send what it writes while it runs ([`crate::stream`]): all of it, whatever
     /// [`Run::output_max_bytes`] says.
     Stream(Run),
+    /// Change or show a link of the network. Hosts do what is theirs of it: those of its two ends.
+    Port(PortOrder),
+}
+
+/// What is wanted of a link of the plan's network, by one of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortOrder {
+    /// The node's number in the network.
+    pub node: u32,
+    /// Its port, from 1.
+    pub port: u32,
+    /// What is wanted.
+    pub action: PortAction,
+}
+
+/// What can be done with a link of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PortAction {
+    /// Give how each end on the host is ([`NetworkPorts`](crate::traffic::NetworkPorts)).
+    Show,
+    /// Cables carry frames, or none, whatever the plan has them at first; cards see it.
+    Up(bool),
+    /// What the link does to frames from the port, and to it, until the host boots anew.
+    Set(Properties, Properties),
 }
 
 impl Order {

@@ -3,6 +3,8 @@
 //! A law of next hops counts hops; since one shape has one kind of link, that is the quickest way, too. A search finds
 //! the way of least delay, and of those the one of fewest hops; of several, the one over the lower port.
 
+mod legs;
+
 use super::graph::{End, Network};
 use super::kinds::Routing;
 use super::law::{LawEnd, Side, Wiring};
@@ -10,6 +12,8 @@ use super::shapes::Shape;
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+
+pub use legs::Leg;
 
 /// Most nodes of a part in which a router searches on demand.
 pub const SEARCH_NODES_MAX: u32 = 100_000;
@@ -168,7 +172,7 @@ impl Network {
         self.port(from, law, LawEnd { side: Side::A, rank, end })
     }
 
-    /// The laws with next hops that lead their nodes: no node of theirs has another law's links, which could be shorter.
+    /// The laws with next hops that lead their nodes: none of these has another law's links, which could be shorter.
     pub fn leading(&self) -> Vec<usize> {
         let alone = |law: &usize| {
             let own = &self.laws[*law].a;

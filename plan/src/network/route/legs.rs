@@ -4,9 +4,9 @@
 //! a host. Routers that each ask for themselves agree: whoever is on a way by law has the rest of it by law, too, and
 //! a search leads ever nearer, or to such a one.
 
-use super::graph::{End, Network};
-use super::kinds::NodeKind;
-use super::route::Carries;
+use super::super::graph::{End, Network};
+use super::super::kinds::NodeKind;
+use super::Carries;
 use alloc::vec::Vec;
 
 /// As far as a packet lives: its time to live is a byte.
