@@ -4,11 +4,12 @@
 //! they wrote to theirs, what failed and where, and the count.
 
 use serde_json::{Value, json};
+use vmatic_plan::network;
 use vmatic_tree::answer::{Group, Outcome};
 use vmatic_tree::guest::Usage;
 use vmatic_tree::info::NodeInfo;
 use vmatic_tree::reply::{Reply, Stored};
-use vmatic_tree::traffic::{DropReason, PortStatus};
+use vmatic_tree::traffic::{DropReason, LatenessSummary, NetworkPort, PortCounters, PortStatus};
 use vmatic_tree::unreachable::Unreachable;
 use vmatic_tree::wire::message::ENCRYPTED_FROM;
 
@@ -89,6 +90,7 @@ fn reply_text(reply: &Reply) -> String {
             ports.ports.iter().map(|port| port_text(port) + "\n").collect::<String>() + more
         }
         Reply::Link(link) => format!("{link}\n"),
+        Reply::NetworkPorts(ends) => ends.ports.iter().map(|end| end_text(end) + "\n").collect(),
         Reply::Twins(twins) => format!("{twins}\n"),
         Reply::Misplaced(misplaced) => format!("{misplaced}\n"),
         Reply::Image(image) => image.map_or("no image of vmatic's".to_owned(), |image| hex(&image)) + "\n",
@@ -104,9 +106,40 @@ fn words(numbers: &[(&'static str, u64)]) -> String {
     numbers.iter().map(|(name, number)| format!("{name}={number}")).collect::<Vec<_>>().join(" ")
 }
 
+/// What one end of a network's link sends goes through this.
+fn end_link(end: &NetworkPort) -> String {
+    let words = network::words(&end.there, &end.there).join(" ");
+    if words.is_empty() { "ideal".to_owned() } else { words }
+}
+
+/// How late frames were that a link delayed.
+fn lateness_numbers(end: &NetworkPort) -> [(&'static str, u64); 4] {
+    let LatenessSummary { frames, median_us, p99_us, worst_us } = end.lateness;
+    [("delayed", frames), ("late_median_us", median_us), ("late_p99_us", p99_us), ("late_worst_us", worst_us)]
+}
+
+fn end_text(end: &NetworkPort) -> String {
+    let state = if end.up { "up" } else { "down" };
+    let (link, counters) = (end_link(end), words(&counter_numbers(&end.counters)));
+    let late = if end.lateness.frames > 0 { words(&lateness_numbers(end)) } else { String::new() };
+    let text = format!("{}:{} {state} mtu={} link=\"{link}\" {counters} {late}", end.name, end.port, end.mtu);
+    text.trim_end().to_owned()
+}
+
+fn end_json(end: &NetworkPort) -> Value {
+    let (counters, lateness) = (numbers_json(&counter_numbers(&end.counters)), numbers_json(&lateness_numbers(end)));
+    json!({
+        "node": end.name, "port": end.port, "up": end.up, "mtu": end.mtu, "link": end_link(end),
+        "counters": counters, "lateness": lateness,
+    })
+}
+
 /// A link's counters; reasons without a case are left out.
 fn port_numbers(port: &PortStatus) -> Vec<(&'static str, u64)> {
-    let counters = &port.counters;
+    counter_numbers(&port.counters)
+}
+
+fn counter_numbers(counters: &PortCounters) -> Vec<(&'static str, u64)> {
     let passed = [
         ("sent", counters.sent.count),
         ("sent_bytes", counters.sent.bytes),
@@ -137,6 +170,7 @@ fn reply_json(reply: &Reply) -> Value {
             json!({ "links": ports.ports.iter().map(port).collect::<Vec<_>>(), "truncated": ports.truncated })
         }
         Reply::Link(link) => json!({ "link": link.to_string() }),
+        Reply::NetworkPorts(ends) => json!({ "ends": ends.ports.iter().map(end_json).collect::<Vec<_>>() }),
         Reply::Twins(twins) => {
             let (first, second) = (twins.first.to_string(), twins.second.to_string());
             json!({ "twins": { "host": twins.host, "first": first, "second": second } })

@@ -1,4 +1,5 @@
-//! The table of a site's machines, which a console needs where the plan has no pattern for their names.
+//! The table of a site's machines, which a console needs where the plan has no pattern for their names, and the network,
+//! which it needs where an operator names its nodes.
 //!
 //! A welcome brings the plan's text, which names the table by its hash; its bytes lie in the output folder. Without
 //! them hosts go by their numbers.
@@ -24,4 +25,13 @@ pub fn find(plan: Plan) -> Plan {
             plan
         }
     }
+}
+
+/// The plan with its network, where the output folder of this cluster is here and has it.
+pub fn with_network(plan: Plan) -> Plan {
+    if !plan.lacks_network() {
+        return plan;
+    }
+    let text = fs::read_to_string(Path::new("out").join(&plan.name).join("network"));
+    text.ok().and_then(|text| plan.clone().with_network(&text).ok()).unwrap_or(plan)
 }

@@ -4,6 +4,7 @@
 
 pub mod adopt;
 mod bundle;
+mod cable;
 pub mod capture;
 pub mod console;
 pub mod guests;
