@@ -39,7 +39,10 @@ const GROUPS: [(&str, &[&str]); 3] = [
     ),
     (
         "Cluster",
-        &["boot", "nodes", "run", "push", "pull", "console", "guests", "link", "capture", "test", "upgrade", "operator"],
+        &[
+            "boot", "nodes", "run", "push", "pull", "console", "guests", "link", "capture", "test", "upgrade",
+            "operator",
+        ],
     ),
     ("This machine", &["doctor", "bench", "completions", "man"]),
 ];
