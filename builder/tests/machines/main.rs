@@ -26,6 +26,7 @@ mod faults;
 mod images;
 mod loaders;
 mod modules;
+mod networks;
 mod promises;
 mod qemu;
 mod survive;
