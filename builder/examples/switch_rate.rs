@@ -1,7 +1,7 @@
 //! A benchmark of the switch: how fast it moves frames from guest to guest, alone and while another guest floods, and
 //! how true the delays and rates of its links are, beside a kernel bridge with veth pairs, this machine's own sleep and
-//! the rate itself in the same minute. Needs root, ip(8) and the agent (its path is the argument, bin/vmatic-agent by
-//! default); prints rows of JSON.
+//! the rate itself in the same minute; then over a cable of a network, and through a computed router. Needs root, ip(8)
+//! and the agent (its path is the argument, bin/vmatic-agent by default); prints rows of JSON.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,6 +16,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use vmatic_plan::network::{Draft, PlannedNetwork};
 use vmatic_plan::{GuestId, HostId, HostNames, Node, Plan};
 
 /// How long each measurement lasts.
@@ -30,12 +31,19 @@ const RATES_MBIT: [u32; 2] = [10, 100];
 const DELAYED_FRAMES: usize = 50;
 /// Bytes of virtio-net header on a guest's cable.
 const HEADER: usize = 12;
+/// Two guests with a cable between them, and two with a router.
+const NETWORK: &str = "vmatic-network 1\nlink a b\nlink c r\nlink r d\nnodes r kind=router\n";
+/// Frames in a network as small and as large as they are.
+const NETWORK_SIZES: [usize; 2] = [64, 1514];
 
 fn main() {
     let agent = std::env::args().nth(1).unwrap_or_else(|| "bin/vmatic-agent".into());
     let name = format!("vmrate{}", std::process::id());
     ip(&format!("netns add {name}"));
-    let rows = std::panic::catch_unwind(|| measure(&agent, &name));
+    let rows = std::panic::catch_unwind(|| {
+        measure(&agent, &name);
+        networked(&agent, &name);
+    });
     ip(&format!("netns del {name}"));
     rows.unwrap();
 }
@@ -91,6 +99,56 @@ fn measure(agent: &str, name: &str) {
     flooded(&plan, HEADER, ("switch", &cables, &loud));
     flooded(&plan, 0, ("bridge", &veths, &loud_veths));
     links(&plan, agent, &socket, &cables);
+    drop(session);
+    switch.wait().unwrap();
+}
+
+/// Prints how fast frames go over a cable of a network, and through a router that is computed.
+fn networked(agent: &str, name: &str) {
+    let (network, text) = PlannedNetwork::plan(&Draft::decode(NETWORK).unwrap(), 1, 4).unwrap();
+    let plan = Plan { guests_per_host: 4, network: Some(network), ..Plan::new("rate", HostNames::count(1).unwrap()) };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("plan"), plan.encode()).unwrap();
+    std::fs::write(folder.path().join("network"), text).unwrap();
+    let pair = || rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+    let (session, theirs) = pair().unwrap();
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", name, agent, "switch", "--host", "1", "--plan"]).arg(folder.path().join("plan"));
+    command.arg("--socket").arg(folder.path().join("socket")).stdin(Stdio::from(theirs)).stderr(Stdio::null());
+    let mut switch = command.spawn().unwrap();
+    drop(command);
+    let network = plan.network().unwrap();
+    let node = |name: &str| network.number(name).unwrap();
+    let cable = |name: &str| {
+        let (cable, end) = pair().unwrap();
+        plug(&session, network.site(node(name)).unwrap().guest, &end);
+        // What is said of the link comes first.
+        assert_eq!(rustix::net::recv(&cable, &mut [0; 64][..], RecvFlags::empty()).unwrap().1, 3);
+        cable
+    };
+    for (by, names) in [("cable", ["a", "b"]), ("router", ["c", "d"])] {
+        let ends = names.map(cable);
+        let frame = |from: usize, to: usize, bytes| {
+            // A packet from one to the other, by card 1, to whoever is at the end of the link.
+            let end = network.link(node(names[from]), 1).unwrap();
+            let mut frame = between(&plan, 1, 2, bytes, HEADER);
+            let macs = [network.mac(end.peer, end.peer_port).unwrap().0, network.mac(end.node, 1).unwrap().0].concat();
+            frame[HEADER..HEADER + 12].copy_from_slice(&macs);
+            let address = |of: usize| network.address(plan.guest_network, node(names[of])).unwrap().octets();
+            frame[HEADER + 26..HEADER + 34].copy_from_slice(&[address(from), address(to)].concat());
+            set_checksum(&mut frame, HEADER);
+            [&[1], &frame[..]].concat()
+        };
+        for bytes in NETWORK_SIZES {
+            for _ in 0..3 {
+                let own = rates(&ends, &frame(0, 1, bytes), &frame(1, 0, bytes));
+                println!(
+                    "{{\"network\": \"{by}\", \"bytes\": {bytes}, \"frames_s\": {:.0}, \"trip_us\": {:.1}}}",
+                    own.0, own.1
+                );
+            }
+        }
+    }
     drop(session);
     switch.wait().unwrap();
 }
@@ -170,11 +228,17 @@ fn between(plan: &Plan, from: u32, to: u32, bytes: usize, header: usize) -> Vec<
     frame.extend(plan.ipv4(from).unwrap().octets());
     frame.extend(plan.ipv4(to).unwrap().octets());
     frame.resize(header + bytes, 0);
+    set_checksum(&mut frame, header);
+    frame
+}
+
+fn set_checksum(frame: &mut [u8], header: usize) {
+    frame[header + 24..header + 26].fill(0);
     let words = frame[header + 14..header + 34].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
     let sum: u32 = words.sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
     let sum = !(((sum & 0xffff) + (sum >> 16)) as u16);
     frame[header + 24..header + 26].copy_from_slice(&sum.to_be_bytes());
-    frame
 }
 
 /// Prints how long frames take there and back, and how many are lost, while a third floods a fourth that reads nothing.

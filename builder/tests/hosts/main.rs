@@ -29,6 +29,7 @@ mod heal;
 mod keeper;
 mod leases;
 mod links;
+mod networks;
 mod operators;
 mod outputs;
 mod parcels;
