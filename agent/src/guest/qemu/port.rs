@@ -82,7 +82,7 @@ mod tests {
             let test = async {
                 let (machine, switch) = (fd::watch(machine).unwrap(), fd::watch(switch).unwrap());
                 let send = |to: &OwnedFd, bytes: &[u8]| rustix::net::send(to, bytes, SendFlags::empty()).unwrap();
-                let mut heard = vec![0; 200];
+                let mut heard = [0; 200];
                 send(machine.get_ref(), &[7; 60]);
                 let receive = |fd: &OwnedFd| Ok(rustix::net::recv(fd, &mut heard[..], RecvFlags::DONTWAIT)?.1);
                 let bytes = switch.async_io(Interest::READABLE, receive).await.unwrap();

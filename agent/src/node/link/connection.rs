@@ -252,8 +252,7 @@ impl Writer {
     /// Until the link is given up and all is written, or the other end takes nothing.
     async fn write_all(self, mut stream: impl AsyncWrite + Unpin, first: Vec<u8>) {
         let mut bytes = first;
-        loop {
-            let Ok((answers, is_closed)) = self.take(&mut bytes) else { break };
+        while let Ok((answers, is_closed)) = self.take(&mut bytes) {
             if answers {
                 self.relief.notify_one();
             }

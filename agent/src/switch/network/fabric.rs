@@ -95,6 +95,9 @@ impl Ord for Queued {
 /// Of a link that the operator has changed: what it does to what its port sends.
 pub(super) type Changed = HashMap<u32, Properties>;
 
+/// A packet of a router that waits for its way, and the port that it came by.
+type Waiting = (u32, Box<[u8]>);
+
 /// A host's part of the network.
 pub struct Fabric {
     pub(super) plan: Plan,
@@ -111,7 +114,7 @@ pub struct Fabric {
     /// Frames that were made on the way: copies, answers, fragments.
     pub(super) emitted: VecDeque<(Step, Box<[u8]>)>,
     /// Frames at routers that wait for a search, by destination.
-    waiting: HashMap<u32, Vec<(u32, Box<[u8]>)>>,
+    waiting: HashMap<u32, Vec<Waiting>>,
     waiting_frames: usize,
     /// What the operator has made of links, by place.
     pub(super) changed: Changed,

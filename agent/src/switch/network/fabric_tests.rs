@@ -360,7 +360,7 @@ fn a_full_cable_is_counted_where_it_is() {
 fn the_operator_takes_links_down_and_up_and_gives_them_other_properties() {
     use vmatic_tree::wire::order::{PortAction, PortOrder};
     let mut lab = Lab::new("ring r[1-6]\nlink a r1\nlink r3 b\nnodes r[1-6] kind=router");
-    let mut order = |lab: &mut Lab, name: &str, port, action| {
+    let order = |lab: &mut Lab, name: &str, port, action| {
         let order = PortOrder { node: lab.node(name), port, action };
         lab.fabric.control(&order, &mut lab.out)
     };
