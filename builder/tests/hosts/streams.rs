@@ -125,7 +125,7 @@ fn a_console_that_stands_still_costs_nobody_anything() {
     }
     let mut talk = String::new();
     console.stderr.take().unwrap().read_to_string(&mut talk).unwrap();
-    assert!(talk.contains("4 ok, 0 failed, 0 unreachable ("), "{talk}");
+    assert!(console.wait().unwrap().success() && talk.contains("4 ok, 0 failed, 0 unreachable ("), "{talk}");
     let all: usize = bytes.iter().sum();
     // The first line was read before.
     assert_eq!(all, HOSTS as usize * 8_000_000 - 100, "{bytes:?}");
