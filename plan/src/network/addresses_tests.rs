@@ -126,9 +126,8 @@ fn hops_that_are_asked_for_one_by_one_make_the_way() {
 fn a_search_leads_round_what_is_down() {
     let ring = network("ring r[1-5]\nrouting computed", 1, 5);
     let down: Carries = &|node, port, down| {
-        !down
-            && !((node == 0 && ring.link(0, port).unwrap().peer == 1)
-                || (node == 1 && ring.link(1, port).unwrap().peer == 0))
+        let peer = ring.link(node, port).unwrap().peer;
+        !down && (node, peer) != (0, 1) && (node, peer) != (1, 0)
     };
     let leg = |from| ring.legs_by_search(&[from], 1, down)[0].map(|leg| leg.next);
     assert_eq!([0, 4, 3, 2].map(leg), [Some(4), Some(3), Some(2), Some(1)]);
