@@ -169,7 +169,7 @@ impl Console {
         mut hear: impl FnMut(&Written) -> Result<()>,
     ) -> Result<Answered> {
         let mut progress = |done, all, _| progress(done, all);
-        self.converse(nodes, order, deadline, Talk { shipment: None, progress: &mut progress, hear: &mut hear })
+        self.converse(nodes, order, deadline, Asides { shipment: None, progress: &mut progress, hear: &mut hear })
     }
 
     /// The same, of an order that needs a parcel: gives it to whoever asks. `progress` hears how many have answered, of
@@ -182,12 +182,12 @@ impl Console {
         shipment: &Shipment,
         mut progress: impl FnMut(u64, u64, u64),
     ) -> Result<Answered> {
-        let talk = Talk { shipment: Some(shipment), progress: &mut progress, hear: &mut |_| Ok(()) };
-        self.converse(nodes, order, deadline, talk)
+        let asides = Asides { shipment: Some(shipment), progress: &mut progress, hear: &mut |_| Ok(()) };
+        self.converse(nodes, order, deadline, asides)
     }
 
-    fn converse(&mut self, nodes: &NodeSet, order: Order, deadline: Duration, talk: Talk) -> Result<Answered> {
-        let Talk { shipment, progress, hear } = talk;
+    fn converse(&mut self, nodes: &NodeSet, order: Order, deadline: Duration, asides: Asides) -> Result<Answered> {
+        let Asides { shipment, progress, hear } = asides;
         let mut given = 0;
         let start = Instant::now();
         let op = self.send(nodes, order, deadline)?;
@@ -248,7 +248,7 @@ impl Console {
 }
 
 /// What is said while an operation runs, beside its answers.
-struct Talk<'a> {
+struct Asides<'a> {
     /// What is given to whoever asks for it.
     shipment: Option<&'a Shipment>,
     /// Hears how many have answered, of how many, and how many bytes were given.

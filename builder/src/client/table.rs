@@ -1,5 +1,5 @@
-//! The table of a site's machines, which a console needs where the plan has no pattern for their names, and the network,
-//! which it needs where an operator names its nodes.
+//! The table of a site's machines, which a console needs where the plan has no pattern for their names, and the
+//! network, which it needs where an operator names its nodes.
 //!
 //! A welcome brings the plan's text, which names the table by its hash; its bytes lie in the output folder. Without
 //! them hosts go by their numbers.

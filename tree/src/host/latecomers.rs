@@ -6,8 +6,8 @@
 //!
 //! Whether nodes that are adrift were asked before their links broke, nobody knows: the command may have ended with a
 //! root that was about to give it out. When they are in the tree again and have not said that they owe an answer, they
-//! are asked again (`Message::Again`): who has obeyed gives the same answer, who has booted since does not obey, and all
-//! others do.
+//! are asked again (`Message::Again`): who has obeyed gives the same answer, who has booted since does not obey, and
+//! all others do.
 
 use super::Host;
 use super::operations::{Given, Key, Operation};

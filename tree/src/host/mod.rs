@@ -16,19 +16,17 @@
 //! * `operations`: what somebody waits for, and which commands were obeyed before;
 //! * `operators`: whose commands count, for whom ([`crate::auth::authority`] keeps what is known of that);
 //! * `outliving`: how operations outlive the links that they went over;
-//! * `parcels`: files on their way to nodes, and what is kept of them (`carrying`: what is said of them);
+//! * `parcels`: files on their way to nodes, and what is kept of them (`parcels::carrying`: what is said of them);
 //! * `probes`: whether those live of whom nobody has heard since;
 //! * `latecomers`: nodes that are asked later than others, since they are on their way;
 //! * `sessions`: console sessions, the operations that go on;
 //! * `streams`: what programs write while they run, on its way up;
-//! * `twin_log`: machines that say they are one host;
-//! * `unknowns`: machines that have no number; `adopting`: how they get one;
+//! * `adopting`: how machines that have no number get one;
 //! * `misplaced`: hosts that are at another address than a site's table says;
-//! * `told`: what of the two the parent was told;
+//! * `told`: what the parent is told beside reports: of machines without a number, of misplaced hosts, of twins;
 //! * `status`: the states of this host's guests, and what it reports upwards.
 
 mod adopting;
-mod carrying;
 mod commands;
 mod event;
 mod joining;
@@ -47,8 +45,6 @@ mod sessions;
 mod status;
 mod streams;
 mod told;
-mod twin_log;
-mod unknowns;
 
 use crate::auth::authority::Authority;
 use crate::guest::GuestState;
@@ -73,9 +69,7 @@ pub use peers::{Direction, GUEST_SILENCE_MS, HELLO_MS, HOST_HEARTBEAT_MS, HOST_S
 use seeker::{Probes, Seeker};
 use sessions::Sessions;
 use status::{Status, TooLong};
-use told::Told;
-use twin_log::TwinLog;
-use unknowns::Unknowns;
+use told::{Told, TwinLog, Unknowns};
 use vmatic_plan::{GuestId, HostId, Plan, RangeSet};
 
 /// Longest time between two looks at the links.

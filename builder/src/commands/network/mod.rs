@@ -1,4 +1,4 @@
-//! Verbs about the network of a spec. Only [`test`] needs a cluster that runs.
+//! Verbs about the network of a spec. Only [`mod@test`] needs a cluster that runs.
 
 pub mod draw;
 mod probes;

@@ -19,7 +19,7 @@ use crate::ui::{interrupt, say};
 
 /// Run the checks of a spec's network on its cluster
 ///
-/// A line for each of `checks` below [network]: ok, FAILED with the pairs that failed, or not run. A ping counts by the
+/// A line for each of the network's checks: ok, FAILED with the pairs that failed, or not run. A ping counts by the
 /// least round trip of three; a trace shows the computed way. Exits with 1 when any check failed or was not run.
 #[derive(clap::Args, Debug)]
 pub struct Args {

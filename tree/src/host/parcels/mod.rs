@@ -17,6 +17,7 @@
 //! * `store`: the chunks that are kept, and their budget; `parcel`: one parcel, who may have it and who waits for it;
 //!   `siblings`: who takes it from whom.
 
+mod carrying;
 mod parcel;
 mod siblings;
 mod store;

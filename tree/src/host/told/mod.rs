@@ -1,15 +1,23 @@
 //! What hosts tell upwards beside their reports: a few values from each part of the tree, when they change.
+//!
+//! * `unknowns`: machines that have no number;
+//! * `twin_log`: machines that say they are one host.
+
+mod twin_log;
+mod unknowns;
 
 use crate::id::LinkId;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+pub(super) use twin_log::TwinLog;
+pub(super) use unknowns::Unknowns;
 
 /// How long changes are gathered before they are told.
 const TELL_MS: u64 = 500;
 
 /// What children told of their parts, and what the parent was told of all.
 #[derive(Debug)]
-pub(super) struct Told<T> {
+pub(in crate::host) struct Told<T> {
     below: BTreeMap<LinkId, Vec<T>>,
     told: Vec<T>,
     /// The parent that was told.

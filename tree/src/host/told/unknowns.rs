@@ -1,7 +1,7 @@
 //! The machines of this cluster that have no number, as a host knows them: those that have their link to it, and those
 //! that hosts below tell of.
 
-use super::told::Told;
+use super::Told;
 use crate::id::LinkId;
 use crate::unknown::{MachineId, SeenMachine, UNKNOWN_MAX, UnknownMachine};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use vmatic_plan::HostId;
 
 /// The machines without a number that this host knows of.
 #[derive(Debug, Default)]
-pub(super) struct Unknowns {
+pub(in crate::host) struct Unknowns {
     /// Those that have their link to this host.
     pub here: BTreeMap<LinkId, UnknownMachine>,
     /// What children told of others, and what the parent was told.

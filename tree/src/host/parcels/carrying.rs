@@ -1,8 +1,8 @@
-//! What is said of parcels on a host's links, and what waits for them: all of it is for [`parcels`](super::parcels).
+//! What is said of parcels on a host's links, and what waits for them: all of it is for [`parcels`](super).
 
-use super::Host;
-use super::event::{Action, Direction};
-use super::parcels::InRow;
+use super::InRow;
+use crate::host::Host;
+use crate::host::event::{Action, Direction};
 use crate::id::{LinkId, OpId};
 use crate::refusal::Refusal;
 use crate::reply::Stored;
@@ -28,7 +28,7 @@ impl Host {
     }
 
     /// Takes what is said of parcels; gives back what is said of something else, by whoever says such things.
-    pub(super) fn of_parcels(
+    pub(in crate::host) fn of_parcels(
         &mut self,
         link: LinkId,
         side: Direction,
@@ -56,14 +56,14 @@ impl Host {
     }
 
     /// Whoever sent a command may have the parcel that it needs.
-    pub(super) fn may_have_parcel(&mut self, order: &Order, link: LinkId) {
+    pub(in crate::host) fn may_have_parcel(&mut self, order: &Order, link: LinkId) {
         if let Some(parcel) = order.parcel() {
             self.parcels.provide(parcel, link, self.peers.is_parent_side(link), self.out.now_ms);
         }
     }
 
     /// Starts a task of this host, at once or when its parcel is here.
-    pub(super) fn start(&mut self, op: OpId, guests: RangeSet, order: Order, remaining_ms: u32) {
+    pub(in crate::host) fn start(&mut self, op: OpId, guests: RangeSet, order: Order, remaining_ms: u32) {
         let now_ms = self.out.now_ms;
         match order.parcel() {
             Some(parcel) => self.parcels.await_for(op, parcel, order, now_ms + u64::from(remaining_ms), now_ms),
@@ -72,7 +72,12 @@ impl Host {
     }
 
     /// Sends commands and tasks. Where they need a parcel, these children hear first from whom each takes it.
-    pub(super) fn send_out(&mut self, order: &Order, row: Vec<(HostId, LinkId)>, messages: Vec<(LinkId, Message)>) {
+    pub(in crate::host) fn send_out(
+        &mut self,
+        order: &Order,
+        row: Vec<(HostId, LinkId)>,
+        messages: Vec<(LinkId, Message)>,
+    ) {
         if let Some(parcel) = order.parcel() {
             let hosts = |message: &Message| match message {
                 Message::Command { asked, .. } | Message::Again { asked, .. } => asked.hosts(),
