@@ -16,7 +16,7 @@ pub const FRAME_MAX_BYTES: usize = 1 << 20;
 const KEPT_BYTES: usize = 16 * 1024;
 /// The kinds of [`Message::Answers`] and [`Message::Written`]: what takes credit.
 const ANSWERS_KIND: u8 = 10;
-const WRITTEN_KIND: u8 = 23;
+const WRITTEN_KIND: u8 = 32;
 /// Bytes of the length before each message.
 pub const LENGTH_BYTES: usize = 4;
 
