@@ -17,7 +17,7 @@ const TELL_MS: u64 = 500;
 
 /// What children told of their parts, and what the parent was told of all.
 #[derive(Debug)]
-pub(in crate::host) struct Told<T> {
+pub struct Told<T> {
     below: BTreeMap<LinkId, Vec<T>>,
     told: Vec<T>,
     /// The parent that was told.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 /// How long two machines must have claimed one number before they are called two: the link of one that was switched
 /// off and on, or went to another parent, may count as alive for the longest silence.
-pub(in crate::host) const TWINS_AFTER_MS: u64 = 15_000;
+pub const TWINS_AFTER_MS: u64 = 15_000;
 /// How long they are told of after they were seen last.
 const KEPT_MS: u64 = 30_000;
 /// Who is turned away calls again within this time; what comes later is another matter.
@@ -21,7 +21,7 @@ struct Sighting {
 
 /// Twins, and when they were seen.
 #[derive(Debug, Default)]
-pub(in crate::host) struct TwinLog {
+pub struct TwinLog {
     seen: BTreeMap<Twins, Sighting>,
 }
 

@@ -10,7 +10,7 @@ use vmatic_plan::HostId;
 
 /// The machines without a number that this host knows of.
 #[derive(Debug, Default)]
-pub(in crate::host) struct Unknowns {
+pub struct Unknowns {
     /// Those that have their link to this host.
     pub here: BTreeMap<LinkId, UnknownMachine>,
     /// What children told of others, and what the parent was told.
