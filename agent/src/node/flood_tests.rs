@@ -2,7 +2,6 @@
 //! the flood costs is bounded.
 
 use super::*;
-use crate::guest::desired::Wanted;
 use crate::node::link::far_tests::Far;
 use ed25519_dalek::SigningKey;
 use std::io::{ErrorKind, Read, Write};
@@ -184,18 +183,7 @@ async fn node(key: &SigningKey) -> (Driver, mpsc::Sender<Opening>, Sources) {
     let (events, waiting) = mpsc::channel(EVENTS_MAX);
     let (inbound, arrivals) = Inbound::new();
     let relief = inbound.relief();
-    let resources = Resources {
-        ports: Ports::default(),
-        guests: Rc::new(Guests::new(WELL.0, events.clone())),
-        desired: Rc::new(DesiredStates::new(WELL.0, Wanted::Run)),
-        outliving: Rc::new(Outliving::new(crate::keeper::client::Keeper::none())),
-        kvm: KvmFound::None("not needed".into()),
-        booted_mib: 0,
-        number: HostId(1),
-    };
-    let own = OwnLinks::draw(&plan, HostId(1), None);
-    let host = Host::new(plan.clone(), HostId(1), key.verifying_key(), own.boot());
-    let driver = Driver::new(host, own, plan, events, inbound, resources);
+    let driver = Driver::for_tests(plan, key.verifying_key(), events, inbound);
     (driver, openings, Sources::new(waiting, (arrivals, relief), opened, listener))
 }
 

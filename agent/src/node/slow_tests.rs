@@ -2,7 +2,6 @@
 //! to say, nobody is cut or lost, other operators are answered, and the rest comes when it is read.
 
 use super::*;
-use crate::guest::desired::Wanted;
 use crate::node::link::far_tests::{self, Far};
 use ed25519_dalek::SigningKey;
 use std::cell::Cell;
@@ -154,18 +153,7 @@ async fn a_console_that_reads_slowly_slows_those_who_write_and_cuts_nobody() {
     let (events, waiting) = mpsc::channel(EVENTS_MAX);
     let (inbound, arrivals) = Inbound::new();
     let relief = inbound.relief();
-    let resources = Resources {
-        ports: Ports::default(),
-        guests: Rc::new(Guests::new(0, events.clone())),
-        desired: Rc::new(DesiredStates::new(0, Wanted::Run)),
-        outliving: Rc::new(Outliving::new(crate::keeper::client::Keeper::none())),
-        kvm: KvmFound::None("not needed".into()),
-        booted_mib: 0,
-        number: HostId(1),
-    };
-    let own = OwnLinks::draw(&plan, HostId(1), None);
-    let host = Host::new(plan.clone(), HostId(1), key.verifying_key(), own.boot());
-    let mut driver = Driver::new(host, own, plan, events, inbound, resources);
+    let mut driver = Driver::for_tests(plan, key.verifying_key(), events, inbound);
     let sources = Sources::new(waiting, (arrivals, relief), opened, listener);
     tokio::task::LocalSet::new()
         .run_until(async {

@@ -8,7 +8,7 @@ use ed25519_dalek::SigningKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
-use vmatic_plan::{HostId, HostNames};
+use vmatic_plan::HostNames;
 use vmatic_tree::guest::{GuestState, StartMode};
 use vmatic_tree::wire::frame;
 use vmatic_tree::wire::message::{Message, PeerRole, VERSION};
@@ -33,19 +33,8 @@ impl Node {
         let operator = SigningKey::from_bytes(&[1; 32]).verifying_key();
         let (events, waiting) = mpsc::channel(16);
         let (inbound, arrivals) = Inbound::new();
-        let guests = Rc::new(Guests::new(1, events.clone()));
-        let resources = Resources {
-            ports: Ports::default(),
-            guests: guests.clone(),
-            desired: Rc::new(DesiredStates::new(1, Wanted::Run)),
-            outliving: Rc::new(Outliving::new(crate::keeper::client::Keeper::none())),
-            kvm: KvmFound::None("not needed".into()),
-            booted_mib: 0,
-            number: HostId(1),
-        };
-        let own = OwnLinks::draw(&plan, HostId(1), None);
-        let host = Host::new(plan.clone(), HostId(1), operator, own.boot());
-        let mut driver = Driver::new(host, own, plan, events, inbound, resources);
+        let mut driver = Driver::for_tests(plan, operator, events, inbound);
+        let guests = driver.resources.guests.clone();
         let (ours, agent) = UnixStream::pair().unwrap();
         driver.open(Opening::guest(GUEST, ours));
         let (life, _) = Life::new(Desired { wanted: Wanted::Run, restarts: 0 });

@@ -39,6 +39,8 @@ use vmatic_tree::session::SessionInput;
 use vmatic_tree::wire::message::{ENCRYPTED_FROM, Message, PeerRole, VERSION, understands};
 use vmatic_tree::wire::order::{Order, Pull};
 
+#[cfg(test)]
+mod for_tests;
 mod relief;
 
 /// An open link, as the driver keeps it.
